@@ -1,0 +1,50 @@
+# Everything runs from .venv, which `make setup` builds from nothing out of constraints.txt.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+JOBS ?= 2
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup-done
+TORCH := torch==2.13.0
+
+# One thread per test process: JOBS processes already fill the cores.
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup audit test lint format bench
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup: $(STAMP) ## build .venv with pinned versions; costs nothing when up to date
+
+# PIP_CONSTRAINT and PIP_BUILD_CONSTRAINT pin the build environment too: older pips heed the first, newer the second.
+$(STAMP): export PIP_CONSTRAINT := constraints.txt
+$(STAMP): export PIP_BUILD_CONSTRAINT := constraints.txt
+$(STAMP): export PIP_DISABLE_PIP_VERSION_CHECK := 1
+$(STAMP): pyproject.toml constraints.txt
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt $(TORCH) -e '.[dev]'
+	$(BIN)/python -m pip check
+	@touch $@
+
+audit: setup ## bounds, construction, verification and report of the first theorem
+	$(BIN)/icgd audit relu-icgd
+
+test: setup ## all tests, every claim of verify/ and the doctests; PYTEST_ARGS="-k relu" adds options
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --benchmark-disable --doctest-modules \
+		bounds construct verify tests $(PYTEST_ARGS)
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## rewrite the sources as ruff would
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: setup ## timings; PYTEST_ARGS="--benchmark-autosave" keeps them
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable $(PYTEST_ARGS)

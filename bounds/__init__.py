@@ -1,0 +1,1 @@
+"""What a theorem promises: problems, claims and rigorous bounds, without torch."""

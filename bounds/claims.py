@@ -1,0 +1,142 @@
+"""What a theorem asserts, with every constant in the open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+import mpmath
+import sympy
+
+from bounds.problem import Problem
+
+Number: TypeAlias = int | float
+Constants: TypeAlias = Mapping[sympy.Symbol, tuple[Number, str]]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One measurable assertion: `quantity` `relation` `bound`.
+
+    key: unique name, such as "relu-icgd/heads".
+    source: "arXiv:2411.16549, Theorem 1" for a published claim, "icgd" for one of this project.
+    title, statement: what is asserted, in a few words and in LaTeX.
+    hypotheses: what it presupposes, one short phrase each.
+    quantity: a field of construct.census.Census (sizes of one gradient step), "depth" (sub-layers of
+        all L steps) or "step_error" (norm2(err) / eta, in the units of the gradient).
+    relation: "<=" for an upper bound, "==" for an exact count.
+    bound: sympy expression in the symbols of `constants`, and in no others.
+    constants: symbol -> (value, what it is and how the value was derived or certified); values given
+        for symbols that the bound does not hold are dropped.
+    Raises ValueError if a symbol of the bound has no value.
+
+    >>> K = sympy.Symbol("K")
+    >>> constants = {K: (4, "hidden width")}
+    >>> claim = Claim("demo/heads", "icgd", "Heads", "M = 2K", (), "heads", "==", 2 * K, constants)
+    >>> claim.value, claim.expression
+    (8, '2*K')
+    """
+
+    key: str
+    source: str
+    title: str
+    statement: str
+    hypotheses: tuple[str, ...]
+    quantity: str
+    relation: Literal["<=", "=="]
+    bound: sympy.Expr
+    constants: Constants
+
+    def __post_init__(self) -> None:
+        free = sorted(self.bound.free_symbols, key=str)
+        unknown = [str(symbol) for symbol in free if symbol not in self.constants]
+        if unknown:
+            raise ValueError(f"{self.key}: no value for {', '.join(unknown)}")
+        used = {symbol: self.constants[symbol] for symbol in free}
+        object.__setattr__(self, "constants", MappingProxyType(used))
+
+    @cached_property
+    def value(self) -> Number:
+        """The bound at its constants: exact if a whole number, else a float not below it if it is "<="."""
+        with mpmath.workdps(40):
+            constants = {
+                symbol: value if isinstance(value, int) else mpmath.mpf(value)
+                for symbol, (value, _) in self.constants.items()
+            }
+            precise = _evaluate(self.bound, constants)
+            if isinstance(precise, int):
+                return precise
+            nearest = float(precise)
+            if not math.isfinite(nearest):
+                return nearest
+            if precise == mpmath.floor(precise):
+                return int(precise)
+            return (
+                math.nextafter(nearest, math.inf) if self.relation == "<=" and nearest < precise else nearest
+            )
+
+    @property
+    def expression(self) -> str:
+        """The bound as plain text."""
+        return str(self.bound)
+
+    @property
+    def latex(self) -> str:
+        """The bound as LaTeX."""
+        return str(sympy.latex(self.bound))
+
+
+_FUNCTIONS: Mapping[type, Callable[..., Any]] = {
+    sympy.Add: lambda *xs: sum(xs),
+    sympy.Mul: lambda *xs: math.prod(xs),
+    sympy.Pow: lambda x, y: x**y if isinstance(y, int) and y >= 0 else mpmath.power(x, y),
+    sympy.Max: max,
+    sympy.Min: min,
+    sympy.floor: mpmath.floor,
+    sympy.ceiling: mpmath.ceil,
+    sympy.log: mpmath.log,
+    sympy.exp: mpmath.exp,
+}
+
+
+def _evaluate(expr: sympy.Expr, constants: Mapping[sympy.Symbol, Any]) -> Any:
+    """The value: an int where it is one, else at mpmath's precision.  Substituting into Max takes seconds."""
+    if expr in constants:
+        return constants[expr]
+    if expr.is_Rational:
+        return int(expr) if expr.is_Integer else mpmath.mpf(expr.p) / expr.q
+    if expr is sympy.oo:
+        return mpmath.inf
+    if not expr.args:
+        return mpmath.mpf(sympy.N(expr, mpmath.mp.dps))
+    return _FUNCTIONS[expr.func](*(_evaluate(argument, constants) for argument in expr.args))
+
+
+N, K, d, L, n = sympy.symbols("N K d L n", integer=True, positive=True)
+d_out = sympy.Symbol("d_{out}", integer=True, positive=True)
+D_w = sympy.Symbol("D_w", integer=True, positive=True)
+eta, epsilon, B_v = sympy.symbols("eta epsilon B_v", positive=True)
+
+
+def letters(problem: Problem) -> dict[sympy.Symbol, tuple[Number, str]]:
+    """The letters of a problem as the symbols of this module, with their values and meanings.
+
+    >>> letters(Problem(N=2, K=3, d=2))[D_w]
+    (12, 'number of weights, the sum of dims[j] dims[j-1]')
+    """
+    return {
+        N: (problem.N, "depth of the simulated network"),
+        K: (problem.K, "width of its hidden layers"),
+        d: (problem.d, "size of its input"),
+        d_out: (problem.d_out, "size of its output"),
+        D_w: (problem.D_w, "number of weights, the sum of dims[j] dims[j-1]"),
+        n: (problem.n, "in-context examples"),
+        L: (problem.L, "gradient steps"),
+        eta: (problem.eta, "step size"),
+        epsilon: (problem.eps, "tolerance: the error of a step may be eta epsilon"),
+        B_v: (problem.B_v, "bound on the 2-norm of a weight row"),
+    }

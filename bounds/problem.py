@@ -1,0 +1,145 @@
+"""The problem a user poses: the theorem's own letters, validated at birth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from bounds.activation import ACTIVATIONS, Activation, parse_activation
+from bounds.loss import LOSSES, Loss, parse_loss
+
+
+class ProblemError(ValueError):
+    """An impossible value: which field, what it was, what is allowed, in one sentence."""
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        self.field, self.value, self.allowed = field, value, allowed
+        try:
+            shown = str(value)
+        except ValueError:  # an int with more digits than Python will print
+            shown = "a very large number"
+        super().__init__(f"{field} = {shown if len(shown) <= 80 else shown[:80] + '...'}: {allowed}")
+
+
+_LARGEST = 1e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """L steps of gradient descent on an N-layer network, to be simulated in context.
+
+    N, K: depth and hidden width of the simulated network; d, d_out: its input and output size
+    (d_out = 0 means d).  n: in-context examples.  L: gradient steps.  eta: step size.
+    eps: tolerance; every step's error may be at most eta*eps.  B_x, B_y: bounds on the 2-norms
+    of inputs and targets.  B_v: bound on the 2-norm of every weight row.
+    activation, loss: of the simulated network.  output: "activated" (as in the paper) or "linear".
+    Source: arXiv 2411.16549, Theorem 1.  Raises ProblemError.
+
+    >>> Problem(N=2, K=3, d=2).dims
+    (2, 3, 2)
+    """
+
+    N: int = 3
+    K: int = 4
+    d: int = 2
+    d_out: int = 0
+    n: int = 8
+    L: int = 5
+    eta: float = 0.1
+    eps: float = 0.05
+    B_x: float = 1.0
+    B_y: float = 1.0
+    B_v: float = 1.0
+    activation: Activation = ACTIVATIONS["tanh"]
+    loss: Loss = LOSSES["squared"]
+    output: str = "activated"
+
+    def __post_init__(self) -> None:
+        for field in ("N", "K", "d", "n", "L"):
+            self._check_count(field, at_least=1)
+        self._check_count("d_out", at_least=0)
+        if self.d_out == 0:
+            object.__setattr__(self, "d_out", self.d)
+        for field in ("eta", "eps", "B_x", "B_y", "B_v"):
+            value = getattr(self, field)
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not 1e-12 <= value <= _LARGEST
+            ):
+                wanted = f"a finite number above 0 is needed, from 1e-12 to {_LARGEST:g}"
+                raise ProblemError(field, value, wanted)
+            object.__setattr__(self, field, float(value))
+        if self.output not in ("activated", "linear"):
+            raise ProblemError("output", self.output, "it is either activated or linear")
+
+    def _check_count(self, field: str, at_least: int) -> None:
+        value = getattr(self, field)
+        if isinstance(value, bool) or not isinstance(value, int) or not at_least <= value <= _LARGEST:
+            raise ProblemError(field, value, f"a whole number from {at_least} to {int(_LARGEST)} is needed")
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Problem:
+        """A problem from plain values (strings for activation and loss), for command lines and JSON."""
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise ProblemError(
+                    name, values[name], f"there is no such letter; there are {', '.join(known)}"
+                )
+        parsed = dict(values)
+        for field, parse in (("activation", parse_activation), ("loss", parse_loss)):
+            if field not in parsed or isinstance(parsed[field], Activation | Loss):
+                continue
+            try:
+                if not isinstance(parsed[field], str):
+                    raise ValueError("a name or a formula is needed")
+                parsed[field] = parse(parsed[field])
+            except ValueError as error:
+                raise ProblemError(field, parsed[field], str(error)) from None
+        return cls(**parsed)
+
+    def as_dict(self) -> dict[str, int | float | str]:
+        """The letters as plain values, such that Problem.parse gives the same problem back."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return plain | {"activation": self.activation.name, "loss": self.loss.name}
+
+    @property
+    def options(self) -> str:
+        """The command-line options that pose this problem."""
+        return " ".join(
+            f"--{name} '{value}'"
+            if name == "activation" and value not in ACTIVATIONS
+            else f"--{name} {value}"
+            for name, value in self.as_dict().items()
+        )
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """Layer sizes (d, K, ..., K, d_out), N + 1 of them."""
+        return (self.d, *[self.K] * (self.N - 1), self.d_out)
+
+    @property
+    def D_w(self) -> int:
+        """The number of weights, sum_j dims[j] dims[j-1]."""
+        return sum(a * b for a, b in zip(self.dims[1:], self.dims[:-1], strict=True))
+
+    @property
+    def units(self) -> int:
+        """The number of neurons of the simulated network, (N-1) K + d_out."""
+        return sum(self.dims[1:])
+
+    def half_width(self, layer: int) -> float:
+        """Half the side of the box W in the coordinates of V_layer (1-based).
+
+        W = { |v_jk[c]| <= B_v / sqrt(dims[j-1]) } is the largest cube inside the theorem's
+        { norm2(v_jk) <= B_v }; two ulps are given away so that rows of floats obey it exactly.
+        """
+        return self.B_v / math.sqrt(self.dims[layer - 1]) * (1 - 2**-50)
+
+    def activation_at(self, layer: int) -> Activation:
+        """The activation of layer 1..N: the identity at a linear output layer."""
+        linear = layer == self.N and self.output == "linear"
+        return ACTIVATIONS["identity"] if linear else self.activation

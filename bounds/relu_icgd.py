@@ -1,0 +1,324 @@
+"""Theorem 1 of arXiv 2411.16549 in numbers: its sizes with every hidden constant, and those of what is built.
+
+`claims`: the theorem by its own route (equal local errors, randomly sampled features).
+`built`: the constructions of construct/relu_icgd.py, counted here from the plan alone.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import sympy
+from sympy import Expr, Integer, Max, Symbol, sqrt
+
+from bounds.bill import Bill, above, mlp_norm, slope_units
+from bounds.claims import B_v, Claim, D_w, K, L, N, Number, d, d_out, epsilon, eta, letters, n
+from bounds.plan import Construction, approximated, from_z, plan
+from bounds.problem import Problem, ProblemError
+from bounds.recurrence import LayerRanges, propagate, ranges, step_error
+from bounds.sampling import sampled_heads, total_variation
+from bounds.scalar import Scalar
+
+SOURCE = "arXiv:2411.16549, Theorem 1"
+HYPOTHESES = (
+    "r, r' and u are Lipschitz and C^4 (a piecewise linear u is represented exactly, and need not be)",
+    "norm2(x_i) <= B_x and norm2(y_i) <= B_y",
+    "norm2(v_jk) <= B_v for every layer j, the output layer included",
+    "Proj is an MLP: here the projection onto the box W inside that domain",
+    "an EWML layer lets each token attend to itself only",
+)
+_UNITS = (N - 1) * K + d_out
+
+
+def violated(problem: Problem) -> str | None:
+    """Which hypothesis of Theorem 1 the activation breaks on the range it is used on, or None.
+
+    >>> violated(Problem()) is None
+    True
+    """
+    if not problem.activation.is_smooth:
+        return problem.activation.violated_hypothesis(1.0)
+    try:
+        radius = max(layer.z for layer in ranges(problem, {}))
+    except ValueError as error:
+        return str(error)
+    return problem.activation.violated_hypothesis(radius)
+
+
+class LocalTolerance(NamedTuple):
+    """The one error e that every approximated function may make.
+
+    e: in the units of the functions.  C: step error per unit of local error; eps / C <= e.
+    layers: ranges that hold while every local error is at most e.
+    """
+
+    e: float
+    C: float
+    layers: tuple[LayerRanges, ...]
+
+
+@lru_cache(maxsize=64)
+def local_tolerance(problem: Problem) -> LocalTolerance:
+    """The largest equal local error (to 1e-4) at which the plain recurrence stays within eps.
+
+    Exact arithmetic and the theorem's own layers: u is read off the approximate p(N), products are exact.
+    Ranges depend on e and the step error on the ranges, so e is found by false position; C is their ratio.
+    Raises ProblemError where a range or the step error leaves float64.
+
+    >>> local = local_tolerance(Problem())
+    >>> local.e * local.C <= 0.05 * (1 + 1e-9)
+    True
+    """
+    terms = approximated(problem, "paper")
+
+    def at(e: float) -> tuple[float, tuple[LayerRanges, ...]]:
+        errors = dict.fromkeys(terms, e)
+        try:
+            layers = ranges(problem, errors)
+            return step_error(problem, layers, errors, from_z=False), layers
+        except ValueError:  # a range has overflowed
+            return math.inf, ()
+
+    if not terms:
+        return LocalTolerance(problem.eps, 1.0, ranges(problem, {}))
+    tiny = 1e-9 * problem.eps
+    slight = at(tiny)[0]
+    if not math.isfinite(slight):
+        raise ProblemError("B_v", problem.B_v, "the ranges it allows leave float64; lower it, B_x or N")
+    high = problem.eps * tiny / slight  # too much, or exact: the step error over e increases with e
+    while not math.isfinite(over := at(high)[0]):
+        high /= 16
+    low = high * min(1.0, problem.eps / over) * (1 - 1e-8)
+    under, layers = at(low)
+    for _ in range(30):
+        if under >= problem.eps * (1 - 1e-4):
+            break
+        middle = low * (high / low) ** (math.log(problem.eps / under) / math.log(over / under))
+        value, found = at(middle)
+        if value > problem.eps:
+            high, over = middle, value
+        else:
+            low, under, layers = middle, value, found
+    assert under <= problem.eps
+    return LocalTolerance(low, problem.eps / low * (1 + 2.0**-50), layers)
+
+
+_variation = lru_cache(maxsize=4096)(total_variation)
+
+
+class _Group(NamedTuple):
+    """Network layers first..last, all of one width: the hidden ones, or the output layer."""
+
+    width: Expr
+    number: Expr
+    first: int
+    last: int
+    mark: str
+
+
+class _Route:
+    """The theorem's own layers, each function a sample of features: symbols, values and sizes."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem, self.local = problem, local_tolerance(problem)
+        self.constants: dict[Symbol, tuple[Number, str]] = dict(letters(problem))
+        self.groups = [_Group(d_out, Integer(1), problem.N, problem.N, "N")]
+        if problem.N > 1:
+            self.groups.append(_Group(K, N - 1, 1, problem.N - 1, ""))
+        meaning = (
+            "step error per unit of local error: the plain recurrence at equal errors of r, r' and u, "
+            "with the ranges they lead to; the local tolerance is epsilon/C"
+        )
+        self.C = self.name("C", self.local.C, meaning)
+
+    def name(self, symbol: str, value: Number, meaning: str) -> Symbol:
+        made = Symbol(symbol, positive=True)
+        self.constants[made] = value, meaning
+        return made
+
+    def _function(self, kind: str, layer: int) -> Scalar:
+        r = self.problem.activation_at(layer).r
+        return r if kind == "r" else r.derivative
+
+    def _variation(self, kind: str, group: _Group) -> Symbol:
+        """A bound on the total variation of r or r' in the layers of a group."""
+        layers = range(group.first, group.last + 1)
+        value = max(_variation(self._function(kind, j), self.local.layers[j - 1].z) for j in layers)
+        what, where = "r" if kind == "r" else "r'", f"{group.first}..{group.last}"
+        meaning = f"total variation of {what} on the range of z in layers {where} (ball arithmetic)"
+        return self.name(f"A_{{{what}{group.mark}}}", value, meaning)
+
+    def _heads(self, kind: str, group: _Group) -> Expr:
+        """Heads that one layer of the group needs for r or r'."""
+        g = self._function(kind, group.last)
+        if g.is_piecewise_linear:
+            return Integer(1) if g.is_constant else group.width + 1
+        return group.width * sampled_heads(self._variation(kind, group), epsilon / self.C)
+
+    def heads(self) -> Expr:
+        """Heads of the fullest attention layer: p(j), all r', the gates, the update."""
+        values = [self._heads("r", group) for group in self.groups]
+        slopes = sum(group.number * self._heads("dr", group) for group in self.groups)
+        gates = [2 * group.width for group in self.groups]
+        return Max(*values, slopes, *gates, _UNITS + N, evaluate=False)
+
+    def norm(self) -> Expr:
+        """The largest layer norm, with features (A/M) relu(w . [t; R]) / R, norm1(w) = 1."""
+        local, groups = self.local, self.groups
+        R = self.name("R", min(layer.z for layer in local.layers), "least range of z over the layers")
+        offset = max(above(layer.s) for layer in local.layers)
+        B_s = self.name("B_s", offset, "masking offset of the update, above every |s_i(j)[k]| (recurrence)")
+        u = self.name("nu_u", self._slope_norm(), "norm of the MLP that applies u, in closed form")
+        reach = Max(1, 1 / R, evaluate=False)
+        values = [reach + group.width * self._variation("r", group) for group in groups]
+        slopes = sum(group.number * group.width * self._variation("dr", group) for group in groups)
+        gates = [1 + 2 * group.width for group in groups]
+        return Max(*values, reach + slopes, u, *gates, _update_norm(B_s), _PROJECTION, evaluate=False)
+
+    def _slope_norm(self) -> float:
+        """|W1| + |W2| of the MLP for u; a sampled row is divided by sqrt(M), which W2 makes up for."""
+        loss, outputs, R = self.problem.loss, self.problem.d_out, self.local.layers[-1].r
+        if loss.phi.is_piecewise_linear:
+            return mlp_norm([slope_units(self.problem)])
+        second = math.hypot(_variation(loss.phi, R), math.sqrt(2) * loss.sigma)
+        return math.sqrt(outputs * (3 + 1 / R**2)) + second
+
+
+_PROJECTION = Max(sqrt(2), B_v * sqrt(2 * _UNITS), evaluate=False) + sqrt(2)
+"""C_w for the box, clearing included: W1 has rows +-w - h, orthogonal columns; W2 has rows (-1, 1)."""
+
+
+def _update_norm(offset: Expr) -> Expr:
+    """One head a unit with key s + (2t - 1) offset, and one a layer that takes offset * sum p away."""
+    removed = offset * ((N - 1) * sqrt(K) + sqrt(d_out))
+    return sqrt(1 + 5 * offset**2) + eta * (n + 1) / (2 * n) * (_UNITS + removed)
+
+
+def claims(problem: Problem) -> tuple[Claim, ...]:
+    """Theorem 1 for one problem: layers, depth, heads, width, norm and step error, no constant hidden.
+
+    Sizes are those of the theorem's own layers with sampled features; heads and norm are infinite where
+    the activation breaks the hypotheses (`violated`), as no finite sample then reaches eps.
+
+    >>> [(claim.quantity, claim.value) for claim in claims(Problem())][:2]
+    [('layers', 10), ('depth', 50)]
+    """
+    route = None if violated(problem) else _Route(problem)
+    heads, norm = (route.heads(), route.norm()) if route else (sympy.oo, sympy.oo)
+    constants = route.constants if route else letters(problem)
+    rows = (
+        ("layers", "Layers per step", r"One step of gradient descent takes $2N+4$ layers.", 2 * N + 4),
+        ("depth", "Layers of all steps", r"$L$ steps take $(2N+4)L$ layers.", (2 * N + 4) * L),
+        (
+            "heads",
+            "Attention heads",
+            r"$\tilde O(\epsilon^{-2})$ heads: with local tolerance $\epsilon/C$ each unit takes "
+            r"$\lfloor 2\ln 2\,(AC/\epsilon)^2\rfloor+1$ sampled features, without any logarithm.",
+            heads,
+        ),
+        (
+            "width",
+            "Embedding width",
+            r"$D \le D_w + O(NK^2)$ with the constant $d + 6d_{out} + 5$; $K$ in place of $K^2$ would do.",
+            D_w + (d + 6 * d_out + 5) * N * K**2,
+        ),
+        (
+            "norm",
+            "Parameter norm",
+            r"The layer norm is at most $O(\eta)+C_w+1$ if the constant term may also hold the total "
+            r"variations $A$ of $r$ and $r'$, the norm of the layer for $u$ and the masking offset $B_s$.",
+            norm,
+        ),
+        ("step_error", "Error of a step", r"$\|\mathrm{err}\|_2 \le \eta\epsilon$ in every step.", epsilon),
+    )
+    return tuple(
+        Claim(f"relu-icgd/{quantity}", SOURCE, title, statement, HYPOTHESES, quantity, "<=", bound, constants)
+        for quantity, title, statement, bound in rows
+    )
+
+
+def built(problem: Problem, construction: Construction = "lean") -> tuple[Claim, ...]:
+    """What construct.relu_icgd builds for one problem: sizes of one step, to be met exactly, and its bounds.
+
+    The counts of ReLUs come from the plan; the norm bounds |W1| and |W2| by Frobenius norms.
+    Raises ProblemError where the plan fails.
+
+    >>> {claim.quantity: claim.value for claim in built(Problem(N=2, K=3), "lean")}["layers"]
+    5
+    """
+    bill = Bill(plan(problem, construction))
+    paper, last = construction == "paper", Integer(problem.output != "linear")
+    layers = 2 * N + 4 if paper else 2 * N + last
+    halves = 1 if paper else 2
+    used = sum(bool(layer.heads) + bool(layer.hidden) for layer in bill.layers) + 2
+    empty = halves * int(layers.subs(N, problem.N)) - used
+    o = bill.name("o", empty, "sub-layers with nothing to do")
+    offset = max(above(layer.s) for layer in bill.plan.layers)
+    B_s = bill.name("B_s", offset, "masking offset of the update, above every |s_i(j)[k]|")
+    largest = max(layer.norm for layer in bill.layers)
+    nu = bill.name("nu", largest, "largest norm of the layers before the update, |W| <= its Frobenius norm")
+    certified = bill.plan.certified
+    error = bill.name("epsilon_*", certified, "plain recurrence at certified local errors, rounding included")
+    update = _update_norm(B_s)
+    ends = Max(update, _PROJECTION, evaluate=False) if paper else update + _PROJECTION
+    heads = {layer.head_count for layer in bill.layers if layer.heads}
+    units = {layer.units for layer in bill.layers if layer.hidden}
+    scratch = sympy.expand(bill.scratch)
+    rows: tuple[tuple[str, str, Literal["<=", "=="], Expr], ...] = (
+        ("layers", "Layers per step", "==", layers),
+        ("sublayers", "Sub-layers per step", "==", halves * layers - o),
+        ("heads", "Attention heads", "==", Max(*heads, _UNITS + N, evaluate=False)),
+        ("mlp_width", "Hidden units of an MLP", "==", Max(*units, 2 * D_w + 2 * scratch, evaluate=False)),
+        ("width", "Embedding width", "==", d + d_out + D_w + scratch + 2),
+        ("norm", "Parameter norm", "<=", Max(nu, ends, evaluate=False)),
+        ("step_error", "Error of a step", "<=", error),
+    )
+    margin = ("r = relu, and no pre-activation lies in the margin (0, 2^-10)",)
+    hypotheses = HYPOTHESES[1:3] + (margin if construction == "exact" else ())
+    sign = {"<=": r"\le", "==": "="}
+    return tuple(
+        Claim(
+            key=f"relu-icgd/{construction}/{quantity}",
+            source="icgd",
+            title=title,
+            statement=rf"{title}, construction {construction}: ${sign[relation]} {sympy.latex(bound)}$.",
+            hypotheses=hypotheses,
+            quantity=quantity,
+            relation=relation,
+            bound=bound,
+            constants=bill.constants,
+        )
+        for quantity, title, relation, bound in rows
+    )
+
+
+def symbolic_step_error(problem: Problem, construction: Construction = "lean") -> Expr:
+    """The bound on norm2(err)/eta in the symbols e_r, e_dr, e_product, e_u: local errors, equal over layers.
+
+    Exact arithmetic; holds while no local error exceeds its tolerance in the plan, whose ranges it uses.
+
+    >>> sorted(map(str, symbolic_step_error(Problem(N=1), "paper").free_symbols))
+    ['e_dr', 'e_r']
+    """
+    made = plan(problem, construction)
+    terms = [*made.fits, *made.products]
+    errors = {term: Symbol(f"e_{term.kind}", positive=True) for term in terms if made.errors[term] > 0}
+    steps = propagate(problem, made.layers, errors, from_z=from_z(problem, construction))
+    return sqrt(sum(sympy.expand(block) ** 2 for block in steps.gradient))
+
+
+def laws(problem: Problem) -> dict[str, Expr]:
+    """How sizes grow as epsilon -> 0, to leading order: units of `lean`, heads of the theorem's route.
+
+    lean: c epsilon^(-1/2), as all local errors shrink in proportion; theorem: c epsilon^(-2), without a
+    logarithm.  Both c are read off at the problem's own eps.
+
+    >>> {name: law.as_coeff_exponent(epsilon)[1] for name, law in laws(Problem()).items()}
+    {'lean': -1/2, 'theorem': -2}
+    """
+    route, made = _Route(problem), plan(problem, "lean")
+    claim = Claim("", "", "", "", (), "heads", "<=", route.heads(), route.constants)
+    lean, theorem = made.units * math.sqrt(problem.eps), claim.value * problem.eps**2
+    return {"lean": lean / sqrt(epsilon), "theorem": theorem / epsilon**2}

@@ -1,0 +1,92 @@
+"""Rounding of the forward pass, as further local errors.
+
+Assumptions: IEEE-754 binary arithmetic with round to nearest and no overflow (underflow is far below
+every bound here); sums may be taken in any order and multiplications fused with additions.  Then a
+sum of k products is off by at most gamma(k) times the sum of their absolute values (Higham, Accuracy
+and Stability of Numerical Algorithms, section 3.1).  Every constant below rounds an operation count up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bounds.problem import Problem
+from bounds.recurrence import LayerRanges, Term
+from bounds.relu_sum import ReluSum
+
+if TYPE_CHECKING:
+    from bounds.pieces import Fit
+    from bounds.plan import Product
+
+UNIT_ROUNDOFF = 2.0**-53
+"""Half the distance from 1 to the next float64."""
+
+
+def gamma(operations: float, unit: float = UNIT_ROUNDOFF) -> float:
+    """Higham's gamma_k = k u / (1 - k u): the relative error of k roundings, infinite if k u >= 1."""
+    return operations * unit / (1 - operations * unit) if operations * unit < 1 else math.inf
+
+
+def relu_sum_rounding(relus: ReluSum, radius: float, offset: float, terms: int, unit: float) -> float:
+    """A bound on the rounding of sum_m c relu(a (slot - offset) + b) for |slot - offset| <= radius.
+
+    offset: the constant that keeps the slot non-negative and is folded into the bias.
+    terms: how many numbers are added (units, times tokens where a mean over tokens is taken).
+    """
+    sizes = np.abs(relus.a) * (radius + 2 * offset) + np.abs(relus.b)
+    total = float(np.abs(relus.c) @ sizes) + abs(relus.constant)
+    return gamma(terms + 16, unit) * total
+
+
+def face_slack(problem: Problem, layer: int, ranges: LayerRanges, unit: float = UNIT_ROUNDOFF) -> float:
+    """How far inside the faces of W the projection of V_layer must aim so that no iterate rounds past one.
+
+    The MLP computes w - relu(w - h) + relu(-w - h) for a w that one step can have taken far outside W.
+    """
+    half = problem.half_width(layer)
+    farthest = half + problem.eta * ranges.s * ranges.p_in
+    return min(half, 2 * unit * (farthest + 2 * half))
+
+
+def rounding_errors(
+    problem: Problem,
+    layers: tuple[LayerRanges, ...],
+    fits: Mapping[Term, Fit],
+    products: Mapping[Term, Product],
+    unit: float = UNIT_ROUNDOFF,
+    *,
+    by_heads: bool = False,
+) -> dict[Term, float]:
+    """Local errors from rounding alone, in the terms of `bounds.recurrence`, for one step.
+
+    by_heads: whether the fits are computed by attention, which adds their ReLUs up over all tokens too.
+    The bound covers the literal sums (each mean over n+1 equal tokens taken as a sum) and hence the
+    structured evaluation, which adds fewer numbers.
+    """
+    tokens, dims = problem.n + 1, problem.dims
+    errors: dict[Term, float] = {}
+    for j, layer in enumerate(layers, start=1):
+        inner = dims[j - 1] + tokens + 16
+        errors[Term("z", j)] = gamma(inner, unit) * 4 * layer.z
+        errors[Term("g", j)] = gamma((dims[j + 1] if j < problem.N else 1) + tokens + 16, unit) * 4 * layer.g
+        errors[Term("r", j)] = gamma(tokens + 16, unit) * 4 * max(layer.z, layer.r)
+        errors[Term("product", j)] = gamma(2 * inner, unit) * 8 * max(1.0, layer.dr) * layer.g
+        entries = math.sqrt(dims[j] * dims[j - 1])
+        mean = gamma(2 * inner, unit) * 2 * math.sqrt(dims[j]) * layer.s * layer.p_in
+        weights = (8 * unit * problem.half_width(j) + face_slack(problem, j, layer, unit)) * entries
+        errors[Term("update", j)] = mean + weights / problem.eta
+    for term, fitted in fits.items():
+        terms = fitted.relus.units * (tokens if by_heads and term.kind != "u" else 1)
+        rounding = relu_sum_rounding(fitted.relus, fitted.hi, fitted.hi, terms, unit)
+        errors[term] = errors.get(term, 0.0) + rounding
+    for term, product in products.items():
+        if product.square is not None:
+            relus = product.square.relus
+            reach = product.square.hi + product.b * layers[term.layer - 1].g
+            one = relu_sum_rounding(relus, reach, reach, 2 * relus.units, unit)
+            errors[term] += one / 2 + gamma(8, unit) * abs(product.centre) * layers[term.layer - 1].g
+    return errors

@@ -1,0 +1,57 @@
+"""How much memory work will take, said before it is taken."""
+
+from __future__ import annotations
+
+import os
+
+from bounds.plan import Construction, estimated_units
+from bounds.problem import Problem, ProblemError
+from bounds.relu_icgd import built
+
+_BYTES_PER_ENTRY = 400
+"""What a nonzero of a literal matrix costs while the census lists it: Python objects, counted generously."""
+
+_WEIGHT_COPIES = 24
+"""How many float64 vectors of length D_w the checks hold at once for one prompt, sums of squares included."""
+
+
+def available_bytes() -> int:
+    """Physical memory that is free now."""
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def human(size: float) -> str:
+    """A number of bytes as a person says it."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024 or unit == "TiB":
+            return f"{size:.3g} {unit}"
+        size /= 1024
+    raise AssertionError
+
+
+def refuse_if_too_large(problem: Problem, construction: Construction) -> None:
+    """Raises ProblemError, with the predicted size, if the transformer would not fit in memory."""
+    entries = 6 * problem.D_w + 20 * problem.units + 6 * estimated_units(problem, construction)
+    if construction == "paper":
+        entries += 3 * max(problem.dims) * estimated_units(problem, construction)
+    needed = entries * _BYTES_PER_ENTRY + 8 * _WEIGHT_COPIES * problem.D_w
+    refuse(needed, "the transformer", problem)
+
+
+def refuse_if_matrices_too_large(problem: Problem, construction: Construction) -> None:
+    """Raises ProblemError if the literal matrices of the fullest layer alone would not fit in memory."""
+    sizes = {claim.quantity: claim.value for claim in built(problem, construction)}
+    needed = 8 * sizes["width"] * (3 * sizes["heads"] * sizes["width"] + 2 * sizes["mlp_width"])
+    refuse(needed, "the literal matrices of one layer", problem)
+
+
+def refuse(needed: float, what: str, problem: Problem) -> None:
+    """Raises ProblemError if `needed` bytes are more than what is free."""
+    free = available_bytes()
+    if needed > 0.9 * free:
+        size = f"N={problem.N}, K={problem.K}, d={problem.d}, eps={problem.eps:g}"
+        raise ProblemError(
+            "size",
+            size,
+            f"{what} would take about {human(needed)} and {human(free)} is free; make it smaller",
+        )

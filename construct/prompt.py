@@ -1,0 +1,104 @@
+"""What a transformer is given: examples, a query, and the weights reached so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bounds.problem import Problem, ProblemError
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """A batch of B prompts, each n examples (x_i, y_i), one query and the current weights w.
+
+    Source: arXiv 2411.16549, the columns h_i = [x_i; y_i; w; 0; 1; t_i] of the input.
+    """
+
+    x: Float[Tensor, "B n d"]
+    y: Float[Tensor, "B n d_out"]
+    query: Float[Tensor, "B d"]
+    w: Float[Tensor, "B D_w"]
+
+    @property
+    def batch(self) -> int:
+        return self.x.shape[0]
+
+    @property
+    def n(self) -> int:
+        return self.x.shape[1]
+
+    def with_weights(self, w: Float[Tensor, "B D_w"]) -> Prompt:
+        """The same examples at other weights."""
+        return replace(self, w=w)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Prompt:
+        """The same prompts on another device or in another precision."""
+        return Prompt(*(part.to(device=device, dtype=dtype) for part in (self.x, self.y, self.query, self.w)))
+
+    def __getitem__(self, rows: slice | Tensor) -> Prompt:
+        """The prompts of the given batch rows."""
+        return Prompt(self.x[rows], self.y[rows], self.query[rows], self.w[rows])
+
+    def check(self, problem: Problem) -> Prompt:
+        """These prompts, once their shapes, radii and w in W are seen to fit; raises ProblemError."""
+        shapes = {
+            "x": (self.x, (self.batch, problem.n, problem.d)),
+            "y": (self.y, (self.batch, problem.n, problem.d_out)),
+            "query": (self.query, (self.batch, problem.d)),
+            "w": (self.w, (self.batch, problem.D_w)),
+        }
+        for name, (part, shape) in shapes.items():
+            if tuple(part.shape) != shape:
+                raise ProblemError(name, f"shape {tuple(part.shape)}", f"the problem needs {shape}")
+            if not bool(torch.isfinite(part).all()):
+                raise ProblemError(name, "not finite", "every entry must be a finite number")
+        for name, part, letter in (("x", self.x, "B_x"), ("query", self.query, "B_x"), ("y", self.y, "B_y")):
+            radius = getattr(problem, letter)
+            largest = float(torch.linalg.vector_norm(part, dim=-1).max())
+            if largest > radius * (1 + 4 * torch.finfo(part.dtype).eps):
+                raise ProblemError(
+                    name,
+                    f"2-norm {largest:.6g}",
+                    f"at most {letter} = {radius:g}; scale it or raise {letter}",
+                )
+        allowed = problem.loss.targets
+        if allowed and not bool(((self.y >= allowed[0]) & (self.y <= allowed[1])).all()):
+            wanted = f"the {problem.loss.name} loss needs targets from {allowed[0]:g} to {allowed[1]:g}"
+            raise ProblemError("y", f"{float(self.y.min()):g} to {float(self.y.max()):g}", wanted)
+        for layer, v in enumerate(split_weights(problem, self.w), start=1):
+            half = problem.half_width(layer)
+            largest = float(v.abs().max())
+            if largest > half * (1 + 4 * torch.finfo(v.dtype).eps):
+                raise ProblemError(
+                    "w", f"entry {largest:.6g} in layer {layer}", f"W allows at most {half:.6g} there"
+                )
+        return self
+
+
+def split_weights(problem: Problem, w: Float[Tensor, "B D_w"]) -> list[Float[Tensor, "B rows columns"]]:
+    """The matrices V_1..V_N stacked in w, row v_jk after row, layer after layer (views of w)."""
+    shapes = list(zip(problem.dims[1:], problem.dims[:-1], strict=True))
+    parts = w.split([rows * columns for rows, columns in shapes], dim=-1)
+    return [part.unflatten(-1, shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def stack_weights(matrices: Sequence[Float[Tensor, "B rows columns"]]) -> Float[Tensor, "B D_w"]:
+    """The inverse of split_weights."""
+    return torch.cat([v.flatten(-2) for v in matrices], dim=-1)
+
+
+def box(problem: Problem, like: Tensor) -> Float[Tensor, " D_w"]:
+    """Half the sides of the box W, one per weight, on the device and in the precision of `like`."""
+    return torch.cat(
+        [
+            torch.full((rows * columns,), problem.half_width(layer), dtype=like.dtype, device=like.device)
+            for layer, (rows, columns) in enumerate(
+                zip(problem.dims[1:], problem.dims[:-1], strict=True), start=1
+            )
+        ]
+    )

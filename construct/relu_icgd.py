@@ -1,0 +1,271 @@
+"""Theorem 1 of arXiv 2411.16549, built: a ReLU transformer that descends on an N-layer network.
+
+`lean`: our construction, 2N+1 ordinary layers a step (2N with a linear output layer).
+`paper`: the theorem's own shape, 2N+4 sub-layers a step.
+`exact`: `lean` for a ReLU network, without any approximation; see `margin`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from bounds.plan import Construction, Plan, Product, plan
+from bounds.problem import Problem, ProblemError
+from bounds.recurrence import LayerRanges, Term
+from bounds.relu_icgd import violated
+from bounds.relu_sum import ReluSum
+from bounds.rounding import face_slack
+from construct.heads import Aggregate, AttentionPart, Clip, Gate, Read
+from construct.hidden import Ridge, clamp_to, linear, signed
+from construct.stream import Stream
+from construct.transformer import Layer, Transformer
+
+MARGIN = 2.0**-10
+"""Width of the strip above 0 in which the gate of `exact` is neither open nor shut.
+
+`exact` reproduces descent on a ReLU network to rounding on every prompt whose pre-activations avoid
+(0, MARGIN).  A narrower strip costs accuracy in the gate: about 2**-53 / MARGIN.
+"""
+
+
+def build(problem: Problem, construction: Construction = "lean") -> Transformer:
+    """The transformer for this problem; raises ProblemError where the construction does not apply."""
+    check_construction(problem, construction)
+    return assemble(plan(problem, construction))
+
+
+def assemble(made: Plan, n: int | None = None) -> Transformer:
+    """The transformer that a plan describes, for its own number of examples or for another one.
+
+    Only the factor (n+1)/(2n) of the update heads depends on n.
+    """
+    problem = made.problem if n is None else replace(made.problem, n=n)
+    return _Builder(problem, made).build()
+
+
+@dataclass
+class _Builder:
+    problem: Problem
+    plan: Plan
+    attention: list[list[AttentionPart]] = field(default_factory=list)
+    hidden: list[list[Ridge]] = field(default_factory=list)
+    scratch: dict[str, int] = field(default_factory=dict)
+
+    def build(self) -> Transformer:
+        layers = self._paper() if self.plan.construction == "paper" else self._lean()
+        stream = Stream(self.problem, tuple(self.scratch.items()))
+        return Transformer(self.plan.construction, self.problem, stream, layers)
+
+    # The pieces both constructions share.
+
+    def _ranges(self, j: int) -> LayerRanges:
+        return self.plan.layers[j - 1]
+
+    def _slot(self, name: str, j: int) -> str:
+        """The name of scratch slot `name` of network layer j; p(0) is x."""
+        if name == "p" and j == 0:
+            return "x"
+        self.scratch[f"{name}{j}"] = self.problem.dims[j]
+        return f"{name}{j}"
+
+    def _function(self, kind: str, j: int) -> ReluSum:
+        """r or r' of layer j as ReLUs: the planned fit, or the function itself if it has no curvature."""
+        term = Term(kind, j)  # type: ignore[arg-type]
+        if term in self.plan.fits:
+            return self.plan.fits[term].relus
+        r = self.problem.activation_at(j).r
+        g = r if kind == "r" else r.derivative
+        if g.is_constant:
+            return ReluSum([], [], [], float(g(0.0)))
+        slope = float(g.derivative(0.0))
+        shifted = linear(slope, self._ranges(j).z)
+        return ReluSum(shifted.a, shifted.b, shifted.c, shifted.constant + float(g(0.0)))
+
+    def _update(self) -> list[AttentionPart]:
+        n = self.problem.n
+        scale = -self.problem.eta * (n + 1) / (2 * n)
+        return [
+            Aggregate(self._slot("s", j), self._slot("p", j - 1), f"V{j}", scale, _above(self._ranges(j).s))
+            for j in range(1, self.problem.N + 1)
+        ]
+
+    def _finish(self) -> list[Ridge]:
+        """Projection of w onto the box, and clearing of every scratch slot (exactly, x - x)."""
+        clamps = []
+        for j in range(1, self.problem.N + 1):
+            aim = self.problem.half_width(j) - face_slack(self.problem, j, self._ranges(j))
+            clamps.append(Ridge({f"V{j}": 1.0}, clamp_to(aim), f"V{j}"))
+        return clamps + [Ridge({name: 1.0}, signed(-1.0), name) for name in self.scratch]
+
+    # Our construction.
+
+    def _lean(self) -> list[Layer]:
+        problem, N = self.problem, self.problem.N
+        exact = self.plan.construction == "exact"
+        linear_output = problem.output == "linear"
+        layers: list[Layer] = []
+        for j in range(1, N + 1):
+            z, offset = self._slot("z", j), _above(self._ranges(j).z)
+            read = Read(self._slot("p", j - 1), f"V{j}", ReluSum([1.0], [offset], [1.0]), z)
+            hidden = self._slope_at(offset) if j == N else []
+            if j < N or self._needs_output():
+                hidden.append(Ridge({z: 1.0}, self._r(j, exact), self._slot("p", j), bias=-offset))
+            if not (j == N and linear_output):
+                gate = _gate() if exact else self._function("dr", j)
+                if gate.units:
+                    hidden.append(Ridge({z: 1.0}, gate, self._slot("dr", j), bias=-offset))
+            layers.append(Layer([read], hidden))
+        form = self._slope_form()
+        if not linear_output:
+            clip: list[AttentionPart] = []
+            if self._clips():
+                clip, form = (
+                    [
+                        Clip(
+                            {self._slot("p", N): 1.0, "y": -problem.loss.rho}, self._phi(), self._slot("u", N)
+                        )
+                    ],
+                    {self._slot("u", N): 1.0},
+                )
+            layers.append(Layer(clip, self._multiply(N, form, 0.0)))
+        for j in range(N - 1, 0, -1):
+            g, offset = self._slot("g", j), _above(self._ranges(j).g)
+            relus = ReluSum([1.0], [offset], [1.0])
+            read = Read(self._slot("s", j + 1), f"V{j + 1}", relus, g, columns=True)
+            layers.append(Layer([read], self._multiply(j, {g: 1.0}, -offset)))
+        update = self._update()
+        return [*layers, Layer(update, self._finish())]
+
+    def _r(self, j: int, exact: bool) -> ReluSum:
+        relu = exact and self.problem.activation_at(j).name == "relu"
+        return ReluSum([1.0], [0.0], [1.0]) if relu else self._function("r", j)
+
+    def _clips(self) -> bool:
+        """Whether the loss slope bends, so that it needs units of its own on p - rho y."""
+        return self.problem.loss.rho != 0 and not self.problem.loss.phi.derivative.is_constant
+
+    def _needs_output(self) -> bool:
+        """Whether p(N) itself is read: not when the loss slope is a function of z(N)."""
+        return self.problem.loss.rho != 0 and self.problem.output != "linear"
+
+    def _phi(self) -> ReluSum:
+        """A loss slope that is exactly piecewise linear (Huber: a clip)."""
+        low, high = self.problem.loss.phi.kinks
+        return ReluSum([1.0, 1.0], [-low, -high], [1.0, -1.0], low)
+
+    def _slope_at(self, offset: float) -> list[Ridge]:
+        """What layer N computes of u from z(N): all of it for a linear output or a slope in p alone."""
+        problem, N, z = self.problem, self.problem.N, self._slot("z", self.problem.N)
+        loss, name = problem.loss, "s" if problem.output == "linear" else "u"
+        if self._needs_output():
+            return []
+        if loss.rho == 0:
+            target = self._slot(name, N)
+            fit = self.plan.fits[Term("u", N)].relus
+            return [
+                Ridge({z: 1.0}, fit, target, bias=-offset),
+                Ridge({"y": 1.0}, signed(-loss.sigma), target),
+            ]
+        form = {z: 1.0, "y": -loss.rho}
+        if self._clips():
+            return [Ridge(form, self._phi(), self._slot(name, N), bias=-offset)]
+        slope = float(loss.phi.derivative(0.0))
+        return [Ridge(form, signed(slope), self._slot(name, N), bias=-offset)]
+
+    def _slope_form(self) -> dict[str, float]:
+        """u as a linear form of slots: of p(N) and y for the squared loss, else a slot of its own."""
+        loss, N = self.problem.loss, self.problem.N
+        if loss.rho == 0 or self._clips() or self.problem.output == "linear":
+            return {f"u{N}": 1.0}
+        slope = float(loss.phi.derivative(0.0))
+        return {self._slot("p", N): slope, "y": -slope * loss.rho}
+
+    def _multiply(self, j: int, form: dict[str, float], bias: float) -> list[Ridge]:
+        """s(j) = r'(z(j)) * (the linear form g, with its offset removed by `bias`)."""
+        target, reach = self._slot("s", j), _above(self._ranges(j).g)
+        if self.plan.construction == "exact" and self.problem.activation_at(j).name == "relu":
+            opened, closed = {self._slot("dr", j): reach, **form}, {self._slot("dr", j): reach}
+            closed |= {name: -c for name, c in form.items()}
+            relu = ReluSum([1.0], [0.0], [1.0])
+            return [
+                Ridge(opened, relu, target, bias=bias - reach),
+                Ridge(closed, relu, target, bias=-bias - reach, scale=-1.0),
+            ]
+        product: Product = self.plan.products[Term("product", j)]
+        ridges = []
+        if product.centre:
+            ridges.append(Ridge(form, linear(product.centre, reach), target, bias=bias))
+        if product.square is not None and product.square.relus.units:
+            squares = product.square.relus
+            for sign in (1.0, -1.0):
+                mixed = {self._slot("dr", j): product.a} | {
+                    name: sign * product.b * c for name, c in form.items()
+                }
+                shift = sign * product.b * bias - product.a * product.centre
+                bare = ReluSum(squares.a, squares.b, squares.c)  # the constants of the two squares cancel
+                ridges.append(Ridge(mixed, bare, target, bias=shift, scale=sign / 4))
+        return ridges
+
+    # The theorem's shape.
+
+    def _paper(self) -> list[Layer]:
+        N = self.problem.N
+        layers = [
+            Layer([Read(self._slot("p", j - 1), f"V{j}", self._function("r", j), self._slot("p", j))])
+            for j in range(1, N + 1)
+        ]
+        layers.append(
+            Layer(
+                [
+                    Read(self._slot("p", j - 1), f"V{j}", self._function("dr", j), self._slot("dr", j))
+                    for j in range(1, N + 1)
+                ]
+            )
+        )
+        layers.append(Layer([], self._slope_from_output()))
+        for j in range(N, 0, -1):
+            query, matrix = (self._slot("u", N), None) if j == N else (self._slot("s", j + 1), f"V{j + 1}")
+            layers.append(
+                Layer([Gate(query, matrix, self._slot("dr", j), self._slot("s", j))], diagonal=True)
+            )
+        update = self._update()
+        return [*layers, Layer(update), Layer([], self._finish())]
+
+    def _slope_from_output(self) -> list[Ridge]:
+        loss, N = self.problem.loss, self.problem.N
+        p, u = self._slot("p", N), self._slot("u", N)
+        if loss.rho == 0:
+            fit = self.plan.fits[Term("u", N)].relus
+            return [Ridge({p: 1.0}, fit, u), Ridge({"y": 1.0}, signed(-loss.sigma), u)]
+        form = {p: 1.0, "y": -loss.rho}
+        return [Ridge(form, self._phi() if self._clips() else signed(float(loss.phi.derivative(0.0))), u)]
+
+
+def _above(bound: float) -> float:
+    """A little more than `bound`: offsets must exceed it even after rounding."""
+    return bound * (1 + 2.0**-20) + 2.0**-40
+
+
+def _gate() -> ReluSum:
+    """clip(t / MARGIN, 0, 1), written so that it is exactly 1 from MARGIN on."""
+    return ReluSum([-1.0, -1.0], [MARGIN, 0.0], [-1 / MARGIN, 1 / MARGIN], 1.0)
+
+
+def check_construction(problem: Problem, construction: Construction) -> None:
+    """Raises ProblemError, with what still holds, where a construction's hypotheses fail."""
+    if construction == "exact":
+        if problem.activation.name != "relu":
+            raise ProblemError("construction", "exact", "it is for --activation relu; use lean or paper")
+        if not problem.loss.phi.is_piecewise_linear:
+            raise ProblemError("loss", problem.loss.name, "--construction exact needs squared or huber")
+        return
+    reason = violated(problem)
+    if reason:
+        holds = (
+            "--construction exact reproduces descent on a ReLU network without approximation"
+            if problem.activation.name == "relu"
+            else "choose an activation that is smooth where it is used, or smaller radii"
+        )
+        raise ProblemError(
+            "activation", problem.activation.name, f"Theorem 1 does not apply: {reason}; {holds}"
+        )

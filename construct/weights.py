@@ -1,0 +1,49 @@
+"""The literal matrices in a file that anyone can read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from construct.atomic import write_atomically
+from construct.dense import dense_bytes
+from construct.memory import human, refuse
+from construct.transformer import Transformer
+
+
+def save_weights(transformer: Transformer, path: Path) -> None:
+    """Write every matrix of one block, in full, as safetensors; all of it or nothing.
+
+    Tensors `layer.00.Q`, `.K`, `.V` (M, D, D) and `.W1` (hidden, D), `.W2` (D, hidden), layer by layer;
+    layers without heads or without hidden units have no such tensors.  Metadata: `diagonal` lists the
+    layers in which each token attends to itself only; `stream` gives [start, stop) of every slot;
+    `problem` the letters.
+    Raises ProblemError, with the size, if the matrices would not fit in memory.
+    """
+    size = dense_bytes(transformer)
+    # The file is assembled in memory before it is written.
+    refuse(2.5 * size, f"writing {human(size)} of literal matrices", transformer.problem)
+    tensors: dict[str, torch.Tensor] = {}
+    diagonal = []
+    for index, layer in enumerate(transformer.literal()):
+        name = f"layer.{index:02d}"
+        if layer.heads:
+            for part in "QKV":
+                tensors[f"{name}.{part}"] = torch.stack([getattr(head, part).dense() for head in layer.heads])
+        if layer.hidden:
+            tensors[f"{name}.W1"], tensors[f"{name}.W2"] = layer.W1.dense(), layer.W2.dense()
+        if layer.diagonal:
+            diagonal.append(name)
+    metadata = {
+        "problem": json.dumps(transformer.problem.as_dict()),
+        "construction": transformer.name,
+        "layers": str(len(transformer.layers)),
+        "diagonal": json.dumps(diagonal),
+        "stream": json.dumps(
+            {name: [slot.start, slot.stop] for name, slot in transformer.stream.slots.items()}
+        ),
+    }
+    write_atomically(path, safetensors.torch.save(tensors, metadata))

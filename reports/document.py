@@ -1,0 +1,95 @@
+"""The machine-readable report: one dictionary with the keys that every command promises."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import platform
+from typing import Any
+
+from bounds.claims import Claim
+from bounds.plan import Plan
+from bounds.relu_icgd import built, claims
+from verify.relu_icgd import Verification
+
+_PACKAGES = ("icgd", "torch", "numpy", "sympy", "mpmath", "python-flint", "hypothesis")
+
+
+def versions() -> dict[str, str]:
+    """What computed these numbers."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def bounds_document(asserted: tuple[Claim, ...]) -> dict[str, Any]:
+    """{name: {expression, value, relation, source, constants}}; values are exact where whole numbers are."""
+    return {
+        claim.key: {
+            "expression": claim.expression,
+            "value": _plain(claim.value),
+            "relation": claim.relation,
+            "quantity": claim.quantity,
+            "source": claim.source,
+            "constants": {
+                str(symbol): {"value": _plain(value), "meaning": meaning}
+                for symbol, (value, meaning) in claim.constants.items()
+            },
+        }
+        for claim in asserted
+    }
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """The tolerance plan: every local error, the share of the bound it accounts for, and its pieces."""
+    terms = {}
+    for term, share in sorted(plan.ledger.items(), key=lambda item: -item[1]):
+        fitted = plan.fits.get(term)
+        product = plan.products.get(term)
+        square = product.square if product else None
+        chosen = fitted or square
+        terms[str(term)] = {
+            "tolerance": plan.tolerances.get(term),
+            "certified": plan.errors[term],
+            "share": share,
+            "pieces": chosen.pieces if chosen else None,
+            "fewest": chosen.fewest if chosen else None,
+        }
+    return {"units": plan.units, "fewest_units": plan.fewest_units, "terms": terms}
+
+
+def verification_document(found: Verification, *, seed: int, seconds: float) -> dict[str, Any]:
+    """Everything a verification found, as plain values."""
+    return {
+        "problem": found.plan.problem.as_dict(),
+        "construction": found.plan.construction,
+        "census": found.census.as_dict(),
+        "bounds": bounds_document(found.claims),
+        "step_error": found.sandwich.as_dict(),
+        "plan": plan_document(found.plan),
+        "trajectory": found.trajectory.as_dict(),
+        "search": {
+            "prompts": found.sweep.count,
+            "admitted": found.sweep.admitted,
+            "attacked_tokens": found.attack.evaluations if found.attack else 0,
+        },
+        "verdicts": [verdict.as_dict() for verdict in found.verdicts],
+        "versions": versions(),
+        "seed": seed,
+        "seconds": round(seconds, 3),
+    }
+
+
+def claims_for(plan: Plan) -> tuple[Claim, ...]:
+    """The theorem's claims and those of what is built for the same problem."""
+    return (*claims(plan.problem), *built(plan.problem, plan.construction))
+
+
+def _plain(value: float) -> float | int | str:
+    if isinstance(value, int):
+        return value
+    return value if math.isfinite(value) else str(value)

@@ -1,0 +1,167 @@
+"""The report a person reads in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from bounds.claims import Claim
+from bounds.plan import Plan
+from construct.census import Census
+from verify.progress import Progress as ProgressFunction
+from verify.relu_icgd import Sandwich, Trajectory, Verification
+from verify.verdict import Verdict
+
+_COLOURS = {
+    "proved": "bold green",
+    "held": "green",
+    "failed": "bold red",
+    "inapplicable": "yellow",
+    "vacuous": "yellow",
+}
+
+
+def progress_on(console: Console) -> ProgressFunction:
+    """Progress bars with an estimate of the time left; nothing at all where the console is no terminal."""
+
+    @contextmanager
+    def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+            task = bars.add_task(what, total=total)
+            yield lambda done: bars.advance(task, done)
+
+    return progress
+
+
+def show(console: Console, found: Verification, seed: int, seconds: float) -> None:
+    """Everything a verification found, sizes first and verdicts last."""
+    problem = found.plan.problem
+    console.print(f"[bold]Theorem 1 of arXiv 2411.16549[/], construction [bold]{found.plan.construction}[/]")
+    console.print(escape(problem.options), style="dim")
+    show_sizes(console, found.claims, found.census, {verdict.claim for verdict in found.verdicts})
+    show_plan(console, found.plan)
+    show_sandwich(console, found.sandwich)
+    show_trajectory(console, found.trajectory, found.sandwich.allowed)
+    show_verdicts(console, found.verdicts)
+    console.print(f"seed {seed}, {seconds:.1f} s", style="dim")
+
+
+def show_sizes(
+    console: Console, asserted: Iterable[Claim], counted: Census | None = None, judged: Collection[str] = ()
+) -> None:
+    """Each claim's bound with its constants and its value; the census beside those that are about it."""
+    counts = counted.as_dict() if counted else {}
+    table = Table("claim", "bound", "value", title="Sizes, every constant in the open", title_justify="left")
+    if counted:
+        table.add_column("built", justify="right")
+    table.columns[2].justify = "right"
+    for claim in asserted:
+        row = [claim.key, f"{claim.relation} {_short(claim.expression)}", _number(claim.value)]
+        if counted:
+            row.append(
+                _number(counts[claim.quantity]) if claim.key in judged and claim.quantity in counts else ""
+            )
+        table.add_row(*map(escape, row))
+    console.print(table)
+
+
+def show_plan(console: Console, plan: Plan) -> None:
+    """Where the tolerance goes, and how near the pieces are to the fewest possible."""
+    title = f"Tolerance plan: {plan.units} ReLUs; the lower bound on pieces allows {plan.fewest_units}"
+    table = Table(
+        "local error", "certified", "share of bound", "pieces", "fewest", title=title, title_justify="left"
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rounding = 0.0
+    for term, share in sorted(plan.ledger.items(), key=lambda item: -item[1]):
+        product = plan.products.get(term)
+        chosen = plan.fits.get(term) or (product.square if product else None)
+        if chosen is None:
+            rounding += share
+            continue
+        part = f"{share / plan.certified:.1%}"
+        table.add_row(
+            escape(str(term)), f"{plan.errors[term]:.2e}", part, str(chosen.pieces), str(chosen.fewest)
+        )
+    if plan.certified:
+        table.add_row("rounding alone", "", f"{rounding / plan.certified:.1e}", "", "")
+    console.print(table)
+
+
+def show_sandwich(console: Console, sandwich: Sandwich) -> None:
+    """sampled <= attacked <= certified <= allowed, in the theorem's unit."""
+    table = Table(title="Error of one step, norm2(err)", title_justify="left")
+    for name in sandwich.as_dict():
+        table.add_column(name, justify="right")
+    table.add_row(*["" if v is None else f"{v:.4g}" for v in sandwich.as_dict().values()])
+    console.print(table)
+    if sandwich.certified and sandwich.attacked:
+        ratio = sandwich.certified / sandwich.attacked
+        console.print(
+            f"certified / attacked = {ratio:.2f}: what the proof gives away, or the attack has not found"
+        )
+
+
+def show_trajectory(console: Console, trajectory: Trajectory, allowed: float) -> None:
+    """The loss of transformer and exact descent step by step, with the error of each step."""
+    title = f"{len(trajectory.errors)} steps on {trajectory.prompts} prompts of {trajectory.source}"
+    title += f", start {trajectory.start}"
+    table = Table(
+        "step",
+        "norm2(err)",
+        "of allowed",
+        "loss",
+        "exact loss",
+        "distance",
+        title=escape(title),
+        title_justify="left",
+    )
+    for column in table.columns:
+        column.justify = "right"
+    last = len(trajectory.errors)
+    for step in range(last + 1):
+        error = trajectory.errors[step - 1] if step else None
+        table.add_row(
+            str(step),
+            "" if error is None else f"{error:.3g}",
+            "" if error is None else f"{error / allowed:.1%}",
+            f"{trajectory.loss[step]:.8f}",
+            f"{trajectory.exact_loss[step]:.8f}",
+            f"{trajectory.apart[step]:.2e}",
+        )
+    console.print(table)
+
+
+def show_verdicts(console: Console, verdicts: Iterable[Verdict]) -> None:
+    """One line for each claim; a failure is followed by the command that replays it."""
+    table = Table("claim", "verdict", "evidence", title="Verdicts", title_justify="left")
+    for verdict in verdicts:
+        colour = _COLOURS[verdict.status]
+        table.add_row(escape(verdict.claim), f"[{colour}]{verdict.status}[/]", escape(verdict.evidence))
+        if verdict.replay:
+            table.add_row("", "", f"replay: {escape(verdict.replay)}")
+    console.print(table)
+
+
+def show_census(console: Console, counted: Census) -> None:
+    """What one step of the transformer is made of."""
+    table = Table("census of one step", "", title_justify="left")
+    table.columns[1].justify = "right"
+    for name, value in counted.as_dict().items():
+        table.add_row(name, _number(value))
+    console.print(table)
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+
+
+def _short(expression: str, width: int = 60) -> str:
+    return expression if len(expression) <= width else expression[: width - 3] + "..."

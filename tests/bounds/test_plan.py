@@ -1,0 +1,203 @@
+"""Plans: the promise is kept, and the tolerance is spent better than evenly."""
+
+import math
+import multiprocessing
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from bounds import plan as module
+from bounds.plan import Product, approximated, from_z, plan, sensitivities
+from bounds.problem import Problem, ProblemError
+from bounds.recurrence import Term, ranges, step_error
+from verify.strategies import problems
+
+SMOOTH = ("tanh", "sigmoid", "softplus", "gelu", "sin", "identity")
+CASES = [
+    ({"N": 1, "K": 1}, "lean"),
+    ({"N": 3, "K": 4, "d": 2}, "lean"),
+    ({"N": 2, "K": 3, "loss": "logistic"}, "lean"),
+    ({"N": 2, "K": 3, "loss": "logistic", "output": "linear"}, "paper"),
+    ({"N": 3, "K": 2, "activation": "sin", "loss": "huber"}, "lean"),
+    ({"N": 3, "K": 2, "activation": "sigmoid", "output": "linear"}, "lean"),
+    ({"N": 2, "K": 3, "eps": 0.2}, "paper"),
+    ({"N": 2, "K": 2, "activation": "identity"}, "lean"),
+]
+
+
+def problem_of(letters):
+    return Problem.parse({"eps": 1e-2, **letters})
+
+
+@pytest.mark.parametrize(("letters", "construction"), CASES)
+def test_the_promise_is_kept_and_used_up(letters, construction):
+    problem = problem_of(letters)
+    made = plan(problem, construction)
+    assert made.certified <= problem.eps
+    if made.fits and problem.activation.name == "tanh":
+        assert made.certified >= 0.4 * problem.eps  # nothing is wasted, but for whole pieces
+    for term, fitted in made.fits.items():
+        assert fitted.error <= made.tolerances[term]
+    for term, product in made.products.items():
+        assert product.error <= made.tolerances.get(term, 1e-9)
+    assert made.units >= made.fewest_units - len(made.fits) * max(problem.dims)
+
+
+@settings(
+    deadline=None,
+    max_examples=12,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(
+    problems(max_N=3, min_eps=1e-2, max_radius=1.25, activations=SMOOTH), st.sampled_from(["lean", "paper"])
+)
+def test_the_promise_is_kept_on_random_problems(problem, construction):
+    made = plan(problem, construction)
+    assert made.certified <= problem.eps
+    assert set(made.fits) == set(approximated(problem, construction))
+
+
+@pytest.mark.parametrize(("letters", "construction"), CASES)
+def test_certified_does_not_rely_on_tolerances_but_on_certified_errors(letters, construction):
+    problem = problem_of(letters)
+    made = plan(problem, construction)
+    for term, fitted in made.fits.items():
+        assert made.errors[term] > fitted.error  # rounding on top
+    again = step_error(
+        problem, ranges(problem, made.errors), made.errors, from_z=from_z(problem, construction)
+    )
+    assert again == pytest.approx(made.certified, rel=0.05)
+    assert made.certified == step_error(
+        problem, made.layers, made.errors, from_z=from_z(problem, construction)
+    )
+
+
+@pytest.mark.parametrize(("letters", "construction"), CASES)
+def test_sensitivities_sum_to_the_step_error(letters, construction):
+    """Euler: a function that is homogeneous of degree one is the sum of its derivatives times arguments."""
+    problem = problem_of(letters)
+    made = plan(problem, construction)
+    weights = sensitivities(problem, construction, made.layers, made.errors)
+    assert sum(weights[term] * error for term, error in made.errors.items()) == pytest.approx(
+        made.certified, rel=1e-8
+    )
+    assert sum(made.ledger.values()) == pytest.approx(made.certified, rel=1e-8)
+    for term, error in made.errors.items():  # and they are the derivatives
+        more = dict(made.errors) | {term: error * 1.001 + 1e-6}
+        bounds = [
+            step_error(problem, made.layers, each, from_z=from_z(problem, construction))
+            for each in (made.errors, more)
+        ]
+        slope = (bounds[1] - bounds[0]) / (more[term] - error)
+        # The norm is convex: the derivative here is below the one a little further, and both are close.
+        assert weights[term] <= slope * (1 + 1e-5) + 1e-7
+        if bounds[0] > 1e-3:
+            assert slope == pytest.approx(weights[term], rel=0.05, abs=0.01)
+
+
+@pytest.mark.parametrize(("letters", "construction"), CASES[:7])
+def test_beats_the_best_plan_with_one_tolerance_for_all(letters, construction):
+    problem = problem_of(letters)
+    functions, made = approximated(problem, construction), plan(problem, construction)
+    names = list(made.tolerances)
+
+    def uniform(e):
+        return module._make(problem, construction, functions, dict.fromkeys(names, e))
+
+    low, high = 0.0, problem.eps
+    for _ in range(40):  # the largest tolerance that the recurrence allows
+        middle = (low + high) / 2
+        errors = dict.fromkeys(names, middle)
+        reached = step_error(problem, ranges(problem, errors), errors, from_z=from_z(problem, construction))
+        low, high = (middle, high) if reached <= problem.eps else (low, middle)
+    even = uniform(low)
+    assert even.certified <= problem.eps * 1.001
+    # With a handful of pieces, whole numbers decide; otherwise there are savings.
+    assert made.units <= even.units + (2 if len(names) < 4 else 0)
+
+
+def test_saves_much_on_deep_networks():
+    problem = Problem(N=4, K=4, d=2, eps=1e-2)
+    made = plan(problem)
+    shares = np.array([made.ledger[term] for term in made.tolerances])
+    assert shares.max() / shares.min() > 3  # far from an even share each
+
+
+def test_finer_tolerances_cost_more():
+    units = [plan(Problem(N=2, K=2, eps=eps)).units for eps in (1e-1, 1e-2, 1e-3, 1e-4)]
+    ratios = np.array(units[1:]) / units[:-1]
+    assert (ratios > 2.5).all() and (ratios < 4).all()  # sqrt(10) each
+
+
+def test_what_is_approximated():
+    tanh = Problem(N=2)
+    both = {Term(kind, j) for kind in ("r", "dr") for j in (1, 2)}
+    assert set(approximated(tanh, "lean")) == set(approximated(tanh, "paper")) == both
+    logistic = Problem.parse({"N": 2, "loss": "logistic"})
+    assert set(approximated(logistic, "lean")) == both - {Term("r", 2)} | {Term("u", 2)}
+    assert set(approximated(logistic, "paper")) == both | {Term("u", 2)}
+    linear = Problem(N=2, output="linear")
+    assert set(approximated(linear, "lean")) == {Term("r", 1), Term("dr", 1)}
+    assert approximated(Problem.parse({"activation": "relu"}), "exact") == {}
+    assert approximated(Problem.parse({"activation": "identity"}), "lean") == {}
+
+
+def test_only_lean_reads_the_slope_off_z():
+    logistic, squared = Problem.parse({"loss": "logistic"}), Problem()
+    assert from_z(logistic, "lean")
+    assert not (from_z(logistic, "paper") or from_z(squared, "lean") or from_z(squared, "exact"))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.floats(-3, 3),
+    st.floats(0, 4),
+    st.floats(0.01, 50),
+    st.floats(-5, -0.3).map(lambda e: 10**e),
+)
+def test_products(low, width, radius, tolerance):
+    high = low + width
+    product = Product.within(low, high, radius, tolerance)
+    assert product.error <= max(tolerance, 1e-10)
+    x, g = (
+        axis.ravel() for axis in np.meshgrid(np.linspace(low, high, 41), np.linspace(-radius, radius, 41))
+    )
+    found = product.centre * g
+    if product.square:
+        rho = product.a * (x - product.centre)
+        squares = product.square.relus
+        found = found + (squares(rho + product.b * g) - squares(rho - product.b * g)) / 4
+    assert np.abs(found - x * g).max() <= product.error + 1e-12 * (1 + radius * (abs(low) + width))
+
+
+def test_a_constant_factor_needs_no_square():
+    product = Product.within(1.0, 1.0, 5.0, 0.0)
+    assert product.square is None and product.centre == 1.0 and product.units == 1
+
+
+def _refused_in_time(eps, connection):
+    try:
+        plan(Problem(N=3, eps=eps))
+    except ProblemError as error:
+        connection.send((error.field, str(error)))
+
+
+@pytest.mark.parametrize("eps", [1e-9, 1e-12])
+def test_tolerances_below_float64_are_refused_at_once(eps):
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_refused_in_time, args=(eps, theirs), daemon=True)
+    process.start()
+    field, message = ours.recv() if ours.poll(8) else ("", "nothing within 8 s")
+    process.kill()
+    process.join()
+    assert field == "eps" and "raise eps" in message, message
+
+
+def test_plans_are_kept():
+    problem = Problem(N=1, eps=0.1)
+    assert plan(problem) is plan(Problem(N=1, eps=0.1))
+    assert math.isfinite(plan(problem).certified)

@@ -1,0 +1,350 @@
+"""Autograd descent against a second path: the theorem's own formulas, written out in numpy."""
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from bounds.activation import ACTIVATIONS, parse_activation
+from bounds.loss import LOSSES, parse_loss
+from bounds.problem import Problem
+from bounds.scalar import Scalar, t
+from construct.prompt import Prompt, box
+from verify.descent import (
+    descend,
+    empirical_loss,
+    gradient,
+    network,
+    project,
+    step_error,
+    torch_callable,
+)
+from verify.prompts import random_prompts, start
+from verify.strategies import problems, prompts
+
+_erf = np.vectorize(math.erf, otypes=[float])
+
+
+def _sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def _density(z):
+    return np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+
+
+# name: (r, r'), by hand and not from the sympy expressions.
+BY_HAND = {
+    "tanh": (np.tanh, lambda z: 1 / np.cosh(z) ** 2),
+    "sigmoid": (_sigmoid, lambda z: _sigmoid(z) * _sigmoid(-z)),
+    "softplus": (lambda z: np.log1p(np.exp(z)), _sigmoid),
+    "gelu": (
+        lambda z: z * (1 + _erf(z / math.sqrt(2))) / 2,
+        lambda z: (1 + _erf(z / math.sqrt(2))) / 2 + z * _density(z),
+    ),
+    "sin": (np.sin, np.cos),
+    "relu": (lambda z: np.where(z > 0, z, 0.0), lambda z: np.where(z > 0, 1.0, 0.0)),
+    "identity": (lambda z: z, np.ones_like),
+}
+# name: (one coordinate of l, its slope in p)
+LOSS_BY_HAND = {
+    "squared": (lambda p, y: (p - y) ** 2, lambda p, y: 2 * (p - y)),
+    "logistic": (lambda p, y: np.log1p(np.exp(p)) - y * p, lambda p, y: _sigmoid(p) - y),
+    "huber": (
+        lambda p, y: np.where(abs(p - y) <= 0.5, (p - y) ** 2 / 2, 0.5 * abs(p - y) - 0.125),
+        lambda p, y: np.clip(p - y, -0.5, 0.5),
+    ),
+}
+
+
+def by_formula(problem, x, y, w):
+    """(L_n, grad L_n, smallest |z|) of one prompt by the recursion for s_i(j), row by row."""
+    dims = [problem.d] + [problem.K] * (problem.N - 1) + [problem.d_out]
+    functions = [BY_HAND[problem.activation.name]] * problem.N
+    if problem.output == "linear":
+        functions[-1] = BY_HAND["identity"]
+    matrices, used = [], 0
+    for columns, rows in pairwise(dims):
+        matrices.append(w[used : used + rows * columns].reshape(rows, columns))
+        used += rows * columns
+    loss, slope = LOSS_BY_HAND[problem.loss.name]
+    value, nearest, gradients = 0.0, math.inf, [np.zeros_like(v) for v in matrices]
+    for x_i, y_i in zip(x, y, strict=True):
+        outputs, inputs = [x_i], []
+        for v, (r, _) in zip(matrices, functions, strict=True):
+            inputs.append(v @ outputs[-1])
+            outputs.append(r(inputs[-1]))
+            nearest = min(nearest, abs(inputs[-1]).min())
+        value += loss(outputs[-1], y_i).sum()
+        s = functions[-1][1](inputs[-1]) * slope(outputs[-1], y_i)
+        for j in reversed(range(problem.N)):
+            for k in range(dims[j + 1]):
+                gradients[j][k] += s[k] * outputs[j]
+            if j > 0:
+                s = functions[j - 1][1](inputs[j - 1]) * (matrices[j].T @ s)
+    scale = 1 / (2 * len(x))
+    return scale * value, scale * np.concatenate([g.ravel() for g in gradients]), nearest
+
+
+def on_kink(problem, nearest):
+    """Whether rounding decides relu': near z = 0 two orders of summation may differ in sign."""
+    return problem.activation.name == "relu" and nearest < 1e-12
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_loss_and_gradient_are_the_theorems(data):
+    problem = data.draw(problems())
+    prompt = data.draw(prompts(problem, batch=2))
+    losses, gradients = empirical_loss(problem, prompt), gradient(problem, prompt)
+    for b in range(2):
+        x, y, w = prompt.x[b].numpy(), prompt.y[b].numpy(), prompt.w[b].numpy()
+        loss, slope, nearest = by_formula(problem, x, y, w)
+        assume(not on_kink(problem, nearest))
+        assert losses[b].item() == pytest.approx(loss, abs=1e-12)
+        np.testing.assert_allclose(gradients[b].numpy(), slope, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_and_loss_by_formula_and_by_difference(activation, loss, seed=5):
+    problem = Problem(
+        N=3, K=3, d=2, d_out=1, n=4, B_v=2.0, activation=ACTIVATIONS[activation], loss=LOSSES[loss]
+    )
+    generator = torch.Generator().manual_seed(seed)
+    prompt = random_prompts(problem, 4, generator)
+    if activation == "relu":  # stay off the kink: no exact corners, no zeros
+        prompt = prompt.with_weights(start(problem, "random", 4, generator))
+    slopes = gradient(problem, prompt)
+    for b in range(4):
+        _, expected, _ = by_formula(problem, prompt.x[b].numpy(), prompt.y[b].numpy(), prompt.w[b].numpy())
+        np.testing.assert_allclose(slopes[b].numpy(), expected, rtol=0, atol=1e-12)
+    step = 1e-5
+    for coordinate in range(problem.D_w):
+        shift = torch.zeros(problem.D_w, dtype=torch.float64)
+        shift[coordinate] = step
+        up, down = (empirical_loss(problem, prompt.with_weights(prompt.w + s * shift)) for s in (1, -1))
+        torch.testing.assert_close((up - down) / (2 * step), slopes[:, coordinate], rtol=0, atol=1e-8)
+
+
+FORMULAS = [
+    *ACTIVATIONS,
+    "t/(1+exp(-t))",
+    "sqrt(1+t**2) - 1/3",
+    "sin(t)*cos(2*t) + atan(t)**3 - pi",
+    "log(2+sinh(t)**2)/cosh(t)",
+    "Max(t, -1)*Min(2, t)",
+    "Max(-t, t/3, t - 1)",
+    "Abs(t - 1/3)",
+    "relu(t)**2 + erf(t)",
+    "7/3",
+]
+POINTS = [-2.7, -1.3, -0.2, 0.1, 0.45, 1.9]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_torch_callables_agree_with_mpmath(text):
+    scalar = parse_activation(text).r
+    x = torch.tensor(POINTS, dtype=torch.float64, requires_grad=True)
+    value = torch_callable(scalar)(x)
+    (slope,) = torch.autograd.grad(value.sum(), x)
+    assert value.dtype == torch.float64 and value.shape == x.shape
+
+    def exact(z):
+        return mpmath.mpf(scalar.expr.subs(t, z).evalf(40))
+
+    with mpmath.workdps(40):
+        for i, point in enumerate(POINTS):
+            assert value[i].item() == pytest.approx(float(exact(mpmath.mpf(point))), abs=1e-13)
+            h = mpmath.mpf("1e-12")
+            difference = (exact(mpmath.mpf(point) + h) - exact(mpmath.mpf(point) - h)) / (2 * h)
+            assert slope[i].item() == pytest.approx(float(difference), abs=1e-11)
+
+
+def test_kinks_take_the_slope_of_the_expression_not_torchs():
+    z = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(torch_callable(ACTIVATIONS["relu"].r)(z).sum(), z)
+    assert slope.item() == 0.0  # torch.maximum(0, t) would say 0.5
+    assert torch_callable(ACTIVATIONS["relu"].derivative)(z).item() == 0.0
+
+
+def test_second_derivatives_pass_through_kinked_functions():
+    z = torch.tensor([-1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(
+        torch_callable(parse_activation("relu(t)**2").r)(z).sum(), z, create_graph=True
+    )
+    (curvature,) = torch.autograd.grad(slope.sum(), z)
+    assert slope.tolist() == [0.0, 4.0] and curvature.tolist() == [0.0, 2.0]
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softplus", "tanh"])
+def test_huge_arguments_stay_finite(activation):
+    problem = Problem(
+        N=2, K=2, d=1, n=2, B_x=1e4, B_v=10.0, loss=LOSSES["logistic"], activation=ACTIVATIONS[activation]
+    )
+    prompt = random_prompts(problem, 16, torch.Generator().manual_seed(0))
+    assert gradient(problem, prompt).isfinite().all() and empirical_loss(problem, prompt).isfinite().all()
+
+
+def test_a_piecewise_of_numbers_keeps_all_its_digits():
+    third = sympy.Rational(1, 3)
+    step = Scalar(sympy.Piecewise((third, t < 0), (t, t < 1), (2 * third, True)), kinks=(0.0, 1.0))
+    flat = Scalar(sympy.Piecewise((third, t < 0), (2 * third, True)), kinks=(0.0,))
+    z = torch.tensor([-1.0, 0.5, 2.0], dtype=torch.float64)
+    assert torch_callable(step)(z).tolist() == [1 / 3, 0.5, 2 / 3]
+    assert torch_callable(flat)(z).tolist() == [1 / 3, 2 / 3, 2 / 3]
+    assert torch_callable(flat)(z.float()).dtype == torch.float32
+
+
+def test_callables_are_cached():
+    assert torch_callable(Scalar(t**2)) is torch_callable(Scalar(t**2))
+
+
+def test_network_and_loss_on_a_case_done_by_hand():
+    problem = Problem(N=1, d=2, d_out=1, n=2, activation=ACTIVATIONS["identity"])
+    prompt = Prompt(
+        x=torch.tensor([[[1.0, 0.0], [0.0, 0.5]]], dtype=torch.float64),
+        y=torch.tensor([[[1.0], [0.0]]], dtype=torch.float64),
+        query=torch.zeros(1, 2, dtype=torch.float64),
+        w=torch.tensor([[0.5, -0.4]], dtype=torch.float64),
+    )
+    assert network(problem, prompt.w, prompt.x).flatten().tolist() == pytest.approx([0.5, -0.2])
+    assert empirical_loss(problem, prompt).item() == pytest.approx((0.25 + 0.04) / 4)
+    assert gradient(problem, prompt)[0].tolist() == pytest.approx([2 * -0.5 / 4, 2 * -0.2 * 0.5 / 4])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_precision_is_kept_and_no_grad_does_not_matter(dtype):
+    problem = Problem(activation=ACTIVATIONS["gelu"], loss=LOSSES["huber"])
+    prompt = random_prompts(problem, 3, torch.Generator().manual_seed(1), dtype=dtype)
+    with torch.no_grad():
+        path = descend(problem, prompt, 2)
+    assert path.dtype == dtype and not path.requires_grad
+    assert step_error(problem, prompt, path[1]).dtype == dtype
+    reference = descend(problem, prompt.to("cpu", torch.float64), 2)
+    torch.testing.assert_close(path.double(), reference, rtol=0, atol=20 * torch.finfo(dtype).eps)
+
+
+@given(st.data())
+@settings(max_examples=30, deadline=None)
+def test_projection_is_clipping_to_the_cube_in_every_row_ball(data):
+    problem = data.draw(problems())
+    seed = data.draw(st.integers(0, 999))
+    w = 3 * torch.randn(2, problem.D_w, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    got, used = project(problem, w).numpy(), 0
+    for columns, rows in zip(problem.dims[:-1], problem.dims[1:], strict=True):
+        side = problem.B_v / math.sqrt(columns)
+        part = slice(used, used + rows * columns)
+        np.testing.assert_allclose(got[:, part], np.clip(w[:, part].numpy(), -side, side), rtol=1e-14, atol=0)
+        assert (np.linalg.norm(got[:, part].reshape(2, rows, columns), axis=-1) <= problem.B_v).all()
+        used += rows * columns
+    assert used == problem.D_w
+
+
+@given(st.data())
+@settings(max_examples=30, deadline=None)
+def test_descent_is_projected_steps_of_the_formula(data):
+    problem = replace(data.draw(problems()), eta=data.draw(st.sampled_from([0.1, 10.0])))
+    prompt = data.draw(prompts(problem, batch=1))
+    path = descend(problem, prompt, problem.L)
+    assert path.shape == (problem.L + 1, 1, problem.D_w) and path[0].equal(prompt.w)
+    face = box(problem, prompt.w)[None]
+    for before, after in pairwise(path):
+        _, slope, nearest = by_formula(problem, prompt.x[0].numpy(), prompt.y[0].numpy(), before[0].numpy())
+        assume(not on_kink(problem, nearest))
+        stepped = np.clip(before[0].numpy() - problem.eta * slope, -face[0].numpy(), face[0].numpy())
+        np.testing.assert_allclose(after[0].numpy(), stepped, rtol=0, atol=1e-12)
+    for l in range(problem.L):
+        assert step_error(problem, prompt.with_weights(path[l]), path[l + 1]).item() <= 1e-15
+
+
+def test_descent_from_zero_moves_only_where_the_theorem_lets_it():
+    prompt = random_prompts(Problem(N=2), 4, torch.Generator().manual_seed(0))
+    zero = prompt.with_weights(torch.zeros_like(prompt.w))
+    assert descend(Problem(N=2), zero, 3).abs().max() == 0  # r(0) = 0: every gradient is 0
+    assert descend(Problem(N=2, activation=ACTIVATIONS["sigmoid"]), zero, 3)[-1].abs().max() > 0
+
+
+# The step error: the infimum of norm2(err) over all err with reached = Proj(target + err).
+
+
+def _case(seed, eta, shove):
+    """A problem, prompts, and a point of W reached by an error of size `shove` before projection."""
+    generator = torch.Generator().manual_seed(seed)
+    problem = Problem(N=2, K=2, d=2, n=3, eta=eta, B_v=0.5)
+    prompt = random_prompts(problem, 5, generator)
+    err = shove * torch.randn(5, problem.D_w, generator=generator, dtype=torch.float64)
+    target = prompt.w - eta * gradient(problem, prompt)
+    return problem, prompt, target, project(problem, target + err), err
+
+
+@pytest.mark.parametrize("eta", [0.1, 3.0])
+@pytest.mark.parametrize("shove", [1e-3, 0.1, 1.0])
+def test_step_error_is_the_smallest_error_found_by_search(eta, shove, seed=3):
+    problem, prompt, target, reached, err = _case(seed, eta, shove)
+    got = step_error(problem, prompt, reached)
+    assert (got <= torch.linalg.vector_norm(err, dim=-1) * (1 + 1e-12)).all()
+    face, pitch = box(problem, target).numpy(), 2e-4
+    candidates = np.arange(-5, 5, pitch)
+    for b in range(prompt.batch):
+        smallest = []
+        for c in range(problem.D_w):
+            lands = np.clip(target[b, c].item() + candidates, -face[c], face[c])
+            explains = np.abs(lands - reached[b, c].item()) <= pitch / 2 + 1e-12
+            smallest.append(np.abs(candidates[explains]).min())
+        assert got[b].item() == pytest.approx(np.linalg.norm(smallest), abs=pitch * math.sqrt(problem.D_w))
+
+
+def test_step_error_frees_the_sign_that_the_projection_swallows():
+    problem, prompt, target, _, _ = _case(seed=1, eta=3.0, shove=0)
+    face = box(problem, target).expand_as(target)
+    beyond = target > face
+    assert beyond.any()
+    upper = torch.where(beyond, face, target)
+    clipped_errors = torch.where(beyond | (target < -face), 0.0, upper - target)
+    torch.testing.assert_close(
+        step_error(problem, prompt, project(problem, target)),
+        torch.linalg.vector_norm(clipped_errors, dim=-1),
+    )
+    # Leaving the face needs an error that undoes the whole overshoot.
+    inside = torch.where(beyond, face - 0.01, project(problem, target))
+    needed = torch.where(beyond, target - face + 0.01, 0.0)
+    torch.testing.assert_close(step_error(problem, prompt, inside), torch.linalg.vector_norm(needed, dim=-1))
+    # Roundings at the face are forgiven, and only roundings.
+    shaved = project(problem, target) * (1 - 4e-16)
+    assert step_error(problem, prompt, shaved).max() < 1e-14
+    assert step_error(problem, prompt, project(problem, target) * (1 - 1e-12)).max() > 1e-3
+
+
+def test_step_error_never_excuses_the_impossible():
+    problem, prompt, _, reached, _ = _case(seed=2, eta=0.1, shove=0.1)
+    outside = reached.clone()
+    outside[0, 1] = -1.01 * problem.half_width(1)
+    assert step_error(problem, prompt, outside)[0].item() == math.inf
+    assert step_error(problem, prompt, outside)[1:].isfinite().all()
+    unknown = reached.clone()
+    unknown[2, 0] = math.nan
+    assert step_error(problem, prompt, unknown)[2].isnan()
+    assert step_error(problem, prompt, unknown)[:2].isfinite().all()
+
+
+def test_the_loss_is_read_from_its_expression():
+    # Both branches of the Piecewise, on either side and at the seam.
+    problem = Problem(
+        N=1, d=1, n=1, activation=ACTIVATIONS["identity"], loss=parse_loss("huber"), B_x=2, B_y=2
+    )
+    values = torch.tensor([[-1.5], [-0.5], [-0.2], [0.0], [0.5], [1.5]], dtype=torch.float64)
+    ones = torch.ones(6, 1, 1, dtype=torch.float64)
+    prompt = Prompt(ones, values[:, None], ones[:, 0], torch.zeros(6, 1, dtype=torch.float64))
+    expected = [0.625, 0.125, 0.02, 0.0, 0.125, 0.625]
+    assert (2 * empirical_loss(problem, prompt)).tolist() == pytest.approx(expected)
+    assert (2 * gradient(problem, prompt)).flatten().tolist() == pytest.approx(
+        [0.5, 0.5, 0.2, 0.0, -0.5, -0.5]
+    )

@@ -1,0 +1,1 @@
+"""Decides whether the promise is kept: sampling, attack and certificates."""

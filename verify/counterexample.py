@@ -1,0 +1,93 @@
+"""A prompt on which a claim fails: made small, written down, and replayed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bounds.problem import Problem, ProblemError
+from construct.atomic import write_atomically
+from construct.prompt import Prompt
+
+_PARTS = ("x", "y", "query", "w")
+
+
+@dataclass(frozen=True, eq=False)
+class Counterexample:
+    """One prompt that breaks a claim of one construction, with the error it shows.
+
+    error, allowed: norm2(err) of one step and eta*eps.  Floats are written in full, so a replay is exact.
+    """
+
+    problem: Problem
+    construction: str
+    claim: str
+    prompt: Prompt
+    error: float
+    allowed: float
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, all of it or nothing."""
+        plain = {
+            "problem": self.problem.as_dict(),
+            "construction": self.construction,
+            "claim": self.claim,
+            "prompt": {name: getattr(self.prompt, name)[0].tolist() for name in _PARTS},
+            "error": self.error,
+            "allowed": self.allowed,
+        }
+        write_atomically(path, json.dumps(plain, indent=1))
+
+    @classmethod
+    def load(cls, path: Path) -> Counterexample:
+        """Read it back; raises ProblemError where the file is not one."""
+        try:
+            plain: dict[str, Any] = json.loads(path.read_text())
+            parts = [torch.tensor(plain["prompt"][name], dtype=torch.float64)[None] for name in _PARTS]
+            problem = Problem.parse(plain["problem"])
+            values = plain["construction"], plain["claim"], plain["error"], plain["allowed"]
+        except ProblemError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ProblemError("replay", path, f"not a counterexample file ({error})") from None
+        construction, claim, shown, allowed = values
+        return cls(problem, construction, claim, Prompt(*parts).check(problem), float(shown), float(allowed))
+
+
+def shrink(prompt: Prompt, fails: Callable[[Prompt], bool]) -> Prompt:
+    """The simplest prompt near `prompt` that still fails: zeros first, then fewer decimals.
+
+    prompt: a batch of one.  Greedy and deterministic; every accepted change keeps `fails` true.
+    """
+    for name in ("query", "y", "x", "w"):
+        for simpler in _simpler(getattr(prompt, name)):
+            candidate = replace(prompt, **{name: simpler})
+            if fails(candidate):
+                prompt = candidate
+                break
+        prompt = _zero_entries(prompt, name, fails)
+    return prompt
+
+
+def _simpler(part: Tensor) -> Iterator[Tensor]:
+    yield torch.zeros_like(part)
+    for decimals in range(8):
+        # Towards zero, so that the radii and W still hold.
+        yield torch.trunc(part * 10**decimals) / 10**decimals
+
+
+def _zero_entries(prompt: Prompt, name: str, fails: Callable[[Prompt], bool], most: int = 64) -> Prompt:
+    flat = getattr(prompt, name).flatten()
+    for index in flat.nonzero()[:most, 0].tolist():
+        candidate_part = getattr(prompt, name).clone()
+        candidate_part.view(-1)[index] = 0.0
+        candidate = replace(prompt, **{name: candidate_part})
+        if fails(candidate):
+            prompt = candidate
+    return prompt

@@ -1,0 +1,294 @@
+"""Theorem 1 of arXiv 2411.16549, judged: is every claim kept by what was built?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bounds.claims import Claim
+from bounds.plan import Construction, Plan, plan
+from bounds.problem import Problem
+from bounds.relu_icgd import built, claims
+from construct.census import Census, census
+from construct.prompt import Prompt
+from construct.relu_icgd import assemble, check_construction
+from construct.transformer import Transformer
+from verify.admission import Admit, admission
+from verify.attack import ROUNDS, Attack, attack
+from verify.counterexample import Counterexample, shrink
+from verify.data import RealPrompts
+from verify.descent import descend, empirical_loss
+from verify.progress import Progress, silent
+from verify.prompts import random_prompts, seeded, start
+from verify.properties import PROPERTIES, step_properties
+from verify.sweep import Sweep, one_step_errors, sweep, trajectory_errors
+from verify.verdict import Status, Verdict
+
+THEOREM = "relu-icgd"
+
+
+@dataclass(frozen=True)
+class Sandwich:
+    """Every number known about norm2(err) of one step: sampled <= attacked <= certified <= allowed.
+
+    certified: the plain recurrence at certified local errors, rounding included; None where the claim
+    does not cover every prompt.  allowed: eta*eps.
+    """
+
+    sampled: float
+    attacked: float
+    certified: float | None
+    allowed: float
+
+    def as_dict(self) -> dict[str, float | None]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """L steps followed on one batch of prompts, beside exact descent from the same start.
+
+    source: where the prompts come from.  errors: the largest norm2(err) at each step, L of them.
+    loss, exact_loss: mean empirical loss of the transformer's and of exact iterates, L + 1 of them.
+    apart: the largest norm2 distance between the two at each step, L + 1 of them.
+    """
+
+    source: str
+    start: str
+    prompts: int
+    errors: list[float]
+    loss: list[float]
+    exact_loss: list[float]
+    apart: list[float]
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """Everything that was found out about one problem and construction."""
+
+    plan: Plan
+    census: Census
+    claims: tuple[Claim, ...]
+    sandwich: Sandwich
+    sweep: Sweep
+    attack: Attack | None
+    trajectory: Trajectory
+    verdicts: tuple[Verdict, ...]
+    counterexample: Counterexample | None
+
+
+def verify(
+    problem: Problem,
+    construction: Construction = "lean",
+    *,
+    samples: int = 100_000,
+    seed: int = 0,
+    effort: float = 1.0,
+    starting: str = "random",
+    real: RealPrompts | None = None,
+    source: str = "random prompts",
+    transformer: Transformer | None = None,
+    device: torch.device | str = "cpu",
+    progress: Progress = silent,
+) -> Verification:
+    """Sweep, attack, follow L steps, check every property and claim; `effort` scales the attack (0: none).
+
+    real: prompts to follow instead of random ones.  transformer: judged instead of the one we would build.
+    Raises ProblemError where the construction does not apply.
+    """
+    check_construction(problem, construction)
+    made = plan(problem, construction)
+    judged = (transformer or assemble(made)).to(device)
+    generator = seeded(seed)
+    admit = admission(made)
+    with progress("sweep", samples) as advance:
+        swept = sweep(judged, samples, generator, device=device, admit=admit, advance=advance)
+    prompt = _followed(problem, real, starting, generator).to(device)
+    trajectory, covered = _follow(
+        judged, prompt, admit, source, starting if real is None else f"{starting} w(0)"
+    )
+    attacked = _attack(made, generator, transformer, swept, admit, effort, device, progress)
+    sampled = max(swept.largest, *covered)
+    sandwich = Sandwich(
+        sampled=sampled,
+        attacked=max(sampled, attacked.largest if attacked else 0.0),
+        certified=problem.eta * made.certified,
+        allowed=problem.eta * problem.eps,
+    )
+    counted = census(judged)
+    asserted = (*claims(problem), *built(problem, construction))
+    counterexample = None
+    if sandwich.attacked > sandwich.allowed:
+        worst = attacked.worst if attacked and attacked.largest >= swept.largest else swept.worst
+        counterexample = _smallest(judged, worst, construction, sandwich.allowed, admit)
+    with progress("properties", 1) as advance:
+        few = random_prompts(problem, 4, generator, device)
+        properties = tuple(step_properties(THEOREM, judged, few))
+        advance(1)
+    verdicts = (
+        *_sizes(_judged(problem, construction), counted, problem.L),
+        _step_error_verdict(made, sandwich, swept, attacked, counterexample),
+        *properties,
+        *_start_verdicts(problem),
+    )
+    return Verification(
+        made, counted, asserted, sandwich, swept, attacked, trajectory, verdicts, counterexample
+    )
+
+
+def _attack(
+    made: Plan,
+    generator: torch.Generator,
+    transformer: Transformer | None,
+    swept: Sweep,
+    admit: Admit,
+    effort: float,
+    device: torch.device | str,
+    progress: Progress,
+) -> Attack | None:
+    if effort <= 0:
+        return None
+    rounds = tuple(replace(r, iterations=max(1, round(r.iterations * effort))) for r in ROUNDS)
+    with progress("attack", sum(r.points * r.iterations for r in rounds)) as advance:
+        return attack(
+            made,
+            generator,
+            transformer=transformer,
+            rounds=rounds,
+            seeds=swept.worst,
+            admit=admit,
+            device=device,
+            advance=advance,
+        )
+
+
+def _followed(
+    problem: Problem, real: RealPrompts | None, starting: str, generator: torch.Generator
+) -> Prompt:
+    prompt = random_prompts(problem, 64, generator) if real is None else real.prompt
+    return prompt.with_weights(start(problem, starting, prompt.batch, generator))
+
+
+def _follow(
+    transformer: Transformer, prompt: Prompt, admit: Admit, source: str, starting: str
+) -> tuple[Trajectory, list[float]]:
+    """The trajectory, and its step errors on the prompts that the claim covers."""
+    problem = transformer.problem
+    iterates, errors = trajectory_errors(transformer, prompt, problem.L)
+    exact = descend(problem, prompt, problem.L)
+    admitted = torch.stack([admit(prompt.with_weights(w)) for w in iterates[:-1]])
+
+    def losses(path: Float[Tensor, "steps+1 B D_w"]) -> list[float]:
+        return [float(empirical_loss(problem, prompt.with_weights(w)).mean()) for w in path]
+
+    covered = (errors * admitted).amax(dim=1).tolist()
+    apart = torch.linalg.vector_norm(iterates - exact, dim=-1).amax(dim=1)
+    trajectory = Trajectory(
+        source,
+        starting,
+        prompt.batch,
+        errors.amax(dim=1).tolist(),
+        losses(iterates),
+        losses(exact),
+        apart.tolist(),
+    )
+    return trajectory, covered
+
+
+def _smallest(
+    transformer: Transformer, worst: Prompt, construction: str, allowed: float, admit: Admit
+) -> Counterexample:
+    def error(prompt: Prompt) -> float:
+        return float((one_step_errors(transformer, prompt) * admit(prompt))[0])
+
+    prompt = shrink(worst, lambda candidate: error(candidate) > allowed)
+    claim = f"{THEOREM}/step-error"
+    return Counterexample(transformer.problem, construction, claim, prompt, error(prompt), allowed)
+
+
+def replay(counterexample: Counterexample) -> Verdict:
+    """The claim again, on the saved prompt alone."""
+    construction: Construction = counterexample.construction  # type: ignore[assignment]
+    check_construction(counterexample.problem, construction)
+    made = plan(counterexample.problem, construction)
+    error = float(one_step_errors(assemble(made), counterexample.prompt)[0])
+    allowed = counterexample.problem.eta * counterexample.problem.eps
+    status: Status = "failed" if error > allowed else "held"
+    return Verdict(
+        counterexample.claim, status, f"norm2(err) = {error:.6g} on the saved prompt, eta*eps = {allowed:.6g}"
+    )
+
+
+def save_counterexample(counterexample: Counterexample, folder: Path) -> str:
+    """Write it below `folder`; returns the command that replays it."""
+    path = folder / f"counterexample-{counterexample.construction}.json"
+    counterexample.save(path)
+    return f"icgd verify {THEOREM} --replay {path}"
+
+
+def claim_keys(problem: Problem, construction: Construction) -> list[str]:
+    """The claims that `verify` will judge, known without judging them."""
+    sizes = [claim.key for claim in _judged(problem, construction) if claim.quantity != "step_error"]
+    return [*sizes, *(f"{THEOREM}/{name}" for name in ("step-error", *PROPERTIES, "start"))]
+
+
+def _judged(problem: Problem, construction: Construction) -> tuple[Claim, ...]:
+    """The theorem's own sizes are about its own construction; those of what we build, about that."""
+    return (*(claims(problem) if construction == "paper" else ()), *built(problem, construction))
+
+
+def _sizes(judged: tuple[Claim, ...], counted: Census, steps: int) -> Iterator[Verdict]:
+    """The claims about sizes, against the census of the tensors."""
+    counts = counted.as_dict() | {"depth": counted.sublayers * steps}
+    for claim in judged:
+        if claim.quantity == "step_error":
+            continue
+        value, found = claim.value, counts[claim.quantity]
+        kept = found == value if claim.relation == "==" else found <= value
+        evidence = f"census {found:.6g}, claim {claim.relation} {value:.6g}"
+        yield Verdict(claim.key, "held" if kept else "failed", evidence)
+
+
+def _step_error_verdict(
+    made: Plan,
+    sandwich: Sandwich,
+    swept: Sweep,
+    attacked: Attack | None,
+    counterexample: Counterexample | None,
+) -> Verdict:
+    searched = f"{swept.admitted:,} random prompts"
+    if swept.admitted < swept.count:
+        searched += f" (of {swept.count:,}; the others have a pre-activation in the gate's margin)"
+    if attacked:
+        searched += f" and {attacked.evaluations:,} attacked tokens"
+    ratio = f"largest {sandwich.attacked:.3g} of {sandwich.allowed:.3g} allowed"
+    status: Status = "failed" if counterexample else "held"
+    return Verdict(
+        f"{THEOREM}/step-error",
+        status,
+        f"{ratio} over {searched}; the recurrence bounds it by {sandwich.certified:.3g}",
+    )
+
+
+def _start_verdicts(problem: Problem) -> Iterator[Verdict]:
+    """The theorem starts at w(0) = 0, where many networks have gradient 0."""
+    r = problem.activation.r
+    key = f"{THEOREM}/start"
+    if problem.N >= 2 and r(0.0) == 0.0:
+        yield Verdict(
+            key, "vacuous", "r(0) = 0 and N >= 2: the gradient at w(0) = 0 is 0, so exact descent stays"
+        )
+    elif problem.N >= 2:
+        yield Verdict(
+            key, "held", "r(0) != 0: descent leaves w(0) = 0, but hidden units of a layer stay identical"
+        )
+    else:
+        yield Verdict(key, "held", "N = 1: the gradient at w(0) = 0 need not vanish")

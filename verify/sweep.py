@@ -1,0 +1,83 @@
+"""Random search for a large step error: the floor of every sandwich."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from construct.prompt import Prompt
+from construct.transformer import Transformer
+from verify.admission import Admit, everything
+from verify.descent import step_error
+from verify.prompts import random_prompts
+
+Advance = Callable[[int], None]
+"""Called with the number of prompts just done, for a progress bar."""
+
+_NUMBERS_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What a sweep saw: norm2(err) of one step on `count` prompts, the largest and where.
+
+    largest: in the theorem's unit, to be compared with eta*eps.  worst: the prompt it was met on.
+    admitted: how many of the prompts the claim covers; the others are passed over.
+    """
+
+    count: int
+    admitted: int
+    largest: float
+    worst: Prompt
+
+
+def one_step_errors(transformer: Transformer, prompt: Prompt) -> Float[Tensor, " B"]:
+    """norm2(err) of one simulated step from each prompt's own w."""
+    return step_error(transformer.problem, prompt, transformer.step(prompt))
+
+
+def sweep(
+    transformer: Transformer,
+    count: int,
+    generator: torch.Generator,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float64,
+    admit: Admit = everything,
+    advance: Advance | None = None,
+) -> Sweep:
+    """One step on `count` random prompts within the radii, w anywhere in W, in batches."""
+    problem = transformer.problem
+    per_prompt = (problem.n + 1) * 4 * max(problem.dims) + problem.D_w
+    batch = max(1, min(count, _NUMBERS_AT_ONCE // per_prompt))
+    largest, worst, done, admitted = -1.0, None, 0, 0
+    while done < count:
+        prompt = random_prompts(problem, min(batch, count - done), generator, device, dtype)
+        covered = admit(prompt)
+        errors = one_step_errors(transformer, prompt) * covered
+        admitted += int(covered.sum())
+        index = int(errors.argmax())
+        if float(errors[index]) > largest:
+            largest, worst = float(errors[index]), prompt[index : index + 1]
+        done += prompt.batch
+        if advance:
+            advance(prompt.batch)
+    assert worst is not None
+    return Sweep(done, admitted, largest, worst)
+
+
+def trajectory_errors(
+    transformer: Transformer, prompt: Prompt, steps: int
+) -> tuple[Float[Tensor, "steps+1 B D_w"], Float[Tensor, "steps B"]]:
+    """The transformer's iterates, and norm2(err) of every step from its own previous iterate."""
+    iterates = transformer.simulate(prompt, steps)
+    errors = [
+        step_error(transformer.problem, prompt.with_weights(before), after)
+        for before, after in pairwise(iterates)
+    ]
+    return iterates, torch.stack(errors)

@@ -1,0 +1,38 @@
+"""Every claim of Theorem 1 as a test, for the problem that the options pose."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from hypothesis import HealthCheck, given, settings, target
+from hypothesis import strategies as st
+
+from bounds.plan import Construction, plan
+from construct.relu_icgd import assemble
+from verify.relu_icgd import Verification
+from verify.strategies import problems, prompts
+from verify.sweep import trajectory_errors
+
+
+def test_claim(verification: Verification, claim: str, replay_command: str | None) -> None:
+    """The claim was not refuted; a failure prints the evidence and the command that replays it."""
+    (verdict,) = [v for v in verification.verdicts if v.claim == claim]
+    if verdict.status == "failed":
+        pytest.fail(f"{claim}: {verdict.evidence}\nreplay: {replay_command}", pytrace=False)
+
+
+@pytest.mark.parametrize("construction", [c for c in get_args(Construction) if c != "exact"])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_every_step_of_any_problem_stays_within_its_certified_error(
+    construction: Construction, data: st.DataObject
+) -> None:
+    """Over problems and prompts that Hypothesis steers towards large errors; shrinks to the smallest."""
+    problem = data.draw(problems(), label="problem")
+    made = plan(problem, construction)
+    prompt = data.draw(prompts(problem), label="prompt")
+    _, errors = trajectory_errors(assemble(made), prompt, problem.L)
+    largest = float(errors.max()) / problem.eta
+    target(largest / made.certified, label="error over certified")
+    assert largest <= made.certified <= problem.eps

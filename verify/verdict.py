@@ -1,0 +1,34 @@
+"""What a check concluded: a claim, a status from a short list, and the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["proved", "held", "failed", "inapplicable", "vacuous"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The conclusion on one claim.
+
+    status: `proved` (an independent checker accepted a certificate), `held` (no counterexample in the
+    search that `evidence` describes, or an exact comparison came out right), `failed` (see `replay`),
+    `inapplicable` (a hypothesis fails: `evidence` says which), `vacuous` (true and useless: why).
+    replay: the command that shows a failure again.
+    """
+
+    claim: str
+    status: Status
+    evidence: str
+    replay: str | None = None
+
+    def as_dict(self) -> dict[str, str]:
+        plain = {"claim": self.claim, "verdict": self.status, "evidence": self.evidence}
+        return plain | ({"replay": self.replay} if self.replay else {})
+
+
+def any_failed(verdicts: Iterable[Verdict]) -> bool:
+    """Whether a claim failed, which is what decides the exit code."""
+    return any(verdict.status == "failed" for verdict in verdicts)
