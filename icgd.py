@@ -5,13 +5,11 @@ The front door: the public names, and the command line.
 
 from __future__ import annotations
 
-import inspect
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
-from functools import wraps
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +28,7 @@ from construct.relu_icgd import build, check_construction
 from construct.transformer import Transformer
 from construct.weights import save_weights
 from reports.document import bounds_document, claims_for, plan_document, verification_document, versions
+from reports.options import Chosen, Json, Search, Theorem, with_options
 from reports.terminal import progress_on, show, show_census, show_plan, show_sizes, show_verdicts
 from verify.counterexample import Counterexample
 from verify.data import DataError, RealPrompts, choose_columns, load_table, prompts_from_table
@@ -42,23 +41,6 @@ __all__ = ["Problem", "ProblemError", "Prompt", "Transformer", "build", "claims"
 KEPT, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: all claims kept, a claim failed, the input was impossible, Ctrl-C."""
 
-_HELP = {
-    "N": "depth of the simulated network",
-    "K": "width of its hidden layers",
-    "d": "input size",
-    "d_out": "output size (0: the same as d)",
-    "n": "examples in context",
-    "L": "gradient steps",
-    "eta": "step size",
-    "eps": "tolerance: a step may be off by eta*eps",
-    "B_x": "bound on the 2-norm of inputs",
-    "B_y": "bound on the 2-norm of targets",
-    "B_v": "bound on the 2-norm of weight rows",
-    "activation": "tanh sigmoid softplus gelu sin relu identity, or a formula in t",
-    "loss": "squared, logistic or huber",
-    "output": "activated or linear",
-}
-
 app = typer.Typer(
     help=__doc__,
     no_args_is_help=True,
@@ -66,54 +48,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-def _default(field: Any) -> Any:
-    return field.default.name if field.name in ("activation", "loss") else field.default
-
-
-def with_letters(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command one option for each letter of a Problem; it receives them as `letters`.
-
-    Letters the user did not give are left out, so that a command can tell (real data sets d, d_out and L).
-    """
-    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "letters"]
-    options = []
-    for field in fields(Problem):
-        kind: Any = {"int": int, "float": float}.get(str(field.type), str)
-        names = list(dict.fromkeys([f"--{field.name}", f"--{field.name.replace('_', '-')}"]))
-        text = f"{_HELP[field.name]} [default: {_default(field)}]"
-        annotation = Annotated[kind | None, typer.Option(*names, help=text, show_default=False)]
-        options.append(
-            inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        )
-
-    @wraps(command)
-    def run(**given: Any) -> Any:
-        letters = {field.name: given.pop(field.name) for field in fields(Problem)}
-        return command(letters={name: value for name, value in letters.items() if value is not None}, **given)
-
-    keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-    run.__signature__ = inspect.Signature([*keyword_only, *options])  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in [*keyword_only, *options]}
-    return run
-
-
-Theorem = Annotated[str, typer.Argument(help="relu-icgd")]
-Chosen = Annotated[str, typer.Option("--construction", help="lean, paper or exact (for relu)")]
-Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="write the result as JSON")]
-Seed = Annotated[int, typer.Option("--seed", help="seed of all random work")]
-Samples = Annotated[int, typer.Option("--samples", help="random prompts in the sweep")]
-Effort = Annotated[float, typer.Option("--effort", help="length of the attack, 0 for none")]
-Data = Annotated[
-    str | None, typer.Option("--data", metavar="diabetes|FILE.csv", help="real prompts to follow")
-]
-Inputs = Annotated[str | None, typer.Option("--inputs", help="columns that are x, separated by commas")]
-Targets = Annotated[str | None, typer.Option("--targets", help="columns that are y, separated by commas")]
-Prompts = Annotated[int, typer.Option("--prompts", help="prompts to cut from the data")]
-Start = Annotated[str, typer.Option("--start", help="w(0): random, or zero as in the theorem")]
-Device = Annotated[str, typer.Option("--device", help="cpu or cuda")]
-Out = Annotated[Path, typer.Option("--out", help="folder for what is written down")]
 
 
 def _theorem(name: str) -> str:
@@ -128,10 +62,15 @@ def _construction(name: str) -> Construction:
     return name  # type: ignore[return-value]
 
 
+def _check(problem: Problem, construction: Construction) -> None:
+    """Raises ProblemError where the construction does not apply or would not fit in memory."""
+    check_construction(problem, construction)
+    refuse_if_too_large(problem, construction)
+
+
 def _pose(letters: dict[str, Any], construction: str) -> tuple[Problem, Construction]:
     problem, chosen = Problem.parse(letters), _construction(construction)
-    check_construction(problem, chosen)
-    refuse_if_too_large(problem, chosen)
+    _check(problem, chosen)
     return problem, chosen
 
 
@@ -151,80 +90,42 @@ def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _real(
-    letters: dict[str, Any],
-    data: str,
-    inputs: str | None,
-    targets: str | None,
-    prompts: int,
-    seed: int,
-    start: str,
-) -> tuple[dict[str, Any], Callable[[Problem], RealPrompts]]:
-    """The letters with d, d_out and L filled in from the data, and the cutting of prompts."""
+def _real(letters: dict[str, Any], search: Search, data: str) -> tuple[Problem, RealPrompts]:
+    """The problem with d, d_out and L filled in from the data, and prompts cut from it."""
     table = load_table(data)
-    columns = choose_columns(table, _names(inputs), _names(targets), letters.get("d"), letters.get("d_out"))
-    filled = {"L": 20} | letters | {"d": columns.d, "d_out": columns.d_out}
-
-    def cut(problem: Problem) -> RealPrompts:
-        return prompts_from_table(
-            problem,
-            table,
-            columns.inputs,
-            columns.targets,
-            count=prompts,
-            generator=seeded(seed),
-            weights=start,
-        )
-
-    return filled, cut
+    inputs, targets = _names(search.inputs), _names(search.targets)
+    columns = choose_columns(table, inputs, targets, letters.get("d"), letters.get("d_out"))
+    problem = Problem.parse({"L": 20} | letters | {"d": columns.d, "d_out": columns.d_out})
+    generator = seeded(search.seed)
+    return problem, prompts_from_table(
+        problem, table, columns.inputs, columns.targets, count=search.prompts, generator=generator
+    )
 
 
-def _verification(
-    theorem: str,
-    letters: dict[str, Any],
-    construction: str,
-    seed: int,
-    samples: int,
-    effort: float,
-    data: str | None,
-    inputs: str | None,
-    targets: str | None,
-    prompts: int,
-    start: str,
-    device: str,
-    out: Path,
-    json_to: str | None,
-) -> int:
+def _verification(theorem: str, letters: dict[str, Any], search: Search, json_to: str | None) -> int:
     began = time.perf_counter()
     _theorem(theorem)
-    check_device(device)
-    if samples < 1:
-        raise ProblemError("samples", samples, "at least one prompt is needed")
-    if not 0 <= effort <= 1000:
-        raise ProblemError("effort", effort, "a number from 0 (no attack) to 1000 is needed")
-    if data is None and (inputs or targets):
-        raise ProblemError("inputs" if inputs else "targets", inputs or targets, "columns need --data")
-    cut = None
-    if data is not None:
-        letters, cut = _real(letters, data, inputs, targets, prompts, seed, start)
-    problem, chosen = _pose(letters, construction)
-    console = _console(json_to)
+    search.check()
+    check_device(search.device)
+    problem, real = _real(letters, search, search.data) if search.data else (Problem.parse(letters), None)
+    chosen = _construction(search.construction)
+    _check(problem, chosen)
     found = verify(
         problem,
         chosen,
-        samples=samples,
-        seed=seed,
-        effort=effort,
-        starting=start,
-        real=cut(problem) if cut else None,
-        source=data or "random prompts",
-        device=device,
+        samples=search.samples,
+        seed=search.seed,
+        effort=search.effort,
+        starting=search.start,
+        real=real,
+        source=search.data or "random prompts",
+        device=search.device,
         progress=progress_on(Console(stderr=True)),
     )
-    found = _with_replay(found, out)
+    found = _with_replay(found, search.out)
     seconds = time.perf_counter() - began
-    show(console, found, seed, seconds)
-    _emit(verification_document(found, seed=seed, seconds=seconds), json_to)
+    show(_console(json_to), found, search.seed, seconds)
+    _emit(verification_document(found, seed=search.seed, seconds=seconds), json_to)
     return FAILED if any_failed(found.verdicts) else KEPT
 
 
@@ -239,58 +140,20 @@ def _with_replay(found: Verification, out: Path) -> Verification:
 
 
 @app.command()
-@with_letters
+@with_options
 def audit(
-    letters: dict[str, Any],
-    theorem: Theorem = "relu-icgd",
-    construction: Chosen = "lean",
-    seed: Seed = 0,
-    samples: Samples = 100_000,
-    effort: Effort = 1.0,
-    data: Data = None,
-    inputs: Inputs = None,
-    targets: Targets = None,
-    prompts: Prompts = 64,
-    start: Start = "random",
-    device: Device = "cpu",
-    out: Out = Path("out"),
-    json_to: Json = None,
+    letters: dict[str, Any], search: Search, theorem: Theorem = "relu-icgd", json_to: Json = None
 ) -> int:
     """Bounds, construction, verification and report: the main job."""
-    return _verification(
-        theorem,
-        letters,
-        construction,
-        seed,
-        samples,
-        effort,
-        data,
-        inputs,
-        targets,
-        prompts,
-        start,
-        device,
-        out,
-        json_to,
-    )
+    return _verification(theorem, letters, search, json_to)
 
 
 @app.command("verify")
-@with_letters
+@with_options
 def verify_command(
     letters: dict[str, Any],
+    search: Search,
     theorem: Theorem = "relu-icgd",
-    construction: Chosen = "lean",
-    seed: Seed = 0,
-    samples: Samples = 100_000,
-    effort: Effort = 1.0,
-    data: Data = None,
-    inputs: Inputs = None,
-    targets: Targets = None,
-    prompts: Prompts = 64,
-    start: Start = "random",
-    device: Device = "cpu",
-    out: Out = Path("out"),
     replay_file: Annotated[
         Path | None, typer.Option("--replay", help="a saved counterexample to try again")
     ] = None,
@@ -298,22 +161,7 @@ def verify_command(
 ) -> int:
     """Sweep and attack; or replay a saved counterexample."""
     if replay_file is None:
-        return _verification(
-            theorem,
-            letters,
-            construction,
-            seed,
-            samples,
-            effort,
-            data,
-            inputs,
-            targets,
-            prompts,
-            start,
-            device,
-            out,
-            json_to,
-        )
+        return _verification(theorem, letters, search, json_to)
     verdict = replay(Counterexample.load(replay_file))
     show_verdicts(_console(json_to), [verdict])
     _emit({"verdicts": [verdict.as_dict()], "versions": versions()}, json_to)
@@ -321,7 +169,7 @@ def verify_command(
 
 
 @app.command()
-@with_letters
+@with_options
 def bounds(
     letters: dict[str, Any],
     theorem: Theorem = "relu-icgd",
@@ -350,7 +198,7 @@ def bounds(
 
 
 @app.command("build")
-@with_letters
+@with_options
 def build_command(
     letters: dict[str, Any],
     theorem: Theorem = "relu-icgd",

@@ -99,7 +99,7 @@ BAD = [
     (["audit", "--samples", "0"], "samples = 0"),
     (["audit", "--effort", "nan"], "effort = nan"),
     (["audit", "--start", "middle"], "zero or random"),
-    (["audit", "--inputs", "a"], "need --data"),
+    (["audit", "--inputs", "a"], "--data, which is missing"),
     (["audit", "--data", "missing.csv"], "missing.csv"),
     (["audit", "--data", "diabetes", "--inputs", "bmi,none"], "no column 'none'"),
     (["audit", "--data", "diabetes", "--n", "442"], "442 rows"),
@@ -123,9 +123,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("cell", "words"), [("", "is empty"), ("many", "not a finite"), ("inf", "line 3")]
-)
+@pytest.mark.parametrize(("cell", "words"), [("", "is empty"), ("many", "not a finite"), ("inf", "line 3")])
 def test_a_bad_cell_is_named(capsys, tmp_path, cell, words):
     table = tmp_path / "table.csv"
     table.write_text(f"a,b\n1,2\n{cell},3\n")
