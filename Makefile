@@ -47,4 +47,4 @@ format: setup ## rewrite the sources as ruff would
 	$(BIN)/ruff format .
 
 bench: setup ## timings; PYTEST_ARGS="--benchmark-autosave" keeps them
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable $(PYTEST_ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests/benchmarks --benchmark-enable $(PYTEST_ARGS)

@@ -41,7 +41,8 @@ def outside_margin(plan: Plan) -> Admit:
             z = p @ v.mT
             slack = 1e-9 * plan.layers[j - 1].z
             if problem.activation_at(j).r.kinks:
-                inside = (z > -slack) & (z < MARGIN + slack)
+                # A sum of zeros is 0 in every order of summation, and the gate is shut there.
+                inside = (z > -slack) & (z < MARGIN + slack) & ((p.abs() @ v.abs().mT) > 0)
                 admitted &= ~inside.flatten(1).any(dim=1)
             p = torch_callable(problem.activation_at(j).r)(z)
         return admitted

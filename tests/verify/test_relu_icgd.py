@@ -1,0 +1,147 @@
+"""The verdicts: damage is caught, shrunk, written down and replayed; nothing else is."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import icgd
+from bounds.plan import plan
+from bounds.problem import Problem, ProblemError
+from construct.heads import Aggregate
+from construct.prompt import Prompt
+from construct.relu_icgd import assemble
+from verify.counterexample import Counterexample, shrink
+from verify.prompts import random_prompts, seeded
+from verify.properties import PROPERTIES, step_properties
+from verify.relu_icgd import claim_keys, replay, save_counterexample, verify
+
+PROBLEM = Problem(N=2, K=2, d=2, n=3, L=2, eps=0.1)
+QUICK = {"samples": 2000, "effort": 0.05}
+
+
+def status(found):
+    return {verdict.claim.removeprefix("relu-icgd/"): verdict.status for verdict in found.verdicts}
+
+
+@pytest.mark.parametrize("construction", ["lean", "paper"])
+def test_an_honest_construction_keeps_every_claim(construction):
+    found = verify(PROBLEM, construction, **QUICK)
+    assert set(status(found).values()) <= {"held", "vacuous"} and found.counterexample is None
+    assert [verdict.claim for verdict in found.verdicts] == claim_keys(PROBLEM, construction)
+    error = found.sandwich
+    assert 0 < error.sampled <= error.attacked <= error.certified <= error.allowed
+    assert len(found.trajectory.errors) == PROBLEM.L
+
+
+def test_the_exact_construction_is_judged_off_its_margin_only():
+    found = verify(
+        replace(PROBLEM, activation=Problem.parse({"activation": "relu"}).activation), "exact", **QUICK
+    )
+    assert found.sandwich.attacked < 1e-12 and 0 < found.sweep.admitted < found.sweep.count
+    assert status(found)["step-error"] == "held"
+
+
+def aggregates(transformer):
+    return [part for index in range(len(transformer.layers)) for part in transformer.layer(index).heads
+            if isinstance(part, Aggregate)]  # fmt: skip
+
+
+def flipped(transformer):
+    aggregates(transformer)[0].scale *= -1
+
+
+def n_for_n_plus_1(transformer):
+    n = transformer.problem.n
+    for part in aggregates(transformer):
+        part.scale *= n / (n + 1)
+
+
+def unmasked(transformer):
+    for part in aggregates(transformer):
+        part.offset = 0.0
+
+
+def unprojected(transformer):
+    last = transformer.layer(len(transformer.layers) - 1)
+    del last.hidden[0]
+
+
+def uncleared(transformer):
+    last = transformer.layer(len(transformer.layers) - 1)
+    del last.hidden[-1]
+
+
+def stale(transformer):
+    del transformer.layer(len(transformer.layers) - 1).attention[1]
+
+
+DAMAGE = [
+    (flipped, {"step-error"}),
+    (n_for_n_plus_1, {"step-error"}),
+    (stale, {"step-error"}),
+    (unmasked, {"step-error"}),
+    (unprojected, {"step-error", "stays-in-W"}),
+    (uncleared, {"scratch-clear"}),
+]
+
+
+@pytest.mark.parametrize(("damage", "expected"), DAMAGE, ids=lambda item: getattr(item, "__name__", ""))
+def test_damage_is_caught(damage, expected):
+    problem = replace(PROBLEM, eta=2.0)
+    transformer = assemble(plan(problem))
+    damage(transformer)
+    found = verify(problem, transformer=transformer, **QUICK)
+    failed = {claim for claim, verdict in status(found).items() if verdict == "failed"}
+    assert failed & expected, failed
+
+
+def test_a_counterexample_is_small_saved_and_replayed(tmp_path):
+    transformer = assemble(plan(PROBLEM))
+    flipped(transformer)
+    found = verify(PROBLEM, transformer=transformer, **QUICK)
+    example = found.counterexample
+    assert example.error > example.allowed
+    entries = torch.cat([getattr(example.prompt, part).flatten() for part in ("x", "y", "query", "w")])
+    assert float((entries == 0).double().mean()) > 0.3  # most entries that do not matter are gone
+    command = save_counterexample(example, tmp_path)
+    path = Path(command.split()[-1])
+    again = Counterexample.load(path)
+    assert torch.equal(again.prompt.w, example.prompt.w) and again.problem == PROBLEM
+    # The saved prompt refutes the damaged transformer and not the one we build.
+    assert replay(again).status == "held" and replay(again, transformer).status == "failed"
+    assert icgd.main(["verify", "--replay", str(path)]) == icgd.KEPT
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"prompt": {}}))
+    with pytest.raises(ProblemError, match="not a counterexample file"):
+        Counterexample.load(path)
+
+
+def test_shrinking_keeps_what_matters_and_nothing_else():
+    prompt = random_prompts(PROBLEM, 1, seeded(3))
+    small = shrink(prompt, lambda candidate: float(candidate.w[0, 1].abs()) > 0.05)
+    assert float(small.w[0, 1].abs()) > 0.05
+    assert float(small.x.abs().sum() + small.y.abs().sum() + small.query.abs().sum()) == 0.0
+    assert int((small.w != 0).sum()) == 1
+
+
+def test_properties_come_in_the_order_they_are_listed_in():
+    verdicts = list(step_properties("x", assemble(plan(PROBLEM)), random_prompts(PROBLEM, 2, seeded(0))))
+    assert [verdict.claim for verdict in verdicts] == [f"x/{name}" for name in PROPERTIES]
+
+
+def test_real_prompts_are_followed(tmp_path):
+    from verify.data import load_table, prompts_from_table
+
+    problem = replace(PROBLEM, d_out=1)
+    real = prompts_from_table(problem, load_table("diabetes"), count=5, generator=seeded(0))
+    found = verify(problem, real=real, source="diabetes", **QUICK)
+    assert found.trajectory.prompts == 5 and found.trajectory.source == "diabetes"
+    assert isinstance(real.prompt, Prompt)
+
+
+def test_the_start_of_the_theorem_is_judged():
+    assert status(verify(PROBLEM, **QUICK))["start"] == "vacuous"
+    sigmoid = Problem.parse({"N": 2, "K": 2, "n": 3, "eps": 0.2, "activation": "sigmoid"})
+    assert status(verify(sigmoid, **QUICK))["start"] == "held"

@@ -1,0 +1,97 @@
+"""The sweep and the attack: what they report is there, and the attack beats the sweep."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bounds.plan import plan
+from bounds.problem import Problem
+from construct.prompt import Prompt
+from construct.relu_icgd import MARGIN, assemble
+from verify.admission import admission, everything
+from verify.attack import Round, attack
+from verify.descent import descend, step_error
+from verify.prompts import random_prompts, seeded
+from verify.sweep import one_step_errors, sweep, trajectory_errors
+
+PROBLEM = Problem(N=2, K=3, d=2, n=4, eps=0.05)
+SHORT = (Round(64, 40, 0.2), Round(16, 20, 0.02))
+
+
+def test_a_sweep_reports_the_error_of_its_worst_prompt():
+    transformer = assemble(plan(PROBLEM))
+    seen = []
+    swept = sweep(transformer, 3000, seeded(1), advance=seen.append)
+    assert sum(seen) == swept.count == swept.admitted == 3000
+    assert swept.worst.batch == 1
+    assert float(one_step_errors(transformer, swept.worst.check(PROBLEM))[0]) == pytest.approx(swept.largest)
+    again = sweep(transformer, 3000, seeded(1))
+    assert again.largest == swept.largest and again.largest != sweep(transformer, 3000, seeded(2)).largest
+
+
+def test_batches_do_not_change_what_a_sweep_sees(monkeypatch):
+    transformer = assemble(plan(PROBLEM))
+    prompts = random_prompts(PROBLEM, 600, seeded(3))
+    together = one_step_errors(transformer, prompts)
+    apart = torch.cat([one_step_errors(transformer, prompts[i : i + 7]) for i in range(0, 600, 7)])
+    assert torch.allclose(together, apart, rtol=0, atol=1e-14)
+
+
+def test_the_attack_finds_more_than_chance_and_its_prompt_is_admissible():
+    made = plan(PROBLEM)
+    swept = sweep(assemble(made), 20_000, seeded(4))
+    found = attack(made, seeded(4), rounds=SHORT, seeds=swept.worst)
+    assert found.largest > 1.15 * swept.largest
+    worst = found.worst.check(PROBLEM)
+    assert worst.n == PROBLEM.n
+    assert float(one_step_errors(assemble(made), worst)[0]) == found.largest
+    assert found.largest <= PROBLEM.eta * made.certified
+
+
+def test_the_attack_judges_the_transformer_it_is_given():
+    made = plan(PROBLEM)
+    worse = assemble(plan(replace(PROBLEM, eps=1.0)))
+    honest = attack(made, seeded(5), rounds=SHORT).largest
+    assert attack(made, seeded(5), rounds=SHORT, transformer=worse).largest > honest
+
+
+def test_one_token_is_the_worst_case_of_any_n():
+    made = plan(PROBLEM)
+    one, many = assemble(made, n=1), assemble(made, n=6)
+    prompt = random_prompts(replace(PROBLEM, n=1), 50, seeded(6))
+    repeated = Prompt(prompt.x.expand(-1, 6, -1), prompt.y.expand(-1, 6, -1), prompt.query, prompt.w)
+    assert torch.allclose(one.step(prompt), many.step(repeated), rtol=0, atol=1e-14)
+
+
+def test_a_trajectory_measures_each_step_from_the_iterate_before_it():
+    transformer = assemble(plan(PROBLEM))
+    prompt = random_prompts(PROBLEM, 20, seeded(7))
+    iterates, errors = trajectory_errors(transformer, prompt, 3)
+    assert torch.equal(iterates, transformer.simulate(prompt, 3)) and errors.shape == (3, 20)
+    assert torch.equal(errors[2], step_error(PROBLEM, prompt.with_weights(iterates[2]), iterates[3]))
+    exact = descend(PROBLEM, prompt, 1)
+    _, none = trajectory_errors(_Exactly(transformer), prompt, 1)
+    assert float(none.max()) < 1e-15 < float((exact[1] - iterates[1]).abs().max())
+
+
+class _Exactly:
+    """Exact descent in the place of a transformer."""
+
+    def __init__(self, transformer):
+        self.problem = transformer.problem
+
+    def simulate(self, prompt, steps):
+        return descend(self.problem, prompt, steps)
+
+
+def test_prompts_in_the_margin_are_not_admitted():
+    problem = Problem.parse({"N": 2, "K": 2, "d": 2, "n": 1, "activation": "relu"})
+    admit = admission(plan(problem, "exact"))
+    assert admission(plan(PROBLEM)) is everything
+    w = torch.zeros(3, problem.D_w, dtype=torch.float64)
+    w[:, 0] = torch.tensor([MARGIN / 2, -0.1, 0.6])  # the first unit sees z = w x
+    w[:, 2], w[:, 4:] = -0.5, -0.5
+    x = torch.tensor([1.0, 0.0], dtype=torch.float64).expand(3, 1, 2)
+    prompt = Prompt(x, torch.zeros_like(x), x[:, 0], w).check(problem)
+    assert admit(prompt).tolist() == [False, True, True]
