@@ -19,7 +19,7 @@ from rich.console import Console
 from bounds.plan import Construction, plan
 from bounds.problem import Problem, ProblemError
 from bounds.relu_icgd import claims
-from construct.atomic import write_atomically
+from construct.atomic import check_writable, write_atomically
 from construct.census import census
 from construct.device import check_device
 from construct.memory import refuse_if_matrices_too_large, refuse_if_too_large
@@ -106,6 +106,8 @@ def _verification(theorem: str, letters: dict[str, Any], search: Search, json_to
     began = time.perf_counter()
     _theorem(theorem)
     search.check()
+    if json_to not in (None, "-"):
+        check_writable(Path(json_to))
     check_device(search.device)
     problem, real = _real(letters, search, search.data) if search.data else (Problem.parse(letters), None)
     chosen = _construction(search.construction)
@@ -213,6 +215,7 @@ def build_command(
     _theorem(theorem)
     problem, chosen = _pose(letters, construction)
     if out is not None:
+        check_writable(out)
         refuse_if_matrices_too_large(problem, chosen)
     transformer = build(problem, chosen)
     counted = census(transformer)

@@ -61,6 +61,11 @@ class Layer(NamedTuple):
         return sum((part.width * part.count for part in self.hidden), Integer(constant))
 
     @property
+    def sublayers(self) -> int:
+        """How many of its two halves, attention and MLP, do anything."""
+        return bool(self.heads) + any(part.relus.units or part.relus.constant for part in self.hidden)
+
+    @property
     def norm(self) -> float:
         """A bound on max(|Q|, |K|) + sum |V| + |W1| + |W2| (Bai et al. 2023, equation 2)."""
         reach = max((part.reach for part in self.heads), default=0.0)
@@ -178,7 +183,10 @@ class Bill:
         layers = [self._forward(j) for j in range(1, last + 1)]
         # z and s in every layer, p and g in the hidden ones, then p(N) and u where they have slots.
         self.scratch += 2 * ((N - 1) * K + d_out) + 2 * (N - 1) * K
+        slopes = sum(self._multiplies(j) for j in range(1, last))
+        self.scratch += ((N - 1) if slopes == last - 1 else slopes) * K
         if not self.linear_output:
+            self.scratch += d_out * int(self._multiplies(last))
             own_slot = loss.rho == 0 or self.clips
             self.scratch += d_out * (int(loss.rho != 0) + int(own_slot))
             form = 1.0 if own_slot else float(loss.phi.derivative(0.0)) * math.hypot(1, loss.rho)
@@ -187,6 +195,13 @@ class Bill:
             offset = above(self.plan.layers[j - 1].g)
             layers.append(Layer(self._bilinear(j, offset), self._multiply(j, 1.0, -offset)))
         return layers
+
+    def _multiplies(self, j: int) -> bool:
+        """Whether s(j) needs r'(z) in a slot: not where a constant times g is enough."""
+        if self.exact:
+            return True
+        square = self.plan.products[Term("product", j)].square
+        return square is not None and square.relus.units > 0
 
     def _bilinear(self, j: int, offset: float) -> list[Heads]:
         return read(*self._width(j), _relus([1.0], [offset], [1.0]), Integer(1))
@@ -202,9 +217,8 @@ class Bill:
             hidden.append(Units(*self._width(j), relus, count, 1.0, -offset))
         if not (output and self.linear_output):
             relus, count = (_GATE, Integer(2)) if self.exact else self._function("dr", j)
-            if relus.units:
+            if self._multiplies(j):
                 hidden.append(Units(*self._width(j), relus, count, 1.0, -offset))
-                self.scratch += self._width(j)[0]
         return Layer(self._bilinear(j, offset), hidden)
 
     def _clip(self) -> list[Heads]:
@@ -224,7 +238,7 @@ class Bill:
         parts = []
         if product.centre:
             parts.append(Units(width, size, _shifted(product.centre, reach, 0.0), Integer(1), form, bias))
-        if product.square is not None and product.square.relus.units:
+        if product.square is not None and self._multiplies(j):
             squares = product.square.relus
             bare = ReluSum(squares.a, squares.b, squares.c)  # the constants of the two squares cancel
             count = self.name(f"m_x{j}", squares.units, f"ReLUs of the square in the products of layer {j}")

@@ -8,7 +8,7 @@ are kept: three points of the graph that no line passes within `tolerance`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -177,6 +177,15 @@ def certified_error(relus: ReluSum, g: Scalar, lo: float, hi: float) -> float:
         return upper_float(error)
 
 
+def _disjoint(triples: Iterable[Triple], lo: float, hi: float) -> Iterator[Triple]:
+    """The triples that are increasing, inside [lo, hi] and begin where those before have ended."""
+    end = lo
+    for triple in triples:
+        if end <= triple[0] < triple[1] < triple[2] <= hi:
+            end = triple[2]
+            yield triple
+
+
 def _deviates(ball: Callable[[float], flint.arb], triple: Triple, tolerance: float) -> bool:
     """Whether g is certainly more than 2 tolerance from its chord at the middle of the triple."""
     (x1, x2, x3), (g1, g2, g3) = (flint.arb(x) for x in triple), (ball(x) for x in triple)
@@ -192,7 +201,8 @@ def _proved(curve: Curve, tolerance: float, relus: ReluSum) -> Fit | None:
     ball = cache(lambda x: g.ball(flint.arb(x)))
     with flint.ctx.workprec(PRECISION):
         found = curve.triples(2 * tolerance * (1 + 1e-9))
-        witnesses = tuple(triple for triple in found if _deviates(ball, triple, tolerance))
+        deviating = (triple for triple in found if _deviates(ball, triple, tolerance))
+        witnesses = tuple(_disjoint(deviating, lo, hi))
     pieces = len(_sides(relus, lo, hi))
     return Fit(g, lo, hi, tolerance, relus, error, pieces, len(witnesses) + 1, witnesses)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal
@@ -39,8 +40,9 @@ class Product:
     @classmethod
     def within(cls, low: float, high: float, radius: float, tolerance: float) -> Product:
         """The product with error at most `tolerance` and the fewest pieces this form allows."""
-        centre, half = (high + low) / 2, (high - low) / 2 * (1 + 1e-12)
-        if half <= 1e-12 * max(1.0, abs(centre)):
+        centre = (high + low) / 2
+        half = (high - low) / 2 + 2e-12 * max(1.0, abs(low), abs(high))
+        if half <= 4e-12 * max(1.0, abs(centre)):
             return cls(centre, 1.0, 1.0, None, half * radius)
         a = math.sqrt(radius / half)
         b = 1 / a
@@ -194,11 +196,36 @@ def plan(problem: Problem, construction: Construction = "lean") -> Plan:
     on the e_k through the ranges and the 2-norm, the closed form is iterated to its fixed point.
     Raises ProblemError if rounding alone would exceed eps.
     """
+    with _in_floats(problem):
+        return _planned(problem, construction)
+
+
+@contextmanager
+def _in_floats(problem: Problem) -> Iterator[None]:
+    """Turns a range or a fit that floats cannot hold into a ProblemError."""
+    try:
+        yield
+    except ProblemError:
+        raise
+    except ValueError as error:
+        name = problem.activation.name
+        raise ProblemError("activation", name, f"{error}; try smaller radii or another eps") from None
+
+
+def _planned(problem: Problem, construction: Construction) -> Plan:
+    if construction != "exact" and not problem.activation.is_smooth:
+        reason = problem.activation.violated_hypothesis(1.0)
+        raise ProblemError(
+            "activation", problem.activation.name, f"{reason}, so r' has no piecewise-linear fit"
+        )
     functions = approximated(problem, construction)
-    allowed = problem.eps
+    tolerances = _solve(problem, construction, functions, problem.eps)
+    rounding = _expected_rounding(problem, construction, functions, tolerances)
+    if rounding > 0.5 * problem.eps:  # more pieces would only bring more of it
+        raise ProblemError("eps", problem.eps, f"rounding in float64 alone reaches {rounding:.2g}; raise eps")
+    allowed = problem.eps - 0.9 * rounding
     for _ in range(6):
         tolerances = _solve(problem, construction, functions, allowed)
-        _refuse_if_rounding_dominates(problem, construction, functions, tolerances)
         made = _make(problem, construction, functions, tolerances)
         if made.certified <= problem.eps:
             return made
@@ -206,17 +233,17 @@ def plan(problem: Problem, construction: Construction = "lean") -> Plan:
             break
         allowed *= min(0.999, 0.9999 * problem.eps / made.certified)
     raise ProblemError(
-        "eps", problem.eps, f"rounding in float64 alone reaches {made.certified:.3g}; raise eps"
+        "eps", problem.eps, f"with rounding the bound stays at {made.certified:.3g}; raise eps"
     )
 
 
-def _refuse_if_rounding_dominates(
+def _expected_rounding(
     problem: Problem,
     construction: Construction,
     functions: Mapping[Term, Scalar],
     tolerances: Mapping[Term, float],
-) -> None:
-    """Raises ProblemError where the rounding of so many ReLUs clearly exceeds eps, before any is made."""
+) -> float:
+    """About what the rounding of so many ReLUs will add to the step error, before any is made."""
     layers = ranges(problem, tolerances)
     expected: dict[Term, float] = {}
     for term, cost in _costs(problem, construction, layers, functions).items():
@@ -231,25 +258,44 @@ def _refuse_if_rounding_dominates(
             bend = 2 * radius
         spread_over = problem.n + 1 if construction == "paper" and term.kind != "u" else 1
         expected[term] = gamma(units * spread_over) * bend * 3 * radius
-    value = step_error(problem, layers, expected, from_z=from_z(problem, construction)) if expected else 0.0
-    if value > problem.eps:
-        raise ProblemError(
-            "eps", problem.eps, f"rounding in float64 alone would reach {value:.2g}; raise eps"
-        )
+    if not expected:
+        return 0.0
+    return step_error(problem, layers, expected, from_z=from_z(problem, construction))
 
 
 def estimated_units(problem: Problem, construction: Construction = "lean") -> float:
-    """About how many ReLUs one step will spend on approximation, before any is made."""
-    tolerances = _solve(problem, construction, approximated(problem, construction), problem.eps)
-    layers = ranges(problem, tolerances)
-    costs = _costs(problem, construction, layers, approximated(problem, construction))
+    """About how many ReLUs one step will spend on approximation, before any is made; raises ProblemError."""
+    functions = approximated(problem, construction)
+    with _in_floats(problem):
+        tolerances = _solve(problem, construction, functions, problem.eps)
+        costs = _costs(problem, construction, ranges(problem, tolerances), functions)
     return sum(cost / math.sqrt(tolerances[term]) for term, cost in costs.items())
+
+
+def _useful(
+    problem: Problem,
+    construction: Construction,
+    layers: tuple[LayerRanges, ...],
+    functions: Mapping[Term, Scalar],
+) -> dict[Term, float]:
+    """The largest tolerance that each approximation can make use of."""
+    caps: dict[Term, float] = {}
+    for term, g in functions.items():
+        low, high = g.range(
+            -_radius(problem, construction, layers, term), _radius(problem, construction, layers, term)
+        )
+        caps[term] = max(0.501 * (high - low), 1e-12)
+    for j, layer in enumerate(layers, start=1):
+        caps[Term("product", j)] = max(0.501 * (layer.dr_high - layer.dr_low) * layer.g, 1e-12)
+    return caps
 
 
 def _solve(
     problem: Problem, construction: Construction, functions: Mapping[Term, Scalar], allowed: float
 ) -> dict[Term, float]:
     errors: dict[Term, float] = {}
+    # Beyond half its range a function is as well approximated by a constant: no tolerance is worth more.
+    caps = _useful(problem, construction, ranges(problem, {}), functions)
     for _ in range(12):
         layers = ranges(problem, errors)
         costs = _costs(problem, construction, layers, functions)
@@ -260,8 +306,12 @@ def _solve(
         weights = sensitivities(problem, construction, layers, errors)
         shape = {term: (costs[term] / max(weights[term], 1e-300)) ** (2 / 3) for term in costs}
         scale = allowed / (step_error(problem, layers, shape, from_z=from_z(problem, construction)) or 1.0)
-        errors = {term: scale * size for term, size in shape.items()}
+        errors = {term: min(scale * size, caps[term]) for term, size in shape.items()}
     return errors
+
+
+_ROOM, _DR_ROOM = 1 + 1e-7, 1e-8
+"""Fits reach a little further than the ranges they were planned for: rounding moves ranges, too."""
 
 
 def _make(
@@ -270,25 +320,45 @@ def _make(
     functions: Mapping[Term, Scalar],
     tolerances: Mapping[Term, float],
 ) -> Plan:
-    layers = ranges(problem, tolerances)
-    fits = {
-        term: fit(
-            g,
-            -_radius(problem, construction, layers, term),
-            _radius(problem, construction, layers, term),
-            tolerances[term],
-        )
-        for term, g in functions.items()
-    }
+    planned = ranges(problem, tolerances)
+    fits = {}
+    for term, g in functions.items():
+        reach = _radius(problem, construction, planned, term) * _ROOM
+        fits[term] = fit(g, -reach, reach, tolerances[term])
     products: dict[Term, Product] = {}
     if construction == "lean":
-        for j, layer in enumerate(layers, start=1):
+        for j, layer in enumerate(planned, start=1):
             term = Term("product", j)
-            products[term] = Product.within(layer.dr_low, layer.dr_high, layer.g, tolerances.get(term, 0.0))
+            tolerance = tolerances.get(term, 0.0)
+            constant = problem.activation_at(j).derivative.is_constant
+            room = 0.0 if constant else _DR_ROOM * max(1.0, layer.dr)
+            products[term] = Product.within(
+                layer.dr_low - room, layer.dr_high + room, layer.g * _ROOM, tolerance
+            )
     errors = {term: fitted.error for term, fitted in fits.items()}
     errors |= {term: product.error for term, product in products.items()}
-    for term, error in rounding_errors(
-        problem, layers, fits, products, by_heads=construction == "paper"
-    ).items():
+    rounding = rounding_errors(problem, planned, fits, products, by_heads=construction == "paper")
+    for term, error in rounding.items():
         errors[term] = errors.get(term, 0.0) + error
+    layers = ranges(problem, errors)
+    _check_reach(problem, construction, layers, planned, fits)
     return Plan(problem, construction, tolerances, layers, fits, products, errors)
+
+
+def _check_reach(
+    problem: Problem,
+    construction: Construction,
+    layers: tuple[LayerRanges, ...],
+    planned: tuple[LayerRanges, ...],
+    fits: Mapping[Term, Fit],
+) -> None:
+    """Raises ProblemError unless the ranges under certified errors stay where the fits hold."""
+    for term, fitted in fits.items():
+        if _radius(problem, construction, layers, term) > fitted.hi:
+            raise ProblemError("eps", problem.eps, f"rounding takes {term} out of its range; raise eps")
+    for j, (layer, was) in enumerate(zip(layers, planned, strict=True), start=1):
+        room = (1e-12 if problem.activation_at(j).derivative.is_constant else _DR_ROOM) * max(1.0, was.dr)
+        slope = layer.dr_low >= was.dr_low - room and layer.dr_high <= was.dr_high + room
+        if not slope or layer.g > was.g * _ROOM:
+            message = f"rounding takes the product in layer {j} out of its range; raise eps"
+            raise ProblemError("eps", problem.eps, message)

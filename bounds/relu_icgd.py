@@ -252,7 +252,7 @@ def built(problem: Problem, construction: Construction = "lean") -> tuple[Claim,
     paper, last = construction == "paper", Integer(problem.output != "linear")
     layers = 2 * N + 4 if paper else 2 * N + last
     halves = 1 if paper else 2
-    used = sum(bool(layer.heads) + bool(layer.hidden) for layer in bill.layers) + 2
+    used = sum(layer.sublayers for layer in bill.layers) + 2
     empty = halves * int(layers.subs(N, problem.N)) - used
     o = bill.name("o", empty, "sub-layers with nothing to do")
     offset = max(above(layer.s) for layer in bill.plan.layers)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bounds.domain import face_slack
 from bounds.problem import Problem
 from bounds.recurrence import LayerRanges, Term
 from bounds.relu_sum import ReluSum
@@ -42,16 +43,6 @@ def relu_sum_rounding(relus: ReluSum, radius: float, offset: float, terms: int, 
     return gamma(terms + 16, unit) * total
 
 
-def face_slack(problem: Problem, layer: int, ranges: LayerRanges, unit: float = UNIT_ROUNDOFF) -> float:
-    """How far inside the faces of W the projection of V_layer must aim so that no iterate rounds past one.
-
-    The MLP computes w - relu(w - h) + relu(-w - h) for a w that one step can have taken far outside W.
-    """
-    half = problem.half_width(layer)
-    farthest = half + problem.eta * ranges.s * ranges.p_in
-    return min(half, 2 * unit * (farthest + 2 * half))
-
-
 def rounding_errors(
     problem: Problem,
     layers: tuple[LayerRanges, ...],
@@ -77,11 +68,13 @@ def rounding_errors(
         errors[Term("product", j)] = gamma(2 * inner, unit) * 8 * max(1.0, layer.dr) * layer.g
         entries = math.sqrt(dims[j] * dims[j - 1])
         mean = gamma(2 * inner, unit) * 2 * math.sqrt(dims[j]) * layer.s * layer.p_in
-        weights = (8 * unit * problem.half_width(j) + face_slack(problem, j, layer, unit)) * entries
+        weights = (
+            8 * unit * problem.half_width(j) + 2 * face_slack(problem, j) * unit / UNIT_ROUNDOFF
+        ) * entries
         errors[Term("update", j)] = mean + weights / problem.eta
     for term, fitted in fits.items():
         terms = fitted.relus.units * (tokens if by_heads and term.kind != "u" else 1)
-        rounding = relu_sum_rounding(fitted.relus, fitted.hi, fitted.hi, terms, unit)
+        rounding = relu_sum_rounding(fitted.relus, fitted.hi, 1.001 * fitted.hi + 2.0**-30, terms, unit)
         errors[term] = errors.get(term, 0.0) + rounding
     for term, product in products.items():
         if product.square is not None:

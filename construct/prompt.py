@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bounds.domain import face
 from bounds.problem import Problem, ProblemError
 
 
@@ -96,7 +97,7 @@ def box(problem: Problem, like: Tensor) -> Float[Tensor, " D_w"]:
     """Half the sides of the box W, one per weight, on the device and in the precision of `like`."""
     return torch.cat(
         [
-            torch.full((rows * columns,), problem.half_width(layer), dtype=like.dtype, device=like.device)
+            torch.full((rows * columns,), face(problem, layer), dtype=like.dtype, device=like.device)
             for layer, (rows, columns) in enumerate(
                 zip(problem.dims[1:], problem.dims[:-1], strict=True), start=1
             )

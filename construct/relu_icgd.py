@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from bounds.domain import face
 from bounds.plan import Construction, Plan, Product, plan
 from bounds.problem import Problem, ProblemError
 from bounds.recurrence import LayerRanges, Term
 from bounds.relu_icgd import violated
 from bounds.relu_sum import ReluSum
-from bounds.rounding import face_slack
 from construct.heads import Aggregate, AttentionPart, Clip, Gate, Read
 from construct.hidden import Ridge, clamp_to, linear, signed
 from construct.stream import Stream
@@ -93,7 +93,7 @@ class _Builder:
         """Projection of w onto the box, and clearing of every scratch slot (exactly, x - x)."""
         clamps = []
         for j in range(1, self.problem.N + 1):
-            aim = self.problem.half_width(j) - face_slack(self.problem, j, self._ranges(j))
+            aim = face(self.problem, j)
             clamps.append(Ridge({f"V{j}": 1.0}, clamp_to(aim), f"V{j}"))
         return clamps + [Ridge({name: 1.0}, signed(-1.0), name) for name in self.scratch]
 
@@ -112,7 +112,7 @@ class _Builder:
                 hidden.append(Ridge({z: 1.0}, self._r(j, exact), self._slot("p", j), bias=-offset))
             if not (j == N and linear_output):
                 gate = _gate() if exact else self._function("dr", j)
-                if gate.units:
+                if self._multiplies(j):
                     hidden.append(Ridge({z: 1.0}, gate, self._slot("dr", j), bias=-offset))
             layers.append(Layer([read], hidden))
         form = self._slope_form()
@@ -139,6 +139,13 @@ class _Builder:
     def _r(self, j: int, exact: bool) -> ReluSum:
         relu = exact and self.problem.activation_at(j).name == "relu"
         return ReluSum([1.0], [0.0], [1.0]) if relu else self._function("r", j)
+
+    def _multiplies(self, j: int) -> bool:
+        """Whether s(j) is computed from a slot that holds r'(z): not where a constant times g is enough."""
+        if self.plan.construction == "exact" and self.problem.activation_at(j).name == "relu":
+            return True
+        square = self.plan.products[Term("product", j)].square if self.plan.products else None
+        return square is not None and square.relus.units > 0
 
     def _clips(self) -> bool:
         """Whether the loss slope bends, so that it needs units of its own on p - rho y."""
@@ -195,7 +202,7 @@ class _Builder:
         ridges = []
         if product.centre:
             ridges.append(Ridge(form, linear(product.centre, reach), target, bias=bias))
-        if product.square is not None and product.square.relus.units:
+        if product.square is not None and self._multiplies(j):
             squares = product.square.relus
             for sign in (1.0, -1.0):
                 mixed = {self._slot("dr", j): product.a} | {
@@ -204,7 +211,7 @@ class _Builder:
                 shift = sign * product.b * bias - product.a * product.centre
                 bare = ReluSum(squares.a, squares.b, squares.c)  # the constants of the two squares cancel
                 ridges.append(Ridge(mixed, bare, target, bias=shift, scale=sign / 4))
-        return ridges
+        return ridges or [Ridge(form, ReluSum([], [], []), target)]
 
     # The theorem's shape.
 

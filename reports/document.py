@@ -69,9 +69,9 @@ def verification_document(found: Verification, *, seed: int, seconds: float) -> 
         "construction": found.plan.construction,
         "census": found.census.as_dict(),
         "bounds": bounds_document(found.claims),
-        "step_error": found.sandwich.as_dict(),
+        "step_error": _finite(found.sandwich.as_dict()),
         "plan": plan_document(found.plan),
-        "trajectory": found.trajectory.as_dict(),
+        "trajectory": _finite(found.trajectory.as_dict()),
         "search": {
             "prompts": found.sweep.count,
             "admitted": found.sweep.admitted,
@@ -87,6 +87,15 @@ def verification_document(found: Verification, *, seed: int, seconds: float) -> 
 def claims_for(plan: Plan) -> tuple[Claim, ...]:
     """The theorem's claims and those of what is built for the same problem."""
     return (*claims(plan.problem), *built(plan.problem, plan.construction))
+
+
+def _finite(value: Any) -> Any:
+    """The same with inf and nan as text, which JSON has no numbers for."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return _plain(value) if isinstance(value, float) else value
 
 
 def _plain(value: float) -> float | int | str:

@@ -59,6 +59,8 @@ class Search:
             raise ProblemError("samples", self.samples, "at least one prompt is needed")
         if not 0 <= self.effort <= 1000:
             raise ProblemError("effort", self.effort, "a number from 0 (no attack) to 1000 is needed")
+        if self.start not in ("random", "zero"):
+            raise ProblemError("start", self.start, "it is either zero or random")
         if not -(2**63) <= self.seed < 2**63:
             raise ProblemError("seed", self.seed, "a 64-bit whole number is needed")
         for name, columns in (("inputs", self.inputs), ("targets", self.targets)):

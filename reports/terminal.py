@@ -102,7 +102,7 @@ def show_sandwich(console: Console, sandwich: Sandwich) -> None:
         table.add_column(name, justify="right")
     table.add_row(*["" if v is None else f"{v:.4g}" for v in sandwich.as_dict().values()])
     console.print(table)
-    if sandwich.certified and sandwich.attacked:
+    if sandwich.certified is not None and sandwich.attacked > 0:
         ratio = sandwich.certified / sandwich.attacked
         console.print(
             f"certified / attacked = {ratio:.2f}: what the proof gives away, or the attack has not found"

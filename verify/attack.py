@@ -85,7 +85,7 @@ def attack(
             advance(len(points) * this.iterations)
     values, best = values.topk(min(8, len(values)))
     champions = _repeat(_decode(problem, points[best]), plan.problem.n)
-    replayed = one_step_errors(target, champions) * admit(champions)
+    replayed = torch.where(admit(champions), one_step_errors(target, champions), 0.0)
     winner = int(replayed.argmax())
     return Attack(evaluations, rounds[0].points, float(replayed[winner]), champions[winner : winner + 1])
 
@@ -130,8 +130,7 @@ def _slope(single: Transformer, points: Float[Tensor, "B genes"]) -> Float[Tenso
 
 def _evaluate(single: Transformer, points: Float[Tensor, "B genes"], admit: Admit) -> Float[Tensor, " B"]:
     prompt = _decode(single.problem, points)
-    errors = one_step_errors(single, prompt) * admit(prompt)
-    return torch.nan_to_num(errors, nan=0.0, posinf=torch.finfo(errors.dtype).max)
+    return torch.where(admit(prompt), one_step_errors(single, prompt), 0.0)
 
 
 def _encode(problem: Problem, prompt: Prompt) -> Float[Tensor, "B genes"]:

@@ -54,6 +54,8 @@ class Counterexample:
             values = plain["construction"], plain["claim"], plain["error"], plain["allowed"]
         except ProblemError:
             raise
+        except FileNotFoundError:
+            raise ProblemError("replay", path, "there is no such file") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ProblemError("replay", path, f"not a counterexample file ({error})") from None
         construction, claim, shown, allowed = values

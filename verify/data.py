@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -142,7 +143,7 @@ def _read_csv(source: str) -> Table:
     if not heading:
         raise DataError(f"{source} is empty; a header and at least one row are needed")
     delimiter = max(",;\t", key=heading.count)
-    reader = csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
         # Rows are named by the line of the file they end on, which is what an editor shows.
         lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]

@@ -206,8 +206,11 @@ def step_error(
     slack = ulps * torch.finfo(reached.dtype).eps * (face + target.abs())
     zero = torch.zeros_like(target)
     error = reached - target
-    error = torch.where(reached >= face - slack, torch.maximum(face - target, zero), error)
-    error = torch.where(reached <= slack - face, torch.minimum(-face - target, zero), error)
+    for at_face, rest in (
+        (reached >= face - slack, torch.maximum(face - target, zero)),
+        (reached <= slack - face, torch.minimum(-face - target, zero)),
+    ):
+        error = torch.where(at_face & (rest.abs() < error.abs()), rest, error)
     error = torch.where(reached.abs() > face + slack, torch.inf, error)
     norm: Tensor = torch.linalg.vector_norm(error, dim=-1)
     return norm

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bounds.domain import face_slack
 from construct.dense import DenseTransformer, dense_bytes
 from construct.prompt import Prompt, box, stack_weights
 from construct.transformer import Transformer
@@ -93,8 +94,9 @@ def step_properties(theorem: str, transformer: Transformer, prompt: Prompt) -> I
 
     faces = box(transformer.problem, prompt.w)
     outside = max(float((w[:, 0].abs() - faces).max()) for w in weights.values())
-    allowed = 8 * torch.finfo(prompt.w.dtype).eps * scale
-    yield verdict("stays-in-W", max(outside, 0.0), allowed, "distance of w outside the box W")
+    problem = transformer.problem
+    slack = max(face_slack(problem, j) for j in range(1, problem.N + 1))
+    yield verdict("stays-in-W", max(outside, 0.0), slack, "distance of w outside the box W")
 
 
 def _weights(transformer: Transformer, prompt: Prompt) -> Float[Tensor, "B D_w"]:

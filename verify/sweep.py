@@ -37,8 +37,9 @@ class Sweep:
 
 
 def one_step_errors(transformer: Transformer, prompt: Prompt) -> Float[Tensor, " B"]:
-    """norm2(err) of one simulated step from each prompt's own w."""
-    return step_error(transformer.problem, prompt, transformer.step(prompt))
+    """norm2(err) of one simulated step from each prompt's own w; inf where it is not a number."""
+    errors = step_error(transformer.problem, prompt, transformer.step(prompt))
+    return torch.nan_to_num(errors, nan=torch.inf, posinf=torch.inf)
 
 
 def sweep(
@@ -59,7 +60,7 @@ def sweep(
     while done < count:
         prompt = random_prompts(problem, min(batch, count - done), generator, device, dtype)
         covered = admit(prompt)
-        errors = one_step_errors(transformer, prompt) * covered
+        errors = torch.where(covered, one_step_errors(transformer, prompt), 0.0)
         admitted += int(covered.sum())
         index = int(errors.argmax())
         if float(errors[index]) > largest:

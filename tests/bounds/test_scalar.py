@@ -63,6 +63,7 @@ def test_range_holds_every_sample_and_is_tight(name, order, interval):
 def test_range_meets_a_second_interval_arithmetic(name, interval):
     """mpmath.iv's natural enclosures of small pieces: each must overlap ours, and their union hold it."""
     names = {key: getattr(mpmath.iv, key) for key in ("exp", "log", "sin", "cos", "sqrt", "pi", "e")}
+    names["mpf"] = mpmath.iv.mpf  # how lambdify writes a rational
     names["tanh"] = lambda x: 1 - 2 / (mpmath.iv.exp(2 * x) + 1)
     names["atan"] = lambda x: mpmath.iv.mpf([mpmath.atan(x.a) - 1e-12, mpmath.atan(x.b) + 1e-12])
     f = sympy.lambdify(t, FUNCTIONS[name].expr, modules=[names, "mpmath"])

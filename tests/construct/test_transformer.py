@@ -35,7 +35,7 @@ def after_run(transformer, prompt):
     return stack_weights([state.shared[f"V{j}"] for j in range(1, transformer.problem.N + 1)])
 
 
-def close(a, b, tolerance=1e-14):
+def close(a, b, tolerance=1e-13):
     torch.testing.assert_close(a, b, rtol=0, atol=tolerance)
 
 

@@ -35,7 +35,7 @@ def test_batches_do_not_change_what_a_sweep_sees(monkeypatch):
     prompts = random_prompts(PROBLEM, 600, seeded(3))
     together = one_step_errors(transformer, prompts)
     apart = torch.cat([one_step_errors(transformer, prompts[i : i + 7]) for i in range(0, 600, 7)])
-    assert torch.allclose(together, apart, rtol=0, atol=1e-14)
+    assert torch.allclose(together, apart, rtol=0, atol=1e-13)
 
 
 def test_the_attack_finds_more_than_chance_and_its_prompt_is_admissible():
@@ -61,7 +61,7 @@ def test_one_token_is_the_worst_case_of_any_n():
     one, many = assemble(made, n=1), assemble(made, n=6)
     prompt = random_prompts(replace(PROBLEM, n=1), 50, seeded(6))
     repeated = Prompt(prompt.x.expand(-1, 6, -1), prompt.y.expand(-1, 6, -1), prompt.query, prompt.w)
-    assert torch.allclose(one.step(prompt), many.step(repeated), rtol=0, atol=1e-14)
+    assert torch.allclose(one.step(prompt), many.step(repeated), rtol=0, atol=1e-13)
 
 
 def test_a_trajectory_measures_each_step_from_the_iterate_before_it():
