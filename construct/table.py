@@ -74,7 +74,8 @@ class Table(nn.Module):
             place = (flat - self.origin).mul_(self.per_cell)
             if self.uniform:
                 place.add_(1.0)
-            index = place.clamp_(0, self.left.numel() - 1).long()
+            # What is not a number must not become an index; the line it meets makes it one again.
+            index = place.nan_to_num_(nan=0.0).clamp_(0, self.left.numel() - 1).long()
         value = torch.addcmul(self.left.index_select(0, index), self.slope.index_select(0, index), flat)
         if self.jump.numel():
             past = (flat - self.kink.index_select(0, index)).clamp_(min=0)

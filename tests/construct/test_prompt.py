@@ -44,9 +44,7 @@ def test_corners_of_the_box_have_rows_of_norm_at_most_B_v(problem):
         rows = v[0].numpy().astype(np.longdouble)
         norms = np.sqrt((rows**2).sum(axis=1))
         assert (norms <= problem.B_v).all()
-        assert (
-            norms >= problem.B_v * (1 - 1e-12)
-        ).all()  # the largest such cube, but for the slack of its faces
+        assert (norms >= problem.B_v * (1 - 1e-12)).all()  # the largest, but for its faces' slack
 
 
 @settings(deadline=None, max_examples=40)

@@ -145,3 +145,64 @@ def test_the_start_of_the_theorem_is_judged():
     assert status(verify(PROBLEM, **QUICK))["start"] == "vacuous"
     sigmoid = Problem.parse({"N": 2, "K": 2, "n": 3, "eps": 0.2, "activation": "sigmoid"})
     assert status(verify(sigmoid, **QUICK))["start"] == "held"
+
+
+CORNERS = [
+    # r' is approximated by a constant, so its slot must be filled or not read.
+    {"N": 1, "K": 1, "d_out": 3, "n": 1, "eps": 0.505, "B_y": 5.0, "B_v": 0.3, "activation": "sin"},
+    {"N": 1, "K": 3, "d_out": 3, "n": 3, "eps": 0.0359, "eta": 0.0221, "B_v": 0.1},
+    {"N": 2, "K": 4, "n": 2, "eps": 5.3e-3, "B_v": 0.3, "activation": "sigmoid"},
+    # A product of which nothing is left.
+    {"N": 1, "K": 1, "d_out": 3, "n": 1, "eps": 24.0, "eta": 3.0, "B_x": 0.01, "B_v": 0.01,
+     "activation": "t**2", "loss": "logistic"},
+    # Steps that overshoot W by far.
+    {"N": 3, "K": 3, "n": 4, "eta": 10.0},
+    {"N": 2, "K": 2, "n": 4, "eta": 1000.0},
+    # Hardly any accuracy asked for.
+    {"N": 4, "K": 4, "d": 1, "n": 1, "eps": 422.0, "loss": "logistic", "output": "linear"},
+    {"N": 3, "K": 2, "n": 2, "eps": 2.5, "B_y": 0.01, "B_v": 0.01, "activation": "sigmoid",
+     "loss": "logistic"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("construction", ["lean", "paper"])
+@pytest.mark.parametrize("letters", CORNERS, ids=str)
+def test_claims_are_kept_in_the_corners(letters, construction):
+    found = verify(Problem.parse(letters), construction, samples=3000, effort=0.05)
+    assert "failed" not in status(found).values(), found.verdicts
+    assert found.sandwich.attacked <= found.sandwich.certified + 1e-9
+
+
+def test_an_error_above_the_certificate_is_a_failure_even_below_eps():
+    problem = Problem(N=1, K=1, n=3, eps=0.5, output="linear")  # nothing is approximated here
+    transformer = assemble(plan(problem))
+    for part in aggregates(transformer):
+        part.scale *= 1.001
+    found = verify(problem, transformer=transformer, **QUICK)
+    assert found.sandwich.certified < found.sandwich.attacked < 0.1 * found.sandwich.allowed
+    assert status(found)["step-error"] == "failed"
+
+
+def test_not_a_number_is_a_failure(monkeypatch):
+    transformer = assemble(plan(PROBLEM))
+    honest = transformer.step
+    monkeypatch.setattr(
+        transformer, "step", lambda prompt: torch.where(prompt.w[:, :1] > 0.2, torch.nan, honest(prompt))
+    )
+    found = verify(PROBLEM, transformer=transformer, samples=500, effort=0)
+    assert status(found)["step-error"] == "failed" and found.counterexample.error == float("inf")
+
+
+def test_a_failure_met_only_on_the_followed_prompts_is_the_counterexample(monkeypatch):
+    transformer = assemble(plan(PROBLEM))
+    honest = transformer.step
+    monkeypatch.setattr(
+        transformer, "step", lambda prompt: honest(prompt) + (0.1 if prompt.batch == 64 else 0.0)
+    )
+    found = verify(PROBLEM, transformer=transformer, samples=500, effort=0)
+    assert status(found)["step-error"] == "failed"
+
+
+def test_starts_from_which_nothing_moves():
+    cosine = Problem.parse({"N": 2, "K": 2, "n": 3, "eps": 0.2, "activation": "cos(t)"})
+    assert status(verify(cosine, **QUICK))["start"] == "vacuous"
