@@ -32,6 +32,16 @@ class Counterexample:
     error: float
     allowed: float
 
+    def describe(self, most: int = 12) -> str:
+        """The prompt in one line: the nonzero entries of its parts, at most `most` of each."""
+        parts = []
+        for name in _PARTS:
+            flat = getattr(self.prompt, name)[0].flatten()
+            places = flat.nonzero()[:, 0].tolist()
+            shown = [f"[{place}]={float(flat[place]):.6g}" for place in places[:most]]
+            parts.append(f"{name}{' '.join(shown)}{' ...' * (len(places) > most)}" if shown else f"{name}=0")
+        return f"norm2(err) = {self.error:.6g} at {'; '.join(parts)}"
+
     def save(self, path: Path) -> None:
         """Write it as JSON, all of it or nothing."""
         plain = {

@@ -312,11 +312,13 @@ def _step_error_verdict(
         searched += f" and {attacked.evaluations:,} attacked tokens"
     ratio = f"largest {sandwich.attacked:.3g} of {sandwich.allowed:.3g} allowed"
     status: Status = "failed" if counterexample else "held"
+    smallest = f"; smallest counterexample: {counterexample.describe()}" if counterexample else ""
     return Verdict(
         f"{THEOREM}/step-error",
         status,
         f"{ratio} over {searched}; the recurrence bounds it by {made.problem.eta * made.certified:.3g}"
-        + (" outside the margin" if sandwich.certified is None else ""),
+        + (" outside the margin" if sandwich.certified is None else "")
+        + smallest,
     )
 
 

@@ -106,6 +106,7 @@ def test_a_counterexample_is_small_saved_and_replayed(tmp_path):
     assert example.error > example.allowed
     entries = torch.cat([getattr(example.prompt, part).flatten() for part in ("x", "y", "query", "w")])
     assert float((entries == 0).double().mean()) > 0.3  # most entries that do not matter are gone
+    assert example.describe() in next(v.evidence for v in found.verdicts if v.claim == example.claim)
     command = save_counterexample(example, tmp_path)
     path = Path(command.split()[-1])
     again = Counterexample.load(path)
