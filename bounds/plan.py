@@ -207,7 +207,7 @@ def _in_floats(problem: Problem) -> Iterator[None]:
         yield
     except ProblemError:
         raise
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         name = problem.activation.name
         raise ProblemError("activation", name, f"{error}; try smaller radii or another eps") from None
 

@@ -203,4 +203,4 @@ def step_error(
 ) -> float:
     """A bound on norm2(err)/eta for every prompt in the radii, every w in W and every n."""
     gradient = propagate(problem, layers, errors, from_z=from_z).gradient
-    return math.sqrt(sum(float(block) ** 2 for block in gradient)) * WIDENING
+    return math.hypot(*map(float, gradient)) * WIDENING

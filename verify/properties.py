@@ -52,21 +52,24 @@ def step_properties(theorem: str, transformer: Transformer, prompt: Prompt) -> I
     where = " and ".join(readings) + (
         "" if block else f" reading only: the literal matrices would take {size / 2**30:.3g} GiB"
     )
-    scale = 1.0 + float(fast.abs().max())
+    problem = transformer.problem
+    slack = max(face_slack(problem, j) for j in range(1, problem.N + 1))
+    # A step may overshoot W by far before it is projected, and rounds at that size.
+    rounding = _ROUNDING * (1.0 + float(fast.abs().max())) + 16 * slack
 
     def verdict(name: str, worst: float, allowed: float, what: str) -> Verdict:
         status: Status = "held" if worst <= allowed else "failed"
         evidence = f"{what}: at most {worst:.2g} (allowed {allowed:.2g}) on {prompt.batch} prompts, {where}"
         return Verdict(f"{theorem}/{name}", status, evidence)
 
-    apart = float((readings.get("literal", fast) - fast).abs().max()) / scale
-    agree = verdict("readings-agree", apart, _ROUNDING, "structured minus literal stream")
+    apart = float((readings.get("literal", fast) - fast).abs().max())
+    agree = verdict("readings-agree", apart, rounding, "structured minus literal stream")
     yield agree if block else Verdict(agree.claim, "inapplicable", f"not compared: {where}")
 
     weights = {name: H[..., stream.weights] for name, H in readings.items()}
     apart = max(float((w - w[:, :1]).abs().max()) for w in weights.values())
     # Equal sums, but a matrix product may add them up in another order for another row.
-    yield verdict("tokens-agree", apart, _ROUNDING * scale, "difference of w between tokens")
+    yield verdict("tokens-agree", apart, rounding, "difference of w between tokens")
 
     scratch = slice(stream.weights.stop, stream["one"].start)
     left = max(
@@ -85,17 +88,15 @@ def step_properties(theorem: str, transformer: Transformer, prompt: Prompt) -> I
     if block is not None:
         changed = block(stream.pack(stream.open(elsewhere)))[..., stream.weights]
         moved = max(moved, float((changed - weights["literal"]).abs().max()))
-    yield verdict("query-masked", moved, _ROUNDING * scale, "change of w when the query changes")
+    yield verdict("query-masked", moved, rounding, "change of w when the query changes")
 
     order = torch.arange(prompt.n - 1, -1, -1, device=prompt.x.device)
     permuted = Prompt(prompt.x[:, order], prompt.y[:, order], prompt.query, prompt.w)
     moved = float((_weights(transformer, permuted) - _weights(transformer, prompt)).abs().max())
-    yield verdict("order-free", moved, _ROUNDING * scale, "change of w when the examples are reversed")
+    yield verdict("order-free", moved, rounding, "change of w when the examples are reversed")
 
     faces = box(transformer.problem, prompt.w)
     outside = max(float((w[:, 0].abs() - faces).max()) for w in weights.values())
-    problem = transformer.problem
-    slack = max(face_slack(problem, j) for j in range(1, problem.N + 1))
     yield verdict("stays-in-W", max(outside, 0.0), slack, "distance of w outside the box W")
 
 
