@@ -14,10 +14,12 @@ import numpy as np
 from sympy import Expr, Integer, Symbol
 
 from bounds.claims import K, N, Number, d_out, letters
+from bounds.domain import MARGIN
 from bounds.plan import Plan
 from bounds.problem import Problem
 from bounds.recurrence import Term
-from bounds.relu_sum import ReluSum
+from bounds.relu_sum import ReluSum, gate, linear, signed
+from bounds.rounding import above
 
 
 class Units(NamedTuple):
@@ -95,37 +97,18 @@ def read(width: Expr, size: int, relus: ReluSum, count: Expr) -> list[Heads]:
     return heads
 
 
-def above(bound: float) -> float:
-    """The offset construct.relu_icgd takes: a little more than `bound`, even after rounding."""
-    return bound * (1 + 2.0**-20) + 2.0**-40
-
-
 def slope_units(problem: Problem, bias: float = 0.0) -> Units:
     """u as a piecewise linear function of p - rho y: linear (squared loss) or a clip (Huber)."""
     loss = problem.loss
     if loss.phi.derivative.is_constant:
-        relus = _signed(float(loss.phi.derivative(0.0)))
+        relus = signed(float(loss.phi.derivative(0.0)))
     else:
         low, high = loss.phi.kinks
-        relus = _relus([1.0, 1.0], [-low, -high], [1.0, -1.0], low)
+        relus = ReluSum([1.0, 1.0], [-low, -high], [1.0, -1.0], low)
     return Units(d_out, problem.d_out, relus, Integer(2), math.hypot(1, loss.rho), bias)
 
 
-def _relus(a: list[float], b: list[float], c: list[float], constant: float = 0.0) -> ReluSum:
-    return ReluSum(np.array(a), np.array(b), np.array(c), constant)
-
-
-def _signed(slope: float) -> ReluSum:
-    return _relus([1.0, -1.0], [0.0, 0.0], [slope, -slope])
-
-
-def _shifted(slope: float, radius: float, at_zero: float) -> ReluSum:
-    return _relus([1.0], [radius], [slope], at_zero - slope * radius)
-
-
-_RELU = _relus([1.0], [0.0], [1.0])
-_GATE = _relus([-1.0, -1.0], [2.0**-10, 0.0], [-(2.0**10), 2.0**10], 1.0)
-"""clip(t / margin, 0, 1) with the margin 2^-10 of construct.relu_icgd."""
+_RELU = ReluSum([1.0], [0.0], [1.0])
 
 
 class Bill:
@@ -163,9 +146,9 @@ class Bill:
         r = self.problem.activation_at(j).r
         g = r if kind == "r" else r.derivative
         if g.is_constant:
-            return _relus([], [], [], float(g(0.0))), Integer(0)
+            return ReluSum([], [], [], float(g(0.0))), Integer(0)
         radius = self.plan.layers[j - 1].z
-        return _shifted(float(g.derivative(0.0)), radius, float(g(0.0))), Integer(1)
+        return linear(float(g.derivative(0.0)), radius, float(g(0.0))), Integer(1)
 
     def _slope(self, bias: float = 0.0) -> list[Units]:
         """The MLP that computes u: a function of p - rho y, or a fit and a linear term in y."""
@@ -173,7 +156,7 @@ class Bill:
         if problem.loss.rho != 0:
             return [slope_units(problem, bias)]
         fit, count = self._function("u", problem.N)
-        targets = Units(d_out, problem.d_out, _signed(-problem.loss.sigma), Integer(2))
+        targets = Units(d_out, problem.d_out, signed(-problem.loss.sigma), Integer(2))
         return [Units(d_out, problem.d_out, fit, count, 1.0, bias), targets]
 
     # `lean` and `exact`.
@@ -204,7 +187,7 @@ class Bill:
         return square is not None and square.relus.units > 0
 
     def _bilinear(self, j: int, offset: float) -> list[Heads]:
-        return read(*self._width(j), _relus([1.0], [offset], [1.0]), Integer(1))
+        return read(*self._width(j), ReluSum([1.0], [offset], [1.0]), Integer(1))
 
     def _forward(self, j: int) -> Layer:
         """z(j) by attention, then p(j), r'(z(j)) and what u needs of z(N) by the MLP."""
@@ -216,7 +199,7 @@ class Bill:
             relus, count = (_RELU, Integer(1)) if gated else self._function("r", j)
             hidden.append(Units(*self._width(j), relus, count, 1.0, -offset))
         if not (output and self.linear_output):
-            relus, count = (_GATE, Integer(2)) if self.exact else self._function("dr", j)
+            relus, count = (gate(MARGIN), Integer(2)) if self.exact else self._function("dr", j)
             if self._multiplies(j):
                 hidden.append(Units(*self._width(j), relus, count, 1.0, -offset))
         return Layer(self._bilinear(j, offset), hidden)
@@ -237,7 +220,7 @@ class Bill:
         product = self.plan.products[Term("product", j)]
         parts = []
         if product.centre:
-            parts.append(Units(width, size, _shifted(product.centre, reach, 0.0), Integer(1), form, bias))
+            parts.append(Units(width, size, linear(product.centre, reach), Integer(1), form, bias))
         if product.square is not None and self._multiplies(j):
             squares = product.square.relus
             bare = ReluSum(squares.a, squares.b, squares.c)  # the constants of the two squares cancel

@@ -1,4 +1,4 @@
-"""The domain W of the weights, and how far rounding may carry an iterate past its faces."""
+"""Where claims hold: the domain W of the weights, its faces after rounding, and the margin of `exact`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from functools import lru_cache
 from bounds.problem import Problem
 from bounds.recurrence import ranges
 
-_UNIT = 2.0**-53
+UNIT_ROUNDOFF = 2.0**-53
+"""Half the distance from 1 to the next float64."""
+
+
+MARGIN = 2.0**-10
+"""Width of the strip above 0 in which the gate of `exact` is neither open nor shut.
+
+`exact` reproduces descent on a ReLU network to rounding on every prompt whose pre-activations avoid
+(0, MARGIN).  A narrower strip costs accuracy in the gate: about 2**-53 / MARGIN.
+"""
 
 
 @lru_cache(maxsize=1024)
@@ -19,7 +28,7 @@ def face_slack(problem: Problem, layer: int) -> float:
     """
     reached = ranges(problem, {})[layer - 1]
     half = problem.half_width(layer)
-    return min(half / 2, 4 * _UNIT * (2 * half + 8 * problem.eta * reached.s * reached.p_in))
+    return min(half / 2, 4 * UNIT_ROUNDOFF * (2 * half + 8 * problem.eta * reached.s * reached.p_in))
 
 
 def face(problem: Problem, layer: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -103,7 +103,7 @@ class Plan:
             lambda fitted: fitted.fewest, lambda product: 2 * product.square.fewest if product.square else 0
         )
 
-    def _count(self, of_fit, of_product) -> int:  # type: ignore[no-untyped-def]
+    def _count(self, of_fit: Callable[[Fit], int], of_product: Callable[[Product], int]) -> int:
         dims = self.problem.dims
         return sum(dims[term.layer] * of_fit(fitted) for term, fitted in self.fits.items()) + sum(
             dims[term.layer] * of_product(product) for term, product in self.products.items()
@@ -281,9 +281,8 @@ def _useful(
     """The largest tolerance that each approximation can make use of."""
     caps: dict[Term, float] = {}
     for term, g in functions.items():
-        low, high = g.range(
-            -_radius(problem, construction, layers, term), _radius(problem, construction, layers, term)
-        )
+        radius = _radius(problem, construction, layers, term)
+        low, high = g.range(-radius, radius)
         caps[term] = max(0.501 * (high - low), 1e-12)
     for j, layer in enumerate(layers, start=1):
         caps[Term("product", j)] = max(0.501 * (layer.dr_high - layer.dr_low) * layer.g, 1e-12)

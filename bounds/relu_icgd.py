@@ -13,11 +13,12 @@ from typing import Literal, NamedTuple
 import sympy
 from sympy import Expr, Integer, Max, Symbol, sqrt
 
-from bounds.bill import Bill, above, mlp_norm, slope_units
+from bounds.bill import Bill, mlp_norm, slope_units
 from bounds.claims import B_v, Claim, D_w, K, L, N, Number, d, d_out, epsilon, eta, letters, n
 from bounds.plan import Construction, approximated, from_z, plan
 from bounds.problem import Problem, ProblemError
 from bounds.recurrence import LayerRanges, propagate, ranges, step_error
+from bounds.rounding import above
 from bounds.sampling import sampled_heads, total_variation
 from bounds.scalar import Scalar
 

@@ -86,6 +86,21 @@ class ReluSum:
         )
 
 
+def linear(coefficient: float, radius: float, at_zero: float = 0.0) -> ReluSum:
+    """coefficient * t + at_zero on [-radius, infinity) with one unit: c relu(t + radius) - c radius."""
+    return ReluSum([1.0], [radius], [coefficient], at_zero - coefficient * radius)
+
+
+def signed(coefficient: float) -> ReluSum:
+    """coefficient * t everywhere, exactly, with two units."""
+    return ReluSum([1.0, -1.0], [0.0, 0.0], [coefficient, -coefficient])
+
+
+def gate(margin: float) -> ReluSum:
+    """clip(t / margin, 0, 1) with two units, written so that it is exactly 1 from `margin` on."""
+    return ReluSum([-1.0, -1.0], [margin, 0.0], [-1 / margin, 1 / margin], 1.0)
+
+
 def _common_denominator(*vectors: Vector) -> int:
     """The largest denominator of any entry: a power of two, so all of them divide it."""
     return max((x.as_integer_ratio()[1] for v in vectors for x in v.tolist()), default=1)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bounds.domain import face_slack
+from bounds.domain import UNIT_ROUNDOFF, face_slack
 from bounds.problem import Problem
 from bounds.recurrence import LayerRanges, Term
 from bounds.relu_sum import ReluSum
@@ -23,13 +23,19 @@ if TYPE_CHECKING:
     from bounds.pieces import Fit
     from bounds.plan import Product
 
-UNIT_ROUNDOFF = 2.0**-53
-"""Half the distance from 1 to the next float64."""
-
 
 def gamma(operations: float, unit: float = UNIT_ROUNDOFF) -> float:
     """Higham's gamma_k = k u / (1 - k u): the relative error of k roundings, infinite if k u >= 1."""
     return operations * unit / (1 - operations * unit) if operations * unit < 1 else math.inf
+
+
+def above(bound: float) -> float:
+    """A little more than `bound`: an offset that must keep a slot non-negative, even after rounding.
+
+    >>> above(1.0) > 1.0
+    True
+    """
+    return bound * (1 + 2.0**-20) + 2.0**-40
 
 
 def relu_sum_rounding(relus: ReluSum, radius: float, offset: float, terms: int, unit: float) -> float:
@@ -74,7 +80,7 @@ def rounding_errors(
         errors[Term("update", j)] = mean + weights / problem.eta
     for term, fitted in fits.items():
         terms = fitted.relus.units * (tokens if by_heads and term.kind != "u" else 1)
-        rounding = relu_sum_rounding(fitted.relus, fitted.hi, 1.001 * fitted.hi + 2.0**-30, terms, unit)
+        rounding = relu_sum_rounding(fitted.relus, fitted.hi, above(fitted.hi), terms, unit)
         errors[term] = errors.get(term, 0.0) + rounding
     for term, product in products.items():
         if product.square is not None:

@@ -89,21 +89,6 @@ def run_hidden(ridges: Iterator[Ridge] | list[Ridge], values: dict[str, Tensor])
         values.pop(target, None)
 
 
-def linear(coefficient: float, radius: float) -> ReluSum:
-    """coefficient * t on [-radius, infinity) with one unit: c relu(t + radius) - c radius."""
-    return ReluSum([1.0], [radius], [coefficient], -coefficient * radius)
-
-
-def signed(coefficient: float) -> ReluSum:
-    """coefficient * t everywhere, exactly, with two units."""
-    return ReluSum([1.0, -1.0], [0.0, 0.0], [coefficient, -coefficient])
-
-
 def clamp_to(half_width: float) -> ReluSum:
     """clip(t, -h, h) - t with two units: what must be added to a weight to project it onto the box."""
     return ReluSum([1.0, -1.0], [-half_width, -half_width], [-1.0, 1.0])
-
-
-def scaled(relus: ReluSum, factor: float) -> ReluSum:
-    """factor times a sum of ReLUs."""
-    return ReluSum(relus.a, relus.b, np.asarray(relus.c) * factor, relus.constant * factor)

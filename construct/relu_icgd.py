@@ -9,23 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from bounds.domain import face
+from bounds.domain import MARGIN, face
 from bounds.plan import Construction, Plan, Product, plan
 from bounds.problem import Problem, ProblemError
 from bounds.recurrence import LayerRanges, Term
 from bounds.relu_icgd import violated
-from bounds.relu_sum import ReluSum
+from bounds.relu_sum import ReluSum, gate, linear, signed
+from bounds.rounding import above
 from construct.heads import Aggregate, AttentionPart, Clip, Gate, Read
-from construct.hidden import Ridge, clamp_to, linear, signed
+from construct.hidden import Ridge, clamp_to
 from construct.stream import Stream
 from construct.transformer import Layer, Transformer
-
-MARGIN = 2.0**-10
-"""Width of the strip above 0 in which the gate of `exact` is neither open nor shut.
-
-`exact` reproduces descent on a ReLU network to rounding on every prompt whose pre-activations avoid
-(0, MARGIN).  A narrower strip costs accuracy in the gate: about 2**-53 / MARGIN.
-"""
 
 
 def build(problem: Problem, construction: Construction = "lean") -> Transformer:
@@ -77,15 +71,13 @@ class _Builder:
         g = r if kind == "r" else r.derivative
         if g.is_constant:
             return ReluSum([], [], [], float(g(0.0)))
-        slope = float(g.derivative(0.0))
-        shifted = linear(slope, self._ranges(j).z)
-        return ReluSum(shifted.a, shifted.b, shifted.c, shifted.constant + float(g(0.0)))
+        return linear(float(g.derivative(0.0)), self._ranges(j).z, float(g(0.0)))
 
     def _update(self) -> list[AttentionPart]:
         n = self.problem.n
         scale = -self.problem.eta * (n + 1) / (2 * n)
         return [
-            Aggregate(self._slot("s", j), self._slot("p", j - 1), f"V{j}", scale, _above(self._ranges(j).s))
+            Aggregate(self._slot("s", j), self._slot("p", j - 1), f"V{j}", scale, above(self._ranges(j).s))
             for j in range(1, self.problem.N + 1)
         ]
 
@@ -105,15 +97,15 @@ class _Builder:
         linear_output = problem.output == "linear"
         layers: list[Layer] = []
         for j in range(1, N + 1):
-            z, offset = self._slot("z", j), _above(self._ranges(j).z)
+            z, offset = self._slot("z", j), above(self._ranges(j).z)
             read = Read(self._slot("p", j - 1), f"V{j}", ReluSum([1.0], [offset], [1.0]), z)
             hidden = self._slope_at(offset) if j == N else []
             if j < N or self._needs_output():
                 hidden.append(Ridge({z: 1.0}, self._r(j, exact), self._slot("p", j), bias=-offset))
             if not (j == N and linear_output):
-                gate = _gate() if exact else self._function("dr", j)
+                slope = gate(MARGIN) if exact else self._function("dr", j)
                 if self._multiplies(j):
-                    hidden.append(Ridge({z: 1.0}, gate, self._slot("dr", j), bias=-offset))
+                    hidden.append(Ridge({z: 1.0}, slope, self._slot("dr", j), bias=-offset))
             layers.append(Layer([read], hidden))
         form = self._slope_form()
         if not linear_output:
@@ -129,7 +121,7 @@ class _Builder:
                 )
             layers.append(Layer(clip, self._multiply(N, form, 0.0)))
         for j in range(N - 1, 0, -1):
-            g, offset = self._slot("g", j), _above(self._ranges(j).g)
+            g, offset = self._slot("g", j), above(self._ranges(j).g)
             relus = ReluSum([1.0], [offset], [1.0])
             read = Read(self._slot("s", j + 1), f"V{j + 1}", relus, g, columns=True)
             layers.append(Layer([read], self._multiply(j, {g: 1.0}, -offset)))
@@ -189,7 +181,7 @@ class _Builder:
 
     def _multiply(self, j: int, form: dict[str, float], bias: float) -> list[Ridge]:
         """s(j) = r'(z(j)) * (the linear form g, with its offset removed by `bias`)."""
-        target, reach = self._slot("s", j), _above(self._ranges(j).g)
+        target, reach = self._slot("s", j), above(self._ranges(j).g)
         if self.plan.construction == "exact" and self.problem.activation_at(j).name == "relu":
             opened, closed = {self._slot("dr", j): reach, **form}, {self._slot("dr", j): reach}
             closed |= {name: -c for name, c in form.items()}
@@ -246,16 +238,6 @@ class _Builder:
             return [Ridge({p: 1.0}, fit, u), Ridge({"y": 1.0}, signed(-loss.sigma), u)]
         form = {p: 1.0, "y": -loss.rho}
         return [Ridge(form, self._phi() if self._clips() else signed(float(loss.phi.derivative(0.0))), u)]
-
-
-def _above(bound: float) -> float:
-    """A little more than `bound`: offsets must exceed it even after rounding."""
-    return bound * (1 + 2.0**-20) + 2.0**-40
-
-
-def _gate() -> ReluSum:
-    """clip(t / MARGIN, 0, 1), written so that it is exactly 1 from MARGIN on."""
-    return ReluSum([-1.0, -1.0], [MARGIN, 0.0], [-1 / MARGIN, 1 / MARGIN], 1.0)
 
 
 def check_construction(problem: Problem, construction: Construction) -> None:

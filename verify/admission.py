@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from bounds.domain import MARGIN
 from bounds.plan import Plan
 from construct.prompt import Prompt, split_weights
-from construct.relu_icgd import MARGIN
 from verify.descent import torch_callable
 
 Admit = Callable[[Prompt], Bool[Tensor, " B"]]

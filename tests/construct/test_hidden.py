@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bounds.problem import Problem
-from bounds.relu_sum import ReluSum
-from construct.hidden import Ridge, clamp_to, linear, run_hidden, scaled, signed
+from bounds.relu_sum import ReluSum, linear, signed
+from construct.hidden import Ridge, clamp_to, run_hidden
 from construct.stream import State, Stream
 from construct.transformer import Layer
 
@@ -147,5 +147,3 @@ def test_small_sums_of_relus(t, coefficient, radius):
     assert t + clamp_to(radius)(t) == pytest.approx(
         min(max(t, -radius), radius), abs=1e-15 * (abs(t) + radius)
     )
-    relus = ReluSum([1.0, -2.0], [0.5, 0.25], [3.0, -1.0], 0.75)
-    assert scaled(relus, coefficient)(t) == pytest.approx(coefficient * float(relus(t)), rel=1e-12, abs=1e-12)

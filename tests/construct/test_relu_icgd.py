@@ -16,13 +16,14 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from bounds.activation import ACTIVATIONS, parse_activation
+from bounds.domain import MARGIN
 from bounds.loss import LOSSES
 from bounds.plan import plan
 from bounds.problem import Problem, ProblemError
 from construct.census import census
 from construct.dense import DenseTransformer, dense_bytes
 from construct.prompt import Prompt, box
-from construct.relu_icgd import MARGIN, build, check_construction
+from construct.relu_icgd import build, check_construction
 from verify.prompts import random_prompts
 from verify.strategies import problems
 

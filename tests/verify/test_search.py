@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from bounds.domain import MARGIN
 from bounds.plan import plan
 from bounds.problem import Problem
 from construct.prompt import Prompt
-from construct.relu_icgd import MARGIN, assemble
+from construct.relu_icgd import assemble
 from verify.admission import admission, everything
 from verify.attack import Round, attack
 from verify.descent import descend, step_error
@@ -30,7 +31,7 @@ def test_a_sweep_reports_the_error_of_its_worst_prompt():
     assert again.largest == swept.largest and again.largest != sweep(transformer, 3000, seeded(2)).largest
 
 
-def test_batches_do_not_change_what_a_sweep_sees(monkeypatch):
+def test_batches_do_not_change_what_a_sweep_sees():
     transformer = assemble(plan(PROBLEM))
     prompts = random_prompts(PROBLEM, 600, seeded(3))
     together = one_step_errors(transformer, prompts)
