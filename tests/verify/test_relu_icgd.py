@@ -64,6 +64,11 @@ def unmasked(transformer):
         part.offset = 0.0
 
 
+def swollen(transformer):
+    for part in aggregates(transformer):
+        part.scale *= 1e3
+
+
 def unprojected(transformer):
     last = transformer.layer(len(transformer.layers) - 1)
     del last.hidden[0]
@@ -85,6 +90,7 @@ DAMAGE = [
     (unmasked, {"step-error"}),
     (unprojected, {"step-error", "stays-in-W"}),
     (uncleared, {"scratch-clear"}),
+    (swollen, {"lean/norm"}),
 ]
 
 
