@@ -14,8 +14,9 @@ import sympy
 from sympy import Expr, Integer, Max, Symbol, sqrt
 
 from bounds.bill import Bill, mlp_norm, slope_units
+from bounds.budget import Construction, approximated, from_z
 from bounds.claims import B_v, Claim, D_w, K, L, N, Number, d, d_out, epsilon, eta, letters, n
-from bounds.plan import Construction, approximated, from_z, plan
+from bounds.plan import plan
 from bounds.problem import Problem, ProblemError
 from bounds.recurrence import LayerRanges, propagate, ranges, step_error
 from bounds.rounding import above

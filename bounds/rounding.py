@@ -75,7 +75,7 @@ def rounding_errors(
         entries = math.sqrt(dims[j] * dims[j - 1])
         mean = gamma(2 * inner, unit) * 2 * math.sqrt(dims[j]) * layer.s * layer.p_in
         weights = (
-            8 * unit * problem.half_width(j) + 2 * face_slack(problem, j) * unit / UNIT_ROUNDOFF
+            32 * unit * problem.half_width(j) + 2 * face_slack(problem, j) * unit / UNIT_ROUNDOFF
         ) * entries
         errors[Term("update", j)] = mean + weights / problem.eta
     for term, fitted in fits.items():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from bounds.plan import Construction, estimated_units
+from bounds.budget import Construction
+from bounds.plan import estimated_units
 from bounds.problem import Problem, ProblemError
 from bounds.relu_icgd import built
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from bounds.budget import Construction
 from bounds.domain import MARGIN, face
-from bounds.plan import Construction, Plan, Product, plan
+from bounds.plan import Plan, Product, plan
 from bounds.problem import Problem, ProblemError
 from bounds.recurrence import LayerRanges, Term
 from bounds.relu_icgd import violated

@@ -9,9 +9,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bounds import plan as module
-from bounds.plan import Product, approximated, from_z, plan, sensitivities
+from bounds.budget import approximated, from_z
+from bounds.cover import SLACK, cover
+from bounds.plan import Product, plan
 from bounds.problem import Problem, ProblemError
-from bounds.recurrence import Term, ranges, step_error
+from bounds.recurrence import ranges, step_error
+from bounds.worst_case import Setting
 from verify.strategies import problems
 
 SMOOTH = ("tanh", "sigmoid", "softplus", "gelu", "sin", "identity")
@@ -66,46 +69,45 @@ def test_certified_does_not_rely_on_tolerances_but_on_certified_errors(letters, 
     made = plan(problem, construction)
     for term, fitted in made.fits.items():
         assert made.errors[term] > fitted.error  # rounding on top
-    again = step_error(
-        problem, ranges(problem, made.errors), made.errors, from_z=from_z(problem, construction)
-    )
-    assert again == pytest.approx(made.certified, rel=0.05)
-    assert made.certified == step_error(
-        problem, made.layers, made.errors, from_z=from_z(problem, construction)
-    )
+    again = Setting(problem, ranges(problem, made.errors), from_z(problem, construction))
+    assert cover(again, made.errors).bound == pytest.approx(made.certified, rel=0.05)
+    found = cover(made.setting, made.errors).bound
+    assert found <= made.certified <= found * 1.001
+    assert made.certified <= made.recurrence * (1 + SLACK)
 
 
 @pytest.mark.parametrize(("letters", "construction"), CASES)
-def test_sensitivities_sum_to_the_step_error(letters, construction):
-    """Euler: a function that is homogeneous of degree one is the sum of its derivatives times arguments."""
+def test_suprema_alone_certify_the_other_route(letters, construction):
     problem = problem_of(letters)
-    made = plan(problem, construction)
-    weights = sensitivities(problem, construction, made.layers, made.errors)
-    assert sum(weights[term] * error for term, error in made.errors.items()) == pytest.approx(
-        made.certified, rel=1e-8
-    )
+    made = plan(problem, construction, "recurrence")
+    reads = from_z(problem, construction)
+    assert made.cover is None
+    assert made.certified == made.recurrence <= problem.eps
+    assert made.certified == step_error(problem, made.layers, made.errors, from_z=reads)
+
+
+@pytest.mark.parametrize(("letters", "construction"), CASES)
+@pytest.mark.parametrize("route", ["cells", "recurrence"])
+def test_the_ledger_adds_up(letters, construction, route):
+    made = plan(problem_of(letters), construction, route)
     assert sum(made.ledger.values()) == pytest.approx(made.certified, rel=1e-8)
-    for term, error in made.errors.items():  # and they are the derivatives
-        more = dict(made.errors) | {term: error * 1.001 + 1e-6}
-        bounds = [
-            step_error(problem, made.layers, each, from_z=from_z(problem, construction))
-            for each in (made.errors, more)
-        ]
-        slope = (bounds[1] - bounds[0]) / (more[term] - error)
-        # The norm is convex: the derivative here is below the one a little further, and both are close.
-        assert weights[term] <= slope * (1 + 1e-5) + 1e-7
-        if bounds[0] > 1e-3:
-            assert slope == pytest.approx(weights[term], rel=0.05, abs=0.01)
+    assert set(made.ledger) == {term for term, error in made.errors.items() if error > 0}
+    assert min(made.ledger.values(), default=0) >= -1e-6 * made.certified
+
+
+def test_exact_constructions_need_no_cells():
+    made = plan(Problem.parse({"activation": "relu"}), "exact")
+    assert made.cover is None and made.route == "recurrence"
 
 
 @pytest.mark.parametrize(("letters", "construction"), CASES[:7])
 def test_beats_the_best_plan_with_one_tolerance_for_all(letters, construction):
     problem = problem_of(letters)
-    functions, made = approximated(problem, construction), plan(problem, construction)
+    made = plan(problem, construction, "recurrence")
     names = list(made.tolerances)
 
     def uniform(e):
-        return module._make(problem, construction, functions, dict.fromkeys(names, e))
+        return module._make(problem, construction, dict.fromkeys(names, e), "recurrence")
 
     low, high = 0.0, problem.eps
     for _ in range(40):  # the largest tolerance that the recurrence allows
@@ -130,25 +132,6 @@ def test_finer_tolerances_cost_more():
     units = [plan(Problem(N=2, K=2, eps=eps)).units for eps in (1e-1, 1e-2, 1e-3, 1e-4)]
     ratios = np.array(units[1:]) / units[:-1]
     assert (ratios > 2.5).all() and (ratios < 4).all()  # sqrt(10) each
-
-
-def test_what_is_approximated():
-    tanh = Problem(N=2)
-    both = {Term(kind, j) for kind in ("r", "dr") for j in (1, 2)}
-    assert set(approximated(tanh, "lean")) == set(approximated(tanh, "paper")) == both
-    logistic = Problem.parse({"N": 2, "loss": "logistic"})
-    assert set(approximated(logistic, "lean")) == both - {Term("r", 2)} | {Term("u", 2)}
-    assert set(approximated(logistic, "paper")) == both | {Term("u", 2)}
-    linear = Problem(N=2, output="linear")
-    assert set(approximated(linear, "lean")) == {Term("r", 1), Term("dr", 1)}
-    assert approximated(Problem.parse({"activation": "relu"}), "exact") == {}
-    assert approximated(Problem.parse({"activation": "identity"}), "lean") == {}
-
-
-def test_only_lean_reads_the_slope_off_z():
-    logistic, squared = Problem.parse({"loss": "logistic"}), Problem()
-    assert from_z(logistic, "lean")
-    assert not (from_z(logistic, "paper") or from_z(squared, "lean") or from_z(squared, "exact"))
 
 
 @settings(deadline=None, max_examples=40)

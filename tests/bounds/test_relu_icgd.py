@@ -9,9 +9,10 @@ import sympy
 import torch
 
 from bounds.activation import ACTIVATIONS, parse_activation
+from bounds.budget import approximated
 from bounds.claims import D_w, K, N, d, d_out, epsilon
 from bounds.loss import LOSSES
-from bounds.plan import approximated, plan
+from bounds.plan import plan
 from bounds.problem import Problem, ProblemError
 from bounds.recurrence import Term, ranges, step_error
 from bounds.relu_icgd import built, claims, laws, local_tolerance, symbolic_step_error, violated

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds.plan import from_z, plan
+from bounds.budget import from_z
+from bounds.plan import plan
 from bounds.problem import Problem
 from bounds.recurrence import Term, step_error
 from bounds.relu_sum import ReluSum
@@ -121,7 +122,7 @@ def test_more_examples_round_more():
         rounding_errors(problem, plan(problem).layers, plan(problem).fits, plan(problem).products)
         for problem in (Problem(N=2, n=8, eps=0.1), Problem(N=2, n=8000, eps=0.1))
     )
-    assert large[Term("update", 1)] > 100 * small[Term("update", 1)]
+    assert large[Term("update", 1)] > 50 * small[Term("update", 1)]
 
 
 @pytest.mark.parametrize("d", [1, 4, 30])
