@@ -1,0 +1,185 @@
+"""Where a step error would be largest if every local error could take its worst sign.
+
+A step error is, to first order, a signed sum of local approximation errors.  The signs flip with every linear
+piece, too fast for a gradient of the true error to follow; set free, they leave a smooth function, whose
+maximum ascent finds.  As pieces are short, small moves from there line most of the true signs up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bounds.budget import from_z
+from bounds.plan import Plan
+from bounds.problem import Problem
+from bounds.recurrence import Term
+from construct.prompt import Prompt, box, split_weights, stack_weights
+from verify.descent import torch_callable
+from verify.prompts import into_ball, random_prompts
+
+Signs = Mapping[Term, Float[Tensor, "B units"]]
+"""The share of its local error that each unit makes, from -1 to 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class FreeSigns:
+    """Tokens of large step error under signs of their own choice, the worst first.
+
+    largest: norm2(err) of the first, in the theorem's unit.  A search value, not a bound.
+    """
+
+    largest: float
+    tokens: Prompt
+
+
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """One forward and backward pass over single tokens: z(j) and g(j) for j = 1..N, and the gradient."""
+
+    z: list[Float[Tensor, "B units"]]
+    g: list[Float[Tensor, "B units"]]
+    gradient: Float[Tensor, "B D_w"]
+
+    @classmethod
+    def of(cls, plan: Plan, prompt: Prompt, signs: Signs) -> Passes:
+        """The exact passes, or with the plan's local errors where `signs` has a share for them."""
+        problem, loss, matrices = plan.problem, plan.problem.loss, split_weights(plan.problem, prompt.w)
+
+        def off(value: Tensor, term: Term) -> Tensor:
+            return value + plan.errors[term] * signs[term] if term in signs else value
+
+        p, y = [prompt.x[:, 0]], prompt.y[:, 0]
+        z, dr = [], []
+        for j, v in enumerate(matrices, start=1):
+            r = problem.activation_at(j).r
+            z.append(torch.einsum("bki,bi->bk", v, p[-1]))
+            exact = torch_callable(r)(z[-1])
+            p.append(off(exact, Term("r", j)))
+            dr.append(off(torch_callable(r.derivative)(z[-1]), Term("dr", j)))
+        read = exact if from_z(problem, plan.construction) else p[-1]
+        u = off(torch_callable(loss.phi)(read - loss.rho * y), Term("u", problem.N)) - loss.sigma * y
+        g, blocks = [u], []
+        for j in range(problem.N, 0, -1):
+            s = off(dr[j - 1] * g[-1], Term("product", j))
+            blocks.append(s[:, :, None] * p[j - 1][:, None, :] / 2)
+            g.append(torch.einsum("bki,bk->bi", matrices[j - 1], s))
+        return cls(z, g[-2::-1], stack_weights(blocks[::-1]))
+
+
+def encode(problem: Problem, prompt: Prompt) -> Float[Tensor, "B genes"]:
+    """Single tokens as points: w in units of the half sides of W, then x and y."""
+    return torch.cat([prompt.w / box(problem, prompt.w), prompt.x[:, 0], prompt.y[:, 0]], dim=-1)
+
+
+def decode(problem: Problem, points: Float[Tensor, "B genes"]) -> Prompt:
+    """The tokens of such points, brought back into the radii and W."""
+    unit, x, y = points.split([problem.D_w, problem.d, problem.d_out], dim=-1)
+    x, y = into_ball(x, problem.B_x)[:, None], y[:, None]
+    if problem.loss.targets is not None:
+        y = y.clamp(*problem.loss.targets)
+    face = box(problem, unit)
+    return Prompt(x, into_ball(y, problem.B_y), torch.zeros_like(x[:, 0]), (unit * face).clamp(-face, face))
+
+
+def withdrawn(plan: Plan, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes"]:
+    """The points inside the domain, w drawn in where descent would leave W: clipping hides errors there."""
+    prompt = decode(plan.problem, points)
+    face = box(plan.problem, points)
+    shift = (1.01 * plan.problem.eta * Passes.of(plan, prompt, {}).gradient).nan_to_num().clamp(-face, face)
+    w = torch.maximum(torch.minimum(prompt.w, face + shift.clamp(max=0)), -face + shift.clamp(min=0))
+    return encode(plan.problem, prompt.with_weights(w))
+
+
+def free_error(plan: Plan, prompt: Prompt, signs: Signs) -> Float[Tensor, " B"]:
+    """norm2(err) of one step on prompts of one example under local errors of these signs."""
+    problem, exact = plan.problem, Passes.of(plan, prompt, {}).gradient
+    error = problem.eta * (Passes.of(plan, prompt, signs).gradient - exact)
+    inside = (prompt.w - problem.eta * exact).detach().abs() < box(problem, exact)  # beyond, both are clipped
+    return (torch.where(inside, error, 0.0) ** 2).sum(dim=-1).add(1e-60).sqrt()
+
+
+def free_signs(
+    plan: Plan,
+    generator: torch.Generator,
+    *,
+    pool: int = 1024,
+    iterations: int = 360,
+    keep: int = 8,
+    device: torch.device | str = "cpu",
+) -> FreeSigns:
+    """Ascent from `pool` random tokens, thinned out twice, while signs follow their own gradient."""
+    problem = replace(plan.problem, n=1)
+    points = encode(problem, _coherent(problem, random_prompts(problem, pool, generator), generator)).to(
+        device
+    )
+    signs = _random_signs(plan, pool, generator, device)
+    momentum, scale = torch.zeros_like(points), torch.zeros_like(points)
+    for i in range(iterations):
+        values, slope, signs = ascent(plan, points, signs)
+        if i in (iterations // 3, 2 * iterations // 3):
+            best = values.topk(min(len(values), max(keep, len(values) // 4))).indices
+            points, slope, momentum, scale = (part[best] for part in (points, slope, momentum, scale))
+            signs = {term: share[best] for term, share in signs.items()}
+        slope = slope / (torch.linalg.vector_norm(slope, dim=-1, keepdim=True) + 1e-300)
+        momentum, scale = 0.8 * momentum + 0.2 * slope, 0.95 * scale + 0.05 * slope**2
+        step = 0.2 * 0.005 ** (i / iterations)
+        points = withdrawn(plan, points + step * momentum / (scale.sqrt() + 1e-8))
+    values, best = ascent(plan, points, signs)[0].topk(min(keep, len(points)))
+    return FreeSigns(float(values[0]), decode(problem, points[best]))
+
+
+def _coherent(problem: Problem, prompt: Prompt, generator: torch.Generator) -> Prompt:
+    """Half the prompts with w at corners where layers pass errors on with one sign, the first one damped.
+
+    Such corners amplify errors most and are rare among random ones; small z keep r' large if it peaks at 0.
+    """
+    at: dict[str, Any] = {"generator": generator, "dtype": prompt.w.dtype, "device": prompt.w.device}
+    blocks = []
+    sides = [torch.rand(prompt.batch, size, **at) - 0.5 for size in problem.dims]
+    for j, (into, out) in enumerate(pairwise(sides)):
+        block = out.sign()[:, :, None] * into.sign()[:, None, :]
+        noise = (2 * torch.rand(block.shape, **at) - 1) * 10 ** (-2 * torch.rand(prompt.batch, 1, 1, **at))
+        blocks.append(block if j else noise)
+    corners = stack_weights(blocks) * box(problem, prompt.w)
+    half = torch.arange(prompt.batch, device=prompt.w.device)[:, None] % 2 == 0
+    return prompt.with_weights(torch.where(half, corners, prompt.w))
+
+
+def ascent(
+    plan: Plan, points: Float[Tensor, "B genes"], signs: Signs
+) -> tuple[Float[Tensor, " B"], Float[Tensor, "B genes"], dict[Term, Float[Tensor, "B units"]]]:
+    """The error under free signs, its slope by the point, and the signs that make it larger."""
+    with torch.enable_grad():
+        points = points.detach().requires_grad_()
+        shares = {term: share.detach().requires_grad_() for term, share in signs.items()}
+        values = free_error(plan, decode(plan.problem, points), shares)
+        # Nothing reads r(N) where the loss slope is a function of z(N): its share has no gradient.
+        wanted = [points, *shares.values()]
+        slope, *pulls = torch.autograd.grad(values.sum(), wanted, materialize_grads=True)
+    chosen = {
+        term: torch.where(pull == 0, share, pull.sign())
+        for (term, share), pull in zip(signs.items(), pulls, strict=True)
+    }
+    return values.detach().nan_to_num(0.0), slope.nan_to_num(), chosen
+
+
+def _random_signs(
+    plan: Plan, count: int, generator: torch.Generator, device: torch.device | str
+) -> dict[Term, Tensor]:
+    at = generator.device
+    return {
+        term: torch.randn(
+            count, plan.problem.dims[term.layer], generator=generator, dtype=torch.float64, device=at
+        )
+        .sign()
+        .to(device)
+        for term, error in plan.errors.items()
+        if error > 0 and term.kind in ("r", "dr", "u", "product")
+    }
