@@ -15,8 +15,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from bounds.plan import Construction, plan
+from bounds.budget import Construction
+from bounds.plan import plan
 from bounds.problem import Problem, ProblemError
 from bounds.relu_icgd import claims
 from construct.atomic import check_writable, write_atomically
@@ -29,10 +31,21 @@ from construct.transformer import Transformer
 from construct.weights import save_weights
 from reports.document import bounds_document, claims_for, plan_document, verification_document, versions
 from reports.options import Chosen, Json, Search, Theorem, with_options
-from reports.terminal import progress_on, show, show_census, show_plan, show_sizes, show_verdicts
+from reports.terminal import (
+    progress_on,
+    show,
+    show_census,
+    show_plan,
+    show_sizes,
+    show_trusted,
+    show_verdicts,
+)
+from verify.certificate import letters as letters_of
+from verify.certificate import load as load_certificate
 from verify.counterexample import Counterexample
 from verify.data import DataError, RealPrompts, choose_columns, load_table, prompts_from_table
 from verify.prompts import seeded
+from verify.proof import TRUSTED, mismatch, refusal
 from verify.relu_icgd import Verification, replay, save_counterexample, verify
 from verify.verdict import any_failed
 
@@ -102,7 +115,14 @@ def _real(letters: dict[str, Any], search: Search, data: str) -> tuple[Problem, 
     )
 
 
-def _verification(theorem: str, letters: dict[str, Any], search: Search, json_to: str | None) -> int:
+def _verification(
+    theorem: str,
+    letters: dict[str, Any],
+    search: Search,
+    json_to: str | None,
+    *,
+    always_certify: bool = False,
+) -> int:
     began = time.perf_counter()
     _theorem(theorem)
     search.check()
@@ -122,11 +142,17 @@ def _verification(theorem: str, letters: dict[str, Any], search: Search, json_to
         real=real,
         source=search.data or "random prompts",
         device=search.device,
+        certify=search.certify or always_certify,
         progress=progress_on(Console(stderr=True)),
     )
     found = _with_replay(found, search.out)
+    if found.proof:
+        path = search.out / f"certificate-{chosen}.json"
+        write_atomically(path, json.dumps(found.proof.certificate) + "\n")
     seconds = time.perf_counter() - began
     show(_console(json_to), found, search.seed, seconds)
+    if found.proof:
+        _console(json_to).print(f"wrote {path}; icgd check {path} {problem.options}", highlight=False)
     _emit(verification_document(found, seed=search.seed, seconds=seconds), json_to)
     return FAILED if any_failed(found.verdicts) else KEPT
 
@@ -146,8 +172,8 @@ def _with_replay(found: Verification, out: Path) -> Verification:
 def audit(
     letters: dict[str, Any], search: Search, theorem: Theorem = "relu-icgd", json_to: Json = None
 ) -> int:
-    """Bounds, construction, verification and report: the main job."""
-    return _verification(theorem, letters, search, json_to)
+    """Bounds, construction, certificate, verification and report: the main job."""
+    return _verification(theorem, letters, search, json_to, always_certify=True)
 
 
 @app.command("verify")
@@ -161,7 +187,7 @@ def verify_command(
     ] = None,
     json_to: Json = None,
 ) -> int:
-    """Sweep and attack; or replay a saved counterexample."""
+    """Sweep and attack, and certify where asked; or replay a saved counterexample."""
     if replay_file is None:
         return _verification(theorem, letters, search, json_to)
     verdict = replay(Counterexample.load(replay_file))
@@ -233,6 +259,44 @@ def build_command(
     }
     _emit(document, json_to)
     return KEPT
+
+
+@app.command("check")
+@with_options
+def check_command(
+    letters: dict[str, Any],
+    certificate: Annotated[Path, typer.Argument(help="a certificate that icgd verify --certify wrote")],
+    construction: Chosen = "lean",
+    json_to: Json = None,
+) -> int:
+    """Judge a certificate by the independent checker, for the problem that the options pose."""
+    began = time.perf_counter()
+    problem, chosen = _pose(letters, construction)
+    found = load_certificate(certificate)
+    reason = refusal(found, letters_of(problem), chosen)
+    checked = time.perf_counter() - began
+    reason = reason or mismatch(found, build(problem, chosen).literal())
+    console = _console(json_to)
+    if reason is None:
+        bound = found["certified"]
+        console.print(f"[bold green]accepted[/]: norm2(err) <= eta * {bound:.6g} <= eta * eps, for")
+        console.print(escape(f"{problem.options} --construction {chosen}"), highlight=False)
+    else:
+        console.print(f"[bold red]refused[/], since this does not hold: {escape(reason)}", highlight=False)
+    show_trusted(console)
+    document = {
+        "problem": problem.as_dict(),
+        "construction": chosen,
+        "accepted": reason is None,
+        "refusal": reason,
+        "bound": found["certified"] if reason is None else None,
+        "trusted": list(TRUSTED),
+        "versions": versions(),
+        "checking_seconds": round(checked, 3),
+        "seconds": round(time.perf_counter() - began, 3),
+    }
+    _emit(document, json_to)
+    return KEPT if reason is None else FAILED
 
 
 _UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")

@@ -59,7 +59,13 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             "pieces": chosen.pieces if chosen else None,
             "fewest": chosen.fewest if chosen else None,
         }
-    return {"units": plan.units, "fewest_units": plan.fewest_units, "terms": terms}
+    return {
+        "units": plan.units,
+        "fewest_units": plan.fewest_units,
+        "certified": plan.certified,
+        "recurrence": plan.recurrence,
+        "terms": terms,
+    }
 
 
 def verification_document(found: Verification, *, seed: int, seconds: float) -> dict[str, Any]:
@@ -77,6 +83,8 @@ def verification_document(found: Verification, *, seed: int, seconds: float) -> 
             "admitted": found.sweep.admitted,
             "attacked_tokens": found.attack.evaluations if found.attack else 0,
         },
+        "certificate": found.proof and found.proof.as_dict(),
+        "enclosures": [{"prompt": name, **one.as_dict()} for name, one in found.enclosures],
         "verdicts": [verdict.as_dict() for verdict in found.verdicts],
         "versions": versions(),
         "seed": seed,

@@ -50,8 +50,9 @@ class Search:
     inputs: Annotated[str | None, typer.Option(help="columns that are x, separated by commas")] = None
     targets: Annotated[str | None, typer.Option(help="columns that are y, separated by commas")] = None
     prompts: Annotated[int, typer.Option(help="prompts to cut from the data")] = 64
+    certify: Annotated[bool, typer.Option("--certify", help="prove the step error, too")] = False
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu"
-    out: Annotated[Path, typer.Option(help="folder for counterexamples")] = Path("out")
+    out: Annotated[Path, typer.Option(help="folder for counterexamples and certificates")] = Path("out")
 
     def check(self) -> Search:
         """These options, once they are possible; raises ProblemError."""

@@ -13,7 +13,9 @@ from rich.table import Table
 from bounds.claims import Claim
 from bounds.plan import Plan
 from construct.census import Census
+from verify.enclosure import Enclosure
 from verify.progress import Progress as ProgressFunction
+from verify.proof import TRUSTED, Proof
 from verify.relu_icgd import Sandwich, Trajectory, Verification
 from verify.verdict import Verdict
 
@@ -47,6 +49,8 @@ def show(console: Console, found: Verification, seed: int, seconds: float) -> No
     show_sizes(console, found.claims, found.census, {verdict.claim for verdict in found.verdicts})
     show_plan(console, found.plan)
     show_sandwich(console, found.sandwich)
+    if found.proof:
+        show_proof(console, found.proof, found.enclosures, found.plan.units)
     show_trajectory(console, found.trajectory, found.sandwich.allowed)
     show_verdicts(console, found.verdicts)
     console.print(f"seed {seed}, {seconds:.1f} s", style="dim")
@@ -107,6 +111,34 @@ def show_sandwich(console: Console, sandwich: Sandwich) -> None:
         console.print(
             f"certified / attacked = {ratio:.2f}: what the proof gives away, or the attack has not found"
         )
+
+
+def show_proof(
+    console: Console, proof: Proof, enclosures: Iterable[tuple[str, Enclosure]], units: int
+) -> None:
+    """What a certificate proves and what it takes for granted; the step error on single prompts."""
+    if proof.refusal is not None:
+        console.print(f"[bold red]certificate refused[/]: {escape(proof.refusal)}")
+    else:
+        console.print(
+            f"[bold green]proved[/]: norm2(err) <= eta * {proof.bound:.6g} for every prompt in the radii, "
+            f"every w in W and every n; {proof.certificate['splits'].count(0)} cells; "
+            f"found in {proof.proving:.2f} s, checked in {proof.checking:.2f} s"
+        )
+    console.print(f"units: {proof.units_before} against the plain recurrence, {units} against this bound")
+    said = proof.float32 if isinstance(proof.float32, str) else f"norm2(err) <= eta * {proof.float32:.6g}"
+    console.print(escape(f"the same weights in float32: {said}"))
+    for name, one in enclosures:
+        low, high = one.deployed
+        console.print(escape(f"on {name}: norm2(err) in [{low:.15g}, {high:.15g}]"))
+    show_trusted(console)
+
+
+def show_trusted(console: Console) -> None:
+    """What a proof takes for granted."""
+    console.print("taken for granted:", style="dim")
+    for item in TRUSTED:
+        console.print(f"  {escape(item)}", style="dim")
 
 
 def show_trajectory(console: Console, trajectory: Trajectory, allowed: float) -> None:

@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from bounds.plan import Construction
+from bounds.budget import Construction
 from bounds.problem import Problem
 from construct.relu_icgd import check_construction
 from verify.relu_icgd import Verification, claim_keys, save_counterexample, verify

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bounds.budget import Construction
 from bounds.claims import Claim
-from bounds.plan import Construction, Plan, plan
+from bounds.plan import Plan, plan
 from bounds.problem import Problem
 from bounds.recurrence import ranges
 from bounds.relu_icgd import built, claims
@@ -26,8 +27,10 @@ from verify.attack import ROUNDS, Attack, attack
 from verify.counterexample import Counterexample, shrink
 from verify.data import RealPrompts
 from verify.descent import descend, empirical_loss
+from verify.enclosure import Enclosure, enclose
 from verify.progress import Progress, silent
 from verify.prompts import random_prompts, seeded, start
+from verify.proof import Proof, prove
 from verify.properties import PROPERTIES, step_properties
 from verify.sweep import Sweep, one_step_errors, sweep, trajectory_errors
 from verify.verdict import Status, Verdict
@@ -96,6 +99,8 @@ class Verification:
     trajectory: Trajectory
     verdicts: tuple[Verdict, ...]
     counterexample: Counterexample | None
+    proof: Proof | None = None
+    enclosures: tuple[tuple[str, Enclosure], ...] = ()
 
 
 def verify(
@@ -110,10 +115,12 @@ def verify(
     source: str = "random prompts",
     transformer: Transformer | None = None,
     device: torch.device | str = "cpu",
+    certify: bool = False,
     progress: Progress = silent,
 ) -> Verification:
     """Sweep, attack, follow L steps, check every property and claim; `effort` scales the attack (0: none).
 
+    certify: prove the step error, too, and enclose it on the worst prompt met and on a followed one.
     real: prompts to follow instead of random ones.  transformer: judged instead of the one we would build.
     Raises ProblemError where the construction does not apply.
     """
@@ -152,14 +159,32 @@ def verify(
         few = random_prompts(problem, 4, generator, device)
         properties = tuple(step_properties(THEOREM, judged, few))
         advance(1)
+    proof: Proof | None = None
+    enclosures: tuple[tuple[str, Enclosure], ...] = ()
+    if certify and construction != "exact":
+        with progress("certificate", 1) as advance:
+            proof = prove(made, judged.cpu())
+            seen = (("the worst prompt met", worst), (source, prompt))
+            enclosures = tuple((name, enclose(judged.cpu(), one.to("cpu"))) for name, one in seen)
+            advance(1)
     verdicts = (
         *_sizes(_judged(problem, construction), counted, problem.L),
-        _step_error_verdict(made, sandwich, swept, attacked, counterexample),
+        _step_error_verdict(made, sandwich, swept, attacked, counterexample, proof),
         *properties,
         *_start_verdicts(problem),
     )
     return Verification(
-        made, counted, asserted, sandwich, swept, attacked, trajectory, verdicts, counterexample
+        made,
+        counted,
+        asserted,
+        sandwich,
+        swept,
+        attacked,
+        trajectory,
+        verdicts,
+        counterexample,
+        proof,
+        enclosures,
     )
 
 
@@ -304,6 +329,7 @@ def _step_error_verdict(
     swept: Sweep,
     attacked: Attack | None,
     counterexample: Counterexample | None,
+    proof: Proof | None,
 ) -> Verdict:
     searched = f"{swept.admitted:,} random prompts"
     if swept.admitted < swept.count:
@@ -312,14 +338,23 @@ def _step_error_verdict(
         searched += f" and {attacked.evaluations:,} attacked tokens"
     ratio = f"largest {sandwich.attacked:.3g} of {sandwich.allowed:.3g} allowed"
     status: Status = "failed" if counterexample else "held"
+    if proof and status == "held":
+        status = "proved" if proof.refusal is None else "failed"
     smallest = f"; smallest counterexample: {counterexample.describe()}" if counterexample else ""
     return Verdict(
         f"{THEOREM}/step-error",
         status,
-        f"{ratio} over {searched}; the recurrence bounds it by {made.problem.eta * made.certified:.3g}"
+        f"{ratio} over {searched}; the bound is {made.problem.eta * made.certified:.3g}"
         + (" outside the margin" if sandwich.certified is None else "")
+        + (_proof_in_words(proof) if proof else "")
         + smallest,
     )
+
+
+def _proof_in_words(proof: Proof) -> str:
+    if proof.refusal is not None:
+        return f"; the certificate is refused: {proof.refusal}"
+    return f", by a certificate that an independent checker accepts, of {proof.certificate['weights'][:12]}"
 
 
 def _start_verdicts(problem: Problem) -> Iterator[Verdict]:

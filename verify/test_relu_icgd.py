@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings, target
 from hypothesis import strategies as st
 
 from bounds.activation import ACTIVATIONS
-from bounds.plan import Construction, plan
+from bounds.budget import Construction
+from bounds.plan import plan
 from construct.relu_icgd import assemble
 from verify.relu_icgd import Verification, resolution
 from verify.strategies import problems, prompts
