@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bounds.worst_case import Cells, Errors, Setting, Vector
+from bounds.worst_case import ROOM, Cells, Errors, Setting, Vector
 
 SLACK = 0.02
 """How far above the largest value that the bound takes at a point its supremum may stay."""
@@ -43,7 +43,8 @@ def cover(setting: Setting, errors: Errors, slack: float = SLACK) -> Cover:
     node, tree = np.zeros(1, dtype=np.int64), _Tree()
     reached, at, bound = 0.0, root.high[:, 0], 0.0
     while len(cells):
-        for point in (cells.high, (cells.low + cells.high) / 2):
+        for corner in (cells.high, (cells.low + cells.high) / 2):
+            point = np.minimum(corner, root.high / (1 + 2 * ROOM))  # inside what W can reach
             seen = setting.bound(Cells(point, point), errors)
             if seen.max() > reached:
                 reached, at = float(seen.max()), point[:, int(seen.argmax())]

@@ -30,7 +30,7 @@ QUANTITIES: tuple[Quantity, ...] = ("slope", "slope2", "bend2")
 
 BINS = 64
 WIDER = 1 + 1e-14
-_LEVELS, _TANGENTS = (1.0, 0.6, 0.3, 0.1), 9
+_LEVELS, _TANGENTS = (1.0, 0.6, 0.3, 0.1), 5
 
 
 @dataclass(frozen=True, eq=False)

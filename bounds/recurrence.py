@@ -98,7 +98,7 @@ def ranges(problem: Problem, errors: Mapping[Term, float]) -> tuple[LayerRanges,
             "curvature": _finite_sup(r.derivative.derivative, z) * WIDENING,
             "dr_low": dr_low - (e("dr", j) + (WIDENING - 1) * (dr_high - dr_low)) * WIDENING,
             "dr_high": dr_high + (e("dr", j) + (WIDENING - 1) * (dr_high - dr_low)) * WIDENING,
-            "p_out": root(dims[j]) * sup_r,
+            "p_out": root(dims[j]) * sup_r * WIDENING,
             "spread": root(dims[j]) * problem.B_v,
         }
         forward.append(layer)

@@ -35,7 +35,7 @@ def above(bound: float) -> float:
     >>> above(1.0) > 1.0
     True
     """
-    return bound * (1 + 2.0**-20) + 2.0**-40
+    return bound * (1 + 2.0**-8) + 2.0**-40
 
 
 def relu_sum_rounding(relus: ReluSum, radius: float, offset: float, terms: int, unit: float) -> float:
@@ -78,14 +78,26 @@ def rounding_errors(
             32 * unit * problem.half_width(j) + 2 * face_slack(problem, j) * unit / UNIT_ROUNDOFF
         ) * entries
         errors[Term("update", j)] = mean + weights / problem.eta
+        of_line = gamma(dims[j - 1] + 2 * tokens + 18, unit) * 8
+        for term, size in (
+            (Term("r", j), layer.slope * layer.z + layer.r),
+            (Term("dr", j), layer.curvature * layer.z + layer.dr),
+        ):
+            if term not in fits:
+                errors[term] = errors.get(term, 0.0) + of_line * size
+    if not problem.loss.phi.derivative.is_constant and problem.loss.rho:
+        # p - rho y rounds like its parts, however small phi keeps the loss slope.
+        size = layers[-1].r + abs(problem.loss.rho) * problem.B_y
+        errors[Term("u", problem.N)] = gamma(tokens + 18, unit) * 4 * size
     for term, fitted in fits.items():
-        terms = fitted.relus.units * (tokens if by_heads and term.kind != "u" else 1)
+        terms = fitted.relus.units * (tokens if by_heads and term.kind != "u" else 1) + dims[term.layer - 1]
         rounding = relu_sum_rounding(fitted.relus, fitted.hi, above(fitted.hi), terms, unit)
         errors[term] = errors.get(term, 0.0) + rounding
     for term, product in products.items():
         if product.square is not None:
             relus = product.square.relus
             reach = product.square.hi + product.b * layers[term.layer - 1].g
-            one = relu_sum_rounding(relus, reach, reach, 2 * relus.units, unit)
+            size = reach + product.a * abs(product.centre)
+            one = relu_sum_rounding(relus, size, reach, 2 * relus.units + dims[term.layer - 1], unit)
             errors[term] += one / 2 + gamma(8, unit) * abs(product.centre) * layers[term.layer - 1].g
     return errors

@@ -25,12 +25,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bounds.envelope import WIDER, Envelope, Quantity, envelope
+from bounds.envelope import Envelope, Quantity, envelope
 from bounds.problem import Problem
 from bounds.recurrence import WIDENING, LayerRanges, Term, loss_slope_of_z
 from bounds.scalar import Scalar
 
 Vector = NDArray[np.float64]
+ROOM = 1e-6
+"""How much wider than needed the cell of everything is, for a checker whose enclosures are other ones."""
 Errors = Mapping[Term, Any]
 """Local errors: floats, or arrays with one entry a cell."""
 
@@ -96,7 +98,7 @@ class Setting:
     def everything(self) -> Cells:
         """The one cell that holds every network in W."""
         low, high = np.sqrt([(e.least[-1], e.square[-1]) for e in self.envelopes]).T
-        return Cells(low[:, None] / WIDER, high[:, None] * WIDER)  # wider yet, its corner would be empty
+        return Cells(low[:, None] / (1 + ROOM), high[:, None] * (1 + ROOM))
 
     def half_width(self, j: int) -> float:
         """Half the side of W in V_j, rounded up."""

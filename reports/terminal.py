@@ -121,8 +121,8 @@ def show_proof(
         console.print(f"[bold red]certificate refused[/]: {escape(proof.refusal)}")
     else:
         console.print(
-            f"[bold green]proved[/]: norm2(err) <= eta * {proof.bound:.6g} for every prompt in the radii, "
-            f"every w in W and every n; {proof.certificate['splits'].count(0)} cells; "
+            f"[bold green]proved[/]: norm2(err) <= eta * {proof.bound:.6g} for every prompt of n examples "
+            f"in the radii and every w in W; {proof.certificate['splits'].count(0)} cells; "
             f"found in {proof.proving:.2f} s, checked in {proof.checking:.2f} s"
         )
     console.print(f"units: {proof.units_before} against the plain recurrence, {units} against this bound")

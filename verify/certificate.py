@@ -16,13 +16,11 @@ from bounds.domain import UNIT_ROUNDOFF
 from bounds.plan import LEMMA_ROOM, Plan, in_arithmetic
 from bounds.problem import Problem, ProblemError
 from bounds.recurrence import Term
-from verify.checker import FORMAT
+from verify.checker import FORMAT, STATEMENT
 from verify.program import describe
 
 Arithmetic = Literal["float64", "float32"]
 UNITS: dict[Arithmetic, float] = {"float64": UNIT_ROUNDOFF, "float32": 2.0**-24}
-ROOT_ROOM = 1e-6
-"""How much further than the prover's the certificate's cells reach, for a checker with other enclosures."""
 
 
 def certificate(made: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any]:
@@ -30,17 +28,19 @@ def certificate(made: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any
 
     Raises ProblemError if the rounding of that arithmetic takes numbers out of the fits' range.
     """
+    program = describe(made)
     if arithmetic != "float64":
         made = in_arithmetic(made, UNITS[arithmetic])
-    cover, setting, program = made.cover, made.setting, describe(made)
-    assert cover is not None, "the construction has no cells"
+    cover, setting = made.cover, made.setting
+    if cover is None:
+        raise ProblemError("construction", made.construction, "only plans against the cells are certified")
     ends = zip(cover.root.low[:, 0].tolist(), cover.root.high[:, 0].tolist(), strict=True)
     return {
         "format": FORMAT,
         "problem": letters(made.problem),
         "construction": made.construction,
         "arithmetic": arithmetic,
-        "statement": "norm2(err) <= eta * certified for every prompt in the radii, every w in W and every n",
+        "statement": STATEMENT,
         "program": program,
         "weights": digest(program),
         "lemmas": {str(term): {"reach": reach, "error": error} for term, reach, error in _lemmas(made)},
@@ -49,12 +49,12 @@ def certificate(made: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any
             for layer, jerk in zip(made.layers, setting.jerk, strict=True)
         ],
         "errors": {str(term): error for term, error in made.errors.items()},
-        "steepness": setting.steepness,
+        "steepness": setting.steepness if made.problem.loss.rho == 0 else None,
         "multipliers": [
             {quantity: lam.tolist() for quantity, lam in table.multipliers.items()}
             for table in setting.envelopes
         ],
-        "root": [[low * (1 - ROOT_ROOM), high * (1 + ROOT_ROOM)] for low, high in ends],
+        "root": [[low, high] for low, high in ends],
         "splits": cover.splits.tolist(),
         "certified": made.certified,
     }
@@ -81,7 +81,9 @@ def _lemmas(made: Plan) -> list[tuple[Term, float, float]]:
             found.append((term, product.square.hi, product.square.error))
     for j, layer in enumerate(made.layers, start=1):
         missing = [Term("r", j), Term("dr", j)]
-        found += [(term, layer.z, 0.0) for term in missing if term not in made.fits]
+        found += [
+            (term, layer.z, 2.0**-48 * layer.z * (1 + layer.dr)) for term in missing if term not in made.fits
+        ]
     return [(term, reach, error * (1 + (LEMMA_ROOM - 1) / 2)) for term, reach, error in found]
 
 
@@ -89,7 +91,7 @@ def load(path: Path) -> dict[str, Any]:
     """A certificate from a file; raises ProblemError where it is not JSON."""
     try:
         found = json.loads(path.read_text())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ProblemError("certificate", path, "it is not a JSON file") from None
     if not isinstance(found, dict):
         raise ProblemError("certificate", path, "it is not a certificate")

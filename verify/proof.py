@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from bounds.plan import Plan, plan
 from bounds.problem import ProblemError
 from construct.transformer import Transformer
-from verify.certificate import certificate, letters
-from verify.checker import Refused, check
+from verify.certificate import certificate, digest, letters
+from verify.checker import check
+from verify.lemmas import Refused
 from verify.shipped import differences, expected
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 TRUSTED = (
     "IEEE-754 binary arithmetic, round to nearest, no overflow; sums in any order, fused or not",
-    "verify/checker.py with Python's integers and Fractions and Arb's balls (python-flint)",
+    "verify/checker.py with the rationals of FLINT and the balls of Arb (python-flint)",
     "verify/shipped.py, which finds the matrices that ship to be the certificate's program",
 )
 
@@ -69,12 +70,16 @@ def refusal(
         check(found, posed, construction)
     except Refused as reason:
         return str(reason)
-    return None
+    return None if found["weights"] == digest(found["program"]) else "the digest of the weights is right"
 
 
 def mismatch(found: Mapping[str, Any], layers: Iterable[LiteralLayer]) -> str | None:
     """The first place where the matrices of a block are not the certificate's program, or None."""
-    for one in differences(expected(found["program"]), layers):
+    try:
+        wanted = expected(found["program"])
+    except (LookupError, TypeError, ValueError) as error:
+        return f"the program can be read ({error!r})"
+    for one in differences(wanted, layers):
         place = f"layer {one.layer}, {one.where}" + (f" {one.entry}" if one.entry else "")
         return f"{place} is {one.actual}, not {one.expected} as in the certificate"
     return None

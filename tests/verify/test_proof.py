@@ -1,0 +1,166 @@
+"""Proofs: made, judged and held against the matrices; the command line that asks for them and checks them."""
+
+import json
+import re
+from functools import cache
+
+import pytest
+
+import icgd
+from bounds.plan import plan
+from bounds.problem import Problem, ProblemError
+from bounds.relu_sum import ReluSum
+from construct.relu_icgd import assemble
+from verify.certificate import certificate, letters
+from verify.proof import TRUSTED, mismatch, prove, refusal
+from verify.relu_icgd import verify
+
+SMALL = {"N": 1, "K": 2, "d": 2, "n": 3, "eps": 0.2}
+OPTIONS = [part for name, value in SMALL.items() for part in (f"--{name}", str(value))]
+QUICK = ["--samples", "200", "--effort", "0"]
+
+
+@cache
+def made(construction="lean", N=2):
+    return plan(Problem.parse(SMALL | {"N": N}), construction)
+
+
+@pytest.mark.parametrize("construction", ["lean", "paper"])
+def test_what_is_built_is_proved(construction):
+    made_ = made(construction)
+    found = prove(made_, assemble(made_))
+    assert found.refusal is None
+    assert 0 < found.bound == made_.certified == found.certificate["certified"] <= made_.problem.eps
+    assert isinstance(found.float32, str) or found.bound < found.float32 <= made_.problem.eps
+    assert found.units_before > made_.units and found.proving > 0 and found.checking > 0
+    plain = found.as_dict()
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    assert plain["accepted"] and plain["trusted"] == list(TRUSTED)
+    assert plain["weights"] == found.certificate["weights"]
+
+
+def damaged(construction):
+    """A transformer with one weight of one part changed by 1e-6 of itself, and the layer it is in."""
+    transformer = assemble(made(construction))
+    index = 1
+    layer = transformer.layer(index)
+    part = next(
+        part
+        for part in (*layer.heads, *layer.ridges)
+        if getattr(part, "relus", None) and part.relus.units > 1
+    )
+    relus = part.relus
+    c = relus.c.copy()
+    c[1] *= 1 + 1e-6
+    part.relus = ReluSum(relus.a, relus.b, c, relus.constant)
+    return transformer, index
+
+
+@pytest.mark.parametrize("construction", ["lean", "paper"])
+def test_a_damaged_weight_is_named(construction):
+    transformer, index = damaged(construction)
+    found = prove(made(construction), transformer)
+    assert found.refusal is not None and not found.as_dict()["accepted"]
+    matrix = r"head \d+ V" if construction == "paper" else "W2"
+    shown = rf"^layer {index}, {matrix} \(\d+, \d+\) is \S+, not \S+ as in the certificate$"
+    assert re.match(shown, found.refusal), found.refusal
+    assert mismatch(found.certificate, transformer.literal()) == found.refusal
+    assert mismatch(found.certificate, assemble(made(construction)).literal()) is None
+
+
+def test_a_layer_missing_or_of_another_construction():
+    found = certificate(made())
+    literal = list(assemble(made()).literal())
+    assert "layer" in (mismatch(found, literal[:-1]) or "")
+    assert mismatch(found, assemble(made("paper")).literal()) is not None
+    other = assemble(made(), n=4)  # nothing but the factor (n+1)/(2n) of the update changes
+    assert "head 0 V" in (mismatch(found, other.literal()) or "")
+
+
+def test_refusals_are_sentences():
+    found, posed = certificate(made()), letters(made().problem)
+    assert refusal(found, posed, "lean") is None
+    assert "paper" in (refusal(found, posed, "paper") or "")
+    assert "eps" in (refusal(found, posed | {"eps": 0.1}, "lean") or "")
+    for broken in ({}, found | {"layers": []}, found | {"errors": None}, {**found, "program": 3}):
+        assert refusal(broken, posed, "lean")
+
+
+def test_exact_has_no_proof_to_give():
+    found = verify(
+        Problem.parse(SMALL | {"activation": "relu"}), "exact", samples=50, seed=0, effort=0.0, certify=True
+    )
+    assert found.proof is None
+    proved = [verdict.claim for verdict in found.verdicts if verdict.as_dict()["verdict"] == "proved"]
+    assert "relu-icgd/step-error" not in proved
+    with pytest.raises(ProblemError, match="certified"):
+        prove(plan(Problem.parse(SMALL | {"activation": "relu"}), "exact"), assemble(made()))
+
+
+# The command line.
+
+
+def run(capsys, *arguments):
+    code = icgd.main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def step_error_verdict(document):
+    (verdict,) = (one for one in document["verdicts"] if one["claim"] == "relu-icgd/step-error")
+    return verdict
+
+
+@pytest.mark.parametrize("construction", ["lean", "paper"])
+def test_certify_writes_what_check_accepts(capsys, tmp_path, construction):
+    chosen = ["--construction", construction]
+    asked = ["verify", *OPTIONS, *QUICK, *chosen, "--certify", "--out", str(tmp_path), "--json", "-"]
+    code, out, _ = run(capsys, *asked)
+    document = json.loads(out)
+    assert code == icgd.KEPT
+    assert step_error_verdict(document)["verdict"] == "proved"
+    assert document["certificate"]["accepted"] and document["certificate"]["refusal"] is None
+    path = tmp_path / f"certificate-{construction}.json"
+    assert json.loads(path.read_text())["weights"] == document["certificate"]["weights"]
+
+    code, out, _ = run(capsys, "check", str(path), *OPTIONS, *chosen, "--json", "-")
+    judged = json.loads(out)
+    assert code == icgd.KEPT and judged["accepted"] and judged["bound"] == document["certificate"]["bound"]
+    assert judged["trusted"] == list(TRUSTED)
+
+    tighter = [*OPTIONS[:-1], "0.1"]
+    code, out, _ = run(capsys, "check", str(path), *tighter, *chosen, "--json", "-")
+    judged = json.loads(out)
+    assert code == icgd.FAILED and not judged["accepted"] and judged["bound"] is None
+    assert judged["refusal"].startswith("eps = 0.1")
+
+    found = json.loads(path.read_text())
+    found["certified"] /= 2
+    path.write_text(json.dumps(found))
+    code, out, _ = run(capsys, "check", str(path), *OPTIONS, *chosen)
+    assert code == icgd.FAILED and "refused" in out
+
+
+def test_without_certify_nothing_is_proved(capsys, tmp_path):
+    code, out, _ = run(capsys, "verify", *OPTIONS, *QUICK, "--out", str(tmp_path), "--json", "-")
+    document = json.loads(out)
+    assert code == icgd.KEPT and document["certificate"] is None
+    assert step_error_verdict(document)["verdict"] != "proved"
+    assert not list(tmp_path.glob("certificate*"))
+
+
+def test_an_activation_only_the_prover_knows_is_no_traceback(capsys, tmp_path):
+    asked = ["verify", *OPTIONS, *QUICK, "--activation", "sinh(t)/2", "--certify", "--out", str(tmp_path)]
+    code, _, err = run(capsys, *asked, "--json", "-")
+    assert code in (icgd.KEPT, icgd.FAILED, icgd.BAD_INPUT) and "Traceback" not in err
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[1]", "\x00"])
+def test_no_certificate_is_bad_input_in_one_line(capsys, tmp_path, content):
+    path = tmp_path / "certificate.json"
+    if content is not None:
+        path.write_text(content)
+    code, out, err = run(capsys, "check", str(path), *OPTIONS)
+    assert code == icgd.BAD_INPUT
+    assert out == "" and len(err.strip().splitlines()) == 1 and err.startswith("icgd: ")
+    assert "certificate" in err
