@@ -13,7 +13,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup audit test lint format bench
+.PHONY: help setup audit test lint format bench sabotage
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -48,3 +48,6 @@ format: setup ## rewrite the sources as ruff would
 
 bench: setup ## timings; PYTEST_ARGS="--benchmark-autosave" keeps them
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests/benchmarks --benchmark-enable $(PYTEST_ARGS)
+
+sabotage: setup ## damage transformers and certificates in every way we know: each must be caught
+	$(ONE_THREAD) $(BIN)/python -m verify.sabotage

@@ -1,0 +1,54 @@
+"""The letters of a theorem as the fields of a frozen dataclass: read from plain values, checked at birth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from typing import Any, ClassVar, Self
+
+from bounds.problem import ProblemError
+
+
+class Letters:
+    """Base of a theorem's problem; a subclass is a frozen dataclass that checks its fields in __post_init__.
+
+    meanings: what each letter means, for command lines and reports.
+    """
+
+    meanings: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """A problem from plain values; raises ProblemError for a letter that there is not."""
+        known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+        for name, value in values.items():
+            if name not in known:
+                raise ProblemError(name, value, f"there is no such letter; there are {', '.join(known)}")
+        return cls(**values)
+
+    def as_dict(self) -> dict[str, int | float | str]:
+        """The letters as plain values, such that `parse` gives the same problem back."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+    @property
+    def options(self) -> str:
+        """The command-line options that pose this problem."""
+        return " ".join(f"--{name} {value}" for name, value in self.as_dict().items())
+
+    def _check_count(self, name: str, least: int = 1, most: int = 10**6) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ProblemError(name, value, f"a whole number from {least} to {most} is needed")
+
+    def _check_number(self, name: str, least: float, most: float) -> None:
+        value = getattr(self, name)
+        real = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not real or not least <= value <= most:
+            raise ProblemError(name, value, f"a number from {least:g} to {most:g} is needed")
+        object.__setattr__(self, name, float(value))
+
+    def _check_choice(self, name: str, choices: Collection[str]) -> None:
+        value = getattr(self, name)
+        if value not in choices:
+            raise ProblemError(name, value, f"it is one of {', '.join(choices)}")

@@ -1,0 +1,81 @@
+"""How tight proofs are and how long they take: `make tightness` prints both tables."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+
+from bounds.plan import plan
+from bounds.problem import Problem
+from verify.attack import attack
+from verify.certificate import certificate, letters
+from verify.checker import check
+from verify.findings import Cell, Grid
+from verify.prompts import seeded
+
+TARGETS = ((2, 3, 2, 1.5), (3, 4, 2, 2.0), (4, 4, 3, 2.0), (6, 4, 3, 4.0))
+"""N, K, d and the ratio of the certified to the attacked error that a proof is meant to reach."""
+
+
+def tightness(seed: int = 0) -> Grid:
+    """certified / attacked for tanh, squared loss and radii 1, with the plain recurrence beside it."""
+
+    def rows() -> Iterator[tuple[Cell, ...]]:
+        for N, K, d, target in TARGETS:
+            for eps in (1e-2, 1e-4):
+                problem = Problem(N=N, K=K, d=d, eps=eps)
+                made, before = plan(problem), plan(problem, "lean", "recurrence")
+                found = attack(made, seeded(seed)).largest / problem.eta
+                ratio, plain = made.certified / found, made.recurrence / found
+                yield N, K, d, eps, round(ratio, 2), target, round(plain, 2), before.units, made.units
+
+    columns = ("N", "K", "d", "eps", "ratio", "target", "by recurrence", "ReLUs before", "ReLUs now")
+    note = f"ratio: certified over attacked step error, seed {seed}; ReLUs against the recurrence and now"
+    return Grid("certified / attacked", columns, tuple(rows()), note)
+
+
+def growth() -> Grid:
+    """Seconds to prove and to check, as N, K and 1/eps grow from the default problem."""
+    default = Problem()
+    problems = [
+        *(("N", Problem(N=N)) for N in (1, 2, 3, 4, 5, 6)),
+        *(("K", Problem(K=K)) for K in (4, 8, 16, 32, 64)),
+        *(("eps", Problem(eps=eps)) for eps in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)),
+    ]
+    columns = ("grows", "N", "K", "eps", "ReLUs", "cells", "prove, s", "check, s", "check / prove")
+    note = f"lean, {default.activation.name}, d = {default.d}; one thread"
+    return Grid("time to prove and to check", columns, tuple(_timed(problems)), note)
+
+
+def _timed(problems: Iterable[tuple[str, Problem]]) -> Iterator[tuple[Cell, ...]]:
+    for name, problem in problems:
+        plan.cache_clear()
+        began = time.perf_counter()
+        made = plan(problem)
+        found = json.loads(json.dumps(certificate(made)))
+        proved = time.perf_counter()
+        check(found, letters(problem), "lean")
+        checked = time.perf_counter()
+        times = proved - began, checked - proved
+        sizes = made.units, found["splits"].count(0)
+        yield (
+            name,
+            problem.N,
+            problem.K,
+            problem.eps,
+            *sizes,
+            *(round(x, 3) for x in (*times, times[1] / times[0])),
+        )
+
+
+def _print(grid: Grid) -> None:
+    print(f"{grid.title} ({grid.note})\n\n| {' | '.join(grid.columns)} |\n|{' --- |' * len(grid.columns)}")
+    for row in grid.rows:
+        print(f"| {' | '.join(map(str, row))} |", flush=True)
+    print()
+
+
+if __name__ == "__main__":
+    _print(tightness())
+    _print(growth())
