@@ -13,7 +13,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup audit test lint format bench sabotage
+.PHONY: help setup tightness audit test lint format bench sabotage
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -45,6 +45,9 @@ lint: setup ## ruff and mypy
 format: setup ## rewrite the sources as ruff would
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+tightness: setup ## how tight proofs are, and how long they take
+	$(ONE_THREAD) $(BIN)/python -m verify.tightness
 
 bench: setup ## timings; PYTEST_ARGS="--benchmark-autosave" keeps them
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests/benchmarks --benchmark-enable $(PYTEST_ARGS)

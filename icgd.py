@@ -42,6 +42,8 @@ from reports.terminal import (
 )
 from verify.certificate import letters as letters_of
 from verify.certificate import load as load_certificate
+from verify.coq import export
+from verify.coqc import run as run_coq
 from verify.counterexample import Counterexample
 from verify.data import DataError, RealPrompts, choose_columns, load_table, prompts_from_table
 from verify.prompts import seeded
@@ -267,6 +269,10 @@ def check_command(
     letters: dict[str, Any],
     certificate: Annotated[Path, typer.Argument(help="a certificate that icgd verify --certify wrote")],
     construction: Chosen = "lean",
+    coq: Annotated[
+        bool, typer.Option("--coq", help="export to Coq, too, and run coqc if it is there")
+    ] = False,
+    out: Annotated[Path, typer.Option("--out", help="folder for the Coq files")] = Path("out/coq"),
     json_to: Json = None,
 ) -> int:
     """Judge a certificate by the independent checker, for the problem that the options pose."""
@@ -284,9 +290,17 @@ def check_command(
     else:
         console.print(f"[bold red]refused[/], since this does not hold: {escape(reason)}", highlight=False)
     show_trusted(console)
+    machine = None
+    if coq and reason is None:
+        export(found, out)
+        machine = run_coq(out)
+        console.print(escape(machine.statement), highlight=False)
+        if machine.version and not machine.ok:
+            reason = "Coq accepts its export"
     document = {
         "problem": problem.as_dict(),
         "construction": chosen,
+        "coq": machine and machine.as_dict(),
         "accepted": reason is None,
         "refusal": reason,
         "bound": found["certified"] if reason is None else None,

@@ -18,7 +18,7 @@ TARGETS = ((2, 3, 2, 1.5), (3, 4, 2, 2.0), (4, 4, 3, 2.0), (6, 4, 3, 4.0))
 """N, K, d and the ratio of the certified to the attacked error that a proof is meant to reach."""
 
 
-def tightness(seed: int = 0) -> Grid:
+def tightness(seeds: int = 3) -> Grid:
     """certified / attacked for tanh, squared loss and radii 1, with the plain recurrence beside it."""
 
     def rows() -> Iterator[tuple[Cell, ...]]:
@@ -26,12 +26,13 @@ def tightness(seed: int = 0) -> Grid:
             for eps in (1e-2, 1e-4):
                 problem = Problem(N=N, K=K, d=d, eps=eps)
                 made, before = plan(problem), plan(problem, "lean", "recurrence")
-                found = attack(made, seeded(seed)).largest / problem.eta
+                attacks = (attack(made, seeded(seed)).largest for seed in range(seeds))
+                found = max(attacks) / problem.eta
                 ratio, plain = made.certified / found, made.recurrence / found
                 yield N, K, d, eps, round(ratio, 2), target, round(plain, 2), before.units, made.units
 
     columns = ("N", "K", "d", "eps", "ratio", "target", "by recurrence", "ReLUs before", "ReLUs now")
-    note = f"ratio: certified over attacked step error, seed {seed}; ReLUs against the recurrence and now"
+    note = f"certified over the worst of {seeds} attacks; ReLUs planned against the recurrence, and now"
     return Grid("certified / attacked", columns, tuple(rows()), note)
 
 
