@@ -1,0 +1,252 @@
+"""Linear attention as preconditioned gradient descent (arXiv 2306.00297): problem, statement and claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+import sympy
+from flint import Ordering, fmpq, fmpq_mpoly_ctx
+
+from bounds.best_steps import best_steps
+from bounds.claims import Claim, n
+from bounds.gaussian_moments import Ring
+from bounds.letters import Letters
+from bounds.problem import ProblemError
+
+SOURCE = "arXiv:2306.00297"
+MOST_TRANSFORMED = 3
+"""Depth up to which Theorem 4's loss is written out: its degree in C triples from layer to layer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreconditionedProblem(Letters):
+    """In-context linear regression, x ~ N(0, S), by L layers of linear attention.
+
+    S: eigenvalues of the covariance, rational, separated by commas; one value stands for all d.
+    The eigenvectors are a fixed rational rotation, so that S is no diagonal matrix.
+    Raises ProblemError.
+
+    >>> PreconditionedProblem(S="2,1/2").eigenvalues
+    (Fraction(2, 1), Fraction(1, 2))
+    """
+
+    d: int = 2
+    n: int = 10
+    L: int = 3
+    S: str = "2,1/2"
+
+    meanings: ClassVar[dict[str, str]] = {
+        "d": "size of an input x",
+        "n": "in-context examples",
+        "L": "layers, the depth up to which Theorems 3 and 4 are judged",
+        "S": "eigenvalues of the covariance of x, such as 2,1/2; one value stands for all d",
+    }
+
+    def __post_init__(self) -> None:
+        self._check_count("d", most=5)
+        self._check_count("n", most=10_000)
+        self._check_count("L", most=8)
+        wanted = f"{self.d} rationals from 1/100 to 100 (one stands for all), within a factor 100, are needed"
+        try:
+            values = [Fraction(part) for part in str(self.S).split(",")]
+        except (ValueError, ZeroDivisionError):
+            raise ProblemError("S", self.S, wanted) from None
+        if len(values) not in (1, self.d) or not all(Fraction(1, 100) <= v <= 100 for v in values):
+            raise ProblemError("S", self.S, wanted)
+        if max(values) > 100 * min(values):
+            raise ProblemError("S", self.S, wanted)
+        object.__setattr__(self, "S", str(self.S))
+
+    @property
+    def eigenvalues(self) -> tuple[Fraction, ...]:
+        """The d eigenvalues of S."""
+        values = tuple(Fraction(part) for part in self.S.split(","))
+        return values if len(values) == self.d else values * self.d
+
+    @property
+    def rotation(self) -> tuple[tuple[Fraction, ...], ...]:
+        """Orthonormal eigenvectors of S as columns: (I - K)(I + K)^-1, K antisymmetric with 1/2 above."""
+        half = sympy.Rational(1, 2)
+        K = sympy.Matrix([[half * ((j > i) - (j < i)) for j in range(self.d)] for i in range(self.d)])
+        R = (sympy.eye(self.d) - K) * (sympy.eye(self.d) + K).inv()
+        return tuple(tuple(Fraction(int(x.p), int(x.q)) for x in R.row(i)) for i in range(self.d))
+
+    def spectral(self, values: tuple[Ring, ...]) -> list[list[Ring]]:
+        """The matrix with these eigenvalues on the eigenvectors of S, exactly for exact values."""
+        R = self.rotation
+        return [
+            [sum(R[i][k] * R[j][k] * values[k] for k in range(self.d)) for j in range(self.d)]
+            for i in range(self.d)
+        ]
+
+    @property
+    def covariance(self) -> list[list[Fraction]]:
+        """The covariance matrix S."""
+        return self.spectral(self.eigenvalues)
+
+
+def _inverse_preconditioner(eigenvalue: Ring, trace: Ring, inverse_n: Ring) -> Ring:
+    return (1 + inverse_n) * eigenvalue + inverse_n * trace
+
+
+def _inverse_eigenvalue(eigenvalue: Ring, inverse: Ring) -> Ring:
+    return inverse
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What the theorems say of the matrices, in the eigenbasis of S; over any ring.
+
+    preconditioner: (eigenvalue of S, tr S, 1/n) -> the eigenvalue of A^-1 at Theorem 1's minimiser,
+    (n+1)/n eigenvalue + tr(S)/n.  family: (eigenvalue of S, its inverse) -> the eigenvalue of A_l / a_l in
+    Theorems 3 and 4, the inverse.  sign: Q = sign [[A, 0], [0, 0]].  masked: the query is no example.
+    """
+
+    preconditioner: Callable[[Ring, Ring, Ring], Ring] = _inverse_preconditioner
+    family: Callable[[Ring, Ring], Ring] = _inverse_eigenvalue
+    sign: int = -1
+    masked: bool = True
+
+
+STATEMENT = Statement()
+"""The theorems as published, in the reading of signs that Lemma 1 needs."""
+
+
+def minimiser(problem: PreconditionedProblem, statement: Statement = STATEMENT) -> list[list[Fraction]]:
+    """Theorem 1's A, exactly.
+
+    >>> minimiser(PreconditionedProblem(d=1, n=4, S="1"))  # 1 / (5/4 + 1/4)
+    [[Fraction(2, 3)]]
+    """
+    trace, inverse_n = sum(problem.eigenvalues), Fraction(1, problem.n)
+    return problem.spectral(
+        tuple(1 / statement.preconditioner(value, trace, inverse_n) for value in problem.eigenvalues)
+    )
+
+
+def family_direction(
+    problem: PreconditionedProblem, statement: Statement = STATEMENT
+) -> list[list[Fraction]]:
+    """Theorems 3 and 4's A_l / a_l, exactly: S^-1."""
+    return problem.spectral(tuple(statement.family(v, 1 / v) for v in problem.eigenvalues))
+
+
+def claims(problem: PreconditionedProblem) -> tuple[Claim, ...]:
+    """What is asserted of the losses and sizes, with explicit constants."""
+    symbols = sympy.symbols(f"lambda1:{problem.d + 1}", positive=True)
+    trace = sum(symbols)
+    constants = {
+        symbol: (_plain(value), "eigenvalue of S")
+        for symbol, value in zip(symbols, problem.eigenvalues, strict=True)
+    } | {n: (problem.n, "in-context examples")}
+    one = sum(value - value**2 / (value * (n + 1) / n + trace / n) for value in symbols)
+    d, L = sympy.symbols("d L", integer=True, positive=True)
+    sizes = constants | {
+        d: (problem.d, "size of an input"),
+        L: (problem.L, "layers"),
+    }
+    exact = best_steps(problem.n, problem.d, problem.L).loss
+    noiseless = "labels w.x without noise"
+    gaussian = ("x ~ N(0, S), S positive definite", noiseless)
+    return (
+        Claim(
+            "preconditioned/theorem-1/loss",
+            f"{SOURCE}, Theorem 1",
+            "Least expected loss of one layer",
+            r"\min_{P,Q} \mathbb{E}(w \cdot x_{n+1} - \hat y)^2"
+            r" = \sum_j \lambda_j - \lambda_j^2 / (\tfrac{n+1}{n}\lambda_j + \tfrac1n \mathrm{tr} S)",
+            (*gaussian, "w ~ N(0, I)"),
+            "loss",
+            "==",
+            one,
+            constants,
+        ),
+        Claim(
+            "preconditioned/theorem-3/loss",
+            f"{SOURCE}, Theorem 3; the value is icgd's",
+            "Least expected loss of L steps A_l = a_l S^-1",
+            r"\min_a \mathbb{E}\,\mathrm{tr}\prod_l (I - a_l C)^2",
+            (*gaussian, "w ~ N(0, S^-1)"),
+            "loss",
+            "==",
+            sympy.Rational(exact.numerator, exact.denominator),
+            sizes,
+        ),
+        Claim(
+            "preconditioned/theorem-3/one-step",
+            "icgd",
+            "Best loss of one step, a = n / (n + d + 1)",
+            r"\min_a = d (d+1) / (n+d+1)",
+            (*gaussian, "w ~ N(0, S^-1)"),
+            "loss",
+            "==",
+            d * (d + 1) / (n + d + 1),
+            sizes,
+        ),
+        Claim(
+            "preconditioned/parameters",
+            "icgd",
+            "Entries of (P, Q)",
+            "2 L (d+1)^2",
+            (),
+            "parameters",
+            "==",
+            2 * L * (d + 1) ** 2,
+            sizes,
+        ),
+    )
+
+
+def _plain(value: Fraction) -> int | float:
+    return value.numerator if value.denominator == 1 else float(value)
+
+
+@dataclass(frozen=True)
+class LemmaOne:
+    """How one layer moves w, as an identity in all entries of x, y, w and A.
+
+    transposed: whether w' = w - A^T grad R(w) for every A, as the signs of Q and of the output ask for.
+    literal: whether w' = w - A grad R(w) for every A.  symmetric: the same for every symmetric A.
+    """
+
+    transposed: bool
+    literal: bool
+    symmetric: bool
+
+
+def lemma_one(d: int, n: int, statement: Statement = STATEMENT) -> LemmaOne:
+    """Lemma 1, one layer from any w; by induction, every depth.
+
+    Column i of the label row holds y_i - w.x_i and the query's -w.x_{n+1}, before with w and after with w'.
+
+    >>> lemma_one(2, 2)
+    LemmaOne(transposed=True, literal=False, symmetric=True)
+    """
+    names = [f"x{i}_{k}" for i in range(n + 1) for k in range(d)]
+    names += [f"y{i}" for i in range(n)] + [f"w{k}" for k in range(d)]
+    names += [f"A{k}_{l}" for k in range(d) for l in range(d)]
+    context = fmpq_mpoly_ctx.get(names, Ordering.lex)
+    gens = dict(zip(names, context.gens(), strict=True))
+    x = [[gens[f"x{i}_{k}"] for k in range(d)] for i in range(n + 1)]
+    y = [*(gens[f"y{i}"] for i in range(n)), context.constant(0)]
+    w = [gens[f"w{k}"] for k in range(d)]
+
+    def holds(A: list[list[Ring]], applied: list[list[Ring]]) -> bool:
+        labels = [y[i] - sum(w[k] * x[i][k] for k in range(d)) for i in range(n + 1)]
+        seen = range(n) if statement.masked else range(n + 1)
+        # The label row of (1/n) P Z M (Z^T Q Z), P = e e^T, Q = sign [[A, 0], [0, 0]].
+        moment = [sum(labels[i] * x[i][k] for i in seen) * fmpq(1, n) for k in range(d)]
+        key = [statement.sign * sum(moment[k] * A[k][l] for k in range(d)) for l in range(d)]
+        after = [labels[j] + sum(key[l] * x[j][l] for l in range(d)) for j in range(n + 1)]
+        # grad R(w) = (1/n) sum_i (w.x_i - y_i) x_i over the n examples.
+        slope = [-sum(labels[i] * x[i][k] for i in range(n)) * fmpq(1, n) for k in range(d)]
+        moved = [w[k] - sum(applied[k][l] * slope[l] for l in range(d)) for k in range(d)]
+        return all(after[j] == y[j] - sum(moved[k] * x[j][k] for k in range(d)) for j in range(n + 1))
+
+    A = [[gens[f"A{k}_{l}"] for l in range(d)] for k in range(d)]
+    transpose = [[A[l][k] for l in range(d)] for k in range(d)]
+    symmetric = [[A[min(k, l)][max(k, l)] for l in range(d)] for k in range(d)]
+    return LemmaOne(holds(A, transpose), holds(A, A), holds(symmetric, symmetric))

@@ -1,0 +1,158 @@
+"""Linear attention in its (P, Q) form (arXiv 2306.00297), and matrices that run preconditioned descent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bounds.best_steps import best_steps
+from bounds.preconditioned import (
+    STATEMENT,
+    PreconditionedProblem,
+    Statement,
+    family_direction,
+    minimiser,
+)
+from bounds.problem import ProblemError
+from construct.atomic import write_atomically
+
+
+def tokens(
+    x: Float[Tensor, "B n d"], y: Float[Tensor, "B n"], query: Float[Tensor, "B d"]
+) -> Float[Tensor, "B d+1 n+1"]:
+    """Z_0: examples as columns (x_i; y_i), the query as the last column (x_{n+1}; 0)."""
+    top = torch.cat([x, query[:, None]], dim=1).transpose(1, 2)
+    labels = torch.cat([y, torch.zeros_like(y[:, :1])], dim=1)
+    return torch.cat([top, labels[:, None]], dim=1)
+
+
+def attend(
+    Z: Float[Tensor, "B d+1 n+1"],
+    P: Float[Tensor, "d+1 d+1"],
+    Q: Float[Tensor, "d+1 d+1"],
+    examples: int,
+    masked: bool = True,
+) -> Float[Tensor, "B d+1 n+1"]:
+    """One layer, Z + (1/n) P Z M (Z^T Q Z), M = diag(1, .., 1, 0) or the identity.
+
+    examples: n; it may exceed the columns of Z, as columns of zeros add nothing.
+    Brackets are moved, Z M Z^T first, so the cost is linear in n.
+    """
+    seen = Z[..., :-1] if masked else Z
+    update: Tensor = P @ (seen @ seen.transpose(1, 2)) @ Q @ Z / examples
+    return Z + update
+
+
+class LinearAttention(nn.Module):
+    """L layers of single-head linear attention.
+
+    P, Q: (L, d+1, d+1).  masked: whether the query is kept from serving as an example.
+
+    >>> A = torch.eye(2, dtype=torch.float64)[None]
+    >>> model = LinearAttention(*sparse(A))
+    >>> x = torch.eye(2, dtype=torch.float64)[None]
+    >>> model(x, torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 1.0]]))  # w(1) = (1/n) sum y_i x_i
+    tensor([2.], dtype=torch.float64, grad_fn=<NegBackward0>)
+    """
+
+    P: Tensor
+    Q: Tensor
+
+    def __init__(
+        self, P: Float[Tensor, "L d+1 d+1"], Q: Float[Tensor, "L d+1 d+1"], masked: bool = True
+    ) -> None:
+        super().__init__()
+        if P.ndim != 3 or P.shape != Q.shape or P.shape[1] != P.shape[2] or P.shape[1] < 2:
+            raise ProblemError("P", tuple(P.shape), f"Q, of shape {tuple(Q.shape)}, and P are (L, d+1, d+1)")
+        self.P, self.Q, self.masked = nn.Parameter(P), nn.Parameter(Q), masked
+
+    def states(
+        self, Z: Float[Tensor, "B d+1 n+1"], examples: int | None = None
+    ) -> list[Float[Tensor, "B d+1 n+1"]]:
+        """Z_0, ..., Z_L."""
+        found = [Z]
+        for P, Q in zip(self.P, self.Q, strict=True):
+            dtype = torch.promote_types(Z.dtype, P.dtype)
+            count = examples or Z.shape[-1] - 1
+            found.append(attend(found[-1].to(dtype), P.to(dtype), Q.to(dtype), count, self.masked))
+        return found
+
+    def forward(
+        self, x: Float[Tensor, "B n d"], y: Float[Tensor, "B n"], query: Float[Tensor, "B d"]
+    ) -> Float[Tensor, " B"]:
+        """The predicted label of the query: minus the entry (d+1, n+1) of Z_L."""
+        dtype = torch.promote_types(x.dtype, self.P.dtype)
+        return -self.states(tokens(x.to(dtype), y.to(dtype), query.to(dtype)))[-1][:, -1, -1]
+
+
+def sparse(
+    A: Float[Tensor, "L d d"], B: Float[Tensor, "L d d"] | None = None, sign: int = -1
+) -> tuple[Float[Tensor, "L d+1 d+1"], Float[Tensor, "L d+1 d+1"]]:
+    """P_l = [[B_l, 0], [0, 1]] and Q_l = sign [[A_l, 0], [0, 0]]; differentiable in A and B."""
+    L, d, _ = A.shape
+    P = torch.zeros(L, d + 1, d + 1, dtype=A.dtype, device=A.device)
+    P[:, d, d] = 1
+    if B is not None:
+        P[:, :d, :d] = B
+    Q = torch.zeros_like(P)
+    Q[:, :d, :d] = sign * A
+    return P, Q
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Theorem 4's matrices A_l = a_l S^-1, B_l = b_l I; Theorem 3's without b.  Entries as floats."""
+
+    A: Float[Tensor, "L d d"]
+    B: Float[Tensor, "L d d"] | None
+
+
+def family(
+    problem: PreconditionedProblem,
+    a: tuple[float, ...],
+    b: tuple[float, ...] | None = None,
+    statement: Statement = STATEMENT,
+) -> Family:
+    """The matrices of these steps; b may leave out its last entry, which has no effect."""
+    direction = exact(family_direction(problem, statement))
+    A = torch.tensor(a, dtype=torch.float64)[:, None, None] * direction
+    if b is None:
+        return Family(A, None)
+    steps = torch.tensor([*b, *[0.0] * (len(a) - len(b))], dtype=torch.float64)
+    return Family(A, steps[:, None, None] * torch.eye(problem.d, dtype=torch.float64))
+
+
+def exact(matrix: list[list[Fraction]]) -> Float[Tensor, "rows columns"]:
+    """A matrix of rationals, each entry rounded once."""
+    return torch.tensor([[float(v) for v in row] for row in matrix], dtype=torch.float64)
+
+
+def one_layer(problem: PreconditionedProblem, statement: Statement = STATEMENT) -> LinearAttention:
+    """Theorem 1's minimiser as a model."""
+    A = exact(minimiser(problem, statement))[None]
+    return LinearAttention(*sparse(A, sign=statement.sign), masked=statement.masked)
+
+
+def build(problem: PreconditionedProblem, statement: Statement = STATEMENT) -> LinearAttention:
+    """L layers of Theorem 3's family at its best steps; one layer for w ~ N(0, I) is `one_layer`."""
+    made = family(problem, best_steps(problem.n, problem.d, problem.L).a, statement=statement)
+    return LinearAttention(*sparse(made.A, made.B, statement.sign), masked=statement.masked)
+
+
+def save_linear_attention(model: LinearAttention, path: Path) -> None:
+    """Write P and Q, each (L, d+1, d+1), as safetensors; the metadata holds the layer's formula."""
+    masked = "diag(1, .., 1, 0)" if model.masked else "I"
+    metadata = {
+        "layer": "Z <- Z + (1/n) P Z M (Z^T Q Z)",
+        "M": masked,
+        "Z": "columns (x_i; y_i), i = 1..n, then (x_{n+1}; 0)",
+        "prediction": "-Z[d, n] after the last layer (counted from 0)",
+    }
+    matrices = {"P": model.P.detach().contiguous().cpu(), "Q": model.Q.detach().contiguous().cpu()}
+    write_atomically(path, safetensors.torch.save(matrices, metadata))

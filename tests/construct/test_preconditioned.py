@@ -1,0 +1,83 @@
+"""Linear attention against the layer's formula, and its file read by a stranger."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+from bounds.preconditioned import PreconditionedProblem
+from bounds.problem import ProblemError
+from construct.preconditioned import (
+    LinearAttention,
+    build,
+    exact,
+    family,
+    one_layer,
+    save_linear_attention,
+    sparse,
+    tokens,
+)
+
+
+def prompts(batch, n, d, seed, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    draw = [
+        torch.randn(*s, generator=generator, dtype=dtype) for s in ((batch, n, d), (batch, n), (batch, d))
+    ]
+    return tuple(draw)
+
+
+def literal(P, Q, Z, masked):
+    n = Z.shape[1] - 1
+    M = np.diag([1.0] * n + [0.0 if masked else 1.0])
+    for p, q in zip(P, Q, strict=True):
+        Z = Z + p @ Z @ M @ (Z.T @ q @ Z) / n
+    return Z
+
+
+@settings(max_examples=30, deadline=None)
+@given(*[st.integers(1, 4)] * 3, st.booleans(), st.integers(0, 10**6))
+def test_the_model_is_the_formula(d, n, L, masked, seed):
+    generator = torch.Generator().manual_seed(seed)
+    P, Q = 0.3 * torch.randn(2, L, d + 1, d + 1, generator=generator, dtype=torch.float64)
+    x, y, query = prompts(3, n, d, seed)
+    predicted = LinearAttention(P, Q, masked)(x, y, query).detach().numpy()
+    for b, Z in enumerate(tokens(x, y, query).numpy()):
+        wanted = -literal(P.numpy(), Q.numpy(), Z, masked)[-1, -1]
+        assert predicted[b] == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+
+
+def test_dtype_follows_the_inputs_and_the_weights():
+    model = build(PreconditionedProblem())
+    assert model(*prompts(2, 10, 2, 0)).dtype == torch.float64
+    assert model.float()(*prompts(2, 10, 2, 0, torch.float32)).dtype == torch.float32
+
+
+def test_the_file_predicts_in_numpy_alone(tmp_path):
+    problem = PreconditionedProblem(L=2)
+    model = build(problem)
+    save_linear_attention(model, tmp_path / "model.safetensors")
+    with safe_open(tmp_path / "model.safetensors", "np") as file:
+        P, Q, metadata = file.get_tensor("P"), file.get_tensor("Q"), file.metadata()
+    assert "Z^T Q Z" in metadata["layer"] and P.shape == Q.shape == (2, 3, 3)
+    x, y, query = prompts(1, problem.n, problem.d, 5)
+    wanted = -literal(P, Q, tokens(x, y, query)[0].numpy(), True)[-1, -1]
+    assert model(x, y, query).item() == pytest.approx(wanted, abs=1e-13)
+
+
+def test_matrices_have_the_blocks_of_the_theorems():
+    problem = PreconditionedProblem()
+    made = family(problem, (0.5, 0.25), (2.0,))
+    P, Q = sparse(made.A, made.B)
+    assert torch.equal(P[0], torch.diag(torch.tensor([2.0, 2.0, 1.0]).double())) and not P[1, :2].any()
+    S = exact(problem.covariance)
+    assert torch.allclose(-Q[0, :2, :2] @ S, 0.5 * torch.eye(2).double(), atol=1e-14)
+    assert not Q[:, -1].any() and not Q[:, :, -1].any()
+    assert len(one_layer(problem).P) == 1
+
+
+def test_shapes_that_are_not_layers_are_refused():
+    with pytest.raises(ProblemError, match="are \\(L, d\\+1, d\\+1\\)"):
+        LinearAttention(torch.eye(3), torch.eye(3))

@@ -1,0 +1,136 @@
+"""The verdicts on linear attention: the theorems are kept, and no mutant of them is."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from flint import fmpq
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bounds.expected_loss import one_layer_loss
+from bounds.preconditioned import STATEMENT, PreconditionedProblem
+from construct.preconditioned import build
+from verify.cubature import chi_square_rule, ensemble, normal_rule
+from verify.preconditioned import verify
+from verify.prompts import seeded
+from verify.training import train
+
+PROBLEM = PreconditionedProblem(n=6, L=2)
+
+
+def status(found):
+    return {verdict.claim.removeprefix("preconditioned/"): verdict.status for verdict in found.verdicts}
+
+
+def failed(found):
+    return {claim for claim, found_status in status(found).items() if found_status == "failed"}
+
+
+@pytest.fixture(scope="module")
+def honest():
+    return verify(PROBLEM)
+
+
+def test_every_claim_is_kept(honest):
+    found = status(honest)
+    assert set(found.values()) <= {"proved", "held", "inapplicable"}
+    for name in ("lemma-1", "theorem-1/global", "theorem-1/gradient", "theorem-3/stationary",
+                 "theorem-3/critical-point", "theorem-4/stationary", "theorem-4/critical-point"):  # fmt: skip
+        assert found[name] == "proved"
+    for name in ("lemma-1/model", "theorem-1/loss", "training/theorem-1", "training/theorem-3"):
+        assert found[name] == "held"
+    assert len(honest.plots) == 3 and len(honest.grids[0].rows) == PROBLEM.L
+
+
+def test_a_seed_gives_the_same_findings(honest):
+    again = verify(PROBLEM)
+    assert again.verdicts == honest.verdicts and again.plots == honest.plots
+
+
+MUTANTS = {
+    "sign": (replace(STATEMENT, sign=1), {"lemma-1", "theorem-1/global", "theorem-1/loss", "lemma-1/model"}),
+    "1/n": (
+        replace(STATEMENT, preconditioner=lambda e, trace, m: m * e + m * trace),
+        {"theorem-1/global", "theorem-1/gradient", "theorem-1/loss", "training/theorem-1"},
+    ),
+    "no trace": (
+        replace(STATEMENT, preconditioner=lambda e, trace, m: (1 + m) * e),
+        {"theorem-1/global", "theorem-1/gradient", "theorem-1/loss", "training/theorem-1"},
+    ),
+    "identity": (
+        replace(STATEMENT, family=lambda value, inverse: 1 + 0 * value),
+        {"theorem-3/stationary", "theorem-4/stationary", "theorem-3/loss", "theorem-4/loss",
+         "training/theorem-3", "lemma-1/model"},
+    ),
+    "no mask": (
+        replace(STATEMENT, masked=False),
+        # One layer has no use for the mask where P is the theorem's: the query's label is still 0.
+        {"lemma-1", "lemma-1/model", "theorem-3/loss", "theorem-4/loss"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutants_are_caught(name):
+    statement, expected = MUTANTS[name]
+    assert failed(verify(PROBLEM, statement=statement)) >= expected
+
+
+def test_a_damaged_model_is_caught():
+    model = build(PROBLEM)
+    with torch.no_grad():
+        model.Q[0, 0, 1] += 1e-4
+    assert failed(verify(PROBLEM, transformer=model)) == {"lemma-1/model", "theorem-3/loss"}
+    shallow = build(replace(PROBLEM, L=1))
+    assert {"parameters", "lemma-1/model"} <= failed(verify(PROBLEM, transformer=shallow))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 8))
+def test_gauss_rules_are_exact(freedom, size):
+    nodes, weights = chi_square_rule(freedom, size)
+    z, w = normal_rule(size)
+    moment = 1.0
+    for power in range(2 * size):
+        assert weights @ nodes**power == pytest.approx(moment, rel=1e-9)
+        moment *= freedom + 2 * power
+    odd = 1.0
+    for power in range(0, 2 * size, 2):
+        assert w @ z**power == pytest.approx(odd, rel=1e-9)
+        odd *= power + 1
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 12), st.integers(0, 10**6))
+def test_the_model_on_the_prompts_has_the_expected_loss_of_the_polynomial(d, n, seed):
+    """Two routes with no code in common: Isserlis in rationals, and the model on cubature prompts."""
+    problem = PreconditionedProblem(d=d, n=n, S=",".join(["2", "1/2", "1"][:d]))
+    prompts = ensemble(problem, 2, False, seeded(0))
+    assert prompts.exact
+    P, Q = np.random.default_rng(seed).integers(-4, 5, (2, 1, d + 1, d + 1)) / 4
+    model = one_layer_loss(d, tuple(map(tuple, problem.covariance)), n)
+    point = [*P[0, -1], *Q[0, :, :d].reshape(-1)]
+    named = {k: fmpq(*float(v).as_integer_ratio()) for k, v in enumerate(point)}
+    exact = float(Fraction(str(model.loss.subs(named))))
+    assert float(prompts.loss(torch.tensor(P), torch.tensor(Q))) == pytest.approx(exact, rel=1e-10)
+
+
+def test_too_many_prompts_are_sampled_and_said_to_be():
+    problem = PreconditionedProblem(n=50)
+    sampled = ensemble(problem, 4, True, seeded(0), most=10)
+    whole = ensemble(problem, 4, True, seeded(0))
+    model = build(replace(problem, L=2))
+    errors = sampled.squared_errors(model.P, model.Q).detach()
+    gap = float(errors.mean() - whole.loss(model.P, model.Q).detach())
+    assert not sampled.exact and abs(gap) < 5 * float(errors.std()) / len(errors) ** 0.5
+
+
+def test_training_ends_where_the_gradient_does():
+    start = torch.zeros(3, dtype=torch.float64)
+    run = train(lambda z: (z - 2).square().sum() + 1, start, lambda z: float((z - 2).norm()))
+    assert run.converged and run.loss == pytest.approx(1) and run.distances[-1] < 1e-6
+    short = train(lambda z: (z - 2).pow(4).sum() + 1, start, lambda z: 0.0, iterations=1)
+    assert not short.converged and len(short.losses) == 2
