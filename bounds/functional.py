@@ -1,0 +1,409 @@
+"""Functional gradient descent by attention (arXiv 2312.06528): kernels, and certified rates on given inputs.
+
+Everything numeric is ball arithmetic (Arb): inputs are the exact rationals that their floats are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+import flint
+import sympy
+from flint import arb, arb_mat, fmpq, fmpq_mat
+
+from bounds.claims import Claim, L, d, n
+from bounds.letters import Letters
+from bounds.problem import ProblemError
+from bounds.scalar import lower_float, upper_float
+
+SOURCE = "arXiv:2312.06528"
+KERNELS = ("linear", "exp", "softmax", "relu")
+ROUNDING = 1e-12
+"""How far, relative to the labels, a float64 run may be from exact descent: the claim of equality."""
+
+_PRECISION = 320
+_EXPONENT = 40  # exp(radius^2) and its Gram matrix stay far inside float64
+
+Row = list[arb]
+Matrix = list[Row]
+
+_r, _C, _rho = sympy.symbols("r C rho", positive=True)
+_low, _high, _peak = sympy.symbols("lambda_min lambda_max k_max", positive=True)
+_heads = sympy.Symbol("H", integer=True, positive=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionalProblem(Letters):
+    """L layers of attention with the given kernels, on n labelled points of a sphere.
+
+    kernel: one or more of linear, exp, softmax, relu, one head each, joined by "+".
+    r: step size of every layer; 0 takes the largest 1/(upper bound on lambda_max) that holds for all inputs.
+    Source: arXiv 2312.06528, Propositions 1 to 3.  Raises ProblemError.
+
+    >>> FunctionalProblem(kernel="linear+exp").heads
+    ('linear', 'exp')
+    """
+
+    d: int = 4
+    n: int = 12
+    L: int = 40
+    r: float = 0.0
+    radius: float = 1.0
+    kernel: str = "exp"
+
+    meanings: ClassVar[Mapping[str, str]] = {
+        "d": "size of an input",
+        "n": "labelled examples in the prompt",
+        "L": "layers, each a step of functional gradient descent",
+        "r": "step size, 0 for 1/(largest eigenvalue that n points of the sphere can have)",
+        "radius": "2-norm of the inputs",
+        "kernel": "heads of each layer: linear, exp, softmax, relu, joined by +",
+    }
+
+    def __post_init__(self) -> None:
+        self._check_count("d", most=1024)
+        self._check_count("n", most=128)
+        self._check_count("L", most=2000)
+        self._check_number("r", 0.0, 1e6)
+        self._check_number("radius", 1e-3, math.sqrt(_EXPONENT))
+        names = self.kernel.split("+") if isinstance(self.kernel, str) else []
+        if not 1 <= len(names) <= 8 or any(name not in KERNELS for name in names):
+            raise ProblemError("kernel", self.kernel, f"up to 8 of {', '.join(KERNELS)}, joined by +")
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The kernel of each head."""
+        return tuple(self.kernel.split("+"))
+
+    @property
+    def rate(self) -> float:
+        """The step size that every layer takes."""
+        return self.r or 1 / (self.n * peak(self.heads, self.radius, self.n)) * (1 - 2**-50)
+
+
+def peak(heads: Sequence[str], radius: float, points: int) -> float:
+    """A bound on lambda_max / n over all inputs of that norm: trace for kernels, row sums for softmax.
+
+    >>> peak(("linear", "exp"), 1.0, 5)
+    3.718281828459045
+    """
+    square = radius**2
+    values = {"linear": square, "relu": square, "exp": math.exp(square), "softmax": 1 / points}
+    return sum(values[name] for name in heads)
+
+
+def claims(problem: FunctionalProblem) -> tuple[Claim, ...]:
+    """What holds for all inputs; `rate_claim` adds what is certified on given ones."""
+    letters = {
+        d: (problem.d, "size of an input"),
+        n: (problem.n, "examples"),
+        L: (problem.L, "layers"),
+        _heads: (len(problem.heads), "heads of a layer, one a kernel"),
+        _peak: (
+            peak(problem.heads, problem.radius, problem.n),
+            "largest K(x, x) at this radius, 1/n for softmax, summed over heads",
+        ),
+    }
+
+    def claim(
+        key: str, source: str, title: str, statement: str, quantity: str, relation: str, bound: sympy.Expr
+    ) -> Claim:
+        hypotheses = ("B = C = I", "V = -r e e^T on the label row")
+        return Claim(
+            f"functional/{key}", source, title, statement, hypotheses, quantity, relation, bound, letters  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    return (
+        claim("descent", f"{SOURCE}, Proposition 1", "Layers are steps",
+              r"f_{l+1} = f_l + r \sum_i (y_i - f_l(x_i)) K(\cdot, x_i)", "defect", "==", sympy.Integer(0)),
+        claim("rounding", "icgd", "Float64 run against exact descent", r"\le 10^{-12}", "rounding", "<=",
+              sympy.Rational(1, 10**12)),
+        claim("parameters", "icgd", "Entries of V, B, C", r"L H ((d+1)^2 + 2 d^2)", "parameters", "==",
+              L * _heads * ((d + 1) ** 2 + 2 * d**2)),
+        claim("largest-eigenvalue", "icgd", "Largest eigenvalue of the Gram matrix", r"n k_{max}",
+              "lambda_max", "<=", n * _peak),
+    )  # fmt: skip
+
+
+def rate_claim(problem: FunctionalProblem, certificate: Certificate) -> Claim:
+    """Proposition 2 with its constants, on the inputs of the certificate."""
+    constants = {
+        _r: (problem.rate, "step size"),
+        _low: (lower_float(certificate.smallest.lower()), "lower end of the certified enclosure"),
+        _high: (upper_float(certificate.largest.upper()), "upper end of the certified enclosure"),
+        _C: (
+            upper_float(certificate.constant.upper()),
+            "certified sqrt(k_q^T K^-1 k_q) sqrt(y^T K^-1 y): RKHS norms of the query and of the predictor",
+        ),
+        L: (problem.L, "layers"),
+    }
+    return Claim(
+        "functional/rate",
+        f"{SOURCE}, Proposition 2; constant: icgd",
+        "Distance to the Bayes predictor",
+        r"|f_L(x_q) - k_q^T K^{-1} y| \le C \max(1 - r\lambda_{min}, r\lambda_{max} - 1)^L",
+        ("K is positive definite on the inputs", "0 < r < 2/lambda_max"),
+        "distance",
+        "<=",
+        _C * sympy.Max(1 - _r * _low, _r * _high - 1) ** L,
+        constants,
+    )
+
+
+def kernel_balls(heads: Sequence[str], points: Sequence[Sequence[float]]) -> Matrix:
+    """h[i][j], key i of the n examples and token j of all n+1 (the query is last), summed over heads.
+
+    softmax: exp normalised over all n+1 keys, the query's own included (**reading**: the module of the paper
+    normalises the columns of h over all tokens, and the mask acts on values only).
+    """
+    inner = _inner_products(points)
+    total = [[arb(0) for _ in row] for row in inner[:-1]]
+    for name in heads:
+        sums = _normalisers(inner) if name == "softmax" else [arb(1)] * len(inner)
+        for row, products in zip(total, inner, strict=False):
+            for j, product in enumerate(products):
+                row[j] += _apply(name, product) / sums[j]
+    return total
+
+
+def _inner_products(points: Sequence[Sequence[float]]) -> Matrix:
+    exact = [[arb(value) for value in point] for point in points]
+    return [[sum((a * b for a, b in zip(u, v, strict=True)), arb(0)) for v in exact] for u in exact]
+
+
+def _normalisers(inner: Matrix) -> Row:
+    return [sum((value.exp() for value in column), arb(0)) for column in zip(*inner, strict=True)]
+
+
+def _apply(name: str, value: arb) -> arb:
+    if name == "linear":
+        return value
+    return value.max(arb(0)) if name == "relu" else value.exp()
+
+
+def descent_balls(kernel: Matrix, labels: Sequence[float], rate: float, steps: int) -> list[Row]:
+    """The label row after 0..steps steps: y_i - f_l(x_i), and last -f_l(x_q)."""
+    row = [*(arb(value) for value in labels), arb(0)]
+    matrix, step, path = arb_mat(kernel), arb(rate), [row]
+    for _ in range(steps):
+        change = (arb_mat([row[:-1]]) * matrix).tolist()[0]
+        row = [value - step * moved for value, moved in zip(row, change, strict=True)]
+        path.append(row)
+    return path
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Enclosures of what decides convergence on one prompt; all fields are balls (Arb).
+
+    smallest, largest: extreme eigenvalues of the symmetric form of the Gram matrix.
+    rho: contraction factor of I - rK, max |1 - r lambda|.  limit: the predictor k_q^T K^-1 y.
+    constant: C in |f_l(x_q) - limit| <= C rho^l; infinite, like the limit undefined, where K may be singular.
+    """
+
+    smallest: arb
+    largest: arb
+    rho: arb
+    limit: arb
+    constant: arb
+
+    @property
+    def converges(self) -> bool:
+        """Whether K is certified positive definite and the step short enough."""
+        return bool(self.smallest > 0) and bool(self.rho < 1)
+
+
+def certify(
+    heads: Sequence[str], points: Sequence[Sequence[float]], labels: Sequence[float], rate: float
+) -> Certificate | None:
+    """The certificate on one prompt; None for softmax in a sum, whose matrix has no symmetric form.
+
+    Softmax alone: with E = exp's Gram matrix and D its normalisers the step is I - r D^-1 E, similar to
+    I - r S, S = D^-1/2 E D^-1/2, so D^1/2 y and D^-1/2 e_q / D_q take the places of y and k_q.
+    """
+    if "softmax" in heads and len(heads) > 1:
+        return None
+    with flint.ctx.workprec(_PRECISION):
+        kernel = kernel_balls(heads, points)
+        y = [arb(value) for value in labels]
+        if heads[0] == "softmax":
+            sums = _normalisers(_inner_products(points))
+            roots = [value.sqrt() for value in sums[:-1]]
+            kernel = [
+                [value / (a * b) for value, b in zip(row, [*roots, sums[-1]], strict=True)]
+                for row, a in zip(kernel_balls(("exp",), points), roots, strict=True)
+            ]
+            y = [value * a for value, a in zip(y, roots, strict=True)]
+        gram = [row[:-1] for row in kernel]
+        query = [row[-1] for row in kernel]
+        smallest, largest = extreme_eigenvalues(gram)
+        step = arb(rate)
+        rho = abs(1 - step * smallest).max(abs(1 - step * largest))
+        if not smallest > 0:
+            return Certificate(smallest, largest, rho, arb("nan"), arb("inf"))
+        inverse = arb_mat(gram).solve(arb_mat([list(pair) for pair in zip(query, y, strict=True)]))
+        (kk, limit), (_, yy) = (arb_mat([query, y]) * inverse).tolist()
+        zero = arb(0)
+        return Certificate(smallest, largest, rho, limit, kk.max(zero).sqrt() * yy.max(zero).sqrt())
+
+
+def extreme_eigenvalues(matrix: Matrix) -> tuple[arb, arb]:
+    """Enclosures of the smallest and largest eigenvalue of a symmetric matrix of balls.
+
+    Approximate eigenvalues are only guesses; Sylvester's law of inertia proves them: the number of negative
+    pivots of A - s I is the number of eigenvalues below s.
+
+    >>> low, high = extreme_eigenvalues([[arb(2), arb(1)], [arb(1), arb(2)]])
+    >>> low.contains(1) and high.contains(3)
+    True
+    """
+    size = len(matrix)
+    with flint.ctx.workprec(_PRECISION):
+        # A Gershgorin disc holds every eigenvalue: the enclosure if no guess can be proved.
+        radius = max((sum((abs(value) for value in row), arb(0)).upper() for row in matrix), key=float)
+        middle = arb_mat([[value.mid() for value in row] for row in matrix])
+        try:
+            guesses = sorted((value.real.mid() for value in middle.eig(algorithm="approx")), key=float)
+        except (ValueError, ZeroDivisionError):
+            return arb(0, radius), arb(0, radius)
+
+        def around(guess: arb, position: int) -> arb:
+            width = abs(guess) * arb(2) ** -80 + radius * arb(2) ** -200
+            for _ in range(8):
+                below = negative_pivots(matrix, guess - width), negative_pivots(matrix, guess + width)
+                if None not in below and below[0] <= position < below[1]:  # type: ignore[operator]
+                    return arb(guess, width)
+                width *= arb(2) ** 20
+            return arb(0, radius)
+
+        return around(guesses[0], 0), around(guesses[-1], size - 1)
+
+
+def negative_pivots(matrix: Matrix, shift: arb) -> int | None:
+    """Eigenvalues below `shift`, counted off L D L^T of the shifted matrix; None where a pivot may be 0."""
+    rows = [[value - shift * (i == j) for j, value in enumerate(row)] for i, row in enumerate(matrix)]
+    count = 0
+    for k, pivots in enumerate(rows):
+        pivot = pivots[k]
+        if pivot.contains(0) or not pivot.is_finite():
+            return None
+        count += bool(pivot < 0)
+        for i in range(k + 1, len(rows)):
+            factor, row = rows[i][k] / pivot, rows[i]
+            for j in range(i, len(rows)):  # the upper triangle alone
+                row[j] -= factor * pivots[j]
+            for j in range(i + 1, len(rows)):
+                rows[j][i] = row[j]
+    return count
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Integer points and weights c with sum c_i c_j K(x_i, x_j) < 0: K is no positive semidefinite kernel."""
+
+    points: tuple[tuple[int, ...], ...]
+    weights: tuple[int, ...]
+
+
+RELU_WITNESS = Witness(((1, 0), (1, 1), (0, 1), (-1, 1)), (2, -2, 2, -1))
+"""Four points, 45 degrees apart, on which relu(<u, v>) has the quadratic form -2 (found by hand)."""
+
+
+def rayleigh(kernel: str, witness: Witness) -> Fraction:
+    """c^T K c / c^T c, exactly; for linear and relu.
+
+    >>> rayleigh("relu", RELU_WITNESS)
+    Fraction(-2, 13)
+    """
+    total = 0
+    for u, a in zip(witness.points, witness.weights, strict=True):
+        for v, b in zip(witness.points, witness.weights, strict=True):
+            inner = sum(p * q for p, q in zip(u, v, strict=True))
+            total += a * b * (max(inner, 0) if kernel == "relu" else inner)
+    return Fraction(total, sum(weight**2 for weight in witness.weights))
+
+
+def circle_quotient(points: int = 8, degree: int = 4) -> arb:
+    """Rayleigh quotient of relu(<u, v>) at cos(degree theta) over equally spaced points of the unit circle.
+
+    Eight points and degree 4 give 1 - sqrt(2).
+    """
+    with flint.ctx.workprec(_PRECISION):
+        angle = 2 * arb.pi() / points
+        wave = [(degree * k * angle).cos() for k in range(points)]
+        kernel = [(k * angle).cos().max(arb(0)) for k in range(points)]
+        pairs = [(i, j) for i in range(points) for j in range(points)]
+        form = sum((wave[i] * wave[j] * kernel[(i - j) % points] for i, j in pairs), arb(0))
+        return form / sum((value**2 for value in wave), arb(0))
+
+
+def fourier_coefficient(degree: int) -> sympy.Expr:
+    """Integral of relu(cos theta) cos(degree theta) over the circle: -2/15 for degree 4."""
+    theta = sympy.Symbol("theta", real=True)
+    return 2 * sympy.integrate(sympy.cos(theta) * sympy.cos(degree * theta), (theta, 0, sympy.pi / 2))
+
+
+def linear_form_is_square() -> bool:
+    """Whether c^T X X^T c = norm2(X^T c)^2 for three points of the plane with free symbols."""
+    points, weights = sympy.Matrix(3, 2, sympy.symbols("x:6")), sympy.Matrix(sympy.symbols("w:3"))
+    form = (weights.T * points * points.T * weights)[0, 0]
+    return bool(sympy.expand(form - sum(entry**2 for entry in points.T * weights)) == 0)
+
+
+def descent_identity() -> bool:
+    """Two layers on two examples and a query, symbols for everything, against descent on coefficients."""
+    K = sympy.Matrix(2, 3, sympy.symbols("k:6"))
+    y, (r, s) = sympy.Matrix(1, 2, sympy.symbols("y:2")), sympy.symbols("r s")
+    row = y.row_join(sympy.zeros(1, 1))
+    for rate in (r, s):  # the label row of Z + V Z M h
+        row = row - rate * row[:, :2] * K
+    coefficients = r * y + s * (y - r * y * K[:, :2])
+    expected = (y - coefficients * K[:, :2]).row_join(-coefficients * K[:, 2:])
+    return bool((row - expected).expand().is_zero_matrix)
+
+
+Table = Sequence[Sequence[float]]
+
+
+def exact_mismatch(
+    weights: Sequence[Sequence[tuple[Table, Table, Table]]],
+    points: Table,
+    labels: Sequence[float],
+    kernels: Sequence[Table],
+    rate: float,
+) -> str:
+    """Where layers of (V, B, C), by head, first leave exact descent on the coefficients; "" if nowhere.
+
+    kernels: any n x (n+1) values for each head.  The identity is polynomial in them, so floats stand in for
+    exp, as exact rationals; that a kernel gets the argument <x_i, x_j> is a comparison of its own.
+    """
+    x, y, step = exact_table(points), exact_table([labels]), fmpq(*rate.as_integer_ratio())
+    similar = [exact_table(kernel) for kernel in kernels]
+    total, coefficients = sum(similar[1:], similar[0]), fmpq_mat(1, len(labels))
+    Z = fmpq_mat([*x.transpose().tolist(), [*y.tolist()[0], fmpq(0)]])
+    for index, heads in enumerate(weights):
+        if len(heads) != len(similar):
+            return f"layer {index}: {len(heads)} heads for {len(similar)} kernels"
+        masked, after = fmpq_mat([row[:-1] for row in Z.tolist()]), Z
+        for (V, B, C), kernel in zip(heads, similar, strict=True):
+            b, c = exact_table(B), exact_table(C)
+            if x * b.transpose() * c * x.transpose() != x * x.transpose():
+                return f"layer {index}: <B x_i, C x_j> is not <x_i, x_j>"
+            after += exact_table(V) * masked * kernel
+        Z = after
+        values = fmpq_mat([(coefficients * total).tolist()[0][:-1]])
+        coefficients = coefficients + (y - values) * step
+        reached = (coefficients * total).tolist()[0]
+        expected = [*(a - f for a, f in zip(y.tolist()[0], reached[:-1], strict=True)), -reached[-1]]
+        if Z.tolist() != [*x.transpose().tolist(), expected]:
+            return f"after layer {index + 1} the stream is not [X; y - f, -f_q]"
+    return ""
+
+
+def exact_table(rows: Table) -> fmpq_mat:
+    """The matrix of rationals that these floats are."""
+    return fmpq_mat([[fmpq(*float(value).as_integer_ratio()) for value in row] for row in rows])

@@ -1,0 +1,262 @@
+"""A looped linear transformer (arXiv 2410.11268): contraction on given data, and examples for a target error.
+
+Given data are exact rationals: Gram matrices, descent and characteristic polynomials are computed without
+rounding, eigenvalues as roots of the polynomial in balls (Arb).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import flint
+import sympy
+from flint import arb, fmpq, fmpq_mat
+
+from bounds.claims import Claim, d, epsilon, eta, n
+from bounds.letters import Letters
+
+SOURCE = "arXiv:2410.11268"
+_PRECISION = 256
+
+_T, _t, _c = sympy.symbols("T t c", positive=True)
+_kappa = sympy.Symbol("kappa", positive=True)
+
+CONDITION = ((sympy.sqrt(n) + sympy.sqrt(d) + _t) / (sympy.sqrt(n) - sympy.sqrt(d) - _t)) ** 2
+"""Bound on the condition number of X X^T / n, standard normal X, where sqrt n > sqrt d + t."""
+
+FAILURE = 2 * sympy.exp(-(_t**2) / 2)
+"""Bound on the probability that the condition number exceeds CONDITION (Davidson and Szarek 2001)."""
+
+ALLOWED = 1 / (1 - epsilon ** (1 / _T))
+"""The condition number at which T contractions by 1 - 1/kappa leave the fraction epsilon of the error."""
+
+EXAMPLES = sympy.ceiling(
+    (sympy.sqrt(d) + _t) ** 2 * ((sympy.sqrt(_kappa) + 1) / (sympy.sqrt(_kappa) - 1)) ** 2
+)
+"""Examples from which CONDITION <= kappa: CONDITION solved for n."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopedProblem(Letters):
+    """T loops of one linear-attention block on n examples of least squares in d dimensions.
+
+    eta: step size held in the weights; 0 takes n/(sqrt n + sqrt d + t)^2, at most 1/lambda_max with
+    probability 1 - 2 exp(-t^2/2), so that one set of weights serves all prompts.
+    c: ASSUMED constant of the earlier requirement n = exp(c T): arXiv 2410.11268 states exp(Omega(T)) only.
+    Source: arXiv 2410.11268.  Raises ProblemError.
+    """
+
+    d: int = 4
+    n: int = 64
+    T: int = 10
+    eta: float = 0.0
+    t: float = 2.0
+    eps: float = 1e-2
+    c: float = 1.0
+
+    meanings: ClassVar[Mapping[str, str]] = {
+        "d": "size of an input",
+        "n": "examples in the prompt",
+        "T": "loops of the block",
+        "eta": "step size, 0 for n/(sqrt n + sqrt d + t)^2",
+        "t": "deviation: the condition number is bounded with probability 1 - 2 exp(-t^2/2)",
+        "eps": "target error after T loops, as a fraction of norm2(w*)",
+        "c": "assumed constant of the earlier requirement n = exp(c T)",
+    }
+
+    def __post_init__(self) -> None:
+        self._check_count("d", most=256)
+        self._check_count("n", most=4096)
+        self._check_count("T", most=500)
+        self._check_number("eta", 0.0, 1e6)
+        self._check_number("t", 0.1, 10.0)
+        self._check_number("eps", 1e-12, 1 - 1e-6)
+        self._check_number("c", 1e-3, 10.0)
+
+    @property
+    def rate(self) -> float:
+        """The step size in the weights."""
+        root = math.sqrt(self.n) + math.sqrt(self.d) + self.t
+        return self.eta or self.n / root**2
+
+
+def _letters(problem: LoopedProblem) -> dict[sympy.Symbol, tuple[int | float, str]]:
+    return {
+        d: (problem.d, "size of an input"),
+        n: (problem.n, "examples"),
+        _T: (problem.T, "loops"),
+        _t: (problem.t, "deviation"),
+        eta: (problem.rate, "step size"),
+        epsilon: (problem.eps, "target error as a fraction of norm2(w*)"),
+        _c: (problem.c, "ASSUMED: the source says exp(Omega(T)) and gives no constant"),
+    }
+
+
+def is_conditioned(problem: LoopedProblem) -> bool:
+    """Whether sqrt n > sqrt d + t, without which the condition number has no bound."""
+    return math.sqrt(problem.n) > math.sqrt(problem.d) + problem.t
+
+
+def claims(problem: LoopedProblem) -> tuple[Claim, ...]:
+    """Sizes, the condition number of Gaussian data, the contraction, and both numbers of examples."""
+    letters = _letters(problem)
+    gaussian = ("x_i standard normal", "sqrt n > sqrt d + t")
+    condition = CONDITION if is_conditioned(problem) else sympy.oo
+
+    def claim(
+        key: str,
+        source: str,
+        title: str,
+        statement: str,
+        hypotheses: tuple[str, ...],
+        quantity: str,
+        relation: str,
+        bound: sympy.Expr,
+    ) -> Claim:
+        return Claim(
+            f"looped/{key}", source, title, statement, hypotheses, quantity, relation, bound, letters  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    return (
+        claim("steps", SOURCE, "Loops are steps", r"w_{T} \text{ of descent} = \text{label row after } T", (),
+              "defect", "==", sympy.Integer(0)),
+        claim("parameters", "icgd", "Entries of P and Q, whatever T", r"2 (d+1)^2", (), "parameters", "==",
+              2 * (d + 1) ** 2),
+        claim("condition", "Davidson and Szarek 2001", "Condition number of Gaussian data",
+              r"\kappa \le ((\sqrt n + \sqrt d + t)/(\sqrt n - \sqrt d - t))^2", gaussian, "condition", "<=",
+              condition),
+        claim("failure", "Davidson and Szarek 2001", "Probability of a larger one", r"2 e^{-t^2/2}", gaussian,
+              "probability", "<=", FAILURE),
+        claim("contraction", SOURCE, "Error after T loops",
+              r"\|w_T - w^*\| \le (1 - 1/\kappa)^T \|w^*\|",
+              (*gaussian, "step n/(sqrt n + sqrt d + t)^2"), "error", "<=",
+              (1 - 1 / CONDITION) ** _T if is_conditioned(problem) else sympy.Integer(1)),
+        claim("examples", f"{SOURCE}; constants: icgd", "Examples for the target error",
+              r"n \ge (\sqrt d + t)^2 ((\sqrt\kappa + 1)/(\sqrt\kappa - 1))^2, "
+              r"\kappa = 1/(1 - \epsilon^{1/T})",
+              gaussian, "examples", "<=", EXAMPLES.subs(_kappa, ALLOWED)),
+        claim("examples-before", f"{SOURCE} on earlier work; constant assumed", "Earlier requirement",
+              r"n \ge e^{c T}", ("c is assumed",), "examples", "<=", sympy.ceiling(sympy.exp(_c * _T))),
+    )  # fmt: skip
+
+
+def examples_needed(d: int, T: int, eps: float, t: float) -> int:
+    """The fewest examples with error at most eps norm2(w*) after T loops, by CONDITION, in float64.
+
+    >>> examples_needed(4, 10, 0.01, 2.0)
+    269
+    """
+    kappa = 1 / (1 - eps ** (1 / T))
+    root = math.sqrt(kappa)
+    return math.ceil((math.sqrt(d) + t) ** 2 * ((root + 1) / (root - 1)) ** 2)
+
+
+def condition_bound(d: int, n: int, t: float) -> float:
+    """CONDITION in float64, infinite where it does not apply."""
+    gap = math.sqrt(n) - math.sqrt(d) - t
+    return ((math.sqrt(n) + math.sqrt(d) + t) / gap) ** 2 if gap > 0 else math.inf
+
+
+def exact_matrix(rows: Sequence[Sequence[float]]) -> fmpq_mat:
+    """The matrix of rationals that these floats are."""
+    return fmpq_mat([[fmpq(*value.as_integer_ratio()) for value in row] for row in rows])
+
+
+def exact_gram(x: fmpq_mat) -> fmpq_mat:
+    """(1/n) sum_i x_i x_i^T for the n rows of x."""
+    return x.transpose() * x * fmpq(1, x.nrows())
+
+
+def eigenvalues(matrix: fmpq_mat) -> list[arb]:
+    """Enclosures of all eigenvalues of a symmetric rational matrix, ascending, with multiplicity.
+
+    Source: roots of the exact characteristic polynomial, isolated by Arb.
+
+    >>> [float(value) for value in eigenvalues(exact_matrix([[2.0, 1.0], [1.0, 2.0]]))]
+    [1.0, 3.0]
+    """
+    with flint.ctx.workprec(_PRECISION):
+        numerator, denominator = matrix.numer_denom()
+        found: Any = numerator.charpoly().complex_roots()  # pairs of root and multiplicity
+        roots = [root.real / denominator for root, multiplicity in found for _ in range(multiplicity)]
+        return sorted(roots, key=float)
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """What T steps do on one prompt; balls (Arb) but for the exact squares.
+
+    smallest, largest: extreme eigenvalues of (1/n) X^T X.  factor: max |1 - eta lambda|.
+    measured: norm2(w_T - w*)^2 / norm2(w*)^2, exactly, w* the least-squares solution.
+    missed: distance of the float64 output from x_q . w*, less 2^-40 (rounding), over norm2(x_q) norm2(w*).
+    Both None where X^T X is singular or w* = 0.
+    """
+
+    smallest: arb
+    largest: arb
+    factor: arb
+    measured: fmpq | None
+    missed: arb | None
+    steps: int
+
+    @property
+    def kappa(self) -> arb:
+        """The condition number; infinite where the smallest eigenvalue may be 0."""
+        return self.largest / self.smallest if self.smallest > 0 else arb("inf")
+
+    @property
+    def holds(self) -> bool:
+        """Whether both errors are certified to be at most factor^T (a rounding of the ball apart)."""
+        if self.measured is None or self.missed is None:
+            return False
+        with flint.ctx.workprec(_PRECISION):
+            bound = self.factor.upper() ** self.steps * (1 + arb(2) ** -200)
+            return bool(arb(self.measured) <= bound**2) and bool(self.missed <= bound)
+
+
+def contraction(
+    x: fmpq_mat,
+    w: fmpq_mat,
+    target: fmpq_mat | None,
+    rate: fmpq,
+    steps: int,
+    query: fmpq_mat,
+    answer: fmpq,
+) -> Contraction:
+    """The enclosures for w (d, 1), which descent reached, and the answer of a float run to the query."""
+    with flint.ctx.workprec(_PRECISION):
+        spectrum = eigenvalues(exact_gram(x))
+        smallest, largest = spectrum[0], spectrum[-1]
+        step = arb(rate)
+        factor = abs(1 - step * smallest).max(abs(1 - step * largest))
+        measured, missed = None, None
+        if target is not None and (size := _square(target)):
+            measured = _square(w - target) / size
+            miss = abs(arb(answer - (query * target)[0, 0])) - arb(2) ** -40
+            missed = miss / (arb(size) * arb(_square(query.transpose()))).sqrt()
+        return Contraction(smallest, largest, factor, measured, missed, steps)
+
+
+def _square(vector: fmpq_mat) -> fmpq:
+    return (vector.transpose() * vector)[0, 0]
+
+
+def exact_descent(x: fmpq_mat, y: fmpq_mat, rate: fmpq, steps: int) -> list[fmpq_mat]:
+    """w_0 = 0, ..., w_steps of w - rate (1/n) X^T (X w - y), without rounding; x (n, d), y (n, 1)."""
+    w = fmpq_mat(x.ncols(), 1)
+    path, gram, moment = [w], exact_gram(x), x.transpose() * y * fmpq(1, x.nrows())
+    for _ in range(steps):
+        w = w - (gram * w - moment) * rate
+        path.append(w)
+    return path
+
+
+def least_squares(x: fmpq_mat, y: fmpq_mat) -> fmpq_mat | None:
+    """The exact minimiser of norm2(X w - y), or None where it is not unique."""
+    try:
+        return (x.transpose() * x).solve(x.transpose() * y)
+    except ZeroDivisionError:
+        return None

@@ -1,0 +1,202 @@
+"""Attention whose layers are steps of functional gradient descent (arXiv 2312.06528)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bounds.functional import KERNELS, FunctionalProblem
+from bounds.problem import ProblemError
+from construct.atomic import write_atomically
+from construct.memory import available_bytes, human
+
+_CHUNK = 1 << 21
+"""Entries of the kernel matrices that are held at once: prompts are taken in groups of that size."""
+
+
+def similarity(kernel: str, u: Float[Tensor, "B S d"], v: Float[Tensor, "B T d"]) -> Float[Tensor, "B S T"]:
+    """h(U, V)_ij = K(u_i, v_j) between keys u and tokens v; softmax normalises over the keys."""
+    inner = u @ v.mT
+    if kernel == "exp":
+        return inner.exp_()
+    if kernel == "relu":
+        return inner.clamp_(min=0)
+    return torch.softmax(inner, dim=-2) if kernel == "softmax" else inner
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """A batch of prompts: x (B, n, d) on the sphere, labels y (B, n), the query (B, d) and its label."""
+
+    x: Float[Tensor, "B n d"]
+    y: Float[Tensor, "B n"]
+    query: Float[Tensor, "B d"]
+    answer: Float[Tensor, " B"]
+
+    def plain(self, index: int) -> tuple[list[list[float]], list[float]]:
+        """The points, the query last, and the labels of one prompt as floats."""
+        return [*self.x[index].tolist(), self.query[index].tolist()], self.y[index].tolist()
+
+
+class FunctionalTransformer(nn.Module):
+    """L layers Z + sum_m V_m Z M h_m(B_m X, C_m X), heads m; X are the first d rows of Z, M masks the query.
+
+    Token i of the stream is [x_i; y_i], the last one [x_q; 0]; with V = -r e e^T on the label row and
+    B = C = I that row holds y_i - f_l(x_i), and -f_l(x_q).
+    V: (L, heads, d+1, d+1); B, C: (L, heads, d, d).
+    Source: arXiv 2312.06528, Propositions 1 and 3.
+
+    >>> transformer = FunctionalTransformer(("linear",), (0.5,), d=1)
+    >>> x, y, query = torch.ones(1, 1, 1), torch.ones(1, 1), torch.ones(1, 1)
+    >>> transformer.predict(x, y, query)[:, 0].tolist()
+    [0.0, 0.5]
+    """
+
+    V: Tensor
+    B: Tensor
+    C: Tensor
+
+    def __init__(self, kernels: Sequence[str], rates: Sequence[float], d: int) -> None:
+        super().__init__()
+        for kernel in kernels:
+            if kernel not in KERNELS:
+                raise ProblemError("kernel", kernel, f"it is one of {', '.join(KERNELS)}")
+        self.kernels, self.d = tuple(kernels), d
+        shape = (len(rates), len(kernels))
+        V = torch.zeros(*shape, d + 1, d + 1, dtype=torch.float64)
+        V[..., d, d] = -torch.tensor(list(rates), dtype=torch.float64)[:, None]
+        self.register_buffer("V", V)
+        for name in "BC":
+            self.register_buffer(name, torch.eye(d, dtype=torch.float64).expand(*shape, d, d).clone())
+
+    @property
+    def parameters_count(self) -> int:
+        """Entries of V, B and C, counted off the tensors."""
+        return sum(part.numel() for part in (self.V, self.B, self.C))
+
+    def forward(self, H: Float[Tensor, "batch T D"]) -> Float[Tensor, "batch T D"]:
+        """The literal reading: every layer's formula on its own matrices; the attention is T x T."""
+        for layer in range(len(self.V)):
+            H = self.layer(H, layer)
+        return H
+
+    def layer(self, H: Float[Tensor, "batch T D"], index: int) -> Float[Tensor, "batch T D"]:
+        """One layer, literally."""
+        _refuse(2 * H.shape[0] * H.shape[1] ** 2 * H.element_size())
+        x = H[..., : self.d]
+        masked = torch.cat([H[:, :-1], torch.zeros_like(H[:, -1:])], dim=1)
+        added = torch.zeros_like(H)
+        for kernel, V, B, C in zip(self.kernels, *self._matrices(index, H), strict=True):
+            added += similarity(kernel, x @ B.mT, x @ C.mT).mT @ masked @ V.mT
+        return H + added
+
+    def _matrices(self, index: int, like: Tensor) -> list[Tensor]:
+        return [part[index].to(device=like.device, dtype=like.dtype) for part in (self.V, self.B, self.C)]
+
+    def labels(
+        self, x: Float[Tensor, "B n d"], y: Float[Tensor, "B n"], query: Float[Tensor, "B d"]
+    ) -> Float[Tensor, "L+1 B n+1"]:
+        """The label row before and after every layer, at the cost of one kernel matrix a prompt.
+
+        No layer that only writes labels moves X, so all layers share their attention; other weights are run
+        as the literal formula.
+        """
+        rates = self._rates()
+        if rates is None:
+            H = stream(x, y, query)
+            path = [H[..., -1]]
+            for index in range(len(self.V)):
+                H = self.layer(H, index)
+                path.append(H[..., -1])
+            return torch.stack(path)
+        batch, n, _ = x.shape
+        path_bytes = (len(rates) + 1) * batch * (n + 1) * x.element_size()
+        _refuse(path_bytes + 2 * max(_CHUNK, n * (n + 1)) * x.element_size())
+        result = x.new_empty(len(rates) + 1, batch, n + 1)
+        for part in torch.arange(batch).split(max(1, _CHUNK // (n * (n + 1)))):
+            rows = slice(int(part[0]), int(part[-1]) + 1)
+            self._run(x[rows], y[rows], query[rows], rates, result[:, rows])
+        return result
+
+    def _run(
+        self,
+        x: Float[Tensor, "B n d"],
+        y: Float[Tensor, "B n"],
+        query: Float[Tensor, "B d"],
+        rates: Sequence[float],
+        result: Float[Tensor, "L+1 B n+1"],
+    ) -> None:
+        tokens = torch.cat([x, query[:, None]], dim=1)
+        dense: Tensor | None = None
+        for kernel in self.kernels:
+            if kernel == "linear":
+                continue
+            keys = tokens if kernel == "softmax" else x  # the query's key counts in the normaliser alone
+            found = similarity(kernel, keys, tokens)[:, : x.shape[1]]
+            dense = found if dense is None else dense.add_(found)
+        linear = self.kernels.count("linear")
+        result[0, :, :-1], result[0, :, -1] = y, 0.0
+        for step, rate in enumerate(rates):
+            residual = result[step, :, None, :-1]
+            moved = torch.zeros_like(result[step]) if dense is None else (residual @ dense)[:, 0]
+            if linear:  # sum_i residual_i <x_i, x_j> without the n x n matrix
+                moved = moved + linear * (residual @ x @ tokens.mT)[:, 0]
+            torch.sub(result[step], moved, alpha=rate, out=result[step + 1])
+
+    def _rates(self) -> list[float] | None:
+        """The step size of every layer, or None if V, B, C are not those of functional descent."""
+        corner = self.V[..., -1, -1]
+        rest = self.V.clone()
+        rest[..., -1, -1] = 0
+        eye = torch.eye(self.d, dtype=self.B.dtype, device=self.B.device)
+        same = bool((corner == corner[:, :1]).all() and (eye == self.B).all() and (eye == self.C).all())
+        return (-corner[:, 0]).tolist() if same and not bool(rest.any()) else None
+
+    def predict(
+        self, x: Float[Tensor, "B n d"], y: Float[Tensor, "B n"], query: Float[Tensor, "B d"]
+    ) -> Float[Tensor, "L+1 B"]:
+        """f_l(x_q) for l = 0..L: minus the query's label."""
+        return 0.0 - self.labels(x, y, query)[..., -1]
+
+    def save(self, path: Path) -> None:
+        """Write P = V and Q = [[B^T C, 0], [0, 0]] of every layer and head as safetensors.
+
+        Tensors `layer.00.P`, `layer.00.Q` (heads, d+1, d+1) for Z + sum P Z M k(Z^T Q Z), with the kernel k
+        of each head in the metadata: linear k is the identity (a sum over examples, not a mean), the others
+        act entry by entry, softmax on columns.
+        """
+        tensors = {}
+        for index, (V, B, C) in enumerate(zip(self.V, self.B, self.C, strict=True)):
+            Q = torch.zeros_like(V)
+            Q[:, : self.d, : self.d] = B.mT @ C
+            tensors[f"layer.{index:02d}.P"], tensors[f"layer.{index:02d}.Q"] = V.contiguous(), Q
+        metadata = {"kernels": json.dumps(self.kernels), "update": "Z + sum_m P_m Z M k_m(Z^T Q_m Z)"}
+        write_atomically(path, safetensors.torch.save(tensors, metadata))
+
+
+def stream(
+    x: Float[Tensor, "B n d"], y: Float[Tensor, "B n"], query: Float[Tensor, "B d"]
+) -> Float[Tensor, "B n+1 d+1"]:
+    """The tokens [x_i; y_i] and, last, [x_q; 0]."""
+    points = torch.cat([x, query[:, None]], dim=1)
+    labels = torch.cat([y, y.new_zeros(len(y), 1)], dim=1)
+    return torch.cat([points, labels[..., None]], dim=-1)
+
+
+def build(problem: FunctionalProblem) -> FunctionalTransformer:
+    """The transformer of Proposition 1, a head for each kernel (Proposition 3)."""
+    return FunctionalTransformer(problem.heads, [problem.rate] * problem.L, problem.d)
+
+
+def _refuse(needed: float) -> None:
+    free = available_bytes()
+    if needed > 0.9 * free:
+        allowed = f"{human(free)} is free; take fewer examples or prompts"
+        raise ProblemError("size", human(needed), allowed)

@@ -1,0 +1,180 @@
+"""A linear-attention block with fixed weights, applied T times (arXiv 2410.11268)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bounds.looped import LoopedProblem
+from bounds.problem import ProblemError
+from construct.atomic import write_atomically
+from construct.memory import available_bytes, human
+
+_CHUNK = 1 << 18
+"""Entries of the stream that are looped at once: they stay in the cache from loop to loop."""
+
+
+class LoopedTransformer(nn.Module):
+    """Z + (1/n) P Z M Z^T Q Z, looped; M masks the query, the last token.
+
+    P, Q: (d+1, d+1), the only weights.  With P = e e^T on the label row and Q = -[[eta I, 0], [0, 0]] that
+    row holds y_i - x_i . w_l and -x_q . w_l for the gradient steps w_l, w_0 = 0, on (1/(2n)) norm2(Xw - y)^2.
+    Source: arXiv 2410.11268 (least squares, as in arXiv 2306.00297, Lemma 1).
+
+    >>> transformer = LoopedTransformer(eta=0.5, d=1)
+    >>> x, y, query = torch.ones(1, 1, 1), torch.ones(1, 1), torch.ones(1, 1)
+    >>> transformer.predict(x, y, query, loops=2)[:, 0].tolist()
+    [0.0, 0.5, 0.75]
+    """
+
+    P: Tensor
+    Q: Tensor
+
+    def __init__(self, eta: float, d: int) -> None:
+        super().__init__()
+        P, Q = torch.zeros(2, d + 1, d + 1, dtype=torch.float64)
+        P[d, d] = 1.0
+        Q[:d, :d] = -eta * torch.eye(d, dtype=torch.float64)
+        self.register_buffer("P", P)
+        self.register_buffer("Q", Q)
+
+    @property
+    def parameters_count(self) -> int:
+        """Entries of P and Q, counted off the tensors; the number of loops is no part of the model."""
+        return sum(part.numel() for part in self.buffers())
+
+    def literal(self, H: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        """One block as the formula stands, with its T x T attention."""
+        P, Q = (part.to(device=H.device, dtype=H.dtype) for part in (self.P, self.Q))
+        _refuse(3 * H.shape[0] * H.shape[1] ** 2 * H.element_size())
+        Z = H.mT
+        masked = torch.cat([Z[..., :-1], torch.zeros_like(Z[..., -1:])], dim=-1)
+        return (Z + P @ masked @ (Z.mT @ Q @ Z) / (H.shape[1] - 1)).mT
+
+    def forward(self, H: Float[Tensor, "B T D"], loops: int = 1) -> Float[Tensor, "B T D"]:
+        """The block applied `loops` times, at a cost linear in the tokens: P (Z M Z^T) Q Z, P by its rows."""
+        H = H.clone()
+        for part in H.split(self._prompts(H.shape[1])):
+            block = _Block(self.P, self.Q, part)
+            for _ in range(loops):
+                block.apply()
+        return H
+
+    def labels(
+        self,
+        x: Float[Tensor, "B n d"],
+        y: Float[Tensor, "B n"],
+        query: Float[Tensor, "B d"],
+        loops: int,
+    ) -> Float[Tensor, "loops+1 B n+1"]:
+        """The label row before and after every loop."""
+        batch, n, _ = x.shape
+        _refuse((loops + 1 + x.shape[-1]) * batch * (n + 1) * x.element_size())
+        result = x.new_empty(loops + 1, batch, n + 1)
+        size = self._prompts(n + 1)
+        for start in range(0, batch, size):
+            rows = slice(start, start + size)
+            if self._writes_labels_only():
+                self._descend(x[rows], y[rows], query[rows], result[:, rows])
+                continue
+            part = stream(x[rows], y[rows], query[rows])
+            block = _Block(self.P, self.Q, part)
+            result[0, rows] = part[..., -1]
+            for step in range(1, loops + 1):
+                block.apply()
+                result[step, rows] = part[..., -1]
+        return result
+
+    def _writes_labels_only(self) -> bool:
+        """Whether the label row alone is read for values and written, by attention between inputs."""
+        d = len(self.P) - 1
+        label, inputs = (slice(d, d + 1),) * 2, (slice(0, d),) * 2
+        count = torch.count_nonzero
+        return bool(count(self.P) == count(self.P[label]) and count(self.Q) == count(self.Q[inputs]))
+
+    def _descend(
+        self,
+        x: Float[Tensor, "B n d"],
+        y: Float[Tensor, "B n"],
+        query: Float[Tensor, "B d"],
+        result: Float[Tensor, "loops+1 B n+1"],
+    ) -> None:
+        """All loops of a block that only writes labels, on x as it lies: no stream is assembled."""
+        d = x.shape[-1]
+        mixing = (self.P[d, d] * self.Q[:d, :d]).to(device=x.device, dtype=x.dtype) / x.shape[1]
+        result[0, :, :-1], result[0, :, -1] = y, 0.0
+        for before, after in pairwise(result):
+            direction = before[:, None, :-1] @ x @ mixing
+            torch.add(before[:, :-1], (direction @ x.mT)[:, 0], out=after[:, :-1])
+            after[:, -1] = before[:, -1] + (direction[:, 0] * query).sum(-1)
+
+    def _prompts(self, tokens: int) -> int:
+        return max(1, _CHUNK // (tokens * len(self.P)))
+
+    def predict(
+        self,
+        x: Float[Tensor, "B n d"],
+        y: Float[Tensor, "B n"],
+        query: Float[Tensor, "B d"],
+        loops: int,
+    ) -> Float[Tensor, "loops+1 B"]:
+        """x_q . w_l for l = 0..loops: minus the query's label."""
+        return 0.0 - self.labels(x, y, query, loops)[..., -1]
+
+    def save(self, path: Path) -> None:
+        """Write `layer.00.P` and `layer.00.Q` (d+1, d+1) as safetensors."""
+        tensors = {"layer.00.P": self.P, "layer.00.Q": self.Q}
+        metadata = {"update": "Z + (1/n) P Z M Z^T Q Z, repeated", "loops": "any"}
+        write_atomically(path, safetensors.torch.save(tensors, metadata))
+
+
+class _Block:
+    """The block on one group of streams, in place: only rows and columns with weights take part."""
+
+    def __init__(self, P: Tensor, Q: Tensor, H: Float[Tensor, "B T D"]) -> None:
+        rows, columns = _occupied(P)
+        keys, tokens = _occupied(Q)
+        weights = [part.to(device=H.device, dtype=H.dtype) for part in (P[rows, columns].mT, Q[keys, tokens])]
+        self.P, self.Q = weights[0], weights[1] / (H.shape[1] - 1)
+        self.values, self.keys = H[:, :-1, columns], H[:, :-1, keys]
+        self.tokens, self.target = H[..., tokens], H[..., rows]
+
+    def apply(self) -> None:
+        """Add (1/n) P Z M Z^T Q Z; nothing is written before everything is read."""
+        moment = (self.values @ self.P).mT @ self.keys
+        self.target += self.tokens @ (moment @ self.Q).mT
+
+
+def _occupied(matrix: Float[Tensor, "D D"]) -> tuple[slice, slice]:
+    """The smallest block of rows and columns that holds all nonzero entries (at least one of each)."""
+    found = matrix.nonzero()
+    if not len(found):
+        return slice(0, 1), slice(0, 1)
+    low, high = found.amin(dim=0).tolist(), found.amax(dim=0).tolist()
+    return slice(low[0], high[0] + 1), slice(low[1], high[1] + 1)
+
+
+def stream(
+    x: Float[Tensor, "B n d"], y: Float[Tensor, "B n"], query: Float[Tensor, "B d"]
+) -> Float[Tensor, "B n+1 d+1"]:
+    """The tokens [x_i; y_i] and, last, [x_q; 0]."""
+    points = torch.cat([x, query[:, None]], dim=1)
+    labels = torch.cat([y, y.new_zeros(len(y), 1)], dim=1)
+    return torch.cat([points, labels[..., None]], dim=-1)
+
+
+def build(problem: LoopedProblem) -> LoopedTransformer:
+    """The block of the problem's step size; looping it is up to the caller."""
+    return LoopedTransformer(problem.rate, problem.d)
+
+
+def _refuse(needed: float) -> None:
+    free = available_bytes()
+    if needed > 0.9 * free:
+        allowed = f"{human(free)} is free; take fewer examples, prompts or loops"
+        raise ProblemError("size", human(needed), allowed)

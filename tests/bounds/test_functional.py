@@ -1,0 +1,186 @@
+"""Kernels in balls: eigenvalues, limits and witnesses, each by a second route."""
+
+import math
+from fractions import Fraction
+from itertools import pairwise
+
+import mpmath
+import numpy as np
+import pytest
+from flint import arb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bounds.functional import (
+    KERNELS,
+    RELU_WITNESS,
+    FunctionalProblem,
+    Witness,
+    certify,
+    circle_quotient,
+    claims,
+    descent_balls,
+    descent_identity,
+    exact_mismatch,
+    extreme_eigenvalues,
+    fourier_coefficient,
+    kernel_balls,
+    linear_form_is_square,
+    negative_pivots,
+    peak,
+    rate_claim,
+    rayleigh,
+)
+from bounds.looped import eigenvalues, exact_matrix
+from bounds.problem import ProblemError
+
+seeds = st.integers(0, 2**32 - 1)
+numbers = st.floats(-3, 3).map(lambda value: round(value, 3))
+
+
+def inputs(seed, n=5, d=3):
+    generator = np.random.default_rng(seed)
+    points = generator.standard_normal((n + 1, d)) / math.sqrt(d)
+    return points.tolist(), generator.standard_normal(n).tolist()
+
+
+def gram(name, points):
+    inner = np.array(points) @ np.array(points).T
+    value = {"linear": inner, "exp": np.exp(inner), "softmax": np.exp(inner), "relu": np.maximum(inner, 0)}[
+        name
+    ]
+    return value / value.sum(axis=0) if name == "softmax" else value
+
+
+@settings(deadline=None, max_examples=20)
+@given(seeds, st.sampled_from(KERNELS))
+def test_kernels_in_balls_contain_the_floats(seed, name):
+    points, _ = inputs(seed)
+    balls = np.array([[float(value) for value in row] for row in kernel_balls((name,), points)])
+    np.testing.assert_allclose(balls, gram(name, points)[:-1], rtol=1e-13, atol=1e-13)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(1, 5).flatmap(lambda n: st.lists(numbers, min_size=n * n, max_size=n * n)))
+def test_eigenvalues_by_inertia_meet_those_by_characteristic_polynomial(entries):
+    n = math.isqrt(len(entries))
+    matrix = np.array(entries).reshape(n, n)
+    matrix = matrix + matrix.T
+    low, high = extreme_eigenvalues([[arb(float(value)) for value in row] for row in matrix])
+    roots = eigenvalues(exact_matrix(matrix.tolist()))
+    assert low.overlaps(roots[0]) and high.overlaps(roots[-1])
+    assert float(low.rad()) <= 1e-12 * (1 + float(abs(high).upper()))
+
+
+def test_inertia_counts_and_declines():
+    diagonal = [[arb(value if i == j else 0) for j in range(3)] for i, value in enumerate((-1, 2, 5))]
+    assert [negative_pivots(diagonal, arb(shift)) for shift in (-2, 0, 3, 6)] == [0, 1, 2, 3]
+    assert negative_pivots(diagonal, arb(2)) is None
+
+
+@settings(deadline=None, max_examples=15)
+@given(seeds, st.sampled_from(["exp", "softmax"]))
+def test_the_limit_is_where_descent_goes_and_the_bound_covers_it(seed, name):
+    points, labels = inputs(seed)
+    rate = 1 / (5 * math.exp(4)) if name == "exp" else 1.0
+    found = certify((name,), points, labels, rate)
+    K = gram(name, points)
+    limit = np.linalg.solve(K[:-1, :-1].T, K[:-1, -1] * 0 + labels) @ K[:-1, -1]
+    assert abs(limit - float(found.limit)) < 1e-6 * (1 + abs(limit)) / float(found.smallest)
+    if not found.converges:
+        return
+    path = descent_balls(kernel_balls((name,), points), labels, rate, 30)
+    for layer, row in enumerate(path):
+        assert abs(found.limit + row[-1]) <= found.constant * found.rho**layer + arb(1e-12)
+
+
+def test_the_limit_is_the_gaussian_conditional_mean_by_the_precision_matrix():
+    points, labels = inputs(1)
+    inner = mpmath.matrix(points) * mpmath.matrix(points).T
+    joint = mpmath.matrix(6, 6)
+    for i in range(6):
+        for j in range(6):
+            joint[i, j] = mpmath.exp(inner[i, j])
+    with mpmath.workdps(40):
+        precision = joint**-1
+        mean = -sum(precision[5, i] * labels[i] for i in range(5)) / precision[5, 5]
+    assert abs(float(certify(("exp",), points, labels, 0.01).limit) - float(mean)) < 1e-9
+
+
+def test_softmax_regresses_the_scaled_labels_of_exp():
+    points, labels = inputs(2)
+    sums = np.exp(np.array(points) @ np.array(points).T).sum(axis=0)
+    softmax = certify(("softmax",), points, labels, 1.0)
+    exponential = certify(("exp",), points, (sums[:-1] * labels).tolist(), 1.0)
+    assert float(softmax.limit) == pytest.approx(float(exponential.limit) / sums[-1], rel=1e-9)
+    assert certify(("softmax", "linear"), points, labels, 1.0) is None
+
+
+def test_relu_is_refuted_three_ways():
+    gram = [[max(sum(a * b for a, b in zip(u, v, strict=True)), 0) for v in RELU_WITNESS.points]
+            for u in RELU_WITNESS.points]  # fmt: skip
+    assert round(np.linalg.det(gram)) == -1
+    assert rayleigh("relu", RELU_WITNESS) == Fraction(-2, 13)
+    assert rayleigh("linear", RELU_WITNESS) >= 0
+    assert circle_quotient().overlaps(1 - arb(2).sqrt()) and circle_quotient() < 0
+    assert fourier_coefficient(4) == Fraction(-2, 15) and fourier_coefficient(2) > 0
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=1, max_size=6))
+def test_relu_on_a_line_is_semidefinite_and_linear_always(pairs):
+    points, weights = [(a,) for a, _ in pairs], tuple(b for _, b in pairs)
+    if any(weights):
+        assert rayleigh("relu", Witness(tuple(points), weights)) >= 0
+        assert rayleigh("linear", Witness(tuple(points), weights)) >= 0
+
+
+@settings(deadline=None, max_examples=20)
+@given(seeds, st.sampled_from(KERNELS))
+def test_largest_eigenvalue_is_below_its_bound(seed, name):
+    generator = np.random.default_rng(seed)
+    points = generator.standard_normal((7, 2))
+    points *= 1.3 / np.linalg.norm(points, axis=1, keepdims=True)
+    found = certify((name,), points.tolist(), [0.0] * 6, 1.0)
+    assert found.largest <= 6 * peak((name,), 1.3, 6) * (1 + 1e-12)
+
+
+def test_identities_and_exact_layers_see_damage():
+    assert linear_form_is_square() and descent_identity()
+    points, labels = [[0.5], [0.25], [1.0]], [1.0, -2.0]
+    kernel = [[1.0, 0.5, 0.25], [0.5, 2.0, 0.75]]
+
+    def layers(V, B=1.0, C=1.0):
+        return [[([[0.0, 0.0], [0.0, V]], [[B]], [[C]])]] * 2
+
+    assert exact_mismatch(layers(-0.5), points, labels, [kernel], 0.5) == ""
+    assert exact_mismatch(layers(-0.5, 2.0, 0.5), points, labels, [kernel], 0.5) == ""
+    for damaged in (layers(0.5), layers(-0.25), layers(-0.5, B=-1.0)):
+        assert exact_mismatch(damaged, points, labels, [kernel], 0.5)
+
+
+def test_claims_have_values_and_the_rate_is_that_of_the_certificate():
+    problem = FunctionalProblem()
+    values = {claim.key: claim.value for claim in claims(problem)}
+    assert values["functional/parameters"] == 40 * (25 + 32)
+    found = certify(("exp",), *inputs(3, n=12, d=4), problem.rate)
+    expected = float(found.constant) * float(found.rho) ** problem.L
+    assert rate_claim(problem, found).value == pytest.approx(expected, rel=1e-9)
+    shorter = [rate_claim(FunctionalProblem(L=L), found).value for L in (10, 20, 40)]
+    assert all(a > b for a, b in pairwise(shorter))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("kernel", "cosine"), ("kernel", ""), ("kernel", 3), ("n", 0), ("n", 10**5), ("L", 1.5), ("r", -1.0),
+     ("radius", math.inf), ("radius", 100.0), ("d", True)],
+)  # fmt: skip
+def test_impossible_letters_are_refused(field, value):
+    with pytest.raises(ProblemError, match=field):
+        FunctionalProblem(**{field: value})
+
+
+def test_plain_values_pose_the_same_problem():
+    problem = FunctionalProblem(kernel="linear+relu", n=5)
+    assert FunctionalProblem.parse(problem.as_dict()) == problem
+    assert set(FunctionalProblem.meanings) == set(problem.as_dict())

@@ -1,0 +1,110 @@
+"""Attention against functional descent, structured against literal, and what is written."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+from bounds.functional import KERNELS, FunctionalProblem
+from bounds.problem import ProblemError
+from construct import functional
+from construct.functional import FunctionalTransformer, build, stream
+
+kernels = st.lists(st.sampled_from(KERNELS), min_size=1, max_size=4)
+
+
+def prompt(seed, batch=3, n=5, d=2, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    sizes = ((batch, n, d), (batch, n), (batch, d))
+    return [torch.randn(*size, generator=generator, dtype=torch.float64).to(dtype) / 2 for size in sizes]
+
+
+def K(name, u, points):
+    values = {"linear": points @ u, "exp": np.exp(points @ u), "relu": np.maximum(points @ u, 0)}
+    return values[name] if name != "softmax" else np.exp(points @ u) / np.exp(points @ u).sum()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**31), kernels, st.lists(st.floats(0.001, 0.2), min_size=1, max_size=6))
+def test_layers_are_steps_of_functional_descent(seed, names, rates):
+    """One prompt, functions as Python callables: f + r sum_i (y_i - f(x_i)) K(., x_i)."""
+    x, y, query = prompt(seed, batch=1)
+    points = torch.cat([x[0], query]).numpy()
+    K_all = [sum(K(name, u, points) for name in names) for u in points]
+    f = np.zeros(len(points))
+    expected = [f]
+    for rate in rates:
+        f = f + rate * np.array([np.dot(row[:-1], y[0].numpy() - f[:-1]) for row in K_all])
+        expected.append(f)
+    transformer = FunctionalTransformer(names, rates, 2)
+    found = transformer.labels(x, y, query)[:, 0].numpy()
+    labels = np.append(y[0].numpy(), 0.0)
+    np.testing.assert_allclose(found, labels - np.array(expected), atol=1e-12)
+    np.testing.assert_allclose(transformer(stream(x, y, query))[0, :, -1].numpy(), found[-1], atol=1e-12)
+    np.testing.assert_array_equal(transformer.predict(x, y, query)[:, 0].numpy(), -found[:, -1])
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**31), kernels)
+def test_other_weights_run_as_the_formula(seed, names):
+    transformer = FunctionalTransformer(names, [0.1, 0.2], 2)
+    generator = torch.Generator().manual_seed(seed)
+    for part in (transformer.V, transformer.B, transformer.C):
+        part.copy_(torch.randn(part.shape, generator=generator, dtype=torch.float64) / 3)
+    x, y, query = prompt(seed)
+    H = stream(x, y, query)
+    Z = H.mT.numpy()
+    M = np.diag([1.0] * 5 + [0.0])
+    for V, B, C in zip(transformer.V.numpy(), transformer.B.numpy(), transformer.C.numpy(), strict=True):
+        added = 0
+        for name, v, b, c in zip(names, V, B, C, strict=True):
+            X = Z[:, :2]
+            inner = (b @ X).transpose(0, 2, 1) @ (c @ X)
+            h = {"linear": inner, "exp": np.exp(inner), "relu": np.maximum(inner, 0),
+                 "softmax": np.exp(inner) / np.exp(inner).sum(axis=1, keepdims=True)}[name]  # fmt: skip
+            added = added + v @ Z @ M @ h
+        Z = Z + added
+    np.testing.assert_allclose(transformer(H).mT.numpy(), Z, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(transformer.labels(x, y, query)[-1].numpy(), Z[:, -1], rtol=1e-9, atol=1e-9)
+
+
+def test_groups_of_prompts_do_not_change_the_result(monkeypatch):
+    x, y, query = prompt(0, batch=7)
+    transformer = FunctionalTransformer(("exp", "linear"), [0.05] * 3, 2)
+    whole = transformer.labels(x, y, query)
+    monkeypatch.setattr(functional, "_CHUNK", 60)
+    torch.testing.assert_close(transformer.labels(x, y, query), whole, rtol=0, atol=1e-14)
+
+
+def test_precision_follows_the_inputs():
+    x, y, query = prompt(0, dtype=torch.float32)
+    transformer = build(FunctionalProblem(d=2, n=5, L=3))
+    assert transformer.labels(x, y, query).dtype == torch.float32
+    assert transformer(stream(x, y, query)).dtype == torch.float32
+
+
+def test_written_matrices_run_in_numpy(tmp_path):
+    x, y, query = prompt(4)
+    transformer = FunctionalTransformer(("exp", "relu"), [0.1, 0.05], 2)
+    transformer.save(tmp_path / "weights.safetensors")
+    Z, M = stream(x, y, query).mT.numpy(), np.diag([1.0] * 5 + [0.0])
+    with safe_open(tmp_path / "weights.safetensors", "numpy") as file:
+        assert file.metadata()["kernels"] == '["exp", "relu"]'
+        for layer in range(2):
+            P, Q = (file.get_tensor(f"layer.{layer:02d}.{name}") for name in "PQ")
+            inner = [Z.transpose(0, 2, 1) @ q @ Z for q in Q]
+            Z = Z + P[0] @ Z @ M @ np.exp(inner[0]) + P[1] @ Z @ M @ np.maximum(inner[1], 0)
+    np.testing.assert_allclose(Z[:, -1], transformer.labels(x, y, query)[-1].numpy(), atol=1e-12)
+
+
+def test_what_cannot_be_is_refused(monkeypatch):
+    with pytest.raises(ProblemError, match="kernel"):
+        FunctionalTransformer(("cosine",), [0.1], 2)
+    monkeypatch.setattr(functional, "available_bytes", lambda: 1000)
+    transformer = FunctionalTransformer(("exp",), [0.1], 2)
+    x, y, query = prompt(0)
+    for call in (lambda: transformer.labels(x, y, query), lambda: transformer(stream(x, y, query))):
+        with pytest.raises(ProblemError, match="size"):
+            call()

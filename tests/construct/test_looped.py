@@ -1,0 +1,92 @@
+"""The looped block against descent and against its own formula, and what is written."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from bounds.looped import LoopedProblem
+from bounds.problem import ProblemError
+from construct import looped
+from construct.looped import LoopedTransformer, build, stream
+
+
+def prompt(seed, batch=3, n=6, d=2, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    sizes = ((batch, n, d), (batch, n), (batch, d))
+    return [torch.randn(*size, generator=generator, dtype=torch.float64).to(dtype) for size in sizes]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**31), st.floats(0.01, 0.5), st.integers(0, 8))
+def test_loops_are_gradient_steps_by_autograd(seed, eta, loops):
+    x, y, query = prompt(seed)
+    w = torch.zeros(3, 2, dtype=torch.float64, requires_grad=True)
+    for _ in range(loops):
+        loss = ((torch.einsum("bnd,bd->bn", x, w) - y) ** 2).sum() / (2 * 6)
+        w = (w - eta * torch.autograd.grad(loss, w)[0]).detach().requires_grad_()
+    transformer = LoopedTransformer(eta, 2)
+    labels = transformer.labels(x, y, query, loops)
+    scale = 1 + float(labels.abs().max())
+    residual = y - torch.einsum("bnd,bd->bn", x, w.detach())
+    assert (labels[-1, :, :-1] - residual).abs().max() < 1e-12 * scale
+    found = transformer.predict(x, y, query, loops)
+    assert found.shape == (loops + 1, 3)
+    assert (found[-1] - (query * w.detach()).sum(-1)).abs().max() < 1e-12 * scale
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**31), st.integers(0, 4), st.booleans())
+def test_any_weights_run_as_the_formula(seed, zeros, one_row):
+    transformer = LoopedTransformer(0.1, 2)
+    generator = torch.Generator().manual_seed(seed)
+    for part in (transformer.P, transformer.Q):
+        part.copy_(torch.randn(3, 3, generator=generator, dtype=torch.float64) / 2)
+        part[torch.rand(3, 3, generator=generator) < zeros / 4] = 0
+    if one_row:
+        transformer.P[:2] = 0
+    H = stream(*prompt(seed))
+    Z, M = H.mT.numpy(), np.diag([1.0] * 6 + [0.0])
+    P, Q = transformer.P.numpy(), transformer.Q.numpy()
+    once = (Z + P @ Z @ M @ (Z.transpose(0, 2, 1) @ Q @ Z) / 6).transpose(0, 2, 1)
+    for found in (transformer(H), transformer.literal(H)):
+        np.testing.assert_allclose(found.numpy(), once, rtol=1e-10, atol=1e-10)
+    labels = transformer.labels(*prompt(seed), 1)[1]
+    np.testing.assert_allclose(labels.numpy(), once[..., -1], rtol=1e-10, atol=1e-10)
+    before = H.clone()
+    transformer(H, 2)
+    assert torch.equal(H, before)  # the stream given is left as it was
+
+
+def test_groups_of_prompts_do_not_change_the_result(monkeypatch):
+    x, y, query = prompt(0, batch=7)
+    transformer = LoopedTransformer(0.1, 2)
+    whole = transformer.labels(x, y, query, 4)
+    monkeypatch.setattr(looped, "_CHUNK", 50)
+    torch.testing.assert_close(transformer.labels(x, y, query, 4), whole, rtol=0, atol=1e-14)
+    torch.testing.assert_close(transformer(stream(x, y, query), 4)[..., -1], whole[-1], rtol=0, atol=1e-14)
+
+
+def test_precision_follows_the_inputs():
+    x, y, query = prompt(0, dtype=torch.float32)
+    assert build(LoopedProblem(d=2, n=6)).predict(x, y, query, 3).dtype == torch.float32
+
+
+def test_written_matrices_run_in_numpy(tmp_path):
+    transformer, (x, y, query) = LoopedTransformer(0.2, 2), prompt(1)
+    transformer.save(tmp_path / "weights.safetensors")
+    weights = load_file(tmp_path / "weights.safetensors")
+    P, Q = weights["layer.00.P"].numpy(), weights["layer.00.Q"].numpy()
+    Z, M = stream(x, y, query).mT.numpy(), np.diag([1.0] * 6 + [0.0])
+    for _ in range(5):
+        Z = Z + P @ Z @ M @ Z.transpose(0, 2, 1) @ Q @ Z / 6
+    np.testing.assert_allclose(-Z[:, -1, -1], transformer.predict(x, y, query, 5)[-1].numpy(), atol=1e-12)
+    assert transformer.parameters_count == 18
+
+
+def test_memory_is_refused_beforehand(monkeypatch):
+    monkeypatch.setattr(looped, "available_bytes", lambda: 100)
+    with pytest.raises(ProblemError, match="size"):
+        LoopedTransformer(0.1, 2).labels(*prompt(0), 3)

@@ -1,0 +1,152 @@
+"""Functional descent, judged: the honest transformer keeps its claims, damage is caught."""
+
+import pytest
+import torch
+
+from bounds.functional import FunctionalProblem, Witness
+from construct.functional import FunctionalTransformer, build
+from verify import functional
+from verify.functional import draw, verify
+from verify.prompts import seeded
+
+SMALL = FunctionalProblem(d=3, n=5, L=6)
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch, request):
+    monkeypatch.setattr(functional, "_STUDIED", 128)
+
+
+def status(found):
+    return {verdict.claim.removeprefix("functional/"): verdict.status for verdict in found.verdicts}
+
+
+@pytest.mark.parametrize("kernel", ["exp", "softmax", "linear+exp"])
+def test_definite_kernels_keep_every_claim(kernel):
+    found = verify(FunctionalProblem(d=3, n=5, L=6, kernel=kernel))
+    judged = status(found)
+    assert "failed" not in judged.values() and judged["rate"] == judged["descent"] == "proved"
+    assert judged["relu-indefinite"] == judged["softmax-limit"] == "proved"
+    assert "functional/rate" in {claim.key for claim in found.claims}
+    assert found.grids[1].rows and all(len(row) == 6 for row in found.grids[1].rows)
+    assert len(found.plots[0].curves) == 12 and len(found.plots[1].curves) == 2
+
+
+@pytest.mark.parametrize(
+    ("letters", "expected", "evidence"),
+    [
+        ({"kernel": "relu", "n": 12}, "inapplicable", "certified eigenvalue -"),
+        ({"kernel": "linear", "n": 8}, "vacuous", "rank at most d"),
+        ({"kernel": "softmax+exp"}, "inapplicable", "softmax in a sum"),
+        ({"r": 5.0}, "inapplicable", "2/lambda_max"),
+    ],
+)
+def test_hypotheses_that_fail_are_named(letters, expected, evidence):
+    found = verify(FunctionalProblem(**{"d": 3, "n": 5, "L": 6, **letters}))
+    rate = next(verdict for verdict in found.verdicts if verdict.claim == "functional/rate")
+    assert rate.status == expected and evidence in rate.evidence
+    assert status(found)["descent"] == "proved" and status(found)["rounding"] == "held"
+
+
+def wrong_sign(transformer):
+    transformer.V *= -1
+
+
+def one_layer_differs(transformer):
+    transformer.V[-1] *= 1.0001
+
+
+def mean_for_sum(transformer):
+    transformer.V /= 5
+
+
+def labels_leak(transformer):
+    transformer.V[0, 0, 0, -1] = 1e-6
+
+
+def scaled_inner_product(transformer):
+    transformer.B *= 1.001
+
+
+def no_step(transformer):
+    transformer.V.zero_()
+
+
+@pytest.mark.parametrize(
+    "damage", [wrong_sign, one_layer_differs, mean_for_sum, labels_leak, scaled_inner_product, no_step]
+)
+def test_damaged_weights_are_caught(damage):
+    transformer = build(SMALL)
+    damage(transformer)
+    judged = status(verify(SMALL, transformer=transformer))
+    assert judged["descent"] == judged["rounding"] == "failed"
+
+
+@pytest.mark.parametrize("kernels", [("relu",), ("softmax",), ("linear",), ("exp", "exp")])
+def test_an_unmatched_kernel_is_caught(kernels):
+    judged = status(verify(SMALL, transformer=FunctionalTransformer(kernels, [SMALL.rate] * 6, 3)))
+    assert judged["rounding"] == "failed"
+    if len(kernels) > 1:
+        assert judged["descent"] == judged["parameters"] == "failed"
+
+
+def test_a_dropped_layer_is_caught():
+    judged = status(verify(SMALL, transformer=FunctionalTransformer(("exp",), [SMALL.rate] * 5, 3)))
+    assert judged["descent"] == judged["rounding"] == judged["parameters"] == "failed"
+
+
+def test_divergence_breaks_the_rate():
+    transformer = FunctionalTransformer(("exp",), [-20 * SMALL.rate] * 6, 3)
+    assert status(verify(SMALL, transformer=transformer))["rate"] == "failed"
+
+
+class Unmasked(FunctionalTransformer):
+    """The query's own label takes part in the sum."""
+
+    def layer(self, H, index):
+        x = H[..., : self.d]
+        return H + torch.exp(x @ x.mT).mT @ H @ self.V[index, 0].mT
+
+    def labels(self, x, y, query):
+        H = functional.stream(x, y, query)
+        path = [H]
+        for index in range(len(self.V)):
+            path.append(self.layer(path[-1], index))
+        return torch.stack(path)[..., -1]
+
+
+def test_a_missing_mask_is_caught():
+    judged = status(verify(SMALL, transformer=Unmasked(("exp",), [SMALL.rate] * 6, 3)))
+    assert judged["rounding"] == "failed"
+
+
+def test_a_false_witness_is_caught():
+    witness = Witness(((1, 0), (0, 1)), (1, 1))
+    assert status(verify(SMALL, witness=witness))["relu-indefinite"] == "failed"
+
+
+def test_data_of_another_kernel_breaks_the_matching_claim(monkeypatch):
+    problem = FunctionalProblem(d=3, n=8, L=4)
+    other = {"exp": "linear", "linear": "linear", "relu": "relu"}
+
+    def unmatched(posed, count, generator):
+        swapped = other.get(posed.kernel, posed.kernel)
+        return draw(FunctionalProblem(d=3, n=8, kernel=swapped), count, generator)
+
+    monkeypatch.setattr(functional, "draw", unmatched)
+    monkeypatch.setattr(functional, "_STUDIED", 1024)
+    assert status(verify(problem))["matching"] == "failed"
+
+
+def test_the_same_seed_finds_the_same():
+    first, again = (verify(SMALL, seed=3) for _ in range(2))
+    assert first.verdicts == again.verdicts and first.grids == again.grids
+
+
+def test_drawn_labels_have_the_kernel_as_covariance():
+    problem = FunctionalProblem(d=2, n=1, kernel="linear")
+    drawn = draw(problem, 20000, seeded(0))
+    inner = (drawn.x[:, 0] * drawn.query).sum(-1)
+    moment = drawn.y[:, 0] * drawn.answer
+    assert float((moment * inner).mean()) == pytest.approx(0.5, abs=0.05)
+    assert float((drawn.y**2).mean()) == pytest.approx(1, abs=0.05)

@@ -1,0 +1,142 @@
+"""The looped block, judged: honest weights keep the claims, damage is caught; what is looped."""
+
+import pytest
+import torch
+
+from bounds.looped import LoopedProblem
+from bounds.problem import Problem
+from construct.heads import Aggregate
+from construct.looped import LoopedTransformer, build
+from construct.relu_icgd import build as build_relu
+from construct.transformer import Transformer
+from verify import looped
+from verify.looped import check_looped, condition_numbers, judge_condition, verify
+from verify.prompts import random_prompts, seeded
+
+PROBLEM = LoopedProblem(d=3, n=40, T=6)
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    monkeypatch.setattr(looped, "_SIMULATED", 500)
+
+
+def status(found):
+    return {verdict.claim.removeprefix("looped/"): verdict.status for verdict in found.verdicts}
+
+
+def test_honest_weights_keep_every_claim():
+    found = verify(PROBLEM)
+    judged = status(found)
+    assert judged["steps"] == judged["contraction"] == "proved"
+    assert judged["rounding"] == judged["condition"] == judged["examples"] == judged["parameters"] == "held"
+    assert judged["examples-before"] == "inapplicable"  # its constant is assumed: compared, never judged
+    assert len(found.grids[0].rows) == 3 and len(found.plots[0].curves) == 3
+
+
+@pytest.mark.parametrize(
+    ("letters", "claim", "expected"),
+    [
+        ({"n": 2}, "contraction", "inapplicable"),
+        ({"n": 12}, "condition", "vacuous"),
+        ({"eta": 9.0}, "contraction", "inapplicable"),
+        ({"eta": 0.1}, "examples", "inapplicable"),
+        ({"t": 0.5, "n": 60}, "condition", "vacuous"),
+        ({"T": 1}, "examples", "inapplicable"),
+    ],
+)
+def test_hypotheses_that_fail_are_named(letters, claim, expected):
+    judged = status(verify(LoopedProblem(**{"d": 3, "n": 40, "T": 6, **letters})))
+    assert judged[claim] == expected and judged["steps"] == "proved"
+    assert "failed" not in judged.values()
+
+
+def wrong_sign(transformer):
+    transformer.Q *= -1
+
+
+def n_plus_one_for_n(transformer):
+    transformer.Q *= 40 / 41
+
+
+def one_entry(transformer):
+    transformer.Q[0, 0] *= 1 + 2**-40
+
+
+def labels_attended(transformer):
+    transformer.Q[3, 3] = 1e-9
+
+
+def inputs_written(transformer):
+    transformer.P[0, 3] = 1e-7
+
+
+@pytest.mark.parametrize("damage", [wrong_sign, n_plus_one_for_n, one_entry, labels_attended, inputs_written])
+def test_damaged_weights_are_caught(damage):
+    transformer = build(PROBLEM)
+    damage(transformer)
+    judged = status(verify(PROBLEM, transformer=transformer))
+    assert judged["steps"] == "failed"
+    if damage in (wrong_sign, n_plus_one_for_n, inputs_written):
+        assert judged["rounding"] == "failed"
+    if damage is wrong_sign:
+        assert judged["contraction"] == judged["examples"] == "failed"
+
+
+class Unmasked(LoopedTransformer):
+    """The query's label takes part, and n + 1 tokens are counted."""
+
+    def literal(self, H):
+        Z = H.mT
+        return (Z + self.P @ Z @ (Z.mT @ self.Q @ Z) / (H.shape[1] - 1)).mT
+
+
+def test_a_missing_mask_is_caught():
+    judged = status(verify(PROBLEM, transformer=Unmasked(PROBLEM.rate, 3)))
+    assert judged["rounding"] == "failed"
+
+
+def test_the_probability_bound_can_fail():
+    kappas = condition_numbers(40, 3, 500, seeded(0))
+    assert judge_condition(kappas, 9.0, 0.1).status == "held"
+    assert judge_condition(kappas, float(kappas.median()), 0.1).status == "failed"
+    X = torch.randn(500, 40, 3, generator=seeded(0), dtype=torch.float64)
+    torch.testing.assert_close(kappas, torch.linalg.cond(X) ** 2, rtol=1e-9, atol=0)
+
+
+RELU = Problem(N=2, K=2, d=2, n=3, L=3, eps=0.1)
+
+
+def test_the_lean_transformer_is_looped():
+    found = check_looped(build_relu(RELU), random_prompts(RELU, 2, seeded(0)), rebuild=build_relu)
+    assert [verdict.claim for verdict in found] == ["looped/one-block", "looped/free-of-L"]
+    assert all(verdict.status == "held" for verdict in found)
+
+
+class Unlooped(Transformer):
+    """From the second step on, another block."""
+
+    def simulate(self, prompt, steps=None):
+        found = super().simulate(prompt, steps)
+        found[2:] *= 1 + 1e-12
+        return found
+
+
+def test_a_run_that_changes_its_block_is_caught():
+    transformer = build_relu(RELU)
+    transformer.__class__ = Unlooped
+    prompt = random_prompts(RELU, 2, seeded(0))
+    assert check_looped(transformer, prompt)[0].status == "failed"
+
+
+def test_weights_that_depend_on_the_number_of_steps_are_caught():
+    def rebuild(problem):
+        transformer = build_relu(problem)
+        for index in range(len(transformer.layers)):
+            for part in transformer.layer(index).heads:
+                if isinstance(part, Aggregate):
+                    part.scale *= 1 + 2**-50 * problem.L
+        return transformer
+
+    found = check_looped(build_relu(RELU), random_prompts(RELU, 2, seeded(0)), rebuild=rebuild)
+    assert found[0].status == "held" and found[1].status == "failed"

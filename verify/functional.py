@@ -1,0 +1,419 @@
+"""Functional gradient descent by attention (arXiv 2312.06528), judged on drawn prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import flint
+import numpy as np
+import torch
+from flint import arb
+from jaxtyping import Float
+from torch import Tensor
+
+from bounds.functional import (
+    KERNELS,
+    RELU_WITNESS,
+    ROUNDING,
+    SOURCE,
+    Certificate,
+    FunctionalProblem,
+    Witness,
+    certify,
+    circle_quotient,
+    claims,
+    descent_balls,
+    descent_identity,
+    exact_mismatch,
+    fourier_coefficient,
+    kernel_balls,
+    linear_form_is_square,
+    peak,
+    rate_claim,
+    rayleigh,
+)
+from construct.functional import Examples, FunctionalTransformer, build, stream
+from verify.findings import Cell, Curve, Findings, Grid, Plot
+from verify.progress import Progress, silent
+from verify.prompts import seeded
+from verify.verdict import Status, Verdict
+
+THEOREM = "functional"
+TITLE = "Transformers implement functional gradient descent"
+
+_CERTIFIED = 3  # prompts on which balls are computed
+_SAMPLED = 64
+_STUDIED = 256  # prompts on which rates are chosen, and as many on which they are tested
+_STUDIED_LAYERS = 64
+_BITS = 320
+_EXACT_LAYERS = 12
+
+
+def draw(problem: FunctionalProblem, count: int, generator: torch.Generator) -> Examples:
+    """Points uniform on the sphere; labels a Gaussian process whose covariance is the problem's kernel.
+
+    A covariance that is no covariance (relu, softmax) is replaced by its symmetric part with negative
+    eigenvalues set to 0.
+    """
+    shape = (count, problem.n + 1, problem.d)
+    points = torch.randn(*shape, generator=generator, dtype=torch.float64)
+    points *= problem.radius / torch.linalg.vector_norm(points, dim=-1, keepdim=True)
+    values, vectors = torch.linalg.eigh(_covariance(problem.heads, points))
+    noise = torch.randn(count, problem.n + 1, 1, generator=generator, dtype=torch.float64)
+    labels = (vectors @ (values.clamp(min=0).sqrt()[..., None] * noise))[..., 0]
+    return Examples(points[:, :-1], labels[:, :-1], points[:, -1], labels[:, -1])
+
+
+def _covariance(heads: Sequence[str], points: Float[Tensor, "B T d"]) -> Float[Tensor, "B T T"]:
+    gram = torch.from_numpy(sum(_kernel(name, points.numpy()) for name in heads))
+    return (gram + gram.mT) / 2
+
+
+def _kernel(name: str, points: np.ndarray) -> np.ndarray:
+    """K(x_i, x_j) in numpy, from the formulas; the referee's own route."""
+    inner = np.einsum("bid,bjd->bij", points, points)
+    if name == "exp":
+        return np.exp(inner)
+    if name == "relu":
+        return np.where(inner > 0, inner, 0.0)
+    if name == "softmax":
+        weights = np.exp(inner)
+        return weights / weights.sum(axis=1, keepdims=True)
+    return inner
+
+
+def referee(
+    heads: Sequence[str], examples: Examples, rate: float, steps: int
+) -> Float[np.ndarray, "L+1 B n+1"]:
+    """y_i - f_l(x_i) and -f_l(x_q), f_l = sum_i a_i K(., x_i): descent on the coefficients a, in numpy."""
+    points = torch.cat([examples.x, examples.query[:, None]], dim=1).numpy()
+    kernel = np.sum([_kernel(name, points) for name in heads], axis=0)[:, :-1]
+    y = examples.y.numpy()
+    coefficients, path = np.zeros_like(y), []
+    for _ in range(steps + 1):
+        values = np.einsum("bi,bij->bj", coefficients, kernel)
+        path.append(np.concatenate([y - values[:, :-1], -values[:, -1:]], axis=1))
+        coefficients = coefficients + rate * (y - values[:, :-1])
+    return np.stack(path)
+
+
+def verify(
+    problem: FunctionalProblem,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: Progress = silent,
+    transformer: FunctionalTransformer | None = None,
+    witness: Witness = RELU_WITNESS,
+) -> Findings:
+    """Every claim on prompts drawn from the seed; transformer, witness: judged instead of ours."""
+    judged = (transformer or build(problem)).to(device)
+    generator = seeded(seed)
+    examples = draw(problem, _SAMPLED, generator)
+    asserted = list(claims(problem))
+    replay = f"icgd verify {THEOREM} {problem.options} --seed {seed}"
+    verdicts: list[Verdict] = []
+    with progress("descent", 3) as advance:
+        labels = judged.labels(*(part.to(device) for part in (examples.x, examples.y, examples.query))).cpu()
+        verdicts += [_exact(judged, problem, examples), _rounding(judged, problem, examples, labels, device)]
+        verdicts.append(_heads(problem, examples))
+        parameters = next(claim for claim in asserted if claim.quantity == "parameters").value
+        status: Status = "held" if judged.parameters_count == parameters else "failed"
+        evidence = f"{judged.parameters_count} entries, claim {parameters}"
+        verdicts.append(Verdict("functional/parameters", status, evidence))
+        advance(3)
+    with progress("certificates", _CERTIFIED) as advance:
+        certificates = [certify(problem.heads, *examples.plain(k), problem.rate) for k in range(_CERTIFIED)]
+        verdicts += [_largest(problem, certificates), _rate(problem, examples, labels, certificates)]
+        if (first := certificates[0]) is not None and first.converges:
+            asserted.append(rate_claim(problem, first))
+        verdicts += [*_definite(problem, examples, witness), _softmax_limit(problem, examples)]
+        advance(_CERTIFIED)
+    with progress("matching", 1) as advance:
+        grid, plot, verdict = _matching(problem, generator)
+        verdicts.append(verdict)
+        advance(1)
+    return Findings(
+        theorem=THEOREM,
+        title=TITLE,
+        source=SOURCE,
+        problem=problem,
+        seed=seed,
+        verdicts=tuple(replace(v, replay=replay) if v.status == "failed" else v for v in verdicts),
+        claims=tuple(asserted),
+        census={"layers": len(judged.V), "heads": len(judged.kernels), "parameters": judged.parameters_count},
+        grids=(_spectra(problem, examples), grid),
+        plots=(plot, _convergence(labels, certificates[0])),
+    )
+
+
+def _exact(judged: FunctionalTransformer, problem: FunctionalProblem, examples: Examples) -> Verdict:
+    """The weights' own layers against descent over the rationals, whatever the kernel's values are."""
+    points, y = examples.plain(0)
+    # Numbers grow by some 120 bits a layer: enough layers to see an error, few enough to be quick.
+    layers, key = min(problem.L, _EXACT_LAYERS, len(judged.V)), f"{THEOREM}/descent"
+    stand_in = [_kernel(name, np.array([points]))[0, :-1].tolist() for name in problem.heads]
+    weights = [list(zip(*(part[k].tolist() for part in (judged.V, judged.B, judged.C)), strict=True))
+               for k in range(layers)]  # fmt: skip
+    mismatch = exact_mismatch(weights, points, y, stand_in, problem.rate)
+    copies = len(judged.V) == problem.L and all(
+        bool((part[layers:] == part[:1]).all()) for part in (judged.V, judged.B, judged.C)
+    )
+    if mismatch or not copies or not descent_identity():
+        return Verdict(key, "failed", mismatch or "the later layers are no copies of the first")
+    return Verdict(
+        key,
+        "proved",
+        f"{layers} layers, as their weights stand, equal descent over the rationals on {problem.n} examples, "
+        f"the other {problem.L - layers} are copies; two layers with free symbols are identical to it",
+    )
+
+
+def _rounding(
+    judged: FunctionalTransformer,
+    problem: FunctionalProblem,
+    examples: Examples,
+    labels: Tensor,
+    device: torch.device | str,
+) -> Verdict:
+    """Both readings in floats against the referee on all prompts, and against balls on a few."""
+    key = f"{THEOREM}/rounding"
+    expected = referee(problem.heads, examples, problem.rate, problem.L)
+    if labels.shape != expected.shape:
+        return Verdict(key, "failed", f"{len(labels) - 1} layers for {problem.L} steps")
+    scale = max(1.0, float(np.abs(expected).max()))
+    structured = float(np.abs(labels.numpy() - expected).max()) / scale
+    H = stream(examples.x, examples.y, examples.query).to(device)
+    literal = float(np.abs(judged(H).cpu().numpy()[..., -1] - expected[-1]).max()) / scale
+    certified = 0.0
+    with flint.ctx.workprec(_BITS):
+        for k in range(_CERTIFIED):
+            points, y = examples.plain(k)
+            path = descent_balls(kernel_balls(problem.heads, points), y, problem.rate, problem.L)
+            worst = [abs(a - b) for a, b in zip(path[-1], labels[-1, k].tolist(), strict=True)]
+            certified = max(certified, *(float(value.upper()) / scale for value in worst))
+    largest = max(structured, literal, certified)
+    status: Status = "held" if largest <= ROUNDING else "failed"
+    return Verdict(
+        key,
+        status,
+        f"relative to {scale:.3g}: structured {structured:.2g}, literal {literal:.2g} over {len(examples.x)} "
+        f"prompts; at most {certified:.2g} by balls on {_CERTIFIED}; {ROUNDING:g} allowed",
+    )
+
+
+def _heads(problem: FunctionalProblem, examples: Examples) -> Verdict:
+    """Every kernel alone, and their sum, one head each, against the referee."""
+    found = {}
+    for name in (*KERNELS, "+".join(KERNELS)):
+        posed = replace(problem, kernel=name, r=0.0)
+        labels = build(posed).labels(examples.x, examples.y, examples.query).numpy()
+        expected = referee(posed.heads, examples, posed.rate, posed.L)
+        found[name] = float(np.abs(labels - expected).max()) / max(1.0, float(np.abs(expected).max()))
+    status: Status = "held" if max(found.values()) <= ROUNDING else "failed"
+    shown = ", ".join(f"{name} {value:.2g}" for name, value in found.items())
+    return Verdict(f"{THEOREM}/heads", status, f"largest relative difference over {len(examples.x)}: {shown}")
+
+
+def _largest(problem: FunctionalProblem, certificates: Sequence[Certificate | None]) -> Verdict:
+    key, known = f"{THEOREM}/largest-eigenvalue", [c for c in certificates if c is not None]
+    if not known:
+        return Verdict(key, "inapplicable", "softmax in a sum: the matrix has no symmetric form")
+    largest = max(float(certificate.largest.upper()) for certificate in known)
+    bound = problem.n * peak(problem.heads, problem.radius, problem.n)
+    # The radius of a drawn point is rounded, and its square with it.
+    status: Status = "proved" if largest <= bound * (1 + 1e-12) else "failed"
+    return Verdict(key, status, f"at most {largest:.6g} by balls on {len(known)} prompts, claim {bound:.6g}")
+
+
+def _rate(
+    problem: FunctionalProblem,
+    examples: Examples,
+    labels: Tensor,
+    certificates: Sequence[Certificate | None],
+) -> Verdict:
+    """The distance to the Bayes predictor after every layer, certified to be within C rho^l."""
+    key = f"{THEOREM}/rate"
+    known = [found for found in certificates if found is not None]
+    if not known:
+        return Verdict(key, "inapplicable", "softmax in a sum: the step has no symmetric form")
+    smallest = min((certificate.smallest for certificate in known), key=float)
+    if smallest < 0:
+        growth = float((1 - arb(problem.rate) * smallest).lower())
+        why = f"the Gram matrix has the certified eigenvalue {_show(smallest)}: no kernel has it, and along "
+        why += f"its eigenvector the residual grows by {growth:.6g} a layer"
+        return Verdict(key, "inapplicable", why)
+    if not all(certificate.smallest > 0 for certificate in known):
+        why = f"lambda_min is enclosed by {_show(smallest)}, so the factor 1 - r lambda_min is 1"
+        return Verdict(
+            key,
+            "vacuous",
+            why
+            + (" (rank at most d < n)" if problem.n > problem.d and set(problem.heads) == {"linear"} else ""),
+        )
+    if not all(certificate.converges for certificate in known):
+        limit = 2 / max(float(certificate.largest.upper()) for certificate in known)
+        why = f"r = {problem.rate:.4g} is not below 2/lambda_max = {limit:.4g}"
+        return Verdict(key, "inapplicable", why)
+    closest, slack = 0.0, ROUNDING * max(1.0, float(labels.abs().max()))
+    with flint.ctx.workprec(_BITS):
+        for k, certificate in enumerate(known):
+            for layer, value in enumerate(labels[:, k, -1].tolist()):
+                distance = abs(certificate.limit + arb(value))
+                allowed = certificate.constant * certificate.rho**layer
+                if not distance <= allowed + arb(slack):
+                    what = f"prompt {k}, layer {layer}: distance {_show(distance)}, allowed {_show(allowed)}"
+                    return Verdict(key, "failed", what)
+                closest = max(closest, float(distance.upper() / (allowed + arb(slack)).lower()))
+    rho = max(float(certificate.rho.upper()) for certificate in known)
+    return Verdict(
+        key,
+        "proved",
+        f"|f_l(x_q) - k_q^T K^-1 y| <= C rho^l + {slack:.3g} for l = 0..{len(labels) - 1} by balls on "
+        f"{len(known)} prompts: rho <= {rho:.8g}, C <= {max(float(c.constant.upper()) for c in known):.4g}, "
+        f"at most {closest:.3g} of what is allowed",
+    )  # fmt: skip
+
+
+def _show(ball: arb) -> str:
+    return str(ball.str(8, radius=False)) if not ball.contains(0) else f"0 +/- {float(ball.abs_upper()):.2g}"
+
+
+def _definite(problem: FunctionalProblem, examples: Examples, witness: Witness) -> Iterator[Verdict]:
+    """Which similarities are positive definite kernels, each with its proof."""
+    yield Verdict(
+        f"{THEOREM}/linear-semidefinite",
+        "proved" if linear_form_is_square() else "failed",
+        "c^T K c = norm2(sum c_i x_i)^2, expanded for free symbols (3 points of the plane); rank at most d",
+    )
+    for name in ("exp", "softmax"):
+        found = [certify((name,), *examples.plain(k), 1.0) for k in range(_CERTIFIED)]
+        smallest = min((certificate.smallest for certificate in found if certificate), key=float)
+        positive = all(certificate is not None and certificate.smallest > 0 for certificate in found)
+        evidence = f"lambda_min = {_show(smallest)} at least, by LDL^T in balls on {_CERTIFIED} prompts"
+        if name == "softmax":
+            kernel = kernel_balls(("softmax",), examples.plain(0)[0])
+            gap = abs(kernel[0][1] - kernel[1][0]) if problem.n > 1 else arb(0)
+            evidence = f"no kernel: |h_12 - h_21| = {_show(gap)}; similar to a symmetric matrix, {evidence}"
+            proved = positive and bool(gap > 0)
+            yield Verdict(f"{THEOREM}/softmax-similar", "proved" if proved else "vacuous", evidence)
+        else:
+            evidence += "; for all inputs semidefinite, a power series with positive coefficients"
+            yield Verdict(f"{THEOREM}/exp-definite", "proved" if positive else "vacuous", evidence)
+    exact, circle, coefficient = rayleigh("relu", witness), circle_quotient(), fourier_coefficient(4)
+    refuted = exact < 0 and bool(circle < 0) and coefficient < 0
+    yield Verdict(
+        f"{THEOREM}/relu-indefinite",
+        "proved" if refuted else "failed",
+        f"points {witness.points}, weights {witness.weights}: Rayleigh quotient {exact} in integers; "
+        f"8 points of the circle: {_show(circle)}, 1 - sqrt 2; Fourier coefficient 4: {coefficient}",
+    )
+
+
+def _softmax_limit(problem: FunctionalProblem, examples: Examples) -> Verdict:
+    """Softmax's fixed point is not the Bayes predictor of exp: the certified gap on one prompt."""
+    softmax, exponential = (certify((name,), *examples.plain(0), 1.0) for name in ("softmax", "exp"))
+    assert softmax is not None and exponential is not None
+    gap = abs(softmax.limit - exponential.limit)
+    decided = bool(gap > 0)
+    return Verdict(
+        f"{THEOREM}/softmax-limit",
+        "proved" if decided else "vacuous",
+        f"softmax tends to {_show(softmax.limit)} and exp to {_show(exponential.limit)} on one prompt: "
+        "softmax regresses s(x) y(x), s the normaliser, and divides by s(x_q)",
+    )
+
+
+def _spectra(problem: FunctionalProblem, examples: Examples) -> Grid:
+    """All four similarities on one prompt."""
+    rows: list[tuple[Cell, ...]] = []
+    for name in KERNELS:
+        posed = replace(problem, kernel=name, r=0.0)
+        certificate = certify((name,), *examples.plain(0), posed.rate)
+        assert certificate is not None
+        low = certificate.smallest
+        fate = "converges" if certificate.converges else "diverges" if low < 0 else "stalls off range K"
+        rho = float(certificate.rho.upper())
+        limit = _show(certificate.limit) if certificate.converges else None
+        rows.append((name, _show(low), _show(certificate.largest), posed.rate, rho, fate, limit))
+    columns = ("kernel", "lambda_min", "lambda_max", "r", "factor", "descent", "limit")
+    note = "enclosed in balls on the first prompt; softmax: of its symmetric form"
+    return Grid("Kernels on one prompt", columns, tuple(rows), note)
+
+
+def _convergence(labels: Tensor, first: Certificate | None) -> Plot:
+    curves: tuple[Curve, ...] = ()
+    if first is not None and first.converges:
+        layers = tuple(float(layer) for layer in range(len(labels)))
+        limit, rho, constant = (float(part) for part in (first.limit, first.rho, first.constant))
+        distance = tuple(abs(value + limit) for value in labels[:, 0, -1].tolist())
+        bound = tuple(constant * rho**layer for layer in layers)
+        curves = (Curve("measured", layers, distance), Curve("certified bound", layers, bound))
+    return Plot("Distance to the Bayes predictor, one prompt", "layer", "distance", curves, "y")
+
+
+def _matching(problem: FunctionalProblem, generator: torch.Generator) -> tuple[Grid, Plot, Verdict]:
+    """Test error over depth for data of one kernel and a transformer with another."""
+    rows: list[tuple[Cell, ...]] = []
+    curves, lost, ahead = [], [], []
+    problem = replace(problem, L=min(problem.L, _STUDIED_LAYERS))
+    depth = tuple(float(layer) for layer in range(problem.L + 1))
+    for data in ("linear", "exp", "relu"):
+        posed = replace(problem, kernel=data, r=0.0)
+        chosen, tested = (draw(posed, _STUDIED, generator) for _ in range(2))
+        power = float((tested.answer**2).mean())
+        errors = {name: _best_rates(posed, name, chosen, tested) / power for name in KERNELS}
+        limits = {name: (_limit(name, tested) - tested.answer) ** 2 / power for name in KERNELS}
+        curves += [Curve(f"data {data}, attention {name}", depth, tuple(found.mean(dim=1).tolist()))
+                   for name, found in errors.items()]  # fmt: skip
+        for name in KERNELS if data != "relu" else ():
+            if _beats(limits[name], limits[data], 4.0):
+                lost.append(f"in the limit {name} beats {data} on its own data")
+            if _beats(errors[name][-1], errors[data][-1], 2.0):
+                ahead.append(f"{name} on {data} data")
+        shown = data if data != "relu" else "relu (clipped)"
+        rows.append((shown, problem.L, *(float(errors[name][-1].mean()) for name in KERNELS)))
+        ends = (float(limits[name].mean()) if name != "relu" else None for name in KERNELS)
+        rows.append((shown, "limit", *ends))
+    note = (
+        f"mean squared error over the labels' power, {_STUDIED} test prompts; one step for all layers, "
+        "the best of 14 on other prompts; the data's own limit is Bayes; relu has none, and is clipped"
+    )
+    grid = Grid("Matching attention to data", ("data", "layers", *KERNELS), tuple(rows), note)
+    plot = Plot("Test error over depth", "layer", "mean squared error / power", tuple(curves), "y")
+    evidence = "; ".join(lost) or "in the limit no attention beats the data's own kernel (linear, exp)"
+    evidence += f", {_STUDIED} prompts, 4 standard errors; ahead of it by 2 at {problem.L} layers: "
+    status: Status = "failed" if lost else "held"
+    return grid, plot, Verdict(f"{THEOREM}/matching", status, evidence + (", ".join(ahead) or "none"))
+
+
+def _beats(one: Float[Tensor, " B"], other: Float[Tensor, " B"], deviations: float) -> bool:
+    """Whether the mean of `one` is lower by so many standard errors of the paired difference, and by 1e-9."""
+    gain = other - one
+    return float(gain.mean()) > 1e-9 + deviations * float(gain.std()) / len(gain) ** 0.5
+
+
+def _limit(attention: str, examples: Examples) -> Float[Tensor, " B"]:
+    """k_q^T K^+ y: what descent from 0 converges to where K has no negative eigenvalue."""
+    points = torch.cat([examples.x, examples.query[:, None]], dim=1).numpy()
+    kernel = torch.from_numpy(_kernel(attention, points))[:, :-1].mT
+    coefficients = torch.linalg.pinv(kernel[:, :-1], rtol=1e-10) @ examples.y[..., None]
+    return (kernel[:, -1:] @ coefficients)[:, 0, 0]
+
+
+def _best_rates(
+    posed: FunctionalProblem, attention: str, chosen: Examples, tested: Examples
+) -> Float[Tensor, "L+1 B"]:
+    """Squared test errors at every depth, with the step size that is best there on the chosen prompts."""
+    safe = replace(posed, kernel=attention, r=0.0).rate
+    found = []
+    for power in range(14):
+        transformer = FunctionalTransformer((attention,), [safe * 2 ** (power / 2)] * posed.L, posed.d)
+        found.append([
+            torch.nan_to_num((transformer.predict(e.x, e.y, e.query) - e.answer) ** 2, nan=torch.inf)
+            for e in (chosen, tested)
+        ])  # fmt: skip
+    train, test = (torch.stack([pair[k] for pair in found]) for k in (0, 1))
+    best = train.mean(dim=-1).argmin(dim=0)
+    return test[best, torch.arange(posed.L + 1)]
