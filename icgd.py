@@ -29,27 +29,37 @@ from construct.prompt import Prompt
 from construct.relu_icgd import build, check_construction
 from construct.transformer import Transformer
 from construct.weights import save_weights
-from reports.document import bounds_document, claims_for, plan_document, verification_document, versions
-from reports.options import Chosen, Json, Search, Theorem, with_options
+from reports.document import (
+    bounds_document,
+    claims_for,
+    findings_document,
+    plan_document,
+    verification_document,
+    versions,
+)
+from reports.options import AnyTheorem, Chosen, Json, Search, Theorem, with_options
 from reports.terminal import (
     progress_on,
     show,
     show_census,
+    show_findings,
     show_plan,
     show_sizes,
     show_trusted,
     show_verdicts,
 )
+from verify.catalogue import THEOREMS
 from verify.certificate import letters as letters_of
 from verify.certificate import load as load_certificate
 from verify.coq import export
 from verify.coqc import run as run_coq
 from verify.counterexample import Counterexample
 from verify.data import DataError, RealPrompts, choose_columns, load_table, prompts_from_table
+from verify.findings import Findings
 from verify.prompts import seeded
 from verify.proof import TRUSTED, mismatch, refusal
 from verify.relu_icgd import Verification, replay, save_counterexample, verify
-from verify.verdict import any_failed
+from verify.verdict import Verdict, any_failed
 
 __all__ = ["Problem", "ProblemError", "Prompt", "Transformer", "build", "claims", "main", "plan", "verify"]
 
@@ -67,7 +77,8 @@ app = typer.Typer(
 
 def _theorem(name: str) -> str:
     if name != "relu-icgd":
-        raise ProblemError("theorem", name, "there is relu-icgd")
+        known = f"audit and verify also know {', '.join(THEOREMS)}"
+        raise ProblemError("theorem", name, f"there is relu-icgd; {known}")
     return name
 
 
@@ -127,10 +138,7 @@ def _verification(
 ) -> int:
     began = time.perf_counter()
     _theorem(theorem)
-    search.check()
-    if json_to not in (None, "-"):
-        check_writable(Path(json_to))
-    check_device(search.device)
+    _possible(search, json_to)
     problem, real = _real(letters, search, search.data) if search.data else (Problem.parse(letters), None)
     chosen = _construction(search.construction)
     _check(problem, chosen)
@@ -169,13 +177,84 @@ def _with_replay(found: Verification, out: Path) -> Verification:
     return replace(found, verdicts=verdicts)
 
 
+def _possible(search: Search, json_to: str | None) -> None:
+    """Raises for options that cannot be followed, before any work is done."""
+    search.check()
+    if json_to not in (None, "-"):
+        check_writable(Path(json_to))
+    check_device(search.device)
+
+
+def _found(theorem: str, letters: dict[str, Any], search: Search) -> tuple[Findings, dict[str, Any]]:
+    """What the verification of a theorem of the catalogue found, and the same as a document."""
+    began = time.perf_counter()
+    chosen = THEOREMS[theorem]
+    bars = progress_on(Console(stderr=True))
+    found = chosen.verify(
+        chosen.letters.parse(letters), seed=search.seed, device=search.device, progress=bars
+    )
+    return found, findings_document(found, seconds=time.perf_counter() - began)
+
+
+def _catalogued(theorem: str, letters: dict[str, Any], search: Search, json_to: str | None) -> int:
+    _possible(search, json_to)
+    found, document = _found(theorem, letters, search)
+    show_findings(_console(json_to), found, document["seconds"])
+    _emit(document, json_to)
+    return FAILED if any_failed(found.verdicts) else KEPT
+
+
+def _all_theorems(search: Search, json_to: str | None) -> int:
+    """Every theorem at its default problem; one table of verdicts at the end."""
+    began = time.perf_counter()
+    _possible(search, json_to)
+    documents: dict[str, Any] = {}
+    verdicts: list[Verdict] = []
+    problem = Problem()
+    bars = progress_on(Console(stderr=True))
+    for construction in ("lean", "paper"):
+        first = verify(
+            problem,
+            _construction(construction),
+            samples=search.samples,
+            seed=search.seed,
+            effort=search.effort,
+            device=search.device,
+            certify=True,
+            progress=bars,
+        )
+        seconds = time.perf_counter() - began
+        documents[f"relu-icgd/{construction}"] = verification_document(
+            first, seed=search.seed, seconds=seconds
+        )
+        verdicts += first.verdicts
+    for name in THEOREMS:
+        found, documents[name] = _found(name, {}, search)
+        verdicts += found.verdicts
+    seconds = time.perf_counter() - began
+    console = _console(json_to)
+    show_verdicts(console, verdicts)
+    console.print(f"seed {search.seed}, {seconds:.1f} s", style="dim")
+    whole = {
+        "theorems": documents,
+        "verdicts": [verdict.as_dict() for verdict in verdicts],
+        "versions": versions(),
+        "seed": search.seed,
+        "seconds": round(seconds, 3),
+    }
+    _emit(whole, json_to)
+    return FAILED if any_failed(verdicts) else KEPT
+
+
 @app.command()
 @with_options
-def audit(
-    letters: dict[str, Any], search: Search, theorem: Theorem = "relu-icgd", json_to: Json = None
-) -> int:
+def audit(letters: dict[str, Any], search: Search, theorem: AnyTheorem = None, json_to: Json = None) -> int:
     """Bounds, construction, certificate, verification and report: the main job."""
-    return _verification(theorem, letters, search, json_to, always_certify=True)
+    if theorem is None and not letters and not search.data and search.construction == "lean":
+        return _all_theorems(search, json_to)
+    if theorem is not None and theorem in THEOREMS:
+        return _catalogued(theorem, letters, search, json_to)
+    return _verification(theorem or "relu-icgd", letters, search, json_to, always_certify=True)
 
 
 @app.command("verify")
@@ -190,6 +269,8 @@ def verify_command(
     json_to: Json = None,
 ) -> int:
     """Sweep and attack, and certify where asked; or replay a saved counterexample."""
+    if replay_file is None and theorem in THEOREMS:
+        return _catalogued(theorem, letters, search, json_to)
     if replay_file is None:
         return _verification(theorem, letters, search, json_to)
     verdict = replay(Counterexample.load(replay_file))

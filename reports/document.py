@@ -10,6 +10,7 @@ from typing import Any
 from bounds.claims import Claim
 from bounds.plan import Plan
 from bounds.relu_icgd import built, claims
+from verify.findings import Findings
 from verify.relu_icgd import Verification
 
 _PACKAGES = ("icgd", "torch", "numpy", "sympy", "mpmath", "python-flint", "hypothesis")
@@ -92,6 +93,25 @@ def verification_document(found: Verification, *, seed: int, seconds: float) -> 
     }
 
 
+def findings_document(found: Findings, *, seconds: float) -> dict[str, Any]:
+    """Everything that the verification of one theorem of the catalogue found, as plain values."""
+    return {
+        "theorem": found.theorem,
+        "source": found.source,
+        "problem": found.problem.as_dict(),
+        "construction": None,
+        "census": dict(found.census),
+        "bounds": bounds_document(found.claims),
+        "step_error": None,
+        "grids": [_finite(grid.as_dict()) for grid in found.grids],
+        "plots": [_finite(plot.as_dict()) for plot in found.plots],
+        "verdicts": [verdict.as_dict() for verdict in found.verdicts],
+        "versions": versions(),
+        "seed": found.seed,
+        "seconds": round(seconds, 3),
+    }
+
+
 def claims_for(plan: Plan) -> tuple[Claim, ...]:
     """The theorem's claims and those of what is built for the same problem."""
     return (*claims(plan.problem), *built(plan.problem, plan.construction))
@@ -101,7 +121,7 @@ def _finite(value: Any) -> Any:
     """The same with inf and nan as text, which JSON has no numbers for."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return _plain(value) if isinstance(value, float) else value
 

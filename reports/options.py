@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from bounds.problem import Problem, ProblemError
+from verify.catalogue import THEOREMS
 
 _HELP = {
     "N": "depth of the simulated network",
@@ -30,7 +31,8 @@ _HELP = {
     "output": "activated or linear",
 }
 
-Theorem = Annotated[str, typer.Argument(help="relu-icgd")]
+Theorem = Annotated[str, typer.Argument(help=f"relu-icgd, or to audit and verify: {', '.join(THEOREMS)}")]
+AnyTheorem = Annotated[str | None, typer.Argument(help="a theorem; none, and no letters: all of them")]
 Chosen = Annotated[str, typer.Option("--construction", help="lean, paper or exact (for relu)")]
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="write the result as JSON")]
 
@@ -71,16 +73,31 @@ class Search:
 
 
 def _letters() -> list[inspect.Parameter]:
-    """An option for each letter of a Problem, with no default, so that a command can tell what was given."""
+    """An option for each letter of any theorem, with no default: so a command can tell what was given."""
     options = []
-    for field in fields(Problem):
-        kind: Any = {"int": int, "float": float}.get(str(field.type), str)
-        default: Any = getattr(field.default, "name", field.default)
-        names = list(dict.fromkeys([f"--{field.name}", f"--{field.name.replace('_', '-')}"]))
-        text = f"{_HELP[field.name]} [default: {default}]"
-        annotation = Annotated[kind | None, typer.Option(*names, help=text, show_default=False)]
-        options.append(_keyword(field.name, annotation, None))
+    for name, (kind, text) in _meanings().items():
+        names = list(dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]))
+        optional: Any = kind | None
+        annotation = Annotated[optional, typer.Option(*names, help=text, show_default=False)]
+        options.append(_keyword(name, annotation, None))
     return options
+
+
+@cache
+def _meanings() -> dict[str, tuple[Any, str]]:
+    """Type and help of every letter; one that theorems share has the meaning that it has in Theorem 1."""
+    kinds: dict[str, Any] = {"int": int, "float": float}
+    found: dict[str, tuple[Any, str]] = {}
+    for field in fields(Problem):
+        default: Any = getattr(field.default, "name", field.default)
+        found[field.name] = kinds.get(str(field.type), str), f"{_HELP[field.name]} [default: {default}]"
+    for theorem, letters in ((name, entry.letters) for name, entry in THEOREMS.items()):
+        if issubclass(letters, Problem):
+            continue
+        for field in fields(letters):  # type: ignore[arg-type]
+            text = f"{theorem}: {letters.meanings[field.name]} [default: {field.default}]"
+            found.setdefault(field.name, (kinds.get(str(field.type), str), text))
+    return found
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
@@ -109,7 +126,7 @@ def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def run(**given: Any) -> Any:
-        letters = {field.name: given.pop(field.name) for field in fields(Problem)}
+        letters = {name: given.pop(name) for name in _meanings()}
         unfolded = {
             name: group(**{field.name: given.pop(field.name) for field in fields(group)})
             for name, group in groups.items()

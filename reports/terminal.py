@@ -14,6 +14,7 @@ from bounds.claims import Claim
 from bounds.plan import Plan
 from construct.census import Census
 from verify.enclosure import Enclosure
+from verify.findings import Findings
 from verify.progress import Progress as ProgressFunction
 from verify.proof import TRUSTED, Proof
 from verify.relu_icgd import Sandwich, Trajectory, Verification
@@ -54,6 +55,25 @@ def show(console: Console, found: Verification, seed: int, seconds: float) -> No
     show_trajectory(console, found.trajectory, found.sandwich.allowed)
     show_verdicts(console, found.verdicts)
     console.print(f"seed {seed}, {seconds:.1f} s", style="dim")
+
+
+def show_findings(console: Console, found: Findings, seconds: float) -> None:
+    """Everything that the verification of one theorem of the catalogue found."""
+    console.print(f"[bold]{escape(found.title)}[/] ({escape(found.source)})")
+    console.print(escape(found.problem.options), style="dim")
+    show_sizes(console, found.claims)
+    for grid in found.grids:
+        table = Table(*map(escape, grid.columns), title=escape(grid.title), title_justify="left")
+        for row in grid.rows:
+            table.add_row(*("" if x is None else escape(_cell(x)) for x in row))
+        console.print(table)
+        console.print(escape(grid.note), style="dim")
+    show_verdicts(console, found.verdicts)
+    console.print(f"seed {found.seed}, {seconds:.1f} s", style="dim")
+
+
+def _cell(value: str | int | float) -> str:
+    return value if isinstance(value, str) else _number(value)
 
 
 def show_sizes(

@@ -166,3 +166,30 @@ def test_importing_bounds_brings_no_torch():
     script = "import sys, bounds.plan, bounds.relu_icgd; print('torch' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("theorem", ["looped", "preconditioned", "functional"])
+def test_the_other_theorems_by_the_same_commands(theorem, capsys):
+    code = icgd.main(["verify", theorem, "--json", "-"])
+    found = json.loads(capsys.readouterr().out)
+    assert code == icgd.KEPT and found["theorem"] == theorem
+    for key in ("problem", "census", "bounds", "verdicts", "versions", "seed", "seconds"):
+        assert key in found
+    assert {v["verdict"] for v in found["verdicts"]} >= {"proved", "held"}
+
+
+def test_a_letter_of_another_theorem_is_refused_in_one_line(capsys):
+    assert icgd.main(["verify", "looped", "--kernel", "relu"]) == icgd.BAD_INPUT
+    assert icgd.main(["bounds", "looped"]) == icgd.BAD_INPUT
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and "kernel = relu" in lines[0] and "theorem = looped" in lines[1]
+
+
+@pytest.mark.slow
+def test_an_audit_of_no_theorem_is_an_audit_of_all(capsys):
+    code = icgd.main(["audit", "--samples", "2000", "--effort", "0.1", "--json", "-"])
+    found = json.loads(capsys.readouterr().out)
+    assert code == icgd.KEPT
+    assert {"relu-icgd/lean", "relu-icgd/paper", "looped", "functional"} <= set(found["theorems"])
+    proved = {v["claim"] for v in found["verdicts"] if v["verdict"] == "proved"}
+    assert {"relu-icgd/step-error", "looped/steps", "functional/descent"} <= proved

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from bounds.claims import Claim
 from bounds.letters import Letters
+from bounds.problem import Problem
 from verify.verdict import Verdict
 
 Cell = str | int | float | None
@@ -63,7 +64,7 @@ class Findings:
     theorem: str
     title: str
     source: str
-    problem: Letters
+    problem: Letters | Problem
     seed: int
     verdicts: tuple[Verdict, ...]
     claims: tuple[Claim, ...] = ()

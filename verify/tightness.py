@@ -73,8 +73,8 @@ def _timed(problems: Iterable[tuple[str, Problem]]) -> Iterator[tuple[Cell, ...]
 def _print(grid: Grid) -> None:
     print(f"{grid.title} ({grid.note})\n\n| {' | '.join(grid.columns)} |\n|{' --- |' * len(grid.columns)}")
     for row in grid.rows:
-        print(f"| {' | '.join(map(str, row))} |", flush=True)
-    print()
+        print(f"| {' | '.join(map(str, row))} |")
+    print(flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,335 @@
+"""Theorem 2 of arXiv 2411.16549 in numbers: a softmax transformer for any N, and what four layers would cost.
+
+The theorem gives no sizes.  The construction is ours: equal keys make softmax attention an exact mean, and
+everything a token knows (it carries w, x and y) is worked out by MLPs, products as differences of squares.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Literal
+
+import sympy
+
+from bounds.budget import approximated, costs, from_z, radius, sensitivities
+from bounds.claims import Claim, D_w, K, N, d, d_out, letters
+from bounds.cover import Cover, cover
+from bounds.pieces import Fit, fit
+from bounds.plan import CHECKABLE, LEMMA_ROOM, Product
+from bounds.problem import Problem, ProblemError
+from bounds.recurrence import WIDENING, LayerRanges, Term, ranges, step_error
+from bounds.relu_sum import ReluSum
+from bounds.rounding import above, gamma, relu_sum_rounding, rounding_errors
+from bounds.worst_case import Setting
+
+SOURCE = "arXiv:2411.16549, Theorem 2"
+HYPOTHESES = (
+    "the loss has a Lipschitz gradient",
+    "x, y and w are bounded (here: norm2(x_i) <= B_x, norm2(y_i) <= B_y, w in the box W)",
+    "r and r' are Lipschitz and smooth, as for Theorem 1",
+)
+_ROOM = 1 + 2e-3
+"""Fits and products reach a little further than planned: rounding moves ranges."""
+
+
+def halved(problem: Problem) -> Problem:
+    """The same descent written with the loss of Theorem 1, (1/(2n)) sum, where Theorem 2 has (1/n) sum.
+
+    Reading: eta grad of (1/n) sum is 2 eta grad of (1/(2n)) sum, and err <= eta eps = (2 eta) (eps / 2).
+
+    >>> halved(Problem(eta=0.1, eps=0.05)).eta
+    0.2
+    """
+    return replace(problem, eta=2 * problem.eta, eps=problem.eps / 2)
+
+
+@dataclass(frozen=True)
+class SoftmaxPlan:
+    """What is approximated how well.  `problem` is in the 1/(2n) convention (see `halved`).
+
+    fits: r, r' (and the loss slope where it bends).  products: w p in z(j), r'(z) g, V^T s in g(j) and s p in
+    the gradient, by Term z, product, g and update; each is ONE product's approximation, used entry by entry.
+    errors: local errors, rounding of float64 included.  layers: ranges under them.
+    """
+
+    problem: Problem
+    fits: Mapping[Term, Fit]
+    products: Mapping[Term, Product]
+    errors: Mapping[Term, float]
+    layers: tuple[LayerRanges, ...]
+
+    @cached_property
+    def cover(self) -> Cover:
+        """The cells that bound the step error."""
+        setting = Setting(self.problem, self.layers, from_z(self.problem, "lean"))
+        return cover(setting, self.errors)
+
+    @property
+    def certified(self) -> float:
+        """A bound on norm2(err)/eta for every prompt in the radii, w in W and n (`problem`'s own eta)."""
+        return self.cover.bound * CHECKABLE
+
+
+def summed(problem: Problem, term: Term) -> float:
+    """How many product errors the error called `term` can hold: sum_c in z and g, the norm in the update.
+
+    >>> summed(Problem(N=1, d=4, d_out=1), Term("update", 1))
+    1.0
+    """
+    dims, j = problem.dims, term.layer
+    if term.kind == "update":
+        return math.sqrt(dims[j] * dims[j - 1]) / 2
+    return {"z": dims[j - 1], "g": dims[j + 1] if j < problem.N else 0, "product": 1}[term.kind]
+
+
+def factors(problem: Problem, layers: tuple[LayerRanges, ...]) -> Iterator[tuple[Term, float, float, int]]:
+    """Every group of products of two symmetric ranges: its term, both radii, and how many there are."""
+    for j, layer in enumerate(layers, start=1):
+        entries = problem.dims[j] * problem.dims[j - 1]
+        p = problem.B_x if j == 1 else layers[j - 2].r
+        yield Term("z", j), problem.half_width(j), p, entries
+        if j > 1:
+            yield Term("g", j - 1), problem.half_width(j), layer.s, entries
+        yield Term("update", j), layer.s, p, entries
+
+
+def _prices(problem: Problem, layers: tuple[LayerRanges, ...]) -> dict[Term, float]:
+    """c for every local error e: it takes about c / sqrt(e) hidden units."""
+    price = costs(problem, "lean", layers, approximated(problem, "lean"))
+    for term, left, right, count in factors(problem, layers):
+        price[term] = count * 2 * math.sqrt(left * right * summed(problem, term))
+    return price
+
+
+@lru_cache(maxsize=32)
+def plan(problem: Problem) -> SoftmaxPlan:
+    """The plan whose certified step error is at most eps, for a problem in the 1/(2n) convention.
+
+    Local errors are divided as in `bounds.budget`, e proportional to (price / sensitivity)^(2/3).
+    Raises ProblemError where the activation is not smooth, or rounding alone exceeds eps.
+    """
+    if not problem.activation.is_smooth:
+        name = problem.activation.name
+        raise ProblemError("activation", name, "r' jumps, so it has no piecewise-linear fit")
+    try:
+        tolerances = _divide(problem)
+        share = 0.9
+        for _ in range(12):
+            made = _make(problem, {term: share * e for term, e in tolerances.items()})
+            if made.certified <= problem.eps:
+                return made
+            share *= min(0.97, 0.99 * problem.eps / made.certified)
+    except (ValueError, ArithmeticError) as error:
+        if isinstance(error, ProblemError):
+            raise
+        raise ProblemError("eps", problem.eps, f"{error}; try smaller radii or another eps") from None
+    raise ProblemError("eps", problem.eps, f"the bound stays at {made.certified:.3g}; raise eps")
+
+
+def _divide(problem: Problem) -> dict[Term, float]:
+    errors: dict[Term, float] = {}
+    for _ in range(12):
+        layers = ranges(problem, errors)
+        price = _prices(problem, layers)
+        errors = errors or dict.fromkeys(price, problem.eps)
+        weights = sensitivities(problem, "lean", layers, errors)
+        shape = {term: (price[term] / max(weights[term], 1e-300)) ** (2 / 3) for term in price}
+        reached = step_error(problem, layers, shape, from_z=from_z(problem, "lean"))
+        # No local error is worth more than one unit of its own quantity.
+        errors = {term: min(problem.eps / reached * size, 0.5) for term, size in shape.items()}
+    setting = Setting(problem, ranges(problem, errors), from_z(problem, "lean"))
+    gain = problem.eps / cover(setting, errors, slack=0.05).reached
+    return {term: min(gain * e, 0.5) for term, e in errors.items()}
+
+
+def _make(problem: Problem, tolerances: Mapping[Term, float]) -> SoftmaxPlan:
+    layers = ranges(problem, tolerances)
+    fits = {}
+    for term, g in approximated(problem, "lean").items():
+        reach = radius(problem, "lean", layers, term) * _ROOM
+        fits[term] = fit(g, -reach, reach, tolerances[term])
+    inner: dict[Term, Product] = {}
+    for j, layer in enumerate(layers, start=1):
+        room = 1e-12 if problem.activation_at(j).derivative.is_constant else 2e-3 * max(1.0, layer.dr)
+        term = Term("product", j)
+        low, high = layer.dr_low - room, layer.dr_high + room
+        inner[term] = Product.within(low, high, layer.g * _ROOM, tolerances.get(term, 0.0))
+    outer = {
+        term: Product.within(
+            -left * _ROOM, left * _ROOM, right * _ROOM, tolerances[term] / summed(problem, term)
+        )
+        for term, left, right, _ in factors(problem, layers)
+    }
+    local = {term: fitted.error for term, fitted in fits.items()}
+    local |= {term: product.error for term, product in inner.items()}
+    local |= {term: summed(problem, term) * product.error for term, product in outer.items()}
+    errors: dict[Term, float] = {}
+    for _ in range(3):  # rounding depends on ranges, which depend a little on rounding
+        rounding = _rounding(problem, layers, fits, inner, outer)
+        terms = (*local, *(term for term in rounding if term not in local))
+        errors = {t: (local.get(t, 0.0) + rounding.get(t, 0.0)) * LEMMA_ROOM for t in terms}
+        layers = ranges(problem, errors)
+    made = SoftmaxPlan(problem, fits, inner | outer, errors, layers)
+    _check_reach(made)
+    return made
+
+
+def _rounding(
+    problem: Problem,
+    layers: tuple[LayerRanges, ...],
+    fits: Mapping[Term, Fit],
+    inner: Mapping[Term, Product],
+    outer: Mapping[Term, Product],
+) -> dict[Term, float]:
+    """Local errors from float64 alone: those of Theorem 1's block, doubled, and those of the new products.
+
+    A product is off by at most half of what one of its two sums of ReLUs is, all of them added in one row.
+    """
+    errors = {term: 2 * e for term, e in rounding_errors(problem, layers, fits, inner).items()}
+    dims, widest = problem.dims, max(problem.dims)
+    for term, product in outer.items():
+        if product.square is not None:
+            relus, reach = product.square.relus, product.square.hi
+            one = relu_sum_rounding(relus, reach, 0.0, 2 * relus.units * widest + 16, 2.0**-53)
+            errors[term] = errors.get(term, 0.0) + 2 * summed(problem, term) * one
+    last = Term("u", problem.N)  # the gate adds its offset and takes it away
+    errors[last] = errors.get(last, 0.0) + gamma(dims[-1] + 32) * 4 * gate_offset(problem, layers, fits)
+    return errors
+
+
+def gate_offset(problem: Problem, layers: tuple[LayerRanges, ...], fits: Mapping[Term, Fit]) -> float:
+    """More than any hidden unit of the loss slope can see: what shuts all of them in the query token."""
+    reach = layers[-1].z if problem.loss.rho == 0 else layers[-1].r + abs(problem.loss.rho) * problem.B_y
+    fitted = fits.get(Term("u", problem.N))
+    shift = float(abs(fitted.relus.b).max(initial=0.0)) if fitted else 1.0
+    return above((reach + shift) * _ROOM)
+
+
+def _check_reach(made: SoftmaxPlan) -> None:
+    problem, layers = made.problem, made.layers
+    kept = all(radius(problem, "lean", layers, term) <= fitted.hi for term, fitted in made.fits.items())
+    for term, left, right, _ in factors(problem, layers):
+        product = made.products[term]
+        kept &= left * WIDENING <= product.high and right * WIDENING <= product.radius
+    for j, layer in enumerate(layers, start=1):
+        product = made.products[Term("product", j)]
+        kept &= product.low <= layer.dr_low <= layer.dr_high <= product.high and layer.g <= product.radius
+    if not kept:
+        raise ProblemError("eps", problem.eps, "rounding takes a number out of its range; raise eps")
+
+
+def slope_relus(problem: Problem, fits: Mapping[Term, Fit]) -> ReluSum:
+    """phi, the bending part of the loss slope, as ReLUs: of z(N) if rho = 0, else of p(N) - rho y."""
+    phi = problem.loss.phi
+    if Term("u", problem.N) in fits:
+        return fits[Term("u", problem.N)].relus
+    if phi.derivative.is_constant:
+        slope = float(phi.derivative(0.0))
+        return ReluSum([1.0, -1.0], [0.0, 0.0], [slope, -slope], float(phi(0.0)))
+    low, high = phi.kinks
+    return ReluSum([1.0, 1.0], [-low, -high], [1.0, -1.0], low)
+
+
+def claims(problem: Problem) -> tuple[Claim, ...]:
+    """Sizes of one step of our construction and its certified error, for Theorem 2's problem.
+
+    >>> [claim.value for claim in claims(Problem(N=1, d=1, eps=0.5)) if claim.quantity == "layers"]
+    [6]
+    """
+    made = plan(halved(problem))
+    bare = int(problem.loss.rho == 0)  # the loss slope is read off z(N), so p(N) is never formed
+    scratch = 5 * (N - 1) * K + (5 - bare) * d_out
+    M = sympy.Symbol("M", integer=True, positive=True)
+    E = sympy.Symbol("epsilon_*", positive=True)
+    constants = letters(problem) | {
+        M: (products_units(made), "hidden units of the largest product: two squares, counted off the plan"),
+        E: (2 * made.certified, "bound over all cells at certified local errors, rounding included"),
+    }
+    clearing = 2 * D_w + 2 * (scratch + D_w)
+    rows: tuple[tuple[str, str, Literal["<=", "=="], sympy.Expr], ...] = (
+        ("layers", "Layers per step", "==", 4 * N + 2 - bare),
+        ("heads", "Softmax heads", "==", sympy.Integer(1)),
+        ("width", "Embedding width", "==", d + d_out + 2 * D_w + scratch + 2),
+        ("mlp_width", "Hidden units of an MLP", "<=", sympy.Max(M * D_w, clearing, evaluate=False) + 1),
+        ("step_error", "Error of a step", "<=", E),
+    )
+    return tuple(
+        Claim(
+            f"softmax-icgd/{quantity}",
+            "icgd",
+            title,
+            rf"{title}: ${'=' if relation == '==' else chr(92) + 'le'} {sympy.latex(bound)}$.",
+            HYPOTHESES,
+            quantity,
+            relation,
+            sympy.sympify(bound),
+            constants,
+        )
+        for quantity, title, relation, bound in rows
+    )
+
+
+def products_units(made: SoftmaxPlan) -> int:
+    """The most hidden units that one product or one function of one variable takes."""
+    functions = [fitted.relus.units for fitted in made.fits.values()]
+    both = 2 * max(functions, default=2) + 4  # r and r' share an MLP, with the loss slope's clip
+    return max(both, *(product.units + 1 for product in made.products.values()))
+
+
+@dataclass(frozen=True)
+class FourLayers:
+    """What interpolating the gradient of one token on a grid costs, by its explicit Lipschitz constants.
+
+    variables: D_w + d + d_out.  lipschitz, radii: of each variable.  log10_nodes: of the grid that is
+    certainly fine enough, one hidden unit or more a node.  per_halving: factor when eps is halved.
+    """
+
+    variables: int
+    lipschitz: tuple[float, ...]
+    radii: tuple[float, ...]
+    log10_nodes: float
+
+    @property
+    def per_halving(self) -> float:
+        return 2.0**self.variables
+
+
+def four_layers(problem: Problem) -> FourLayers:
+    """The grid on which piecewise-linear interpolation of the per-token gradient is within eps.
+
+    With |f(v) - f(v')| <= sum_i Lip_i |v_i - v'_i|, any convex combination over a cell of sides h_i is off by
+    at most sum_i Lip_i h_i; h_i = eps / (m Lip_i) gives prod_i (ceil(2 R_i m Lip_i / eps) + 1) nodes.
+    Lip_i comes from the error recurrence: moving one variable is a local error of what reads it.
+    `problem` in the 1/(2n) convention.
+
+    >>> four_layers(Problem(N=1, d=1, eps=0.1)).variables
+    3
+    """
+    layers = ranges(problem, {})
+
+    def moved(errors: Mapping[Term, float]) -> float:
+        return step_error(problem, layers, errors, from_z=False)
+
+    lipschitz: list[float] = []
+    radii: list[float] = []
+    for j, layer in enumerate(layers, start=1):
+        entries = problem.dims[j] * problem.dims[j - 1]
+        p = problem.B_x if j == 1 else layers[j - 2].r
+        change = {Term("z", j): p} | ({Term("g", j - 1): layer.s} if j > 1 else {})
+        lipschitz += [moved(change)] * entries
+        radii += [problem.half_width(j)] * entries
+    first, loss = layers[0], problem.loss
+    lipschitz += [moved({Term("z", 1): problem.half_width(1)}) + first.s_norm / 2] * problem.d
+    reach = layers[-1].r + abs(loss.rho) * problem.B_y
+    steep = loss.phi.derivative.sup(-reach, reach) * abs(loss.rho) + abs(loss.sigma)
+    lipschitz += [moved({Term("u", problem.N): steep})] * problem.d_out
+    radii += [problem.B_x] * problem.d + [problem.B_y] * problem.d_out
+    m = len(radii)
+    log10 = sum(
+        math.log10(math.ceil(2 * R * m * lip / problem.eps) + 1)
+        for R, lip in zip(radii, lipschitz, strict=True)
+    )
+    return FourLayers(m, tuple(lipschitz), tuple(radii), log10)

@@ -1,0 +1,362 @@
+"""Theorem 2 of arXiv 2411.16549, built for any N: softmax attention takes one mean, MLPs do the rest.
+
+4N+2 layers a step.  A layer is softmax attention (absent but for one layer), then an MLP with ReLUs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bounds.domain import face
+from bounds.plan import Product
+from bounds.problem import Problem
+from bounds.recurrence import Term
+from bounds.relu_sum import ReluSum, linear, signed
+from bounds.softmax_icgd import SoftmaxPlan, gate_offset, halved, plan, slope_relus
+from construct.hidden import Ridge, clamp_to, run_hidden
+from construct.literal import Entries, Head, LiteralLayer, Sparse
+from construct.prompt import Prompt, stack_weights
+from construct.stream import Stream
+from construct.table import Table
+
+_AT_ONCE = 1 << 19
+"""Numbers per temporary."""
+
+Pattern = Literal["rows", "columns", "outer"]
+
+
+class Products(nn.Module):
+    """target += sums of products of two slots, each product two sums of squares as ReLUs.
+
+    rows: target[k] = sum_c left[k, c] right[c].  columns: target[c] = sum_k left[k, c] right[k].
+    outer: target[k, c] = left[k] right[c].  shape: (rows, columns) of the entries (k, c).
+    """
+
+    def __init__(
+        self, pattern: Pattern, left: str, right: str, target: str, shape: tuple[int, int], product: Product
+    ) -> None:
+        super().__init__()
+        assert product.square is not None and product.centre == 0
+        self.pattern, self.left, self.right, self.target, self.shape = pattern, left, right, target, shape
+        self.a, self.b = product.a, product.b
+        squares = product.square.relus
+        self.relus = ReluSum(squares.a, squares.b, squares.c)  # constants of the two squares cancel
+        self.table = Table(self.relus)
+
+    def erases(self) -> bool:
+        return False
+
+    def increment(self, values: Mapping[str, Tensor]) -> Tensor:
+        """What is added to the target, (B, T, size)."""
+        left, right = values[self.left] * self.a, values[self.right] * self.b
+        left = left[..., None] if self.pattern == "outer" else left[:, None]
+        right = right[..., None] if self.pattern == "columns" else right[..., None, :]
+        entries = (self.table(left + right) - self.table(left - right)) / 4
+        if self.pattern == "outer":
+            return entries.flatten(-2)
+        return entries.sum(-1 if self.pattern == "rows" else -2)
+
+    def literal(self, stream: Stream, first: int) -> tuple[Entries, Entries, dict[int, float]]:
+        """Entries of W1 and W2 for hidden units first, first + 1, ...; there are no constants."""
+        k, c = (axis.reshape(-1) for axis in np.indices(self.shape))
+        flat, M = k * self.shape[1] + c, self.relus.units
+        left = stream[self.left].start + (k if self.pattern == "outer" else flat)
+        right = stream[self.right].start + (k if self.pattern == "columns" else c)
+        target = stream[self.target].start + {"rows": k, "columns": c, "outer": flat}[self.pattern]
+        W1, W2 = [], []
+        for sign in (1.0, -1.0):
+            rows = np.arange(first, first + k.size * M, dtype=np.float64)
+            first += k.size * M
+
+            def entries(column: np.ndarray, weight: np.ndarray, rows: np.ndarray = rows) -> Entries:
+                return np.column_stack([rows, np.repeat(column, M), np.tile(weight, k.size)])
+
+            W1.append(entries(left, self.a * self.relus.a))
+            W1.append(entries(right, sign * self.b * self.relus.a))
+            W1.append(entries(np.full(k.size, stream["one"].start), self.relus.b))
+            W2.append(entries(target, sign / 4 * self.relus.c)[:, [1, 0, 2]])
+        return np.concatenate(W1), np.concatenate(W2), {}
+
+
+class Gated(nn.Module):
+    """target[k] += relus(v), v a linear form of slots, in an example (t = 1); exactly 0 in the query (t = 0).
+
+    Each unit becomes relu(a v + b - offset (1 - t)); the constant is constant * relu(t).
+    """
+
+    def __init__(self, form: Mapping[str, float], relus: ReluSum, target: str, offset: float) -> None:
+        super().__init__()
+        self.form, self.relus, self.target, self.offset = dict(form), relus, target, offset
+
+    def erases(self) -> bool:
+        return False
+
+    def increment(self, values: Mapping[str, Tensor]) -> Tensor:
+        """What is added to the target, (B, T, size)."""
+        argument = sum(values[name] * scale for name, scale in self.form.items())
+        assert isinstance(argument, Tensor)
+        t = values["t"]
+        a, b, c = (argument.new_tensor(part) for part in (self.relus.a, self.relus.b, self.relus.c))
+        shut = ((t - 1) * self.offset)[..., None]
+        return torch.relu(argument[..., None] * a + b + shut) @ c + self.relus.constant * torch.relu(t)
+
+    def literal(self, stream: Stream, first: int) -> tuple[Entries, Entries, dict[int, float]]:
+        """Entries of W1 and W2 for hidden units first, first + 1, ...; the constant is a unit of its own."""
+        W1: list[tuple[float, ...]] = []
+        W2: list[tuple[float, ...]] = []
+        one, t, target, row = stream["one"].start, stream["t"].start, stream[self.target], first
+        for k in range(target.size):
+            for a, b, c in zip(self.relus.a, self.relus.b, self.relus.c, strict=True):
+                W1 += [(row, stream[name][k], a * scale) for name, scale in self.form.items()]
+                W1 += [(row, one, b - self.offset), (row, t, self.offset)]
+                W2.append((target[k], row, c))
+                row += 1
+            if self.relus.constant:
+                W1.append((row, t, 1.0))
+                W2.append((target[k], row, self.relus.constant))
+                row += 1
+        return np.array(W1), np.array(W2), {}
+
+
+Part = Ridge | Products | Gated
+
+
+class MeanHead(nn.Module):
+    """Softmax attention with zero queries and keys: scale times the mean of the values over all tokens."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, values: Float[Tensor, "B T size"]) -> Float[Tensor, "B size"]:
+        """The increment that every token gets."""
+        keys = values.new_zeros(values.shape[0], values.shape[1], 1)
+        attended: Tensor = F.scaled_dot_product_attention(keys[:, :1], keys, self.scale * values)
+        return attended[:, 0]
+
+
+class SoftmaxLayer(nn.Module):
+    """A mean over tokens, where there is one, then an MLP.  moves: (from, to), slot by slot."""
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        head: MeanHead | None = None,
+        moves: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        super().__init__()
+        self.parts, self.head, self.moves = nn.ModuleList(parts), head, tuple(moves)
+
+    @property
+    def listed(self) -> list[Part]:
+        """The parts of the MLP, as what they are."""
+        return cast(list[Part], list(self.parts))
+
+    def literal(self, stream: Stream) -> LiteralLayer:
+        """The matrices of this layer; entries of a head are Q = K = 0 and V."""
+        value = [
+            (stream[target].start + i, stream[source].start + i, self.head.scale)
+            for source, target in self.moves
+            if self.head is not None
+            for i in range(stream[source].size)
+        ]
+        W1, W2, units, constants = [np.empty((0, 3))], [np.empty((0, 3))], 0, dict[int, float]()
+        for part in self.listed:
+            first, second, constant = part.literal(stream, units)
+            W1.append(first)
+            W2.append(second)
+            units += len(second)
+            for place, number in constant.items():
+                constants[place] = constants.get(place, 0.0) + number
+        if constants:
+            W1.append(np.array([[units, stream["one"].start, 1.0]]))
+            W2.append(np.array([[place, units, number] for place, number in constants.items()]))
+            units += 1
+        D = stream.D
+        heads = (Head.of(D, [], [], value),) if self.head else ()
+        first_matrix, second_matrix = (
+            Sparse((units, D), np.concatenate(W1)),
+            Sparse((D, units), np.concatenate(W2)),
+        )
+        return LiteralLayer(heads, first_matrix, second_matrix, diagonal=False)
+
+
+class SoftmaxTransformer(nn.Module):
+    """The block of one gradient step, looped L times.  problem: in the 1/(2n) convention, as its plan's."""
+
+    def __init__(self, problem: Problem, stream: Stream, layers: Sequence[SoftmaxLayer]) -> None:
+        super().__init__()
+        self.problem, self.stream = problem, stream
+        self.layers = nn.ModuleList(layers)
+
+    @property
+    def blocks(self) -> list[SoftmaxLayer]:
+        """The layers, as what they are."""
+        return cast(list[SoftmaxLayer], list(self.layers))
+
+    @property
+    def head(self) -> MeanHead:
+        """The only attention head of the block."""
+        return next(layer.head for layer in self.blocks if layer.head is not None)
+
+    def literal(self) -> Iterator[LiteralLayer]:
+        """The literal matrices, layer by layer."""
+        for layer in self.blocks:
+            yield layer.literal(self.stream)
+
+    def step(self, prompt: Prompt) -> Float[Tensor, "B D_w"]:
+        """The weights after one block; the w that all tokens carry is held once a prompt."""
+        largest = max(slot.size for slot in self.stream.slots.values())
+        size = max(1, _AT_ONCE // (largest * (prompt.n + 1)))
+        return torch.cat([self._step(prompt[i : i + size]) for i in range(0, prompt.batch, size)])
+
+    def _step(self, prompt: Prompt) -> Float[Tensor, "B D_w"]:
+        state = self.stream.open(prompt)
+        values = state.tokens | state.shared
+        for layer in self.blocks:
+            if layer.head is not None:
+                for source, target in layer.moves:
+                    added = layer.head(values[source])
+                    values[target] = values[target] + added.view_as(values[target])
+            run_hidden(cast(list[Ridge], layer.listed), values)  # every part has a Ridge's interface
+        return stack_weights([values[f"V{j}"] for j in range(1, self.problem.N + 1)])
+
+    def simulate(self, prompt: Prompt, steps: int | None = None) -> Float[Tensor, "steps+1 B D_w"]:
+        """The iterates w(0), ..., w(steps), from the prompt's own w; steps defaults to L."""
+        path = [prompt.w]
+        for _ in range(self.problem.L if steps is None else steps):
+            path.append(self.step(prompt.with_weights(path[-1])))
+        return torch.stack(path)
+
+
+def build(problem: Problem) -> SoftmaxTransformer:
+    """The transformer for Theorem 2's problem, its loss the mean over n examples; raises ProblemError.
+
+    >>> len(build(Problem(N=1, d=1, n=2, eps=0.5)).layers)
+    6
+    """
+    return assemble(plan(halved(problem)))
+
+
+def assemble(made: SoftmaxPlan) -> SoftmaxTransformer:
+    """The transformer that a plan describes."""
+    problem, dims, N = made.problem, made.problem.dims, made.problem.N
+    loss, from_z = problem.loss, problem.loss.rho == 0
+    scratch: dict[str, int] = {}
+
+    def slot(name: str, j: int) -> str:
+        if name == "p" and j == 0:
+            return "x"
+        scratch[f"{name}{j}"] = dims[j] * (dims[j - 1] if name == "q" else 1)
+        return f"{name}{j}"
+
+    def function(kind: Literal["r", "dr"], j: int) -> ReluSum:
+        if Term(kind, j) in made.fits:
+            return made.fits[Term(kind, j)].relus
+        r = problem.activation_at(j).r
+        g = r if kind == "r" else r.derivative
+        if g.is_constant:
+            return ReluSum([], [], [], float(g(0.0)))
+        return linear(float(g.derivative(0.0)), made.layers[j - 1].z, float(g(0.0)))
+
+    def shape(j: int) -> tuple[int, int]:
+        return dims[j], dims[j - 1]
+
+    def scaled(j: int, g: str) -> list[Part]:
+        """s(j) = r'(z(j)) g: the centre of r' times g, and a difference of two squares."""
+        product, target = made.products[Term("product", j)], slot("s", j)
+        parts: list[Part] = [Ridge({g: 1.0}, signed(product.centre), target)] if product.centre else []
+        if product.square is not None:
+            relus, dr = product.square.relus, slot("dr", j)
+            bare, shift = ReluSum(relus.a, relus.b, relus.c), -product.a * product.centre
+            parts += [
+                Ridge({dr: product.a, g: sign * product.b}, bare, target, bias=shift, scale=sign / 4)
+                for sign in (1.0, -1.0)
+            ]
+        return parts
+
+    slope, offset, u = slope_relus(problem, made.fits), gate_offset(problem, made.layers, made.fits), ""
+    layers: list[SoftmaxLayer] = []
+    for j in range(1, N + 1):
+        z, product = slot("z", j), made.products[Term("z", j)]
+        layers.append(SoftmaxLayer([Products("rows", f"V{j}", slot("p", j - 1), z, shape(j), product)]))
+        parts: list[Part] = [Ridge({z: 1.0}, function("dr", j), slot("dr", j))]
+        if j < N or not from_z:
+            parts.append(Ridge({z: 1.0}, function("r", j), slot("p", j)))
+        else:
+            u = slot("u", N)
+            # y = 0 in the query token, so its linear term needs no gate
+            parts += [Gated({z: 1.0}, slope, u, offset), Ridge({"y": 1.0}, signed(-loss.sigma), u)]
+        layers.append(SoftmaxLayer(parts))
+    if not from_z:
+        u = slot("u", N)
+        layers.append(SoftmaxLayer([Gated({slot("p", N): 1.0, "y": -loss.rho}, slope, u, offset)]))
+    layers.append(SoftmaxLayer(scaled(N, u)))
+    for j in range(N - 1, 0, -1):
+        g, product = slot("g", j), made.products[Term("g", j)]
+        layers.append(
+            SoftmaxLayer([Products("columns", f"V{j + 1}", slot("s", j + 1), g, shape(j + 1), product)])
+        )
+        layers.append(SoftmaxLayer(scaled(j, g)))
+    entries = [
+        Products(
+            "outer", slot("s", j), slot("p", j - 1), slot("q", j), shape(j), made.products[Term("update", j)]
+        )
+        for j in range(1, N + 1)
+    ]
+    layers.append(SoftmaxLayer(entries))
+    finish = [Ridge({f"V{j}": 1.0}, clamp_to(face(problem, j)), f"V{j}") for j in range(1, N + 1)]
+    finish += [Ridge({name: 1.0}, signed(-1.0), name) for name in scratch]
+    # The softmax averages over n + 1 tokens; the query's entries are 0.
+    head = MeanHead(-problem.eta * (problem.n + 1) / (2 * problem.n))
+    layers.append(SoftmaxLayer(finish, head, [(f"q{j}", f"V{j}") for j in range(1, N + 1)]))
+    return SoftmaxTransformer(problem, Stream(problem, tuple(scratch.items())), layers)
+
+
+class DenseSoftmaxTransformer(nn.Module):
+    """The block on its literal matrices: H + softmax attention, then H + W2 relu(W1 H), nothing else."""
+
+    def __init__(self, transformer: SoftmaxTransformer) -> None:
+        super().__init__()
+        self.matrices = [
+            (
+                [(head.Q.dense(), head.K.dense(), head.V.dense()) for head in layer.heads],
+                layer.W1.dense(),
+                layer.W2.dense(),
+            )
+            for layer in transformer.literal()
+        ]
+
+    def forward(self, H: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        """One gradient step."""
+        for heads, W1, W2 in self.matrices:
+            for Q, K, V in heads:
+                H = H + F.scaled_dot_product_attention(H @ Q.T, H @ K.T, H @ V.T)
+            H = H + torch.relu(H @ W1.T) @ W2.T
+        return H
+
+
+def dense_bytes(transformer: SoftmaxTransformer) -> int:
+    """Memory of the literal matrices in full, known before they are allocated."""
+    D = transformer.stream.D
+    return sum(8 * D * (3 * len(layer.heads) * D + 2 * layer.hidden) for layer in transformer.literal())
+
+
+def census(transformer: SoftmaxTransformer) -> dict[str, int]:
+    """Sizes of one step counted off the literal matrices."""
+    layers = list(transformer.literal())
+    return {
+        "layers": len(layers),
+        "heads": max(len(layer.heads) for layer in layers),
+        "width": transformer.stream.D,
+        "mlp_width": max(layer.hidden for layer in layers),
+        "parameters": sum(layer.parameters() for layer in layers),
+        "total_units": sum(layer.hidden for layer in layers),
+    }

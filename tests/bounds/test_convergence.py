@@ -1,0 +1,188 @@
+"""Lambda, the accumulation bound and the decrease thresholds, by routes that share no code with them."""
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+import sympy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bounds.activation import ACTIVATIONS
+from bounds.convergence import (
+    Suprema,
+    accumulated,
+    claims,
+    contracting_step,
+    curvature,
+    diameter,
+    hessian_blocks,
+    is_convex,
+    least_move,
+    lipschitz,
+    operator_norm,
+    stationarity,
+    suprema,
+)
+from bounds.loss import LOSSES
+from bounds.problem import Problem, ProblemError
+
+FLAT = Problem(N=1, activation=ACTIVATIONS["identity"])
+
+problems = st.builds(
+    Problem,
+    N=st.integers(1, 6),
+    K=st.integers(1, 4),
+    d=st.integers(1, 3),
+    B_x=st.sampled_from([0.5, 1.0, 2.0]),
+    B_v=st.sampled_from([0.3, 1.0]),
+    activation=st.sampled_from([ACTIVATIONS[name] for name in ("tanh", "sigmoid", "sin")]),
+    loss=st.sampled_from(list(LOSSES.values())),
+    output=st.sampled_from(["activated", "linear"]),
+)
+
+
+def test_one_layer_has_a_closed_form():
+    expression, constants = lipschitz(Problem(N=1))
+    P, rho, beta, g, ell = sympy.symbols("P_1 rho_1 beta_1 g_1 ell", positive=True)
+    assert sympy.expand(expression - P**2 / 2 * (rho**2 * ell + beta * g)) == 0
+    # tanh, squared loss, radii 1: |tanh''| <= 4/(3 sqrt 3), |u| <= 2 (tanh 1 + 1).
+    expected = (2 + 4 / (3 * math.sqrt(3)) * 2 * (math.tanh(1) + 1)) / 2
+    assert curvature(Problem(N=1)).lam == pytest.approx(expected, rel=1e-7)
+    assert constants[P][0] == 1.0
+
+
+@pytest.mark.parametrize("radius", [0.5, 1.0, 3.0])
+def test_least_squares_has_lambda_equal_to_the_squared_radius(radius):
+    """L_n = (1/2n) sum (v.x - y)^2 has Hessian (1/n) sum x x^T: the 1/2 cancels the 2."""
+    found = curvature(replace(FLAT, B_x=radius))
+    assert found.lam == pytest.approx(radius**2, rel=1e-7)
+    assert found.rest == 0 and found.gauss_newton == pytest.approx(radius**2, rel=1e-7)
+
+
+@settings(max_examples=25, deadline=None)
+@given(problems)
+def test_gauss_newton_is_a_rank_one_closed_form(problem):
+    """norm(J^T l'' J)/2 <= (ell/2) sum_k c_k^2, c_k the bound on norm(dp(N)/dV_k) as one product."""
+    layers, ell = suprema(problem)
+    c = [
+        layer.p * layer.slope * math.prod(later.slope * later.spread for later in layers[k + 1 :])
+        for k, layer in enumerate(layers)
+    ]
+    found = curvature(problem)
+    assert is_convex(problem)
+    # A supremum norm through symmetrised blocks: equal up to WIDENING and six digits of Perron weights.
+    assert found.gauss_newton == pytest.approx(ell / 2 * sum(x * x for x in c), rel=1e-4)
+    assert found.gauss_newton >= ell / 2 * sum(x * x for x in c) * (1 - 1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(problems)
+def test_symbolic_and_numeric_constants_agree(problem):
+    claim = claims(problem)[0]
+    found = curvature(problem)
+    assert claim.value <= found.lam <= claim.value * (1 + 1e-8)
+    assert max(found.gauss_newton, found.rest) <= found.lam * (1 + 1e-5)
+    assert 0 <= found.rate(problem.eta) <= found.lam
+
+
+@settings(max_examples=50, deadline=None)
+@given(problems, st.integers(0, 2))
+def test_constants_grow_with_every_radius(problem, which):
+    name = ("B_x", "B_y", "B_v")[which]
+    larger = replace(problem, **{name: 1.5 * getattr(problem, name)})
+    assert curvature(larger).lam >= curvature(problem).lam * (1 - 1e-6)
+
+
+@given(st.floats(0, 50), st.floats(1e-3, 1), st.floats(1e-6, 1), st.integers(0, 40))
+def test_accumulation_solves_its_recurrence(rate, step, eps, steps):
+    """a(l+1) = (1 + step rate) a(l) + step eps from 0, over the rationals."""
+    r, h, e = map(Fraction, (rate, step, eps))
+    exact = Fraction(0)
+    for _ in range(steps):
+        exact = (1 + h * r) * exact + h * e
+    assert accumulated(rate, step, eps, steps) == pytest.approx(float(exact), rel=1e-9, abs=1e-300)
+
+
+def test_accumulation_overflows_to_infinity():
+    assert accumulated(1e3, 1.0, 0.1, 10**6) == math.inf
+    assert claims(Problem(L=1000))[1].value == pytest.approx(accumulated(*_of(Problem(L=1000))), rel=1e-6)
+
+
+def _of(problem):
+    return curvature(problem).lam, problem.eta, problem.eps, problem.L
+
+
+@pytest.mark.parametrize(("eta", "expected"), [(0.1, 0.0), (1.9, 0.0), (3.0, 1 - 2 / 3)])
+def test_convex_descent_does_not_stretch_up_to_two_over_lambda(eta, expected):
+    assert curvature(FLAT).rate(eta) == pytest.approx(expected, abs=1e-6)
+    claim = claims(replace(FLAT, eta=eta, L=7))[2]
+    if not expected:
+        assert claim.value == pytest.approx(eta * FLAT.eps * 7)
+
+
+@given(st.floats(0.1, 10), st.floats(0.01, 1.9), st.floats(1e-4, 1), st.floats(0, 5), st.integers(1, 99))
+def test_stationarity_inverts_the_descent_inequality(lam, share, eps, drop, steps):
+    """The largest m with steps h (c m^2 - eps m) <= drop, plus eps; at least_move a move gains nothing."""
+    h = share / lam
+    c = 1 - h * lam / 2
+    m = stationarity(lam, h, eps, drop, steps) - eps
+    assert steps * h * (c * m * m - eps * m) == pytest.approx(drop, abs=1e-6 * (1 + drop))
+    assert least_move(lam, h, eps) * c == pytest.approx(eps)
+
+
+def test_step_is_shortened_only_where_needed():
+    assert contracting_step(FLAT) == FLAT.eta
+    long = replace(FLAT, eta=2.5)
+    assert contracting_step(long) == pytest.approx(1.0, rel=1e-6)
+    assert claims(long)[3].value == pytest.approx(2 * FLAT.eps, rel=1e-6)
+
+
+def test_operator_norm_is_never_below_the_eigenvalue():
+    assert operator_norm([[2.0, 5.0], [1.0, 3.0]]) == pytest.approx((5 + math.sqrt(5)) / 2, rel=1e-4)
+    assert operator_norm([[0.0]]) == 0
+    assert operator_norm([[math.inf]]) == math.inf
+
+
+def test_blocks_are_linear_in_the_loss_curvature_and_the_rest():
+    layers, ell = suprema(Problem())
+    flat = [layer._replace(g=0.0, s=0.0, tilt=0.0) for layer in layers]
+    whole, one, two = (hessian_blocks(*given) for given in ((layers, ell), (flat, ell), (layers, 0.0)))
+    for row, first, second in zip(whole, one, two, strict=True):
+        assert row == pytest.approx([a + b for a, b in zip(first, second, strict=True)])
+
+
+def test_diameter_and_refusals():
+    assert diameter(FLAT) == pytest.approx(2 * math.sqrt(2), rel=1e-6)
+    with pytest.raises(ProblemError, match="kink"):
+        curvature(Problem(activation=ACTIVATIONS["relu"]))
+    assert curvature(Problem(N=1, activation=ACTIVATIONS["relu"], output="linear")).rest == 0
+    with pytest.raises(ProblemError):
+        curvature(Problem.parse({"activation": "sqrt(t)"}))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(1, 4), st.lists(st.floats(0.1, 0.6), min_size=5, max_size=5))
+def test_blocks_are_the_hessian_itself_where_every_factor_is_positive(depth, values):
+    """r = exp(t) - 1 and l = exp(p), one unit a layer: no inequality loses anything."""
+    x, *weights = values[: depth + 1]
+    v = sympy.symbols(f"v1:{depth + 1}")
+    p = sympy.Float(x)
+    for weight in v:
+        p = sympy.exp(weight * p) - 1
+    at = dict(zip(v, weights, strict=True))
+    exact = sympy.hessian(sympy.exp(p) / 2, v).subs(at).evalf()
+    outputs, z = [x], []
+    for weight in weights:
+        z.append(weight * outputs[-1])
+        outputs.append(math.exp(z[-1]) - 1)
+    ell = g = math.exp(outputs[-1])
+    layers = []
+    for j in range(depth - 1, -1, -1):
+        slope = math.exp(z[j])
+        layers.append(Suprema(outputs[j], slope, slope, weights[j], g, slope * g, weights[j] * g))
+        g = weights[j] * slope * g
+    blocks = hessian_blocks(layers[::-1], ell)
+    for j in range(depth):
+        assert blocks[j] == pytest.approx([float(exact[j, k]) for k in range(depth)], rel=1e-9)

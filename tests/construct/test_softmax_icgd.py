@@ -1,0 +1,148 @@
+"""The transformer against the paper's formulas in numpy, against its own matrices, and four layers."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bounds.domain import face
+from bounds.loss import LOSSES
+from bounds.problem import Problem, ProblemError
+from bounds.softmax_icgd import claims, halved, plan
+from construct.four_layers import FourLayerTransformer
+from construct.prompt import Prompt
+from construct.softmax_icgd import DenseSoftmaxTransformer, MeanHead, build, census
+from verify.prompts import random_prompts, seeded
+
+SLOPES = {
+    "squared": lambda p, y: 2 * (p - y),
+    "huber": lambda p, y: np.clip(p - y, -0.5, 0.5),
+    "logistic": lambda p, y: 1 / (1 + np.exp(-p)) - y,
+}
+small = st.builds(
+    Problem,
+    N=st.integers(1, 3),
+    K=st.integers(1, 3),
+    d=st.integers(1, 3),
+    d_out=st.integers(1, 2),
+    n=st.integers(1, 5),
+    eps=st.sampled_from([0.05, 0.5]),
+    eta=st.sampled_from([0.01, 0.3]),
+    loss=st.sampled_from(list(LOSSES.values())),
+    output=st.sampled_from(["activated", "linear"]),
+)
+
+
+def descended(problem, prompt, row):
+    """One step of w - eta grad (1/n) sum l, from the paper's text, for a tanh network; then Proj."""
+    dims, w = problem.dims, prompt.w[row].numpy()
+    shapes = list(itertools.pairwise(dims))
+    ends = np.cumsum([a * b for a, b in shapes])[:-1]
+    V = [part.reshape(b, a) for part, (a, b) in zip(np.split(w, ends), shapes, strict=True)]
+    total = [np.zeros_like(v) for v in V]
+    for x, y in zip(prompt.x[row].numpy(), prompt.y[row].numpy(), strict=True):
+        p, dr = [x], []
+        for j, v in enumerate(V, start=1):
+            z = v @ p[-1]
+            linear = j == problem.N and problem.output == "linear"
+            p.append(z if linear else np.tanh(z))
+            dr.append(np.ones_like(z) if linear else 1 - np.tanh(z) ** 2)
+        s = dr[-1] * SLOPES[problem.loss.name](p[-1], y)
+        for j in range(problem.N - 1, -1, -1):
+            total[j] += np.outer(s, p[j]) / problem.n
+            if j:
+                s = dr[j - 1] * (V[j].T @ s)
+    target = [v - problem.eta * g for v, g in zip(V, total, strict=True)]
+    sides = [face(halved(problem), j) for j in range(1, problem.N + 1)]
+    return np.concatenate([np.clip(v, -h, h).ravel() for v, h in zip(target, sides, strict=True)])
+
+
+@settings(max_examples=6, deadline=None)
+@given(small, st.integers(0, 2**32))
+def test_a_step_is_a_gradient_step_of_the_mean_loss(problem, seed):
+    transformer = build(problem)
+    prompt = random_prompts(transformer.problem, 6, seeded(seed))
+    after = transformer.step(prompt).numpy()
+    bound = 2 * plan(halved(problem)).certified * problem.eta
+    for row in range(6):  # Proj onto a box does not expand
+        assert np.linalg.norm(after[row] - descended(problem, prompt, row)) <= bound + 1e-12
+
+
+@settings(max_examples=4, deadline=None)
+@given(small, st.integers(0, 2**32))
+def test_the_matrices_compute_the_same(problem, seed):
+    transformer = build(problem)
+    prompt = random_prompts(transformer.problem, 3, seeded(seed))
+    stream = transformer.stream
+    H = DenseSoftmaxTransformer(transformer)(stream.pack(stream.open(prompt)))
+    expected = stream.pack(stream.open(prompt.with_weights(transformer.step(prompt))))
+    torch.testing.assert_close(H, expected, rtol=0, atol=1e-12)
+    counted = census(transformer)
+    for claim in claims(problem):
+        if claim.quantity != "step_error":
+            found = counted[claim.quantity]
+            assert found == claim.value if claim.relation == "==" else found <= claim.value
+
+
+@given(st.integers(1, 200), st.integers(0, 2**32))
+@settings(max_examples=30, deadline=None)
+def test_softmax_of_equal_keys_is_the_mean(T, seed):
+    values = torch.randn(2, T, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    torch.testing.assert_close(MeanHead(-0.3)(values), -0.3 * values.mean(1), rtol=0, atol=1e-14)
+
+
+def test_chunks_do_not_matter():
+    transformer = build(Problem(N=2, K=2, n=2, eps=0.5))
+    prompt = random_prompts(transformer.problem, 5, seeded(0))
+    one = torch.cat([transformer.step(prompt[i : i + 1]) for i in range(5)])
+    torch.testing.assert_close(transformer.step(prompt), one, rtol=0, atol=1e-15)
+    assert transformer.simulate(prompt, 3).shape == (4, 5, transformer.problem.D_w)
+
+
+def kuhn(problem, cells, w, x, y):
+    """The interpolation by sorting: the coordinate furthest in its cell goes first."""
+    radii = np.array([problem.half_width(1), problem.B_x, problem.B_y])
+
+    def f(node):
+        w, x, y = radii * (2 * node / cells - 1)
+        return (np.tanh(w * x) - y) * (1 - np.tanh(w * x) ** 2) * x  # half of twice
+
+    at = (np.array([w, x, y]) / radii + 1) * cells / 2
+    corner = np.minimum(np.floor(at), cells - 1)
+    rest = at - corner
+    order = np.argsort(-rest)
+    value, vertex = f(corner), corner.copy()
+    for axis in order:
+        before = f(vertex)
+        vertex[axis] += 1
+        value += rest[axis] * (f(vertex) - before)
+    return value
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 3), st.integers(0, 2**32))
+def test_four_layers_interpolate(cells, n, seed):
+    problem = Problem(N=1, d=1, n=n)
+    random = np.random.default_rng(seed)
+    x, y, w = (
+        random.uniform(-1, 1, (4, n, 1)),
+        random.uniform(-1, 1, (4, n, 1)),
+        random.uniform(-0.5, 0.5, (4, 1)),
+    )
+    query = random.uniform(-1, 1, (4, 1))
+    prompt = Prompt(*(torch.from_numpy(part) for part in (x, y, query, w)))
+    four = FourLayerTransformer(problem, cells)
+    assert len(four.layers) == 4 and four.mlp_width >= 2 * (cells + 1) ** 3
+    for row, after in enumerate(four.step(prompt)[:, 0].tolist()):
+        mean = np.mean([kuhn(problem, cells, w[row, 0], x[row, i, 0], y[row, i, 0]) for i in range(n)])
+        assert after == pytest.approx(w[row, 0] - problem.eta * mean, abs=1e-12)
+
+
+def test_four_layers_are_for_three_variables():
+    with pytest.raises(ProblemError, match="N = 2"):
+        FourLayerTransformer(Problem(N=2), 2)
+    with pytest.raises(ProblemError, match="cells"):
+        FourLayerTransformer(Problem(N=1, d=1), 99)

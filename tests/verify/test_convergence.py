@@ -1,0 +1,201 @@
+"""Convergence, judged: honest bounds and transformers hold, damaged ones are caught by name."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bounds.activation import ACTIVATIONS
+from bounds.convergence import Curvature, accumulated, curvature
+from bounds.plan import plan
+from bounds.problem import Problem
+from construct.prompt import split_weights
+from construct.relu_icgd import assemble
+from verify import convergence, hessian
+from verify.convergence import KEYS, measure_descent, verify
+from verify.descent import descend, gradient, project
+from verify.hessian import certified_single_layer, eigenvalue_range, hessian_norms, hessian_search
+from verify.prompts import random_prompts, seeded
+
+FLAT = Problem(N=1, activation=ACTIVATIONS["identity"], eps=0.01)
+CURVED = Problem(N=2, K=3, d=2, d_out=1, n=4, L=4)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr(hessian, "_ASCENT", 25)
+    monkeypatch.setattr(hessian, "SAMPLED", 128)
+    monkeypatch.setattr(convergence, "_LONG", 20)
+    monkeypatch.setattr(convergence, "_FOLLOWED", 8)
+
+
+def status(found):
+    return {verdict.claim.removeprefix("convergence/"): verdict.status for verdict in found.verdicts}
+
+
+class Damaged:
+    """Exact descent with a damage, in the place of a transformer."""
+
+    def __init__(self, problem, factor=1.0):
+        self.problem, self.factor = problem, factor
+
+    def to(self, device):
+        return self
+
+    def simulate(self, prompt, steps=None):
+        path = [prompt.w]
+        for _ in range(steps):
+            slope = gradient(self.problem, prompt.with_weights(path[-1]))
+            path.append(project(self.problem, path[-1] - self.factor * self.problem.eta * slope))
+        return torch.stack(path)
+
+
+def test_every_claim_is_kept():
+    found = verify(CURVED)
+    assert status(found) == dict.fromkeys(KEYS, "held")
+    assert [claim.key.removeprefix("convergence/") for claim in found.claims] == list(KEYS)
+    assert len(found.grids[0].rows) == CURVED.L + 1 and len(found.plots[0].curves) == 5
+    assert found.problem.options == CURVED.options
+
+
+def test_one_layer_is_proved():
+    found = verify(Problem(N=1))
+    assert status(found)["lipschitz"] == "proved" and "failed" not in status(found).values()
+
+
+def test_no_constant_where_r_has_a_kink():
+    found = verify(Problem(activation=ACTIVATIONS["relu"]))
+    assert set(status(found).values()) == {"inapplicable"}
+
+
+def test_a_bound_beyond_the_diameter_is_vacuous():
+    judged = status(verify(replace(CURVED, eps=1e3), transformer=Damaged(replace(CURVED, eps=1e3))))
+    assert judged["accumulation"] == judged["accumulation-split"] == "vacuous"
+
+
+def test_a_step_too_long_is_named():
+    posed = replace(FLAT, eta=2.5)
+    judged = status(verify(posed, transformer=Damaged(posed)))
+    assert judged["decrease"] == judged["stationary"] == "inapplicable"
+    ours = verify(posed).verdicts[3]
+    assert ours.status == "held" and "1/Lambda" in ours.evidence
+
+
+@pytest.mark.parametrize("problem", [FLAT, CURVED, Problem(N=1)])
+def test_mutant_lambda_below_the_largest_hessian_norm(problem):
+    found = curvature(problem)
+    _, ascended = hessian_search(problem, seeded(0))
+    small = replace(found, lam=0.99 * ascended)
+    judged = status(verify(problem, bounds=small, transformer=Damaged(problem)))
+    assert judged["lipschitz"] == "failed"
+
+
+def test_mutant_halved_lambda():
+    found = curvature(FLAT)
+    judged = verify(FLAT, bounds=replace(found, lam=found.lam / 2), transformer=Damaged(FLAT))
+    assert status(judged)["lipschitz"] == "failed" and "--N 1" in judged.verdicts[0].replay
+
+
+def test_mutant_rest_that_eigenvalues_exceed():
+    found = curvature(CURVED)
+    low, _ = eigenvalue_range(CURVED, seeded(0))
+    small = Curvature(found.lam, found.gauss_newton, -0.5 * low)
+    assert status(verify(CURVED, bounds=small, transformer=Damaged(CURVED)))["accumulation-split"] == "failed"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda rate, step, eps, steps: eps / max(rate, 1e-9) * (1 - (1 + step * rate) ** -steps),
+        lambda rate, step, eps, steps: accumulated(rate, step, eps, steps) / 2,
+        lambda rate, step, eps, steps: step * eps * steps * 0.99,
+        lambda rate, step, eps, steps: step * eps,
+    ],
+    ids=["sign of the exponent", "half", "linear and short", "no accumulation"],
+)
+def test_mutant_accumulation_bounds(monkeypatch, wrong):
+    monkeypatch.setattr(convergence, "accumulated", wrong)
+    assert status(verify(CURVED, transformer=Damaged(CURVED)))["accumulation"] == "failed"
+
+
+@pytest.mark.parametrize("factor", [2.0, 0.5, -1.0, 0.0, float("nan")])
+def test_mutant_steps(factor):
+    """The factor 1/2 of L_n forgotten or taken twice, the wrong sign, no step at all, not a number."""
+    judged = status(verify(FLAT, transformer=Damaged(FLAT, factor)))
+    assert judged["accumulation"] == judged["accumulation-split"] == "failed"
+    if factor == -1 or factor != factor:
+        assert judged["decrease"] == "failed"
+    if factor in (0, -1) or factor != factor:
+        assert judged["stationary"] == "failed"
+
+
+def test_mutant_update_for_another_number_of_examples():
+    """(n+1)/(2n) of a single example in the place of the right one: the real construction, damaged."""
+    wrong = assemble(plan(replace(FLAT, n=8)), n=1)
+    wrong.problem = replace(FLAT, n=8)
+    judged = status(verify(replace(FLAT, n=8), transformer=wrong))
+    assert judged["accumulation"] == "failed"
+
+
+def test_mutant_descent_inequality():
+    """At eta = 1.9 least squares gains 0.05 m^2 a step; a Lambda of a half promises 0.525 m^2."""
+    posed = replace(FLAT, eta=1.9, eps=1e-6)
+    prompt = random_prompts(posed, 8, seeded(0))
+    path = descend(posed, prompt, 10)
+    assert measure_descent(posed, 1.0, path, prompt)[0] == 0
+    assert measure_descent(posed, 0.5, path, prompt)[0] > 0
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 3), st.sampled_from(["activated", "linear"]))
+def test_hessians_of_a_plain_network_lie_in_the_bounds(seed, depth, output):
+    """The network written out again, torch's own Hessian: its eigenvalues, and the power iteration's norm."""
+    problem = Problem(N=depth, K=2, d=2, n=3, output=output)
+    prompt = random_prompts(problem, 1, seeded(seed))
+
+    def loss(w):
+        p = prompt.x[0]
+        for layer, v in enumerate(split_weights(problem, w[None]), start=1):
+            p = p @ v[0].T
+            p = p if output == "linear" and layer == depth else torch.tanh(p)
+        return ((p - prompt.y[0]) ** 2).sum() / (2 * problem.n)
+
+    values = torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, prompt.w[0]))
+    found = curvature(problem)
+    assert float(values.abs().max()) <= found.lam
+    assert -found.rest - 1e-12 <= float(values.min())
+    assert float(values.max()) <= found.gauss_newton + found.rest + 1e-12
+    v = torch.randn(prompt.w.shape, generator=seeded(seed), dtype=torch.float64)
+    norms, _ = hessian_norms(problem, prompt, v / v.norm(), 200)
+    largest = float(values.abs().max())
+    assert 0.9 * largest - 1e-12 <= float(norms[0]) <= largest * (1 + 1e-9) + 1e-15
+
+
+def test_the_certificate_refuses_a_constant_that_is_too_small(monkeypatch):
+    monkeypatch.setattr(hessian, "_BOXES", 400)
+    problem = Problem(N=1)
+    _, ascended = hessian_search(problem, seeded(0))
+    assert certified_single_layer(problem, 0.999 * ascended) is None
+    assert certified_single_layer(problem, curvature(problem).lam) is not None
+
+
+def test_real_prompts_where_the_table_is_wide_enough():
+    made, missing = convergence._prompts(CURVED, seeded(0), "cpu")
+    assert [name for name, _ in made] == ["random", "diabetes"] and not missing
+    made, missing = convergence._prompts(Problem(d=8, d_out=8), seeded(0), "cpu")
+    assert len(made) == 1 and "d_out = 8" in missing
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic", "huber"])
+@pytest.mark.parametrize("activation", ["identity", "tanh", "sigmoid", "gelu"])
+def test_the_certificate_settles_every_single_layer(activation, loss):
+    """Least squares and the logistic loss with r = identity attain Lambda: nothing is left to spare there."""
+    problem = Problem.parse({"N": 1, "activation": activation, "loss": loss, "B_x": 2.0})
+    lam = curvature(problem).lam
+    assert certified_single_layer(problem, lam) is not None
+    _, ascended = hessian_search(problem, seeded(1))
+    assert ascended <= lam
+    if activation == "identity":
+        assert ascended == pytest.approx(lam, rel=1e-3)

@@ -1,0 +1,107 @@
+"""Verdicts on Theorem 2: kept by what we build, failed by every kind of damage."""
+
+import pytest
+import torch
+
+import verify.softmax_icgd as module
+from bounds.problem import Problem
+from construct.softmax_icgd import Gated, Products, SoftmaxTransformer, build
+from verify.softmax_icgd import verify
+
+PROBLEM = Problem(N=2, K=2, d=2, n=3, L=3, eps=0.05)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(module, "_CELLS", (1, 2, 4))
+    monkeypatch.setattr(module, "_WIDTHS", (2, 3))
+    monkeypatch.setattr(module, "_TOLERANCES", (1.0, 0.1, 0.01))
+
+
+def judged(transformer=None, problem=PROBLEM):
+    found = verify(problem, samples=1000, transformer=transformer)
+    return {verdict.claim.removeprefix("softmax-icgd/"): verdict for verdict in found.verdicts}
+
+
+def failed(transformer):
+    return {key for key, verdict in judged(transformer).items() if verdict.status == "failed"}
+
+
+def parts(transformer, kind):
+    return [part for layer in transformer.blocks for part in layer.listed if isinstance(part, kind)]
+
+
+def test_an_honest_construction_keeps_every_claim():
+    found = verify(PROBLEM, samples=1000)
+    verdicts = judged()
+    assert {key: v.status for key, v in verdicts.items() if key != "four-layers"} == dict.fromkeys(
+        [
+            *("layers", "heads", "width", "mlp_width", "step-error", "loop", "uniform-attention"),
+            *("query-masked", "matrices", "polynomial-width"),
+        ],
+        "held",
+    )
+    assert verdicts["four-layers"].status == "inapplicable"  # so few cells do not reach eps
+    assert "certificate" in verdicts["step-error"].evidence
+    assert all(len(row) == len(grid.columns) for grid in found.grids for row in grid.rows)
+    assert found.plots[0].logarithmic == "xy" and found.census["heads"] == 1
+
+
+def test_four_layers_reach_a_coarse_eps():
+    assert judged(problem=Problem(N=1, d=1, n=2, L=2, eps=0.9))["four-layers"].status == "held"
+
+
+@pytest.mark.parametrize("factor", [3 / 4, -1.0, 0.5], ids=["1/n", "wrong sign", "1/(2n)"])
+def test_a_wrong_scale_is_caught(factor):
+    transformer = build(PROBLEM)
+    transformer.head.scale *= factor
+    assert {"step-error", "uniform-attention"} <= failed(transformer)
+
+
+def test_an_unmasked_query_is_caught():
+    transformer = build(PROBLEM)
+    for part in parts(transformer, Gated):
+        part.offset = 0.0
+    assert {"step-error", "query-masked"} <= failed(transformer)
+
+
+class Stale(SoftmaxTransformer):
+    """Every step reads the gradient at the first w."""
+
+    def simulate(self, prompt, steps=None):
+        moves = self.step(prompt) - prompt.w
+        return torch.stack([prompt.w + k * moves for k in range((steps or self.problem.L) + 1)])
+
+
+def test_a_stale_w_is_caught():
+    honest = build(PROBLEM)
+    assert "loop" in failed(Stale(honest.problem, honest.stream, honest.blocks))
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_a_dropped_product_is_caught(index):
+    transformer = build(PROBLEM)
+    part = parts(transformer, Products)[index]
+    whole = part.increment
+
+    def without_the_first(values):
+        right = values[part.right].clone()
+        right[..., 0] = 0.0
+        return whole(values | {part.right: right})
+
+    part.increment = without_the_first
+    assert {"step-error", "matrices"} <= failed(transformer)
+
+
+def test_attention_that_is_not_uniform_is_caught():
+    transformer = build(PROBLEM)
+    head = transformer.head
+    mean = type(head).forward
+    head.forward = lambda values: mean(head, values) + 1e-6 * values[:, 0]
+    assert "uniform-attention" in failed(transformer)
+
+
+def test_a_layer_too_many_is_counted():
+    honest = build(PROBLEM)
+    blocks = [*honest.blocks[:-1], type(honest.blocks[0])([]), honest.blocks[-1]]
+    assert "layers" in failed(SoftmaxTransformer(honest.problem, honest.stream, blocks))

@@ -1,0 +1,330 @@
+"""Error accumulation and convergence of approximate descent (arXiv 2411.16549), judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bounds.convergence import (
+    SOURCE,
+    Curvature,
+    accumulated,
+    claims,
+    curvature,
+    diameter,
+    least_move,
+    stationarity,
+)
+from bounds.plan import plan
+from bounds.problem import Problem, ProblemError
+from construct.prompt import Prompt
+from construct.relu_icgd import assemble
+from construct.transformer import Transformer
+from verify.data import DataError, load_table, prompts_from_table
+from verify.descent import descend, empirical_loss, gradient, project
+from verify.findings import Curve, Findings, Grid, Plot
+from verify.hessian import SAMPLED, certified_single_layer, eigenvalue_range, hessian_search
+from verify.progress import Progress, silent
+from verify.prompts import random_prompts, seeded, start
+from verify.verdict import Status, Verdict
+
+THEOREM = "convergence"
+TITLE = "Error accumulation and convergence of simulated gradient descent"
+KEYS = ("lipschitz", "accumulation", "accumulation-split", "decrease", "stationary")
+ROUNDING = 2.0**-44
+"""How far float64 may put a measured number from the real one, relative to 1 plus its size."""
+
+_FOLLOWED = 32  # prompts of each source that are followed
+_LONG = 60  # steps followed for decrease and stationarity, at least
+_NUMBERS = 1 << 24  # floats that one batch may hold
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """One batch of prompts followed: approximate iterates and those of exact descent from the same w(0)."""
+
+    source: str
+    prompt: Prompt
+    iterates: Float[Tensor, "steps+1 B D_w"]
+    exact: Float[Tensor, "steps+1 B D_w"]
+
+    @property
+    def apart(self) -> Float[Tensor, "steps+1 B"]:
+        """norm2(w(l) - w_GD(l))."""
+        distance: Tensor = torch.linalg.vector_norm(self.iterates - self.exact, dim=-1)
+        return torch.nan_to_num(distance, nan=torch.inf)
+
+
+def verify(
+    problem: Problem,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: Progress = silent,
+    transformer: Transformer | None = None,
+    bounds: Curvature | None = None,
+) -> Findings:
+    """Every claim on prompts drawn from the seed.
+
+    transformer: judged instead of ours.  bounds: Hessian bounds judged instead of ours.
+    Raises ProblemError where no transformer can be built.
+    """
+    replay = f"icgd verify {THEOREM} {problem.options} --seed {seed}"
+    try:
+        found, asserted = bounds or curvature(problem), claims(problem)
+    except ProblemError as error:
+        verdicts = [Verdict(f"{THEOREM}/{key}", "inapplicable", f"no constant: {error}") for key in KEYS]
+        return _findings(problem, seed, verdicts)
+    judged = (transformer or assemble(plan(problem))).to(device)
+    generator = seeded(seed)
+    with progress("Hessian", 1) as advance:
+        sampled, ascended = hessian_search(problem, generator, device)
+        spectrum = eigenvalue_range(problem, generator, device)
+        verdicts = [_lipschitz(problem, found, sampled, ascended)]
+        advance(1)
+    paths = []
+    with progress("descent", 2) as advance:
+        prompts, missing = _prompts(problem, generator, device)
+        for source, prompt in prompts:
+            paths.append(_follow(judged, prompt, source))
+            advance(1)
+    paths.append(_provoked(problem, prompts[0][1], len(paths[0].exact) - 1))
+    verdicts += _accumulation(problem, found, paths, missing, spectrum)
+    with progress("decrease", 1) as advance:
+        verdicts += _convergence(problem, found, judged, transformer is None, prompts)
+        advance(1)
+    grid, plot = _distances(problem, found, paths)
+    census = {
+        "Lipschitz constant": found.lam,
+        "Gauss-Newton part": found.gauss_newton,
+        "rest": found.rest,
+        "largest sampled Hessian norm": sampled,
+        "largest Hessian norm by ascent": ascended,
+    }
+    verdicts = [replace(v, replay=replay) if v.status == "failed" else v for v in verdicts]
+    made = _findings(problem, seed, verdicts)
+    return replace(made, claims=asserted, census=census, grids=(grid,), plots=(plot,))
+
+
+def _findings(problem: Problem, seed: int, verdicts: Sequence[Verdict]) -> Findings:
+    return Findings(
+        theorem=THEOREM, title=TITLE, source=SOURCE, problem=problem, seed=seed, verdicts=tuple(verdicts)
+    )
+
+
+# The constant.
+
+
+def _lipschitz(problem: Problem, found: Curvature, sampled: float, ascended: float) -> Verdict:
+    evidence = (
+        f"Lambda = {found.lam:.6g}; largest Hessian norm {sampled:.6g} on {SAMPLED} random examples, "
+        f"{ascended:.6g} after ascent: Lambda is {found.lam / max(ascended, 1e-300):.3g} times that"
+    )
+    key = f"{THEOREM}/lipschitz"
+    if not ascended <= found.lam + ROUNDING * (1 + found.lam):
+        return Verdict(key, "failed", evidence)
+    boxes = certified_single_layer(problem, found.lam) if problem.N == 1 else None
+    if boxes is None:
+        unsettled = "; balls did not settle the Hessian of one layer" if problem.N == 1 else ""
+        return Verdict(key, "held", evidence + unsettled)
+    return Verdict(key, "proved", f"{evidence}; the Hessian itself in balls on {boxes} boxes of (z, y)")
+
+
+# The distance from exact descent.
+
+
+def _prompts(
+    problem: Problem, generator: torch.Generator, device: torch.device | str
+) -> tuple[list[tuple[str, Prompt]], str]:
+    """Random and real prompts at random w(0), and why there are no real ones ("" if there are)."""
+    random = random_prompts(problem, _FOLLOWED, generator)
+    random = random.with_weights(start(problem, "random", random.batch, generator)).to(device)
+    made, missing = [("random", random)], ""
+    try:
+        table = load_table("diabetes")
+        named = problem.d_out > 1 and problem.d + problem.d_out <= len(table.names)
+        inputs = table.names[: problem.d] if named else None
+        targets = (*table.names[problem.d : problem.d + problem.d_out - 1], "target") if named else None
+        real = prompts_from_table(
+            problem, table, inputs, targets, count=_FOLLOWED, generator=generator, weights="random"
+        )
+        made.append(("diabetes", real.prompt.to(device)))
+    except DataError as error:
+        missing = str(error)
+    return made, missing
+
+
+def _steps(problem: Problem, wanted: int) -> int:
+    """As many steps as asked for, or as a batch of iterates can hold."""
+    return max(1, min(wanted, 1000, _NUMBERS // (_FOLLOWED * problem.D_w)))
+
+
+def _follow(judged: Transformer, prompt: Prompt, source: str) -> Path:
+    steps = _steps(judged.problem, judged.problem.L)
+    exact = descend(judged.problem, prompt, steps)
+    return Path(f"{source} prompts", prompt, judged.simulate(prompt, steps), exact)
+
+
+def _provoked(problem: Problem, prompt: Prompt, steps: int) -> Path:
+    """Descent whose every step errs by eta eps, straight away from exact descent: no transformer, the bound's
+    own adversary.  Only the direction of the first error is arbitrary."""
+    exact = descend(problem, prompt, steps)
+    first = torch.nn.functional.normalize(torch.ones_like(prompt.w), dim=-1)
+    path = [prompt.w]
+    for at in exact[1:]:
+        target = path[-1] - problem.eta * gradient(problem, prompt.with_weights(path[-1]))
+        apart = target - at
+        far = torch.linalg.vector_norm(apart, dim=-1, keepdim=True) > 1e-9 * problem.eta * problem.eps
+        away = torch.where(far, torch.nn.functional.normalize(apart, dim=-1), first)
+        path.append(project(problem, target + problem.eta * problem.eps * away))
+    return Path("prompts with the worst errors allowed", prompt, torch.stack(path), exact)
+
+
+def _accumulation(
+    problem: Problem,
+    found: Curvature,
+    paths: Sequence[Path],
+    missing: str,
+    spectrum: tuple[float, float] | None,
+) -> list[Verdict]:
+    """Both bounds at every l = 1..L on every prompt; the split also against eigenvalues."""
+    verdicts, widest = [], diameter(problem)
+    for key, rate, text in (
+        ("accumulation", found.lam, "Lambda"),
+        ("accumulation-split", found.rate(problem.eta), "mu"),
+    ):
+        worst, said = 0.0, []
+        for path in paths:
+            largest = path.apart.amax(dim=1).tolist()
+            ratios = []
+            for step in range(1, len(largest)):
+                allowed = accumulated(rate, problem.eta, problem.eps, step)
+                # Roundings grow as errors do; that of one step is far below ROUNDING eta.
+                spare = ROUNDING * (1 + widest) * (allowed / (problem.eta * problem.eps))
+                ratios.append((largest[step] / (allowed + spare), step))
+            ratio, at = max(ratios)
+            worst = max(worst, ratio)
+            said.append(
+                f"{path.prompt.batch} {path.source}: {largest[-1]:.3g} at the end, at most {ratio:.3g} of "
+                f"the bound (at l = {at})"
+            )
+        steps = len(paths[0].exact) - 1
+        at_end = accumulated(rate, problem.eta, problem.eps, steps)
+        useful = sum(
+            accumulated(rate, problem.eta, problem.eps, step) < widest for step in range(1, steps + 1)
+        )
+        status: Status = "held" if worst <= 1 else "failed"
+        evidence = f"{text} = {rate:.4g}: at most {at_end:.4g} after {steps} steps; {'; '.join(said)}"
+        if useful < steps:
+            evidence += f"; from l = {useful + 1} the bound exceeds the diameter {widest:.4g} of W"
+            if useful == 0 and status == "held":
+                status = "vacuous"
+        if missing:
+            evidence += f"; no real prompts: {missing}"
+        if key == "accumulation-split" and spectrum is not None:
+            low, high = -found.rest, found.gauss_newton + found.rest
+            evidence += (
+                f"; eigenvalues of sampled Hessians from {spectrum[0]:.4g} to {spectrum[1]:.4g}, "
+                f"{low:.4g} to {high:.4g} allowed"
+            )
+            spare = ROUNDING * (1 + found.lam)
+            if not low - spare <= spectrum[0] <= spectrum[1] <= high + spare:
+                status = "failed"
+        verdicts.append(Verdict(f"{THEOREM}/{key}", status, evidence))
+    return verdicts
+
+
+def _distances(problem: Problem, found: Curvature, paths: Sequence[Path]) -> tuple[Grid, Plot]:
+    rates = (found.lam, found.rate(problem.eta))
+    steps = range(len(paths[0].exact))
+    measured = [path.apart.amax(dim=1).tolist() for path in paths]
+    allowed = [[accumulated(rate, problem.eta, problem.eps, step) for step in steps] for rate in rates]
+    columns = ("l", *(f"largest distance, {path.source}" for path in paths), "bound, Lambda", "bound, mu")
+    rows = tuple((step, *(line[step] for line in (*measured, *allowed))) for step in steps)
+    note = f"norm2(w(l) - w_GD(l)); the diameter of W is {diameter(problem):.6g}"
+    title = "Distance from exact descent"
+    x = tuple(float(step) for step in steps if step)
+    curves = tuple(
+        Curve(label, x, tuple(line[1:]))
+        for label, line in zip(columns[1:], (*measured, *allowed), strict=True)
+    )
+    return Grid(title, columns, rows, note), Plot(title, "step l", "2-norm", curves, "y")
+
+
+# Decrease and stationarity.
+
+
+def _convergence(
+    problem: Problem, found: Curvature, judged: Transformer, ours: bool, prompts: list[tuple[str, Prompt]]
+) -> list[Verdict]:
+    """Inexact gradient descent at eta, or at 1/Lambda with a transformer of our own where eta is too long."""
+    keys = [f"{THEOREM}/{name}" for name in ("decrease", "stationary")]
+    step, where = problem.eta, f"at eta = {problem.eta:g}"
+    if not step * found.lam < 2:
+        step = 1 / found.lam
+        why = f"eta = {problem.eta:g} is not below 2/Lambda = {2 * step:.4g}"
+        if not ours or step < 1e-12:
+            return [Verdict(key, "inapplicable", why) for key in keys]
+        judged = assemble(plan(replace(problem, eta=step))).to(prompts[0][1].x.device)
+        where = f"at 1/Lambda = {step:.4g}, as {why}"
+    posed = replace(judged.problem, eta=step)
+    steps = _steps(problem, max(problem.L, _LONG))
+    totals = [
+        measure_descent(posed, found.lam, judged.simulate(prompt, steps), prompt) for _, prompt in prompts
+    ]
+    names = " and ".join(name for name, _ in prompts)
+    runs = f"{steps} steps on {sum(prompt.batch for _, prompt in prompts)} prompts ({names})"
+    threshold = least_move(found.lam, step, problem.eps)
+    broken, long, fell, all_fell, moves = (sum(total[k] for total in totals) for k in range(5))
+    least, ratio = max(total[5] for total in totals), max(total[6] for total in totals)
+    some = "" if long else "; no move was that long: random w(0) is already near-stationary at this eps"
+    decrease = (
+        f"{where}: L_n must fall where a move over the step exceeds {threshold:.4g}: it fell in "
+        f"{int(fell):,} of {int(long):,} such moves and in {int(all_fell):,} of all {int(moves):,}; moves "
+        f"that break the descent inequality: {int(broken):,} ({runs}){some}"
+    )
+    stationary = (
+        f"{where}: the least projected gradient of a run is at most {least:.4g}, and at most {ratio:.3g} of "
+        f"its bound ({runs})"
+    )
+    return [
+        Verdict(keys[0], "failed" if broken or fell < long else "held", decrease),
+        Verdict(keys[1], "held" if ratio <= 1 else "failed", stationary),
+    ]
+
+
+def _projected(problem: Problem, prompt: Prompt) -> Float[Tensor, " B"]:
+    """norm2(w - Proj(w - eta grad L_n(w))) / eta: zero just where w is stationary on W."""
+    to = project(problem, prompt.w - problem.eta * gradient(problem, prompt))
+    norm: Tensor = torch.linalg.vector_norm(prompt.w - to, dim=-1) / problem.eta
+    return norm
+
+
+def measure_descent(
+    problem: Problem, lam: float, iterates: Float[Tensor, "steps+1 B D_w"], prompt: Prompt
+) -> tuple[float, ...]:
+    """Counts over all moves of a run, and the projected gradient met.
+
+    Returns how many moves break L_n(w(l)) - L_n(w(l-1)) <= -h m ((1 - h lam/2) m - eps), m the move over h;
+    how many are longer than `least_move`; how many of these lowered L_n; how many of all did; how many there
+    are; the largest over prompts of the least projected gradient; the same over its bound.
+    """
+    h, eps, steps = problem.eta, problem.eps, len(iterates) - 1
+    losses = torch.stack([empirical_loss(problem, prompt.with_weights(w)) for w in iterates])
+    spare = ROUNDING * (1 + losses.abs().amax())
+    moves = torch.linalg.vector_norm(iterates[1:] - iterates[:-1], dim=-1) / h
+    change = losses[1:] - losses[:-1]
+    allowed = -h * moves * ((1 - h * lam / 2) * moves - eps)
+    broken = ~(change <= allowed + spare)
+    # Where the guaranteed decrease is below rounding, the sign of a difference of losses says nothing.
+    long = (moves > least_move(lam, h, eps)) & (allowed < -spare)
+    projected = torch.stack([_projected(problem, prompt.with_weights(w)) for w in iterates[:-1]]).amin(dim=0)
+    drop = (losses[0] - losses[-1]).cpu().numpy()
+    bound = torch.from_numpy(stationarity(lam, h, eps, drop, steps)).to(projected)
+    ratio = torch.nan_to_num(projected / (bound + ROUNDING), nan=torch.inf).amax()
+    counts = (broken.sum(), long.sum(), (long & (change < 0)).sum(), (change < 0).sum())
+    return (*map(float, counts), float(moves.numel()), float(projected.amax()), float(ratio))

@@ -1,0 +1,391 @@
+"""Theorem 2 of arXiv 2411.16549, judged: a softmax transformer descends, at polynomial width, for any N."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bounds.claims import Claim
+from bounds.problem import Problem
+from bounds.softmax_icgd import SOURCE, claims, four_layers, halved, plan
+from construct.four_layers import FourLayerTransformer
+from construct.prompt import Prompt
+from construct.softmax_icgd import (
+    DenseSoftmaxTransformer,
+    SoftmaxTransformer,
+    assemble,
+    build,
+    census,
+    dense_bytes,
+)
+from verify.descent import project, step_error
+from verify.findings import Curve, Findings, Grid, Plot
+from verify.progress import Progress, silent
+from verify.prompts import into_ball, random_prompts, seeded
+from verify.verdict import Status, Verdict
+
+THEOREM = "softmax-icgd"
+TITLE = "Softmax transformers simulate gradient descent on an N-layer network"
+
+_LITERAL_LIMIT = 1 << 28  # bytes of full matrices that the check of the literal reading may write out
+_SAME = 1e-12  # the literal and the structured reading differ by rounding only
+_CELLS = (1, 2, 3, 4, 6, 8, 12)
+_WIDTHS = (2, 3, 4, 6)
+_TOLERANCES = (1.0, 0.3, 0.1, 0.03, 0.01, 1e-3)
+
+
+class Stepper(Protocol):
+    """Whatever takes one gradient step in context."""
+
+    problem: Problem
+
+    def step(self, prompt: Prompt) -> Float[Tensor, "B D_w"]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """The largest norm2(err) / eta met: over random prompts, then by random steps away from the worst."""
+
+    sampled: float
+    searched: float
+    samples: int
+    steps: int
+
+
+def errors_of(stepper: Stepper, prompt: Prompt) -> Float[Tensor, " B"]:
+    """norm2(err) of one step against exact descent by autograd; inf where it is not a number."""
+    found = step_error(stepper.problem, prompt, stepper.step(prompt))
+    return torch.nan_to_num(found, nan=torch.inf, posinf=torch.inf)
+
+
+def search(
+    stepper: Stepper, samples: int, generator: torch.Generator, device: torch.device | str = "cpu"
+) -> Search:
+    """Random prompts in batches, then 60 rounds of random moves of all sizes from the 64 worst."""
+    problem, done, rounds, keep = stepper.problem, 0, 60, 64
+    found: list[tuple[Prompt, Tensor]] = []
+    while done < samples:
+        prompt = random_prompts(problem, min(2000, samples - done), generator, device)
+        errors = errors_of(stepper, prompt)
+        best = errors.topk(min(keep, prompt.batch)).indices
+        found.append((prompt[best], errors[best]))
+        done += prompt.batch
+    pool = torch.cat([errors for _, errors in found])
+    chosen = pool.topk(min(keep, len(pool))).indices
+    at, worst = _joined([prompt for prompt, _ in found])[chosen], pool[chosen]
+    for _ in range(rounds):
+        moved = _moved(problem, at, generator)
+        errors = errors_of(stepper, moved)
+        better = errors > worst
+        both, count = _joined([at, moved]), len(worst)
+        at = both[torch.arange(count, device=worst.device) + count * better]
+        worst = torch.where(better, errors, worst)
+    return Search(
+        float(pool.max()) / problem.eta, float(worst.max()) / problem.eta, done, rounds * len(chosen)
+    )
+
+
+def _joined(prompts: list[Prompt]) -> Prompt:
+    parts = ("x", "y", "query", "w")
+    return Prompt(*(torch.cat([getattr(prompt, name) for prompt in prompts]) for name in parts))
+
+
+def _moved(problem: Problem, prompt: Prompt, generator: torch.Generator) -> Prompt:
+    """A random step from every prompt, back inside the radii, the targets' range and W.
+
+    All examples of a prompt move alike: the error is a mean over them, so its worst case repeats one.
+    """
+    size = 10 ** (-3 * torch.rand(prompt.batch, 1, 1, generator=generator, dtype=torch.float64))
+
+    def shaken(part: Tensor, radius: float) -> Tensor:
+        rows = part if part.ndim == 3 else part[:, None]
+        noise = torch.randn(len(rows), 1, rows.shape[2], generator=generator, dtype=torch.float64)
+        return (rows + (radius * size * noise).to(part)).view_as(part)
+
+    y = shaken(prompt.y, problem.B_y)
+    if problem.loss.targets is not None:
+        y = y.clamp(*problem.loss.targets)
+    return Prompt(
+        into_ball(shaken(prompt.x, problem.B_x), problem.B_x),
+        into_ball(y, problem.B_y),
+        into_ball(shaken(prompt.query, problem.B_x), problem.B_x),
+        project(problem, shaken(prompt.w, problem.half_width(1))),
+    )
+
+
+def verify(
+    problem: Problem,
+    *,
+    samples: int = 10_000,
+    seed: int = 0,
+    transformer: SoftmaxTransformer | None = None,
+    device: torch.device | str = "cpu",
+    progress: Progress = silent,
+) -> Findings:
+    """Sizes, step error, loops, the uniform head, the masked query, growth with K, and four layers beside.
+
+    transformer: judged instead of the one we would build; its problem is `halved(problem)`.
+    Raises ProblemError where the construction does not apply.
+    """
+    made = plan(halved(problem))
+    judged = (transformer or assemble(made)).to(device)
+    generator, asserted = seeded(seed), claims(problem)
+    counted: dict[str, int | float] = dict(census(judged))
+    with progress("sweep", samples) as advance:
+        found = search(judged, samples, generator, device)
+        advance(samples)
+    bound, allowed = 2 * made.certified, problem.eps  # in the units of the gradient of Theorem 2's loss
+    followed = random_prompts(judged.problem, 32, generator, device)
+    with progress("four layers", len(_CELLS)) as advance:
+        grids, plot, comparison = _four_layers(problem, int(counted["total_units"]), generator, seed)
+        advance(len(_CELLS))
+    growth, polynomial = _growth(problem)
+    verdicts = (
+        *_sizes(asserted, counted),
+        _step_verdict(judged, found, bound, allowed, followed),
+        _loop_verdict(judged, followed, min(bound, allowed)),
+        _uniform_verdict(judged, generator, device),
+        _masked_verdict(judged, followed),
+        _literal_verdict(judged, followed[:4]),
+        polynomial,
+        comparison,
+    )
+    return Findings(
+        theorem=THEOREM,
+        title=TITLE,
+        source=SOURCE,
+        problem=problem,
+        seed=seed,
+        verdicts=verdicts,
+        claims=asserted,
+        census=counted,
+        grids=(growth, *grids),
+        plots=(plot,),
+    )
+
+
+def _sizes(asserted: tuple[Claim, ...], counted: dict[str, int | float]) -> Iterator[Verdict]:
+    for claim in asserted:
+        if claim.quantity != "step_error":
+            value, count = claim.value, counted[claim.quantity]
+            kept = count == value if claim.relation == "==" else count <= value
+            evidence = f"census {count:,}, claim {claim.relation} {value:,}"
+            yield Verdict(claim.key, "held" if kept else "failed", evidence)
+
+
+def _step_verdict(
+    judged: SoftmaxTransformer, found: Search, bound: float, allowed: float, followed: Prompt
+) -> Verdict:
+    # Theorem 2's gradient is twice that of the 1/(2n) convention, and so are errors over its eta.
+    largest = 2 * max(found.searched, float(errors_of(judged, followed).max()) / judged.problem.eta)
+    status: Status = "held" if largest <= min(bound, allowed) + _resolution(judged) else "failed"
+    return Verdict(
+        f"{THEOREM}/step-error",
+        status,
+        f"largest norm2(err)/eta {largest:.3g} of eps = {allowed:.3g}: {2 * found.sampled:.3g} over "
+        f"{found.samples:,} random prompts, then {found.steps:,} random moves from the worst; "
+        f"our prover bounds it by {bound:.3g} for every prompt (no independent certificate)",
+    )
+
+
+def _resolution(judged: SoftmaxTransformer) -> float:
+    """How well norm2(err)/eta can be measured in float64: the weights' own roundings over eta."""
+    problem = judged.problem
+    return 2.0**-46 * (1 + math.sqrt(problem.D_w) * problem.B_v / problem.eta)
+
+
+def _loop_verdict(judged: SoftmaxTransformer, prompt: Prompt, limit: float) -> Verdict:
+    problem = judged.problem
+    path = judged.simulate(prompt, problem.L)
+    errors = [
+        float(step_error(problem, prompt.with_weights(before), after).max()) * 2 / problem.eta
+        for before, after in pairwise(path)
+    ]
+    largest = math.inf if any(math.isnan(e) for e in errors) else max(errors)
+    kept = largest <= limit + _resolution(judged)
+    evidence = f"norm2(err)/eta at most {largest:.3g} in each of {problem.L} steps on {prompt.batch} prompts"
+    return Verdict(f"{THEOREM}/loop", "held" if kept else "failed", evidence)
+
+
+def _uniform_verdict(
+    judged: SoftmaxTransformer, generator: torch.Generator, device: torch.device | str, prompts: int = 256
+) -> Verdict:
+    """The head against an exactly rounded mean, which shares no code with it."""
+    problem = judged.problem
+    # In Theorem 2's own letters -eta (n+1)/n: eta here is twice that, and the entries carry no 1/2.
+    scale = -problem.eta / 2 * (problem.n + 1) / problem.n
+    values = torch.randn(prompts, problem.n + 1, 3, generator=generator, dtype=torch.float64)
+    attended = judged.head(values.to(device)).cpu().numpy()
+    exact = np.array(
+        [[scale * math.fsum(column) / (problem.n + 1) for column in one.T] for one in values.numpy()]
+    )
+    worst = float(np.abs(attended - exact).max() / (abs(scale) * float(values.abs().max())))
+    kept = worst <= (problem.n + 8) * 2.0**-52
+    evidence = (
+        f"softmax attention with equal keys is -eta (n+1)/n times the mean of n+1 = {problem.n + 1} tokens, "
+        f"to {worst:.2g} of the largest entry, on {prompts} prompts"
+    )
+    return Verdict(f"{THEOREM}/uniform-attention", "held" if kept else "failed", evidence)
+
+
+def _masked_verdict(judged: SoftmaxTransformer, prompt: Prompt) -> Verdict:
+    """Another query must not change the step."""
+    moved = replace(prompt, query=-prompt.query.flip(0))
+    apart = float((judged.step(prompt) - judged.step(moved)).abs().max()) / judged.problem.eta
+    kept = apart <= 2.0**-40 + _resolution(judged)
+    evidence = f"a step changes by {apart:.2g} eta when the query is replaced, on {prompt.batch} prompts"
+    return Verdict(f"{THEOREM}/query-masked", "held" if kept else "failed", evidence)
+
+
+def _literal_verdict(judged: SoftmaxTransformer, prompt: Prompt) -> Verdict:
+    key, size = f"{THEOREM}/matrices", dense_bytes(judged)
+    if size > _LITERAL_LIMIT:
+        why = f"the full matrices would take {size / 2**20:,.0f} MiB, {_LITERAL_LIMIT >> 20} MiB are allowed"
+        return Verdict(key, "inapplicable", why)
+    stream, stepped = judged.stream, judged.step(prompt).cpu()
+    after = DenseSoftmaxTransformer(judged)(stream.pack(stream.open(prompt.to("cpu"))))
+    apart = float((after[..., stream.weights] - stepped[:, None]).abs().max())
+    scratch = after[..., stream.weights.stop : stream["one"].start].abs().max()
+    kept = apart <= _SAME and float(scratch) <= _SAME
+    evidence = (
+        f"the matrices under scaled_dot_product_attention and relu agree to {apart:.2g} in every token, "
+        f"scratch is cleared to {float(scratch):.2g}, on {prompt.batch} prompts"
+    )
+    return Verdict(key, "held" if kept else "failed", evidence)
+
+
+def _growth(problem: Problem) -> tuple[Grid, Verdict]:
+    """Sizes as K grows, all else equal, beside D_w; N >= 2, or else K plays no part; eps not below 0.01."""
+    eps = max(problem.eps, 1e-2)  # exponents of D_w do not need the time that a tiny eps takes
+    posed = [replace(problem, N=max(problem.N, 2), K=K, eps=eps) for K in _WIDTHS]
+    rows = []
+    for one in posed:
+        built, grid = census(build(one)), four_layers(halved(one))
+        rows.append(
+            (one.K, one.D_w, built["width"], built["mlp_width"], built["parameters"], grid.log10_nodes)
+        )
+    log = np.log(np.array([row[:5] for row in rows], dtype=float))
+    width, mlp, parameters = ((log[-1, c] - log[0, c]) / (log[-1, 1] - log[0, 1]) for c in (2, 3, 4))
+    kept = all(
+        row[column] <= claim.value
+        for one, row in zip(posed, rows, strict=True)
+        for claim in claims(one)
+        for column in [{"width": 2, "mlp_width": 3}.get(claim.quantity, 0)]
+        if column
+    )
+    columns = ("K", "D_w", "width", "MLP width", "parameters", "log10 of grid nodes, four layers")
+    note = f"N = {posed[0].N}, d = {problem.d}, eps = {eps:g}; grid by explicit constants"
+    verdict = Verdict(
+        f"{THEOREM}/polynomial-width",
+        "held" if kept else "failed",
+        f"width grows like D_w^{width:.2f}, MLP width like D_w^{mlp:.2f}, "
+        f"parameters like D_w^{parameters:.2f} "
+        f"from K = {_WIDTHS[0]} to {_WIDTHS[-1]}, within the claims at each of {len(rows)} sizes",
+    )
+    return Grid("Growth with K at the same eps", columns, tuple(rows), note), verdict
+
+
+def smallest(problem: Problem, eps: float) -> Problem:
+    """The smallest non-trivial problem of this kind: one weight, three variables (w, x, y)."""
+    return replace(problem, N=1, K=1, d=1, d_out=1, n=1, eps=eps)
+
+
+def _four_layers(
+    problem: Problem, units: int, generator: torch.Generator, seed: int
+) -> tuple[tuple[Grid, Grid], Plot, Verdict]:
+    """What four layers cost: counted for this problem, built and measured for the smallest."""
+    posed, tiny = four_layers(halved(problem)), smallest(problem, problem.eps)
+    least = four_layers(halved(tiny))
+    counted = Grid(
+        "Four layers by a grid: what suffices",
+        (
+            "problem",
+            "variables",
+            "log10 nodes",
+            "factor when eps is halved",
+            "hidden units of ours",
+        ),
+        (
+            ("this one", posed.variables, posed.log10_nodes, posed.per_halving, units),
+            (
+                "smallest",
+                least.variables,
+                least.log10_nodes,
+                least.per_halving,
+                census(build(tiny))["total_units"],
+            ),
+        ),
+        "nodes prod_i (ceil(2 R_i m Lip_i / eps) + 1), m = D_w + d + d_out, Lip_i from the error recurrence",
+    )
+    prompt = random_prompts(halved(tiny), 400, generator)
+
+    def measured(stepper: Stepper) -> float:
+        return float(errors_of(stepper, prompt).max()) * 2 / stepper.problem.eta
+
+    grid, ours = [], []
+    for cells in _CELLS:
+        four = FourLayerTransformer(halved(tiny), cells)
+        grid.append((four.mlp_width, measured(four), cells))
+    for eps in _TOLERANCES:
+        deep = build(smallest(problem, eps))
+        size = census(deep)
+        ours.append((size["mlp_width"], measured(deep), size["layers"]))
+    rows = [
+        *(("four layers", 4, f"{cells} cells a side", width, error) for width, error, cells in grid),
+        *(
+            ("ours", layers, f"eps = {eps:g}", width, error)
+            for (width, error, layers), eps in zip(ours, _TOLERANCES, strict=True)
+        ),
+    ]
+    built = Grid(
+        "The smallest problem, built both ways",
+        ("construction", "layers", "made for", "MLP width", "largest norm2(err)/eta"),
+        tuple(rows),
+        f"N = d = d_out = n = 1, the same {prompt.batch} random prompts, seed {seed}",
+    )
+    curves = (
+        Curve("four layers, grid", tuple(float(r[0]) for r in grid), tuple(r[1] for r in grid)),
+        Curve("ours, 4N+2 layers", tuple(float(r[0]) for r in ours), tuple(r[1] for r in ours)),
+    )
+    plot = Plot("Error against width, smallest problem", "MLP width", "largest norm2(err)/eta", curves, "xy")
+    return (counted, built), plot, _compared(problem, posed.log10_nodes, posed.variables, units, grid, ours)
+
+
+def _compared(
+    problem: Problem,
+    log10_nodes: float,
+    variables: int,
+    units: int,
+    grid: list[tuple[int, float, int]],
+    ours: list[tuple[int, float, int]],
+) -> Verdict:
+    def slope(rows: list[tuple[int, float, int]]) -> float:
+        (w0, e0, _), (w1, e1, _) = rows[max(0, len(rows) - 4)], rows[-1]
+        return math.log(e1 / e0) / math.log(w1 / w0)
+
+    best = grid[-1]
+    same = next((row for row in ours if row[1] <= best[1]), None)
+    reached = next((row for row in grid if row[1] <= problem.eps), None)
+    evidence = (
+        f"{variables} variables: a grid that suffices has 10^{log10_nodes:.1f} nodes, "
+        f"ours {units:,} hidden units; "
+        f"smallest problem: four layers of width {best[0]:,} reach {best[1]:.2g}"
+    )
+    if same:
+        evidence += f", ours of width {same[0]:,} reach {same[1]:.2g}"
+    evidence += f"; error ~ width^{slope(grid):.2f} against width^{slope(ours):.2f}"
+    key = f"{THEOREM}/four-layers"
+    if reached is None:
+        why = f"; no grid up to {best[2]} cells a side is within eps = {problem.eps:g}"
+        return Verdict(key, "inapplicable", evidence + why)
+    falls = best[1] < grid[0][1]
+    evidence += f"; four layers keep eps = {problem.eps:g} from width {reached[0]:,} on"
+    return Verdict(key, "held" if falls else "failed", evidence)
