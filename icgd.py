@@ -210,11 +210,10 @@ def _all_theorems(search: Search, json_to: str | None) -> int:
     _possible(search, json_to)
     documents: dict[str, Any] = {}
     verdicts: list[Verdict] = []
-    problem = Problem()
     bars = progress_on(Console(stderr=True))
     for construction in ("lean", "paper"):
         first = verify(
-            problem,
+            Problem(),
             _construction(construction),
             samples=search.samples,
             seed=search.seed,
@@ -232,9 +231,7 @@ def _all_theorems(search: Search, json_to: str | None) -> int:
         found, documents[name] = _found(name, {}, search)
         verdicts += found.verdicts
     seconds = time.perf_counter() - began
-    console = _console(json_to)
-    show_verdicts(console, verdicts)
-    console.print(f"seed {search.seed}, {seconds:.1f} s", style="dim")
+    show_verdicts(_console(json_to), verdicts)
     whole = {
         "theorems": documents,
         "verdicts": [verdict.as_dict() for verdict in verdicts],
@@ -362,15 +359,17 @@ def check_command(
     found = load_certificate(certificate)
     reason = refusal(found, letters_of(problem), chosen)
     checked = time.perf_counter() - began
-    reason = reason or mismatch(found, build(problem, chosen).literal())
+    apart = mismatch(found, build(problem, chosen).literal()) if reason is None else None
     console = _console(json_to)
     if reason is None:
         bound = found["certified"]
         console.print(f"[bold green]accepted[/]: norm2(err) <= eta * {bound:.6g} <= eta * eps, for")
         console.print(escape(f"{problem.options} --construction {chosen}"), highlight=False)
+        built = "is its program, entry by entry" if apart is None else f"is another program: {apart}"
+        console.print(f"the transformer that is built here {escape(built)}", highlight=False)
+        show_trusted(console)
     else:
         console.print(f"[bold red]refused[/], since this does not hold: {escape(reason)}", highlight=False)
-    show_trusted(console)
     machine = None
     if coq and reason is None:
         export(found, out)
@@ -384,6 +383,7 @@ def check_command(
         "coq": machine and machine.as_dict(),
         "accepted": reason is None,
         "refusal": reason,
+        "built_here": None if reason else apart or "the same program",
         "bound": found["certified"] if reason is None else None,
         "trusted": list(TRUSTED),
         "versions": versions(),

@@ -141,8 +141,9 @@ def divide(problem: Problem, construction: Construction, route: Route = "cells")
         errors = {term: min(problem.eps / reached * size, caps[term]) for term, size in shape.items()}
     if route == "cells":
         setting = Setting(problem, ranges(problem, errors), from_z(problem, construction))
-        return _divide_on_cells(setting, price, caps, errors)
-    return errors
+        errors = _divide_on_cells(setting, price, caps, errors)
+    # The last digits depend on threads and machine; weights must not.
+    return {term: float(f"{error:.3e}") for term, error in errors.items()}
 
 
 def _divide_on_cells(

@@ -136,7 +136,8 @@ class Plan:
     def fewest_units(self) -> int:
         """What the certified lower bounds on linear pieces allow for the same tolerances."""
         return self._count(
-            lambda fitted: fitted.fewest, lambda product: 2 * product.square.fewest if product.square else 0
+            lambda fitted: fitted.fewest - 1,  # m ReLUs have at most m + 1 pieces
+            lambda product: 2 * (product.square.fewest - 1) if product.square else 0,
         )
 
     def _count(self, of_fit: Callable[[Fit], int], of_product: Callable[[Product], int]) -> int:
@@ -188,6 +189,7 @@ def _planned(problem: Problem, construction: Construction, route: Route) -> Plan
         if not tolerances:
             break
         share *= min(0.999, 0.9995 * problem.eps / made.certified)
+        share = math.floor(share * 1e6) / 1e6  # the last bits differ between machines; weights must not
     raise ProblemError(
         "eps", problem.eps, f"with rounding the bound stays at {made.certified:.3g}; raise eps"
     )
