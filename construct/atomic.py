@@ -9,7 +9,12 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, text: str | bytes) -> None:
-    """Write a file so that a reader, or an interruption, never meets half of it."""
+    """Write a file so that a reader, or an interruption, never meets half of it; devices are written to."""
+    data = text.encode() if isinstance(text, str) else text
+    if path.exists() and not path.is_file():  # /dev/stdout, a pipe: renaming would replace it
+        path.write_bytes(data)
+        return
+    path = path.resolve()  # what a link points to is written, not the link
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -17,7 +22,7 @@ def write_atomically(path: Path, text: str | bytes) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode() if isinstance(text, str) else text)
+            file.write(data)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
