@@ -30,7 +30,7 @@ from verify.findings import Curve, Findings, Grid, Plot
 from verify.hessian import SAMPLED, certified_single_layer, eigenvalue_range, hessian_search
 from verify.progress import Progress, silent
 from verify.prompts import random_prompts, seeded, start
-from verify.verdict import Status, Verdict
+from verify.verdict import Status, Verdict, with_replay
 
 THEOREM = "convergence"
 TITLE = "Error accumulation and convergence of simulated gradient descent"
@@ -105,8 +105,7 @@ def verify(
         "largest sampled Hessian norm": sampled,
         "largest Hessian norm by ascent": ascended,
     }
-    verdicts = [replace(v, replay=replay) if v.status == "failed" else v for v in verdicts]
-    made = _findings(problem, seed, verdicts)
+    made = _findings(problem, seed, with_replay(verdicts, replay))
     return replace(made, claims=asserted, census=census, grids=(grid,), plots=(plot,))
 
 

@@ -37,7 +37,7 @@ from construct.functional import Examples, FunctionalTransformer, build, stream
 from verify.findings import Cell, Curve, Findings, Grid, Plot
 from verify.progress import Progress, silent
 from verify.prompts import seeded
-from verify.verdict import Status, Verdict
+from verify.verdict import Status, Verdict, with_replay
 
 THEOREM = "functional"
 TITLE = "Transformers implement functional gradient descent"
@@ -140,7 +140,7 @@ def verify(
         source=SOURCE,
         problem=problem,
         seed=seed,
-        verdicts=tuple(replace(v, replay=replay) if v.status == "failed" else v for v in verdicts),
+        verdicts=with_replay(verdicts, replay),
         claims=tuple(asserted),
         census={"layers": len(judged.V), "heads": len(judged.kernels), "parameters": judged.parameters_count},
         grids=(_spectra(problem, examples), grid),

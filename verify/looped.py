@@ -37,7 +37,7 @@ from construct.transformer import Transformer
 from verify.findings import Curve, Findings, Grid, Plot
 from verify.progress import Progress, silent
 from verify.prompts import seeded
-from verify.verdict import Status, Verdict
+from verify.verdict import Status, Verdict, with_replay
 
 THEOREM = "looped"
 TITLE = "Looped linear transformers learn in context by multi-step gradient descent"
@@ -113,7 +113,7 @@ def verify(
         source=SOURCE,
         problem=problem,
         seed=seed,
-        verdicts=tuple(replace(v, replay=replay) if v.status == "failed" else v for v in verdicts),
+        verdicts=with_replay(verdicts, replay),
         claims=tuple(asserted.values()),
         census={"layers": 1, "loops": problem.T, "parameters": count},
         grids=(_given(contractions), grid),
@@ -149,7 +149,25 @@ def _steps(
         f"{loops} loops of P and Q, as they stand, equal {loops} steps over the rationals on {_CERTIFIED} "
         f"prompts (n = {problem.n}, d = {problem.d}), query included"
     )
-    return Verdict("looped/steps", "failed" if worst else "proved", worst or evidence), found
+    status: Status = "held"
+    if _is_descent(P, Q, rate):
+        status = "proved"
+        evidence += "; on every prompt, as the block adds -(eta/n) sum_i label_i <x_i, x_j> to label j"
+    return Verdict("looped/steps", "failed" if worst else status, worst or evidence), found
+
+
+def _is_descent(P: fmpq_mat, Q: fmpq_mat, rate: fmpq) -> bool:
+    """Whether P Z M Z^T Q Z is -rate times the sum over examples of label_i <x_i, x_j>, for every Z.
+
+    So it is if P has its corner alone and corner * Q is -rate times the identity on inputs.
+    """
+    last = P.nrows() - 1
+    corner, inputs = P[last, last], range(last)
+    only = all(P[i, j] == 0 for i in range(last + 1) for j in range(last + 1) if (i, j) != (last, last))
+    wanted = (
+        (i, j, -rate if i == j and i in inputs else 0) for i in range(last + 1) for j in range(last + 1)
+    )
+    return only and all(corner * Q[i, j] == value for i, j, value in wanted)
 
 
 def _literal_block(tokens: fmpq_mat, P: fmpq_mat, Q: fmpq_mat) -> fmpq_mat:

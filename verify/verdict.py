@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Status = Literal["proved", "held", "failed", "inapplicable", "vacuous"]
@@ -13,7 +13,8 @@ Status = Literal["proved", "held", "failed", "inapplicable", "vacuous"]
 class Verdict:
     """The conclusion on one claim.
 
-    status: `proved` (an independent checker accepted a certificate), `held` (no counterexample in the
+    status: `proved` (an independent checker accepted a certificate, or an exact identity or balls settle the
+    claim as stated, on given inputs where it is about those), `held` (no counterexample in the
     search that `evidence` describes, or an exact comparison came out right), `failed` (see `replay`),
     `inapplicable` (a hypothesis fails: `evidence` says which), `vacuous` (true and useless: why).
     replay: the command that shows a failure again.
@@ -27,6 +28,11 @@ class Verdict:
     def as_dict(self) -> dict[str, str]:
         plain = {"claim": self.claim, "verdict": self.status, "evidence": self.evidence}
         return plain | ({"replay": self.replay} if self.replay else {})
+
+
+def with_replay(verdicts: Iterable[Verdict], command: str) -> tuple[Verdict, ...]:
+    """The same verdicts, each failed one with the command that shows it again."""
+    return tuple(replace(v, replay=command) if v.status == "failed" else v for v in verdicts)
 
 
 def any_failed(verdicts: Iterable[Verdict]) -> bool:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from flint import fmpq, fmpq_mat
 
 from bounds.looped import LoopedProblem
 from bounds.problem import Problem
@@ -140,3 +141,16 @@ def test_weights_that_depend_on_the_number_of_steps_are_caught():
 
     found = check_looped(build_relu(RELU), random_prompts(RELU, 2, seeded(0)), rebuild=rebuild)
     assert found[0].status == "held" and found[1].status == "failed"
+
+
+def test_only_the_block_of_descent_is_proved_for_every_prompt():
+    P, Q, rate = fmpq_mat(3, 3), fmpq_mat(3, 3), fmpq(1, 3)
+    P[2, 2], Q[0, 0], Q[1, 1] = 1, -rate, -rate
+    assert looped._is_descent(P, Q, rate) and not looped._is_descent(P, Q, rate / 2)
+    for matrix in (P, Q):
+        for i in range(3):
+            for j in range(3):
+                was = matrix[i, j]
+                matrix[i, j] = was + fmpq(1, 2**40)
+                assert not looped._is_descent(P, Q, rate)
+                matrix[i, j] = was
