@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from bounds.functional import KERNELS, FunctionalProblem
 from bounds.problem import ProblemError
 from construct.atomic import write_atomically
-from construct.memory import available_bytes, human
+from construct.memory import refuse_prompts
+from construct.regression import stream
 
 _CHUNK = 1 << 21
 """Entries of the kernel matrices that are held at once: prompts are taken in groups of that size."""
@@ -89,7 +90,7 @@ class FunctionalTransformer(nn.Module):
 
     def layer(self, H: Float[Tensor, "batch T D"], index: int) -> Float[Tensor, "batch T D"]:
         """One layer, literally."""
-        _refuse(2 * H.shape[0] * H.shape[1] ** 2 * H.element_size())
+        refuse_prompts(2 * H.shape[0] * H.shape[1] ** 2 * H.element_size())
         x = H[..., : self.d]
         masked = torch.cat([H[:, :-1], torch.zeros_like(H[:, -1:])], dim=1)
         added = torch.zeros_like(H)
@@ -118,7 +119,7 @@ class FunctionalTransformer(nn.Module):
             return torch.stack(path)
         batch, n, _ = x.shape
         path_bytes = (len(rates) + 1) * batch * (n + 1) * x.element_size()
-        _refuse(path_bytes + 2 * max(_CHUNK, n * (n + 1)) * x.element_size())
+        refuse_prompts(path_bytes + 2 * max(_CHUNK, n * (n + 1)) * x.element_size())
         result = x.new_empty(len(rates) + 1, batch, n + 1)
         for part in torch.arange(batch).split(max(1, _CHUNK // (n * (n + 1)))):
             rows = slice(int(part[0]), int(part[-1]) + 1)
@@ -181,22 +182,6 @@ class FunctionalTransformer(nn.Module):
         write_atomically(path, safetensors.torch.save(tensors, metadata))
 
 
-def stream(
-    x: Float[Tensor, "B n d"], y: Float[Tensor, "B n"], query: Float[Tensor, "B d"]
-) -> Float[Tensor, "B n+1 d+1"]:
-    """The tokens [x_i; y_i] and, last, [x_q; 0]."""
-    points = torch.cat([x, query[:, None]], dim=1)
-    labels = torch.cat([y, y.new_zeros(len(y), 1)], dim=1)
-    return torch.cat([points, labels[..., None]], dim=-1)
-
-
 def build(problem: FunctionalProblem) -> FunctionalTransformer:
     """The transformer of Proposition 1, a head for each kernel (Proposition 3)."""
     return FunctionalTransformer(problem.heads, [problem.rate] * problem.L, problem.d)
-
-
-def _refuse(needed: float) -> None:
-    free = available_bytes()
-    if needed > 0.9 * free:
-        allowed = f"{human(free)} is free; take fewer examples or prompts"
-        raise ProblemError("size", human(needed), allowed)

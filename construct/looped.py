@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bounds.looped import LoopedProblem
-from bounds.problem import ProblemError
 from construct.atomic import write_atomically
-from construct.memory import available_bytes, human
+from construct.memory import refuse_prompts
+from construct.regression import stream
 
 _CHUNK = 1 << 18
 """Entries of the stream that are looped at once: they stay in the cache from loop to loop."""
@@ -51,7 +51,7 @@ class LoopedTransformer(nn.Module):
     def literal(self, H: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """One block as the formula stands, with its T x T attention."""
         P, Q = (part.to(device=H.device, dtype=H.dtype) for part in (self.P, self.Q))
-        _refuse(3 * H.shape[0] * H.shape[1] ** 2 * H.element_size())
+        refuse_prompts(3 * H.shape[0] * H.shape[1] ** 2 * H.element_size())
         Z = H.mT
         masked = torch.cat([Z[..., :-1], torch.zeros_like(Z[..., -1:])], dim=-1)
         return (Z + P @ masked @ (Z.mT @ Q @ Z) / (H.shape[1] - 1)).mT
@@ -74,7 +74,7 @@ class LoopedTransformer(nn.Module):
     ) -> Float[Tensor, "loops+1 B n+1"]:
         """The label row before and after every loop."""
         batch, n, _ = x.shape
-        _refuse((loops + 1 + x.shape[-1]) * batch * (n + 1) * x.element_size())
+        refuse_prompts((loops + 1 + x.shape[-1]) * batch * (n + 1) * x.element_size())
         result = x.new_empty(loops + 1, batch, n + 1)
         size = self._prompts(n + 1)
         for start in range(0, batch, size):
@@ -159,22 +159,6 @@ def _occupied(matrix: Float[Tensor, "D D"]) -> tuple[slice, slice]:
     return slice(low[0], high[0] + 1), slice(low[1], high[1] + 1)
 
 
-def stream(
-    x: Float[Tensor, "B n d"], y: Float[Tensor, "B n"], query: Float[Tensor, "B d"]
-) -> Float[Tensor, "B n+1 d+1"]:
-    """The tokens [x_i; y_i] and, last, [x_q; 0]."""
-    points = torch.cat([x, query[:, None]], dim=1)
-    labels = torch.cat([y, y.new_zeros(len(y), 1)], dim=1)
-    return torch.cat([points, labels[..., None]], dim=-1)
-
-
 def build(problem: LoopedProblem) -> LoopedTransformer:
     """The block of the problem's step size; looping it is up to the caller."""
     return LoopedTransformer(problem.rate, problem.d)
-
-
-def _refuse(needed: float) -> None:
-    free = available_bytes()
-    if needed > 0.9 * free:
-        allowed = f"{human(free)} is free; take fewer examples, prompts or loops"
-        raise ProblemError("size", human(needed), allowed)

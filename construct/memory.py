@@ -48,11 +48,16 @@ def refuse_if_matrices_too_large(problem: Problem, construction: Construction) -
 
 def refuse(needed: float, what: str, problem: Problem) -> None:
     """Raises ProblemError if `needed` bytes are more than what is free."""
+    size = f"N={problem.N}, K={problem.K}, d={problem.d}, eps={problem.eps:g}"
+    _refuse(needed, size, f"{what} would take about {human(needed)}", "make it smaller")
+
+
+def refuse_prompts(needed: float) -> None:
+    """Raises ProblemError if prompts would need more bytes than are free."""
+    _refuse(needed, human(needed), "the prompts do not fit", "take fewer examples, prompts or layers")
+
+
+def _refuse(needed: float, size: str, why: str, advice: str) -> None:
     free = available_bytes()
     if needed > 0.9 * free:
-        size = f"N={problem.N}, K={problem.K}, d={problem.d}, eps={problem.eps:g}"
-        raise ProblemError(
-            "size",
-            size,
-            f"{what} would take about {human(needed)} and {human(free)} is free; make it smaller",
-        )
+        raise ProblemError("size", size, f"{why} and {human(free)} is free; {advice}")

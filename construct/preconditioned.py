@@ -21,15 +21,14 @@ from bounds.preconditioned import (
 )
 from bounds.problem import ProblemError
 from construct.atomic import write_atomically
+from construct.regression import stream
 
 
 def tokens(
     x: Float[Tensor, "B n d"], y: Float[Tensor, "B n"], query: Float[Tensor, "B d"]
 ) -> Float[Tensor, "B d+1 n+1"]:
     """Z_0: examples as columns (x_i; y_i), the query as the last column (x_{n+1}; 0)."""
-    top = torch.cat([x, query[:, None]], dim=1).transpose(1, 2)
-    labels = torch.cat([y, torch.zeros_like(y[:, :1])], dim=1)
-    return torch.cat([top, labels[:, None]], dim=1)
+    return stream(x, y, query).transpose(1, 2)
 
 
 def attend(

@@ -33,7 +33,8 @@ from bounds.functional import (
     rate_claim,
     rayleigh,
 )
-from construct.functional import Examples, FunctionalTransformer, build, stream
+from construct.functional import Examples, FunctionalTransformer, build
+from construct.regression import stream
 from verify.findings import Cell, Curve, Findings, Grid, Plot
 from verify.progress import Progress, silent
 from verify.prompts import seeded

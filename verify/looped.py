@@ -31,8 +31,9 @@ from bounds.looped import (
 from bounds.problem import Problem
 from construct.dense import DenseTransformer, dense_bytes
 from construct.literal import Sparse
-from construct.looped import LoopedTransformer, build, stream
+from construct.looped import LoopedTransformer, build
 from construct.prompt import Prompt, stack_weights
+from construct.regression import stream
 from construct.transformer import Transformer
 from verify.findings import Curve, Findings, Grid, Plot
 from verify.progress import Progress, silent

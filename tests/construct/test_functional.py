@@ -9,8 +9,9 @@ from safetensors import safe_open
 
 from bounds.functional import KERNELS, FunctionalProblem
 from bounds.problem import ProblemError
-from construct import functional
-from construct.functional import FunctionalTransformer, build, stream
+from construct import functional, memory
+from construct.functional import FunctionalTransformer, build
+from construct.regression import stream
 
 kernels = st.lists(st.sampled_from(KERNELS), min_size=1, max_size=4)
 
@@ -102,7 +103,7 @@ def test_written_matrices_run_in_numpy(tmp_path):
 def test_what_cannot_be_is_refused(monkeypatch):
     with pytest.raises(ProblemError, match="kernel"):
         FunctionalTransformer(("cosine",), [0.1], 2)
-    monkeypatch.setattr(functional, "available_bytes", lambda: 1000)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
     transformer = FunctionalTransformer(("exp",), [0.1], 2)
     x, y, query = prompt(0)
     for call in (lambda: transformer.labels(x, y, query), lambda: transformer(stream(x, y, query))):

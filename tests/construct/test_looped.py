@@ -9,8 +9,9 @@ from safetensors.torch import load_file
 
 from bounds.looped import LoopedProblem
 from bounds.problem import ProblemError
-from construct import looped
-from construct.looped import LoopedTransformer, build, stream
+from construct import looped, memory
+from construct.looped import LoopedTransformer, build
+from construct.regression import stream
 
 
 def prompt(seed, batch=3, n=6, d=2, dtype=torch.float64):
@@ -87,6 +88,6 @@ def test_written_matrices_run_in_numpy(tmp_path):
 
 
 def test_memory_is_refused_beforehand(monkeypatch):
-    monkeypatch.setattr(looped, "available_bytes", lambda: 100)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 100)
     with pytest.raises(ProblemError, match="size"):
         LoopedTransformer(0.1, 2).labels(*prompt(0), 3)
