@@ -11,7 +11,7 @@ import heapq
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import flint
@@ -245,14 +245,20 @@ class Scalar:
         within `tolerance` (relative above 1) of the true range for smooth functions.
         Raises ValueError if no finite enclosure is found.
         """
-        with flint.ctx.workprec(PRECISION):
-            high = self._maximum(lo, hi, 1, tolerance)
-            low = -self._maximum(lo, hi, -1, tolerance)
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise ValueError(f"{self.expr} has no finite enclosure on [{lo}, {hi}]")
-        return low, high
+        return _range(self, lo, hi, tolerance)
 
     def sup(self, lo: float, hi: float) -> float:
         """An upper bound of |f| on [lo, hi], rigorous and tight as `range` is."""
         low, high = self.range(lo, hi)
         return max(-low, high)
+
+
+@lru_cache(maxsize=1 << 14)
+def _range(f: Scalar, lo: float, hi: float, tolerance: float) -> tuple[float, float]:
+    """As `Scalar.range`; kept, because plans for neighbouring problems ask for the same ranges."""
+    with flint.ctx.workprec(PRECISION):
+        high = f._maximum(lo, hi, 1, tolerance)
+        low = -f._maximum(lo, hi, -1, tolerance)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"{f.expr} has no finite enclosure on [{lo}, {hi}]")
+    return low, high

@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from rich.console import Console
 
 from bounds.budget import Construction
 from bounds.letters import Letters
-from bounds.plan import Plan
 from bounds.problem import Problem, ProblemError
 from construct.anatomy import anatomy
 from construct.atomic import check_writable, write_atomically
@@ -28,12 +28,12 @@ from construct.weights import save_weights
 from reports.document import findings_document, surroundings_document, verification_document
 from reports.options import Search
 from reports.terminal import progress_on, show, show_findings
+from verify.beside import Surveyed, surveying
 from verify.catalogue import THEOREMS
 from verify.data import RealPrompts, choose_columns, load_table, prompts_from_table
 from verify.ledger import Settled, entries, find, settle
 from verify.prompts import seeded
 from verify.relu_icgd import THEOREM, Verification, save_counterexample, verify
-from verify.survey import survey
 from verify.verdict import Verdict, any_failed
 
 Posed = dict[str, Any]
@@ -94,21 +94,24 @@ def relu_icgd(letters: Posed, search: Search, *, certify: bool, reported: bool =
     began = time.perf_counter()
     problem, real = _with_data(letters, search) if search.data else (Problem.parse(letters), None)
     problem, chosen = _possible(problem, construction_of(search.construction))
-    found = verify(
-        problem,
-        chosen,
-        samples=search.samples,
-        seed=search.seed,
-        effort=search.effort,
-        starting=search.start,
-        real=real,
-        source=search.data or "random prompts",
-        device=search.device,
-        certify=certify,
-        progress=bars(),
-    )
+    beside = _beside(problem, chosen, search) if reported else nullcontext()
+    with beside as surveyed:
+        found = verify(
+            problem,
+            chosen,
+            samples=search.samples,
+            seed=search.seed,
+            effort=search.effort,
+            starting=search.start,
+            real=real,
+            source=search.data or "random prompts",
+            device=search.device,
+            certify=certify,
+            progress=bars(),
+        )
+        plots = surveyed(bars()) if surveyed else ()
     found = _with_replay(found, search.out)
-    surroundings = _surroundings(found.plan, search) if reported else {}
+    surroundings = surroundings_document(plots, anatomy(assemble(found.plan))) if reported else {}
     path = search.out / f"certificate-{chosen}.json"
     if found.proof:
         write_atomically(path, json.dumps(found.proof.certificate) + "\n")
@@ -124,17 +127,9 @@ def relu_icgd(letters: Posed, search: Search, *, certify: bool, reported: bool =
     return Part(f"{THEOREM}/{chosen}", document, found.verdicts, tell)
 
 
-def _surroundings(made: Plan, search: Search) -> dict[str, Any]:
-    """Figures over eps and depth and on real data, the slots that layers read and write."""
-    plots = survey(
-        made.problem,
-        made.construction,
-        followed=search.data or "",
-        seed=search.seed,
-        device=search.device,
-        progress=bars(),
-    )
-    return surroundings_document(plots, anatomy(assemble(made)))
+def _beside(problem: Problem, chosen: Construction, search: Search) -> AbstractContextManager[Surveyed]:
+    followed = search.data or ""
+    return surveying(problem, chosen, followed=followed, seed=search.seed, device=search.device)
 
 
 def _with_data(letters: Posed, search: Search) -> tuple[Problem, RealPrompts]:

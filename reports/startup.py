@@ -1,7 +1,12 @@
-"""Ctrl-C while the libraries load, which takes seconds: one line and exit code 130, as at any other time."""
+"""The command while its libraries load, which takes seconds.
+
+Ctrl-C is one line and exit code 130, as at any other time.  What they make lives as long as the command: to
+look for garbage in it, while loading and once more at the end, takes longer than a third of the loading.
+"""
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -19,16 +24,19 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def watch(program: str) -> None:
-    """From here to `ready`, Ctrl-C ends the program, if it is the command and no library of somebody's."""
+    """From here to `ready` the program is loading, if it is the command and no library of somebody's."""
     plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if Path(program).name == "icgd" and plain and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _leave)
+        gc.disable()
 
 
 def ready() -> None:
-    """The libraries are loaded: Ctrl-C is an exception again."""
+    """The libraries are loaded: Ctrl-C is an exception again, and new objects are watched for garbage."""
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        gc.freeze()
+        gc.enable()
 
 
 watch(sys.argv[0])

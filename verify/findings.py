@@ -52,6 +52,12 @@ class Plot:
         curves = [{"label": curve.label, "x": curve.x, "y": curve.y} for curve in self.curves]
         return {"title": self.title, "x": self.x, "y": self.y, "log": self.logarithmic, "curves": curves}
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Plot:
+        """The figure whose `as_dict`, perhaps by way of JSON, this is."""
+        curves = (Curve(one["label"], tuple(one["x"]), tuple(one["y"])) for one in values["curves"])
+        return cls(values["title"], values["x"], values["y"], tuple(curves), values["log"])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:

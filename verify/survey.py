@@ -18,12 +18,11 @@ from bounds.plan import Plan, plan
 from bounds.problem import Problem, ProblemError
 from bounds.relu_icgd import claims
 from construct.prompt import Prompt
-from construct.relu_icgd import assemble, check_construction
+from construct.relu_icgd import assemble
 from verify.attack import Round, attack
 from verify.data import DataError, load_table, prompts_from_table
 from verify.descent import descend, empirical_loss
 from verify.findings import Curve, Plot
-from verify.progress import Progress, silent
 from verify.prompts import seeded
 from verify.sweep import sweep
 
@@ -49,35 +48,6 @@ _FLOATS = 1e300
 """Heads can be more than a float holds."""
 
 Points = Sequence[tuple[float, int | float]]
-
-
-def survey(
-    problem: Problem,
-    construction: Construction = "lean",
-    *,
-    followed: str = "",
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    progress: Progress = silent,
-) -> tuple[Plot, ...]:
-    """Every survey that applies; one with fewer than two points is left out.
-
-    followed: the data whose prompts the verification itself has followed; they are not followed again.
-    Raises ProblemError where the construction does not apply to the problem.
-    """
-    check_construction(problem, construction)
-    plots: list[Plot] = []
-    with progress("survey", 3) as advance:
-        if construction != "exact":  # nothing is approximated there
-            plots += sizes(problem, construction)
-        advance(1)
-        if construction != "exact":
-            plots += depths(problem, construction, seed=seed, device=device)
-        advance(1)
-        if followed != DATA:
-            plots += losses(problem, construction, seed=seed, device=device)
-        advance(1)
-    return tuple(plots)
 
 
 def sizes(
