@@ -13,6 +13,8 @@ from safetensors import safe_open
 import icgd
 from construct import memory
 from construct.catalogue import RECIPES
+from reports import report
+from reports.typeset import Typeset
 
 QUICK = ["--samples", "500", "--effort", "0.02"]
 
@@ -217,7 +219,7 @@ def test_a_finding_is_computed_again_by_its_key(capsys):
     assert code == icgd.KEPT and "confirmed" in out and "435/784" in out
 
 
-def test_a_report_is_written_and_written_again_from_its_json(capsys, tmp_path):
+def test_a_report_is_written_and_written_again_from_its_json(capsys, tmp_path, monkeypatch):
     small = ["--N", "1", "--K", "2", "--d", "1", "--eps", "0.5", "--samples", "100", "--effort", "0"]
     code, out, _ = run(capsys, "report", *small, "--out", str(tmp_path / "a"), "--json", "-")
     assert code == icgd.KEPT
@@ -225,6 +227,8 @@ def test_a_report_is_written_and_written_again_from_its_json(capsys, tmp_path):
     assert json.loads(out) == json.loads((written / "report.json").read_text())
     assert r"\icgdHeads" in (written / "icgd-numbers.tex").read_text()
     assert "</html>" in (written / "report.html").read_text()
+    # The same sources were typeset a moment ago.
+    monkeypatch.setattr(report, "typeset", lambda tex: Typeset(None, "not typeset again"))
     again = ["report", "--from", str(written / "report.json"), "--out", str(tmp_path / "b")]
     assert icgd.main(again) == icgd.KEPT
     for name in ("report.html", "report.tex", "icgd-numbers.tex"):

@@ -57,8 +57,17 @@ def document():
     return {"seed": 3, "theorems": {"relu-icgd/lean": relu, "looped": other}}
 
 
-def test_every_plot_has_one_pair_of_files_and_every_name_its_own(tmp_path):
-    drawn = draw(document(), tmp_path)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("figures")
+
+
+@pytest.fixture(scope="module")
+def drawn(folder):
+    return draw(document(), folder)
+
+
+def test_every_plot_has_one_pair_of_files_and_every_name_its_own(drawn, folder):
     assert [one.title for one in drawn if one.theorem == "relu-icgd/lean"] == [
         "The transformer as its stream",
         "A plot",
@@ -69,7 +78,7 @@ def test_every_plot_has_one_pair_of_files_and_every_name_its_own(tmp_path):
     ]
     assert [one.title for one in drawn if one.theorem == "looped"] == ["A plot"]
     assert len({one.name for one in drawn}) == len(drawn) == 7
-    assert {path.name for path in tmp_path.iterdir()} == {
+    assert {path.name for path in folder.iterdir()} == {
         f"{d.name}.{e}" for d in drawn for e in ("pdf", "svg")
     }
     for one in drawn:
@@ -80,11 +89,11 @@ def test_every_plot_has_one_pair_of_files_and_every_name_its_own(tmp_path):
     assert "1 of them" in drawn[-1].caption  # the zero on a logarithmic axis
 
 
-def test_the_same_document_gives_the_same_bytes_and_no_dates(tmp_path):
+def test_the_same_document_gives_the_same_bytes_and_no_dates(drawn, tmp_path):
     before = dict(matplotlib.rcParams)
-    one, two = draw(document(), tmp_path / "one"), draw(document(), tmp_path / "two")
+    again = draw(document(), tmp_path)
     assert dict(matplotlib.rcParams) == before
-    for a, b in zip(one, two, strict=True):
+    for a, b in zip(drawn, again, strict=True):
         assert a.pdf.read_bytes() == b.pdf.read_bytes() and a.svg.read_bytes() == b.svg.read_bytes()
         assert b"CreationDate" not in a.pdf.read_bytes() and b"<dc:date" not in a.svg.read_bytes()
         assert a.svg.stat().st_size < 100_000

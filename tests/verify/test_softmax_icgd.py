@@ -25,11 +25,19 @@ def quick(monkeypatch):
 
 def judged(transformer=None, problem=PROBLEM):
     found = verify(problem, samples=1000, transformer=transformer)
+    return by_claim(found)
+
+
+def by_claim(found):
     return {verdict.claim.removeprefix("softmax-icgd/"): verdict for verdict in found.verdicts}
 
 
+def broken(verdicts):
+    return {key for key, verdict in verdicts.items() if verdict.status == "failed"}
+
+
 def failed(transformer):
-    return {key for key, verdict in judged(transformer).items() if verdict.status == "failed"}
+    return broken(judged(transformer))
 
 
 def parts(transformer, kind):
@@ -38,7 +46,7 @@ def parts(transformer, kind):
 
 def test_an_honest_construction_keeps_every_claim():
     found = verify(PROBLEM, samples=1000)
-    verdicts = judged()
+    verdicts = by_claim(found)
     assert {key: v.status for key, v in verdicts.items() if key != "four-layers"} == dict.fromkeys(
         [
             *("layers", "heads", "width", "mlp_width", "loop", "uniform-attention"),
@@ -79,8 +87,9 @@ def test_what_no_sampling_can_see_is_not_proved():
     c[0] = np.nextafter(c[0], 9)
     part.relus = ReluSum(part.relus.a, part.relus.b, c)
     part.table = Table(part.relus)
-    assert failed(transformer) == {"step-error"}
-    evidence = judged(transformer)["step-error"].evidence
+    verdicts = judged(transformer)
+    assert broken(verdicts) == {"step-error"}
+    evidence = verdicts["step-error"].evidence
     assert re.search(r"not proved: layer 0, W2 \(\d+, \d+\) is \S+, not \S+ as in the certificate$", evidence)
 
 
@@ -89,8 +98,9 @@ def test_a_gate_that_is_too_near_is_not_proved():
     for part in parts(transformer, Products):
         if part.offset is not None:
             part.offset *= 0.5
-    assert {"step-error"} <= failed(transformer)
-    assert "not proved: layer 8, W1" in judged(transformer)["step-error"].evidence
+    verdicts = judged(transformer)
+    assert {"step-error"} <= broken(verdicts)
+    assert "not proved: layer 8, W1" in verdicts["step-error"].evidence
 
 
 def test_a_certificate_that_is_refused_fails_the_claim(monkeypatch):
