@@ -16,14 +16,20 @@ from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, 
 
 from reports.figure_style import COLOURS, COLUMN, DASHES, GREY, MARKERS, PAGE, typeset
 
-_LEFT, _RIGHT, _TOP, _BOTTOM, _HEIGHT = 0.7, 0.14, 0.1, 0.39, 1.75
-"""Margins and height of the axes in inches."""
+_LEFT, _RIGHT, _TOP, _BOTTOM = 0.7, 0.14, 0.1, 0.39
+"""Margins of the axes in inches."""
+
+_ALONE, _PANEL = 1.5, 1.35
+"""Heights of one pair of axes and of several beside each other, in inches."""
 
 _LINE = 0.127
 """Height of a line of the legend in inches."""
 
 _MOST_LINES = 6
 """Lines that one pair of axes holds, before they are sorted into panels."""
+
+_HALF_LINE = 20
+"""Letters of a label that leaves room for another beside it."""
 
 _LONG = 500
 _LAW = re.compile(r"c (\w+)\^\((-?[\d/]+)\)")
@@ -58,17 +64,19 @@ def figure_of(plot: Mapping[str, Any]) -> Figure:
     marks = {name: index for index, name in enumerate(name for name in names if not _LAW.fullmatch(name))}
     width = COLUMN if len(panels) == 1 else PAGE
     entries = [textwrap.fill(name, 46 if len(panels) == 1 else 200) for name in marks]
-    columns = 1 if len(panels) == 1 else max(1, min(len(entries), 4))
+    short = len(entries) > 1 and max(map(len, entries), default=0) <= _HALF_LINE
+    columns = (2 if short else 1) if len(panels) == 1 else max(1, min(len(entries), 4))
     lines = sum(entry.count("\n") + 1 for entry in entries) if columns == 1 else -(-len(entries) // columns)
     title = 0.2 if len(panels) > 1 else 0.0
+    tall = _ALONE if len(panels) == 1 else _PANEL
     shown = lines if len(entries) > 1 or len(panels) > 1 else 0
-    height = _TOP + title + _HEIGHT + _BOTTOM + _LINE * shown + (0.06 if shown else 0.0)
+    height = _TOP + title + tall + _BOTTOM + _LINE * shown + (0.06 if shown else 0.0)
     figure = Figure(figsize=(width, height))
     inner = (width - _LEFT - _RIGHT * len(panels)) / len(panels)
     first: Axes | None = None
     for number, (name, curves) in enumerate(panels):
         left = _LEFT + number * (inner + _RIGHT)
-        place = left / width, 1 - (_TOP + title + _HEIGHT) / height, inner / width, _HEIGHT / height
+        place = left / width, 1 - (_TOP + title + tall) / height, inner / width, tall / height
         axes = figure.add_axes(place, sharey=first, sharex=first)
         first = first or axes
         _fill(axes, plot, curves, marks)
@@ -84,14 +92,15 @@ def figure_of(plot: Mapping[str, Any]) -> Figure:
         figure.legend(
             handles,
             ["\n".join(map(typeset, entry.split("\n"))) for entry in entries],
-            loc="lower left" if columns == 1 else "lower center",
-            bbox_to_anchor=(0.02 if columns == 1 else 0.5, 0.0),
+            loc="lower left" if len(panels) == 1 else "lower center",
+            bbox_to_anchor=(0.02 if len(panels) == 1 else 0.5, 0.0),
             ncols=columns,
             frameon=False,
             borderaxespad=0.2,
             borderpad=0.0,
             labelspacing=0.25,
             handlelength=3.0,
+            columnspacing=1.2,
         )
     return figure
 

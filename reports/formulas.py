@@ -387,6 +387,7 @@ def _low(line: _Box) -> str:
 
 
 def _around(left: str, inner: str, right: str, tall: bool) -> str:
+    gap = " " if left[-1].isalpha() else ""  # a command ends where its letters do
     if tall:
-        return rf"\left{left}{inner}\right{right}"
-    return f"{left} {inner} {right}" if left[-1].isalpha() else f"{left}{inner}{right}"
+        return rf"\left{left}{gap}{inner}\right{right}"
+    return f"{left}{gap}{inner}{gap}{right}"

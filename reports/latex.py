@@ -44,6 +44,8 @@ def write(document: Mapping[str, Any], figures: Sequence[Drawn], folder: Path) -
         "numbers": numbers,
         "findings": _findings(document, numbers, sources),
         "checked": [(one, [one.counts.get(status, 0) for status in STATUSES]) for one in judged],
+        "cited": {one.theorem: _briefly(sources.cite(one.source)) for one in judged},
+        "papers": _papers([one.source for one in judged], sources),
         "statuses": STATUSES,
         "totals": {status: sum(one.counts.get(status, 0) for one in judged) for status in STATUSES},
         "notable": notable(document),
@@ -93,6 +95,7 @@ def _environment() -> jinja2.Environment:
         "wide": wide,
         "comment": _comment,
         "tex": Tex,
+        "escape_tex": escape,
     }
     return made
 
@@ -105,6 +108,17 @@ def _compact(text: str) -> str:
 def _comment(text: object) -> Tex:
     """What may stand after a percent sign."""
     return Tex(" ".join(str(text).split()).encode("ascii", "replace").decode())
+
+
+def _briefly(citation: Tex) -> Tex:
+    """A citation without the place in its source."""
+    return Tex(re.sub(r"\\cite\[[^]]*\]", r"\\cite", citation))
+
+
+def _papers(names: Sequence[str], sources: Sources) -> list[tuple[Tex, str]]:
+    """The number and the name of every paper with a number that is cited, in the order of the numbers."""
+    papers = dict.fromkeys(found for name in names for found in re.findall(r"arXiv[: ]\d{4}\.\d{4,5}", name))
+    return [(sources.cite(name), name) for name in sorted(papers)]
 
 
 def _findings(document: Mapping[str, Any], numbers: Numbers, sources: Sources) -> list[dict[str, Any]]:

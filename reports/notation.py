@@ -84,7 +84,7 @@ _INLINE = re.compile(
     "(?P<sign>" + "|".join(map(re.escape, _SIGNS)) + ")"
     r"|(?<![\w\\.~])(?P<base>[A-Za-zα-ωΓ-Ωϵ])_(?P<lower>min|max|out|GD|[A-Za-z0-9]{1,2})"
     r"(?:\^(?P<raised>-?1/\d+|-?[A-Za-z0-9]+))?(?![\w\\/^]|\.\w)"
-    r"|(?<=[A-Za-zα-ω)])\^(?P<power>-?1/\d+|-?[A-Za-z0-9]+)(?![\w.])"
+    r"|(?<=[A-Za-zα-ω)])\^(?P<power>-?1/\d+|-?[A-Za-z0-9]+)(?!\w|\.\w)"
 )
 """What is mathematics beyond doubt: a relation, a letter with an index, a letter's or a bracket's power."""
 

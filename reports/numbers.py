@@ -70,12 +70,13 @@ def digits(value: float, *, up: bool = False) -> str:
 
 
 def grouped(value: float, *, up: bool = False) -> str:
-    """The same digits as a person reads them: thousands in groups.
+    """The same digits as a person reads them: thousands in groups, as siunitx does it in LaTeX.
 
-    >>> grouped(1219433928), grouped(0.0047784114, up=True)
-    ('1,219,433,928', '0.004779')
+    >>> grouped(1219433928), grouped(1062.77), grouped(-1234.5, up=True), grouped(0.0047784114, up=True)
+    ('1,219,433,928', '1,063', '-1,234', '0.004779')
     """
-    return f"{value:,}" if isinstance(value, int) else digits(value, up=up)
+    shown = digits(value, up=up)
+    return f"{int(shown):,}" if shown.removeprefix("-").isdecimal() else shown
 
 
 def quantities(document: Mapping[str, Any]) -> tuple[Quantity, ...]:

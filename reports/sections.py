@@ -11,7 +11,7 @@ from reports.citations import Sources
 from reports.formulas import formula
 from reports.macros import Numbers, number
 from reports.notation import Tex, escape, quantity, statement, symbol
-from reports.numbers import digits
+from reports.numbers import digits, grouped
 from reports.step_bound import bound_name
 
 if TYPE_CHECKING:
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 _STEPS = 12
 """Rows of a trajectory that are printed."""
+
+_HALF, _GAP, _LONGEST = 60.0, 1.5, 32.0
+"""Digits in half a line of a table, between two columns, and in a cell that is not broken."""
+
+_MOST_ROWS = 30
+"""Rows of a table that is not broken."""
 
 
 class Section:
@@ -48,6 +54,8 @@ class Section:
         self.constants = self._constants()
         self.like: Section | None = None
         self.as_before: Section | None = None
+        self.slender_figures = [one for one in figures if self.owns(one) and not wide(one.pdf)]
+        self.broad_figures = [(one,) for one in figures if self.owns(one) and wide(one.pdf)]
         self.figures = abreast(one for one in figures if self.owns(one))
 
     def __getattr__(self, key: str) -> Any:
@@ -206,14 +214,38 @@ class Section:
         return [rows[round(i * (len(rows) - 1) / (_STEPS - 1))] for i in range(_STEPS)]
 
     @property
-    def tables(self) -> Iterator[dict[str, Any]]:
-        """The theorem's own tables, with a width for every column."""
+    def slender_tables(self) -> list[dict[str, Any]]:
+        """The theorem's own tables that have room in half a line and on part of a page."""
+        return [table for table in self._tables() if table["slender"]]
+
+    @property
+    def broad_tables(self) -> list[dict[str, Any]]:
+        """The theorem's other tables."""
+        return [table for table in self._tables() if not table["slender"]]
+
+    @property
+    def has_columns(self) -> bool:
+        """Whether anything stands in two columns."""
+        held = self.constants, self.census, self.slender_figures, self.plan, self.steps, self.slender_tables
+        return any(held)
+
+    def _tables(self) -> Iterator[dict[str, Any]]:
+        """The theorem's own tables, with the lines of their headings and a width for every column."""
         for grid in self.part.get("grids") or ():
             columns, rows = grid["columns"], grid["rows"]
-            cells = [[_cell(cell) for cell in row] for row in rows]
-            yield {"title": grid["title"], "note": grid.get("note", ""), "columns": columns} | {
-                "rows": cells,
-                "widths": [Tex(f"{share:.3f}") for share in _widths(columns, rows)],
+            needs, room = _needs(columns, rows), _HALF - _GAP * (len(columns) - 1)
+            slender = sum(needs) <= room and len(rows) <= _MOST_ROWS
+            needs = _eased(columns, needs, room)
+            whole = max(sum(needs), _HALF)
+            yield {
+                "title": grid["title"],
+                "note": grid.get("note", ""),
+                "columns": columns,
+                "headings": [_lines(column, need) for column, need in zip(columns, needs, strict=True)],
+                "rows": [[_cell(cell) for cell in row] for row in rows],
+                "slender": slender,
+                # Rounded down, so that all of them fit.
+                "widths": [Tex(f"{need / whole - 5e-4:.3f}") for need in needs],
             }
 
 
@@ -287,11 +319,44 @@ def _cell(value: Any) -> Tex:
     return Tex("") if value is None else number(value)
 
 
-def _widths(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[float]:
-    """A share of the line for every column, by what stands in it."""
+def _needs(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[float]:
+    """How wide a column is, in digits: its cells on one line each, its heading a word a line if it must."""
     needs = []
     for index, column in enumerate(columns):
-        longest = max(map(len, column.split()), default=1)
-        cells = [digits(row[index]) if isinstance(row[index], float) else str(row[index]) for row in rows]
-        needs.append(min(max([longest, len(column) / 2.5, *map(len, cells)]), 30.0) + 2)
-    return [min(need / max(sum(needs), 60.0), 1.0) for need in needs]
+        cells = [row[index] for row in rows]
+        # What is printed for 1e-16 is longer, and a number is not broken.
+        shown = [
+            cell if isinstance(cell, str) else grouped(cell).replace("e", " x 10")
+            for cell in cells
+            if cell is not None
+        ]
+        widest = max(map(_breadth, shown), default=0.0)
+        needs.append(max([min(widest, _LONGEST), *map(_breadth, column.split())]))
+    return needs
+
+
+def _eased(columns: Sequence[str], needs: Sequence[float], room: float) -> list[float]:
+    """The needs, and what room is left for the headings of most lines."""
+    eased = list(needs)
+    while sum(eased) + 1 <= room:
+        lines = [len(_lines(column, need)) for column, need in zip(columns, eased, strict=True)]
+        if max(lines) < 3:
+            break
+        eased[lines.index(max(lines))] += 1
+    return eased
+
+
+def _breadth(text: str) -> float:
+    """How wide a text is, in digits: about as in Computer Modern."""
+    return sum(0.6 if sign in ",. ijlt()" else 1.5 if sign.isupper() else 1.0 for sign in text)
+
+
+def _lines(heading: str, need: float) -> list[str]:
+    """A heading in lines that are no wider than what stands below it, where its words allow that."""
+    lines: list[str] = []
+    for word in heading.split():
+        if lines and _breadth(f"{lines[-1]} {word}") <= need:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines

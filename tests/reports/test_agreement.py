@@ -98,7 +98,7 @@ def test_every_number_of_the_json_is_a_macro(folder, document):
 def test_every_number_of_the_json_is_in_the_pdf(folder, document):
     command = ["pdftotext", str(folder / "report.pdf"), "-"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert text.count("\f") < 25
+    assert text.count("\f") <= 21
     text = text[text.rindex("Every number") :]
     lines = [line for line in text.splitlines() if not re.fullmatch(r"\s*\d+\s*", line)]  # page numbers
     found = {}
@@ -106,6 +106,6 @@ def test_every_number_of_the_json_is_in_the_pdf(folder, document):
         prefix, rest = re.match(r"(\w*?)[\s.]*?\. \. \. (.*)", group).groups()
         for item in rest.strip().split(", "):
             name, value = re.fullmatch(r"([A-Za-z ]+) (.*)", item.replace("\f", "")).groups()
-            found["icgd" + prefix + name.replace(" ", "")] = value.replace(" ", "").replace(",", "")
-    expected = {one.macro: printed(one.value, one.up).replace(",", "") for one in quantities(document)}
+            found["icgd" + prefix + name.replace(" ", "")] = value.replace(" ", "")
+    expected = {one.macro: printed(one.value, one.up) for one in quantities(document)}
     assert found == expected

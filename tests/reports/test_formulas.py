@@ -175,6 +175,13 @@ def test_any_expression_is_printed_with_its_value(expression, room):
     assert evaluated(made, values) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.parametrize("letter", ["K + 1/2", "K + K**2/3", "exp(K/3) + 1/2"])
+def test_a_letter_after_a_delimiter_is_no_part_of_its_name(letter):
+    expression = sympy.floor(sympy.sympify(letter))
+    made = formula(str(expression), ["K", "e"], sympy.latex(expression))
+    assert re.search(r"\\lfloor(?![A-Za-z])", made.lines[0])
+
+
 def test_what_the_printer_does_not_know_is_left_to_sympy():
     made = formula("Sum(x, (k, 1, n))", ["x", "n"], r"\sum_{k=1}^{n} \epsilon_{max}")
     assert made.plain and made.lines == (r"\sum_{k=1}^{n} \varepsilon_{\max}",)

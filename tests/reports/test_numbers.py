@@ -33,6 +33,22 @@ def test_whole_numbers_are_printed_in_full(value):
     assert int(digits(value)) == value == int(grouped(value).replace(",", ""))
 
 
+@given(FLOATS)
+def test_groups_are_all_that_a_person_reads_beside_the_digits(value):
+    for up in (False, True):
+        assert grouped(value, up=up).replace(",", "") == digits(value, up=up)
+
+
+@pytest.mark.parametrize(
+    ("value", "up", "shown"),
+    [(1062.7658, False, "1,063"), (-9999.4, False, "-9,999"), (999.4, False, "999.4"),
+     (1048576.0, False, "1.049e6"),
+     (4353.01, True, "4,354"), (1e22, False, "1e22"), (math.inf, True, "inf"), (-12345, False, "-12,345")],
+)  # fmt: skip
+def test_whole_floats_are_grouped_as_whole_numbers_are(value, up, shown):
+    assert grouped(value, up=up) == shown
+
+
 def test_names_are_macros_and_each_is_used_once():
     found = quantities(DOCUMENT)
     assert len(found) > 50
