@@ -26,7 +26,6 @@ from construct.prompt import Prompt
 from construct.relu_icgd import build
 from construct.transformer import Transformer
 from reports.audit import (
-    bars,
     buildable,
     check_options,
     command_line,
@@ -38,6 +37,7 @@ from reports.audit import (
     settle_findings,
     verdicts_of,
 )
+from reports.bars import bars
 from reports.document import (
     audit_document,
     bounds_document,
@@ -227,8 +227,7 @@ def bounds(
     console = _console(json_to)
     if theorem == THEOREM:
         problem, chosen = pose(letters, construction)
-        with bars()("plan", 1):
-            made = plan(problem, chosen)
+        made = plan(problem, chosen, progress=bars())
         asserted = claims_for(made)
         show_hypotheses(console, hypotheses(problem))
         show_sizes(console, asserted)
@@ -261,13 +260,13 @@ def build_command(
     if out is not None:
         check_writable(out)
     posed, chosen, model = buildable(theorem, letters, construction, written=out is not None)
-    with bars()("build", 1):
-        transformer = model.build(posed)
-        counted = model.census(transformer)
+    transformer = model.build(posed)
+    counted = model.census(transformer)
     console = _console(json_to)
     show_census(console, counted)
     if out is not None:
-        model.save(transformer, out)
+        with bars()("write", 1):
+            model.save(transformer, out)
         console.print(f"wrote {out}", highlight=False)
     found = {"problem": posed.as_dict(), "construction": chosen, "census": dict(counted)}
     emit(found | closing(began), json_to)
@@ -292,7 +291,7 @@ def check_command(
     began = time.perf_counter()
     found = load_certificate(certificate)
     problem = Problem.parse(letters)
-    judged = judge(found, problem, construction)
+    judged = judge(found, problem, construction, progress=bars())
     if coq and judged.construction == "softmax":
         raise ProblemError("coq", "softmax", "only certificates of lean and paper are exported")
     checked = time.perf_counter() - began
@@ -301,7 +300,7 @@ def check_command(
     reason, machine = judged.refusal, None
     if coq and reason is None:
         export(found, out)
-        machine = run_coq(out)
+        machine = run_coq(out, progress=bars())
         console.print(escape(machine.statement), highlight=False)
         if machine.version and not machine.ok:
             reason = "Coq accepts its export"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Literal
 
@@ -21,6 +21,9 @@ from bounds.worst_case import Cells, Setting
 Construction = Literal["lean", "paper", "exact"]
 Route = Literal["cells", "recurrence"]
 """How local errors are bounded together: cell by cell (`bounds.cover`), or by suprema alone."""
+
+DIVISIONS = 5
+"""How often the cells are covered, usually, until a division of the tolerance is good enough."""
 
 _ENOUGH = 1.003
 """A division of the tolerance whose cost is within this factor of the best one found is left as it is."""
@@ -97,7 +100,7 @@ def costs(
 ) -> dict[Term, float]:
     """c for every approximation: it takes about c / sqrt(error) units in the whole layer."""
     found = {
-        term: problem.dims[term.layer] * _pieces_constant(g, radius(problem, construction, layers, term))
+        term: problem.dims[term.layer] * pieces_constant(g, radius(problem, construction, layers, term))
         for term, g in functions.items()
     }
     if construction == "lean":
@@ -109,45 +112,65 @@ def costs(
 
 
 @lru_cache(maxsize=4096)
-def _pieces_constant(g: Scalar, reach: float) -> float:
+def pieces_constant(g: Scalar, reach: float) -> float:
     """c such that about c / sqrt(e) pieces stay within e of g: (1/4) int sqrt|g''| (planning only)."""
     nodes = np.linspace(-reach, reach, 2001)
     return float(np.trapezoid(np.sqrt(np.abs(g.derivative.derivative(nodes))), nodes)) / 4
 
 
-@lru_cache(maxsize=64)
-def divide(problem: Problem, construction: Construction, route: Route = "cells") -> dict[Term, float]:
+def divide(
+    problem: Problem,
+    construction: Construction,
+    route: Route = "cells",
+    watch: Callable[[], None] = lambda: None,
+) -> dict[Term, float]:
     """Local errors whose step error is about eps, at about the fewest units; rounding left out.
 
     Minimising sum c_k e_k^(-1/2) subject to the recurrence being eps has the optimum e_k proportional to
     (c_k / a_k)^(2/3), a_k the sensitivity of the step error to e_k; as a_k depends on the e_k through the
     ranges and the 2-norm, the closed form is iterated to its fixed point.  Against the cells, the worst
     of which moves with the e_k, the same problem is solved on the worst points found so far.
+
+    watch: called whenever the cells have been covered, about DIVISIONS times.
     """
+    errors, price, caps = closed_form(problem, construction)
+    if route == "cells" and errors:
+        setting = Setting(problem, ranges(problem, errors), from_z(problem, construction))
+        errors = _divide_on_cells(setting, price, caps, errors, watch)
+    # The last digits depend on threads and machine; weights must not.
+    return {term: float(f"{error:.3e}") for term, error in errors.items()}
+
+
+@lru_cache(maxsize=64)
+def closed_form(
+    problem: Problem, construction: Construction
+) -> tuple[dict[Term, float], dict[Term, float], dict[Term, float]]:
+    """The local errors by the closed form, their prices, and the largest that are of use."""
     functions = approximated(problem, construction)
     # Beyond half its range a function is as well approximated by a constant: no tolerance is worth more.
     caps = _useful(problem, construction, ranges(problem, {}), functions)
     errors: dict[Term, float] = {}
+    price: dict[Term, float] = {}
     for _ in range(12):
         layers = ranges(problem, errors)
         price = costs(problem, construction, layers, functions)
         if not price:
-            return {}
+            break
         if set(errors) != set(price):
             errors = dict.fromkeys(price, problem.eps)
         weights = sensitivities(problem, construction, layers, errors)
         shape = {term: (price[term] / max(weights[term], 1e-300)) ** (2 / 3) for term in price}
         reached = step_error(problem, layers, shape, from_z=from_z(problem, construction)) or 1.0
         errors = {term: min(problem.eps / reached * size, caps[term]) for term, size in shape.items()}
-    if route == "cells":
-        setting = Setting(problem, ranges(problem, errors), from_z(problem, construction))
-        errors = _divide_on_cells(setting, price, caps, errors)
-    # The last digits depend on threads and machine; weights must not.
-    return {term: float(f"{error:.3e}") for term, error in errors.items()}
+    return errors, price, caps
 
 
 def _divide_on_cells(
-    setting: Setting, price: Mapping[Term, float], caps: Mapping[Term, float], errors: dict[Term, float]
+    setting: Setting,
+    price: Mapping[Term, float],
+    caps: Mapping[Term, float],
+    errors: dict[Term, float],
+    watch: Callable[[], None],
 ) -> dict[Term, float]:
     eps = setting.problem.eps
     points: list[NDArray[np.float64]] = []
@@ -156,6 +179,7 @@ def _divide_on_cells(
     x = np.array(list(errors.values()))
     for _ in range(12):
         found = cover(setting, dict(zip(errors, x, strict=True)), slack=0.05)
+        watch()
         x = np.minimum(x * eps / found.reached, most)
         spent = float(c @ x**-0.5)
         better = spent * _ENOUGH < least

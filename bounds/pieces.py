@@ -216,9 +216,7 @@ def _candidates(curve: Curve, tolerance: float) -> Iterator[ReluSum]:
         return
     for share in _INSIDE:
         if (within := tolerance * (1 - share) - curve.rounding) > 0:
-            relus = _relus(*curve.polygon(within))
-            if np.isfinite(relus.c).all():  # two knots of a polygon may fall together
-                yield relus
+            yield _relus(*curve.polygon(within))
 
 
 @cache

@@ -10,13 +10,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from bounds.budget import (
+    DIVISIONS,
     Construction,
     Route,
     approximated,
-    costs,
+    closed_form,
     divide,
     expected_rounding,
     from_z,
+    pieces_constant,
     radius,
     sensitivities,
     shares,
@@ -25,8 +27,10 @@ from bounds.cover import Cover, cover
 from bounds.domain import UNIT_ROUNDOFF
 from bounds.pieces import Fit, fit, square
 from bounds.problem import Problem, ProblemError
+from bounds.progress import Progress, silent
 from bounds.recurrence import LayerRanges, Term, ranges, step_error
 from bounds.rounding import rounding_errors
+from bounds.scalar import kept_range
 from bounds.worst_case import Cells, Setting
 
 
@@ -147,15 +151,32 @@ class Plan:
         )
 
 
-@lru_cache(maxsize=64)
-def plan(problem: Problem, construction: Construction = "lean", route: Route = "cells") -> Plan:
+def plan(
+    problem: Problem,
+    construction: Construction = "lean",
+    route: Route = "cells",
+    *,
+    progress: Progress = silent,
+) -> Plan:
     """The plan whose certified step error is at most eps, at the fewest units that `route` allows.
 
+    Plans are kept: the same question again costs nothing.
     Raises ProblemError if rounding alone would exceed eps.
     """
+    return _plan(problem, construction, "recurrence" if construction == "exact" else route, progress)
+
+
+def forget() -> None:
+    """Let go of every plan and of what plans have in common, as timings from nothing need."""
+    for kept in (_plan, closed_form, pieces_constant, kept_range):
+        kept.cache_clear()
+
+
+@lru_cache(maxsize=64)
+def _plan(problem: Problem, construction: Construction, route: Route, progress: Progress) -> Plan:
     began = time.perf_counter()
     with _in_floats(problem):
-        made = _planned(problem, construction, "recurrence" if construction == "exact" else route)
+        made = _planned(problem, construction, route, progress)
         return replace(made, seconds=time.perf_counter() - began)
 
 
@@ -171,36 +192,54 @@ def _in_floats(problem: Problem) -> Iterator[None]:
         raise ProblemError("activation", name, f"{error}; try smaller radii or another eps") from None
 
 
-def _planned(problem: Problem, construction: Construction, route: Route) -> Plan:
+def _planned(problem: Problem, construction: Construction, route: Route, progress: Progress) -> Plan:
     if construction != "exact" and not problem.activation.is_smooth:
         reason = problem.activation.violated_hypothesis(1.0)
         raise ProblemError(
             "activation", problem.activation.name, f"{reason}, so r' has no piecewise-linear fit"
         )
-    tolerances = divide(problem, construction, route)
-    rounding = expected_rounding(problem, construction, tolerances)
-    if rounding > 0.5 * problem.eps:  # more pieces would only bring more of it
-        raise ProblemError("eps", problem.eps, f"rounding in float64 alone reaches {rounding:.2g}; raise eps")
-    share = 1 - 0.9 * rounding / problem.eps
-    for _ in range(8):
-        made = _make(problem, construction, {term: share * e for term, e in tolerances.items()}, route)
-        if made.certified <= problem.eps:
-            return made
-        if not tolerances:
-            break
-        share *= min(0.999, 0.9995 * problem.eps / made.certified)
-        share = math.floor(share * 1e6) / 1e6  # the last bits differ between machines; weights must not
+    cells, fits = _milliseconds(problem, construction, route)
+    with progress("plan", DIVISIONS * cells + _MAKES * (cells + sum(fits.values()))) as advance:
+        tolerances = divide(problem, construction, route, lambda: advance(cells))
+        rounding = expected_rounding(problem, construction, tolerances)
+        if rounding > 0.5 * problem.eps:  # more pieces would only bring more of it
+            reason = f"rounding in float64 alone reaches {rounding:.2g}; raise eps"
+            raise ProblemError("eps", problem.eps, reason)
+        share = 1 - 0.9 * rounding / problem.eps
+        for _ in range(8):
+            shared = {term: share * e for term, e in tolerances.items()}
+            made = _make(problem, construction, shared, route, lambda term: advance(fits.get(term, 0.0)))
+            enough = made.certified <= problem.eps
+            advance(cells)
+            if enough:
+                return made
+            if not tolerances:
+                break
+            share *= min(0.999, 0.9995 * problem.eps / made.certified)
+            share = math.floor(share * 1e6) / 1e6  # the last bits differ between machines; weights must not
     raise ProblemError(
         "eps", problem.eps, f"with rounding the bound stays at {made.certified:.3g}; raise eps"
     )
 
 
+_MAKES = 2
+"""How often the functions are fitted, usually, until the bound with rounding is at most eps."""
+
+
+def _milliseconds(
+    problem: Problem, construction: Construction, route: Route
+) -> tuple[float, dict[Term, float]]:
+    """About how long it takes to cover the cells once, and to fit each function: shares of a progress bar."""
+    errors, price, _ = closed_form(problem, construction)
+    units = {term: cost / math.sqrt(errors[term]) for term, cost in price.items()}
+    cells = 40 * 1.8 ** (problem.N - 3) if route == "cells" and units else 0.0
+    return cells, {term: 40 + 0.014 * count for term, count in units.items()}
+
+
 def estimated_units(problem: Problem, construction: Construction = "lean") -> float:
     """About how many ReLUs one step will spend on approximation, before any is made; raises ProblemError."""
     with _in_floats(problem):
-        tolerances = divide(problem, construction, "recurrence")
-        layers = ranges(problem, tolerances)
-        price = costs(problem, construction, layers, approximated(problem, construction))
+        tolerances, price, _ = closed_form(problem, construction)
     return sum(cost / math.sqrt(tolerances[term]) for term, cost in price.items())
 
 
@@ -219,12 +258,14 @@ def _make(
     construction: Construction,
     tolerances: Mapping[Term, float],
     route: Route,
+    watch: Callable[[Term], None],
 ) -> Plan:
     planned = ranges(problem, tolerances)
     fits = {}
     for term, g in approximated(problem, construction).items():
         reach = radius(problem, construction, planned, term) * _ROOM
         fits[term] = fit(g, -reach, reach, tolerances[term])
+        watch(term)
     products: dict[Term, Product] = {}
     if construction == "lean":
         for j, layer in enumerate(planned, start=1):
@@ -235,6 +276,7 @@ def _make(
             products[term] = Product.within(
                 layer.dr_low - room, layer.dr_high + room, layer.g * _ROOM, tolerance
             )
+            watch(term)
     made = Plan(problem, construction, tolerances, planned, fits, products, {}, route)
     return in_arithmetic(made, UNIT_ROUNDOFF)
 

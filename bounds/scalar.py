@@ -245,7 +245,7 @@ class Scalar:
         within `tolerance` (relative above 1) of the true range for smooth functions.
         Raises ValueError if no finite enclosure is found.
         """
-        return _range(self, lo, hi, tolerance)
+        return kept_range(self, lo, hi, tolerance)
 
     def sup(self, lo: float, hi: float) -> float:
         """An upper bound of |f| on [lo, hi], rigorous and tight as `range` is."""
@@ -254,7 +254,7 @@ class Scalar:
 
 
 @lru_cache(maxsize=1 << 14)
-def _range(f: Scalar, lo: float, hi: float, tolerance: float) -> tuple[float, float]:
+def kept_range(f: Scalar, lo: float, hi: float, tolerance: float) -> tuple[float, float]:
     """As `Scalar.range`; kept, because plans for neighbouring problems ask for the same ranges."""
     with flint.ctx.workprec(PRECISION):
         high = f._maximum(lo, hi, 1, tolerance)

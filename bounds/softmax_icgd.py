@@ -20,10 +20,10 @@ from bounds.cover import Cover, cover
 from bounds.pieces import Fit, fit
 from bounds.plan import CHECKABLE, LEMMA_ROOM, Product
 from bounds.problem import Problem, ProblemError
+from bounds.progress import Advance, Progress, silent
 from bounds.recurrence import WIDENING, LayerRanges, Term, ranges, step_error
 from bounds.relu_sum import ReluSum
 from bounds.rounding import above, gamma, relu_sum_rounding, rounding_errors
-from bounds.scalar import Scalar
 from bounds.worst_case import Setting
 
 SOURCE = "arXiv:2411.16549, Theorem 2"
@@ -118,13 +118,18 @@ def _prices(problem: Problem, layers: tuple[LayerRanges, ...]) -> dict[Term, flo
     return price
 
 
-@lru_cache(maxsize=32)
-def plan(problem: Problem) -> SoftmaxPlan:
+def plan(problem: Problem, *, progress: Progress = silent) -> SoftmaxPlan:
     """The plan whose certified step error is at most eps, for a problem in the 1/(2n) convention.
 
     Local errors are divided as in `bounds.budget`, e proportional to (price / sensitivity)^(2/3).
+    Plans are kept: the same question again costs nothing.
     Raises ProblemError where the activation is not smooth, or rounding alone exceeds eps.
     """
+    return _plan(problem, progress)
+
+
+@lru_cache(maxsize=32)
+def _plan(problem: Problem, progress: Progress) -> SoftmaxPlan:
     if not problem.activation.is_smooth:
         name = problem.activation.name
         raise ProblemError("activation", name, "r' jumps, so it has no piecewise-linear fit")
@@ -132,7 +137,8 @@ def plan(problem: Problem) -> SoftmaxPlan:
         tolerances = _divide(problem)
         share = 0.9
         for _ in range(12):
-            made = _make(problem, {term: share * e for term, e in tolerances.items()})
+            with progress("plan", len(tolerances)) as advance:
+                made = _make(problem, {term: share * e for term, e in tolerances.items()}, advance)
             if made.certified <= problem.eps:
                 return made
             share = math.floor(share * min(0.97, 0.99 * problem.eps / made.certified) * 1e6) / 1e6
@@ -160,34 +166,25 @@ def _divide(problem: Problem) -> dict[Term, float]:
     return {term: float(f"{min(gain * e, 0.5):.3e}") for term, e in errors.items()}
 
 
-def _fit(g: Scalar, reach: float, tolerance: float) -> Fit:
-    """A fit within the tolerance, or one a little below it where a polygon in floats just misses it."""
-    for share in (1.0, 0.999, 0.99):
-        try:
-            return fit(g, -reach, reach, share * tolerance)
-        except ValueError as error:
-            missed = error
-    raise missed
-
-
-def _make(problem: Problem, tolerances: Mapping[Term, float]) -> SoftmaxPlan:
+def _make(problem: Problem, tolerances: Mapping[Term, float], advance: Advance) -> SoftmaxPlan:
     layers = ranges(problem, tolerances)
     fits = {}
     for term, g in approximated(problem, "lean").items():
         reach = radius(problem, "lean", layers, term) * _ROOM
-        fits[term] = _fit(g, reach, tolerances[term])
+        fits[term] = fit(g, -reach, reach, tolerances[term])
+        advance(1)
     inner: dict[Term, Product] = {}
     for j, layer in enumerate(layers, start=1):
         room = 1e-12 if problem.activation_at(j).derivative.is_constant else 2e-3 * max(1.0, layer.dr)
         term = Term("product", j)
         low, high = layer.dr_low - room, layer.dr_high + room
         inner[term] = Product.within(low, high, layer.g * _ROOM, tolerances.get(term, 0.0))
-    outer = {
-        term: Product.within(
-            -left * _ROOM, left * _ROOM, right * _ROOM, tolerances[term] / summed(problem, term)
-        )
-        for term, left, right, _ in factors(problem, layers)
-    }
+        advance(1)
+    outer: dict[Term, Product] = {}
+    for term, left, right, _ in factors(problem, layers):
+        tolerance = tolerances[term] / summed(problem, term)
+        outer[term] = Product.within(-left * _ROOM, left * _ROOM, right * _ROOM, tolerance)
+        advance(1)
     local = {term: fitted.error for term, fitted in fits.items()}
     local |= {term: product.error for term, product in inner.items()}
     local |= {term: summed(problem, term) * product.error for term, product in outer.items()}

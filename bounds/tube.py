@@ -168,9 +168,11 @@ class Curve:
         for _ in range(60):
             along = np.linspace(max(middle - spread, 0.0), min(middle + spread, 1.0), 17)
             y, v = (a[i] + along * (b[i] - a[i]) for i in (0, 1))
+            y = np.minimum(y, np.nextafter(self.hi, -np.inf))  # b may be that near, and y rounded up
             x, step = np.linspace(a[0], end, _SIGHT, retstep=True)
             gx, run = self.g(x), x - y[:, None]
             seen = run > step / 4  # nearer points say nothing but rounding errors
+            seen[:, -1] = True  # but a line from right before the end is held to the tube there
             run = np.where(seen, run, 1.0)
             rises = [
                 np.where(seen, (gx + side * tolerance - v[:, None]) / run, side * np.inf) for side in (-1, 1)
@@ -236,13 +238,14 @@ class Curve:
         """As many triples as possible, side by side, each off its chord by more than `drop`."""
         drop += 2 * self.rounding
         found, p = list[Triple](), self.lo
-        while True:
+        while p < self.hi:  # the last triple may end there
             chord = self.chord(p, drop)
             triple = (p, *chord) if chord else self.triple(p, drop)
             if triple is None:
-                return found
+                break
             found.append(triple)
             p = triple[2]
+        return found
 
     @cached_property
     def rounding(self) -> float:

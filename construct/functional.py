@@ -16,7 +16,8 @@ from bounds.functional import KERNELS, FunctionalProblem
 from bounds.problem import ProblemError
 from construct.atomic import write_atomically
 from construct.memory import refuse_prompts
-from construct.regression import stream
+from construct.regression import refuse_misfits, refuse_stream, stream
+from construct.weights import posed
 
 _CHUNK = 1 << 21
 """Entries of the kernel matrices that are held at once: prompts are taken in groups of that size."""
@@ -51,7 +52,7 @@ class FunctionalTransformer(nn.Module):
 
     Token i of the stream is [x_i; y_i], the last one [x_q; 0]; with V = -r e e^T on the label row and
     B = C = I that row holds y_i - f_l(x_i), and -f_l(x_q).
-    V: (L, heads, d+1, d+1); B, C: (L, heads, d, d).
+    V: (L, heads, d+1, d+1); B, C: (L, heads, d, d).  problem: what it was built for, if it was posed.
     Source: arXiv 2312.06528, Propositions 1 and 3.
 
     >>> transformer = FunctionalTransformer(("linear",), (0.5,), d=1)
@@ -64,12 +65,14 @@ class FunctionalTransformer(nn.Module):
     B: Tensor
     C: Tensor
 
-    def __init__(self, kernels: Sequence[str], rates: Sequence[float], d: int) -> None:
+    def __init__(
+        self, kernels: Sequence[str], rates: Sequence[float], d: int, problem: FunctionalProblem | None = None
+    ) -> None:
         super().__init__()
         for kernel in kernels:
             if kernel not in KERNELS:
                 raise ProblemError("kernel", kernel, f"it is one of {', '.join(KERNELS)}")
-        self.kernels, self.d = tuple(kernels), d
+        self.kernels, self.d, self.problem = tuple(kernels), d, problem
         shape = (len(rates), len(kernels))
         V = torch.zeros(*shape, d + 1, d + 1, dtype=torch.float64)
         V[..., d, d] = -torch.tensor(list(rates), dtype=torch.float64)[:, None]
@@ -87,7 +90,11 @@ class FunctionalTransformer(nn.Module):
         return {"layers": len(self.V), "heads": len(self.kernels), "parameters": self.parameters_count}
 
     def forward(self, H: Float[Tensor, "batch T D"]) -> Float[Tensor, "batch T D"]:
-        """The literal reading: every layer's formula on its own matrices; the attention is T x T."""
+        """The literal reading: every layer's formula on its own matrices; the attention is T x T.
+
+        Raises ProblemError where H is not a stream of tokens [x; y] in d.
+        """
+        refuse_stream(self.d, H)
         for layer in range(len(self.V)):
             H = self.layer(H, layer)
         return H
@@ -111,8 +118,9 @@ class FunctionalTransformer(nn.Module):
         """The label row before and after every layer, at the cost of one kernel matrix a prompt.
 
         No layer that only writes labels moves X, so all layers share their attention; other weights are run
-        as the literal formula.
+        as the literal formula.  Raises ProblemError where the three are not prompts of one batch in d.
         """
+        refuse_misfits(self.d, x, y, query)
         rates = self._rates()
         if rates is None:
             H = stream(x, y, query)
@@ -175,7 +183,7 @@ class FunctionalTransformer(nn.Module):
 
         Tensors `layer.00.P`, `layer.00.Q` (heads, d+1, d+1) for Z + sum P Z M k(Z^T Q Z), with the kernel k
         of each head in the metadata: linear k is the identity (a sum over examples, not a mean), the others
-        act entry by entry, softmax on columns.
+        act entry by entry, softmax on columns.  The metadata hold the letters of the problem, too.
         """
         tensors = {}
         for index, (V, B, C) in enumerate(zip(self.V, self.B, self.C, strict=True)):
@@ -183,9 +191,9 @@ class FunctionalTransformer(nn.Module):
             Q[:, : self.d, : self.d] = B.mT @ C
             tensors[f"layer.{index:02d}.P"], tensors[f"layer.{index:02d}.Q"] = V.contiguous(), Q
         metadata = {"kernels": json.dumps(self.kernels), "update": "Z + sum_m P_m Z M k_m(Z^T Q_m Z)"}
-        write_atomically(path, safetensors.torch.save(tensors, metadata))
+        write_atomically(path, safetensors.torch.save(tensors, metadata | posed(self.problem)))
 
 
 def build(problem: FunctionalProblem) -> FunctionalTransformer:
     """The transformer of Proposition 1, a head for each kernel (Proposition 3)."""
-    return FunctionalTransformer(problem.heads, [problem.rate] * problem.L, problem.d)
+    return FunctionalTransformer(problem.heads, [problem.rate] * problem.L, problem.d, problem)

@@ -11,9 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bounds.looped import LoopedProblem
+from bounds.problem import ProblemError
 from construct.atomic import write_atomically
 from construct.memory import refuse_prompts
-from construct.regression import stream
+from construct.regression import refuse_misfits, refuse_stream, stream
+from construct.weights import posed
 
 _CHUNK = 1 << 18
 """Entries of the stream that are looped at once: they stay in the cache from loop to loop."""
@@ -24,6 +26,7 @@ class LoopedTransformer(nn.Module):
 
     P, Q: (d+1, d+1), the only weights.  With P = e e^T on the label row and Q = -[[eta I, 0], [0, 0]] that
     row holds y_i - x_i . w_l and -x_q . w_l for the gradient steps w_l, w_0 = 0, on (1/(2n)) norm2(Xw - y)^2.
+    problem: what it was built for, if it was posed.
     Source: arXiv 2410.11268 (least squares, as in arXiv 2306.00297, Lemma 1).
 
     >>> transformer = LoopedTransformer(eta=0.5, d=1)
@@ -35,8 +38,9 @@ class LoopedTransformer(nn.Module):
     P: Tensor
     Q: Tensor
 
-    def __init__(self, eta: float, d: int) -> None:
+    def __init__(self, eta: float, d: int, problem: LoopedProblem | None = None) -> None:
         super().__init__()
+        self.problem = problem
         P, Q = torch.zeros(2, d + 1, d + 1, dtype=torch.float64)
         P[d, d] = 1.0
         Q[:d, :d] = -eta * torch.eye(d, dtype=torch.float64)
@@ -53,7 +57,8 @@ class LoopedTransformer(nn.Module):
         return {"layers": 1, "parameters": self.parameters_count}
 
     def literal(self, H: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        """One block as the formula stands, with its T x T attention."""
+        """One block as the formula stands, with its T x T attention; raises ProblemError if H misfits."""
+        refuse_stream(len(self.P) - 1, H)
         P, Q = (part.to(device=H.device, dtype=H.dtype) for part in (self.P, self.Q))
         refuse_prompts(3 * H.shape[0] * H.shape[1] ** 2 * H.element_size())
         Z = H.mT
@@ -61,7 +66,12 @@ class LoopedTransformer(nn.Module):
         return (Z + P @ masked @ (Z.mT @ Q @ Z) / (H.shape[1] - 1)).mT
 
     def forward(self, H: Float[Tensor, "B T D"], loops: int = 1) -> Float[Tensor, "B T D"]:
-        """The block applied `loops` times, at a cost linear in the tokens: P (Z M Z^T) Q Z, P by its rows."""
+        """The block applied `loops` times, at a cost linear in the tokens: P (Z M Z^T) Q Z, P by its rows.
+
+        Raises ProblemError where H is not a stream of tokens [x; y] in d.
+        """
+        refuse_stream(len(self.P) - 1, H)
+        _refuse_loops(loops)
         H = H.clone()
         for part in H.split(self._prompts(H.shape[1])):
             block = _Block(self.P, self.Q, part)
@@ -76,7 +86,9 @@ class LoopedTransformer(nn.Module):
         query: Float[Tensor, "B d"],
         loops: int,
     ) -> Float[Tensor, "loops+1 B n+1"]:
-        """The label row before and after every loop."""
+        """The label row before and after every loop; raises ProblemError unless these are prompts in d."""
+        refuse_misfits(len(self.P) - 1, x, y, query)
+        _refuse_loops(loops)
         batch, n, _ = x.shape
         refuse_prompts((loops + 1 + x.shape[-1]) * batch * (n + 1) * x.element_size())
         result = x.new_empty(loops + 1, batch, n + 1)
@@ -131,10 +143,15 @@ class LoopedTransformer(nn.Module):
         return 0.0 - self.labels(x, y, query, loops)[..., -1]
 
     def save(self, path: Path) -> None:
-        """Write `layer.00.P` and `layer.00.Q` (d+1, d+1) as safetensors."""
+        """Write `layer.00.P` and `layer.00.Q` (d+1, d+1) as safetensors, the letters in the metadata."""
         tensors = {"layer.00.P": self.P, "layer.00.Q": self.Q}
         metadata = {"update": "Z + (1/n) P Z M Z^T Q Z, repeated", "loops": "any"}
-        write_atomically(path, safetensors.torch.save(tensors, metadata))
+        write_atomically(path, safetensors.torch.save(tensors, metadata | posed(self.problem)))
+
+
+def _refuse_loops(loops: int) -> None:
+    if loops < 0:
+        raise ProblemError("loops", loops, "a whole number from 0 is needed")
 
 
 class _Block:
@@ -165,4 +182,4 @@ def _occupied(matrix: Float[Tensor, "D D"]) -> tuple[slice, slice]:
 
 def build(problem: LoopedProblem) -> LoopedTransformer:
     """The block of the problem's step size; looping it is up to the caller."""
-    return LoopedTransformer(problem.rate, problem.d)
+    return LoopedTransformer(problem.rate, problem.d, problem)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from bounds.budget import Construction
 from bounds.plan import estimated_units
@@ -44,6 +46,29 @@ def refuse_if_matrices_too_large(problem: Problem, construction: Construction) -
     sizes = {claim.quantity: claim.value for claim in built(problem, construction)}
     needed = 8 * sizes["width"] * (3 * sizes["heads"] * sizes["width"] + 2 * sizes["mlp_width"])
     refuse(needed, "the literal matrices of one layer", problem)
+
+
+def refuse_program(program: Mapping[str, Any], problem: Problem) -> None:
+    """Raises ProblemError if the entries of all literal matrices of a program would not fit in memory.
+
+    program: as in `verify.program` or `verify.softmax_program`, for this problem.
+    """
+    dims, units = problem.dims, 0
+    for j, layer in enumerate(program["layers"], start=1):
+        products = {"product": dims[j], "z": dims[j] * dims[j - 1], "update": dims[j] * dims[j - 1]}
+        products["g"] = dims[j] * dims[min(j + 1, problem.N)]
+        units += sum(dims[j] * _units(layer[kind]) for kind in ("r", "dr"))
+        for kind, count in products.items():
+            units += 2 * count * _units((layer.get(kind) or {}).get("square"))
+    units += problem.d_out * _units(program["loss"]["relus"])
+    entries = 14 * problem.D_w + 30 * sum(dims) + 6 * units
+    if program["construction"] == "paper":
+        entries += 3 * max(dims) * units
+    refuse(entries * _BYTES_PER_ENTRY, "the matrices of the program", problem)
+
+
+def _units(relus: Mapping[str, Any] | None) -> int:
+    return 0 if relus is None else len(relus["a"]) + 1
 
 
 def refuse(needed: float, what: str, problem: Problem) -> None:

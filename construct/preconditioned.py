@@ -21,7 +21,8 @@ from bounds.preconditioned import (
 )
 from bounds.problem import ProblemError
 from construct.atomic import write_atomically
-from construct.regression import stream
+from construct.regression import refuse_misfits, refuse_stream, stream
+from construct.weights import posed
 
 
 def tokens(
@@ -51,7 +52,8 @@ def attend(
 class LinearAttention(nn.Module):
     """L layers of single-head linear attention.
 
-    P, Q: (L, d+1, d+1).  masked: whether the query is kept from serving as an example.
+    P, Q: (L, d+1, d+1).  masked: whether the query is kept from serving as an example.  problem: what it
+    was built for, if it was posed.
 
     >>> A = torch.eye(2, dtype=torch.float64)[None]
     >>> model = LinearAttention(*sparse(A))
@@ -64,17 +66,24 @@ class LinearAttention(nn.Module):
     Q: Tensor
 
     def __init__(
-        self, P: Float[Tensor, "L d+1 d+1"], Q: Float[Tensor, "L d+1 d+1"], masked: bool = True
+        self,
+        P: Float[Tensor, "L d+1 d+1"],
+        Q: Float[Tensor, "L d+1 d+1"],
+        masked: bool = True,
+        problem: PreconditionedProblem | None = None,
     ) -> None:
         super().__init__()
         if P.ndim != 3 or P.shape != Q.shape or P.shape[1] != P.shape[2] or P.shape[1] < 2:
             raise ProblemError("P", tuple(P.shape), f"Q, of shape {tuple(Q.shape)}, and P are (L, d+1, d+1)")
-        self.P, self.Q, self.masked = nn.Parameter(P), nn.Parameter(Q), masked
+        self.P, self.Q, self.masked, self.problem = nn.Parameter(P), nn.Parameter(Q), masked, problem
 
     def states(
         self, Z: Float[Tensor, "B d+1 n+1"], examples: int | None = None
     ) -> list[Float[Tensor, "B d+1 n+1"]]:
-        """Z_0, ..., Z_L."""
+        """Z_0, ..., Z_L; raises ProblemError where Z is not tokens (x; y) in d, on the device of P."""
+        refuse_stream(self.P.shape[1] - 1, Z, columns=True)
+        if Z.device != self.P.device:
+            raise ProblemError("tokens", f"on {Z.device}", f"the model is on {self.P.device}")
         found = [Z]
         for P, Q in zip(self.P, self.Q, strict=True):
             dtype = torch.promote_types(Z.dtype, P.dtype)
@@ -85,16 +94,21 @@ class LinearAttention(nn.Module):
     def forward(
         self, x: Float[Tensor, "B n d"], y: Float[Tensor, "B n"], query: Float[Tensor, "B d"]
     ) -> Float[Tensor, " B"]:
-        """The predicted label of the query: minus the entry (d+1, n+1) of Z_L."""
+        """The predicted label of the query: minus the entry (d+1, n+1) of Z_L.
+
+        Raises ProblemError where the three are not prompts of one batch in d.
+        """
         dtype = torch.promote_types(x.dtype, self.P.dtype)
-        return -self.states(tokens(x.to(dtype), y.to(dtype), query.to(dtype)))[-1][:, -1, -1]
+        x, y, query = (part.to(dtype) for part in (x, y, query))
+        refuse_misfits(self.P.shape[1] - 1, x, y, query)
+        return -self.states(tokens(x, y, query))[-1][:, -1, -1]
 
     def census(self) -> dict[str, int]:
         """Layers, heads of a layer, and entries of P and Q."""
         return {"layers": len(self.P), "heads": 1, "parameters": self.P.numel() + self.Q.numel()}
 
     def save(self, path: Path) -> None:
-        """Write P and Q, each (L, d+1, d+1), as safetensors; the metadata holds the layer's formula."""
+        """Write P and Q, each (L, d+1, d+1), as safetensors; formula and letters in the metadata."""
         metadata = {
             "layer": "Z <- Z + (1/n) P Z M (Z^T Q Z)",
             "M": "diag(1, .., 1, 0)" if self.masked else "I",
@@ -102,7 +116,7 @@ class LinearAttention(nn.Module):
             "prediction": "-Z[d, n] after the last layer (counted from 0)",
         }
         matrices = {"P": self.P.detach().contiguous().cpu(), "Q": self.Q.detach().contiguous().cpu()}
-        write_atomically(path, safetensors.torch.save(matrices, metadata))
+        write_atomically(path, safetensors.torch.save(matrices, metadata | posed(self.problem)))
 
 
 def sparse(
@@ -150,10 +164,10 @@ def exact(matrix: list[list[Fraction]]) -> Float[Tensor, "rows columns"]:
 def one_layer(problem: PreconditionedProblem, statement: Statement = STATEMENT) -> LinearAttention:
     """Theorem 1's minimiser as a model."""
     A = exact(minimiser(problem, statement))[None]
-    return LinearAttention(*sparse(A, sign=statement.sign), masked=statement.masked)
+    return LinearAttention(*sparse(A, sign=statement.sign), masked=statement.masked, problem=problem)
 
 
 def build(problem: PreconditionedProblem, statement: Statement = STATEMENT) -> LinearAttention:
     """L layers of Theorem 3's family at its best steps; one layer for w ~ N(0, I) is `one_layer`."""
     made = family(problem, best_steps(problem.n, problem.d, problem.L).a, statement=statement)
-    return LinearAttention(*sparse(made.A, made.B, statement.sign), masked=statement.masked)
+    return LinearAttention(*sparse(made.A, made.B, statement.sign), masked=statement.masked, problem=problem)

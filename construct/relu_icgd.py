@@ -13,6 +13,7 @@ from bounds.budget import Construction
 from bounds.domain import MARGIN, face
 from bounds.plan import Plan, Product, plan
 from bounds.problem import Problem, ProblemError
+from bounds.progress import Progress, silent
 from bounds.recurrence import LayerRanges, Term
 from bounds.relu_icgd import violated
 from bounds.relu_sum import ReluSum, gate, linear, signed
@@ -23,10 +24,12 @@ from construct.stream import Stream
 from construct.transformer import Layer, Transformer
 
 
-def build(problem: Problem, construction: Construction = "lean") -> Transformer:
+def build(
+    problem: Problem, construction: Construction = "lean", *, progress: Progress = silent
+) -> Transformer:
     """The transformer for this problem; raises ProblemError where the construction does not apply."""
     check_construction(problem, construction)
-    return assemble(plan(problem, construction))
+    return assemble(plan(problem, construction, progress=progress))
 
 
 def assemble(made: Plan, n: int | None = None) -> Transformer:

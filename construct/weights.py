@@ -8,10 +8,17 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
+from bounds.letters import Letters
+from bounds.problem import Problem
 from construct.atomic import write_atomically
 from construct.dense import dense_bytes
 from construct.literal import Block
 from construct.memory import human, refuse
+
+
+def posed(problem: Problem | Letters | None) -> dict[str, str]:
+    """The entry `problem` of the metadata, every letter as JSON; none where no problem was posed."""
+    return {} if problem is None else {"problem": json.dumps(problem.as_dict())}
 
 
 def save_weights(block: Block, path: Path) -> None:
@@ -39,7 +46,7 @@ def save_weights(block: Block, path: Path) -> None:
         if layer.diagonal:
             diagonal.append(name)
     metadata = {
-        "problem": json.dumps(block.problem.as_dict()),
+        **posed(block.problem),
         "construction": block.name,
         "attention": block.attention,
         "layers": str(index + 1),

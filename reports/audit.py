@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ from construct.device import check_device
 from construct.memory import refuse_if_matrices_too_large, refuse_if_too_large
 from construct.relu_icgd import assemble, build, check_construction
 from construct.weights import save_weights
+from reports.bars import bars
 from reports.document import findings_document, surroundings_document, verification_document
 from reports.options import Search
-from reports.terminal import progress_on, show, show_findings
+from reports.terminal import show, show_findings
 from verify.beside import Surveyed, surveying
 from verify.catalogue import THEOREMS
 from verify.data import RealPrompts, choose_columns, load_table, prompts_from_table
@@ -79,11 +81,6 @@ def check_options(search: Search, json_to: str | None) -> None:
     if json_to not in (None, "-"):
         check_writable(Path(str(json_to)))
     check_device(search.device)
-
-
-def bars() -> Any:
-    """Progress on the standard error stream, if somebody watches it."""
-    return progress_on(Console(stderr=True))
 
 
 def relu_icgd(letters: Posed, search: Search, *, certify: bool, reported: bool = False) -> Part:
@@ -213,7 +210,9 @@ def buildable(
         problem, chosen = pose(letters, construction)
         if written:
             refuse_if_matrices_too_large(problem, chosen)
-        counted = Model(lambda p: build(p, chosen), lambda made: census(made).as_dict(), save_weights)
+        counted = Model(
+            lambda p: build(p, chosen, progress=bars()), lambda made: census(made).as_dict(), save_weights
+        )
         return problem, chosen, counted
     entry = known(theorem)
     if entry.model is None:
@@ -221,11 +220,24 @@ def buildable(
     return entry.letters.parse(letters), None, entry.model
 
 
+_SECONDS = {"relu-icgd": 14, "softmax-icgd": 4, "convergence": 2, "preconditioned": 3, "functional": 6}
+"""About how long a theorem takes where it is more than one: shares of a progress bar."""
+
+
 def every(search: Search, *, certify: bool, reported: bool = False) -> list[Part]:
     """Every theorem at its default problem, Theorem 1 in both of its constructions."""
-    lean = relu_icgd({}, search, certify=certify, reported=reported)
-    paper = relu_icgd({}, replace(search, construction="paper"), certify=certify)
-    return [lean, paper, *(catalogued(name, {}, search) for name in THEOREMS)]
+    lean = partial(relu_icgd, {}, search, certify=certify, reported=reported)
+    paper = partial(relu_icgd, {}, replace(search, construction="paper"), certify=certify)
+    others = [(name, partial(catalogued, name, {}, search)) for name in THEOREMS]
+    work = [
+        (_SECONDS.get(name, 1), verified) for name, verified in ((THEOREM, lean), (THEOREM, paper), *others)
+    ]
+    parts = []
+    with bars()("every theorem", sum(seconds for seconds, _ in work)) as advance:
+        for seconds, verified in work:
+            parts.append(verified())
+            advance(seconds)
+    return parts
 
 
 def settle_findings(key: str | None = None, *, about: str | None = None) -> list[Settled]:

@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from bounds.progress import Advance
 from construct.atomic import write_atomically
 from reports.budget_figure import budget_figure
 from reports.captions import budget_caption, caption, loss_caption, steps_caption, stream_caption
@@ -48,7 +49,15 @@ class Sketch:
     figure: Figure
 
 
-def draw(document: Mapping[str, Any], folder: Path) -> tuple[Drawn, ...]:
+def figures_expected(document: Mapping[str, Any]) -> int:
+    """About how many figures will be drawn."""
+    parts = document["theorems"].values()
+    return sum(len(part.get("plots") or ()) + 3 * bool(part.get("trajectory")) for part in parts)
+
+
+def draw(
+    document: Mapping[str, Any], folder: Path, advance: Advance = lambda done: None
+) -> tuple[Drawn, ...]:
     """A PDF and an SVG in `folder` for every figure of the document, in its order."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
@@ -58,6 +67,7 @@ def draw(document: Mapping[str, Any], folder: Path) -> tuple[Drawn, ...]:
             _save(one.figure, pdf, {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None})
             _save(one.figure, svg, {"Date": None, "Creator": None})
             drawn.append(Drawn(one.theorem, one.name, one.title, one.caption, pdf, svg))
+            advance(1)
     return tuple(drawn)
 
 

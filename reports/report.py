@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bounds.progress import Progress, silent
 from construct.atomic import write_atomically
 from reports import latex
-from reports.figures import draw
+from reports.figures import draw, figures_expected
 from reports.html import page
 from reports.typeset import typeset
-from verify.progress import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,12 @@ def write(document: Mapping[str, Any], folder: Path, *, progress: Progress = sil
 
     document: as `reports.document.audit_document` makes it, or as `reports.document.load` reads it back.
     """
-    with progress("report", 4) as advance:
+    count = max(1, figures_expected(document))
+    with progress("report", 2.5 * count) as advance:  # to typeset them takes longer than to draw them
         write_atomically(folder / "report.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
-        figures = draw(document, folder / "figures")
-        advance(1)
+        figures = draw(document, folder / "figures", advance)
         write_atomically(folder / "report.html", page(document, figures))
-        advance(1)
         tex = latex.write(document, figures, folder)
-        advance(1)
         made = typeset(tex)
-        advance(1)
     message = "; ".join((made.message, *made.warnings))
     return Report(folder / "report.json", folder / "report.html", tex, made.pdf, message)

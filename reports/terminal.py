@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.padding import Padding
 from rich.table import Table
 
 from bounds.claims import Claim
@@ -27,13 +19,15 @@ from verify.enclosure import Enclosure
 from verify.findings import Findings, Grid
 from verify.hypotheses import Hypothesis, hypotheses
 from verify.ledger import Settled
-from verify.progress import Progress as ProgressFunction
 from verify.proof import TRUSTED, Judgement, Proof
 from verify.relu_icgd import Sandwich, Trajectory, Verification
 from verify.verdict import Verdict
 
 if TYPE_CHECKING:
     from reports.report import Report
+
+_PROSE = 48
+"""Columns that a text of sentences needs to be read."""
 
 _COLOURS = {
     "proved": "bold green",
@@ -42,24 +36,6 @@ _COLOURS = {
     "inapplicable": "yellow",
     "vacuous": "yellow",
 }
-
-
-def progress_on(console: Console) -> ProgressFunction:
-    """Progress bars with an estimate of the time left; nothing at all where the console is no terminal.
-
-    Work of one piece has no estimate: its bar moves, and the time that has gone by is shown.
-    """
-
-    @contextmanager
-    def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-        single = total <= 1
-        time = (TimeElapsedColumn(),) if single else (MofNCompleteColumn(), TimeRemainingColumn())
-        columns = TextColumn("{task.description}"), BarColumn(), *time
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-            task = bars.add_task(what, total=None if single else total)
-            yield lambda done: bars.advance(task, done)
-
-    return progress
 
 
 def show(console: Console, found: Verification, seed: int, seconds: float) -> None:
@@ -90,11 +66,26 @@ def show_findings(console: Console, found: Findings, seconds: float) -> None:
 
 
 def show_grid(console: Console, grid: Grid) -> None:
-    """A table of results, and how it was made."""
-    table = Table(*map(escape, grid.columns), title=escape(grid.title), title_justify="left")
-    for row in grid.rows:
-        table.add_row(*("" if x is None else escape(_cell(x)) for x in row))
-    console.print(table)
+    """A table of results, and how it was made; nothing is cut, as keys are there to be copied.
+
+    Where a table leaves its last column of prose no room, a row becomes a heading and a paragraph.
+    """
+    rows = [["" if cell is None else _cell(cell) for cell in row] for row in grid.rows]
+    columns = list(zip(*rows, strict=True))
+    beside = sum(max(map(len, column)) + 3 for column in columns[:-1])
+    if rows and max(map(len, columns[-1])) > 2 * _PROSE and console.width - beside < _PROSE:
+        console.print(escape(grid.title), style="italic")
+        for key, *words, text in rows:
+            about = f"[bold]{escape(key)}[/] {escape(', '.join(words))}"
+            console.print(about, highlight=False, soft_wrap=True)
+            console.print(Padding(escape(text), (0, 0, 0, 2)), highlight=False)
+    else:
+        table = Table(title=escape(grid.title), title_justify="left")
+        for name in grid.columns:
+            table.add_column(escape(name), overflow="fold")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
     console.print(escape(grid.note), style="dim")
 
 

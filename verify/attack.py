@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bounds.plan import Plan
+from bounds.progress import Advance, Progress, silent
 from construct.prompt import Prompt, box
 from construct.relu_icgd import assemble
 from construct.transformer import Transformer
@@ -25,7 +26,7 @@ from verify.admission import Admit, everything
 from verify.descent import empirical_loss
 from verify.free_signs import Passes, decode, encode, free_signs, withdrawn
 from verify.prompts import random_prompts
-from verify.sweep import Advance, one_step_errors
+from verify.sweep import one_step_errors
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class Round:
 
 ROUNDS = (Round(512, 120, 0.2), Round(64, 120, 0.02), Round(32, 60, 0.002))
 """Ever fewer points at ever finer scales: first where errors weigh most, then how they line up."""
+
+_MOVE = 5
+"""A move of one unit in every chain takes about as long as so many iterations of no points."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +71,7 @@ def attack(
     seeds: Prompt | None = None,
     admit: Admit = everything,
     device: torch.device | str = "cpu",
-    advance: Advance | None = None,
+    progress: Progress = silent,
 ) -> Attack:
     """Gradient ascent on the step error, from the worst of `pool` random tokens, for the worst prompt.
 
@@ -85,23 +89,22 @@ def attack(
     if width:
         # The best basins are rarer the deeper the network is.
         many, long = 1024 * max(1, problem.N - 2), 3 * rounds[0].iterations
-        free = free_signs(plan, generator, pool=many, iterations=long, device=device)
+        free = free_signs(plan, generator, pool=many, iterations=long, device=device, progress=progress)
         leaders = encode(problem, free.tokens)
         starts.append(_around(plan, leaders, generator))
     points = torch.cat(starts)
     values = _evaluate(single, points, admit)
     evaluations = len(points)
     champions = [points[values.topk(min(64, len(values))).indices]]
-    for this in rounds:
-        values, best = values.topk(min(this.points, len(values)))
-        points, values = _ascend(single, points[best], values, this, admit)
-        evaluations += len(points) * this.iterations
-        if advance:
-            advance(len(points) * this.iterations)
+    with progress("attack", sum(map(_work, rounds))) as advance:
+        for this in rounds:
+            values, best = values.topk(min(this.points, len(values)))
+            points, values = _ascend(single, points[best], values, this, admit, advance)
+            evaluations += len(points) * this.iterations
     champions.append(points)
     if width:
         points, values, tried = _align(
-            plan, single, points, values, leaders, width, rounds[-1], generator, admit
+            plan, single, points, values, leaders, width, rounds[-1], generator, admit, progress
         )
         champions.append(points)
         evaluations += tried
@@ -115,6 +118,11 @@ def attack(
         finalists[winner : winner + 1],
         free.largest if free else None,
     )
+
+
+def _work(this: Round) -> float:
+    """How long a round takes: its iterations, each as long as one of no points and one of every 128."""
+    return this.iterations * (1 + this.points / 128)
 
 
 def _piece_width(plan: Plan) -> float:
@@ -146,6 +154,7 @@ def _align(
     last: Round,
     generator: torch.Generator,
     admit: Admit,
+    progress: Progress,
 ) -> tuple[Float[Tensor, "D genes"], Float[Tensor, " D"], int]:
     """Random moves of one unit's z and g at a time, the best of 128 kept if it gains; ascent in between.
 
@@ -157,27 +166,31 @@ def _align(
     points = torch.cat([chains[0], withdrawn(plan, torch.cat(chains[1:]))])
     reach_of = points.new_tensor(reach)
     values = _evaluate(single, points, admit)
-    tried, units = 0, plan.problem.units
-    for _ in range(3):
-        for _ in range(math.ceil(last.iterations / 30)):
-            basis = _phase_moves(plan, points)
-            for unit in torch.randperm(units, generator=generator, device=generator.device).tolist():
-                size = reach_of[:, None, None] * 10 ** (
-                    2 * _uniform(points, generator, len(points), 128, 1) - 1
-                )
-                move = size * _normal(points, generator, len(points), 128, 2)
-                move = torch.where(_uniform(points, generator, *move.shape) < 0.25, 0.0, move)
-                near = points[:, None] + move @ basis[:, :, [unit, units + unit]].mT
-                near = encode(single.problem, decode(single.problem, near.flatten(0, 1)))
-                found, best = _evaluate(single, near, admit).view(len(points), -1).max(dim=1)
-                chosen = near.view(len(points), 128, -1)[torch.arange(len(points)), best]
-                better = found > values
-                points = torch.where(better[:, None], chosen, points)
-                values = torch.where(better, found, values)
-                tried += len(near)
-        points, values = _ascend(single, points, values, replace(last, step=width / 10), admit)
-        tried += len(points) * last.iterations
-        reach_of = reach_of / 2
+    tried, units, sweeps = 0, plan.problem.units, math.ceil(last.iterations / 30)
+    moves = sweeps * units
+    last = replace(last, points=len(points), step=width / 10)
+    with progress("alignment", 3 * (_MOVE * moves + _work(last))) as advance:
+        for _ in range(3):
+            for _ in range(sweeps):
+                basis = _phase_moves(plan, points)
+                for unit in torch.randperm(units, generator=generator, device=generator.device).tolist():
+                    size = reach_of[:, None, None] * 10 ** (
+                        2 * _uniform(points, generator, len(points), 128, 1) - 1
+                    )
+                    move = size * _normal(points, generator, len(points), 128, 2)
+                    move = torch.where(_uniform(points, generator, *move.shape) < 0.25, 0.0, move)
+                    near = points[:, None] + move @ basis[:, :, [unit, units + unit]].mT
+                    near = encode(single.problem, decode(single.problem, near.flatten(0, 1)))
+                    found, best = _evaluate(single, near, admit).view(len(points), -1).max(dim=1)
+                    chosen = near.view(len(points), 128, -1)[torch.arange(len(points)), best]
+                    better = found > values
+                    points = torch.where(better[:, None], chosen, points)
+                    values = torch.where(better, found, values)
+                    tried += len(near)
+                    advance(_MOVE)
+            points, values = _ascend(single, points, values, last, admit, advance)
+            tried += len(points) * last.iterations
+            reach_of = reach_of / 2
     return points, values, tried
 
 
@@ -213,6 +226,7 @@ def _ascend(
     values: Float[Tensor, " B"],
     this: Round,
     admit: Admit,
+    advance: Advance,
 ) -> tuple[Float[Tensor, "B genes"], Float[Tensor, " B"]]:
     """The best point met on each ascent, by steps normalised as in Adam, back into the radii after each."""
     problem = single.problem
@@ -228,6 +242,7 @@ def _ascend(
         better = found > best
         best = torch.where(better, found, best)
         best_points = torch.where(better[:, None], current, best_points)
+        advance(_work(this) / this.iterations)
     return best_points, best
 
 

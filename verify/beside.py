@@ -15,9 +15,9 @@ from typing import Any
 
 from bounds.budget import Construction
 from bounds.problem import Problem
+from bounds.progress import Progress
 from construct.relu_icgd import check_construction
 from verify.findings import Plot
-from verify.progress import Progress
 from verify.survey import DATA, depths, losses, sizes
 
 Surveyed = Callable[[Progress], tuple[Plot, ...]]

@@ -50,9 +50,6 @@ def readable(node: Any) -> bool:
     return node is None or number or node in ("lean", "paper", "softmax", "activated", "linear")
 
 
-FLAWS = LookupError, TypeError, ValueError, AttributeError, ArithmeticError, NameError, SyntaxError
-
-
 class Table:
     """Suprema of |r'|, |r''|, r^2 and phi - lam r^2 over |z| <= reach * m / BINS, for m = 0..BINS.
 
@@ -123,8 +120,7 @@ class Check:
             mine = certificate["problem"][name] if name in letters else certificate[name]
             need(mine == value, f"{name} = {value} is what is proved (the certificate has {name} = {mine})")
         words = {"format", "statement", "construction", "arithmetic", "problem", "weights"}
-        numbers = all(readable(part) for name, part in certificate.items() if name not in words)
-        need(numbers, "every number is a finite number")
+        need(readable([certificate[name] for name in {*certificate} - words]), "every number is finite")
         for name, error in certificate["errors"].items():
             need(error >= 0, f"the error {name} is not negative")
         need(certificate["arithmetic"] in UNITS, "the arithmetic is float64 or float32")
@@ -151,9 +147,7 @@ class Check:
             for kind, error in self.least(j).items():
                 need(self.e(kind, j) >= error, f"the error {kind}[{j}] covers what the program does")
         self.check_cover(self.c["certified"] / self.scale)
-        need(
-            self.c["certified"] <= self.scale * self.letters["eps"], "the certified step error is at most eps"
-        )
+        need(self.c["certified"] <= self.scale * self.letters["eps"], "the certified error is at most eps")
         return float(self.c["certified"])
 
     def e(self, kind: str, j: int) -> arb:
@@ -166,7 +160,7 @@ class Check:
             need(program[name] == self.letters[name], f"{name} of the program is that of the problem")
         need(program["construction"] == self.c["construction"], "the program is of this construction")
         for name, value in {**self.loss, "from_z": self.direct}.items():
-            need(loss[name] == value, f"{name} of the program's loss slope is {value}")
+            need(loss[name] == value, f"{name} of the program's loss slope is that of the loss")
         for j, layer in enumerate(program["layers"], start=1):
             bare, product = j == self.N and self.bare, layer["product"]
             need(0 < layer["face"] <= self.box[j - 1], f"the box of V{j} is in the theorem's domain")
@@ -180,7 +174,7 @@ class Check:
         claim, z, e, unit = self.layers[j - 1], self.layers[j - 1]["z"], self.e, self.roots[j]
         p_in = self.roots[j - 1] * self.layers[j - 2]["r"] if j > 1 else self.B_x
         need(claim["p_in"] >= p_in, f"p[{j - 1}] is in its range")
-        need(z >= self.B_v * claim["p_in"] + e("z", j), f"z[{j}] is in its range")
+        need(2**17 >= z >= self.B_v * claim["p_in"] + e("z", j), f"z[{j}] is in its range, at most 2^17")
         r, low, high = claim["r"] - e("r", j), claim["dr_low"] + e("dr", j), claim["dr_high"] - e("dr", j)
         sides = [(-r, r), (low, high), *((-claim[name], claim[name]) for name in ("curvature", "jerk"))]
         for k, side in enumerate(sides):
@@ -351,7 +345,10 @@ def check(
     with ctx.workprec(PRECISION):
         try:
             return kind(certificate, letters, construction).judge()
-        except FLAWS as error:
-            if isinstance(error, Refused):
-                raise
-            raise Refused(f"the certificate can be read ({error!r})") from None
+        except Refused:
+            raise
+        except (NameError, SyntaxError) as error:
+            raise Refused("the activation is a formula that the checker can read") from error
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+            lost = isinstance(error, KeyError)
+            raise Refused(f"there is a field {error}" if lost else "the certificate can be read") from error

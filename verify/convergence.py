@@ -21,6 +21,7 @@ from bounds.convergence import (
 )
 from bounds.plan import plan
 from bounds.problem import Problem, ProblemError
+from bounds.progress import Advance, Progress, silent
 from construct.prompt import Prompt
 from construct.relu_icgd import assemble
 from construct.transformer import Transformer
@@ -28,7 +29,6 @@ from verify.data import DataError, load_table, prompts_from_table
 from verify.descent import descend, empirical_loss, gradient, project
 from verify.findings import Curve, Findings, Grid, Plot
 from verify.hessian import SAMPLED, certified_single_layer, eigenvalue_range, hessian_search
-from verify.progress import Progress, silent
 from verify.prompts import random_prompts, seeded, start
 from verify.verdict import Status, Verdict, with_replay
 
@@ -81,8 +81,9 @@ def verify(
         return _findings(problem, seed, verdicts)
     judged = (transformer or assemble(plan(problem))).to(device)
     generator = seeded(seed)
-    with progress("Hessian", 1) as advance:
+    with progress("Hessian", 3) as advance:
         sampled, ascended = hessian_search(problem, generator, device)
+        advance(2)
         spectrum = eigenvalue_range(problem, generator, device)
         verdicts = [_lipschitz(problem, found, sampled, ascended)]
         advance(1)
@@ -94,9 +95,7 @@ def verify(
             advance(1)
     paths.append(_provoked(problem, prompts[0][1], len(paths[0].exact) - 1))
     verdicts += _accumulation(problem, found, paths, missing, spectrum)
-    with progress("decrease", 1) as advance:
-        verdicts += _convergence(problem, found, judged, transformer is None, prompts)
-        advance(1)
+    verdicts += _convergence(problem, found, judged, transformer is None, prompts, progress)
     grid, plot = _distances(problem, found, paths)
     census = {
         "Lipschitz constant": found.lam,
@@ -258,7 +257,12 @@ def _distances(problem: Problem, found: Curvature, paths: Sequence[Path]) -> tup
 
 
 def _convergence(
-    problem: Problem, found: Curvature, judged: Transformer, ours: bool, prompts: list[tuple[str, Prompt]]
+    problem: Problem,
+    found: Curvature,
+    judged: Transformer,
+    ours: bool,
+    prompts: list[tuple[str, Prompt]],
+    progress: Progress,
 ) -> list[Verdict]:
     """Inexact gradient descent at eta, or at 1/Lambda with a transformer of our own where eta is too long."""
     keys = [f"{THEOREM}/{name}" for name in ("decrease", "stationary")]
@@ -272,9 +276,12 @@ def _convergence(
         where = f"at 1/Lambda = {step:.4g}, as {why}"
     posed = replace(judged.problem, eta=step)
     steps = _steps(problem, max(problem.L, _LONG))
-    totals = [
-        measure_descent(posed, found.lam, judged.simulate(prompt, steps), prompt) for _, prompt in prompts
-    ]
+    totals = []
+    with progress("decrease", len(prompts) * 2 * steps) as advance:
+        for _, prompt in prompts:
+            iterates = _simulated(judged, prompt, steps, advance)
+            totals.append(measure_descent(posed, found.lam, iterates, prompt))
+            advance(steps)
     names = " and ".join(name for name, _ in prompts)
     runs = f"{steps} steps on {sum(prompt.batch for _, prompt in prompts)} prompts ({names})"
     threshold = least_move(found.lam, step, problem.eps)
@@ -294,6 +301,18 @@ def _convergence(
         Verdict(keys[0], "failed" if broken or fell < long else "held", decrease),
         Verdict(keys[1], "held" if ratio <= 1 else "failed", stationary),
     ]
+
+
+def _simulated(
+    judged: Transformer, prompt: Prompt, steps: int, advance: Advance
+) -> Float[Tensor, "steps+1 B D_w"]:
+    """The iterates of a long run, a few steps at a time."""
+    path = [prompt.w[None]]
+    for done in range(0, steps, 10):
+        some = min(10, steps - done)
+        path.append(judged.simulate(prompt.with_weights(path[-1][-1]), some)[1:])
+        advance(some)
+    return torch.cat(path)
 
 
 def _projected(problem: Problem, prompt: Prompt) -> Float[Tensor, " B"]:

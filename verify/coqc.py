@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from bounds.progress import Progress, silent
 from verify.coq import STATIC
 
 NUMBERS = re.compile(
@@ -103,7 +104,7 @@ class CoqReport:
         )
 
 
-def run(folder: Path, jobs: int = 2, limit: float = 600) -> CoqReport:
+def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress = silent) -> CoqReport:
     """What coqc makes of an exported folder; files that do not need one another run side by side."""
     lemmas = sorted(path.name for path in folder.glob("lemma_*.v"))
     instance = folder / "instance.v"
@@ -115,10 +116,13 @@ def run(folder: Path, jobs: int = 2, limit: float = 600) -> CoqReport:
         return CoqReport(None, (), bound, missing, (), 0.0)
     version = subprocess.run(["coqc", "--print-version"], capture_output=True, text=True).stdout.split()[0]
     start, files = time.monotonic(), list[File]()
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs) as pool, progress("coqc", sum(map(len, waves))) as advance:
         for wave in waves:
-            if all(file.ok for file in files):
-                files += pool.map(lambda name: _compile(folder, name, limit), wave)
+            for file in pool.map(lambda name: _compile(folder, name, limit), wave):
+                files.append(file)
+                advance(1)
+            if not all(file.ok for file in files):
+                break
     printed = files[-1].output if files[-1].name == instance.name else ""
     axioms = printed.partition("Axioms:")[2]  # an admitted lemma is among them, under its bare name
     assumptions = tuple(sorted(re.findall(r"^([^\s:]+)", axioms, re.MULTILINE)))

@@ -128,25 +128,26 @@ def _forgeries() -> Iterator[Forgery]:
     yield "a subtree called a leaf", subtree, "bound in the cell"
     yield "a layer twice", lambda c: c["layers"].append(c["layers"][1]), "one entry a layer"
     cell, loss = "bound in the cell", "loss slope"
-    readable, unfit = "can be read|number", "can be read|number|error|lemma|range|box|offset|cell"
+    number, whole, layer = "finite numbers?$", "list of whole numbers from 0 to 2$", "has one entry a layer$"
+    lost = "^there is a field|equally long$|pair of finite numbers$|^the error .* covers"
     table: list[tuple[str, Any, str]] = [
         (f"{first}.face", 0.75, "box of V1"), (f"{first}.face", 0.3, "error update"), ("splits", [], cell),
-        ("program.loss.rho", 0.5, loss), ("program.loss.linear", 1.9, loss), ("splits.0", 7, readable),
+        ("program.loss.rho", 0.5, loss), ("program.loss.linear", 1.9, loss), ("splits.0", 7, whole),
         ("program.construction", "paper", "program is of"), ("construction", "paper", "^construction = "),
         ("arithmetic", "float32", r"error \w+\[\d\]"), ("arithmetic", "exact", "arithmetic is"),
         ("format", "icgd 0", "format"), ("weights", "0", "weights|digest"), ("statement", "0", "statement"),
         ("root.0.0", 0.1, "cells cover layer 1"), ("root.1.1", 0.5, "cells cover layer 2"),
-        ("program.n", 7, "^n of"), ("multipliers.1", LOST, readable), ("certified", 0.06, "at most eps"),
-        ("layers.1", LOST, "one entry"), ("root.1", LOST, readable), (f"{r}.constant", str, readable),
-        ("errors.r[1]", str, readable), ("lemmas.r[1]", {"reach": 9.0, "error": 0.0}, of_r1),
+        ("program.n", 7, "^n of"), ("multipliers.1", LOST, layer), ("certified", 0.06, "at most eps"),
+        ("layers.1", LOST, "one entry"), ("root.1", LOST, layer), (f"{r}.constant", str, number),
+        ("errors.r[1]", str, number), ("lemmas.r[1]", {"reach": 9.0, "error": 0.0}, of_r1),
     ]
-    for values, words in (([], readable), ([math.nan], unfit), ([-1e3], cell)):
+    for values, words in (([], number), ([math.nan], number), ([-1e3], cell)):
         table.append(("multipliers.1", dict.fromkeys(("slope", "slope2", "bend2"), values), words))
     for path in ("certified", "errors.z[1]", "errors.r[2]", "errors.update[1]", "lemmas.r[1].error",
                  "lemmas.dr[1].reach", "layers.0.z", "layers.1.g", "layers.0.s_norm", "layers.0.dr_low",
                  "root.0.0", f"{r}.c.0", f"{r}.constant", f"{first}.face", f"{first}.above_s",
                  f"{first}.product.centre"):
-        table += [(path, new, unfit) for new in (math.nan, math.inf, "0.5", None, LOST)]
+        table += [(path, new, number) for new in (math.nan, math.inf, "0.5", None)] + [(path, LOST, lost)]
     for path, new, words in table:
         yield f"{path} = {'(gone)' if new is LOST else new!r}"[:60], put(path, new), words
     # fmt: on

@@ -19,6 +19,7 @@ from torch import Tensor
 from bounds.budget import from_z
 from bounds.plan import Plan
 from bounds.problem import Problem
+from bounds.progress import Progress, silent
 from bounds.recurrence import Term
 from construct.prompt import Prompt, box, split_weights, stack_weights
 from verify.descent import torch_callable
@@ -113,6 +114,7 @@ def free_signs(
     iterations: int = 360,
     keep: int = 8,
     device: torch.device | str = "cpu",
+    progress: Progress = silent,
 ) -> FreeSigns:
     """Ascent from `pool` random tokens, thinned out twice, while signs follow their own gradient."""
     problem = replace(plan.problem, n=1)
@@ -121,16 +123,18 @@ def free_signs(
     )
     signs = _random_signs(plan, pool, generator, device)
     momentum, scale = torch.zeros_like(points), torch.zeros_like(points)
-    for i in range(iterations):
-        values, slope, signs = ascent(plan, points, signs)
-        if i in (iterations // 3, 2 * iterations // 3):
-            best = values.topk(min(len(values), max(keep, len(values) // 4))).indices
-            points, slope, momentum, scale = (part[best] for part in (points, slope, momentum, scale))
-            signs = {term: share[best] for term, share in signs.items()}
-        slope = slope / (torch.linalg.vector_norm(slope, dim=-1, keepdim=True) + 1e-300)
-        momentum, scale = 0.8 * momentum + 0.2 * slope, 0.95 * scale + 0.05 * slope**2
-        step = 0.2 * 0.005 ** (i / iterations)
-        points = withdrawn(plan, points + step * momentum / (scale.sqrt() + 1e-8))
+    with progress("free signs", iterations) as advance:
+        for i in range(iterations):
+            values, slope, signs = ascent(plan, points, signs)
+            if i in (iterations // 3, 2 * iterations // 3):
+                best = values.topk(min(len(values), max(keep, len(values) // 4))).indices
+                points, slope, momentum, scale = (part[best] for part in (points, slope, momentum, scale))
+                signs = {term: share[best] for term, share in signs.items()}
+            slope = slope / (torch.linalg.vector_norm(slope, dim=-1, keepdim=True) + 1e-300)
+            momentum, scale = 0.8 * momentum + 0.2 * slope, 0.95 * scale + 0.05 * slope**2
+            step = 0.2 * 0.005 ** (i / iterations)
+            points = withdrawn(plan, points + step * momentum / (scale.sqrt() + 1e-8))
+            advance(1)
     values, best = ascent(plan, points, signs)[0].topk(min(keep, len(points)))
     return FreeSigns(float(values[0]), decode(problem, points[best]))
 

@@ -37,12 +37,12 @@ from bounds.functional import (
     rate_claim,
 )
 from bounds.functional_family import stationarity_claim
+from bounds.progress import Advance, Progress, silent
 from construct.functional import Examples, FunctionalTransformer, build
 from construct.regression import stream
 from verify.findings import Cell, Curve, Findings, Grid, Plot
 from verify.functional_family import theorem_one
 from verify.kernel_prompts import draw, kernel_values, referee
-from verify.progress import Progress, silent
 from verify.prompts import seeded
 from verify.verdict import Status, Verdict, with_replay
 
@@ -51,6 +51,7 @@ TITLE = "Transformers implement functional gradient descent"
 
 _CERTIFIED = 3  # prompts on which balls are computed
 _SAMPLED = 64
+_DATA = ("linear", "exp", "relu")  # whose attention is matched
 _STUDIED = 256  # prompts on which rates are chosen, and as many on which they are tested
 _STUDIED_LAYERS = 64
 _BITS = 320
@@ -83,21 +84,20 @@ def verify(
         verdicts.append(Verdict("functional/parameters", status, evidence))
         advance(3)
     with progress("certificates", _CERTIFIED) as advance:
-        certificates = [certify(problem.heads, *examples.plain(k), problem.rate) for k in range(_CERTIFIED)]
+        certificates = []
+        for k in range(_CERTIFIED):
+            certificates.append(certify(problem.heads, *examples.plain(k), problem.rate))
+            advance(1)
         verdicts += [_largest(problem, certificates), _rate(problem, examples, labels, certificates)]
         if (first := certificates[0]) is not None and first.converges:
             asserted.append(rate_claim(problem, first))
         verdicts += [*_definite(problem, examples, witness), _softmax_limit(problem, examples)]
-        advance(_CERTIFIED)
-    with progress("matching", 1) as advance:
-        grid, plot, verdict = _matching(problem, generator)
+    with progress("matching", len(_DATA) * len(KERNELS)) as advance:
+        grid, plot, verdict = _matching(problem, generator, advance)
         verdicts.append(verdict)
-        advance(1)
-    with progress("stationarity", 1) as advance:
-        stationary, left = theorem_one(generator)
-        verdicts += stationary
-        asserted.append(stationarity_claim())
-        advance(1)
+    stationary, left = theorem_one(generator, progress=progress)
+    verdicts += stationary
+    asserted.append(stationarity_claim())
     return Findings(
         theorem=THEOREM,
         title=TITLE,
@@ -318,17 +318,22 @@ def _convergence(labels: Tensor, first: Certificate | None) -> Plot:
     return Plot("Distance to the Bayes predictor, one prompt", "layer", "distance", curves, "y")
 
 
-def _matching(problem: FunctionalProblem, generator: torch.Generator) -> tuple[Grid, Plot, Verdict]:
+def _matching(
+    problem: FunctionalProblem, generator: torch.Generator, advance: Advance
+) -> tuple[Grid, Plot, Verdict]:
     """Test error over depth for data of one kernel and a transformer with another."""
     rows: list[tuple[Cell, ...]] = []
     curves, lost, ahead = [], [], []
     problem = replace(problem, L=min(problem.L, _STUDIED_LAYERS))
     depth = tuple(float(layer) for layer in range(problem.L + 1))
-    for data in ("linear", "exp", "relu"):
+    for data in _DATA:
         posed = replace(problem, kernel=data, r=0.0)
         chosen, tested = (draw(posed, _STUDIED, generator) for _ in range(2))
         power = float((tested.answer**2).mean())
-        errors = {name: _best_rates(posed, name, chosen, tested) / power for name in KERNELS}
+        errors = {}
+        for name in KERNELS:
+            errors[name] = _best_rates(posed, name, chosen, tested) / power
+            advance(1)
         limits = {name: (_limit(name, tested) - tested.answer) ** 2 / power for name in KERNELS}
         curves += [Curve(f"data {data}, attention {name}", depth, tuple(found.mean(dim=1).tolist()))
                    for name, found in errors.items()]  # fmt: skip

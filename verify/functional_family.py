@@ -26,6 +26,7 @@ from bounds.functional_family import (
     quarter_turns,
     signed_permutations,
 )
+from bounds.progress import Progress, silent
 from construct.functional import FunctionalTransformer, similarity
 from verify.findings import Cell, Grid
 from verify.training import train
@@ -206,29 +207,38 @@ def critical_point(kernel: str, where: Orbits, start: Float[Tensor, " 3L"]) -> F
 
 
 def theorem_one(
-    generator: torch.Generator, *, setting: Setting = AS_STATED, broken: str = ""
+    generator: torch.Generator,
+    *,
+    setting: Setting = AS_STATED,
+    broken: str = "",
+    progress: Progress = silent,
 ) -> tuple[tuple[Verdict, ...], Grid]:
     """The verdicts on Theorem 1, and every hypothesis with the gradient that its absence leaves.
 
     setting: of the exact polynomials, broken: of the orbits; judged instead of what the theorem presupposes.
     """
-    depths = range(1, _LAYERS + 1)
-    stated = [_at_critical(kernel, L, generator, broken) for L in depths for kernel in KERNELS]
-    without = [_at_critical(kernel, 1, generator, name) for name in BREAKS for kernel in KERNELS]
-    verdicts = (
-        _linear(setting),
-        _symmetry(),
-        _off_family(generator, broken),
-        _critical(stated),
-        _needed(without),
-        _infimum(generator),
-    )
+    stated = [(L, broken) for L in range(1, _LAYERS + 1)]
+    posed = [(kernel, *one) for one in (*stated, *((1, name) for name in BREAKS)) for kernel in KERNELS]
+    found = []
+    with progress("stationarity", len(posed) + 4) as advance:
+        for kernel, L, name in posed:
+            found.append(_at_critical(kernel, L, generator, name))
+            advance(1)
+        as_stated, without = found[: len(stated) * len(KERNELS)], found[len(stated) * len(KERNELS) :]
+        verdicts = (
+            _linear(setting),
+            _symmetry(),
+            _off_family(generator, broken),
+            _critical(as_stated),
+            _needed(without),
+            _infimum(generator),
+        )
     columns = ("hypotheses", "kernel", "layers", "in (r, B, C)", "in (r, b, c)", "loss")
     note = (
         "norms of the gradient at a critical point of the family's own loss, over the mean norm on one "
         f"prompt; d = 2, {_ORBITS // 2} random prompts with their orbits; idle: b = c = 0"
     )
-    rows = tuple(one.row for one in (*stated, *without))
+    rows = tuple(one.row for one in found)
     return verdicts, Grid("Gradient at critical points of the family", columns, rows, note)
 
 

@@ -28,10 +28,10 @@ from bounds.looped import (
     is_conditioned,
     least_squares,
 )
+from bounds.progress import Advance, Progress, silent
 from construct.looped import LoopedTransformer, build
 from construct.regression import stream
 from verify.findings import Curve, Findings, Grid, Plot
-from verify.progress import Progress, silent
 from verify.prompts import seeded
 from verify.verdict import Status, Verdict, with_replay
 
@@ -90,19 +90,17 @@ def verify(
     prompts = draw(problem, _SAMPLED, generator)
     asserted = {claim.key: claim for claim in claims(problem)}
     replay = f"icgd verify {THEOREM} {problem.options} --seed {seed}"
-    with progress("loops", 2) as advance:
-        exact, contractions = _steps(judged, problem, prompts)
+    with progress("loops", _CERTIFIED) as advance:
+        exact, contractions = _steps(judged, problem, prompts, advance)
         verdicts = [exact, _rounding(judged, problem, prompts, device)]
-        advance(2)
     count, entries = judged.parameters_count, asserted["looped/parameters"].value
     status: Status = "held" if count == entries else "failed"
     verdicts.append(Verdict("looped/parameters", status, f"{count} entries for any T, claim {entries}"))
-    with progress("condition", 1) as advance:
+    with progress("condition", _SIMULATED) as advance:
         claimed = float(asserted["looped/contraction"].value)
-        verdicts += [_contraction(problem, contractions, claimed), *_condition(problem, generator)]
+        verdicts += [_contraction(problem, contractions, claimed), *_condition(problem, generator, advance)]
         grid, plot, needed = _examples(problem, judged, generator)
         verdicts += [needed, _before(problem)]
-        advance(1)
     return Findings(
         theorem=THEOREM,
         title=TITLE,
@@ -118,7 +116,7 @@ def verify(
 
 
 def _steps(
-    judged: LoopedTransformer, problem: LoopedProblem, prompts: Regressions
+    judged: LoopedTransformer, problem: LoopedProblem, prompts: Regressions, advance: Advance
 ) -> tuple[Verdict, list[Contraction]]:
     """T loops of the weights as they stand equal T steps, over the rationals; and what the steps achieve."""
     affordable = math.isqrt(_EXACT_LIMIT // (problem.n * (problem.d + 1) ** 2))
@@ -141,6 +139,7 @@ def _steps(
                 worst = f"prompt {k}, loop {step}: the label row is not y - X w_{step}"
         answer = fmpq(*float(answers[k]).as_integer_ratio())
         found.append(contraction(x, path[-1], least_squares(x, y), rate, problem.T, query, answer))
+        advance(1)
     evidence = (
         f"{loops} loops of P and Q, as they stand, equal {loops} steps over the rationals on {_CERTIFIED} "
         f"prompts (n = {problem.n}, d = {problem.d}), query included"
@@ -234,7 +233,7 @@ def _contraction(problem: LoopedProblem, found: list[Contraction], claimed: floa
     )
 
 
-def _condition(problem: LoopedProblem, generator: torch.Generator) -> list[Verdict]:
+def _condition(problem: LoopedProblem, generator: torch.Generator, advance: Advance) -> list[Verdict]:
     """The bound on the condition number, and on how often it fails, against simulated Gaussian matrices."""
     keys = ("looped/condition", "looped/failure")
     bound = condition_bound(problem.d, problem.n, problem.t)
@@ -245,11 +244,13 @@ def _condition(problem: LoopedProblem, generator: torch.Generator) -> list[Verdi
     if probability >= 1:
         why = f"the bound on the probability of failure, {probability:.3g}, is not below 1"
         return [Verdict(key, "vacuous", why) for key in keys]
-    kappas = condition_numbers(problem.n, problem.d, _SIMULATED, generator)
+    kappas = condition_numbers(problem.n, problem.d, _SIMULATED, generator, advance)
     return [judge_condition(kappas, bound, probability), judge_failure(kappas, bound, probability)]
 
 
-def condition_numbers(n: int, d: int, count: int, generator: torch.Generator) -> Float[Tensor, " count"]:
+def condition_numbers(
+    n: int, d: int, count: int, generator: torch.Generator, advance: Advance = lambda done: None
+) -> Float[Tensor, " count"]:
     """Condition numbers of (1/n) X^T X for so many n x d standard normal X, in float64."""
     group, found = max(1, (1 << 20) // (n * d)), []
     for start in range(0, count, group):
@@ -257,6 +258,7 @@ def condition_numbers(n: int, d: int, count: int, generator: torch.Generator) ->
         X = torch.randn(*size, generator=generator, dtype=torch.float64)
         values = torch.linalg.eigvalsh(X.mT @ X / n)
         found.append(values[:, -1] / values[:, 0].clamp(min=0))
+        advance(size[0])
     return torch.cat(found)
 
 

@@ -25,10 +25,10 @@ from bounds.preconditioned import (
     lemma_one,
     minimiser,
 )
+from bounds.progress import Progress, silent
 from construct.preconditioned import LinearAttention, build, exact, family, one_layer, sparse, tokens
 from verify.cubature import Ensemble, ensemble
 from verify.findings import Findings
-from verify.progress import Progress, silent
 from verify.prompts import seeded
 from verify.step_sizes import SEARCHES, Depth, best_at, depth_grid, depth_plot
 from verify.trained_attention import Training, training_grid, training_plots, trainings
@@ -56,22 +56,22 @@ def verify(
     """
     generator = seeded(seed)
     judged = (transformer or build(problem, statement)).to(device)
-    with progress("identities", 1) as advance:
-        identities = [*_identities(problem, statement)]
-        advance(1)
+    identities = []
+    with progress("identities", 5) as advance:
+        for verdict in _identities(problem, statement):
+            identities.append(verdict)
+            advance(1)
     with progress("depths", problem.L) as advance:
         depths = []
         for L in range(1, problem.L + 1):
             depths.append(best_at(problem, L, generator))
             advance(1)
-    with progress("prompts", 1) as advance:
-        on_model = [
-            _lemma_one_on_prompts(problem, judged, generator, device),
-            _theorem_one_on_model(problem, statement, generator, device),
-            _theorem_three_on_model(problem, judged, generator, device),
-            _theorem_four_on_model(problem, statement, depths, generator, device),
-        ]
-        advance(1)
+    on_model = [
+        _lemma_one_on_prompts(problem, judged, generator, device),
+        _theorem_one_on_model(problem, statement, generator, device),
+        _theorem_three_on_model(problem, judged, generator, device),
+        _theorem_four_on_model(problem, statement, depths, generator, device),
+    ]
     with progress("training", 3) as advance:
         trained = []
         for done in trainings(problem, statement, depths, generator, device):

@@ -12,14 +12,17 @@ import bounds.softmax_icgd
 from bounds.budget import Construction
 from bounds.plan import Plan, plan
 from bounds.problem import Problem, ProblemError
+from bounds.progress import Progress, silent
 from construct import relu_icgd, softmax_icgd
+from construct.memory import refuse_if_too_large, refuse_program
 from construct.transformer import Transformer
-from verify import softmax_checker, softmax_shipped
+from verify import certificate_shape, softmax_checker, softmax_shipped
 from verify.certificate import certificate, digest, letters
 from verify.checker import check
 from verify.lemmas import Refused
 from verify.shipped import differences, expected
 from verify.softmax_program import certificate as softmax_certificate
+from verify.softmax_program import describe
 
 if TYPE_CHECKING:
     from construct.literal import LiteralLayer
@@ -78,13 +81,15 @@ def refusal(
 
     posed: every letter, as in `verify.certificate.letters`.
     """
+    if reason := certificate_shape.flaw(found, posed, construction):
+        return reason
     try:
         if construction == "softmax":
             softmax_checker.check(found, posed)
         else:
             check(found, posed, construction)
-    except Refused as reason:
-        return str(reason)
+    except Refused as claim:
+        return str(claim)
     return None if found["weights"] == digest(found["program"]) else "the digest of the weights is right"
 
 
@@ -94,8 +99,8 @@ def mismatch(found: Mapping[str, Any], layers: Iterable[LiteralLayer]) -> str | 
         program = found["program"]
         softmax = found["construction"] == "softmax"
         wanted = softmax_shipped.expected(program) if softmax else expected(program)
-    except (LookupError, TypeError, ValueError) as error:
-        return f"the program can be read ({error!r})"
+    except (LookupError, TypeError, ValueError):
+        return "the program has no matrices: a part is missing, or no list of numbers where it should be"
     for one in differences(wanted, layers):
         place = f"layer {one.layer}, {one.where}" + (f" {one.entry}" if one.entry else "")
         return f"{place} is {one.actual}, not {one.expected} as in the certificate"
@@ -125,35 +130,52 @@ def certified(problem: Problem, construction: str) -> dict[str, Any]:
     return certificate(plan(problem, cast(Construction, construction)))
 
 
-def judge(found: Mapping[str, Any], problem: Problem, construction: str | None = None) -> Judgement:
+def judge(
+    found: Mapping[str, Any],
+    problem: Problem,
+    construction: str | None = None,
+    *,
+    progress: Progress = silent,
+) -> Judgement:
     """Judge a certificate for lean, paper or softmax; the construction is the certificate's unless posed.
 
     problem: in the letters of the theorem that the construction is of; raises ProblemError where the
-    construction cannot be built for it.
+    construction cannot be built for it, or its matrices would not fit in memory.
     """
     chosen = str(found.get("construction")) if construction is None else construction
     trusted = SOFTMAX_TRUSTED if chosen == "softmax" else TRUSTED
-    if reason := refusal(found, letters(problem), chosen):
-        return Judgement(chosen, reason, None, None, trusted)
-    if chosen == "softmax":
-        apart = mismatch(found, softmax_icgd.build(problem).literal())
-    else:
-        apart = mismatch(found, relu_icgd.build(problem, cast(Construction, chosen)).literal())
-    return Judgement(chosen, None, found["certified"], apart, trusted)
+    with progress("check", 4) as advance:
+        if reason := refusal(found, letters(problem), chosen):
+            return Judgement(chosen, reason, None, None, trusted)
+        advance(1)
+        refuse_program(found["program"], problem)
+        if chosen == "softmax":
+            made = bounds.softmax_icgd.plan(bounds.softmax_icgd.halved(problem), progress=progress)
+            refuse_program(describe(made), problem)
+            built = softmax_icgd.assemble(made).literal()
+        else:
+            refuse_if_too_large(problem, cast(Construction, chosen))
+            built = relu_icgd.build(problem, cast(Construction, chosen), progress=progress).literal()
+        advance(2)
+        return Judgement(chosen, None, found["certified"], mismatch(found, built), trusted)
 
 
-def prove(made: Plan, transformer: Transformer) -> Proof:
+def prove(made: Plan, transformer: Transformer, progress: Progress = silent) -> Proof:
     """Certify the plan's bound, check it as a stranger would, and hold the matrices against it."""
     problem, construction = made.problem, made.construction
-    began = time.perf_counter()
-    found = json.loads(json.dumps(certificate(made)))
-    proving = made.seconds + time.perf_counter() - began
-    began = time.perf_counter()
-    reason = refusal(found, letters(problem), construction)
-    checking = time.perf_counter() - began
-    reason = reason or mismatch(found, transformer.literal())
-    before = plan(problem, construction, "recurrence").units
-    return Proof(found, reason, made.certified, _in_float32(made), before, proving, checking)
+    before = plan(problem, construction, "recurrence", progress=progress).units
+    with progress("certificate", 10) as advance:
+        began = time.perf_counter()
+        found = json.loads(json.dumps(certificate(made)))
+        proving = made.seconds + time.perf_counter() - began
+        advance(2)
+        began = time.perf_counter()
+        reason = refusal(found, letters(problem), construction)
+        checking = time.perf_counter() - began
+        advance(4)
+        reason = reason or mismatch(found, transformer.literal())
+        advance(4)
+        return Proof(found, reason, made.certified, _in_float32(made), before, proving, checking)
 
 
 def _in_float32(made: Plan) -> float | str:

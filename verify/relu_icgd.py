@@ -16,6 +16,7 @@ from bounds.budget import Construction
 from bounds.claims import Claim
 from bounds.plan import Plan, plan
 from bounds.problem import Problem
+from bounds.progress import Progress, silent
 from bounds.recurrence import ranges
 from bounds.relu_icgd import built, claims
 from construct.census import Census, census
@@ -29,7 +30,6 @@ from verify.data import RealPrompts
 from verify.descent import descend, empirical_loss
 from verify.enclosure import Enclosure, enclose
 from verify.one_block import LOOPED, check_looped
-from verify.progress import Progress, silent
 from verify.prompts import random_prompts, seeded, start
 from verify.proof import Proof, prove
 from verify.properties import PROPERTIES, step_properties
@@ -127,9 +127,8 @@ def verify(
     Raises ProblemError where the construction does not apply.
     """
     check_construction(problem, construction)
-    with progress("plan", 1):
-        made = plan(problem, construction)
-        judged = (transformer or assemble(made)).to(device)
+    made = plan(problem, construction, progress=progress)
+    judged = (transformer or assemble(made)).to(device)
     generator = seeded(seed)
     admit = admission(made)
     with progress("sweep", samples) as advance:
@@ -158,20 +157,20 @@ def verify(
     counterexample = None
     if largest > sandwich.limit + resolution(problem):
         counterexample = _smallest(judged, worst, construction, sandwich.limit, admit)
-    with progress("properties", 1) as advance:
-        few = random_prompts(problem, 4, generator, device)
-        rebuild = None if transformer else lambda longer: assemble(plan(longer, construction))
-        looped = check_looped(THEOREM, judged, few, rebuild=rebuild)
-        properties = (*step_properties(THEOREM, judged, few), *looped)
-        advance(1)
+    few = random_prompts(problem, 4, generator, device)
+    rebuild = None if transformer else lambda longer: assemble(plan(longer, construction, progress=progress))
+    with progress("properties", len(PROPERTIES)) as advance:
+        properties = []
+        for verdict in step_properties(THEOREM, judged, few):
+            properties.append(verdict)
+            advance(1)
+        properties += check_looped(THEOREM, judged, few, rebuild=rebuild)
     proof: Proof | None = None
     enclosures: tuple[tuple[str, Enclosure], ...] = ()
     if certify and construction != "exact":
-        with progress("certificate", 1) as advance:
-            proof = prove(made, judged.cpu())
-            seen = (("the worst prompt met", worst), (source, prompt))
-            enclosures = tuple((name, enclose(judged.cpu(), one.to("cpu"))) for name, one in seen)
-            advance(1)
+        proof = prove(made, judged.cpu(), progress)
+        seen = (("the worst prompt met", worst), (source, prompt))
+        enclosures = tuple((name, enclose(judged.cpu(), one.to("cpu"))) for name, one in seen)
     verdicts = (
         *_sizes(_judged(problem, construction), counted, problem.L),
         _step_error_verdict(made, sandwich, swept, attacked, counterexample, proof),
@@ -206,17 +205,16 @@ def _attack(
     if effort <= 0:
         return None
     rounds = tuple(replace(r, iterations=max(1, round(r.iterations * effort))) for r in ROUNDS)
-    with progress("attack", sum(r.points * r.iterations for r in rounds)) as advance:
-        return attack(
-            made,
-            generator,
-            transformer=transformer,
-            rounds=rounds,
-            seeds=swept.worst,
-            admit=admit,
-            device=device,
-            advance=advance,
-        )
+    return attack(
+        made,
+        generator,
+        transformer=transformer,
+        rounds=rounds,
+        seeds=swept.worst,
+        admit=admit,
+        device=device,
+        progress=progress,
+    )
 
 
 def _followed(

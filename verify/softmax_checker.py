@@ -60,8 +60,8 @@ class SoftmaxCheck(Check):
     def factors(self, kind: str, j: int) -> tuple[arb, arb, arb, arb]:
         """a and b of the products called `kind`, and how large their two factors can be."""
         product, p = self.program["layers"][j - 1][kind], self.layers[j - 2]["r"] if j > 1 else self.B_x
+        need(bool(product and product["square"]), f"{kind}[{j}] is computed where it is read")
         need(product["a"] > 0 and product["b"] > 0, f"the factors of {kind}[{j}] are positive")
-        need(bool(product["square"]), f"{kind}[{j}] is computed where it is read")
         if kind == "g":
             left, right = self.box[j], self.layers[j]["s"]
         else:

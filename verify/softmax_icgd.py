@@ -14,6 +14,7 @@ import torch
 
 from bounds.claims import Claim
 from bounds.problem import Problem, ProblemError
+from bounds.progress import Advance, Progress, silent
 from bounds.softmax_icgd import SOURCE, claims, four_layers, halved, plan
 from construct.dense import dense_bytes
 from construct.four_layers import FourLayerTransformer
@@ -28,11 +29,10 @@ from construct.softmax_icgd import (
 from verify.certificate import letters
 from verify.descent import step_error
 from verify.findings import Curve, Findings, Grid, Plot
-from verify.progress import Progress, silent
 from verify.prompts import random_prompts, seeded
 from verify.proof import mismatch, refusal
 from verify.softmax_program import certificate as certificate_of
-from verify.softmax_search import Search, search
+from verify.softmax_search import KEPT, ROUNDS, Search, search
 from verify.sweep import Stepper, one_step_errors
 from verify.verdict import Verdict
 
@@ -60,13 +60,12 @@ def verify(
     transformer: judged instead of the one we would build; its problem is `halved(problem)`.
     Raises ProblemError where the construction does not apply.
     """
-    made = plan(halved(problem))
+    made = plan(halved(problem), progress=progress)
     judged = (transformer or assemble(made)).to(device)
     generator, asserted = seeded(seed), claims(problem)
     counted: dict[str, int | float] = dict(census(judged))
-    with progress("sweep", samples) as advance:
-        found = search(judged, samples, generator, device)
-        advance(samples)
+    with progress("sweep", samples + ROUNDS * KEPT) as advance:
+        found = search(judged, samples, generator, device, advance)
     bound, allowed = 2 * made.certified, problem.eps  # in the units of the gradient of Theorem 2's loss
     with progress("certificate", 3) as advance:
         certificate = json.loads(json.dumps(certificate_of(made)))
@@ -76,8 +75,8 @@ def verify(
         reason = reason or mismatch(certificate, judged.literal())
         advance(1)
     followed = random_prompts(judged.problem, 32, generator, device)
-    with progress("four layers", 1):
-        grids, plots, compared = _beside(problem, int(counted["total_units"]), generator, seed)
+    with progress("four layers", len(_WIDTHS) + len(_TOLERANCES)) as advance:
+        grids, plots, compared = _beside(problem, int(counted["total_units"]), generator, seed, advance)
     verdicts = (
         *_sizes(asserted, counted),
         _step_verdict(judged, found, bound, allowed, followed, certificate, reason),
@@ -209,12 +208,12 @@ def _literal_verdict(judged: SoftmaxTransformer, prompt: Prompt) -> Verdict:
 
 
 def _beside(
-    problem: Problem, units: int, generator: torch.Generator, seed: int
+    problem: Problem, units: int, generator: torch.Generator, seed: int, advance: Advance
 ) -> tuple[tuple[Grid, ...], tuple[Plot, ...], tuple[Verdict, ...]]:
     """Growth with K, and four layers beside ours; what cannot be built at these letters is not compared."""
     try:
-        growth, polynomial = _growth(problem)
-        grids, plot, comparison = _four_layers(problem, units, generator, seed)
+        growth, polynomial = _growth(problem, advance)
+        grids, plot, comparison = _four_layers(problem, units, generator, seed, advance)
     except ProblemError as error:
         names, why = (
             ("polynomial-width", "four-layers"),
@@ -224,7 +223,7 @@ def _beside(
     return (growth, *grids), (plot,), (polynomial, comparison)
 
 
-def _growth(problem: Problem) -> tuple[Grid, Verdict]:
+def _growth(problem: Problem, advance: Advance) -> tuple[Grid, Verdict]:
     """Sizes as K grows, all else equal, beside D_w; N >= 2, or else K plays no part; eps not below 0.01."""
     eps = max(problem.eps, 1e-2)  # exponents of D_w do not need the time that a tiny eps takes
     posed = [replace(problem, N=max(problem.N, 2), K=K, eps=eps) for K in _WIDTHS]
@@ -234,6 +233,7 @@ def _growth(problem: Problem) -> tuple[Grid, Verdict]:
         rows.append(
             (one.K, one.D_w, built["width"], built["mlp_width"], built["parameters"], grid.log10_nodes)
         )
+        advance(1)
     log = np.log(np.array([row[:5] for row in rows], dtype=float))
     width, mlp, parameters = ((log[-1, c] - log[0, c]) / (log[-1, 1] - log[0, 1]) for c in (2, 3, 4))
     kept = all(
@@ -261,7 +261,7 @@ def smallest(problem: Problem, eps: float) -> Problem:
 
 
 def _four_layers(
-    problem: Problem, units: int, generator: torch.Generator, seed: int
+    problem: Problem, units: int, generator: torch.Generator, seed: int, advance: Advance
 ) -> tuple[tuple[Grid, Grid], Plot, Verdict]:
     """What four layers cost: counted for this problem, built and measured for the smallest."""
     posed, tiny = four_layers(halved(problem)), smallest(problem, problem.eps)
@@ -300,6 +300,7 @@ def _four_layers(
         deep = build(smallest(problem, eps))
         size = census(deep)
         ours.append((size["mlp_width"], measured(deep), size["layers"]))
+        advance(1)
     rows = [
         *(("four layers", 4, f"{cells} cells a side", width, error) for width, error, cells in grid),
         *(

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 
 from bounds.problem import Problem
+from bounds.progress import Advance
 from construct.prompt import Prompt
 from verify.descent import project
 from verify.prompts import into_ball, random_prompts
-from verify.sweep import Stepper, one_step_errors
+from verify.sweep import Stepper, batch_size, one_step_errors
+
+ROUNDS, KEPT = 60, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,29 +28,35 @@ class Search:
 
 
 def search(
-    stepper: Stepper, samples: int, generator: torch.Generator, device: torch.device | str = "cpu"
+    stepper: Stepper,
+    samples: int,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+    advance: Advance = lambda done: None,
 ) -> Search:
-    """Random prompts in batches, then 60 rounds of random moves of all sizes from the 64 worst."""
-    problem, done, rounds, keep = stepper.problem, 0, 60, 64
+    """Random prompts in batches, then ROUNDS of random moves of all sizes from the KEPT worst."""
+    problem, done, batch = stepper.problem, 0, min(2000, batch_size(stepper.problem))
     found: list[tuple[Prompt, Tensor]] = []
     while done < samples:
-        prompt = random_prompts(problem, min(2000, samples - done), generator, device)
+        prompt = random_prompts(problem, min(batch, samples - done), generator, device)
         errors = one_step_errors(stepper, prompt)
-        best = errors.topk(min(keep, prompt.batch)).indices
+        best = errors.topk(min(KEPT, prompt.batch)).indices
         found.append((prompt[best], errors[best]))
         done += prompt.batch
+        advance(prompt.batch)
     pool = torch.cat([errors for _, errors in found])
-    chosen = pool.topk(min(keep, len(pool))).indices
+    chosen = pool.topk(min(KEPT, len(pool))).indices
     at, worst = _joined([prompt for prompt, _ in found])[chosen], pool[chosen]
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         moved = _moved(problem, at, generator)
         errors = one_step_errors(stepper, moved)
         better = errors > worst
         both, count = _joined([at, moved]), len(worst)
         at = both[torch.arange(count, device=worst.device) + count * better]
         worst = torch.where(better, errors, worst)
+        advance(len(chosen))
     return Search(
-        float(pool.max()) / problem.eta, float(worst.max()) / problem.eta, done, rounds * len(chosen)
+        float(pool.max()) / problem.eta, float(worst.max()) / problem.eta, done, ROUNDS * len(chosen)
     )
 
 

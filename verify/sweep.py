@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -12,14 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bounds.problem import Problem
+from bounds.progress import Advance
 from construct.prompt import Prompt
 from construct.transformer import Transformer
 from verify.admission import Admit, everything
 from verify.descent import step_error
 from verify.prompts import random_prompts
-
-Advance = Callable[[int], None]
-"""Called with the number of prompts just done, for a progress bar."""
 
 _NUMBERS_AT_ONCE = 1 << 22
 
@@ -52,6 +49,11 @@ def one_step_errors(transformer: Stepper, prompt: Prompt) -> Float[Tensor, " B"]
     return torch.nan_to_num(errors, nan=torch.inf, posinf=torch.inf)
 
 
+def batch_size(problem: Problem) -> int:
+    """How many prompts are worked on at once, for the memory that their tokens take."""
+    return max(1, _NUMBERS_AT_ONCE // ((problem.n + 1) * 4 * max(problem.dims) + problem.D_w))
+
+
 def sweep(
     transformer: Transformer,
     count: int,
@@ -64,8 +66,7 @@ def sweep(
 ) -> Sweep:
     """One step on `count` random prompts within the radii, w anywhere in W, in batches."""
     problem = transformer.problem
-    per_prompt = (problem.n + 1) * 4 * max(problem.dims) + problem.D_w
-    batch = max(1, min(count, _NUMBERS_AT_ONCE // per_prompt))
+    batch = min(count, batch_size(problem))
     largest, worst, done, admitted = -1.0, None, 0, 0
     while done < count:
         prompt = random_prompts(problem, min(batch, count - done), generator, device, dtype)

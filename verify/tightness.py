@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 
-from bounds.plan import plan
+from bounds.plan import forget, plan
 from bounds.problem import Problem
 from verify.attack import attack
 from verify.certificate import certificate, letters
@@ -51,7 +51,7 @@ def growth() -> Grid:
 
 def _timed(problems: Iterable[tuple[str, Problem]]) -> Iterator[tuple[Cell, ...]]:
     for name, problem in problems:
-        plan.cache_clear()
+        forget()
         began = time.perf_counter()
         made = plan(problem)
         found = json.loads(json.dumps(certificate(made)))

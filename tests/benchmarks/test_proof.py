@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from bounds.plan import plan
+from bounds.plan import forget, plan
 from bounds.problem import Problem
 from bounds.recurrence import Term
 from verify.certificate import certificate, letters
@@ -76,7 +76,7 @@ def test_the_proof_against_interval_arithmetic(benchmark, N, K, d, eps):
 def test_checking_against_proving(benchmark, posed):
     """Goal: checking takes less than a tenth of proving."""
     problem = Problem(**posed)
-    plan.cache_clear()
+    forget()
     made = plan(problem)
     found = json.loads(json.dumps(certificate(made)))
     benchmark.pedantic(lambda: check(found, letters(problem), "lean"), rounds=5, warmup_rounds=1)

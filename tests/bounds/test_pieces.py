@@ -209,7 +209,7 @@ def test_fine_fits(name: str, tolerance: float) -> None:
     assert proved.fewest <= proved.pieces <= proved.fewest + 2
 
 
-def test_a_polygon_whose_knots_fall_together_is_passed_over():
+def test_a_polygon_that_ends_right_after_a_knot_is_kept():
     end, tolerance = 1.1266351072727219, 0.00045549
     found = fit(ACTIVATIONS["tanh"].r, -end, end, tolerance)
     assert found.error <= tolerance and found.fewest <= found.pieces <= found.fewest + 2

@@ -107,7 +107,7 @@ def test_beats_the_best_plan_with_one_tolerance_for_all(letters, construction):
     names = list(made.tolerances)
 
     def uniform(e):
-        return module._make(problem, construction, dict.fromkeys(names, e), "recurrence")
+        return module._make(problem, construction, dict.fromkeys(names, e), "recurrence", lambda term: None)
 
     low, high = 0.0, problem.eps
     for _ in range(40):  # the largest tolerance that the recurrence allows

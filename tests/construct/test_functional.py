@@ -1,5 +1,7 @@
 """Attention against functional descent, structured against literal, and what is written."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -109,3 +111,48 @@ def test_what_cannot_be_is_refused(monkeypatch):
     for call in (lambda: transformer.labels(x, y, query), lambda: transformer(stream(x, y, query))):
         with pytest.raises(ProblemError, match="size"):
             call()
+
+
+def misfits():
+    """What is no batch of prompts in d = 2, and the words that name it."""
+    x, y, query = prompt(0)
+    return {
+        "d": ((x[..., :1], y, query[:, :1]), r"^x = shape \(3, 5, 1\): shape \(any, any, 2\) is needed"),
+        "d of the query": ((x, y, query[:, :1]), r"^query = .*so \(3, 2\) is needed"),
+        "one query for all": ((x, y, query[:1]), r"^query = .*so \(3, 2\) is needed"),
+        "one y for all": ((x, y[:1], query), r"^y = shape \(1, 5\): x has shape \(3, 5, 2\), so \(3, 5\)"),
+        "n": ((x, y[:, :4], query), r"^y = .*so \(3, 5\) is needed"),
+        "columns": ((x, y[..., None], query), r"^y = shape \(3, 5, 1\)"),
+        "no batch": ((x[0], y[0], query[0]), r"^x = shape \(5, 2\): shape \(any, any, 2\)"),
+        "no prompt": ((x[:0], y[:0], query[:0]), "one prompt and one example at least"),
+        "no example": ((x[:, :0], y[:, :0], query), "one prompt and one example at least"),
+        "device": ((x, y.to("meta"), query), "^y = on meta: x is on cpu, and one device is needed"),
+        "precision": ((x, y, query.float()), "^query = torch.float32: x is torch.float64"),
+        "whole numbers": ((x.long(), y.long(), query.long()), "^x = torch.int64: floating-point"),
+    }
+
+
+@pytest.mark.parametrize("which", misfits())
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_prompts_that_misfit_are_refused_in_one_sentence(which, kernel):
+    parts, words = misfits()[which]
+    transformer = FunctionalTransformer((kernel,), [0.1], 2)
+    for call in (transformer.labels, transformer.predict):
+        with pytest.raises(ProblemError, match=words):
+            call(*parts)
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 2), (3, 6, 4), (6, 3), (3, 1, 3), (0, 6, 3)])
+def test_streams_that_misfit_are_refused(shape):
+    with pytest.raises(ProblemError, match=r"^tokens = shape .*: shape \(any, any, 3\) is needed"):
+        FunctionalTransformer(("exp",), [0.1], 2)(torch.zeros(shape, dtype=torch.float64))
+
+
+def test_the_file_says_for_which_letters_it_is(tmp_path):
+    problem = FunctionalProblem(d=2, n=5, L=3)
+    build(problem).save(tmp_path / "posed.safetensors")
+    FunctionalTransformer(("exp",), [0.1], 2).save(tmp_path / "free.safetensors")
+    with safe_open(tmp_path / "posed.safetensors", "numpy") as file:
+        assert FunctionalProblem.parse(json.loads(file.metadata()["problem"])) == problem
+    with safe_open(tmp_path / "free.safetensors", "numpy") as file:
+        assert "problem" not in file.metadata()

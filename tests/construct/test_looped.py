@@ -1,10 +1,13 @@
 """The looped block against descent and against its own formula, and what is written."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from bounds.looped import LoopedProblem
@@ -91,3 +94,40 @@ def test_memory_is_refused_beforehand(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 100)
     with pytest.raises(ProblemError, match="size"):
         LoopedTransformer(0.1, 2).labels(*prompt(0), 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x, y, q: (x[..., :1], y, q), r"^x = shape \(3, 6, 1\): shape \(any, any, 2\) is needed"),
+        (lambda x, y, q: (x, y[:1], q), r"^y = .*so \(3, 6\) is needed"),
+        (lambda x, y, q: (x, y[:, :1], q), r"^y = .*so \(3, 6\) is needed"),
+        (lambda x, y, q: (x, y, q[:1]), r"^query = .*so \(3, 2\) is needed"),
+        (lambda x, y, q: (x, y, q[:, :1]), r"^query = .*so \(3, 2\) is needed"),
+        (lambda x, y, q: (x, y, q.to("meta")), "^query = on meta: x is on cpu"),
+        (lambda x, y, q: (x, y.float(), q), "^y = torch.float32: x is torch.float64"),
+        (lambda x, y, q: (x[:0], y[:0], q[:0]), "one prompt and one example at least"),
+    ],
+)
+def test_prompts_that_misfit_are_refused_in_one_sentence(change, words):
+    transformer, parts = LoopedTransformer(0.1, 2), change(*prompt(0))
+    for call in (transformer.labels, transformer.predict):
+        with pytest.raises(ProblemError, match=words):
+            call(*parts, 3)
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 2), (3, 6, 4), (6, 3), (3, 1, 3)])
+def test_streams_that_misfit_are_refused(shape):
+    transformer, H = LoopedTransformer(0.1, 2), torch.zeros(shape, dtype=torch.float64)
+    for call in (transformer, transformer.literal):
+        with pytest.raises(ProblemError, match=r"^tokens = shape .*: shape \(any, any, 3\) is needed"):
+            call(H)
+    with pytest.raises(ProblemError, match=r"^loops = -1: a whole number from 0"):
+        transformer.labels(*prompt(0), -1)
+
+
+def test_the_file_says_for_which_letters_it_is(tmp_path):
+    problem = LoopedProblem(d=2, n=40, T=7)
+    build(problem).save(tmp_path / "weights.safetensors")
+    with safe_open(tmp_path / "weights.safetensors", "numpy") as file:
+        assert LoopedProblem.parse(json.loads(file.metadata()["problem"])) == problem

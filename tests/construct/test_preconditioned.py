@@ -1,5 +1,7 @@
 """Linear attention against the layer's formula, and its file read by a stranger."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -80,3 +82,34 @@ def test_matrices_have_the_blocks_of_the_theorems():
 def test_shapes_that_are_not_layers_are_refused():
     with pytest.raises(ProblemError, match="are \\(L, d\\+1, d\\+1\\)"):
         LinearAttention(torch.eye(3), torch.eye(3))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x, y, q: (x[..., :1], y, q[:, :1]), r"^x = .*: shape \(any, any, 2\) is needed"),
+        (lambda x, y, q: (x, y[:1], q), r"^y = .*so \(3, 7\) is needed"),
+        (lambda x, y, q: (x, y[:, :1], q), r"^y = .*so \(3, 7\) is needed"),
+        (lambda x, y, q: (x, y, q[:1]), r"^query = .*so \(3, 2\) is needed"),
+        (lambda x, y, q: (x, y.to("meta"), q), "^y = on meta: x is on cpu"),
+        (lambda *parts: [part.to("meta") for part in parts], "^tokens = on meta: the model is on cpu"),
+        (lambda x, y, q: (x[:, :0], y[:, :0], q), "one prompt and one example at least"),
+    ],
+)
+def test_prompts_that_misfit_are_refused_in_one_sentence(change, words):
+    with pytest.raises(ProblemError, match=words):
+        build(PreconditionedProblem())(*change(*prompts(3, 7, 2, 0)))
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 6), (3, 6, 3), (3, 6), (3, 3, 1)])
+def test_tokens_that_misfit_are_refused(shape):
+    with pytest.raises(ProblemError, match=r"^tokens = shape .*: shape \(any, 3, any\) is needed"):
+        build(PreconditionedProblem()).states(torch.zeros(shape, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("make", [build, one_layer])
+def test_the_file_says_for_which_letters_it_is(make, tmp_path):
+    problem = PreconditionedProblem(d=3, n=7, L=2, S="2,1,1/2")
+    make(problem).save(tmp_path / "weights.safetensors")
+    with safe_open(tmp_path / "weights.safetensors", "np") as file:
+        assert PreconditionedProblem.parse(json.loads(file.metadata()["problem"])) == problem

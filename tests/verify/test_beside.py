@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from bounds.problem import Problem, ProblemError
+from bounds.progress import silent
 from verify.beside import surveying
-from verify.progress import silent
 from verify.survey import depths, losses, sizes
 
 PROBLEM = Problem(N=2, K=2, d=2, n=4, L=2, eps=0.2)

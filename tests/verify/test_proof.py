@@ -14,12 +14,15 @@ from bounds.problem import Problem, ProblemError
 from bounds.relu_sum import ReluSum
 from bounds.softmax_icgd import halved
 from bounds.softmax_icgd import plan as softmax_plan
+from construct import memory, relu_icgd, softmax_icgd
 from construct.relu_icgd import assemble
 from construct.softmax_icgd import build as build_softmax
 from verify.certificate import certificate, letters
 from verify.proof import TRUSTED, certified, judge, mismatch, prove, refusal
 from verify.relu_icgd import verify
+from verify.shipped import expected
 from verify.softmax_program import certificate as softmax_certificate
+from verify.softmax_shipped import expected as softmax_expected
 
 SMALL = {"N": 1, "K": 2, "d": 2, "n": 3, "eps": 0.2}
 OPTIONS = [part for name, value in SMALL.items() for part in (f"--{name}", str(value))]
@@ -113,6 +116,55 @@ def test_certificates_of_any_construction_are_judged_in_one_call():
         certified(Problem.parse(SMALL | {"activation": "relu"}), "exact")
 
 
+@pytest.mark.parametrize("construction", ["lean", "paper", "softmax"])
+def test_matrices_that_would_not_fit_are_refused_before_they_are_made(construction, monkeypatch):
+    problem = Problem.parse(SMALL | {"N": 2})
+    found = json.loads(json.dumps(certified(problem, construction)))
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+    for module in (relu_icgd, softmax_icgd):
+        monkeypatch.setattr(module, "assemble", lambda *_: pytest.fail("the transformer was built"))
+    with pytest.raises(ProblemError, match=r"would take about .* [KM]iB and 1e\+03 B is free"):
+        judge(found, problem)
+    lowered = found | {"certified": found["certified"] * 0.9}
+    assert "bound in the cell" in (judge(lowered, problem).refusal or "")  # that needs no matrices
+
+
+@pytest.mark.parametrize(
+    ("construction", "given"),
+    [("lean", {"K": 6, "d": 5}), ("paper", {}), ("softmax", {}), ("softmax", {"N": 3, "loss": "huber"})],
+)
+def test_no_program_has_more_entries_than_its_memory_is_predicted_for(construction, given, monkeypatch):
+    problem = Problem.parse(SMALL | {"N": 2} | given)
+    program = json.loads(json.dumps(certified(problem, construction)["program"]))
+    wanted = softmax_expected(program) if construction == "softmax" else expected(program)
+    entries, sizes = sum(len(layer.entries) for layer in wanted), []
+    monkeypatch.setattr(memory, "refuse", lambda needed, *_: sizes.append(needed))
+    memory.refuse_program(program, problem)
+    assert entries * 400 <= sizes[0] <= 4 * entries * 400
+
+
+def test_a_certificate_with_more_units_than_fit_is_refused(monkeypatch):
+    """Every unit of a product stands in the matrices once for each entry of V, twice over."""
+    problem = Problem.parse(SMALL | {"d": 9})
+    found = json.loads(json.dumps(certified(problem, "softmax")))
+    plain, sizes = found["program"]["layers"][0]["z"]["square"], []
+    monkeypatch.setattr(memory, "refuse", lambda needed, *_: sizes.append(needed))
+    memory.refuse_program(found["program"], problem)
+    plain |= {key: plain[key] + [1.0] * 1000 for key in "abc"}
+    memory.refuse_program(found["program"], problem)
+    assert sizes[1] - sizes[0] >= 400 * 1000 * 2 * problem.D_w
+
+
+def test_a_huge_problem_is_one_sentence_and_bad_input(capsys, tmp_path):
+    letters_ = {"N": 2, "K": 10**6, "d": 10**6, "n": 2, "eps": 1e5, "output": "linear"}
+    path = tmp_path / "certificate.json"
+    path.write_text(json.dumps(certified(Problem.parse(letters_), "paper")))
+    asked = [part for name, value in letters_.items() for part in (f"--{name}", str(value))]
+    code, out, err = run(capsys, "check", str(path), *asked)
+    assert code == icgd.BAD_INPUT and out == "" and len(err.strip().splitlines()) == 1
+    assert "the matrices of the program would take about" in err and "TiB" in err
+
+
 def test_softmax_matrices_are_held_against_their_own_program():
     problem = Problem.parse(SMALL)
     found = softmax_certificate(softmax_plan(halved(problem)))
@@ -120,10 +172,10 @@ def test_softmax_matrices_are_held_against_their_own_program():
     assert mismatch(found, build_softmax(replace(problem, eta=0.2)).literal()).startswith("layer 5, head 0 V")
     assert mismatch(found, assemble(made(N=1)).literal()) is not None
     assert mismatch(certificate(made(N=1)), build_softmax(problem).literal()) is not None
-    assert "can be read" in (mismatch(found | {"program": {}}, []) or "")
+    assert "has no matrices" in (mismatch(found | {"program": {}}, []) or "")
     without = copy.deepcopy(found)
     without["program"]["layers"][0]["z"] = None
-    assert "can be read" in (mismatch(without, []) or "")
+    assert "has no matrices" in (mismatch(without, []) or "")
 
 
 def test_exact_has_no_proof_to_give():

@@ -1,10 +1,12 @@
 """Sabotage: every damage is caught by name, the undamaged are accepted, the hidden ones are really wrong."""
 
+import re
+
 import pytest
 
-from verify import sabotage
+from verify import certificate_shape, sabotage
 from verify.mutants import Mutant, put
-from verify.sabotage import SETTINGS, certificates, constructions, control, run
+from verify.sabotage import SETTINGS, certificates, certified, constructions, control, refused, run
 
 HIDDEN = [mutant for mutant in constructions() if mutant.planted]
 QUICK = [*(mutant for mutant in constructions() if not mutant.planted), *certificates()]
@@ -26,6 +28,18 @@ def test_the_undamaged_is_accepted(setting):
 def test_every_damage_is_caught_by_name(mutant):
     (outcome,) = run([mutant], sampling=False)
     assert outcome.caught, outcome.evidence
+    assert not re.search(r"Error\b|NoneType|[{}]", outcome.evidence), outcome.evidence
+
+
+@pytest.mark.parametrize(
+    "mutant", [one for one in QUICK if one.what == "certificate"], ids=lambda mutant: mutant.name
+)
+def test_the_checkers_refuse_every_forgery_without_the_shape(mutant, monkeypatch):
+    monkeypatch.setattr(certificate_shape, "flaw", lambda *_: None)
+    found = certified(mutant.setting)
+    mutant.damage(found)
+    reason = refused(mutant.setting, found)
+    assert reason and not re.search(r"Error\b|NoneType|[{}]", reason), reason
 
 
 @pytest.mark.slow

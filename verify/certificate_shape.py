@@ -1,0 +1,147 @@
+"""What a certificate looks like: its fields, how they nest, and which of them are finite numbers.
+
+No proof rests on this file, as the checkers refuse by themselves whatever they cannot read.  Here a refusal
+names the field and says what it should be.  Entries of a list are counted from 0, as in JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Shape = Callable[[Any, str], str | None]
+"""What a part of a certificate, called by its place in it, should be and is not, as a sentence; or None."""
+
+MOST = 4096
+"""Multipliers of one quantity; each costs a checker some kilobytes."""
+
+
+def finite(part: Any) -> bool:
+    """Whether this is a number that a checker may compute with."""
+    return isinstance(part, int | float) and not isinstance(part, bool) and abs(part) < 1e300
+
+
+def finites(part: Any, least: int = 0, most: float = float("inf")) -> bool:
+    """Whether this is a list of so many finite numbers."""
+    return isinstance(part, list) and least <= len(part) <= most and all(map(finite, part))
+
+
+def leaf(what: str, holds: Callable[[Any], bool]) -> Shape:
+    """What has no fields of its own."""
+    return lambda part, at: None if holds(part) else f"{at} is {what}"
+
+
+def maybe(shape: Shape) -> Shape:
+    """The same, or null."""
+    return lambda part, at: None if part is None else shape(part, at)
+
+
+def one_a_layer(shape: Shape, N: int) -> Shape:
+    """A list of N such parts."""
+
+    def flaw(part: Any, at: str) -> str | None:
+        if not isinstance(part, list) or len(part) != N:
+            return f"{at} has one entry a layer"
+        return next(filter(None, (shape(one, f"{at}[{j}]") for j, one in enumerate(part))), None)
+
+    return flaw
+
+
+def record(fields: Mapping[str, Shape]) -> Shape:
+    """All of these fields and no other."""
+
+    def flaw(part: Any, at: str) -> str | None:
+        if not isinstance(part, Mapping):
+            return f"{at or 'the certificate'} is an object with named fields"
+        within = f" in {at}" if at else ""
+        for name in part:
+            if name not in fields:
+                return f"there is no field {repr(name)[:60]}{within}"
+        for name, shape in fields.items():
+            if name not in part:
+                return f"there is a field {name!r}{within}"
+            if reason := shape(part[name], f"{at}.{name}" if at else name):
+                return reason
+        return None
+
+    return flaw
+
+
+def _sum(part: Any, at: str) -> str | None:
+    if reason := record({"a": NUMBERS, "b": NUMBERS, "c": NUMBERS, "constant": NUMBER})(part, at):
+        return reason
+    even = len(part["a"]) == len(part["b"]) == len(part["c"])
+    return None if even else f"a, b and c of {at} are equally long"
+
+
+def numbers(names: str) -> dict[str, Shape]:
+    """Fields that are finite numbers, by their names with spaces between."""
+    return dict.fromkeys(names.split(), NUMBER)
+
+
+def indexed(shape: Shape, N: int) -> Shape:
+    """Any fields that are called like errors and lemmas of one of N layers, such as z[1]."""
+
+    def of_a_layer(name: Any) -> bool:
+        found = re.fullmatch(r"(?:z|g|r|dr|u|product|update)\[([1-9][0-9]{0,8})\]", str(name))
+        return found is not None and int(found[1]) <= N
+
+    def flaw(part: Any, at: str) -> str | None:
+        names = filter(of_a_layer, part) if isinstance(part, Mapping) else ()
+        return record(dict.fromkeys(names, shape))(part, at)
+
+    return flaw
+
+
+ANY: Shape = lambda part, at: None  # noqa: E731
+NUMBER, NUMBERS = leaf("a finite number", finite), leaf("a list of finite numbers", finites)
+TEXT = leaf("a text", lambda x: isinstance(x, str))
+TRUTH = leaf("true or false", lambda x: isinstance(x, bool))
+LETTER = leaf("a finite number or a text", lambda x: finite(x) or isinstance(x, str))
+PAIR = leaf("a pair of finite numbers", lambda x: finites(x, 2, 2))
+LAMBDAS = leaf(f"a list of 1 to {MOST} finite numbers", lambda x: finites(x, 1, MOST))
+SQUARE = numbers("a b") | {"square": maybe(_sum)}
+LAYER = numbers("face") | {"r": maybe(_sum), "dr": maybe(_sum)}
+LAYER |= {"product": maybe(record(numbers("centre") | SQUARE))}
+LEAN = LAYER | numbers("above_z above_g above_s")
+SOFTMAX = LAYER | {"z": maybe(record(SQUARE)), "g": maybe(record(SQUARE))}
+SOFTMAX |= {"update": maybe(record(SQUARE | numbers("offset")))}
+RANGES = numbers("p_in z r curvature dr_low dr_high g s s_norm jerk")
+HEADER = dict.fromkeys(("format", "construction", "arithmetic", "statement", "weights"), TEXT)
+
+
+def body(N: int, layer: Mapping[str, Shape], logistic: bool) -> dict[str, Shape]:
+    """What is said of N layers.  logistic: the loss has a slope of its own, and how steep it is."""
+    loss = numbers("rho sigma") | {"linear": maybe(NUMBER), "from_z": TRUTH}
+    loss |= {"relus": _sum if logistic else maybe(_sum)}
+    program = {"construction": TEXT, "output": TEXT} | numbers("N K d d_out n eta")
+    program |= {"loss": record(loss), "layers": one_a_layer(record(layer), N)}
+    split = leaf(
+        f"a list of whole numbers from 0 to {N}",
+        lambda x: isinstance(x, list) and all(type(i) is int and 0 <= i <= N for i in x),
+    )
+    return {
+        "program": record(program),
+        "lemmas": indexed(record(numbers("reach error")), N),
+        "layers": one_a_layer(record(RANGES), N),
+        "errors": indexed(NUMBER, N),
+        "steepness": NUMBER if logistic else maybe(NUMBER),
+        "multipliers": one_a_layer(record(dict.fromkeys(("slope", "slope2", "bend2"), LAMBDAS)), N),
+        "root": one_a_layer(PAIR, N),
+        "splits": split,
+        "certified": NUMBER,
+    }
+
+
+def flaw(found: Mapping[str, Any], posed: Mapping[str, Any], construction: str) -> str | None:
+    """The first field of a certificate that is not as it should be, in one sentence, or None.
+
+    posed: every letter.  A certificate for another construction or number of layers is left to its checker.
+    """
+    N, problem = posed["N"], record(dict.fromkeys(posed, LETTER))
+    fields = body(N, SOFTMAX if construction == "softmax" else LEAN, posed["loss"] == "logistic")
+    reason = record(HEADER | {"problem": problem} | dict.fromkeys(fields, ANY))(found, "")
+    if reason or found["construction"] != construction or found["problem"] != posed:
+        return reason
+    return record(HEADER | {"problem": ANY} | fields)(found, "")
