@@ -236,7 +236,7 @@ def bounds(
         found |= {"plan": plan_document(made), "hypotheses": hypotheses_document(problem)}
     else:
         entry = known(theorem)
-        posed = entry.letters.parse(letters)
+        posed = entry.pose(letters)
         asserted = entry.claims(posed)
         show_sizes(console, asserted)
         found = {"problem": posed.as_dict(), "construction": None}

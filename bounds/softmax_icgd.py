@@ -149,6 +149,14 @@ def _plan(problem: Problem, progress: Progress) -> SoftmaxPlan:
     raise ProblemError("eps", problem.eps, f"the bound stays at {made.certified:.3g}; raise eps")
 
 
+def estimated_units(problem: Problem) -> float:
+    """About how many ReLUs one step will take, before any is made; the problem is as in `plan`."""
+    tolerances = _divide(problem)
+    price = _prices(problem, ranges(problem, tolerances))
+    return sum(cost / math.sqrt(tolerances[term]) for term, cost in price.items())
+
+
+@lru_cache(maxsize=32)
 def _divide(problem: Problem) -> dict[Term, float]:
     errors: dict[Term, float] = {}
     for _ in range(12):

@@ -24,6 +24,7 @@ from bounds.preconditioned import PreconditionedProblem
 from bounds.problem import Problem
 from construct.functional import FunctionalTransformer
 from construct.looped import LoopedTransformer
+from construct.memory import refuse_softmax_if_too_large
 from construct.preconditioned import LinearAttention
 from construct.weights import save_weights
 
@@ -42,11 +43,19 @@ class Recipe:
     """From letters to claims and a transformer.
 
     model: None where the theorem is about the transformer of another one.
+    refuse: raises ProblemError for a problem whose transformer would not fit in memory.
     """
 
     letters: type[Letters] | type[Problem]
     claims: Callable[[Any], tuple[Claim, ...]]
     model: Model | None
+    refuse: Callable[[Any], None] = lambda problem: None
+
+    def pose(self, letters: Mapping[str, Any]) -> Any:
+        """The problem of these letters; raises ProblemError for one that is impossible or too large."""
+        problem = self.letters.parse(letters)
+        self.refuse(problem)
+        return problem
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -54,6 +63,7 @@ RECIPES: Mapping[str, Recipe] = {
         Problem,
         bounds.softmax_icgd.claims,
         Model(construct.softmax_icgd.build, construct.softmax_icgd.census, save_weights),
+        refuse_softmax_if_too_large,
     ),
     "convergence": Recipe(Problem, bounds.convergence.claims, None),
     "preconditioned": Recipe(

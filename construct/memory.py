@@ -10,6 +10,8 @@ from bounds.budget import Construction
 from bounds.plan import estimated_units
 from bounds.problem import Problem, ProblemError
 from bounds.relu_icgd import built
+from bounds.softmax_icgd import estimated_units as softmax_units
+from bounds.softmax_icgd import halved
 
 _BYTES_PER_ENTRY = 400
 """What a nonzero of a literal matrix costs while the census lists it: Python objects, counted generously."""
@@ -39,6 +41,13 @@ def refuse_if_too_large(problem: Problem, construction: Construction) -> None:
         entries += 3 * max(problem.dims) * estimated_units(problem, construction)
     needed = entries * _BYTES_PER_ENTRY + 8 * _WEIGHT_COPIES * problem.D_w
     refuse(needed, "the transformer", problem)
+
+
+def refuse_softmax_if_too_large(problem: Problem) -> None:
+    """The same for the transformer of Theorem 2, whose problem has its loss in that theorem's convention."""
+    if problem.activation.is_smooth:  # otherwise there is no such transformer, as its plan will say
+        entries = 14 * problem.D_w + 30 * problem.units + 6 * softmax_units(halved(problem))
+        refuse(entries * _BYTES_PER_ENTRY, "the transformer", problem)
 
 
 def refuse_if_matrices_too_large(problem: Problem, construction: Construction) -> None:

@@ -159,7 +159,7 @@ def catalogued(theorem: str, letters: Posed, search: Search) -> Part:
     """A theorem of the catalogue."""
     began = time.perf_counter()
     chosen = THEOREMS[theorem]
-    posed = chosen.letters.parse(letters)
+    posed = known(theorem).pose(letters)
     found = chosen.verify(posed, seed=search.seed, device=search.device, progress=bars())
     seconds = time.perf_counter() - began
     document = findings_document(found, seconds=seconds)
@@ -217,7 +217,7 @@ def buildable(
     entry = known(theorem)
     if entry.model is None:
         raise ProblemError("theorem", theorem, f"it is about the transformer of {THEOREM}: build that one")
-    return entry.letters.parse(letters), None, entry.model
+    return entry.pose(letters), None, entry.model
 
 
 _SECONDS = {"relu-icgd": 14, "softmax-icgd": 4, "convergence": 2, "preconditioned": 3, "functional": 6}

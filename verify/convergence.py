@@ -22,6 +22,7 @@ from bounds.convergence import (
 from bounds.plan import plan
 from bounds.problem import Problem, ProblemError
 from bounds.progress import Advance, Progress, silent
+from construct.memory import refuse_if_too_large
 from construct.prompt import Prompt
 from construct.relu_icgd import assemble
 from construct.transformer import Transformer
@@ -79,7 +80,9 @@ def verify(
     except ProblemError as error:
         verdicts = [Verdict(f"{THEOREM}/{key}", "inapplicable", f"no constant: {error}") for key in KEYS]
         return _findings(problem, seed, verdicts)
-    judged = (transformer or assemble(plan(problem))).to(device)
+    if transformer is None:
+        refuse_if_too_large(problem, "lean")
+    judged = (transformer or assemble(plan(problem, progress=progress))).to(device)
     generator = seeded(seed)
     with progress("Hessian", 3) as advance:
         sampled, ascended = hessian_search(problem, generator, device)

@@ -20,6 +20,7 @@ from bounds.problem import Problem, ProblemError
 from bounds.relu_icgd import built
 from bounds.relu_icgd import claims as claims_of_theorem_1
 from construct.atomic import write_atomically
+from construct.catalogue import RECIPES
 from construct.device import check_device
 from construct.memory import refuse_if_too_large
 from construct.relu_icgd import check_construction
@@ -117,6 +118,7 @@ class Run:
 
     def _judged(self, search: Search) -> tuple[Verdict, ...]:
         if self.construction is None:
+            RECIPES[self.theorem].refuse(self.problem)
             entry = THEOREMS[self.theorem]
             return entry.verify(self.problem, seed=search.seed, device=search.device).verdicts
         assert isinstance(self.problem, Problem)
