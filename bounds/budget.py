@@ -144,7 +144,7 @@ def divide(
 @lru_cache(maxsize=64)
 def closed_form(
     problem: Problem, construction: Construction
-) -> tuple[dict[Term, float], dict[Term, float], dict[Term, float]]:
+) -> tuple[Mapping[Term, float], Mapping[Term, float], Mapping[Term, float]]:
     """The local errors by the closed form, their prices, and the largest that are of use."""
     functions = approximated(problem, construction)
     # Beyond half its range a function is as well approximated by a constant: no tolerance is worth more.
@@ -169,13 +169,13 @@ def _divide_on_cells(
     setting: Setting,
     price: Mapping[Term, float],
     caps: Mapping[Term, float],
-    errors: dict[Term, float],
+    errors: Mapping[Term, float],
     watch: Callable[[], None],
 ) -> dict[Term, float]:
     eps = setting.problem.eps
     points: list[NDArray[np.float64]] = []
     c, most = np.array([price[term] for term in errors]), np.array([caps[term] for term in errors])
-    best, least = errors, math.inf
+    best, least = dict(errors), math.inf
     x = np.array(list(errors.values()))
     for _ in range(12):
         found = cover(setting, dict(zip(errors, x, strict=True)), slack=0.05)

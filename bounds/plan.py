@@ -24,7 +24,7 @@ from bounds.budget import (
     shares,
 )
 from bounds.cover import Cover, cover
-from bounds.domain import UNIT_ROUNDOFF
+from bounds.domain import UNIT_ROUNDOFF, face_slack
 from bounds.pieces import Fit, fit, square
 from bounds.problem import Problem, ProblemError
 from bounds.progress import Progress, silent
@@ -168,7 +168,7 @@ def plan(
 
 def forget() -> None:
     """Let go of every plan and of what plans have in common, as timings from nothing need."""
-    for kept in (_plan, closed_form, pieces_constant, kept_range):
+    for kept in (_plan, closed_form, pieces_constant, kept_range, fit, square, face_slack):
         kept.cache_clear()
 
 
@@ -222,8 +222,8 @@ def _planned(problem: Problem, construction: Construction, route: Route, progres
     )
 
 
-_MAKES = 2
-"""How often the functions are fitted, usually, until the bound with rounding is at most eps."""
+_MAKES = 1.5
+"""How often the functions are fitted until the bound with rounding is at most eps: usually once or twice."""
 
 
 def _milliseconds(

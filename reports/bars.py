@@ -30,7 +30,7 @@ def progress_on(console: Console) -> Progress:
 
     Work within other work has its bar below.  The estimate: what is left goes as fast as what is done.
     """
-    columns = TextColumn("{task.description}"), BarColumn(), _TimeLeft()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), _TimeLeft()
     bars = Bars(*columns, console=console, transient=True)
 
     @contextmanager

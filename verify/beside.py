@@ -9,9 +9,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+import torch
 
 from bounds.budget import Construction
 from bounds.problem import Problem
@@ -23,62 +26,73 @@ from verify.survey import DATA, depths, losses, sizes
 Surveyed = Callable[[Progress], tuple[Plot, ...]]
 """Waits for the figures of a survey, in their order."""
 
+_SURVEYS = {"depths": depths, "losses": losses}
+
 
 @contextmanager
 def surveying(
-    problem: Problem, construction: Construction, *, followed: str, seed: int, device: str
+    problem: Problem, construction: Construction, *, followed: str, seed: int, device: torch.device | str
 ) -> Iterator[Surveyed]:
     """Starts what is surveyed by building transformers; gives a function that does the rest and waits.
 
     followed: the data whose prompts the verification itself follows; they are not followed again.
-    The process ends with the context and does not hear a Ctrl-C: who leaves the context does.  It computes
-    on one thread unless OMP_NUM_THREADS says otherwise, so that it leaves the verification a core.
+    The process ends with the context, or with this process, whatever ends it, and does not hear a Ctrl-C: who
+    leaves the context does.  It computes on one thread unless OMP_NUM_THREADS says otherwise, so that it
+    leaves the verification a core.  What it cannot answer is computed here.
     Raises ProblemError where the construction does not apply to the problem.
     """
     check_construction(problem, construction)
     approximated = construction != "exact"  # else there is no error at any size or depth
-    asked = ["depths"] * approximated + ["losses"] * (followed != DATA)
-    question = {
-        "problem": problem.as_dict(),
-        "asked": asked,
-        "construction": construction,
-        "seed": seed,
-        "device": device,
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "verify.beside", json.dumps(question)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        start_new_session=True,
-    )
-    assert process.stdout
-    answers = process.stdout
+    asked = [name for name, wanted in (("depths", approximated), ("losses", followed != DATA)) if wanted]
+    given: dict[str, Any] = {"construction": construction, "seed": seed, "device": str(device)}
+    process = _start({"problem": problem.as_dict(), "asked": asked, **given})
+
+    def surveyed(progress: Progress) -> tuple[Plot, ...]:
+        plots: list[Plot] = []
+        with progress("survey", len(asked) + 1) as advance:
+            if approximated:
+                plots += sizes(problem, construction)
+            advance(1)
+            for name in asked:
+                assert process.stdout
+                line = process.stdout.readline()
+                whole = line.endswith("\n")  # else the process was killed
+                plots += map(Plot.from_dict, json.loads(line)) if whole else _SURVEYS[name](problem, **given)
+                advance(1)
+        return tuple(plots)
+
     with process:
         try:
-
-            def surveyed(progress: Progress) -> tuple[Plot, ...]:
-                with progress("survey", approximated + len(asked)) as advance:
-                    plots = list(sizes(problem, construction)) if approximated else []
-                    advance(approximated)
-                    for name in asked:
-                        if not (line := answers.readline()):
-                            raise RuntimeError(f"the survey of {name} ended with code {process.wait()}")
-                        plots += map(Plot.from_dict, json.loads(line))
-                        advance(1)
-                return tuple(plots)
-
             yield surveyed
         finally:
             process.kill()
 
 
+def _start(question: dict[str, Any]) -> subprocess.Popen[str]:
+    """-P: modules come from where this process has them, not from the folder that the user is in."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "verify.beside", json.dumps(question)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        start_new_session=True,
+    )
+
+
 def _answer(question: dict[str, Any]) -> None:
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     problem, asked = Problem.parse(question.pop("problem")), question.pop("asked")
-    for survey in asked:
-        plots = {"depths": depths, "losses": losses}[survey](problem, **question)
+    for name in asked:
+        plots = _SURVEYS[name](problem, **question)
         print(json.dumps([plot.as_dict() for plot in plots]), flush=True)
+
+
+def _leave_with_parent() -> None:
+    """The standard input ends when the process that holds the other end does."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
 
 
 if __name__ == "__main__":

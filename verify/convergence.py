@@ -275,7 +275,7 @@ def _convergence(
         why = f"eta = {problem.eta:g} is not below 2/Lambda = {2 * step:.4g}"
         if not ours or step < 1e-12:
             return [Verdict(key, "inapplicable", why) for key in keys]
-        judged = assemble(plan(replace(problem, eta=step))).to(prompts[0][1].x.device)
+        judged = assemble(plan(replace(problem, eta=step), progress=progress)).to(prompts[0][1].x.device)
         where = f"at 1/Lambda = {step:.4g}, as {why}"
     posed = replace(judged.problem, eta=step)
     steps = _steps(problem, max(problem.L, _LONG))

@@ -220,26 +220,30 @@ def theorem_one(
     stated = [(L, broken) for L in range(1, _LAYERS + 1)]
     posed = [(kernel, *one) for one in (*stated, *((1, name) for name in BREAKS)) for kernel in KERNELS]
     found = []
-    with progress("stationarity", len(posed) + 4) as advance:
+    with progress("stationarity", len(posed) + 6) as advance:
         for kernel, L, name in posed:
             found.append(_at_critical(kernel, L, generator, name))
             advance(1)
         as_stated, without = found[: len(stated) * len(KERNELS)], found[len(stated) * len(KERNELS) :]
-        verdicts = (
-            _linear(setting),
-            _symmetry(),
-            _off_family(generator, broken),
-            _critical(as_stated),
-            _needed(without),
-            _infimum(generator),
+        judged = (
+            lambda: _linear(setting),
+            _symmetry,
+            lambda: _off_family(generator, broken),
+            lambda: _critical(as_stated),
+            lambda: _needed(without),
+            lambda: _infimum(generator),
         )
+        verdicts = []
+        for judge in judged:
+            verdicts.append(judge())
+            advance(1)
     columns = ("hypotheses", "kernel", "layers", "in (r, B, C)", "in (r, b, c)", "loss")
     note = (
         "norms of the gradient at a critical point of the family's own loss, over the mean norm on one "
         f"prompt; d = 2, {_ORBITS // 2} random prompts with their orbits; idle: b = c = 0"
     )
     rows = tuple(one.row for one in found)
-    return verdicts, Grid("Gradient at critical points of the family", columns, rows, note)
+    return tuple(verdicts), Grid("Gradient at critical points of the family", columns, rows, note)
 
 
 def _verdict(name: str, status: Status, evidence: str) -> Verdict:

@@ -57,7 +57,7 @@ def verify(
     generator = seeded(seed)
     judged = (transformer or build(problem, statement)).to(device)
     identities = []
-    with progress("identities", 5) as advance:
+    with progress("identities", 6) as advance:
         for verdict in _identities(problem, statement):
             identities.append(verdict)
             advance(1)

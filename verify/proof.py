@@ -13,12 +13,13 @@ from bounds.budget import Construction
 from bounds.plan import Plan, plan
 from bounds.problem import Problem, ProblemError
 from bounds.progress import Progress, silent
+from bounds.recurrence import LayerRanges
 from construct import relu_icgd, softmax_icgd
 from construct.memory import refuse_if_too_large, refuse_program
 from construct.transformer import Transformer
 from verify import certificate_shape, softmax_checker, softmax_shipped
 from verify.certificate import certificate, digest, letters
-from verify.checker import check
+from verify.checker import FURTHEST, check
 from verify.lemmas import Refused
 from verify.shipped import differences, expected
 from verify.softmax_program import certificate as softmax_certificate
@@ -157,14 +158,24 @@ def judge(
             refuse_if_too_large(problem, cast(Construction, chosen))
             built = relu_icgd.build(problem, cast(Construction, chosen), progress=progress).literal()
         advance(2)
-        return Judgement(chosen, None, found["certified"], mismatch(found, built), trusted)
+        apart = mismatch(found, built)
+        advance(1)
+        return Judgement(chosen, None, found["certified"], apart, trusted)
+
+
+def unchecked(layers: Iterable[LayerRanges]) -> str | None:
+    """Why the checker looks at no certificate with these ranges, or None if it does."""
+    z = max(layer.z for layer in layers)
+    return (
+        f"no certificate: z reaches {z:.4g}, the checker looks up to {FURTHEST:,}" if z > FURTHEST else None
+    )
 
 
 def prove(made: Plan, transformer: Transformer, progress: Progress = silent) -> Proof:
     """Certify the plan's bound, check it as a stranger would, and hold the matrices against it."""
     problem, construction = made.problem, made.construction
     before = plan(problem, construction, "recurrence", progress=progress).units
-    with progress("certificate", 10) as advance:
+    with progress("certificate", 13) as advance:
         began = time.perf_counter()
         found = json.loads(json.dumps(certificate(made)))
         proving = made.seconds + time.perf_counter() - began
@@ -175,7 +186,9 @@ def prove(made: Plan, transformer: Transformer, progress: Progress = silent) -> 
         advance(4)
         reason = reason or mismatch(found, transformer.literal())
         advance(4)
-        return Proof(found, reason, made.certified, _in_float32(made), before, proving, checking)
+        float32 = _in_float32(made)
+        advance(3)
+        return Proof(found, reason, made.certified, float32, before, proving, checking)
 
 
 def _in_float32(made: Plan) -> float | str:

@@ -31,7 +31,7 @@ from verify.descent import descend, empirical_loss
 from verify.enclosure import Enclosure, enclose
 from verify.one_block import LOOPED, check_looped
 from verify.prompts import random_prompts, seeded, start
-from verify.proof import Proof, prove
+from verify.proof import Proof, prove, unchecked
 from verify.properties import PROPERTIES, step_properties
 from verify.sweep import Sweep, one_step_errors, sweep, trajectory_errors
 from verify.verdict import Status, Verdict
@@ -159,21 +159,23 @@ def verify(
         counterexample = _smallest(judged, worst, construction, sandwich.limit, admit)
     few = random_prompts(problem, 4, generator, device)
     rebuild = None if transformer else lambda longer: assemble(plan(longer, construction, progress=progress))
-    with progress("properties", len(PROPERTIES)) as advance:
+    with progress("properties", len(PROPERTIES) + len(LOOPED)) as advance:
         properties = []
         for verdict in step_properties(THEOREM, judged, few):
             properties.append(verdict)
             advance(1)
         properties += check_looped(THEOREM, judged, few, rebuild=rebuild)
+        advance(len(LOOPED))
     proof: Proof | None = None
     enclosures: tuple[tuple[str, Enclosure], ...] = ()
-    if certify and construction != "exact":
+    beyond = unchecked(made.layers) if certify else None
+    if certify and construction != "exact" and beyond is None:
         proof = prove(made, judged.cpu(), progress)
         seen = (("the worst prompt met", worst), (source, prompt))
         enclosures = tuple((name, enclose(judged.cpu(), one.to("cpu"))) for name, one in seen)
     verdicts = (
         *_sizes(_judged(problem, construction), counted, problem.L),
-        _step_error_verdict(made, sandwich, swept, attacked, counterexample, proof),
+        _step_error_verdict(made, sandwich, swept, attacked, counterexample, proof, beyond),
         *properties,
         *_start_verdicts(problem),
     )
@@ -333,6 +335,7 @@ def _step_error_verdict(
     attacked: Attack | None,
     counterexample: Counterexample | None,
     proof: Proof | None,
+    beyond: str | None,
 ) -> Verdict:
     searched = f"{swept.admitted:,} random prompts"
     if swept.admitted < swept.count:
@@ -350,6 +353,7 @@ def _step_error_verdict(
         f"{ratio} over {searched}; the bound is {made.problem.eta * made.certified:.3g}"
         + (" outside the margin" if sandwich.certified is None else "")
         + (_proof_in_words(proof) if proof else "")
+        + (f"; {beyond}" if beyond else "")
         + smallest,
     )
 

@@ -15,7 +15,7 @@ import torch
 from bounds.claims import Claim
 from bounds.problem import Problem, ProblemError
 from bounds.progress import Advance, Progress, silent
-from bounds.softmax_icgd import SOURCE, claims, four_layers, halved, plan
+from bounds.softmax_icgd import SOURCE, SoftmaxPlan, claims, four_layers, halved, plan
 from construct.dense import dense_bytes
 from construct.four_layers import FourLayerTransformer
 from construct.prompt import Prompt
@@ -30,11 +30,11 @@ from verify.certificate import letters
 from verify.descent import step_error
 from verify.findings import Curve, Findings, Grid, Plot
 from verify.prompts import random_prompts, seeded
-from verify.proof import mismatch, refusal
+from verify.proof import mismatch, refusal, unchecked
 from verify.softmax_program import certificate as certificate_of
 from verify.softmax_search import KEPT, ROUNDS, Search, search
 from verify.sweep import Stepper, one_step_errors
-from verify.verdict import Verdict
+from verify.verdict import Status, Verdict
 
 THEOREM = "softmax-icgd"
 TITLE = "Softmax transformers simulate gradient descent on an N-layer network"
@@ -72,14 +72,14 @@ def verify(
         advance(1)
         reason = refusal(certificate, letters(problem), "softmax")
         advance(1)
-        reason = reason or mismatch(certificate, judged.literal())
+        reason = unchecked(made.layers) or reason or mismatch(certificate, judged.literal())
         advance(1)
     followed = random_prompts(judged.problem, 32, generator, device)
     with progress("four layers", len(_WIDTHS) + len(_TOLERANCES)) as advance:
         grids, plots, compared = _beside(problem, int(counted["total_units"]), generator, seed, advance)
     verdicts = (
         *_sizes(asserted, counted),
-        _step_verdict(judged, found, bound, allowed, followed, certificate, reason),
+        _step_verdict(judged, made, found, followed, certificate, reason),
         _loop_verdict(judged, followed, min(bound, allowed)),
         _uniform_verdict(judged, generator, device),
         _masked_verdict(judged, followed),
@@ -112,9 +112,8 @@ def _sizes(asserted: tuple[Claim, ...], counted: dict[str, int | float]) -> Iter
 
 def _step_verdict(
     judged: SoftmaxTransformer,
+    made: SoftmaxPlan,
     found: Search,
-    bound: float,
-    allowed: float,
     followed: Prompt,
     certificate: Mapping[str, Any],
     reason: str | None,
@@ -124,6 +123,7 @@ def _step_verdict(
     reason: why the certificate is refused, or where the matrices are not its program.
     """
     # Theorem 2's gradient is twice that of the 1/(2n) convention, and so are errors over its eta.
+    bound, allowed = 2 * made.certified, 2 * made.problem.eps
     largest = 2 * max(found.searched, float(one_step_errors(judged, followed).max()) / judged.problem.eta)
     kept = largest <= min(bound, allowed) + _resolution(judged)
     evidence = (
@@ -138,7 +138,8 @@ def _step_verdict(
         )
     else:
         evidence += f"not proved: {reason}"
-    return Verdict(f"{THEOREM}/step-error", "proved" if kept and reason is None else "failed", evidence)
+    status: Status = "proved" if reason is None else "held" if reason == unchecked(made.layers) else "failed"
+    return Verdict(f"{THEOREM}/step-error", status if kept else "failed", evidence)
 
 
 def _resolution(judged: SoftmaxTransformer) -> float:

@@ -1,8 +1,10 @@
 """The survey beside a verification: the same figures as in this process, and a process that never stays."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -66,14 +68,56 @@ def test_what_does_not_apply_is_not_asked():
 
 def test_leaving_early_ends_the_process(started):
     with pytest.raises(KeyboardInterrupt), surveying(PROBLEM, "lean", followed="", **GIVEN):
+        assert os.getsid(started[0].pid) == started[0].pid  # no Ctrl-C reaches it
         raise KeyboardInterrupt
-    assert started[0].returncode is not None and os.getpgid(0) != started[0].pid
+    assert started[0].returncode is not None
 
 
-def test_a_process_that_dies_is_an_error_and_no_shorter_report(monkeypatch):
+def test_what_a_process_that_died_did_not_answer_is_computed_here(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with (
-        pytest.raises(RuntimeError, match="depths ended with code 1"),
-        surveying(PROBLEM, "lean", followed="", **GIVEN) as surveyed,
-    ):
-        surveyed(silent)
+    with surveying(PROBLEM, "lean", followed="", **GIVEN) as surveyed:
+        found = surveyed(silent)
+    assert found == (*sizes(PROBLEM), *depths(PROBLEM, seed=3), *losses(PROBLEM, seed=3))
+
+
+def test_modules_in_the_folder_of_the_user_are_not_taken_for_ours(started, tmp_path, monkeypatch):
+    (tmp_path / "queue.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    with surveying(PROBLEM, "lean", followed="diabetes", **GIVEN):
+        assert started[0].stdout.readline().startswith('[{"title": "Step error over depth"')
+
+
+PARENT = """
+import subprocess, sys, time
+started, popen = [], subprocess.Popen
+subprocess.Popen = lambda *given, **options: started.append(popen(*given, **options)) or started[-1]
+from bounds.problem import Problem
+from verify.beside import surveying
+with surveying(Problem(N=3), "lean", followed="", seed=0, device="cpu"):
+    print(started[0].pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+def test_the_process_ends_with_its_parent_however_that_ends(how):
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    time.sleep(3)  # it loads, and computes for some seconds more
+    os.kill(child, 0)
+    parent.send_signal(how)
+    parent.wait()
+    for _ in range(50):
+        if not _runs(child):
+            return
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("the process of the survey is still there after five seconds")
+
+
+def _runs(process):
+    """Whether it is there and no zombie that nobody has asked for."""
+    try:
+        return "Z" not in open(f"/proc/{process}/stat").read().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False

@@ -219,3 +219,12 @@ def test_a_failure_met_only_on_the_followed_prompts_is_the_counterexample(monkey
 def test_starts_from_which_nothing_moves():
     cosine = Problem.parse({"N": 2, "K": 2, "n": 3, "eps": 0.2, "activation": "cos(t)"})
     assert status(verify(cosine, **QUICK))["start"] == "vacuous"
+
+
+@pytest.mark.parametrize("construction", ["lean", "paper"])
+def test_beyond_what_the_checker_looks_at_a_bound_is_held_and_not_failed(construction):
+    letters = {"N": 1, "activation": "identity", "B_x": 1e6, "B_y": 1e6, "eps": 1e4}
+    found = verify(Problem.parse(letters), construction, samples=100, effort=0.0, certify=True)
+    verdict = next(one for one in found.verdicts if one.claim == "relu-icgd/step-error")
+    assert found.proof is None and verdict.status == "held"
+    assert "no certificate: z reaches 1e+06, the checker looks up to 131,072" in verdict.evidence
