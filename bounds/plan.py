@@ -199,7 +199,8 @@ def _planned(problem: Problem, construction: Construction, route: Route, progres
             "activation", problem.activation.name, f"{reason}, so r' has no piecewise-linear fit"
         )
     cells, fits = _milliseconds(problem, construction, route)
-    with progress("plan", DIVISIONS * cells + _MAKES * (cells + sum(fits.values()))) as advance:
+    work = DIVISIONS * cells + _MAKES * (cells + sum(fits.values()))
+    with progress("plan", work, work / 1000) as advance:
         tolerances = divide(problem, construction, route, lambda: advance(cells))
         rounding = expected_rounding(problem, construction, tolerances)
         if rounding > 0.5 * problem.eps:  # more pieces would only bring more of it

@@ -14,18 +14,21 @@ Advance = Callable[[float], None]
 class Progress:
     """Called with what is being done and how many units of it; gives, as a context, an `Advance`.
 
-    Units should take about as long as each other: who listens may estimate the time that is left.  Any two
-    are equal: a result that is kept (lru_cache) is the same whoever listened.
+    Units should take about as long as each other: who listens may estimate the time that is left.  seconds:
+    how long it all takes on a common machine, where that is known.  Any two are equal: a result that is kept
+    (lru_cache) is the same whoever listened.
     """
 
-    begin: Callable[[str, float], AbstractContextManager[Advance]] = field(compare=False)
+    begin: Callable[[str, float, float | None], AbstractContextManager[Advance]] = field(compare=False)
 
-    def __call__(self, what: str, total: float) -> AbstractContextManager[Advance]:
-        return self.begin(what, total)
+    def __call__(
+        self, what: str, total: float, seconds: float | None = None
+    ) -> AbstractContextManager[Advance]:
+        return self.begin(what, total, seconds)
 
 
 @contextmanager
-def _nobody(what: str, total: float) -> Iterator[Advance]:
+def _nobody(what: str, total: float, seconds: float | None) -> Iterator[Advance]:
     yield lambda done: None
 
 

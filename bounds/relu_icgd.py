@@ -20,7 +20,7 @@ from bounds.plan import plan
 from bounds.problem import Problem, ProblemError
 from bounds.recurrence import LayerRanges, propagate, ranges, step_error
 from bounds.rounding import above
-from bounds.sampling import sampled_heads, total_variation
+from bounds.sampling import feature_mass, sampled_heads
 from bounds.scalar import Scalar
 
 SOURCE = "arXiv:2411.16549, Theorem 1"
@@ -107,7 +107,7 @@ def local_tolerance(problem: Problem) -> LocalTolerance:
     return LocalTolerance(low, problem.eps / low * (1 + 2.0**-50), layers)
 
 
-_variation = lru_cache(maxsize=4096)(total_variation)
+_mass = lru_cache(maxsize=4096)(feature_mass)
 
 
 class _Group(NamedTuple):
@@ -144,12 +144,15 @@ class _Route:
         r = self.problem.activation_at(layer).r
         return r if kind == "r" else r.derivative
 
-    def _variation(self, kind: str, group: _Group) -> Symbol:
-        """A bound on the total variation of r or r' in the layers of a group."""
+    def _mass(self, kind: str, group: _Group) -> Symbol:
+        """A bound on the mass of r or r' in ReLU features, in the layers of a group."""
         layers = range(group.first, group.last + 1)
-        value = max(_variation(self._function(kind, j), self.local.layers[j - 1].z) for j in layers)
+        value = max(_mass(self._function(kind, j), self.local.layers[j - 1].z) for j in layers)
         what, where = "r" if kind == "r" else "r'", f"{group.first}..{group.last}"
-        meaning = f"total variation of {what} on the range of z in layers {where} (ball arithmetic)"
+        meaning = (
+            f"mass of {what} in ReLU features (its sum of absolute weights) on the range of z in layers "
+            f"{where} (ball arithmetic)"
+        )
         return self.name(f"A_{{{what}{group.mark}}}", value, meaning)
 
     def _heads(self, kind: str, group: _Group) -> Expr:
@@ -157,7 +160,7 @@ class _Route:
         g = self._function(kind, group.last)
         if g.is_piecewise_linear:
             return Integer(1) if g.is_constant else group.width + 1
-        return group.width * sampled_heads(self._variation(kind, group), epsilon / self.C)
+        return group.width * sampled_heads(self._mass(kind, group), epsilon / self.C)
 
     def heads(self) -> Expr:
         """Heads of the fullest attention layer: p(j), all r', the gates, the update."""
@@ -174,8 +177,8 @@ class _Route:
         B_s = self.name("B_s", offset, "masking offset of the update, above every |s_i(j)[k]| (recurrence)")
         u = self.name("nu_u", self._slope_norm(), "norm of the MLP that applies u, in closed form")
         reach = Max(1, 1 / R, evaluate=False)
-        values = [reach + group.width * self._variation("r", group) for group in groups]
-        slopes = sum(group.number * group.width * self._variation("dr", group) for group in groups)
+        values = [reach + group.width * self._mass("r", group) for group in groups]
+        slopes = sum(group.number * group.width * self._mass("dr", group) for group in groups)
         gates = [1 + 2 * group.width for group in groups]
         return Max(*values, reach + slopes, u, *gates, _update_norm(B_s), _PROJECTION, evaluate=False)
 
@@ -184,7 +187,7 @@ class _Route:
         loss, outputs, R = self.problem.loss, self.problem.d_out, self.local.layers[-1].r
         if loss.phi.is_piecewise_linear:
             return mlp_norm([slope_units(self.problem)])
-        second = math.hypot(_variation(loss.phi, R), math.sqrt(2) * loss.sigma)
+        second = math.hypot(_mass(loss.phi, R), math.sqrt(2) * loss.sigma)
         return math.sqrt(outputs * (3 + 1 / R**2)) + second
 
 
@@ -229,8 +232,8 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
         (
             "norm",
             "Parameter norm",
-            r"The layer norm is at most $O(\eta)+C_w+1$ if the constant term may also hold the total "
-            r"variations $A$ of $r$ and $r'$, the norm of the layer for $u$ and the masking offset $B_s$.",
+            r"The layer norm is at most $O(\eta)+C_w+1$ if the constant term may also hold the masses $A$ "
+            r"of $r$ and $r'$ in ReLU features, the norm of the layer for $u$ and the masking offset $B_s$.",
             norm,
         ),
         ("step_error", "Error of a step", r"$\|\mathrm{err}\|_2 \le \eta\epsilon$ in every step.", epsilon),

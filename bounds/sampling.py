@@ -5,7 +5,7 @@ On [-R, R] every g with a derivative of bounded variation is an average of ReLU 
     g(t) = g(-R) + g'(-R) (t + R) + int (t - s)^+ dg'(s) = A E[ sign psi_s(t) ],
 
 where psi_s(t) = relu(t - s) / (R + |s|) = relu(w . [t; R]) / R with norm1(w) = 1, the constant is the
-feature 1, t + R is 2R psi_{-R}, and A is the total variation of `total_variation`.  Drawing M
+feature 1, t + R is 2R psi_{-R}, and A is the sum of the absolute weights, `feature_mass`.  Drawing M
 features independently, with probabilities proportional to their weights, gives the network
 g_M(t) = (A/M) sum_m sign_m psi_{s_m}(t).  (Bai et al. 2023, Proposition A.1, gives the existence of a
 constant c(k) only; theirs is a covering argument in k variables.)
@@ -39,30 +39,32 @@ from bounds.relu_sum import ReluSum
 from bounds.scalar import PRECISION, Scalar, ball_between, upper_float
 
 _SLACK = 1e-6
-"""Relative width at which the enclosure of a total variation is tight enough."""
+"""Relative width at which the enclosure of a feature mass is tight enough."""
 
 
-def sampled_heads(variation: sympy.Expr | float, error: sympy.Expr | float) -> sympy.Expr:
+def sampled_heads(mass: sympy.Expr | float, error: sympy.Expr | float) -> sympy.Expr:
     """The least whole M above 2 ln(2) (A/e)^2: that many random features are within e for some draw.
 
-    variation: A, as `total_variation` bounds it; error: e > 0, in the units of A.
+    mass: A, as `feature_mass` bounds it; error: e > 0, in the units of A.
 
     >>> int(sampled_heads(1, sympy.Rational(1, 10)))
     139
     """
-    ratio = sympy.sympify(variation) / sympy.sympify(error)
+    ratio = sympy.sympify(mass) / sympy.sympify(error)
     return sympy.floor(2 * sympy.log(2) * ratio**2) + 1
 
 
-def total_variation(g: Scalar, radius: float) -> float:
+def feature_mass(g: Scalar, radius: float) -> float:
     """A certified upper bound of A = |g(-R)| + 2R |g'(-R)| + int |g''(s)| (R + |s|) ds over [-R, R].
 
+    The sum of absolute weights of g in ReLU features, constant and linear terms included, which may be well
+    above the total variation of g: 3.44 for tanh on [-1, 1], whose variation there is 1.52.
     A jump of g' at a kink counts as a point mass of g''.  Within 1e-5 (relative) for smooth g: where the
     sign of g'' is certain the integral is taken in closed form by parts, and elsewhere (around its roots)
     it is bounded by the supremum.  Raises ValueError where g jumps or has no finite enclosure.
 
     >>> from bounds.scalar import t
-    >>> round(total_variation(Scalar(t**2), 1.0), 4)  # 1 + 4 + 2 * 3
+    >>> round(feature_mass(Scalar(t**2), 1.0), 4)  # 1 + 4 + 2 * 3
     11.0
     """
     with flint.ctx.workprec(PRECISION):
@@ -81,7 +83,7 @@ def total_variation(g: Scalar, radius: float) -> float:
         right = [(max(a, 0.0), b) for a, b in stretches if b > 0]
         total += _bent(g, R, left + right, total)
         if not total.is_finite():
-            raise ValueError(f"{g.expr} has no finite variation on [{-radius:g}, {radius:g}]")
+            raise ValueError(f"{g.expr} has no finite mass in ReLU features on [{-radius:g}, {radius:g}]")
         return upper_float(total)
 
 

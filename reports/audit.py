@@ -27,7 +27,7 @@ from construct.memory import refuse_if_matrices_too_large, refuse_if_too_large
 from construct.relu_icgd import assemble, build, check_construction
 from construct.weights import save_weights
 from reports.bars import bars
-from reports.document import findings_document, surroundings_document, verification_document
+from reports.document import findings_document, full_name, surroundings_document, verification_document
 from reports.options import Search
 from reports.terminal import show, show_findings
 from verify.beside import Surveyed, surveying
@@ -233,7 +233,8 @@ def every(search: Search, *, certify: bool, reported: bool = False) -> list[Part
         (_SECONDS.get(name, 1), verified) for name, verified in ((THEOREM, lean), (THEOREM, paper), *others)
     ]
     parts = []
-    with bars()("every theorem", sum(seconds for seconds, _ in work)) as advance:
+    whole = sum(seconds for seconds, _ in work)
+    with bars()("every theorem", whole, whole) as advance:
         for seconds, verified in work:
             parts.append(verified())
             advance(seconds)
@@ -248,7 +249,7 @@ def settle_findings(key: str | None = None, *, about: str | None = None) -> list
     every_entry = [entry for entry in entries() if about in (None, entry.theorem)]
     chosen = every_entry if key is None else [find(key)]
     settled = []
-    with bars()("findings", len(chosen)) as advance:
+    with bars()("findings", len(chosen), len(chosen) / 8) as advance:
         for entry in chosen:
             settled.append(settle(entry))
             advance(1)
@@ -277,5 +278,9 @@ def emit(document: dict[str, Any], json_to: str | None) -> None:
 
 
 def verdicts_of(parts: Sequence[Part]) -> list[Verdict]:
-    """All verdicts, theorem by theorem."""
-    return [verdict for part in parts for verdict in part.verdicts]
+    """All verdicts, theorem by theorem; the construction is in the names where there is one."""
+    return [
+        replace(verdict, claim=full_name(part.name, verdict.claim))
+        for part in parts
+        for verdict in part.verdicts
+    ]

@@ -16,7 +16,7 @@ from bounds.progress import Advance, Progress
 
 
 class _TimeLeft(ProgressColumn):
-    """Seconds left, by the last estimate of how long it takes in all; until there is one, seconds gone by."""
+    """Seconds left, by the last estimate of how long it takes in all; without one, seconds gone by."""
 
     def render(self, task: Task) -> Text:
         gone, expected = task.elapsed or 0.0, task.fields["expected"]
@@ -28,19 +28,20 @@ class _TimeLeft(ProgressColumn):
 def progress_on(console: Console) -> Progress:
     """Progress as bars on this console; nothing at all where it is no terminal.
 
-    Work within other work has its bar below.  The estimate: what is left goes as fast as what is done.
+    Work within other work has its bar below.  The estimate: what is left goes as fast as what is done, or as
+    on a common machine while nothing is.
     """
     columns = TextColumn("{task.description}", markup=False), BarColumn(), _TimeLeft()
     bars = Bars(*columns, console=console, transient=True)
 
     @contextmanager
-    def begin(what: str, total: float) -> Iterator[Advance]:
+    def begin(what: str, total: float, seconds: float | None) -> Iterator[Advance]:
         if not console.is_terminal:
             yield lambda done: None
             return
         if not bars.tasks:
             bars.start()
-        number = bars.add_task(what, total=total, expected=None)
+        number = bars.add_task(what, total=total, expected=seconds)
         task = next(one for one in bars.tasks if one.id == number)
 
         def advance(done: float) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports.numbers import digits, grouped
-from reports.step_bound import is_bounded, is_checked
+from reports.step_bound import exclusion, is_bounded, is_checked
 
 _SENTENCES: dict[str, tuple[str, str]] = {
     "Sizes over the tolerance": (
@@ -117,7 +117,7 @@ def budget_caption(part: Mapping[str, Any]) -> str:
     """The caption of the error budget."""
     plan = part["plan"]
     small = sum(term["share"] for term in plan["terms"].values() if not drawn_in_budget(term, plan))
-    bound, allowed = digits(plan["certified"], up=True), digits(part["problem"]["eps"])
+    bound, allowed = digits(plan["bound"], up=True), digits(part["problem"]["eps"])
     rest = f"; what is not drawn comes to {digits(small, up=True)}" if small > 0 else ""
     return (
         f"How much of the bound {bound} on norm2(err)/eta each local error accounts for, at the "
@@ -128,7 +128,7 @@ def budget_caption(part: Mapping[str, Any]) -> str:
 
 def drawn_in_budget(term: Mapping[str, Any], plan: Mapping[str, Any]) -> bool:
     """Whether a local error weighs enough to be seen."""
-    return bool(term["share"] > 1e-3 * plan["certified"])
+    return bool(term["share"] > 1e-3 * plan["bound"])
 
 
 def steps_caption(part: Mapping[str, Any]) -> str:
@@ -145,7 +145,9 @@ def steps_caption(part: Mapping[str, Any]) -> str:
             if is_checked(part)
             else ", the prover's bound for every prompt, which no checker has seen"
         )
-    return f"{text}, and what the theorem allows."
+    left_out = exclusion(part)
+    beyond = f" {left_out}: the claim is not about those, and errors there have no bound." if left_out else ""
+    return f"{text}, and what the theorem allows.{beyond}"
 
 
 def loss_caption(part: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -17,7 +18,9 @@ from bounds.plan import Plan
 from bounds.problem import Problem, ProblemError
 from bounds.relu_icgd import SOURCE, built, claims
 from construct.anatomy import Anatomy
+from reports.earlier import misplaced, renamed
 from reports.numbers import quantities
+from reports.step_bound import step_error_document
 from verify.findings import Findings, Plot
 from verify.hypotheses import hypotheses
 from verify.relu_icgd import THEOREM, TITLE, Verification
@@ -57,7 +60,11 @@ def audit_document(
         "command": command,
         "theorems": dict(theorems),
         "findings": [_finite(entry) for entry in findings],
-        "verdicts": [verdict for part in theorems.values() for verdict in part["verdicts"]],
+        "verdicts": [
+            verdict | {"claim": full_name(name, verdict["claim"])}
+            for name, part in theorems.items()
+            for verdict in part["verdicts"]
+        ],
     }
     numbers = {one.macro: one.value for one in quantities(document)}
     return document | {
@@ -93,8 +100,12 @@ def bounds_document(asserted: tuple[Claim, ...]) -> dict[str, Any]:
     }
 
 
-def plan_document(plan: Plan) -> dict[str, Any]:
-    """The tolerance plan: every local error, the share of the bound it accounts for, and its pieces."""
+def plan_document(plan: Plan, *, checked: bool = False) -> dict[str, Any]:
+    """The tolerance plan: every local error, the share of the bound it accounts for, its pieces and ReLUs.
+
+    checked: whether a checker accepted a certificate of the bound, which may be called certified only then.
+    relus: of one function, with `uses` of them; over all errors their products add up to `units`.
+    """
     terms = {}
     for term, share in sorted(plan.ledger.items(), key=lambda item: -item[1]):
         fitted = plan.fits.get(term)
@@ -103,15 +114,18 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         chosen = fitted or square
         terms[str(term)] = {
             "tolerance": plan.tolerances.get(term),
-            "certified": plan.errors[term],
+            "bound": plan.errors[term],
             "share": share,
             "pieces": chosen.pieces if chosen else None,
             "fewest": chosen.fewest if chosen else None,
+            "relus": fitted.relus.units if fitted else product.units if product else None,
+            "uses": plan.problem.dims[term.layer] if chosen else None,
         }
     return {
         "units": plan.units,
         "fewest_units": plan.fewest_units,
-        "certified": plan.certified,
+        "bound": plan.certified,
+        **({"certified": plan.certified} if checked else {}),
         "recurrence": plan.recurrence,
         "terms": terms,
     }
@@ -119,6 +133,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 
 def verification_document(found: Verification, *, seed: int, seconds: float) -> dict[str, Any]:
     """Everything a verification found, as plain values."""
+    checked = found.proof is not None and found.proof.refusal is None
     return {
         "theorem": THEOREM,
         "title": TITLE,
@@ -129,8 +144,8 @@ def verification_document(found: Verification, *, seed: int, seconds: float) -> 
         "census": found.census.as_dict(),
         "bounds": bounds_document(found.claims),
         "hypotheses": hypotheses_document(found.plan.problem),
-        "step_error": _finite(found.sandwich.as_dict()),
-        "plan": plan_document(found.plan),
+        "step_error": step_error_document(_finite(found.sandwich.as_dict()), checked=checked),
+        "plan": plan_document(found.plan, checked=checked),
         "trajectory": _finite(found.trajectory.as_dict()),
         "search": {
             "prompts": found.sweep.count,
@@ -138,12 +153,33 @@ def verification_document(found: Verification, *, seed: int, seconds: float) -> 
             "attacked_tokens": found.attack.evaluations if found.attack else 0,
         },
         "certificate": found.proof and found.proof.as_dict(),
+        "hashes": hashes(found.proof.certificate) if found.proof else None,
         "enclosures": [{"prompt": name, **one.as_dict()} for name, one in found.enclosures],
         "verdicts": [verdict.as_dict() for verdict in found.verdicts],
         "versions": versions(),
         "seed": seed,
         "seconds": round(seconds, 3),
     }
+
+
+def certificate_text(certificate: Mapping[str, Any]) -> str:
+    """A certificate as the text of its file."""
+    return json.dumps(certificate) + "\n"
+
+
+def hashes(certificate: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of the file of a certificate, and of the weights that it is about."""
+    file = hashlib.sha256(certificate_text(certificate).encode()).hexdigest()
+    return {"certificate": file, "weights": certificate["weights"]}
+
+
+def full_name(part: str, claim: str) -> str:
+    """The name of a claim among those of several parts.
+
+    >>> full_name("relu-icgd/lean", "relu-icgd/step-error"), full_name("looped", "looped/steps")
+    ('relu-icgd/lean/step-error', 'looped/steps')
+    """
+    return claim if claim.startswith(f"{part}/") else part + claim.removeprefix(part.partition("/")[0])
 
 
 def surroundings_document(plots: Iterable[Plot], body: Anatomy) -> dict[str, Any]:
@@ -169,6 +205,7 @@ def findings_document(found: Findings, *, seconds: float) -> dict[str, Any]:
         "census": dict(found.census),
         "bounds": bounds_document(found.claims),
         "step_error": None,
+        "hashes": hashes(found.certificate) if found.certificate else None,
         "grids": [_finite(grid.as_dict()) for grid in found.grids],
         "plots": [_finite(plot.as_dict()) for plot in found.plots],
         "verdicts": [verdict.as_dict() for verdict in found.verdicts],
@@ -206,4 +243,10 @@ def load(path: Path) -> dict[str, Any]:
         raise ProblemError("from", path, "it is not a JSON file") from None
     if not isinstance(document, dict) or not {"theorems", "findings", "command"} <= set(document):
         raise ProblemError("from", path, "it is not the report.json that icgd audit or icgd report wrote")
-    return document
+    try:
+        wrong = misplaced(document)
+    except (AttributeError, KeyError, TypeError):
+        raise ProblemError("from", path, "parts of the report are missing or are of another kind") from None
+    if wrong:
+        raise ProblemError("from", path, f"a number is needed at {wrong}")
+    return renamed(document)

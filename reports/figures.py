@@ -108,15 +108,15 @@ def _relabelled(plot: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def steps_plot(part: Mapping[str, Any]) -> dict[str, Any]:
-    """norm2(err) of each followed step beside what is sampled, attacked, certified, allowed: a plot."""
+    """norm2(err) of each followed step beside what is sampled, attacked, bounded, allowed: a plot."""
     path, error = part["trajectory"], part.get("step_error") or {}
     steps = list(range(1, len(path["errors"]) + 1))
     curves = [{"label": f"followed, {path['prompts']:,} prompts", "x": steps, "y": path["errors"]}]
     for name, label in (
         ("sampled", "sampled, any step"),
         ("attacked", "attacked, any step"),
-        ("certified", bound_name(part)),
-        ("certified_off_margin", f"{bound_name(part)} outside the margin"),
+        ("bound", bound_name(part)),
+        ("bound_off_margin", f"{bound_name(part)} outside the margin"),
         ("allowed", "allowed, eta eps"),
     ):
         if error.get(name) is not None:

@@ -6,11 +6,12 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reports.bearings import BEARINGS, briefly, label
-from reports.step_bound import PLANNER, any_unchecked
+from reports.numbers import digits
+from reports.step_bound import PLANNER, any_unchecked, exclusion, is_bounded, is_bounded_off_margin
 
 STATUSES = ("proved", "held", "failed", "inapplicable", "vacuous")
 
@@ -30,11 +31,17 @@ class Checked:
 
 @dataclass(frozen=True)
 class Notable:
-    """A finding or a verdict that a reader must not miss.  label: its bearing or its verdict, in one word."""
+    """A finding or a verdict that a reader must not miss.
+
+    label: its bearing or its verdict, in one word.  part: where a verdict stands; empty for a finding.
+    replay: the command that shows a failure again.
+    """
 
     label: str
     about: str
     text: str
+    part: str = ""
+    replay: str = ""
 
 
 def checked(document: Mapping[str, Any]) -> tuple[Checked, ...]:
@@ -55,7 +62,7 @@ def notable(document: Mapping[str, Any], *, most: int = 9, letters: int = 460) -
     against = [one for one in ranked if one.label in ("contradicts", "refuted")]
     late = against[max(most - 2, 0) :]
     chosen = [one for one in ranked if one not in late] + late
-    return tuple(Notable(one.label, one.about, whole_sentences(one.text, letters)) for one in chosen[:most])
+    return tuple(replace(one, text=whole_sentences(one.text, letters)) for one in chosen[:most])
 
 
 def whole_sentences(text: str, letters: int) -> str:
@@ -102,11 +109,11 @@ def _ranked(document: Mapping[str, Any]) -> Iterator[Notable]:
 
 def _judged(document: Mapping[str, Any], status: str) -> Iterator[Notable]:
     seen = set()
-    for part in document["theorems"].values():
+    for name, part in document["theorems"].items():
         for one in part["verdicts"]:
             if one["verdict"] == status and (one["claim"], one["evidence"]) not in seen:
                 seen.add((one["claim"], one["evidence"]))
-                yield Notable(status, one["claim"], one["evidence"])
+                yield Notable(status, one["claim"], one["evidence"], name, one.get("replay") or "")
 
 
 def trusted(document: Mapping[str, Any]) -> tuple[str, ...]:
@@ -143,9 +150,12 @@ def _gaps(document: Mapping[str, Any]) -> Iterator[str]:
     if any(isinstance(one.get("float32"), str) for one in certificates):
         yield "single precision: the certificates are about float64 weights and do not carry over to float32"
     built = [part for part in parts.values() if part.get("step_error")]
-    if any(part["step_error"].get("certified") is None for part in built):
+    for name, part in parts.items():
+        if is_bounded_off_margin(part):
+            yield _left_out(name, part)
+    if any(not is_bounded(part) and not is_bounded_off_margin(part) for part in built):
         yield "every prompt: without a bound the step error is known only where it was sampled or attacked"
-    elif built:
+    elif any(map(is_bounded, built)):
         above = "the prover's bound, which no checker has seen" if any_unchecked(built) else "certified"
         yield f"the worst prompt: the true worst step error lies between attacked and {above}"
     lacking = dict.fromkeys(
@@ -161,6 +171,19 @@ def _gaps(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"{_are(several, 'verdict')} inapplicable or vacuous: the claim says nothing on this problem"
     if undecided := sum(one["outcome"] == "open" for one in document.get("findings") or ()):
         yield f"{_are(undecided, 'finding')} open: neither confirmed nor refuted"
+
+
+def _left_out(name: str, part: Mapping[str, Any]) -> str:
+    """That a bound is not about every prompt, and how far the others may err."""
+    allowed = part["step_error"].get("allowed")
+    errors = [one for one in (part.get("trajectory") or {}).get("errors") or () if isinstance(one, float)]
+    above = isinstance(allowed, float) and max(errors, default=0.0) > allowed
+    reached = f" (on the prompts followed they reach {digits(max(errors))})" if above else ""
+    return (
+        f"every prompt: {exclusion(part) or 'some prompts have a pre-activation in the margin of the gate'}; "
+        f"the claim on the step error of {name} is not about those, the error table does not count them, and "
+        f"errors there have no bound and may exceed what is allowed{reached}"
+    )
 
 
 def _are(count: int, noun: str) -> str:

@@ -6,10 +6,10 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, zip_longest
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from reports.bearings import found_text, label, settled_line, sorted_by_bearing,
 from reports.formulas import formula
 from reports.inline_svg import inline
 from reports.numbers import Quantity, grouped, quantities
-from reports.step_bound import bound_name
+from reports.step_bound import UNCHECKED, bound_key, bound_name, column_name, exclusion
 
 if TYPE_CHECKING:
     from reports.figures import Drawn
@@ -36,9 +36,6 @@ STATUSES = {
 """Every verdict, the ones to read first coming first, and what it means."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_FEW = 5
-"""Entries of one kind that the first screen lists before it folds the rest away."""
-
 _ROOM = 440.0
 """Width of a line of a formula, in the points of reports.formulas; on a page of 1280 pixels it fits."""
 
@@ -86,8 +83,10 @@ def page(document: Mapping[str, Any], figures: Sequence[Drawn]) -> str:
         heading=_heading(document),
         parts=_parts(document, figures),
         other_figures=[_figure(f, i) for i, f in enumerate(figures) if f.theorem not in document["theorems"]],
-        attention=_attention(document),
-        few=_FEW,
+        notable=first_page.notable(document),
+        checked=first_page.checked(document),
+        bound_column=column_name(document["theorems"].values()),
+        unchecked=UNCHECKED,
         findings=sorted_by_bearing(chain.from_iterable(_by_theorem(document).values())),
         tally=tally(document.get("findings") or ()),
         gaps=first_page.not_shown(document),
@@ -95,6 +94,7 @@ def page(document: Mapping[str, Any], figures: Sequence[Drawn]) -> str:
         rows=list(_verdicts(document)),
         counts=Counter(verdict["verdict"] for _, verdict in _verdicts(document)),
         statuses=STATUSES,
+        statuses_in_order=first_page.STATUSES,
         order={status: rank for rank, status in enumerate(STATUSES)},
         numbers=_Numbers(document),
         anchor=_Anchors(),
@@ -263,6 +263,21 @@ class _Part:
         """What the bound on the step error is called: certified, or not checked."""
         return bound_name(self.held)
 
+    @cached_property
+    def bound_key(self) -> str:
+        """Where the bound stands under that name."""
+        return bound_key(self.held)
+
+    @cached_property
+    def errors(self) -> Mapping[str, Any]:
+        """What is known of the step error; empty where that is nothing."""
+        return self.held.get("step_error") or {}
+
+    @cached_property
+    def exclusion(self) -> str | None:
+        """Which prompts the claim on the step error is not about, if there are such."""
+        return exclusion(self.held)
+
     def exceeds(self, claim: Mapping[str, Any]) -> bool:
         """Whether what was built is larger than what a source's claim comes to."""
         built = (self.held.get("census") or {}).get(claim["quantity"])
@@ -271,9 +286,9 @@ class _Part:
 
     @cached_property
     def slack(self) -> float | None:
-        """certified / attacked: what the proof gives away or the attack has not found."""
+        """bound / attacked: what the proof gives away or the attack has not found."""
         errors = self.held.get("step_error") or {}
-        return _ratio(errors.get("certified"), errors.get("attacked"))
+        return _ratio(errors.get("bound"), errors.get("attacked"))
 
 
 def _ratio(part: Any, whole: Any) -> float | None:
@@ -352,35 +367,3 @@ def _by_theorem(document: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]
     for entry in document.get("findings") or ():
         found.setdefault(entry.get("theorem") or "other", []).append(entry)
     return {name: entries for name, entries in found.items() if entries}
-
-
-def _attention(document: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """What to read first: failures, what speaks against a source, what is vacuous, open or inapplicable.
-
-    A finding of each theorem in turn, so that none crowds out the others.
-    """
-    entries = [entry for group in _by_theorem(document).values() for entry in group]
-    lost = [entry for entry in entries if entry.get("reproduces") is False]
-    first: dict[str, list[dict[str, Any]]] = {
-        "failed": list(_alike(document, "failed")),
-        "unreproduced": [{"kind": "unreproduced", "finding": entry} for entry in lost],
-    }
-    for word in ("contradicts", "refuted", "gap", "vacuous", "open", "inapplicable"):
-        groups = (
-            [entry for entry in group if label(entry) == word and entry not in lost]
-            for group in _by_theorem(document).values()
-        )
-        in_turn = chain.from_iterable(zip_longest(*groups))
-        found = [{"kind": word, "finding": entry} for entry in in_turn if entry]
-        first[word] = [*_alike(document, word), *found]
-    return {kind: items for kind, items in first.items() if items}
-
-
-def _alike(document: Mapping[str, Any], status: str) -> Iterable[dict[str, Any]]:
-    """Verdicts of one status; the same words about two parts are said once."""
-    merged: dict[tuple[str, str], dict[str, Any]] = {}
-    for name, verdict in _verdicts(document):
-        if verdict["verdict"] == status:
-            entry = {"kind": status, "verdict": verdict, "parts": []}
-            merged.setdefault((verdict["claim"], verdict["evidence"]), entry)["parts"].append(name)
-    return merged.values()

@@ -14,7 +14,7 @@ from construct.atomic import write_atomically
 from reports.bearings import found_text, settled_line, sorted_by_bearing, tally
 from reports.citations import Sources
 from reports.first_page import STATUSES, checked, not_shown, notable, trusted
-from reports.macros import Numbers, exact, number
+from reports.macros import Numbers, exact, number, words
 from reports.notation import Tex, code, command, escape
 from reports.sections import Section, abreast, share, wide
 from reports.step_bound import UNCHECKED, column_name
@@ -42,6 +42,7 @@ def write(document: Mapping[str, Any], figures: Sequence[Drawn], folder: Path) -
         "document": document,
         "parts": parts,
         "numbers": numbers,
+        "words": list(words(document)),
         "findings": _findings(document, numbers, sources),
         "checked": [(one, [one.counts.get(status, 0) for status in STATUSES]) for one in judged],
         "cited": {one.theorem: _briefly(sources.cite(one.source)) for one in judged},
@@ -94,6 +95,7 @@ def _environment() -> jinja2.Environment:
         "exact": exact,
         "wide": wide,
         "comment": _comment,
+        "macro_code": lambda name: code(f"\\{name}"),
         "tex": Tex,
         "escape_tex": escape,
     }

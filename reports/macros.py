@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from reports.notation import Tex, escape
-from reports.numbers import Quantity, digits, quantities
+from reports.notation import Tex, command, escape
+from reports.numbers import Quantity, beginning_of, digits, quantities
 
 
 def number(value: Any, *, up: bool = False) -> Tex:
@@ -65,6 +65,22 @@ class Numbers:
         named = [self._places[place] for place in places if place in self._places]
         same = [one for one in named if one.value == claim["value"]]
         return macro(same[0]) if same else number(claim["value"], up=claim["relation"] == "<=")
+
+
+def words(document: Mapping[str, Any]) -> Iterator[tuple[str, Tex, str]]:
+    r"""Macros that say where the numbers are from: name, text, and what it is; hashes break where they must.
+
+    \icgdSeed, \icgdCommand and \icgdVersion always; hashes of a certificate that was made.
+    """
+    yield "icgdSeed", escape(document.get("seed", 0)), "seed"
+    yield "icgdCommand", command(document.get("command") or "icgd"), "command"
+    yield "icgdVersion", escape((document.get("versions") or {}).get("icgd", "")), "versions icgd"
+    for theorem, part in document["theorems"].items():
+        of = part.get("hashes") or {"weights": (part.get("certificate") or {}).get("weights")}
+        for key, name in (("certificate", "CertificateHash"), ("weights", "WeightsHash")):
+            if of.get(key):
+                what = "the file of the certificate" if key == "certificate" else "the weights it is about"
+                yield beginning_of(theorem) + name, command(of[key]), f"{theorem}: SHA-256 of {what}"
 
 
 def beginning(names: Sequence[str]) -> str:

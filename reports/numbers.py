@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context
 from typing import Any
 
+from reports.step_bound import is_checked
+
 _DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 _FIRST = "relu-icgd/lean"
 """The construction whose numbers need no prefix: \\icgdHeads are its heads."""
@@ -22,7 +24,10 @@ _SECTIONS = {
 }
 
 _UPPER = {
+    ("step_error", "bound"),
     ("step_error", "certified"),
+    ("step_error", "bound_off_margin"),
+    ("plan", "bound"),
     ("plan", "certified"),
     ("plan", "recurrence"),
     ("certificate", "bound"),
@@ -95,10 +100,12 @@ def quantities(document: Mapping[str, Any]) -> tuple[Quantity, ...]:
 def _quantities(document: Mapping[str, Any]) -> Iterator[Quantity]:
     for theorem, part in document["theorems"].items():
         short = theorem.removeprefix("relu-icgd/")
-        prefix = "icgd" + ("" if theorem == _FIRST else _camel(short))
+        prefix = beginning_of(theorem)
         chosen = part.get("chosen") or {}
         for section, title in _SECTIONS.items():
             for key, posed in (part.get(section) or {}).items():
+                if key == "certified" and not is_checked(part):
+                    continue  # a bound that no checker accepted has no such name, whatever the document says
                 # A letter that was left to the theorem stands for the value that it chose.
                 value = chosen.get(key, posed) if section == "problem" else posed
                 # TeX tells n from N, and so must the names of letters.
@@ -119,6 +126,15 @@ def _quantities(document: Mapping[str, Any]) -> Iterator[Quantity]:
                 short = entry["key"].split("/")[-1]
                 name = f"icgdFinding{_camel(short)}{_camel(key)}"
                 yield Quantity(name, f"finding {entry['key']} {key}", value)
+
+
+def beginning_of(theorem: str) -> str:
+    """How the names of a part's numbers begin.
+
+    >>> beginning_of("relu-icgd/lean"), beginning_of("softmax-icgd")
+    ('icgd', 'icgdSoftmaxIcgd')
+    """
+    return "icgd" + ("" if theorem == _FIRST else _camel(theorem.removeprefix("relu-icgd/")))
 
 
 def _is_number(value: Any) -> bool:

@@ -12,7 +12,7 @@ from reports.formulas import formula
 from reports.macros import Numbers, number
 from reports.notation import Tex, escape, quantity, statement, symbol
 from reports.numbers import digits, grouped
-from reports.step_bound import bound_name
+from reports.step_bound import bound_key, bound_name, exclusion, is_bounded
 
 if TYPE_CHECKING:
     from reports.figures import Drawn
@@ -179,6 +179,19 @@ class Section:
     def at(self, section: str, key: str) -> Tex:
         """A number of one of the document's sections."""
         return self.numbers.at(f"{self.name} {section} {key}", (self.part.get(section) or {}).get(key))
+
+    def bounded_by(self, section: str) -> Tex:
+        """The bound of a section of the document, under the name that it may have."""
+        return self.at(section, bound_key(self.part))
+
+    @property
+    def is_bounded(self) -> bool:
+        return is_bounded(self.part)
+
+    @property
+    def exclusion(self) -> str | None:
+        """Which prompts the claim on the step error is not about, if there are such."""
+        return exclusion(self.part)
 
     @property
     def terms(self) -> list[tuple[Tex, Mapping[str, Any]]]:

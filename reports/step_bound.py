@@ -17,8 +17,18 @@ def is_checked(part: Mapping[str, Any]) -> bool:
 
 
 def is_bounded(part: Mapping[str, Any]) -> bool:
-    """Whether the part has a bound on its step error at all."""
-    return (part.get("step_error") or {}).get("certified") is not None
+    """Whether the part has a bound on its step error that holds for every prompt."""
+    return (part.get("step_error") or {}).get("bound") is not None
+
+
+def is_bounded_off_margin(part: Mapping[str, Any]) -> bool:
+    """Whether the part has a bound for prompts outside the gate's margin alone."""
+    return (part.get("step_error") or {}).get("bound_off_margin") is not None
+
+
+def bound_key(part: Mapping[str, Any]) -> str:
+    """Where the document has the bound under the name that it may have."""
+    return "certified" if is_checked(part) else "bound"
 
 
 def bound_name(part: Mapping[str, Any]) -> str:
@@ -32,10 +42,47 @@ def bound_name(part: Mapping[str, Any]) -> str:
 
 def column_name(parts: Iterable[Mapping[str, Any]]) -> str:
     """The head of a column of such bounds; plain "bound" where only some of them were checked."""
-    names = {bound_name(part) for part in parts if is_bounded(part)}
+    names = {bound_name(part) for part in parts if is_bounded(part) or is_bounded_off_margin(part)}
     return names.pop() if len(names) == 1 else "bound" if names else "certified"
 
 
 def any_unchecked(parts: Iterable[Mapping[str, Any]]) -> bool:
     """Whether some bound rests on the prover alone."""
-    return any(is_bounded(part) and not is_checked(part) for part in parts)
+    return any((is_bounded(part) or is_bounded_off_margin(part)) and not is_checked(part) for part in parts)
+
+
+def step_error_document(known: Mapping[str, Any], *, checked: bool) -> dict[str, Any]:
+    """What is known of the step error: `bound` is the prover's, `certified` the same once it was checked.
+
+    >>> step_error_document({"sampled": 0.1, "certified": 0.4, "allowed": 0.5}, checked=False)
+    {'sampled': 0.1, 'bound': 0.4, 'allowed': 0.5}
+    """
+    told: dict[str, Any] = {}
+    for key, value in known.items():
+        told[key.replace("certified", "bound")] = value
+        if key == "certified" and checked:
+            told[key] = value
+    return told
+
+
+def excluded(part: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Random prompts that the part's claim is not about, and random prompts in all; None for none."""
+    search = part.get("search") or {}
+    prompts, admitted = search.get("prompts") or 0, search.get("admitted")
+    return (prompts - admitted, prompts) if admitted is not None and admitted < prompts else None
+
+
+def exclusion(part: Mapping[str, Any]) -> str | None:
+    """Which prompts the claim is not about, and what share of the random ones they are.
+
+    >>> exclusion({"search": {"prompts": 2000, "admitted": 1060}})
+    "47% of the random prompts (940 of 2,000) have a pre-activation in the gate's margin"
+    """
+    found = excluded(part)
+    if found is None:
+        return None
+    out, prompts = found
+    share = f"{100 * out / prompts:.2g}" if out < 0.995 * prompts else f"{100 * out / prompts:.4g}"
+    return (
+        f"{share}% of the random prompts ({out:,} of {prompts:,}) have a pre-activation in the gate's margin"
+    )

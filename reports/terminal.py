@@ -15,6 +15,7 @@ from bounds.claims import Claim
 from bounds.plan import Plan
 from bounds.problem import Problem
 from construct.census import Census
+from reports.numbers import digits
 from verify.enclosure import Enclosure
 from verify.findings import Findings, Grid
 from verify.hypotheses import Hypothesis, hypotheses
@@ -46,7 +47,7 @@ def show(console: Console, found: Verification, seed: int, seconds: float) -> No
     show_hypotheses(console, hypotheses(problem))
     show_sizes(console, found.claims, found.census, {verdict.claim for verdict in found.verdicts})
     show_plan(console, found.plan)
-    show_sandwich(console, found.sandwich)
+    show_sandwich(console, found.sandwich, bool(found.proof and found.proof.refusal is None))
     if found.proof:
         show_proof(console, found.proof, found.enclosures, found.plan.units)
     show_trajectory(console, found.trajectory, found.sandwich.allowed)
@@ -181,18 +182,18 @@ def show_plan(console: Console, plan: Plan) -> None:
     console.print(table)
 
 
-def show_sandwich(console: Console, sandwich: Sandwich) -> None:
-    """sampled <= attacked <= certified <= allowed, in the theorem's unit."""
+def show_sandwich(console: Console, sandwich: Sandwich, proved: bool) -> None:
+    """sampled <= attacked <= certified (unless proved: bound) <= allowed, in the theorem's unit."""
     table = Table(title="Error of one step, norm2(err)", title_justify="left")
     for name in sandwich.as_dict():
-        table.add_column(name, justify="right")
-    table.add_row(*["" if v is None else f"{v:.4g}" for v in sandwich.as_dict().values()])
+        table.add_column(name if proved else name.replace("certified", "bound"), justify="right")
+    row = sandwich.as_dict().items()  # what no prompt exceeds is rounded up
+    table.add_row(*["" if v is None else digits(v, up=name.startswith("certified")) for name, v in row])
     console.print(table)
     if sandwich.certified is not None and sandwich.attacked > 0:
         ratio = sandwich.certified / sandwich.attacked
-        console.print(
-            f"certified / attacked = {ratio:.2f}: what the proof gives away, or the attack has not found"
-        )
+        given_away = "what the proof gives away, or the attack has not found"
+        console.print(f"{'certified' if proved else 'bound'} / attacked = {ratio:.2f}: {given_away}")
 
 
 def show_proof(
@@ -203,12 +204,14 @@ def show_proof(
         console.print(f"[bold red]certificate refused[/]: {escape(proof.refusal)}")
     else:
         console.print(
-            f"[bold green]proved[/]: norm2(err) <= eta * {proof.bound:.6g} for every prompt of n examples "
-            f"in the radii and every w in W; {proof.certificate['splits'].count(0)} cells; "
+            f"[bold green]proved[/]: norm2(err) <= eta * {digits(proof.bound, up=True)} for every prompt of "
+            f"n examples in the radii and every w in W; {proof.certificate['splits'].count(0)} cells; "
             f"found in {proof.proving:.2f} s, checked in {proof.checking:.2f} s"
         )
     console.print(f"units: {proof.units_before} against the plain recurrence, {units} against this bound")
-    said = proof.float32 if isinstance(proof.float32, str) else f"norm2(err) <= eta * {proof.float32:.6g}"
+    said = proof.float32
+    if not isinstance(said, str):
+        said = f"norm2(err) <= eta * {digits(said, up=True)}"
     console.print(escape(f"the same weights in float32: {said}"))
     for name, one in enclosures:
         low, high = one.deployed
@@ -229,7 +232,8 @@ def show_judgement(console: Console, judged: Judgement, problem: Problem) -> Non
         reason = escape(judged.refusal)
         console.print(f"[bold red]refused[/], since this does not hold: {reason}", highlight=False)
         return
-    console.print(f"[bold green]accepted[/]: norm2(err) <= eta * {judged.bound:.6g} <= eta * eps, for")
+    bound = digits(judged.bound or 0.0, up=True)
+    console.print(f"[bold green]accepted[/]: norm2(err) <= eta * {bound} <= eta * eps, for")
     console.print(escape(f"{problem.options} --construction {judged.construction}"), highlight=False)
     same = "is its program, entry by entry"
     built = same if judged.apart is None else f"is another program: {judged.apart}"

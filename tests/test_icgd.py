@@ -36,7 +36,9 @@ def test_audit_of_real_data_prints_every_key_of_the_contract(capsys):
     counts = {"layers", "sublayers", "heads", "width", "mlp_width", "parameters", "norm"}
     assert counts <= set(found["census"])
     error = found["step_error"]
-    assert 0 < error["sampled"] <= error["attacked"] <= error["certified"] <= error["allowed"]
+    assert (
+        0 < error["sampled"] <= error["attacked"] <= error["certified"] == error["bound"] <= error["allowed"]
+    )
     assert all({"expression", "value"} <= set(bound) for bound in found["bounds"].values())
     assert all({"claim", "verdict", "evidence"} <= set(verdict) for verdict in found["verdicts"])
     assert found["problem"]["L"] == 20 == len(found["trajectory"]["errors"])
@@ -58,8 +60,8 @@ def test_audits_keep_their_claims(capsys, options):
     code, out, _ = run(capsys, "audit", *options, "--json", "-", *QUICK, "--no-report")
     error = json.loads(out)["step_error"]
     assert code == icgd.KEPT
-    certified = error["certified_off_margin"] if "exact" in options else error["certified"]
-    assert error["sampled"] <= error["attacked"] <= certified <= error["allowed"]
+    bound = error["bound_off_margin"] if "exact" in options else error["certified"]
+    assert error["sampled"] <= error["attacked"] <= bound <= error["allowed"]
 
 
 def test_tables_for_a_person(capsys):

@@ -21,7 +21,7 @@ from bounds.problem import Problem
 from bounds.progress import Progress
 from construct.relu_icgd import check_construction
 from verify.findings import Plot
-from verify.survey import DATA, depths, losses, sizes
+from verify.survey import DATA, FACTORS, depths, losses, sizes
 
 Surveyed = Callable[[Progress], tuple[Plot, ...]]
 """Waits for the figures of a survey, in their order."""
@@ -49,10 +49,9 @@ def surveying(
 
     def surveyed(progress: Progress) -> tuple[Plot, ...]:
         plots: list[Plot] = []
-        with progress("survey", len(asked) + 1) as advance:
+        with progress("survey", approximated * len(FACTORS) + len(asked)) as advance:
             if approximated:
-                plots += sizes(problem, construction)
-            advance(1)
+                plots += sizes(problem, construction, advance=advance)
             for name in asked:
                 assert process.stdout
                 line = process.stdout.readline()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import mpmath
+import sympy
 from flint import fmpq, fmpq_mat
 
 from bounds.looped import (
@@ -41,20 +42,39 @@ def needed(d: int, T: int, eps: float, t: float) -> int:
     return high
 
 
+def _examples_limit(T: int, eps: float, t: float) -> float:
+    """The limit of the fewest examples over d as d grows, in symbols; rounding up adds nothing to it."""
+    size = sympy.Symbol("d", positive=True)
+    root = 1 / sympy.sqrt(1 - sympy.Rational(str(eps)) ** sympy.Rational(1, T))
+    growth = sympy.expand((sympy.sqrt(size) + sympy.Rational(str(t))) ** 2 / size)
+    return float(sympy.limit(growth, size, sympy.oo) * ((root + 1) / (root - 1)) ** 2)
+
+
 def examples_constant(
     d: int = 4, T: int = 10, eps: float = 0.01, t: float = 2.0, large: int = 10**6
 ) -> Numbers:
-    """The constant of n = O(d): at one size, as d grows, and after one loop."""
+    """The constant of n = O(d): at one size, and its limits as d grows, for T loops and for one.
+
+    With kappa = 1/(1 - eps^(1/T)) it takes (sqrt d + t)^2 ((sqrt kappa + 1)/(sqrt kappa - 1))^2 examples,
+    rounded up: the limits are taken in symbols, and the count at a large d, by bisection, is held to them.
+    """
     found = examples_needed(d, T, eps, t)
+    limit, one_loop = _examples_limit(T, eps, t), _examples_limit(1, eps, t)
+    growth = (1 + t / math.sqrt(large)) ** 2  # what t adds to the limit at this d
+    near = all(
+        value < needed(large, loops, eps, t) / large <= value * growth * (1 + 1e-9) + 1 / large
+        for value, loops in ((limit, T), (one_loop, 1))
+    )
     return {
         "d": d,
         "T": T,
         "eps": eps,
         "examples": found,
         "per_dimension": found / d,
-        "limit": examples_needed(large, T, eps, t) / large,
-        "one_loop": examples_needed(large, 1, eps, t) / large,
+        "limit": limit,
+        "one_loop": one_loop,
         "shows": found == needed(d, T, eps, t)
+        and near
         and examples_needed(d, 1, eps, t) > 1000 * found
         and examples_needed(large, 10 * T, eps, t) < examples_needed(large, T, eps, t),
     }

@@ -18,7 +18,7 @@ from bounds.pieces import certified_error, fit
 from bounds.plan import plan
 from bounds.problem import Problem
 from bounds.relu_icgd import built, claims
-from bounds.sampling import sample_features, sampled_heads, total_variation
+from bounds.sampling import feature_mass, sample_features, sampled_heads
 from construct.census import census
 from construct.relu_icgd import build
 from construct.transformer import Transformer
@@ -68,32 +68,40 @@ def heads_beyond(limit: float = 1e9, depths: Sequence[int] = (1, 2, 3, 4), judge
     }
 
 
-def hidden_constant(fine: float = 1e-6, target: float = 0.05) -> Numbers:
-    """The constant before eps^-2 on the default problem, the same at two tolerances: no logarithm is left."""
-    posed = Problem(eps=fine)
-    constant = _claimed(posed, "heads") * posed.eps**2
-    coarse = replace(posed, eps=100 * fine)
-    drift = abs(_claimed(coarse, "heads") * coarse.eps**2 / constant - 1)
+def hidden_constant(fine: float = 1e-6, coarse: float = 1e-4, target: float = 0.05) -> Numbers:
+    """The factor before eps^-2 on the default problem: at a target, and where it settles as eps falls.
+
+    It drifts less and less towards the one at `fine`: no logarithm is left.
+    """
+    tolerances = (target, coarse, fine)
+    heads = [_claimed(Problem(eps=eps), "heads") for eps in tolerances]
+    there, between, constant = (count * eps**2 for count, eps in zip(heads, tolerances, strict=True))
+    drift, fall = between / constant - 1, 1 - between / there
     return {
         "constant": constant,
-        "heads": _heads(3, target),
+        "constant_there": there,
+        "heads": int(heads[0]),
         "eps": target,
+        "coarse": coarse,
+        "fine": fine,
         "drift": drift,
-        "shows": constant > 1e6 and drift < 1e-2,
+        "drift_percent": 100 * fall,
+        "shows": constant > 1e6 and abs(drift) < 1e-5 and 0 < fall < 1e-2,
     }
 
 
-def no_logarithm(error: float = 0.2, seed: int = 0) -> Numbers:
+def no_logarithm(error: float = 0.2, seed: int = 0, radius: float = 1.0) -> Numbers:
     """A sample of 2 ln 2 (A/e)^2 features within e, certified; a cover takes 18 (A/e)^2 ln(2 ceil 3A/e)."""
     g = ACTIVATIONS["tanh"].r
-    variation = total_variation(g, 1.0)
-    count = int(sampled_heads(variation, error))
-    drawn = sample_features(g, 1.0, count, np.random.default_rng(seed))
-    found = certified_error(drawn, g, -1.0, 1.0)
-    ratio = variation / error
+    mass = feature_mass(g, radius)
+    count = int(sampled_heads(mass, error))
+    drawn = sample_features(g, radius, count, np.random.default_rng(seed))
+    found = certified_error(drawn, g, -radius, radius)
+    ratio = mass / error
     covered = math.ceil(18 * ratio**2 * math.log(2 * math.ceil(3 * ratio)))
     return {
         "error": error,
+        "radius": radius,
         "count": count,
         "covered": covered,
         "found": found,
@@ -104,9 +112,9 @@ def no_logarithm(error: float = 0.2, seed: int = 0) -> Numbers:
 def exponent(coarse: float = 1e-4, fine: float = 1e-6) -> Numbers:
     """Heads for r' of tanh as promised, and pieces: what a fit takes and what no function can do without."""
     slope = ACTIVATIONS["tanh"].r.derivative
-    variation = total_variation(slope, 1.0)
+    mass = feature_mass(slope, 1.0)
     fits = [fit(slope, -1.0, 1.0, error) for error in (coarse, fine)]
-    promised = [int(sampled_heads(variation, error)) for error in (coarse, fine)]
+    promised = [int(sampled_heads(mass, error)) for error in (coarse, fine)]
     scale = math.log(coarse / fine)
     return {
         "fine": fine,

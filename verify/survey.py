@@ -16,6 +16,7 @@ import torch
 from bounds.budget import Construction
 from bounds.plan import Plan, plan
 from bounds.problem import Problem, ProblemError
+from bounds.progress import Advance
 from bounds.relu_icgd import claims
 from construct.prompt import Prompt
 from construct.relu_icgd import assemble
@@ -51,22 +52,27 @@ Points = Sequence[tuple[float, int | float]]
 
 
 def sizes(
-    problem: Problem, construction: Construction = "lean", factors: Sequence[float] = FACTORS
+    problem: Problem,
+    construction: Construction = "lean",
+    factors: Sequence[float] = FACTORS,
+    advance: Advance = lambda done: None,
 ) -> tuple[Plot, ...]:
     """Heads of the theorem's route, our ReLUs and the lower bound on them over eps; ours over that bound.
 
     The laws have the theorem's exponent and ours, five times above the last point.  An eps at which the plan
     is refused (rounding) or large is left out; the problem's own eps is always tried.
+    advance: called with 1 after each plan.
     """
     own = plan(problem, construction)
     if own.fewest_units <= 0:  # every function is a line, and no size depends on eps
         return ()
     tolerances = sorted({problem.eps * factor for factor in (*factors, 1.0)}, reverse=True)
     affordable = problem.eps * (own.units / _MOST_UNITS) ** 2  # units grow like eps^(-1/2)
-    near = (
-        _planned(problem, construction, eps=eps) for eps in tolerances if eps >= min(affordable, problem.eps)
-    )
-    made = [one for one in near if one is not None]
+    made = []
+    for eps in tolerances:
+        if eps >= min(affordable, problem.eps) and (one := _planned(problem, construction, eps=eps)):
+            made.append(one)
+        advance(1)
     heads = [(one.problem.eps, _heads(one.problem)) for one in made]
     units = [(one.problem.eps, one.units) for one in made]
     fewest = [(one.problem.eps, one.fewest_units) for one in made]

@@ -1,4 +1,4 @@
-"""Total variation against mpmath quadrature, and the head count against networks that are really drawn."""
+"""The mass in ReLU features against mpmath quadrature; the head count against networks that are drawn."""
 
 import math
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bounds.activation import ACTIVATIONS, parse_activation
-from bounds.sampling import sample_features, sampled_heads, total_variation
+from bounds.sampling import feature_mass, sample_features, sampled_heads
 from bounds.scalar import Scalar, t
 
 # By hand, and not from the sympy expressions.
@@ -51,19 +51,19 @@ def by_quadrature(name, order, R):
 
 @pytest.mark.parametrize("name", BY_HAND)
 @pytest.mark.parametrize("order", [0, 1])
-def test_total_variation_is_an_upper_bound_and_tight(name, order):
+def test_the_mass_is_an_upper_bound_and_tight(name, order):
     with mpmath.workdps(20):
         for R in (0.3, 2.0, 5.0):
-            A, expected = total_variation(derivative_of(name, order), R), by_quadrature(name, order, R)
+            A, expected = feature_mass(derivative_of(name, order), R), by_quadrature(name, order, R)
             assert expected * (1 - 1e-9) <= A <= expected * (1 + 1e-4) + 1e-12
 
 
 @given(st.lists(st.tuples(st.floats(-1.9, 1.9), st.floats(-3, 3)), min_size=1, max_size=4), st.floats(-2, 2))
 @settings(max_examples=25, deadline=None)
-def test_total_variation_of_a_polygon_counts_its_kinks(kinks, slope):
+def test_the_mass_of_a_polygon_counts_its_kinks(kinks, slope):
     kinks = {round(k, 2): c for k, c in kinks}
     expr = sum((c * sympy.Max(0, t - sympy.Rational(k)) for k, c in kinks.items()), slope * (t + 2) + 1)
-    A = total_variation(Scalar(expr, tuple(sorted(kinks))), 2.0)
+    A = feature_mass(Scalar(expr, tuple(sorted(kinks))), 2.0)
     expected = 1 + 4 * abs(slope) + sum(abs(c) * (2 + abs(k)) for k, c in kinks.items())
     assert expected * (1 - 1e-12) <= A <= expected * (1 + 1e-6)
 
@@ -71,14 +71,14 @@ def test_total_variation_of_a_polygon_counts_its_kinks(kinks, slope):
 @pytest.mark.parametrize("R", [0.5, 1.0])
 def test_a_kink_at_the_end_takes_the_inner_derivative(R):
     clip = Scalar(sympy.Max(-R, sympy.Min(R, t)), (-R, R))
-    assert total_variation(clip, R) == pytest.approx(R + 2 * R, rel=1e-6)
+    assert feature_mass(clip, R) == pytest.approx(R + 2 * R, rel=1e-6)
 
 
 def test_a_function_that_jumps_is_refused():
     with pytest.raises(ValueError, match="jumps at 0"):
-        total_variation(ACTIVATIONS["relu"].r.derivative, 1.0)
+        feature_mass(ACTIVATIONS["relu"].r.derivative, 1.0)
     with pytest.raises(ValueError):
-        total_variation(parse_activation("sqrt(t)").r, 1.0)
+        feature_mass(parse_activation("sqrt(t)").r, 1.0)
 
 
 @given(st.floats(1e-3, 1e3), st.floats(1e-4, 1e3))
@@ -104,7 +104,7 @@ CASES = [("tanh", 0, 1.0), ("tanh", 1, 3.0), ("sin", 0, 4.0), ("gelu", 1, 2.0), 
 @pytest.mark.parametrize("name, order, R", CASES)
 def test_random_features_reach_the_error_with_that_many_and_not_with_far_fewer(name, order, R):
     g = derivative_of(name, order)
-    A, x = total_variation(g, R), np.linspace(-R, R, 4001)
+    A, x = feature_mass(g, R), np.linspace(-R, R, 4001)
     e = A / 25
     M = int(sampled_heads(A, e))
 
@@ -120,20 +120,20 @@ def test_random_features_reach_the_error_with_that_many_and_not_with_far_fewer(n
 
 
 @pytest.mark.parametrize("name, order, R", CASES)
-def test_features_have_norm_one_and_weights_that_add_up_to_the_variation(name, order, R):
+def test_features_have_norm_one_and_weights_that_add_up_to_the_mass(name, order, R):
     g = derivative_of(name, order)
     drawn = sample_features(g, R, 1000, np.random.default_rng(0))
     assert drawn.units <= 1000
     np.testing.assert_allclose(np.abs(drawn.a) * R + np.abs(drawn.b), 1.0)
     total = np.abs(drawn.c).sum() + abs(drawn.constant)
-    assert total == pytest.approx(total_variation(g, R), rel=1e-5)
+    assert total == pytest.approx(feature_mass(g, R), rel=1e-5)
 
 
 @pytest.mark.parametrize("name, order, R", CASES)
 def test_draws_are_unbiased(name, order, R):
     g, x, count = derivative_of(name, order), np.linspace(-R, R, 101), 50_000
     mean = sample_features(g, R, count, np.random.default_rng(1))(x)
-    assert np.abs(mean - g(x)).max() <= 5 * total_variation(g, R) / math.sqrt(count)
+    assert np.abs(mean - g(x)).max() <= 5 * feature_mass(g, R) / math.sqrt(count)
 
 
 def test_a_kink_is_drawn_with_its_jump():

@@ -1,7 +1,9 @@
 """What is carried out is what was asked for, and it can be asked for again."""
 
+import json
 import shlex
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -56,5 +58,14 @@ def test_a_part_is_named_after_theorem_and_construction(tmp_path):
     assert part.document["problem"] == Problem(N=1, K=2, eps=0.5).as_dict()
     assert [path.name for path in tmp_path.iterdir()] == ["certificate-paper.json"]
     assert "plots" not in part.document and part.document["hypotheses"]
+    file = (tmp_path / "certificate-paper.json").read_bytes()
+    weights = json.loads(file)["weights"]
+    assert part.document["hashes"] == {"certificate": sha256(file).hexdigest(), "weights": weights}
     surrounded = one(THEOREM, {"N": 1, "K": 2, "eps": 0.5}, search, certify=False, reported=True)
     assert surrounded.document["plots"] and surrounded.document["stream"]["slots"]
+    for document, checked in ((part.document, True), (surrounded.document, False)):
+        error, plan = document["step_error"], document["plan"]
+        assert ("certified" in error) == ("certified" in plan) == checked
+        assert error["bound"] == error.get("certified", error["bound"]) and plan["bound"] > 0
+        rows = [row for row in plan["terms"].values() if row["uses"]]
+        assert sum(row["uses"] * row["relus"] for row in rows) == plan["units"] > 0

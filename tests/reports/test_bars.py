@@ -48,7 +48,7 @@ def test_an_estimate_of_what_is_left(watched):
     _, progress, clock, drawn = watched
     with progress("plan", 10) as advance:
         clock.now += 3
-        assert drawn()[0].endswith("3 s")  # nothing is done yet: the time gone by
+        assert drawn()[0].endswith("3 s")  # nothing is done yet, nothing is known: the time gone by
         advance(2)
         assert drawn()[0].startswith("plan") and drawn()[0].endswith("12 s left")
         clock.now += 5
@@ -60,6 +60,11 @@ def test_an_estimate_of_what_is_left(watched):
         advance(100)  # more pieces than were expected
         assert drawn()[0].endswith("1 s left")
     assert drawn() == []
+    with progress("plan", 10, 20.0) as advance:
+        clock.now += 3
+        assert drawn()[0].endswith("17 s left")  # as on a common machine
+        advance(1)
+        assert drawn()[0].endswith("27 s left")
 
 
 def test_work_within_work_has_a_bar_below(watched):
@@ -95,9 +100,9 @@ def test_who_listens_does_not_matter_to_what_is_kept():
     forget()
     heard = []
 
-    def begin(what, total):
+    def begin(what, total, seconds):
         heard.append((what, total))
-        return silent(what, total)
+        return silent(what, total, seconds)
 
     problem = Problem(N=1, d=1, n=2, eps=0.5)
     made = plan(problem, progress=Progress(begin))
@@ -113,7 +118,7 @@ def test_a_plan_gets_on(letters, route):
     pieces, totals = [], []
 
     class Heard:
-        def __init__(self, what, total):
+        def __init__(self, what, total, seconds):
             totals.append(total)
 
         def __enter__(self):

@@ -36,15 +36,15 @@ def curve(label, x, y):
 
 def document():
     terms = {
-        "product[2]": {"share": 0.3, "pieces": 19, "fewest": 18, "tolerance": 0.1, "certified": 0.1},
-        "dr[1]": {"share": 0.1, "pieces": 7, "fewest": 7, "tolerance": 0.1, "certified": 0.1},
-        "r[1]": {"share": 0.09, "pieces": 12, "fewest": 11, "tolerance": 0.1, "certified": 0.1},
-        "z[1]": {"share": 1e-14, "pieces": None, "fewest": None, "tolerance": None, "certified": 1e-15},
+        "product[2]": {"share": 0.3, "pieces": 19, "fewest": 18, "tolerance": 0.1, "bound": 0.1},
+        "dr[1]": {"share": 0.1, "pieces": 7, "fewest": 7, "tolerance": 0.1, "bound": 0.1},
+        "r[1]": {"share": 0.09, "pieces": 12, "fewest": 11, "tolerance": 0.1, "bound": 0.1},
+        "z[1]": {"share": 1e-14, "pieces": None, "fewest": None, "tolerance": None, "bound": 1e-15},
     }
     relu = {
         "problem": PROBLEM.as_dict(),
-        "plan": {"units": 9, "fewest_units": 8, "certified": 0.49, "recurrence": 0.6, "terms": terms},
-        "step_error": {"sampled": 0.01, "attacked": 0.02, "certified": 0.049, "allowed": 0.05},
+        "plan": {"units": 9, "fewest_units": 8, "bound": 0.49, "recurrence": 0.6, "terms": terms},
+        "step_error": {"sampled": 0.01, "attacked": 0.02, "bound": 0.049, "allowed": 0.05},
         "search": {"prompts": 1000, "attacked_tokens": 2000},
         "trajectory": {
             "source": "people.csv", "start": "random w(0)", "prompts": 64, "errors": [0.004, 0.003],
@@ -189,8 +189,8 @@ def test_steps_and_loss_are_those_of_the_document():
         0.05,
         0.05,
     ]
-    part["step_error"]["certified"] = None
-    assert "certified" not in [one["label"] for one in steps_plot(part)["curves"]]
+    part["step_error"]["bound"] = None
+    assert "bound (prover, not checked)" not in [one["label"] for one in steps_plot(part)["curves"]]
     assert [one["y"] for one in loss_plot(part)["curves"]] == [[0.5, 0.4, 0.3], [0.5, 0.41, 0.31]]
 
 

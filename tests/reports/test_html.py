@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reports.figures import Drawn
-from reports.first_page import not_shown
+from reports.first_page import not_shown, notable
 from reports.html import page, unbroken
 from reports.inline_svg import inline
 from reports.mathml import math, prose, statement
@@ -138,9 +138,34 @@ def test_the_same_input_gives_the_same_page_of_modest_size(text: str) -> None:
 
 def test_what_failed_or_was_refuted_comes_first_with_its_command(read: Read) -> None:
     said = "".join(text for a, text in read.all("ul") if a.get("class") == "attention")
-    places = [said.index(word) for word in ("failed", "unreproduced", "refuted", "vacuous")]
+    places = [said.index(word) for word in ("failed", "not reproduced", "refuted", "vacuous")]
     assert places == sorted(places)
     assert "icgd audit preconditioned --S '2,1/2' --seed 7" in said
+
+
+def test_the_top_of_the_page_tells_what_the_first_page_of_the_pdf_tells_in_its_order() -> None:
+    document = copy.deepcopy(DOCUMENT)
+    document["findings"][-1] |= {"headline": True, "reproduces": True}
+    lean = document["theorems"]["relu-icgd/lean"]
+    exact = {"sampled": 1e-15, "attacked": 2e-15, "bound": None, "allowed": 0.005, "bound_off_margin": 3e-13}
+    document["theorems"]["relu-icgd/exact"] = lean | {
+        "step_error": exact, "certificate": None, "plan": None, "bounds": {}, "census": {},
+        "search": {"prompts": 2000, "admitted": 1060, "attacked_tokens": 0},
+    }  # fmt: skip
+    read = Read(page(document, []))
+    said = next(text for a, text in read.all("ul") if a.get("class") == "attention")
+    told = [one.about for one in notable(document)]
+    places = [said.index(f"{one}:") for one in told]
+    assert places == sorted(places) and document["findings"][-1]["key"] in told
+    top = read.all("header")[0][1]
+    heads = ("What was checked", "What to know first", "Error of one step", "What is trusted", "What is not")
+    assert [top.index(head) for head in heads] == sorted(top.index(head) for head in heads)
+    errors = top[top.index("Error of one step") : top.index("What is trusted")]
+    for name, part in document["theorems"].items():
+        if part.get("step_error"):
+            assert name in errors
+    assert "3e-13" in errors and "47% of the random prompts (940 of 2,000)" in errors
+    assert top.count("47% of the random prompts") == 2
 
 
 def test_the_page_says_what_is_trusted_and_what_is_not_shown(read: Read) -> None:

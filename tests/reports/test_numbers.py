@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.numbers import digits, grouped, quantities
+from reports.step_bound import step_error_document
 
 DOCUMENT = json.loads((Path(__file__).parent / "data" / "document_html.json").read_text())
 SIZES = st.floats(min_value=1e-290, max_value=1e290)
@@ -63,6 +64,20 @@ def test_values_are_those_of_the_document():
     assert by_name["icgdErrorCertified"].value == first["step_error"]["certified"]
     assert by_name["icgdErrorCertified"].up and not by_name["icgdErrorSampled"].up
     assert by_name["icgdBoundHeads"].value == first["bounds"]["relu-icgd/heads"]["value"]
+
+
+def test_only_what_a_checker_accepted_has_the_name_certified():
+    values = {one.macro: one.value for one in quantities(DOCUMENT)}
+    assert values["icgdErrorCertified"] == values["icgdErrorBound"]
+    assert values["icgdPlanCertified"] == values["icgdPlanBound"]
+    bare = {"sampled": 0.1, "attacked": 0.2, "certified": 0.4, "allowed": 0.5}
+    for checked in (False, True):
+        part = {"problem": {}, "bounds": {}, "certificate": {"accepted": checked}}
+        for written in (checked, True):
+            part["step_error"] = step_error_document(bare, checked=written)
+            found = {one.macro: one for one in quantities({"theorems": {"relu-icgd/lean": part}})}
+            assert found["icgdErrorBound"].value == 0.4 and found["icgdErrorBound"].up
+            assert ("icgdErrorCertified" in found) == checked
 
 
 def test_two_numbers_of_one_name_are_refused():

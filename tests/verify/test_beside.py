@@ -44,7 +44,7 @@ def test_figures_are_those_of_this_process(started):
     with surveying(PROBLEM, "lean", followed="", **GIVEN) as surveyed:
         found = surveyed(counted)
     here = (*sizes(PROBLEM), *depths(PROBLEM, seed=3), *losses(PROBLEM, seed=3))
-    assert steps == [("survey", 3)] and titles(found) == titles(here)
+    assert steps == [("survey", 6)] and titles(found) == titles(here)
     assert found[:2] == here[:2]  # no random numbers, so not a bit is different
     for one, other in zip(found, here, strict=True):
         for beside, own in zip(one.curves, other.curves, strict=True):

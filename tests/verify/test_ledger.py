@@ -170,7 +170,7 @@ SABOTAGED = [
     ("projection-ball", evidence_projection, "Scalar", lambda f: lambda expr: f(expr * 0)),
     ("heads-beyond-a-billion", evidence_sizes, "_heads", lambda _: lambda depth, eps: 10**6),
     ("head-constant", evidence_sizes, "_claimed", lambda _: lambda problem, q: 1 / problem.eps**3),
-    ("logarithm", evidence_sizes, "sampled_heads", lambda _: lambda variation, error: 3),
+    ("logarithm", evidence_sizes, "sampled_heads", lambda _: lambda mass, error: 3),
     ("width-lacks-d", evidence_sizes, "census", lambda f: lambda made: replace(f(made), width=30)),
     ("accumulation-vacuous", evidence_convergence, "accumulated", lambda f: lambda *a: 3 * f(*a)),
     ("local-minimum", evidence_preconditioned, "_denominators", lambda f: lambda *a: [2 * x for x in f(*a)]),
@@ -193,9 +193,10 @@ SABOTAGED = [
         "extreme_eigenvalues",
         lambda f: lambda gram: tuple(2 * value for value in f(gram)),
     ),
-    ("rate-vacuous", evidence_functional, "_random_depth", lambda _: lambda n, d, *a: float(d)),
+    ("rate-vacuous", evidence_functional, "_random_depths", lambda _: lambda n, d, *a: [float(d)]),
     ("condition-hypothesis", evidence_looped, "examples_needed", lambda f: lambda *a: f(*a) - 1),
     ("examples-constant", evidence_looped, "examples_needed", lambda f: lambda *a: f(*a) - 1),
+    ("examples-constant", evidence_looped, "_examples_limit", lambda f: lambda *a: 1.01 * f(*a)),
     ("square-data", evidence_looped, "exact_descent", lambda _: lambda x, y, *a: [least_squares(x, y)]),
 ]
 
