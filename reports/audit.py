@@ -280,7 +280,7 @@ def emit(document: dict[str, Any], json_to: str | None) -> None:
 def verdicts_of(parts: Sequence[Part]) -> list[Verdict]:
     """All verdicts, theorem by theorem; the construction is in the names where there is one."""
     return [
-        replace(verdict, claim=full_name(part.name, verdict.claim))
+        replace(verdict, claim=full_name(part.name, verdict.claim, part.document["bounds"]))
         for part in parts
         for verdict in part.verdicts
     ]

@@ -61,7 +61,7 @@ def audit_document(
         "theorems": dict(theorems),
         "findings": [_finite(entry) for entry in findings],
         "verdicts": [
-            verdict | {"claim": full_name(name, verdict["claim"])}
+            verdict | {"claim": full_name(name, verdict["claim"], part["bounds"])}
             for name, part in theorems.items()
             for verdict in part["verdicts"]
         ],
@@ -173,13 +173,18 @@ def hashes(certificate: Mapping[str, Any]) -> dict[str, str]:
     return {"certificate": file, "weights": certificate["weights"]}
 
 
-def full_name(part: str, claim: str) -> str:
-    """The name of a claim among those of several parts.
+def full_name(part: str, claim: str, bounds: Mapping[str, Mapping[str, Any]]) -> str:
+    """The name of a claim among those of several parts; bounds: of its part.
 
-    >>> full_name("relu-icgd/lean", "relu-icgd/step-error"), full_name("looped", "looped/steps")
+    What a construction does is named after it; the sizes that a theorem states are the theorem's.
+
+    >>> full_name("relu-icgd/lean", "relu-icgd/step-error", {}), full_name("looped", "looped/steps", {})
     ('relu-icgd/lean/step-error', 'looped/steps')
     """
-    return claim if claim.startswith(f"{part}/") else part + claim.removeprefix(part.partition("/")[0])
+    size = bounds.get(claim, {"quantity": "step_error"})["quantity"] != "step_error"
+    if size or claim.startswith(f"{part}/"):
+        return claim
+    return part + claim.removeprefix(part.partition("/")[0])
 
 
 def surroundings_document(plots: Iterable[Plot], body: Anatomy) -> dict[str, Any]:
