@@ -18,7 +18,7 @@ from reports.budget_figure import budget_figure
 from reports.captions import budget_caption, caption, loss_caption, steps_caption, stream_caption
 from reports.curves import figure_of
 from reports.figure_style import STYLE
-from reports.step_bound import UNCHECKED, bound_name
+from reports.step_bound import bound_name
 from reports.stream_figure import stream_figure
 
 
@@ -88,7 +88,7 @@ def _of_part(part: Mapping[str, Any], seed: int) -> Iterator[tuple[str, str, Fig
         yield "The transformer as its stream", stream_caption(part), stream_figure(part["stream"])
     for plot in part.get("plots") or ():
         if plot["curves"]:
-            yield plot["title"], caption(part, plot, seed), figure_of(_relabelled(plot))
+            yield plot["title"], caption(part, plot, seed), figure_of(plot)
     terms = (part.get("plan") or {}).get("terms") or {}
     if any(term["share"] > 0 for term in terms.values()):
         yield "Where the error budget goes", budget_caption(part), budget_figure(part["plan"])
@@ -96,15 +96,6 @@ def _of_part(part: Mapping[str, Any], seed: int) -> Iterator[tuple[str, str, Fig
         yield "Error of every step", steps_caption(part), figure_of(steps_plot(part))
         if part["trajectory"]["source"] != "random prompts":
             yield "Loss along the descent", loss_caption(part), figure_of(loss_plot(part))
-
-
-def _relabelled(plot: Mapping[str, Any]) -> dict[str, Any]:
-    """The plot with what the prover alone bounds called so, as everywhere else."""
-    curves = [
-        {**one, "label": UNCHECKED if one["label"] == "certified, by the prover alone" else one["label"]}
-        for one in plot["curves"]
-    ]
-    return {**plot, "curves": curves}
 
 
 def steps_plot(part: Mapping[str, Any]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def depths(
     labels = (
         f"sampled, {_SAMPLES:,} prompts",
         f"attacked, {_ASCENT.points} brief ascents",
-        "certified, by the prover alone",
+        "bound (prover, not checked)",
         "allowed",
     )
     curves = [

@@ -93,7 +93,7 @@ started, popen = [], subprocess.Popen
 subprocess.Popen = lambda *given, **options: started.append(popen(*given, **options)) or started[-1]
 from bounds.problem import Problem
 from verify.beside import surveying
-with surveying(Problem(N=3), "lean", followed="", seed=0, device="cpu"):
+with surveying(Problem(N=6), "lean", followed="", seed=0, device="cpu"):
     print(started[0].pid, flush=True)
     time.sleep(60)
 """
