@@ -20,7 +20,8 @@ class Loss:
     one function of one linear form, minus a linear term.
 
     name: what the user types.  expr: one coordinate of the loss, in `bounds.loss.p` and `.y`.
-    targets: the range of y[k] for which the loss is meant, or None for all reals.
+    data_range: the range onto which targets of real data are scaled, or None to centre them; every theorem
+    and every search speaks of all y with norm2(y) <= B_y.
     """
 
     name: str
@@ -28,7 +29,7 @@ class Loss:
     phi: Scalar
     rho: float
     sigma: float
-    targets: tuple[float, float] | None = None
+    data_range: tuple[float, float] | None = None
 
 
 HUBER_RADIUS = 0.5
@@ -47,7 +48,7 @@ LOSSES = MappingProxyType(
                 Scalar(LOGISTIC),
                 rho=0.0,
                 sigma=1.0,
-                targets=(0.0, 1.0),
+                data_range=(0.0, 1.0),
             ),
             Loss(
                 "huber",

@@ -46,7 +46,10 @@ class Prompt:
         return Prompt(self.x[rows], self.y[rows], self.query[rows], self.w[rows])
 
     def check(self, problem: Problem) -> Prompt:
-        """These prompts, once their shapes, radii and w in W are seen to fit; raises ProblemError."""
+        """These prompts, once seen to fit: norm2(x_i), norm2(query) <= B_x, norm2(y_i) <= B_y and w in W.
+
+        Raises ProblemError.
+        """
         shapes = {
             "x": (self.x, (self.batch, problem.n, problem.d)),
             "y": (self.y, (self.batch, problem.n, problem.d_out)),
@@ -67,10 +70,6 @@ class Prompt:
                     f"2-norm {largest:.6g}",
                     f"at most {letter} = {radius:g}; scale it or raise {letter}",
                 )
-        allowed = problem.loss.targets
-        if allowed and not bool(((self.y >= allowed[0]) & (self.y <= allowed[1])).all()):
-            wanted = f"the {problem.loss.name} loss needs targets from {allowed[0]:g} to {allowed[1]:g}"
-            raise ProblemError("y", f"{float(self.y.min()):g} to {float(self.y.max()):g}", wanted)
         for layer, v in enumerate(split_weights(problem, self.w), start=1):
             half = problem.half_width(layer)
             largest = float(v.abs().max())

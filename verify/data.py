@@ -279,8 +279,8 @@ def prompts_from_table(
 
     Columns are chosen as by `choose_columns` and must number problem.d and problem.d_out.  They are scaled
     over the whole table, so that every row (not only those drawn) obeys B_x and B_y: see `scale_to_ball`, and
-    `scale_to_range` for targets of a loss with a range.  weights: "zero" or "random", as `start` takes them.
-    Raises DataError.
+    `scale_to_range` for targets of a loss with a `data_range`.  weights: "zero" or "random", as `start`
+    takes them.  Raises DataError.
     """
     columns = choose_columns(table, inputs, targets, problem.d, problem.d_out)
     if count < 1:
@@ -292,10 +292,10 @@ def prompts_from_table(
         )
     x_values, y_values = table.select(columns.inputs), table.select(columns.targets)
     x_scaling = scale_to_ball(columns.inputs, x_values, problem.B_x)
-    if problem.loss.targets is None:
+    if problem.loss.data_range is None:
         y_scaling = scale_to_ball(columns.targets, y_values, problem.B_y)
     else:
-        y_scaling = scale_to_range(columns.targets, y_values, *problem.loss.targets, problem.B_y)
+        y_scaling = scale_to_range(columns.targets, y_values, *problem.loss.data_range, problem.B_y)
     rows = torch.stack(
         [
             torch.randperm(table.rows, generator=generator, device=generator.device)[: problem.n + 1]

@@ -23,7 +23,7 @@ from bounds.progress import Progress, silent
 from bounds.recurrence import Term
 from construct.prompt import Prompt, box, split_weights, stack_weights
 from verify.descent import torch_callable
-from verify.prompts import into_ball, random_prompts
+from verify.prompts import into_domain, random_prompts
 
 Signs = Mapping[Term, Float[Tensor, "B units"]]
 """The share of its local error that each unit makes, from -1 to 1."""
@@ -80,13 +80,10 @@ def encode(problem: Problem, prompt: Prompt) -> Float[Tensor, "B genes"]:
 
 
 def decode(problem: Problem, points: Float[Tensor, "B genes"]) -> Prompt:
-    """The tokens of such points, brought back into the radii and W."""
+    """The tokens of such points, brought back into the theorem's domain."""
     unit, x, y = points.split([problem.D_w, problem.d, problem.d_out], dim=-1)
-    x, y = into_ball(x, problem.B_x)[:, None], y[:, None]
-    if problem.loss.targets is not None:
-        y = y.clamp(*problem.loss.targets)
-    face = box(problem, unit)
-    return Prompt(x, into_ball(y, problem.B_y), torch.zeros_like(x[:, 0]), (unit * face).clamp(-face, face))
+    prompt = Prompt(x[:, None], y[:, None], torch.zeros_like(x), unit * box(problem, unit))
+    return into_domain(problem, prompt)
 
 
 def withdrawn(plan: Plan, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes"]:

@@ -15,8 +15,8 @@ from torch import Tensor
 from bounds.problem import Problem
 from bounds.scalar import PRECISION, ball_between
 from construct.prompt import Prompt
-from verify.descent import empirical_loss, project
-from verify.prompts import into_ball, random_prompts
+from verify.descent import empirical_loss
+from verify.prompts import into_domain, random_prompts
 
 SAMPLED = 512
 """Tokens whose Hessian norm is measured, and from which the ascent starts."""
@@ -86,10 +86,7 @@ def hessian_search(
                 dim=tuple(range(1, slope.ndim)), keepdim=True
             ).clamp(min=1e-300)  # fmt: skip
             moved.append((part + step * direction).detach())
-        x, y, w = into_ball(moved[0], problem.B_x), moved[1], project(posed, moved[2])
-        if problem.loss.targets is not None:
-            y = y.clamp(*problem.loss.targets)
-        prompt = Prompt(x, into_ball(y, problem.B_y), prompt.query, w)
+        prompt = into_domain(posed, Prompt(moved[0], moved[1], prompt.query, moved[2]))
         norms, v = hessian_norms(posed, prompt, v, 2)
         best = max(best, float(norms.max()))
     return sampled, best
@@ -117,9 +114,6 @@ def certified_single_layer(problem: Problem, lam: float) -> int | None:
     r = problem.activation_at(1).r
     slope, bend, loss = r.derivative, r.derivative.derivative, problem.loss
     reach = problem.B_v * problem.B_x * (1 + 2.0**-50)
-    low, high = (-problem.B_y, problem.B_y)
-    if loss.targets is not None:
-        low, high = max(low, loss.targets[0]), min(high, loss.targets[1])
     with flint.ctx.workprec(PRECISION):
         target = 2 * flint.arb(lam) / flint.arb(problem.B_x) ** 2
 
@@ -131,7 +125,7 @@ def certified_single_layer(problem: Problem, lam: float) -> int | None:
             excess = abs(curve) - target
             return float(excess.upper()) if excess.is_finite() else math.inf
 
-        first = (-reach, reach, low, high)
+        first = (-reach, reach, -problem.B_y, problem.B_y)
         heap = [(-over(first), first)]
         for boxes in range(1, _BOXES, 2):
             excess, (a, b, c, e) = heap[0]

@@ -25,6 +25,16 @@ def into_ball(v: Float[Tensor, "*batch size"], radius: float) -> Float[Tensor, "
     return torch.where(length > inside, v * (inside / length), v)
 
 
+def into_domain(problem: Problem, prompt: Prompt) -> Prompt:
+    """The nearest prompts that the theorem speaks of: x_i and query within B_x, y_i within B_y, w in W."""
+    return Prompt(
+        into_ball(prompt.x, problem.B_x),
+        into_ball(prompt.y, problem.B_y),
+        into_ball(prompt.query, problem.B_x),
+        project(problem, prompt.w),
+    )
+
+
 def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
     return torch.rand(*shape, generator=generator, dtype=torch.float64, device=generator.device)
 
@@ -57,12 +67,12 @@ def random_prompts(
     device: Device | None = None,
     dtype: torch.dtype = torch.float64,
 ) -> Prompt:
-    """`count` prompts within B_x, B_y, the range of the loss's targets, and W.
+    """`count` prompts of the theorem's domain, a mixture.
 
-    A mixture.  Each x_i, y_i and query is uniform in its ball or, as often, on its sphere; targets are
-    then clipped into the loss's range.  One prompt in four repeats a single example n times: the error is a
-    mean over examples, so its worst case is met there.  w: 40% uniform in the box W, 30% at its corners,
-    20% small, 10% zero.  Drawn on the generator's device (in float64), returned on `device`.
+    Each x_i, y_i and query is uniform in its ball or, as often, on its sphere.  One prompt in four repeats a
+    single example n times: the error is a mean over examples, so its worst case is met there.  w: 40% uniform
+    in the box W, 30% at its corners, 20% small, 10% zero.  Drawn on the generator's device (in float64),
+    returned on `device`.
     """
     if count < 1:
         raise ProblemError("count", count, "at least one prompt is needed")
@@ -71,15 +81,8 @@ def random_prompts(
     query = _vectors(generator, count, 1, problem.d, problem.B_x)[:, 0]
     repeated = _uniform(generator, count, 1, 1) < 0.25
     x, y = torch.where(repeated, x[:, :1], x), torch.where(repeated, y[:, :1], y)
-    if problem.loss.targets is not None:
-        y = y.clamp(*problem.loss.targets)
-    prompt = Prompt(x, y, query, _weights(problem, generator, count)).to(device or generator.device, dtype)
-    return Prompt(
-        into_ball(prompt.x, problem.B_x),
-        into_ball(prompt.y, problem.B_y),
-        into_ball(prompt.query, problem.B_x),
-        project(problem, prompt.w),
-    )
+    prompt = Prompt(x, y, query, _weights(problem, generator, count))
+    return into_domain(problem, prompt.to(device or generator.device, dtype))
 
 
 def start(

@@ -10,8 +10,7 @@ from torch import Tensor
 from bounds.problem import Problem
 from bounds.progress import Advance
 from construct.prompt import Prompt
-from verify.descent import project
-from verify.prompts import into_ball, random_prompts
+from verify.prompts import into_domain, random_prompts
 from verify.sweep import Stepper, batch_size, one_step_errors
 
 ROUNDS, KEPT = 60, 64
@@ -66,7 +65,7 @@ def _joined(prompts: list[Prompt]) -> Prompt:
 
 
 def _moved(problem: Problem, prompt: Prompt, generator: torch.Generator) -> Prompt:
-    """A random step from every prompt, back inside the radii, the targets' range and W.
+    """A random step from every prompt, back into the theorem's domain.
 
     All examples of a prompt move alike: the error is a mean over them, so its worst case repeats one.
     """
@@ -77,12 +76,6 @@ def _moved(problem: Problem, prompt: Prompt, generator: torch.Generator) -> Prom
         noise = torch.randn(len(rows), 1, rows.shape[2], generator=generator, dtype=torch.float64)
         return (rows + (radius * size * noise).to(part)).view_as(part)
 
-    y = shaken(prompt.y, problem.B_y)
-    if problem.loss.targets is not None:
-        y = y.clamp(*problem.loss.targets)
-    return Prompt(
-        into_ball(shaken(prompt.x, problem.B_x), problem.B_x),
-        into_ball(y, problem.B_y),
-        into_ball(shaken(prompt.query, problem.B_x), problem.B_x),
-        project(problem, shaken(prompt.w, problem.half_width(1))),
-    )
+    x, y = shaken(prompt.x, problem.B_x), shaken(prompt.y, problem.B_y)
+    query, w = shaken(prompt.query, problem.B_x), shaken(prompt.w, problem.half_width(1))
+    return into_domain(problem, Prompt(x, y, query, w))

@@ -14,8 +14,7 @@ from bounds.activation import ACTIVATIONS, parse_activation
 from bounds.loss import LOSSES, parse_loss
 from bounds.problem import Problem
 from construct.prompt import Prompt, box
-from verify.descent import project
-from verify.prompts import into_ball, random_prompts
+from verify.prompts import into_domain, random_prompts
 
 
 def problems(
@@ -72,16 +71,9 @@ def _unit_cube(*shape: int) -> st.SearchStrategy[Tensor]:
 
 
 def _within(problem: Problem, x: Tensor, y: Tensor, query: Tensor, w: Tensor) -> Prompt:
-    """Numbers of [-1, 1] as a prompt inside the radii, the targets' range and W."""
-    targets = y * problem.B_y
-    if problem.loss.targets is not None:
-        targets = targets.clamp(*problem.loss.targets)
-    return Prompt(
-        into_ball(x * problem.B_x, problem.B_x),
-        into_ball(targets, problem.B_y),
-        into_ball(query * problem.B_x, problem.B_x),
-        project(problem, w * box(problem, w)),
-    )
+    """Numbers of [-1, 1] as a prompt of the theorem's domain."""
+    scaled = Prompt(x * problem.B_x, y * problem.B_y, query * problem.B_x, w * box(problem, w))
+    return into_domain(problem, scaled)
 
 
 def _detail(part: Tensor, scale: Tensor | float, detail: str) -> Tensor:

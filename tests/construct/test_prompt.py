@@ -1,11 +1,15 @@
 """Prompts: layout of w, the box W, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bounds.domain import face_slack
+from bounds.loss import LOSSES
 from bounds.problem import Problem, ProblemError
 from construct.prompt import Prompt, box, split_weights, stack_weights
 from verify.prompts import random_prompts
@@ -40,11 +44,12 @@ def test_split_and_stack_are_inverse_row_after_row(problem, batch):
 def test_corners_of_the_box_have_rows_of_norm_at_most_B_v(problem):
     corner = box(problem, torch.zeros((), dtype=torch.float64))
     assert corner.shape == (problem.D_w,)
-    for v in split_weights(problem, corner[None]):
+    for layer, v in enumerate(split_weights(problem, corner[None]), start=1):
         rows = v[0].numpy().astype(np.longdouble)
         norms = np.sqrt((rows**2).sum(axis=1))
         assert (norms <= problem.B_v).all()
-        assert (norms >= problem.B_v * (1 - 1e-12)).all()  # the largest, but for its faces' slack
+        slack = problem.dims[layer - 1] ** 0.5 * face_slack(problem, layer)
+        assert (norms >= problem.B_v * (1 - 1e-12) - slack).all()  # the largest, but for its faces' slack
 
 
 @settings(deadline=None, max_examples=40)
@@ -53,6 +58,13 @@ def test_what_lies_inside_the_radii_passes(data):
     problem = data.draw(problems())
     given_ = data.draw(prompts(problem, batch=2))
     assert given_.check(problem) is given_
+
+
+def test_targets_of_the_logistic_loss_may_lie_anywhere_in_their_ball():
+    problem = replace(PROBLEM, loss=LOSSES["logistic"], B_y=2.0)
+    for value in (-1.0, 0.5, 1.1):
+        good = prompt(problem=problem)
+        Prompt(good.x, torch.full_like(good.y, value), good.query, good.w).check(problem)
 
 
 def test_box_follows_precision():

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from bounds.domain import MARGIN
+from bounds.loss import LOSSES
 from bounds.plan import plan
 from bounds.problem import Problem
 from construct.prompt import Prompt
@@ -48,6 +50,39 @@ def test_the_attack_finds_more_than_chance_and_its_prompt_is_admissible():
     assert worst.n == PROBLEM.n
     assert float(one_step_errors(assemble(made), worst)[0]) == found.largest
     assert found.largest <= PROBLEM.eta * made.certified
+
+
+def _error_by_hand(problem, prompt, reached):
+    """norm2(err) of one step of an N = 2 tanh network with the logistic loss, in plain numpy."""
+    w = prompt.w[0].numpy()
+    first = w[: problem.K * problem.d].reshape(problem.K, problem.d)
+    second = w[problem.K * problem.d :].reshape(problem.d_out, problem.K)
+    slope = np.zeros_like(w)
+    for x, y in zip(prompt.x[0].numpy(), prompt.y[0].numpy(), strict=True):
+        hidden = np.tanh(first @ x)
+        out = np.tanh(second @ hidden)
+        back = (1 - out**2) * (1 / (1 + np.exp(-out)) - y)
+        earlier = (1 - hidden**2) * (second.T @ back)
+        slope += np.concatenate([np.outer(earlier, x).ravel(), np.outer(back, hidden).ravel()])
+    target = w - problem.eta * slope / (2 * problem.n)
+    face = np.repeat(problem.B_v / np.sqrt([problem.d, problem.K]), [first.size, second.size])
+    reached = reached[0].numpy()
+    # At a face of W any err that points out of it explains what is seen: the smallest one is meant.
+    outward = np.sign(reached) * (target - reached) > 0
+    at_face = np.abs(reached) > face * (1 - 1e-12)
+    return np.linalg.norm(np.where(at_face & outward, 0.0, reached - target))
+
+
+def test_the_attack_uses_every_target_in_the_ball_as_the_certificate_does():
+    problem = replace(PROBLEM, d=1, d_out=1, B_y=2.0, loss=LOSSES["logistic"])
+    made = plan(problem)
+    found = attack(made, seeded(10), rounds=SHORT)
+    worst = found.worst.check(problem)
+    assert bool((worst.y < -1).all())  # there |u| = |logistic(p) - y| is larger than anywhere in [0, 1]
+    by_hand = _error_by_hand(problem, worst, assemble(made).step(worst))
+    assert by_hand == pytest.approx(found.largest, rel=1e-9)
+    clipped = replace(worst, y=worst.y.clamp(0, 1))
+    assert float(one_step_errors(assemble(made), clipped)[0]) < found.largest <= problem.eta * made.certified
 
 
 def test_the_attack_judges_the_transformer_it_is_given():

@@ -1,11 +1,12 @@
 """The exported strategies: everything they draw is valid, everything is reached, and they shrink."""
 
+import pytest
 import torch
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
 from bounds.activation import ACTIVATIONS
-from bounds.loss import LOSSES
+from bounds.loss import LOSSES, parse_loss
 from bounds.problem import Problem
 from verify.strategies import problems, prompts
 
@@ -61,8 +62,12 @@ def test_prompts_are_always_inside_the_radii(data):
     assert prompt.batch == batch and prompt.x.dtype == torch.float64
     for part, radius in ((prompt.x, problem.B_x), (prompt.query, problem.B_x), (prompt.y, problem.B_y)):
         assert torch.linalg.vector_norm(part, dim=-1).max().item() <= radius
-    if problem.loss.targets:
-        assert prompt.y.min() >= 0 and prompt.y.max() <= 1
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_logistic_prompts_reach_negative_targets_and_those_beyond_one(sign):
+    problem = Problem(N=1, d=1, n=1, B_y=2.0, loss=parse_loss("logistic"))
+    find(prompts(problem), lambda prompt: bool((sign * prompt.y > 1).any()), settings=QUICK)
 
 
 def test_prompts_shrink_to_zeros_but_for_what_matters():
