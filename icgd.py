@@ -267,7 +267,7 @@ def build_command(
     if out is not None:
         with bars()("write", 1):
             model.save(transformer, out)
-        console.print(f"wrote {out}", highlight=False)
+        console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
     found = {"problem": posed.as_dict(), "construction": chosen, "census": dict(counted)}
     emit(found | closing(began), json_to)
     return KEPT

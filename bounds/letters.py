@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, Self
@@ -38,8 +39,10 @@ class Letters:
 
     @property
     def options(self) -> str:
-        """The command-line options that pose this problem."""
-        return " ".join(f"--{name} {value}" for name, value in self.as_dict().items())
+        """The command-line options that pose this problem, quoted for a shell."""
+        return shlex.join(
+            word for name, value in self.as_dict().items() for word in (f"--{name}", str(value))
+        )
 
     def _check_count(self, name: str, least: int = 1, most: int = 10**6) -> None:
         value = getattr(self, name)

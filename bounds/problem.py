@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -108,12 +109,9 @@ class Problem:
 
     @property
     def options(self) -> str:
-        """The command-line options that pose this problem."""
-        return " ".join(
-            f"--{name} '{value}'"
-            if name == "activation" and value not in ACTIVATIONS
-            else f"--{name} {value}"
-            for name, value in self.as_dict().items()
+        """The command-line options that pose this problem, quoted for a shell."""
+        return shlex.join(
+            word for name, value in self.as_dict().items() for word in (f"--{name}", str(value))
         )
 
     @property

@@ -177,7 +177,18 @@ def catalogued(theorem: str, letters: Posed, search: Search) -> Part:
 
 
 def _tell_certificate(console: Console, path: Path, options: str) -> None:
-    console.print(f"wrote {path}; icgd check {path} {options}", highlight=False)
+    # Wrapped or read as markup, the command would be another one.
+    console.print(f"wrote {path}; {check_line(path, options)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def check_line(path: Path, options: str) -> str:
+    """The command that judges a certificate for the problem that the options pose.
+
+    >>> check_line(Path("my out/c.json"), "--N 2"), check_line(Path("-o/c.json"), "--N 2")
+    ("icgd check 'my out/c.json' --N 2", 'icgd check ./-o/c.json --N 2')
+    """
+    name = str(path)
+    return f"icgd check {shlex.quote(f'./{name}' if name.startswith('-') else name)} {options}"
 
 
 def known(theorem: str) -> Recipe:

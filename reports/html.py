@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -219,12 +220,13 @@ class _Part:
         """What computes this part again: its own command, or its problem with all else at the defaults."""
         if given := self.alone or self.held.get("command"):
             return str(given)
-        words = ["icgd audit", str(self.held.get("theorem") or self.name), self.held.get("options") or ""]
+        words = ["icgd", "audit", str(self.held.get("theorem") or self.name)]
+        line = f"{shlex.join(words)} {self.held.get('options') or ''}".rstrip()
         if self.held.get("construction"):
-            words.append(f"--construction {self.held['construction']}")
+            line += f" --construction {shlex.quote(str(self.held['construction']))}"
         if self.held.get("certificate"):
-            words.append("--certify")
-        return " ".join(word for word in (*words, f"--seed {self.held.get('seed') or 0}") if word)
+            line += " --certify"
+        return f"{line} --seed {shlex.quote(str(self.held.get('seed') or 0))}"
 
     @cached_property
     def rows(self) -> list[tuple[str, Mapping[str, Any]]]:

@@ -43,7 +43,7 @@ def show(console: Console, found: Verification, seed: int, seconds: float) -> No
     """Everything a verification found, sizes first and verdicts last."""
     problem = found.plan.problem
     console.print(f"[bold]Theorem 1 of arXiv 2411.16549[/], construction [bold]{found.plan.construction}[/]")
-    console.print(escape(problem.options), style="dim")
+    console.print(escape(problem.options), style="dim", soft_wrap=True)
     show_hypotheses(console, hypotheses(problem))
     show_sizes(console, found.claims, found.census, {verdict.claim for verdict in found.verdicts})
     show_plan(console, found.plan)
@@ -58,7 +58,7 @@ def show(console: Console, found: Verification, seed: int, seconds: float) -> No
 def show_findings(console: Console, found: Findings, seconds: float) -> None:
     """Everything that the verification of one theorem of the catalogue found."""
     console.print(f"[bold]{escape(found.title)}[/] ({escape(found.source)})")
-    console.print(escape(found.problem.options), style="dim")
+    console.print(escape(found.problem.options), style="dim", soft_wrap=True)
     show_sizes(console, found.claims)
     for grid in found.grids:
         show_grid(console, grid)
@@ -128,7 +128,7 @@ def show_hypotheses(console: Console, assumed: Iterable[Hypothesis]) -> None:
 
 def show_report(console: Console, made: Report) -> None:
     """Where a report was written."""
-    console.print(f"wrote {escape(', '.join(map(str, made.files)))}", highlight=False)
+    console.print(f"wrote {escape(', '.join(map(str, made.files)))}", highlight=False, soft_wrap=True)
     if made.message:
         console.print(escape(made.message), highlight=False)
 
@@ -234,7 +234,8 @@ def show_judgement(console: Console, judged: Judgement, problem: Problem) -> Non
         return
     bound = digits(judged.bound or 0.0, up=True)
     console.print(f"[bold green]accepted[/]: norm2(err) <= eta * {bound} <= eta * eps, for")
-    console.print(escape(f"{problem.options} --construction {judged.construction}"), highlight=False)
+    posed = f"{problem.options} --construction {judged.construction}"
+    console.print(escape(posed), highlight=False, soft_wrap=True)
     same = "is its program, entry by entry"
     built = same if judged.apart is None else f"is another program: {judged.apart}"
     console.print(f"the transformer that is built here {escape(built)}", highlight=False)

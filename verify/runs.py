@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shlex
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -94,11 +95,12 @@ class Run:
 
     def command(self, search: Search) -> str:
         """The command line that repeats this verification."""
-        words = f"icgd verify {self.theorem} {self.problem.options} --seed {search.seed}"
+        line = f"icgd verify {self.theorem} {self.problem.options} --seed {search.seed}"
         if self.construction is not None:
-            words += f" --construction {self.construction} --samples {search.samples}"
-            words += f" --effort {search.effort}" + " --certify" * search.certify
-        return words + (f" --device {search.device}" if search.device != "cpu" else "")
+            line += f" --construction {self.construction} --samples {search.samples}"
+            line += f" --effort {search.effort}" + " --certify" * search.certify
+            line += f" --out {shlex.quote(str(search.out))}" if search.out != Path("out") else ""
+        return line + (f" --device {shlex.quote(search.device)}" if search.device != "cpu" else "")
 
     def verify(self, search: Search) -> Found:
         """Every verdict; inapplicable ones where the theorem does not take this problem."""

@@ -7,10 +7,21 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+import verify.runs
 from bounds.problem import Problem, ProblemError
 from construct.catalogue import RECIPES
-from reports.audit import buildable, command_line, construction_of, known, one, settle_findings
+from reports.audit import (
+    _tell_certificate,
+    buildable,
+    check_line,
+    command_line,
+    construction_of,
+    known,
+    one,
+    settle_findings,
+)
 from reports.options import Search
 from verify.catalogue import THEOREMS
 from verify.relu_icgd import THEOREM
@@ -26,6 +37,28 @@ def test_a_command_line_holds_what_is_not_default_and_is_quoted():
         *("--samples", "7", "--data", "my file.csv", "--certify", "--out", "else where"),
     ]
     assert command_line("audit", None, {}, Search()) == "icgd audit"
+
+
+ODD = "t/(1+exp(-t)) # '; touch harm"
+
+
+@pytest.mark.parametrize(
+    "posed", [Problem.parse({"activation": ODD}), *(r.letters() for r in RECIPES.values())]
+)
+def test_every_printed_command_gives_the_same_letters_back(posed, tmp_path, capsys):
+    search = verify.runs.Search(samples=1, effort=0.0, seed=0, device="cpu", out=tmp_path / "my; out")
+    theorem = next((name for name in RECIPES if RECIPES[name].letters is type(posed)), THEOREM)
+    construction = "lean" if theorem == THEOREM else None
+    _tell_certificate(Console(width=40), tmp_path / "my; [bold]out" / "c.json", posed.options)
+    told = capsys.readouterr().out.removesuffix("\n")
+    check = check_line(tmp_path / "my; [bold]out" / "c.json", posed.options)
+    assert told == f"wrote {tmp_path}/my; [bold]out/c.json; {check}"
+    for line in (check, verify.runs.Run(theorem, posed, construction).command(search)):
+        words = shlex.split(line)
+        letters = {name: words[words.index(f"--{name}") + 1] for name in posed.as_dict()}
+        assert letters == {name: str(value) for name, value in posed.as_dict().items()}
+        assert line is check or construction is None or words[words.index("--out") + 1] == str(search.out)
+    assert shlex.split(check)[2] == str(tmp_path / "my; [bold]out" / "c.json")
 
 
 def test_both_catalogues_know_the_same_theorems_with_the_same_letters():
