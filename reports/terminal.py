@@ -17,11 +17,13 @@ from bounds.problem import Problem
 from construct.census import Census
 from reports.numbers import digits
 from verify.enclosure import Enclosure
+from verify.excerpt import part_of
 from verify.findings import Findings, Grid
 from verify.hypotheses import Hypothesis, hypotheses
 from verify.ledger import Settled
 from verify.proof import TRUSTED, Judgement, Proof
-from verify.relu_icgd import Sandwich, Trajectory, Verification
+from verify.relu_icgd import Sandwich, Verification
+from verify.trajectory import Trajectory
 from verify.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -244,8 +246,8 @@ def show_judgement(console: Console, judged: Judgement, problem: Problem) -> Non
 
 def show_trajectory(console: Console, trajectory: Trajectory, allowed: float) -> None:
     """The loss of transformer and exact descent step by step, with the error of each step."""
-    title = f"{len(trajectory.errors)} steps on {trajectory.prompts} prompts of {trajectory.source}"
-    title += f", start {trajectory.start}"
+    title = f"{part_of(trajectory.steps, trajectory.L)} steps on {trajectory.prompts} prompts of "
+    title += f"{trajectory.source}, start {trajectory.start}"
     table = Table(
         "step",
         "norm2(err)",

@@ -14,6 +14,7 @@ from torch import Tensor
 from bounds.problem import Problem, ProblemError
 from construct.atomic import write_atomically
 from construct.prompt import Prompt
+from verify.excerpt import once, repeated
 
 _PARTS = ("x", "y", "query", "w")
 
@@ -43,12 +44,13 @@ class Counterexample:
         return f"norm2(err) = {self.error:.6g} at {'; '.join(parts)}"
 
     def save(self, path: Path) -> None:
-        """Write it as JSON, all of it or nothing."""
+        """Write it as JSON, all of it or nothing; examples that are repeated all through are written once."""
+        written = once(self.prompt)
         plain = {
             "problem": self.problem.as_dict(),
             "construction": self.construction,
             "claim": self.claim,
-            "prompt": {name: getattr(self.prompt, name)[0].tolist() for name in _PARTS},
+            "prompt": {name: getattr(written, name)[0].tolist() for name in _PARTS},
             "error": self.error,
             "allowed": self.allowed,
         }
@@ -69,7 +71,10 @@ class Counterexample:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ProblemError("replay", path, f"not a counterexample file ({error})") from None
         construction, claim, shown, allowed = values
-        return cls(problem, construction, claim, Prompt(*parts).check(problem), float(shown), float(allowed))
+        prompt = Prompt(*parts)
+        if prompt.x.ndim == prompt.y.ndim == 3 and 0 < prompt.n == prompt.y.shape[1] < problem.n:
+            prompt = repeated(prompt, problem.n)
+        return cls(problem, construction, claim, prompt.check(problem), float(shown), float(allowed))
 
 
 def shrink(prompt: Prompt, fails: Callable[[Prompt], bool]) -> Prompt:

@@ -5,7 +5,8 @@ This is the referee: it shares the layout of w with `construct.prompt` and nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -86,6 +87,9 @@ _TORCH: Mapping[str, Any] = {
 }
 """What the functions of a formula mean on tensors, under the names that sympy's numpy printer gives them."""
 
+_AT_ONCE = 1 << 22
+"""Numbers of one layer that are held at once: a prompt of very many examples is worked on in parts."""
+
 _KINKED = (sympy.Max, sympy.Min, sympy.Abs, sympy.Heaviside, sympy.sign, sympy.Piecewise)
 
 
@@ -161,17 +165,31 @@ def network(
 
 def empirical_loss(problem: Problem, prompt: Prompt) -> Float[Tensor, " B"]:
     """L_n(w) = (1/(2n)) sum_i l(p_i(N), y_i) of every prompt; source: arXiv 2411.16549, Theorem 1."""
-    losses = _loss_callable(problem.loss)(network(problem, prompt.w, prompt.x), prompt.y)
-    return losses.sum(dim=(-2, -1)) / (2 * prompt.n)
+    sums = [
+        _loss_callable(problem.loss)(network(problem, part.w, part.x), part.y).sum(dim=(-2, -1))
+        for part in _parts(problem, prompt)
+    ]
+    return sum(sums[1:], start=sums[0]) / (2 * prompt.n)
+
+
+def _parts(problem: Problem, prompt: Prompt) -> Iterator[Prompt]:
+    """The prompts with some of their examples at a time; all at once where these are few."""
+    size = max(1, _AT_ONCE // (prompt.batch * max(problem.dims)))
+    for first in range(0, prompt.n, size):
+        some = slice(first, first + size)
+        yield replace(prompt, x=prompt.x[:, some], y=prompt.y[:, some])
 
 
 def gradient(problem: Problem, prompt: Prompt) -> Float[Tensor, "B D_w"]:
     """The gradient of L_n at the w of every prompt, by autograd."""
-    with torch.enable_grad():
-        w = prompt.w.detach().clone().requires_grad_()
-        # Prompts do not interact, so one sum gives every prompt its own gradient.
-        (slope,) = torch.autograd.grad(empirical_loss(problem, prompt.with_weights(w)).sum(), w)
-    return slope
+    slopes = []
+    for part in _parts(problem, prompt):
+        with torch.enable_grad():
+            w = prompt.w.detach().clone().requires_grad_()
+            # Prompts do not interact, so one sum gives every prompt its own gradient.
+            (slope,) = torch.autograd.grad(empirical_loss(problem, part.with_weights(w)).sum(), w)
+        slopes.append(slope * (part.n / prompt.n))
+    return sum(slopes[1:], start=slopes[0])
 
 
 def project(problem: Problem, w: Float[Tensor, "B D_w"]) -> Float[Tensor, "B D_w"]:

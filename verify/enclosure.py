@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import flint
 import numpy as np
+import torch
+from jaxtyping import Float
 
 from bounds.domain import UNIT_ROUNDOFF, face
 from bounds.problem import Problem
@@ -34,6 +36,10 @@ Part = AttentionPart | Ridge
 _UPWARD = 1 + 2.0**-20  # covers the rounding of sums of far fewer than 2**30 non-negative floats
 _UNDERFLOW = 2.0**-900  # more than underflow, gradual or flushed to zero, can do to one number here
 _TABLE = 48  # roundings of a table look-up: its lines, their values, the choice of a line beside a kink
+
+
+DISTINCT = 256
+"""Different examples of a prompt that is enclosed: each takes a few milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +73,28 @@ def enclose(
     with flint.ctx.workprec(PRECISION):
         stacked = split_weights(problem, prompt.w[index : index + 1])
         matrices = [[_exact(row) for row in v[0].tolist()] for v in stacked]
-        x, y, query = (part[index].tolist() for part in (prompt.x, prompt.y, prompt.query))
-        rows = [(*pair, 1.0) for pair in zip(x, y, strict=True)] + [(query, [0.0] * problem.d_out, 0.0)]
+        examples, times = _different(prompt, index)
+        x, y = examples[:, : problem.d].tolist(), examples[:, problem.d :].tolist()
+        rows = [(*pair, 1.0) for pair in zip(x, y, strict=True)]
+        rows.append((prompt.query[index].tolist(), [0.0] * problem.d_out, 0.0))
         tokens = [{"x": _exact(x), "y": _exact(y), "t": [flint.arb(t)]} for x, y, t in rows]
-        target = _descent(problem, tokens[:-1], matrices)
-        steps = (_Step(transformer, matrices, len(tokens), roundoff) for roundoff in (0.0, unit))
+        target = _descent(problem, tokens[:-1], times, matrices)
+        steps = (_Step(transformer, matrices, [*times, 1], roundoff) for roundoff in (0.0, unit))
         real, deployed = (_norm(problem, target, step(tokens), unit) for step in steps)
     return Enclosure(index, real, (min(real[0], deployed[0]), max(real[1], deployed[1])))
+
+
+def _different(prompt: Prompt, index: int) -> tuple[Float[np.ndarray, "m d+d_out"], list[int]]:
+    """The different examples of a row of the prompts, in their order, and how often each is there."""
+    examples = torch.cat([prompt.x[index], prompt.y[index]], dim=-1).numpy()
+    different, first, times = np.unique(examples, axis=0, return_index=True, return_counts=True)
+    order = np.argsort(first)
+    return different[order], times[order].tolist()
+
+
+def enclosable(prompt: Prompt, index: int = 0) -> bool:
+    """Whether a row of the prompts has so few different examples that its enclosure takes seconds."""
+    return len(_different(prompt, index)[1]) <= DISTINCT
 
 
 def _exact(values: Sequence[float]) -> Balls:
@@ -88,11 +109,13 @@ def _flat(matrix: list[Balls]) -> Balls:
     return [entry for row in matrix for entry in row]
 
 
-def _descent(problem: Problem, examples: list[Slots], matrices: list[list[Balls]]) -> list[Balls]:
+def _descent(
+    problem: Problem, examples: list[Slots], times: list[int], matrices: list[list[Balls]]
+) -> list[Balls]:
     """w - eta grad L_n(w), each layer's matrix flat: the recursion for s_i(j) of arXiv 2411.16549."""
     loss, functions = problem.loss, [problem.activation_at(j).r for j in range(1, problem.N + 1)]
     gradient = [[flint.arb(0) for _ in _flat(v)] for v in matrices]
-    for example in examples:
+    for example, count in zip(examples, times, strict=True):
         p, z = [example["x"]], []
         for v, r in zip(matrices, functions, strict=True):
             z.append([_dot(row, p[-1]) for row in v])
@@ -102,10 +125,10 @@ def _descent(problem: Problem, examples: list[Slots], matrices: list[list[Balls]
         ]
         for j in reversed(range(problem.N)):
             s = [functions[j].derivative.ball(entry) * upper for entry, upper in zip(z[j], g, strict=True)]
-            products = [a * b for a in s for b in p[j]]
+            products = [count * a * b for a in s for b in p[j]]
             gradient[j] = [total + product for total, product in zip(gradient[j], products, strict=True)]
             g = [_dot(list(column), s) for column in zip(*matrices[j], strict=True)]
-    rate = flint.arb(problem.eta) / (2 * len(examples))
+    rate = flint.arb(problem.eta) / (2 * sum(times))
     pairs = [zip(_flat(v), slope, strict=True) for v, slope in zip(matrices, gradient, strict=True)]
     return [[w - rate * slope for w, slope in pair] for pair in pairs]
 
@@ -155,12 +178,20 @@ def _pieces(relus: ReluSum) -> tuple[Balls, list[tuple[flint.arb, flint.arb]], f
 
 @dataclass(frozen=True)
 class _Step:
-    """One block of the transformer on balls, widened by every rounding of size `unit` (0: over the reals)."""
+    """One block of the transformer on balls, widened by every rounding of size `unit` (0: over the reals).
+
+    times: how often each token is there.
+    """
 
     transformer: Transformer
     matrices: list[list[Balls]]
-    tokens: int
+    times: list[int]
     unit: float
+
+    @property
+    def tokens(self) -> int:
+        """Of the whole prompt."""
+        return sum(self.times)
 
     def __call__(self, tokens: list[Slots]) -> list[Balls]:
         """What w becomes, each layer's matrix flat."""
@@ -243,14 +274,14 @@ class _Step:
     def _aggregate(self, part: Aggregate, tokens: list[Slots], old: Balls) -> Balls:
         """The matrix, flat, after the sum over examples; the offset comes off the key, not the product."""
         totals, offset = [(flint.arb(0), 0.0)] * len(old), flint.arb(part.offset)
-        for values in tokens:
+        for values, count in zip(tokens, self.times, strict=True):
             found, mask = [], values["t"][0]
             for key in values[part.key]:
                 weight = (key + (2 * mask - 1) * offset).max(flint.arb(0)) - mask * offset
                 reach = self._size(key) + 4 * abs(part.offset)
                 found += [(weight * value, reach * self._size(value)) for value in values[part.value]]
-            totals = [(a + b, r + s) for (a, r), (b, s) in zip(totals, found, strict=True)]
-        rate, operations = flint.arb(part.scale) / len(tokens), 2 * len(tokens) + 10
+            totals = [(a + count * b, r + count * s) for (a, r), (b, s) in zip(totals, found, strict=True)]
+        rate, operations = flint.arb(part.scale) / self.tokens, 2 * self.tokens + 10
         added = [(rate * total, self._size(rate) * size) for total, size in totals]
         pairs = zip(old, added, strict=True)
         return [self._rounded(w + a, self._size(w) + size, operations) for w, (a, size) in pairs]

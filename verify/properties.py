@@ -36,13 +36,14 @@ def step_properties(theorem: str, transformer: Transformer, prompt: Prompt) -> I
     """One verdict for each property, on the literal matrices where they fit and on the structured reading.
 
     prompt: a small batch.  The literal reading keeps a copy of w in every token, so that agreement of the
-    tokens, and cleared scratch, are facts about the matrices and not of the way they are run.
+    tokens, and cleared scratch, are facts about the matrices and not of the way they are run.  Its attention
+    compares every token with every other: it is left out where their scores would not fit.
     """
     stream = transformer.stream
     state = stream.open(prompt)
     after = transformer.run(state)
     fast = stream.pack(after)
-    size = dense_bytes(transformer)
+    size = dense_bytes(transformer) + 8 * prompt.batch * (prompt.n + 1) ** 2
     block: Callable[[Tensor], Tensor] | None = None
     if size <= DENSE_LIMIT:
         block = DenseTransformer(transformer).to(prompt.x.device).block
@@ -50,8 +51,9 @@ def step_properties(theorem: str, transformer: Transformer, prompt: Prompt) -> I
     if block is not None:
         readings["literal"] = block(stream.pack(state))
     where = " and ".join(readings) + (
-        "" if block else f" reading only: the literal matrices would take {size / 2**30:.3g} GiB"
+        "" if block else f" reading only: the literal matrices and scores would take {size / 2**30:.3g} GiB"
     )
+    judged_on = f"{prompt.batch} prompts of {prompt.n:,} examples, {where}"
     problem = transformer.problem
     slack = max(face_slack(problem, j) for j in range(1, problem.N + 1))
     # A step may overshoot W by far before it is projected, and rounds at that size.
@@ -59,7 +61,7 @@ def step_properties(theorem: str, transformer: Transformer, prompt: Prompt) -> I
 
     def verdict(name: str, worst: float, allowed: float, what: str) -> Verdict:
         status: Status = "held" if worst <= allowed else "failed"
-        evidence = f"{what}: at most {worst:.2g} (allowed {allowed:.2g}) on {prompt.batch} prompts, {where}"
+        evidence = f"{what}: at most {worst:.2g} (allowed {allowed:.2g}) on {judged_on}"
         return Verdict(f"{theorem}/{name}", status, evidence)
 
     apart = float((readings.get("literal", fast) - fast).abs().max())

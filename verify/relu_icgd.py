@@ -7,10 +7,9 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from bounds.budget import Construction
 from bounds.claims import Claim
@@ -27,13 +26,14 @@ from verify.admission import Admit, admission
 from verify.attack import ROUNDS, Attack, attack
 from verify.counterexample import Counterexample, shrink
 from verify.data import RealPrompts
-from verify.descent import descend, empirical_loss
-from verify.enclosure import Enclosure, enclose
+from verify.enclosure import Enclosure, enclosable, enclose
+from verify.excerpt import excerpt, part_of, repeated
 from verify.one_block import LOOPED, check_looped
-from verify.prompts import random_prompts, seeded, start
+from verify.prompts import random_prompts, seeded
 from verify.proof import Proof, prove, unchecked
 from verify.properties import PROPERTIES, step_properties
-from verify.sweep import Sweep, one_step_errors, sweep, trajectory_errors
+from verify.sweep import Sweep, one_step_errors, sweep
+from verify.trajectory import Trajectory, follow, to_follow
 from verify.verdict import Status, Verdict
 
 THEOREM = "relu-icgd"
@@ -65,27 +65,6 @@ class Sandwich:
         if self.certified_off_margin is None:
             del plain["certified_off_margin"]
         return plain
-
-
-@dataclass(frozen=True, eq=False)
-class Trajectory:
-    """L steps followed on one batch of prompts, beside exact descent from the same start.
-
-    source: where the prompts come from.  errors: the largest norm2(err) at each step, L of them.
-    loss, exact_loss: mean empirical loss of the transformer's and of exact iterates, L + 1 of them.
-    apart: the largest norm2 distance between the two at each step, L + 1 of them.
-    """
-
-    source: str
-    start: str
-    prompts: int
-    errors: list[float]
-    loss: list[float]
-    exact_loss: list[float]
-    apart: list[float]
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,24 +108,28 @@ def verify(
     check_construction(problem, construction)
     made = plan(problem, construction, progress=progress)
     judged = (transformer or assemble(made)).to(device)
+    short = made if transformer else excerpt(made)
+    searched = judged if short is made else assemble(short).to(device)
     generator = seeded(seed)
     admit = admission(made)
     with progress("sweep", samples) as advance:
-        swept = sweep(judged, samples, generator, device=device, admit=admit, advance=advance)
-    prompt = _followed(problem, real, starting, generator).to(device)
-    trajectory, followed = _follow(
+        swept = sweep(searched, samples, generator, device=device, admit=admit, advance=advance)
+    prompt = to_follow(problem, real, starting, generator).to(device)
+    trajectory, on_path = follow(
         judged, prompt, admit, source, starting if real is None else f"{starting} w(0)"
     )
-    attacked = _attack(made, generator, transformer, swept, admit, effort, device, progress)
+    attacked = _attack(short, generator, transformer, swept, admit, effort, device, progress)
+    swept = _measured(judged, swept, admit)
+    attacked = attacked and _measured(judged, attacked, admit)
     met = [
         (swept.largest, swept.worst),
-        followed,
+        on_path,
         *([(attacked.largest, attacked.worst)] if attacked else []),
     ]
     largest, worst = max(met, key=lambda pair: pair[0])
     certified = problem.eta * made.certified
     sandwich = Sandwich(
-        sampled=max(swept.largest, followed[0]),
+        sampled=max(swept.largest, on_path[0]),
         attacked=largest,
         certified=None if construction == "exact" else certified,
         allowed=problem.eta * problem.eps,
@@ -157,25 +140,33 @@ def verify(
     counterexample = None
     if largest > sandwich.limit + resolution(problem):
         counterexample = _smallest(judged, worst, construction, sandwich.limit, admit)
-    few = random_prompts(problem, 4, generator, device)
-    rebuild = None if transformer else lambda longer: assemble(plan(longer, construction, progress=progress))
+    few = random_prompts(searched.problem, 4, generator, device)
+
+    def rebuild(longer: Problem) -> Transformer:
+        return assemble(plan(replace(longer, n=problem.n), construction, progress=progress), longer.n)
+
     with progress("properties", len(PROPERTIES) + len(LOOPED)) as advance:
         properties = []
-        for verdict in step_properties(THEOREM, judged, few):
+        for verdict in step_properties(THEOREM, searched, few):
             properties.append(verdict)
             advance(1)
-        properties += check_looped(THEOREM, judged, few, rebuild=rebuild)
+        properties += check_looped(THEOREM, searched, few, rebuild=None if transformer else rebuild)
         advance(len(LOOPED))
     proof: Proof | None = None
     enclosures: tuple[tuple[str, Enclosure], ...] = ()
     beyond = unchecked(made.layers) if certify else None
     if certify and construction != "exact" and beyond is None:
         proof = prove(made, judged.cpu(), progress)
-        seen = (("the worst prompt met", worst), (source, prompt))
-        enclosures = tuple((name, enclose(judged.cpu(), one.to("cpu"))) for name, one in seen)
+        seen = (("the worst prompt met", worst.to("cpu")), (source, prompt.to("cpu")))
+        enclosures = tuple((name, enclose(judged.cpu(), one)) for name, one in seen if enclosable(one))
     verdicts = (
         *_sizes(_judged(problem, construction), counted, problem.L),
-        _step_error_verdict(made, sandwich, swept, attacked, counterexample, proof, beyond),
+        _with_parts(
+            _step_error_verdict(made, sandwich, swept, attacked, counterexample, proof, beyond),
+            trajectory,
+            searched.problem,
+            problem,
+        ),
         *properties,
         *_start_verdicts(problem),
     )
@@ -192,6 +183,33 @@ def verify(
         proof,
         enclosures,
     )
+
+
+Met = TypeVar("Met", Sweep, Attack)
+
+
+def _measured(judged: Transformer, found: Met, admit: Admit) -> Met:
+    """The search with its worst prompt repeated to all examples, and what the transformer errs on that."""
+    n = judged.problem.n
+    if found.worst.n == n:
+        return found
+    worst = repeated(found.worst, n)
+    error = torch.where(admit(worst), one_step_errors(judged, worst), 0.0)
+    return replace(found, largest=float(error[0]), worst=worst)
+
+
+def _with_parts(verdict: Verdict, trajectory: Trajectory, searched: Problem, problem: Problem) -> Verdict:
+    """The verdict, with what was looked at in part: examples of a searched prompt, steps of a run."""
+    evidence = verdict.evidence
+    if searched.n < problem.n:
+        evidence += (
+            f"; searched prompts have {searched.n} examples, the same plan assembled for so many, and the "
+            f"worst ones are measured again repeated to {problem.n:,}, as many as {trajectory.prompts} "
+            "followed prompts have"
+        )
+    if trajectory.steps < problem.L:
+        evidence += f"; {part_of(trajectory.steps, problem.L)} steps followed"
+    return replace(verdict, evidence=evidence)
 
 
 def _attack(
@@ -219,13 +237,6 @@ def _attack(
     )
 
 
-def _followed(
-    problem: Problem, real: RealPrompts | None, starting: str, generator: torch.Generator
-) -> Prompt:
-    prompt = random_prompts(problem, 64, generator) if real is None else real.prompt
-    return prompt.with_weights(start(problem, starting, prompt.batch, generator))
-
-
 def resolution(problem: Problem) -> float:
     """How well a step error can be measured at all, with the reference in float64 itself."""
     sides = [
@@ -233,34 +244,6 @@ def resolution(problem: Problem) -> float:
     ]
     reach = sum(layer.s * layer.p_in for layer in ranges(problem, {}))
     return 2.0**-46 * (math.sqrt(sum(sides)) + problem.eta * reach)
-
-
-def _follow(
-    transformer: Transformer, prompt: Prompt, admit: Admit, source: str, starting: str
-) -> tuple[Trajectory, tuple[float, Prompt]]:
-    """The trajectory, and its largest step error on prompts that the claim covers, with that prompt."""
-    problem = transformer.problem
-    iterates, errors = trajectory_errors(transformer, prompt, problem.L)
-    exact = descend(problem, prompt, problem.L)
-    admitted = torch.stack([admit(prompt.with_weights(w)) for w in iterates[:-1]])
-    covered = torch.where(admitted, errors, 0.0)
-    step, index = divmod(int(covered.argmax()), prompt.batch)
-    worst = prompt.with_weights(iterates[step])[index : index + 1]
-
-    def losses(path: Float[Tensor, "steps+1 B D_w"]) -> list[float]:
-        return [float(empirical_loss(problem, prompt.with_weights(w)).mean()) for w in path]
-
-    apart = torch.linalg.vector_norm(iterates - exact, dim=-1).amax(dim=1)
-    trajectory = Trajectory(
-        source,
-        starting,
-        prompt.batch,
-        errors.amax(dim=1).tolist(),
-        losses(iterates),
-        losses(exact),
-        apart.tolist(),
-    )
-    return trajectory, (float(covered[step, index]), worst)
 
 
 def _smallest(
@@ -310,9 +293,9 @@ def _judged(problem: Problem, construction: Construction) -> tuple[Claim, ...]:
     return (*(claims(problem) if construction == "paper" else ()), *built(problem, construction))
 
 
-def _sizes(judged: tuple[Claim, ...], counted: Census, steps: int) -> Iterator[Verdict]:
+def _sizes(judged: tuple[Claim, ...], counted: Census, L: int) -> Iterator[Verdict]:
     """The claims about sizes, against the census of the tensors."""
-    counts = counted.as_dict() | {"depth": counted.sublayers * steps}
+    counts = counted.as_dict() | {"depth": counted.sublayers * L}
     for claim in judged:
         if claim.quantity == "step_error":
             continue
@@ -345,7 +328,7 @@ def _step_error_verdict(
     ratio = f"largest {sandwich.attacked:.3g} of {sandwich.allowed:.3g} allowed"
     status: Status = "failed" if counterexample else "held"
     if proof and status == "held":
-        status = "proved" if proof.refusal is None else "failed"
+        status = "proved" if proof.refusal is None else "held"
     smallest = f"; smallest counterexample: {counterexample.describe()}" if counterexample else ""
     return Verdict(
         f"{THEOREM}/step-error",
@@ -359,8 +342,8 @@ def _step_error_verdict(
 
 
 def _proof_in_words(proof: Proof) -> str:
-    if proof.refusal is not None:
-        return f"; the certificate is refused: {proof.refusal}"
+    if proof.why is not None:
+        return f"; {proof.why}"
     return f", by a certificate that an independent checker accepts, of {proof.certificate['weights'][:12]}"
 
 

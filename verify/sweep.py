@@ -45,7 +45,9 @@ class Sweep:
 
 def one_step_errors(transformer: Stepper, prompt: Prompt) -> Float[Tensor, " B"]:
     """norm2(err) of one simulated step from each prompt's own w; inf where it is not a number."""
-    errors = step_error(transformer.problem, prompt, transformer.step(prompt))
+    problem, rows = transformer.problem, batch_size(transformer.problem)
+    parts = (prompt[first : first + rows] for first in range(0, prompt.batch, rows))
+    errors = torch.cat([step_error(problem, part, transformer.step(part)) for part in parts])
     return torch.nan_to_num(errors, nan=torch.inf, posinf=torch.inf)
 
 
