@@ -165,7 +165,13 @@ def report_command(
             seconds=time.perf_counter() - began,
         )
         show_verdicts(console, part.verdicts)
-    _report(console, whole, search.out)
+    try:
+        _report(console, whole, search.out)
+    except Exception as error:
+        if earlier is None or isinstance(error, OSError | ProblemError):
+            raise
+        kind = type(error).__name__  # what somebody wrote into a report.json may be wrong in any way
+        raise ProblemError("from", earlier, f"it is no report that can be shown ({kind}: {error})") from None
     emit(whole, json_to)
     return FAILED if any(verdict["verdict"] == "failed" for verdict in whole["verdicts"]) else KEPT
 

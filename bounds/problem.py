@@ -10,6 +10,7 @@ from typing import Any
 
 from bounds.activation import ACTIVATIONS, Activation, parse_activation
 from bounds.loss import LOSSES, Loss, parse_loss
+from bounds.printable import printable
 
 
 class ProblemError(ValueError):
@@ -21,7 +22,8 @@ class ProblemError(ValueError):
             shown = str(value)
         except ValueError:  # an int with more digits than Python will print
             shown = "a very large number"
-        super().__init__(f"{field} = {shown if len(shown) <= 80 else shown[:80] + '...'}: {allowed}")
+        shown = shown if len(shown) <= 80 else shown[:80] + "..."
+        super().__init__(printable(f"{field} = {shown}: {allowed}"))
 
 
 _LARGEST = 1e6

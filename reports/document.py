@@ -18,7 +18,8 @@ from bounds.plan import Plan
 from bounds.problem import Problem, ProblemError
 from bounds.relu_icgd import SOURCE, built, claims
 from construct.anatomy import Anatomy
-from reports.earlier import misplaced, renamed
+from construct.json_file import load_json
+from reports.earlier import misplaced, renamed, unknown_word
 from reports.numbers import quantities
 from reports.step_bound import step_error_document
 from verify.findings import Findings, Plot
@@ -242,16 +243,15 @@ def _plain(value: float) -> float | int | str:
 
 def load(path: Path) -> dict[str, Any]:
     """The document of an earlier report; raises ProblemError where it is none."""
-    try:
-        document = json.loads(path.read_text())
-    except (ValueError, RecursionError):
-        raise ProblemError("from", path, "it is not a JSON file") from None
+    document = load_json(path, "from")
     if not isinstance(document, dict) or not {"theorems", "findings", "command"} <= set(document):
         raise ProblemError("from", path, "it is not the report.json that icgd audit or icgd report wrote")
     try:
-        wrong = misplaced(document)
-    except (AttributeError, KeyError, TypeError):
+        wrong, word = misplaced(document), unknown_word(document)
+        if not wrong and word is None:
+            return renamed(document)
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise ProblemError("from", path, "parts of the report are missing or are of another kind") from None
     if wrong:
         raise ProblemError("from", path, f"a number is needed at {wrong}")
-    return renamed(document)
+    raise ProblemError("from", path, f"there is no verdict, outcome or status {word!r}")

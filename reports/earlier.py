@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from reports.bearings import BEARINGS
+from reports.first_page import STATUSES
 from reports.numbers import quantities
 from reports.step_bound import is_checked, step_error_document
 
 _NUMBERS = ("census", "step_error", "plan", "search")
 """Sections in which nothing but numbers stands."""
+
+_OUTCOMES, _ASSUMED = ("confirmed", "refuted", "open"), ("holds", "fails", "undecided")
+"""What became of a finding, and of a hypothesis."""
 
 _NO_FLOATS = ("inf", "-inf", "nan")
 """What stands for the floats that JSON has not."""
@@ -60,6 +65,17 @@ def _misplaced(document: Mapping[str, Any]) -> Iterator[str]:
                 yield from _texts(value, f"{name} certificate {key}")
         yield from _texts(part.get("seconds"), f"{name} seconds")
     yield from _texts([document.get("seed"), document.get("seconds")], "seed or seconds")
+
+
+def unknown_word(document: Mapping[str, Any]) -> str | None:
+    """The first verdict, outcome or status that there is not, or None; KeyError or the like for no report."""
+    parts = document["theorems"].values()
+    verdicts = [one for part in parts for one in part.get("verdicts") or ()] + document.get("verdicts", [])
+    said = [(one["verdict"], STATUSES) for one in verdicts]
+    said += [(one["outcome"], _OUTCOMES) for one in document["findings"]]
+    said += [(one.get("bearing") or "open", BEARINGS) for one in document["findings"]]
+    said += [(one["status"], _ASSUMED) for part in parts for one in part.get("hypotheses") or ()]
+    return next((str(word) for word, known in said if word not in known), None)
 
 
 def _texts(value: Any, place: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from reports.notation import Tex, symbol, tidy
+from reports.notation import Tex, displayed, symbol
 
 WIDE = 350.0
 """Points that a line of a formula may take; a rough count, which \\icgdfit in the preamble backs up."""
@@ -214,8 +214,8 @@ def formula(expression: str, names: Iterable[str], latex: str, *, room: float = 
             printer.symbols[name]: [line.tex for line in printer.lines(node, room)]
             for name, node in _growing(printer.definitions)
         }
-    except (SyntaxError, ValueError, KeyError):
-        return Formula((tidy(latex),), plain=True)
+    except (SyntaxError, ValueError, KeyError, RecursionError, MemoryError):
+        return Formula((displayed(latex),), plain=True)
     return _numbered(lines, named)
 
 

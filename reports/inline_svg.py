@@ -11,7 +11,13 @@ from markupsafe import Markup
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
-_DROPPED = frozenset({"metadata", "style", "script", "foreignObject", "title", "desc"})
+_NAMES = """
+svg g defs use symbol path rect circle ellipse line polyline polygon text tspan image clipPath mask pattern
+marker linearGradient radialGradient stop
+"""
+_DRAWN = frozenset(_NAMES.split())
+"""Elements that draw; others may run, load or style what is not theirs."""
+
 _LOCAL = re.compile(r"url\(#([^)]+)\)")
 _ELSEWHERE = re.compile(r"url\((?!#)|@import", re.IGNORECASE)
 
@@ -59,7 +65,7 @@ def _used(root: Element) -> Iterator[str]:
 
 
 def _cleaned(element: Element, names: dict[str, str]) -> Element:
-    """The same element without name spaces, styles of the whole page, scripts and foreign parts."""
+    """The same element without name spaces and without parts that do not draw."""
     kept = Element(element.tag.removeprefix(_SVG))
     for key, value in element.attrib.items():
         if key == "id":
@@ -70,12 +76,12 @@ def _cleaned(element: Element, names: dict[str, str]) -> Element:
                 kept.set("href", "#" + names[value[1:]])
             elif value.startswith("data:image/png"):
                 kept.set("href", value)
-        elif "{" not in key and not key.startswith("on") and not _ELSEWHERE.search(value):
+        elif "{" not in key and not key.lower().startswith("on") and not _ELSEWHERE.search(value):
             kept.set(key, _LOCAL.sub(lambda match: f"url(#{names[match[1]]})", value))
     kept.text = element.text
     for child in element:
         drawn = isinstance(child.tag, str) and child.tag.startswith(_SVG)
-        if drawn and child.tag.removeprefix(_SVG) not in _DROPPED:
+        if drawn and child.tag.removeprefix(_SVG) in _DRAWN:
             kept.append(_cleaned(child, names))
             kept[-1].tail = child.tail
     return kept

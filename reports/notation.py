@@ -6,6 +6,8 @@ import re
 import unicodedata
 from itertools import takewhile
 
+from reports.mathematics import is_mathematics
+
 
 class Tex(str):
     """LaTeX as it stands, which is not escaped again."""
@@ -251,7 +253,9 @@ def _head(base: str) -> str:
         return r"\varepsilon"
     if base in _NAMES:
         return "\\" + base
-    return base if len(base) == 1 and base.isalnum() else r"\mathrm{" + _upright(base) + "}"
+    return (
+        base if len(base) == 1 and base.isascii() and base.isalnum() else r"\mathrm{" + _upright(base) + "}"
+    )
 
 
 def _lower(lower: str) -> str:
@@ -262,7 +266,7 @@ def _lower(lower: str) -> str:
         return rf"\times,{product[1]}"
     if lower in ("max", "min"):
         return "\\" + lower
-    if lower == "*" or lower.isdigit():
+    if lower == "*" or (lower.isascii() and lower.isdigit()):
         return lower
     return _head(lower)
 
@@ -280,7 +284,7 @@ _TIDY = (
 )  # fmt: skip
 
 
-def tidy(latex: str) -> Tex:
+def tidy(latex: str) -> str:
     r"""LaTeX from sympy or from a statement in the papers' letters.
 
     >>> tidy(r"\epsilon^{2} d_{out} \log{\left(2 \right)}")
@@ -288,7 +292,18 @@ def tidy(latex: str) -> Tex:
     """
     for pattern, replacement in _TIDY:
         latex = pattern.sub(replacement, latex)
-    return Tex(latex)
+    return latex
+
+
+def displayed(latex: str) -> Tex:
+    r"""A formula for math mode; the characters that it was written with where it is not only mathematics.
+
+    >>> displayed(r"K \le 2"), displayed(r"\input{x}")
+    ('K \\le 2', '\\text{\\texttt{\\textbackslash{}input\\{x\\}}}')
+    """
+    if is_mathematics(latex) and "$" not in latex:
+        return Tex(tidy(latex))
+    return Tex(rf"\text{{{code(latex)}}}")
 
 
 def statement(text: str) -> Tex:
@@ -297,18 +312,8 @@ def statement(text: str) -> Tex:
     >>> statement("$L$ steps"), statement(r"2 \le x"), statement("100% sure")
     ('$L$ steps', '$2 \\le x$', '100\\% sure')
     """
-    if not _balanced(text):
+    if not is_mathematics(text):
         return escape(text)
     if "$" in text:
-        return tidy(text)
+        return Tex(tidy(text))
     return Tex(f"${tidy(text)}$") if re.search(r"[\\^_=]", text) else escape(text)
-
-
-def _balanced(latex: str) -> bool:
-    depth = 0
-    for brace in re.findall(r"(?<!\\)[{}]", latex):
-        depth += 1 if brace == "{" else -1
-        if depth < 0:
-            return False
-    bare = re.search(r"(?<!\\)[%#&]", latex)
-    return depth == 0 and not bare and len(re.findall(r"(?<!\\)\$", latex)) % 2 == 0 and latex.isascii()

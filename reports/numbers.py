@@ -109,7 +109,7 @@ def _quantities(document: Mapping[str, Any]) -> Iterator[Quantity]:
                 # A letter that was left to the theorem stands for the value that it chose.
                 value = chosen.get(key, posed) if section == "problem" else posed
                 # TeX tells n from N, and so must the names of letters.
-                letter = key if len(key) == 1 else _camel(key)
+                letter = key if len(key) == 1 and key.isascii() and key.isalpha() else _camel(key)
                 name = prefix + title + letter
                 if _is_number(value):
                     yield Quantity(name, f"{theorem} {section} {key}", value, (section, key) in _UPPER)

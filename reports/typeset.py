@@ -44,6 +44,7 @@ def typeset(
 ) -> Typeset:
     """Run latexmk in the folder of `tex`; the PDF lies beside it, all else in a folder of its own.
 
+    It runs no shell command, reads no settings of latexmk and no file outside the folder but TeX's own.
     The same files give the same bytes: the clock is that of SOURCE_DATE_EPOCH, 0 unless it is set.
     which: where a program is, as shutil.which.  seconds: when to give up.
     """
@@ -62,11 +63,13 @@ def typeset(
     ]  # fmt: skip
     code = _run(command, tex.parent, seconds)
     if code is None:
-        return Typeset(None, f"latexmk took more than {seconds:g} s; its log is in {made}")
+        return Typeset(
+            None, f"latexmk took more than {seconds:g} s; its log is in {BUILD}, beside {tex.name}"
+        )
     log = _text(made / f"{tex.stem}.log")
     built = made / pdf.name
     if code != 0 or not built.exists():
-        return Typeset(None, f"latexmk failed: {_error(log)}; its log is in {made}")
+        return Typeset(None, f"latexmk failed: {_error(log)}; its log is in {BUILD}, beside {tex.name}")
     shutil.move(built, pdf)
     warnings = _warnings(log, _text(made / f"{tex.stem}.blg"))
     told = f"{len(warnings)} warning{'s'[: len(warnings) != 1]} on {pdf.name}" if warnings else ""
@@ -78,6 +81,8 @@ def _run(command: list[str], folder: Path, seconds: float) -> int | None:
     clock = os.environ.get("SOURCE_DATE_EPOCH", "0")
     # Long lines of the log would otherwise be cut in the middle of a warning.
     settings = {"SOURCE_DATE_EPOCH": clock, "FORCE_SOURCE_DATE": "1", "max_print_line": "10000"}
+    # Files outside the folder stay unread, whatever stands in the text and in the user's own settings.
+    settings |= {"openin_any": "p", "openout_any": "p", "TEXMFOUTPUT": str(folder.absolute() / BUILD)}
     process = subprocess.Popen(
         command,
         cwd=folder,

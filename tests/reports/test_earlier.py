@@ -71,3 +71,30 @@ def test_what_is_no_report_is_refused_with_one_sentence(theorems, tmp_path, caps
     assert icgd.main(["report", "--from", str(path), "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert "parts of the report are missing" in " ".join(said.split()) and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    "place",
+    [("verdicts", 0, "verdict"), ("findings", 0, "outcome"), ("theorems", LEAN, "verdicts", 0, "verdict")],
+)
+def test_a_verdict_that_there_is_not_is_refused(place, tmp_path):
+    document = copy.deepcopy(DOCUMENT)
+    at = document
+    for key in place[:-1]:
+        at = at[key]
+    at[place[-1]] = r"\input{x}"
+    (tmp_path / "report.json").write_text(json.dumps(document))
+    with pytest.raises(ProblemError, match="there is no verdict, outcome or status"):
+        load(tmp_path / "report.json")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("plots", [{"title": 3}]), ("title", {}), ("problem", {"é": 1, "à": 2}), ("stream", 3)]
+)
+def test_a_report_that_cannot_be_shown_is_refused_with_one_sentence(key, value, tmp_path, capsys):
+    document = copy.deepcopy(DOCUMENT)
+    document["theorems"][LEAN][key] = value
+    (tmp_path / "report.json").write_text(json.dumps(document))
+    assert icgd.main(["report", "--from", str(tmp_path / "report.json"), "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("icgd: from = ") and said.count("\n") == 1

@@ -108,3 +108,20 @@ def test_the_same_text_gives_the_same_bytes(tmp_path):
 def test_an_undefined_reference_is_a_warning(tmp_path):
     made = typeset(article(tmp_path, r"See \ref{nowhere}."))
     assert made.pdf is not None and any("nowhere" in warning for warning in made.warnings)
+
+
+@needs_tex
+def test_files_elsewhere_are_not_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("openin_any", "a")
+    monkeypatch.setenv("TEXMFOUTPUT", "/etc")
+    assert "not found" in typeset(article(tmp_path, r"x \input{/etc/passwd}")).message
+    body = r"x \newread\f \openin\f=/etc/passwd \ifeof\f\else\itisread\fi"
+    assert typeset(article(tmp_path, body)).pdf is not None
+
+
+@needs_tex
+def test_settings_at_home_are_not_run(tmp_path, monkeypatch):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".latexmkrc").write_text("die 'it was read';")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert typeset(article(tmp_path, "text")).pdf is not None

@@ -1,0 +1,79 @@
+"""JSON in files: read with a limit and refused in one sentence, written as what every reader takes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from collections.abc import Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+from bounds.problem import ProblemError
+
+MOST_BYTES = 2**28
+"""Of a file that is read."""
+
+
+def load_json(path: Path, field: str) -> Any:
+    """What a file holds; raises ProblemError, under the name of the field, where it cannot be read.
+
+    It must be a regular file of at most MOST_BYTES, in UTF-8, with whole characters alone.
+    """
+    text = _text(path, field)
+    try:
+        found = json.loads(text)
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ProblemError(field, path, "it holds half a character (a lone surrogate)") from None
+    except (ValueError, RecursionError):
+        raise ProblemError(field, path, "it is not a JSON file") from None
+    return found
+
+
+def _text(path: Path, field: str) -> str:
+    try:
+        # A pipe would be waited for, were it not for O_NONBLOCK.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                what = "a folder" if stat.S_ISDIR(about.st_mode) else "a pipe or a device"
+                raise ProblemError(field, path, f"it is {what}, and a file is needed")
+            data = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise ProblemError(field, path, "there is no such file") from None
+    except OSError as error:
+        raise ProblemError(field, path, f"it cannot be read ({error.strerror})") from None
+    if len(data) > MOST_BYTES:
+        raise ProblemError(field, path, f"it is larger than {MOST_BYTES // 2**20} MiB, the most that is read")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ProblemError(field, path, "it is not a text in UTF-8") from None
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON that every reader takes: ASCII, with inf and nan as the words."""
+    return json.dumps(finite(value), indent=indent, allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """The same in plain values, with inf and nan, which JSON has no numbers for, as text.
+
+    >>> finite({1: (float("inf"), 0.5, None, True)})
+    {'1': ['inf', 0.5, None, True]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        plain = float(value)
+        return plain if math.isfinite(plain) else str(plain)
+    return str(value)
