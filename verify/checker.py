@@ -7,30 +7,16 @@ number is checked, and the problem is the one the caller poses, not the one the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from functools import cache
-from itertools import accumulate
 from typing import Any
 
 from flint import arb, ctx, fmpq
 
-from verify.lemmas import (
-    NAMED,
-    Function,
-    Refused,
-    Sum,
-    exact,
-    formula,
-    hull,
-    jet,
-    lemma,
-    need,
-    slope,
-    within,
-)
+from verify.envelopes import Envelope
+from verify.lemmas import Refused, Sum, lemma, need, within
+from verify.power_series import NAMED, Function, Unreadable, exact, formula, jet, slope
 
-FORMAT, BINS, PRECISION, FURTHEST = "icgd certificate 1", 64, 96, 2**17  # tables grow with z
+FORMAT, PRECISION, FURTHEST = "icgd certificate 1", 128, 2**17
 STATEMENT = "norm2(err) <= eta * certified for every prompt of n examples in the radii and every w in W"
 UNITS = {"float64": fmpq(1, 2**53), "float32": fmpq(1, 2**24)}
 # Of u = phi(p - rho y) - sigma y: phi between its kinks, sup |phi'|, phi(0), and what the program must hold.
@@ -48,58 +34,6 @@ def readable(node: Any) -> bool:
         return all(map(readable, node.values() if isinstance(node, Mapping) else node))
     number = isinstance(node, int | float) and not isinstance(node, str) and abs(node) < 1e300
     return node is None or number or node in ("lean", "paper", "softmax", "activated", "linear")
-
-
-class Table:
-    """Suprema of |r'|, |r''|, r^2 and phi - lam r^2 over |z| <= reach * m / BINS, for m = 0..BINS.
-
-    The units of a layer average phi to at most sup (phi - lam r^2) + lam mean r^2, whatever lam.
-    """
-
-    def __init__(self, f: Function, reach: float, multipliers: Mapping[str, list[float]]) -> None:
-        self.reach, self.multipliers, self.heights = arb(reach), multipliers, cache(self._heights)
-        edges = [arb(side * exact(reach) * m / BINS) for m in range(BINS + 1) for side in (1, -1)]
-        self.half, self.boxes = edges[2] / 2, []
-        for a, b in zip(edges, edges[2:], strict=False):
-            whole, middle = hull(f, a, b), jet(f, (a + b) / 2, 2)
-            for k in (2, 1, 0):  # by the mean value, where that is tighter
-                mean = middle[k] + whole[k + 1] * arb(0, self.half.upper())
-                whole[k] = mean if mean.rad() < whole[k].rad() else whole[k]
-            self.boxes.append((whole, middle))
-        self.peak = [self._upto([abs(whole[k]) for whole, _ in self.boxes]) for k in range(3)]
-        self.least = [-x for x in self._upto([-abs(whole[0]).abs_lower() for whole, _ in self.boxes])]
-
-    def _upto(self, tops: list[arb]) -> list[arb]:
-        tops = [arb(a.upper()).max(arb(b.upper())) for a, b in zip(tops[::2], tops[1::2], strict=True)]
-        return list(accumulate([tops[0], *tops], lambda x, y: x.max(y)))
-
-    def _heights(self, quantity: str) -> list[tuple[float, list[arb], list[float]]]:
-        rows, parts = [], []
-        for (r, r1, r2, r3), (p, p1, p2) in self.boxes:
-            sign = 1 if r1 >= 0 else -1 if r1 <= 0 else arb(0, 1)
-            kinds = {
-                "slope": (abs(r1), abs(p1), sign * r2),
-                "slope2": (r1**2, p1**2, 2 * r1 * r2),
-                "bend2": (r2**2, p2**2, 2 * r2 * r3),
-            }
-            parts.append((*kinds[quantity], r**2, p**2, 2 * r * r1))
-        for lam in self.multipliers[quantity]:
-            tops = []
-            for top, at, slant, square, at_square, rise in parts:
-                joint = at - lam * at_square + abs(slant - lam * rise) * self.half
-                tops.append(arb((top - lam * square).upper()).min(arb(joint.upper())))
-            heights = self._upto(tops)
-            rows.append((lam, heights, [float(x) for x in heights]))
-        return rows
-
-    def bin(self, z: arb) -> int:
-        return min(BINS, math.ceil(float((z / self.reach * BINS).upper()) * (1 + 2.0**-50)))
-
-    def average(self, quantity: str, m: int, low: arb, high: arb) -> arb:
-        """A bound on the mean of |r'|, |r'|^2 or |r''|^2 where the mean of r^2 is in [low, high]."""
-        a, b = float(low), float(high)  # only to choose a multiplier: any is right
-        lam, tops, _ = min(self.heights(quantity), key=lambda row: row[2][m] + max(row[0] * a, row[0] * b))
-        return (tops[m] + (lam * low).max(lam * high)).max(arb(0))
 
 
 class Check:
@@ -272,10 +206,13 @@ class Check:
         """That the cells cover every network of W, and that none of them allows more than is claimed."""
         multipliers, splits = self.c["multipliers"], iter(self.c["splits"])
         rows = zip(self.r, self.layers, multipliers, strict=True)
-        self.tables = [Table(f, claim["z"], lam) for f, claim, lam in rows]
+        self.envelopes = [Envelope(f, claim["z"], lam) for f, claim, lam in rows]
         cells = [[(exact(low), exact(high)) for low, high in self.c["root"]]]
-        for j, (table, (low, high)) in enumerate(zip(self.tables, cells[0], strict=True), start=1):
-            need(arb(low) <= table.least[-1] and arb(high) >= table.peak[0][-1], f"the cells cover layer {j}")
+        for j, (envelope, (low, high)) in enumerate(zip(self.envelopes, cells[0], strict=True), start=1):
+            need(
+                arb(low) <= envelope.least[-1] and arb(high) >= envelope.peak[0][-1],
+                f"the cells cover layer {j}",
+            )
         while cells:
             need(len(cells) <= 256, "no cell is split more than 256 times in a row")
             cell, split = cells.pop(), next(splits, 0)
@@ -289,16 +226,16 @@ class Check:
     def bound(self, cell: list[tuple[fmpq, fmpq]]) -> arb:
         """The step error over eta where the root mean square of r(z) in layer j is in cell[j - 1]."""
         p, d1, d2, rows = [self.B_x], [arb(0)], [arb(0)], []
-        for j, (table, (least, most)) in enumerate(zip(self.tables, cell, strict=True), start=1):
-            m, claim = table.bin(self.B_v * p[-1]), self.layers[j - 1]
+        for j, (envelope, (least, most)) in enumerate(zip(self.envelopes, cell, strict=True), start=1):
+            m, claim = envelope.bin(self.B_v * p[-1]), self.layers[j - 1]
             size, unit = self.dims[j], self.roots[j]
-            low, high = arb(least).max(table.least[m]) ** 2, arb(most).min(table.peak[0][m]) ** 2
+            low, high = arb(least).max(envelope.least[m]) ** 2, arb(most).min(envelope.peak[0][m]) ** 2
             if low > high:
                 return arb(0)
-            top, bent = table.peak[1][m], table.peak[2][m]
-            a2 = (size * table.average("slope2", m, low, high)).sqrt().min(unit * top)
-            a1 = (size * table.average("slope", m, low, high)).min(unit * a2)
-            b2 = (size * table.average("bend2", m, low, high)).sqrt().min(unit * bent)
+            top, bent = envelope.peak[1][m], envelope.peak[2][m]
+            a2 = (size * envelope.average("slope2", m, low, high)).sqrt().min(unit * top)
+            a1 = (size * envelope.average("slope", m, low, high)).min(unit * a2)
+            b2 = (size * envelope.average("bend2", m, low, high)).sqrt().min(unit * bent)
             shift = self.box[j - 1] * d1[-1] + self.e("z", j)
             bend, third = claim["curvature"] * shift / 2, claim["jerk"] * shift**2 / 2 + self.e("dr", j)
             moved1, moved2 = shift * (a1 + size * bend), shift * (a2 + unit * bend)
@@ -314,7 +251,7 @@ class Check:
         norm = (lip * p[-1] + self.phi0 * unit + tilt * self.B_y).min(unit * limit)
 
         def against(largest: arb, norm2: arb) -> arb:  # the 2-norm of u times such a vector, entry by entry
-            linear = lip * (largest * p[-1]).min(table.peak[0][m] * norm2)
+            linear = lip * (largest * p[-1]).min(envelope.peak[0][m] * norm2)
             return (linear + self.phi0 * norm2 + tilt * largest * self.B_y).min(limit * norm2)
 
         s2 = against(top, a2)
@@ -347,7 +284,9 @@ def check(
             return kind(certificate, letters, construction).judge()
         except Refused:
             raise
-        except (NameError, SyntaxError) as error:
+        except Unreadable as claim:
+            raise Refused(str(claim)) from claim
+        except SyntaxError as error:
             raise Refused("the activation is a formula that the checker can read") from error
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             lost = isinstance(error, KeyError)

@@ -1,24 +1,20 @@
 """The checker's own truths about functions of one variable: ranges, lines, and how near one is to the other.
 
-Nothing comes from the rest of the project.  Functions are power series over balls, read from their formulas;
-derivatives are coefficients of series; lines are exact rationals.
+Nothing comes from the rest of the project.  Functions are power series over balls (`verify.power_series`);
+lines are exact rationals.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
-from fractions import Fraction
-from functools import cache, reduce
-from itertools import pairwise
+from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
-from flint import arb, arb_series, fmpq
+from flint import arb, fmpq
 
-Function = Callable[[Any], Any]
+from verify.power_series import Function, exact, jet
+
 Sum = Mapping[str, Any]
-NAMED = {"sigmoid": "1/2+tanh(t/2)/2", "softplus": "softplus(t)", "gelu": "t*(1+erf(t/sqrt(2)))/2"}
-NAMED |= {"tanh": "tanh(t)", "sin": "sin(t)", "identity": "t"}
 
 
 class Refused(ValueError):
@@ -28,61 +24,6 @@ class Refused(ValueError):
 def need(ok: bool, claim: str) -> None:
     if not ok:
         raise Refused(claim)
-
-
-def exact(x: Any) -> fmpq:
-    """The rational that a finite number (or the text of one) is; floats count as what they are."""
-    return fmpq(*Fraction(x).as_integer_ratio())
-
-
-def solution(value: Function, rate: Callable[[Any, Any], Any]) -> Function:
-    """The power series of y(x) where y' = rate(x, y): tighter on wide balls than that of a quotient."""
-
-    def at(x: arb_series) -> arb_series:
-        y = first = arb_series([value(x[0])], prec=x.prec)
-        for _ in range(x.prec - 1):
-            y = first + (rate(x, y) * x.derivative()).integral()
-        return y
-
-    return at
-
-
-def formula(text: str) -> Function:
-    """The function of t, on power series, that a posed problem names; every number in it is exact."""
-    names: dict[str, Any] = {"number": exact, "pi": arb.pi()}
-    for name in ("exp", "log", "sin", "cos", "tan", "atan", "erf", "sqrt"):
-        names[name] = lambda x, name=name: getattr(x if isinstance(x, arb_series) else arb(x), name)()
-    names["sinh"], names["cosh"] = (
-        lambda x, s=s: (names["exp"](x) - s * names["exp"](-x)) / 2 for s in (1, -1)
-    )
-    names["tanh"] = solution(arb.tanh, lambda x, y: 1 - y * y)
-    names["softplus"] = solution(lambda x: (1 + x.exp()).log(), lambda x, y: (1 + names["tanh"](x / 2)) / 2)
-    number = r"(?<![\w.])(\d+\.?\d*|\.\d+)(e[-+]?\d+)?"
-    code = compile(
-        re.sub(number, r"number('\g<0>')", NAMED.get(text, text).strip().lower()), "formula", "eval"
-    )
-    return lambda x: eval(code, {"__builtins__": {}, **names}, {"t": x})
-
-
-def jet(f: Function, x: arb, order: int) -> list[arb]:
-    """f, f', ..., up to the 4th derivative, at a ball."""
-    series = 0 * arb_series([x, 1], prec=order + 1) + f(arb_series([x, 1], prec=order + 1))
-    return [series[k] * (1, 1, 2, 6, 24)[k] for k in range(order + 1)]
-
-
-def hull(f: Function, a: arb, b: arb, order: int = 3) -> list[arb]:
-    """A jet that holds those of all points between a and b, from parts of width 1/16 at most."""
-    parts = 1 + int(16 * abs(float(b - a)))
-    ends = [a + (b - a) * i / parts for i in range(parts + 1)]
-    jets = [jet(f, x.union(y), order) for x, y in pairwise(ends)]
-    return [reduce(arb.union, column) for column in zip(*jets, strict=True)]
-
-
-def slope(f: Function, x: arb_series) -> arb_series:
-    """The power series of f' where that of the variable is x."""
-    return (
-        0 * arb_series([x[0], 1], prec=x.prec + 1) + f(arb_series([x[0], 1], prec=x.prec + 1))
-    ).derivative()
 
 
 def within(f: Function, k: int, z: float, low: Any, high: Any) -> bool:

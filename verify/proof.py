@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 TRUSTED = (
     "IEEE-754 binary arithmetic, round to nearest, no overflow; sums in any order, fused or not",
-    "verify/checker.py and verify/lemmas.py with the rationals of FLINT and the balls of Arb (python-flint)",
+    "verify/checker.py, lemmas.py, envelopes.py and power_series.py with FLINT and Arb (python-flint)",
     "verify/shipped.py, which finds the matrices that ship to be the certificate's program",
 )
 
 SOFTMAX_TRUSTED = (
     *TRUSTED[:1],
     "softmax of equal scores: exp(0) is within 16 ulps of 1, then a sum and a division",
-    "verify/checker.py, verify/softmax_checker.py and verify/lemmas.py with FLINT and Arb (python-flint)",
+    "the four files of the checker in verify/ and softmax_checker.py with FLINT and Arb (python-flint)",
     "verify/softmax_shipped.py and verify/shipped.py, which find the matrices to be that program",
 )
 
@@ -46,13 +46,15 @@ SOFTMAX_TRUSTED = (
 class Proof:
     """What became of a certificate.
 
-    refusal: the first claim that does not hold, None if it was accepted.  bound: on norm2(err)/eta, proved.
+    refusal: the first claim that does not hold, None if it was accepted.  why: the same as a sentence.
+    bound: on norm2(err)/eta, proved.
     float32: the bound for the same weights rounded to float32, or why there is none.
     units_before: ReLUs of a plan against the plain recurrence.  proving, checking: seconds.
     """
 
     certificate: Mapping[str, Any]
     refusal: str | None
+    why: str | None
     bound: float
     float32: float | str
     units_before: int
@@ -163,6 +165,20 @@ def judge(
         return Judgement(chosen, None, found["certified"], apart, trusted)
 
 
+def not_proved(problem: Problem, reason: str, *, matrices: bool = False) -> str:
+    """Why a step error is held and not proved, and what would help, in one sentence.
+
+    reason: the claim that the checker does not accept, or (matrices) the entry that is not the program's.
+    """
+    if matrices:
+        return f"not proved, because the matrices are not the certificate's program: {reason}"
+    posed = f"activation {problem.activation.name}, loss {problem.loss.name}"
+    return (
+        f"not proved, because the checker does not accept that {reason} ({posed}); no prompt was found that "
+        "breaks the bound; smaller radii or a larger eps leave the checker more room"
+    )
+
+
 def unchecked(layers: Iterable[LayerRanges]) -> str | None:
     """Why the checker looks at no certificate with these ranges, or None if it does."""
     z = max(layer.z for layer in layers)
@@ -184,11 +200,12 @@ def prove(made: Plan, transformer: Transformer, progress: Progress = silent) -> 
         reason = refusal(found, letters(problem), construction)
         checking = time.perf_counter() - began
         advance(4)
-        reason = reason or mismatch(found, transformer.literal())
+        apart = None if reason else mismatch(found, transformer.literal())
+        why = not_proved(problem, reason or apart or "", matrices=reason is None) if reason or apart else None
         advance(4)
         float32 = _in_float32(made)
         advance(3)
-        return Proof(found, reason, made.certified, float32, before, proving, checking)
+        return Proof(found, reason or apart, why, made.certified, float32, before, proving, checking)
 
 
 def _in_float32(made: Plan) -> float | str:

@@ -216,6 +216,21 @@ def test_a_failure_met_only_on_the_followed_prompts_is_the_counterexample(monkey
     assert status(found)["step-error"] == "failed"
 
 
+@pytest.mark.parametrize("floor", ["checker", "matrices"])
+def test_a_refused_certificate_leaves_the_claim_held_and_says_why(monkeypatch, floor):
+    name, reason = {"checker": ("refusal", "dr[2] holds"), "matrices": ("mismatch", "layer 3, W1")}[floor]
+    monkeypatch.setattr(f"verify.proof.{name}", lambda *_: reason)
+    found = verify(PROBLEM, samples=100, effort=0, certify=True)
+    verdict = next(one for one in found.verdicts if one.claim == "relu-icgd/step-error")
+    assert verdict.status == "held" and verdict.replay is None and found.counterexample is None
+    if floor == "checker":
+        assert "not proved, because the checker does not accept that dr[2] holds" in verdict.evidence
+        assert f"(activation {PROBLEM.activation.name}, loss squared)" in verdict.evidence
+        assert verdict.evidence.endswith("smaller radii or a larger eps leave the checker more room")
+    else:
+        assert "the matrices are not the certificate's program: layer 3, W1" in verdict.evidence
+
+
 def test_starts_from_which_nothing_moves():
     cosine = Problem.parse({"N": 2, "K": 2, "n": 3, "eps": 0.2, "activation": "cos(t)"})
     assert status(verify(cosine, **QUICK))["start"] == "vacuous"

@@ -1,0 +1,212 @@
+"""Functions of one variable, read from their formulas as power series over balls.
+
+Derivatives are coefficients; numbers in a formula are exact rationals.  Where a ball is too wide to tell what
+a function is there (it divides by 0, it takes the root of a negative number), the jet is nan: no comparison
+with nan is true, so callers halve the ball.  Nothing comes from the rest of the project.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable
+from fractions import Fraction
+from math import factorial
+from typing import Any
+
+from flint import arb, arb_series, fmpq
+
+Function = Callable[[Any], Any]
+NAMED = {"sigmoid": "1/2+tanh(t/2)/2", "softplus": "softplus(t)", "gelu": "t*(1+erf(t/sqrt(2)))/2"}
+NAMED |= {"tanh": "tanh(t)", "sin": "sin(t)", "identity": "t"}
+
+
+class Unreadable(ValueError):
+    """What in a formula has no power series here."""
+
+
+def exact(x: Any) -> fmpq:
+    """The rational that a finite number (or the text of one) is; floats count as what they are."""
+    return fmpq(*Fraction(x).as_integer_ratio())
+
+
+def formula(text: str) -> Function:
+    """The function of t, on power series, that a posed problem names; raises Unreadable."""
+    text = NAMED.get(text, text).strip()
+    tree = ast.parse(text, mode="eval").body
+    return lambda x: _value(tree, text, x)
+
+
+def _value(node: ast.expr, text: str, x: Any) -> Any:
+    """A node of a formula at the series x: an exact rational, a ball or a series."""
+    match node:
+        case ast.Constant(value=int(number)) if not isinstance(number, bool):
+            return exact(number)
+        case ast.Constant(value=float()):
+            return exact(ast.get_source_segment(text, node))
+        case ast.Name(id="t"):
+            return x
+        case ast.Name(id="pi"):
+            return arb.pi()
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=below):
+            return -_value(below, text, x) if isinstance(sign, ast.USub) else _value(below, text, x)
+        case ast.BinOp(op=ast.Pow(), left=base, right=exponent):
+            return _power(_value(base, text, x), _value(exponent, text, x))
+        case ast.BinOp(op=ast.Mult(), left=one, right=other) if ast.dump(one) == ast.dump(other):
+            return _power(_value(one, text, x), fmpq(2))
+        case ast.BinOp(op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div() as op):
+            return _OPERATORS[type(op)](_value(node.left, text, x), _value(node.right, text, x))
+        case ast.Call(func=ast.Name(id=name), args=[*parts], keywords=[]) if parts and name in _FUNCTIONS:
+            return _FUNCTIONS[name](*(_value(part, text, x) for part in parts))
+    raise Unreadable(f"{ast.unparse(node)[:60]} is a formula that the checker can read")
+
+
+_OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+
+
+def _led(series: Any, first: arb) -> Any:
+    """The series with a first coefficient that is known better: both hold the value."""
+    return arb_series([first, *series.coeffs()[1:]], prec=series.prec)
+
+
+def _power(x: Any, exponent: Any) -> Any:
+    """x to a constant power; an even one is not negative, whatever the sign of x."""
+    if not isinstance(exponent, fmpq):
+        return _log(x, lambda y: (exponent * y).exp())
+    p, q = int(exponent.p), int(exponent.q)
+    if q != 1:
+        return _log(x, lambda y: (exponent * y).exp()) if q != 2 else _power(_root(x), fmpq(p))
+    if p < 0:
+        return 1 / _power(x, fmpq(-p))
+    made, square = fmpq(1), x
+    for bit in reversed(bin(p)[2:]):
+        made = made * square if bit == "1" else made
+        square = square * square
+    if p % 2 == 0 and isinstance(x, arb_series):
+        size = abs(x[0])
+        return _led(made + 0 * x, _between(size.abs_lower() ** p, size.abs_upper() ** p))
+    return made
+
+
+def _between(low: arb, high: arb) -> arb:
+    return low.union(high)
+
+
+def _log(x: Any, after: Function) -> Any:
+    return after(_FUNCTIONS["log"](x))
+
+
+def _root(x: Any) -> Any:
+    return (x if isinstance(x, arb_series) else arb(x)).sqrt()
+
+
+def _rising(function: Callable[[arb], arb]) -> Callable[[arb], arb]:
+    """An increasing function of a ball, by its ends: Arb itself is loose on wide balls."""
+    return lambda x: function(x) if x.is_exact() else function(x.lower()).union(function(x.upper()))
+
+
+def _elementary(name: str) -> Function:
+    return lambda x: getattr(x if isinstance(x, arb_series) else arb(x), name)()
+
+
+def _taylor(derivatives: Callable[[arb, int], list[arb]]) -> Function:
+    """A function whose first derivatives at a ball are known, of a series."""
+
+    def at(x: Any) -> Any:
+        if not isinstance(x, arb_series):
+            return derivatives(arb(x), 1)[0]
+        rest, made = _led(x, arb(0)), arb_series([0], prec=x.prec)
+        for k, derivative in reversed([*enumerate(derivatives(x[0], x.prec))]):
+            made = made * rest + derivative / factorial(k)
+        return made
+
+    return at
+
+
+def _integral(value: Callable[[arb], arb], rate: Function) -> Function:
+    """A function by its value at a ball and its derivative as a function of a series."""
+
+    def at(x: Any) -> Any:
+        if not isinstance(x, arb_series):
+            return value(arb(x))
+        return value(x[0]) + (rate(x) * x.derivative()).integral()
+
+    return at
+
+
+def _tanh(x: arb, order: int) -> list[arb]:
+    """tanh and its derivatives by y' = 1 - y^2: tighter on wide balls than a quotient."""
+    y = [_rising(arb.tanh)(x)]
+    if order > 1:
+        y.append(1 - y[0] ** 2 if y[0].mid() != 0 else 1 - y[0] * y[0])
+    for k in range(1, order - 1):
+        y.append(-sum((y[i] * y[k - i] for i in range(k + 1)), arb(0)) / (k + 1))
+    return [c * factorial(k) for k, c in enumerate(y)]
+
+
+def _hyperbolic(first: Function, second: Function) -> Function:
+    return _taylor(lambda x, order: [(first if k % 2 == 0 else second)(x) for k in range(order)])
+
+
+def _cosh(x: arb) -> arb:
+    size = abs(x)
+    return size.abs_lower().cosh().union(size.abs_upper().cosh())
+
+
+def _absolute(x: Any) -> Any:
+    return _larger(x, -x)
+
+
+def _larger(*parts: Any) -> Any:
+    """The largest of some, where balls can tell which that is."""
+    best = parts[0]
+    for x in parts[1:]:
+        gap = best - x
+        first = gap[0] if isinstance(gap, arb_series) else arb(gap)
+        if not (first >= 0 or first <= 0):
+            raise ZeroDivisionError("a kink")
+        best = best if first >= 0 else x
+    return best
+
+
+_FUNCTIONS: dict[str, Function] = {
+    **{name: _elementary(name) for name in ("sin", "cos", "tan", "sqrt")},
+    "exp": _taylor(lambda x, order: [_rising(arb.exp)(x)] * order),
+    "log": _integral(_rising(arb.log), lambda x: 1 / x),
+    "atan": _integral(_rising(arb.atan), lambda x: 1 / (1 + _power(x, fmpq(2)))),
+    "erf": _integral(
+        _rising(arb.erf), lambda x: 2 / arb.pi().sqrt() * _FUNCTIONS["exp"](-_power(x, fmpq(2)))
+    ),
+    "sinh": _hyperbolic(_rising(arb.sinh), _cosh),
+    "cosh": _hyperbolic(_cosh, _rising(arb.sinh)),
+    "tanh": _taylor(_tanh),
+    "softplus": _integral(
+        _rising(lambda x: (1 + x.exp()).log()), lambda x: (1 + _FUNCTIONS["tanh"](x / 2)) / 2
+    ),
+    "Abs": _absolute,
+    "Max": _larger,
+    "Min": lambda *parts: -_larger(*(-x for x in parts)),
+    "relu": lambda x: _larger(x, fmpq(0)),
+}
+
+
+def series(f: Function, x: arb, order: int) -> arb_series:
+    """The power series of f in the variable around a ball; raises ArithmeticError or ValueError."""
+    variable = arb_series([x, 1], prec=order + 1)
+    return 0 * variable + f(variable)
+
+
+def jet(f: Function, x: arb, order: int) -> list[arb]:
+    """f, f', f'', ... at a ball; all of them nan where the ball is too wide for f."""
+    try:
+        found = series(f, x, order)
+    except Unreadable:
+        raise
+    except (ArithmeticError, ValueError):
+        return [arb("nan")] * (order + 1)
+    return [found[k] * factorial(k) for k in range(order + 1)]
+
+
+def slope(f: Function, x: arb_series) -> arb_series:
+    """The power series of f' where that of the variable is x = [ball, 1]."""
+    return series(f, x[0], x.prec).derivative()
