@@ -28,6 +28,8 @@ from construct.relu_icgd import assemble
 from construct.transformer import Transformer
 from verify.data import DataError, load_table, prompts_from_table
 from verify.descent import descend, empirical_loss, gradient, project
+from verify.excerpt import followed, part_of
+from verify.excerpt import steps as steps_followed
 from verify.findings import Curve, Findings, Grid, Plot
 from verify.hessian import SAMPLED, certified_single_layer, eigenvalue_range, hessian_search
 from verify.prompts import random_prompts, seeded, start
@@ -41,7 +43,6 @@ ROUNDING = 2.0**-44
 
 _FOLLOWED = 32  # prompts of each source that are followed
 _LONG = 60  # steps followed for decrease and stationarity, at least
-_NUMBERS = 1 << 24  # floats that one batch may hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +94,9 @@ def verify(
     paths = []
     with progress("descent", 2) as advance:
         prompts, missing = _prompts(problem, generator, device)
+        count = _count(problem, prompts, problem.L)
         for source, prompt in prompts:
-            paths.append(_follow(judged, prompt, source))
+            paths.append(_follow(judged, prompt, source, count))
             advance(1)
     paths.append(_provoked(problem, prompts[0][1], len(paths[0].exact) - 1))
     verdicts += _accumulation(problem, found, paths, missing, spectrum)
@@ -142,7 +144,7 @@ def _prompts(
     problem: Problem, generator: torch.Generator, device: torch.device | str
 ) -> tuple[list[tuple[str, Prompt]], str]:
     """Random and real prompts at random w(0), and why there are no real ones ("" if there are)."""
-    random = random_prompts(problem, _FOLLOWED, generator)
+    random = random_prompts(problem, followed(problem, _FOLLOWED), generator)
     random = random.with_weights(start(problem, "random", random.batch, generator)).to(device)
     made, missing = [("random", random)], ""
     try:
@@ -159,15 +161,14 @@ def _prompts(
     return made, missing
 
 
-def _steps(problem: Problem, wanted: int) -> int:
-    """As many steps as asked for, or as a batch of iterates can hold."""
-    return max(1, min(wanted, 1000, _NUMBERS // (_FOLLOWED * problem.D_w)))
+def _count(problem: Problem, prompts: list[tuple[str, Prompt]], wanted: int) -> int:
+    """How many steps are followed on all of these prompts."""
+    return min(steps_followed(problem, prompt.batch, wanted) for _, prompt in prompts)
 
 
-def _follow(judged: Transformer, prompt: Prompt, source: str) -> Path:
-    steps = _steps(judged.problem, judged.problem.L)
-    exact = descend(judged.problem, prompt, steps)
-    return Path(f"{source} prompts", prompt, judged.simulate(prompt, steps), exact)
+def _follow(judged: Transformer, prompt: Prompt, source: str, count: int) -> Path:
+    exact = descend(judged.problem, prompt, count)
+    return Path(f"{source} prompts", prompt, judged.simulate(prompt, count), exact)
 
 
 def _provoked(problem: Problem, prompt: Prompt, steps: int) -> Path:
@@ -219,7 +220,8 @@ def _accumulation(
             accumulated(rate, problem.eta, problem.eps, step) < widest for step in range(1, steps + 1)
         )
         status: Status = "held" if worst <= 1 else "failed"
-        evidence = f"{text} = {rate:.4g}: at most {at_end:.4g} after {steps} steps; {'; '.join(said)}"
+        taken = part_of(steps, problem.L)
+        evidence = f"{text} = {rate:.4g}: at most {at_end:.4g} after {taken} steps; {'; '.join(said)}"
         if useful < steps:
             evidence += f"; from l = {useful + 1} the bound exceeds the diameter {widest:.4g} of W"
             if useful == 0 and status == "held":
@@ -278,7 +280,8 @@ def _convergence(
         judged = assemble(plan(replace(problem, eta=step), progress=progress)).to(prompts[0][1].x.device)
         where = f"at 1/Lambda = {step:.4g}, as {why}"
     posed = replace(judged.problem, eta=step)
-    steps = _steps(problem, max(problem.L, _LONG))
+    wanted = max(problem.L, _LONG)
+    steps = _count(problem, prompts, wanted)
     totals = []
     with progress("decrease", len(prompts) * 2 * steps) as advance:
         for _, prompt in prompts:
@@ -286,7 +289,7 @@ def _convergence(
             totals.append(measure_descent(posed, found.lam, iterates, prompt))
             advance(steps)
     names = " and ".join(name for name, _ in prompts)
-    runs = f"{steps} steps on {sum(prompt.batch for _, prompt in prompts)} prompts ({names})"
+    runs = f"{part_of(steps, wanted)} steps on {sum(prompt.batch for _, prompt in prompts)} prompts ({names})"
     threshold = least_move(found.lam, step, problem.eps)
     broken, long, fell, all_fell, moves = (sum(total[k] for total in totals) for k in range(5))
     least, ratio = max(total[5] for total in totals), max(total[6] for total in totals)

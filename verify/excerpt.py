@@ -20,14 +20,14 @@ from construct.prompt import Prompt
 EXAMPLES = 32
 """Examples of a prompt that is searched over, or on which a property is judged."""
 
-NUMBERS = 1 << 22
+NUMBERS = 1 << 21
 """Numbers of a batch of prompts that are followed: their tensors take a few dozen bytes a number."""
 
 STEPS = 1000
 """Steps of a run that are followed."""
 
-_RUN = 1 << 27
-"""Numbers that all steps of a run may compute: tokens times neurons, with something for each token."""
+_RUN = 1 << 26
+"""Numbers that all steps of a run may compute, over all tokens."""
 
 _PATH = 1 << 24
 """Numbers that the iterates of a run may hold."""
@@ -65,10 +65,13 @@ def followed(problem: Problem, wanted: int) -> int:
     return max(1, min(wanted, NUMBERS // ((problem.n + 1) * (problem.d + problem.d_out))))
 
 
-def steps(problem: Problem, batch: int, wanted: int | None = None) -> int:
-    """How many steps of a run on a batch of prompts are followed, at most L or so many as are wanted."""
+def steps(problem: Problem, batch: int, wanted: int | None = None, *, each: int | None = None) -> int:
+    """How many steps of a run on a batch of prompts are followed, at most L or so many as are wanted.
+
+    each: numbers that a step computes for a token; None: for a block that holds w once a prompt.
+    """
     longest = min(STEPS, problem.L if wanted is None else wanted)
-    tokens = batch * (problem.n + 1) * (8 + problem.units)
+    tokens = batch * (problem.n + 1) * (8 + problem.units if each is None else each)
     return max(1, min(longest, _PATH // (batch * problem.D_w), _RUN // tokens))
 
 

@@ -163,7 +163,7 @@ def verify(
         *_sizes(_judged(problem, construction), counted, problem.L),
         _with_parts(
             _step_error_verdict(made, sandwich, swept, attacked, counterexample, proof, beyond),
-            trajectory,
+            trajectory.steps,
             searched.problem,
             problem,
         ),
@@ -198,17 +198,16 @@ def _measured(judged: Transformer, found: Met, admit: Admit) -> Met:
     return replace(found, largest=float(error[0]), worst=worst)
 
 
-def _with_parts(verdict: Verdict, trajectory: Trajectory, searched: Problem, problem: Problem) -> Verdict:
+def _with_parts(verdict: Verdict, followed: int, searched: Problem, problem: Problem) -> Verdict:
     """The verdict, with what was looked at in part: examples of a searched prompt, steps of a run."""
     evidence = verdict.evidence
     if searched.n < problem.n:
         evidence += (
             f"; searched prompts have {searched.n} examples, the same plan assembled for so many, and the "
-            f"worst ones are measured again repeated to {problem.n:,}, as many as {trajectory.prompts} "
-            "followed prompts have"
+            f"worst ones are measured again repeated to {problem.n:,}, which followed prompts have at once"
         )
-    if trajectory.steps < problem.L:
-        evidence += f"; {part_of(trajectory.steps, problem.L)} steps followed"
+    if followed < problem.L:
+        evidence += f"; {part_of(followed, problem.L)} steps followed"
     return replace(verdict, evidence=evidence)
 
 

@@ -28,9 +28,10 @@ from construct.softmax_icgd import (
 )
 from verify.certificate import letters
 from verify.descent import step_error
+from verify.excerpt import NUMBERS, excerpt, followed, part_of, steps
 from verify.findings import Curve, Findings, Grid, Plot
 from verify.prompts import random_prompts, seeded
-from verify.proof import mismatch, refusal, unchecked
+from verify.proof import mismatch, not_proved, refusal, unchecked
 from verify.softmax_program import certificate as certificate_of
 from verify.softmax_search import KEPT, ROUNDS, Search, search
 from verify.sweep import Stepper, one_step_errors
@@ -40,6 +41,7 @@ THEOREM = "softmax-icgd"
 TITLE = "Softmax transformers simulate gradient descent on an N-layer network"
 
 _LITERAL_LIMIT = 1 << 28  # bytes of full matrices that the check of the literal reading may write out
+_FOLLOWED = 1 << 26  # numbers that the tokens of a followed prompt may hold
 _SAME = 1e-12  # the literal and the structured reading differ by rounding only
 _CELLS = (1, 2, 3, 4, 6, 8, 12)
 _WIDTHS = (2, 3, 4, 6)
@@ -62,28 +64,38 @@ def verify(
     """
     made = plan(halved(problem), progress=progress)
     judged = (transformer or assemble(made)).to(device)
+    short = made if transformer else excerpt(made)
+    searched = judged if short is made else assemble(short).to(device)
     generator, asserted = seeded(seed), claims(problem)
     counted: dict[str, int | float] = dict(census(judged))
     with progress("sweep", samples + ROUNDS * KEPT) as advance:
-        found = search(judged, samples, generator, device, advance)
+        found = search(searched, samples, generator, device, advance)
     bound, allowed = 2 * made.certified, problem.eps  # in the units of the gradient of Theorem 2's loss
     with progress("certificate", 3) as advance:
         certificate = json.loads(json.dumps(certificate_of(made)))
         advance(1)
         reason = refusal(certificate, letters(problem), "softmax")
         advance(1)
-        reason = unchecked(made.layers) or reason or mismatch(certificate, judged.literal())
+        if reason is not None:
+            reason = unchecked(made.layers) or not_proved(problem, reason)
+        elif apart := mismatch(certificate, judged.literal()):
+            reason = not_proved(problem, apart, matrices=True)
         advance(1)
-    followed = random_prompts(judged.problem, 32, generator, device)
+    # A token carries all of w: where those of a prompt are too many, one of few examples is followed.
+    whole = judged if (judged.problem.n + 1) * judged.stream.D <= _FOLLOWED else searched
+    prompts = random_prompts(whole.problem, followed(whole.problem, 32), generator, device)
+    few = prompts[:4] if whole is searched else random_prompts(searched.problem, 4, generator, device)
     with progress("four layers", len(_WIDTHS) + len(_TOLERANCES)) as advance:
         grids, plots, compared = _beside(problem, int(counted["total_units"]), generator, seed, advance)
     verdicts = (
         *_sizes(asserted, counted),
-        _step_verdict(judged, made, found, followed, certificate, reason),
-        _loop_verdict(judged, followed, min(bound, allowed)),
+        _with_parts(
+            _step_verdict(whole, made, found, prompts, certificate, reason), searched, whole, judged.problem
+        ),
+        _loop_verdict(whole, prompts, min(bound, allowed)),
         _uniform_verdict(judged, generator, device),
-        _masked_verdict(judged, followed),
-        _literal_verdict(judged, followed[:4]),
+        _masked_verdict(whole, prompts),
+        _literal_verdict(searched, few),
         *compared,
     )
     return Findings(
@@ -137,9 +149,22 @@ def _step_verdict(
             f"{certificate['weights'][:12]} (eta and eps of (1/n) sum are 2 eta and eps/2 of (1/(2n)) sum)"
         )
     else:
-        evidence += f"not proved: {reason}"
-    status: Status = "proved" if reason is None else "held" if reason == unchecked(made.layers) else "failed"
+        evidence += reason
+    status: Status = "proved" if reason is None else "held"
     return Verdict(f"{THEOREM}/step-error", status if kept else "failed", evidence)
+
+
+def _with_parts(
+    verdict: Verdict, searched: SoftmaxTransformer, whole: SoftmaxTransformer, problem: Problem
+) -> Verdict:
+    """The verdict, with how many examples were searched over and followed, where these are not all."""
+    if searched.problem.n == problem.n:
+        return verdict
+    evidence = (
+        f"{verdict.evidence}; searched prompts have {searched.problem.n} examples, the same plan assembled "
+        f"for so many, and followed ones {part_of(whole.problem.n, problem.n)}"
+    )
+    return replace(verdict, evidence=evidence)
 
 
 def _resolution(judged: SoftmaxTransformer) -> float:
@@ -150,22 +175,27 @@ def _resolution(judged: SoftmaxTransformer) -> float:
 
 def _loop_verdict(judged: SoftmaxTransformer, prompt: Prompt, limit: float) -> Verdict:
     problem = judged.problem
-    path = judged.simulate(prompt, problem.L)
+    count = steps(problem, prompt.batch, each=judged.stream.D)
+    path = judged.simulate(prompt, count)
     errors = [
         float(step_error(problem, prompt.with_weights(before), after).max()) * 2 / problem.eta
         for before, after in pairwise(path)
     ]
     largest = math.inf if any(math.isnan(e) for e in errors) else max(errors)
     kept = largest <= limit + _resolution(judged)
-    evidence = f"norm2(err)/eta at most {largest:.3g} in each of {problem.L} steps on {prompt.batch} prompts"
+    evidence = (
+        f"norm2(err)/eta at most {largest:.3g} in each of {part_of(count, problem.L)} steps on "
+        f"{prompt.batch} prompts"
+    )
     return Verdict(f"{THEOREM}/loop", "held" if kept else "failed", evidence)
 
 
 def _uniform_verdict(
-    judged: SoftmaxTransformer, generator: torch.Generator, device: torch.device | str, prompts: int = 256
+    judged: SoftmaxTransformer, generator: torch.Generator, device: torch.device | str
 ) -> Verdict:
     """The head against an exactly rounded mean, which shares no code with it."""
     problem = judged.problem
+    prompts = max(1, min(256, NUMBERS // (3 * (problem.n + 1))))
     # In Theorem 2's own letters -eta (n+1)/n: eta here is twice that, and the entries carry no 1/2.
     scale = -problem.eta / 2 * (problem.n + 1) / problem.n
     values = torch.randn(prompts, problem.n + 1, 3, generator=generator, dtype=torch.float64)

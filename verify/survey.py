@@ -23,6 +23,7 @@ from construct.relu_icgd import assemble
 from verify.attack import Round, attack
 from verify.data import DataError, load_table, prompts_from_table
 from verify.descent import descend, empirical_loss
+from verify.excerpt import excerpt
 from verify.findings import Curve, Plot
 from verify.prompts import seeded
 from verify.sweep import sweep
@@ -109,16 +110,17 @@ def depths(
         return ()
     for N in sorted({*over, problem.N}):
         one = replace(problem, N=N)
-        made = _planned(one, construction) if one.units * one.D_w <= _ATTACKABLE else None
-        if made is None:
+        planned = _planned(one, construction) if one.units * one.D_w <= _ATTACKABLE else None
+        if planned is None:
             continue
+        made = excerpt(planned)
         generator, transformer = seeded(seed), assemble(made).to(device)
         swept = sweep(transformer, _SAMPLES, generator, device=device)
         found = attack(
             made, generator, pool=_POOL, rounds=(_ASCENT,), seeds=swept.worst, device=device
         ).largest
         met = swept.largest / one.eta, max(found, swept.largest) / one.eta
-        rows.append((N, (*met, made.certified, one.eps)))
+        rows.append((N, (*met, planned.certified, one.eps)))
     labels = (
         f"sampled, {_SAMPLES:,} prompts",
         f"attacked, {_ASCENT.points} brief ascents",

@@ -1,6 +1,7 @@
 """Very long prompts and runs: judged on few examples for some steps, said so, and measured at full length."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 from bounds.plan import plan
 from bounds.problem import Problem
 from construct.relu_icgd import assemble
-from verify import descent
+from verify import convergence, descent, softmax_icgd
+from verify import excerpt as excerpt_module
 from verify.counterexample import Counterexample
 from verify.descent import gradient, step_error
 from verify.enclosure import enclosable, enclose
@@ -74,7 +76,8 @@ def test_an_enclosure_counts_examples_that_are_repeated():
     assert found.real[1] - found.real[0] < 1e-15
 
 
-def test_a_very_long_problem_is_judged_and_says_on_what():
+def test_a_very_long_problem_is_judged_and_says_on_what(monkeypatch):
+    monkeypatch.setattr(excerpt_module, "_RUN", 1 << 22)
     found = verify(LONG, samples=200, effort=0.01, certify=True)
     assert not [verdict for verdict in found.verdicts if verdict.status == "failed"]
     said = {verdict.claim.split("/")[-1]: verdict.evidence for verdict in found.verdicts}
@@ -86,7 +89,7 @@ def test_a_very_long_problem_is_judged_and_says_on_what():
     assert "4 prompts of 32 examples" in said["order-free"]
     assert said["one-block"].startswith("20 of 1,000,000 steps")
     assert found.sweep.worst.n == found.attack.worst.n == LONG.n
-    assert [name for name, _ in found.enclosures] == ["the worst prompt met"]
+    assert found.enclosures[0][0] == "the worst prompt met"
     longest = max(
         len(part) for part in json.loads(json.dumps(run.as_dict())).values() if isinstance(part, list)
     )
@@ -100,3 +103,18 @@ def test_a_counterexample_of_repeated_examples_is_written_once(tmp_path):
     assert len(json.loads((tmp_path / "c.json").read_text())["prompt"]["x"]) <= 5
     back = Counterexample.load(tmp_path / "c.json")
     assert torch.equal(back.prompt.x, prompt.x) and torch.equal(back.prompt.y, prompt.y)
+
+
+def test_softmax_and_convergence_say_on_how_much_they_look(monkeypatch):
+    for name in ("NUMBERS", "_RUN"):
+        monkeypatch.setattr(excerpt_module, name, 1 << 18)
+    found = softmax_icgd.verify(replace(LONG, d_out=1), samples=100)
+    said = {verdict.claim.split("/")[-1]: verdict.evidence for verdict in found.verdicts}
+    assert "searched prompts have 32 examples" in said["step-error"]
+    assert "followed ones 50,000" in said["step-error"]
+    assert re.search(r"each of \d+ of 1,000,000 steps", said["loop"])
+    found = convergence.verify(LONG)
+    said = {verdict.claim.split("/")[-1]: verdict.evidence for verdict in found.verdicts}
+    assert all(re.search(r"\d+ of 1,000,000 steps", said[key]) for key in ("accumulation", "decrease"))
+    assert all(len(grid.rows) <= 1001 for grid in found.grids)
+    assert not [verdict for verdict in found.verdicts if verdict.status == "failed"]
