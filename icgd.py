@@ -38,6 +38,7 @@ from reports.audit import (
     verdicts_of,
 )
 from reports.bars import bars
+from reports.console import Terminal, flush, let_go, open_streams, say
 from reports.document import (
     audit_document,
     bounds_document,
@@ -75,8 +76,8 @@ from verify.verdict import any_failed
 
 __all__ = ["Problem", "ProblemError", "Prompt", "Transformer", "build", "claims", "main", "plan", "verify"]
 
-KEPT, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes: all claims kept, a claim failed, the input was impossible, Ctrl-C."""
+KEPT, FAILED, BAD_INPUT, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
+"""Exit codes: all claims kept, a claim failed, bad input or output, Ctrl-C, nobody reads the output."""
 
 app = typer.Typer(
     help=__doc__,
@@ -88,7 +89,8 @@ app = typer.Typer(
 
 
 def _console(json_to: str | None) -> Console:
-    return Console(stderr=json_to == "-", quiet=json_to == "-" and not sys.stderr.isatty())
+    watched = sys.stderr is not None and sys.stderr.isatty()
+    return Terminal(stderr=json_to == "-", quiet=json_to == "-" and not watched)
 
 
 def _report(console: Console, document: dict[str, Any], out: Path) -> None:
@@ -307,7 +309,8 @@ def check_command(
     if coq and reason is None:
         export(found, out)
         machine = run_coq(out, progress=bars())
-        console.print(escape(machine.statement), highlight=False)
+        for line in machine.statement.splitlines():
+            console.print(escape(line), highlight=False)
         if machine.version and not machine.ok:
             reason = "Coq accepts its export"
     document = {
@@ -331,22 +334,32 @@ _UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c._
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code, and says what is wrong with bad input in one line."""
     try:
+        open_streams()
         given = list(sys.argv[1:] if arguments is None else arguments)
         ready()
         result = app(args=given or ["--help"], standalone_mode=False)
         if result == INTERRUPTED:  # typer turns Ctrl-C into an exit code, without a word
             raise KeyboardInterrupt
+        flush()
         return result if isinstance(result, int) else KEPT
     except _UsageError as error:
-        message = error.format_message()  # type: ignore[attr-defined]
-        print(f"icgd: {' '.join(message.split())}", file=sys.stderr)
+        say(" ".join(error.format_message().split()))  # type: ignore[attr-defined]
     except (ProblemError, DataError) as error:
-        print(f"icgd: {error}", file=sys.stderr)
+        say(error)
+    except SystemExit as end:
+        pipe = end.__context__
+        if not isinstance(pipe, BrokenPipeError):
+            raise
+        if pipe.filename is None:  # typer ends with 1, as for a failed claim, where nobody reads the output
+            return UNREAD
+        say(f"{pipe.filename}: {pipe.strerror}")
     except OSError as error:
-        print(f"icgd: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
+        say(f"{error.filename or 'the output'}: {error.strerror or error}")
     except (KeyboardInterrupt, typer.Abort):
-        print("icgd: interrupted", file=sys.stderr)
+        say("interrupted")
         return INTERRUPTED
+    finally:
+        let_go()
     return BAD_INPUT
 
 

@@ -9,17 +9,24 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, text: str | bytes) -> None:
-    """Write a file so that a reader, or an interruption, never meets half of it; devices are written to."""
-    data = text.encode() if isinstance(text, str) else text
-    if path.exists() and not path.is_file():  # /dev/stdout, a pipe: renaming would replace it
-        path.write_bytes(data)
-        return
-    path = path.resolve()  # what a link points to is written, not the link
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file so that a reader, or an interruption, never meets half of it; devices are written to.
+
+    A text is written in UTF-8, halves of characters as Python escapes them.  Raises OSError with the path.
+    """
+    data = text.encode("utf-8", "backslashreplace") if isinstance(text, str) else text
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        if path.exists() and not path.is_file():  # /dev/stdout, a pipe: renaming would replace it
+            path.write_bytes(data)
+        else:
+            _replace(path.resolve(), data)  # what a link points to is written, not the link
     except OSError as error:  # the user knows the path, not the temporary file beside it
         raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _replace(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Its own name may be as long as a name can be.
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".icgd-")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -25,7 +25,8 @@ def load_json(path: Path, field: str) -> Any:
     text = _text(path, field)
     try:
         found = json.loads(text)
-        json.dumps(found, ensure_ascii=False).encode()
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise ProblemError(field, path, "it holds half a character (a lone surrogate)") from None
     except (ValueError, RecursionError):
@@ -37,11 +38,11 @@ def _text(path: Path, field: str) -> str:
     try:
         # A pipe would be waited for, were it not for O_NONBLOCK.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode):
-                what = "a folder" if stat.S_ISDIR(about.st_mode) else "a pipe or a device"
-                raise ProblemError(field, path, f"it is {what}, and a file is needed")
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ProblemError(field, path, "it is a pipe or a device, and a file is needed")
             data = file.read(MOST_BYTES + 1)
+    except IsADirectoryError:
+        raise ProblemError(field, path, "it is a folder, and a file is needed") from None
     except FileNotFoundError:
         raise ProblemError(field, path, "there is no such file") from None
     except OSError as error:

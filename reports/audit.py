@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import sys
@@ -23,6 +24,7 @@ from construct.atomic import check_writable, write_atomically
 from construct.catalogue import RECIPES, Model, Recipe
 from construct.census import census
 from construct.device import check_device
+from construct.json_file import json_text
 from construct.memory import refuse_if_matrices_too_large, refuse_if_too_large
 from construct.relu_icgd import assemble, build, check_construction
 from construct.weights import save_weights
@@ -281,9 +283,12 @@ def command_line(verb: str, theorem: str | None, letters: Posed, search: Search)
 
 def emit(document: dict[str, Any], json_to: str | None) -> None:
     """The document as JSON on the standard output or in a file, if it was asked for."""
-    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    text = json_text(document, indent=1) + "\n"
     if json_to == "-":
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "it is closed", "the standard output")
         sys.stdout.write(text)
+        sys.stdout.flush()
     elif json_to:
         write_atomically(Path(json_to), text)
 

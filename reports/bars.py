@@ -13,6 +13,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from bounds.progress import Advance, Progress
+from reports.console import Terminal
 
 
 class _TimeLeft(ProgressColumn):
@@ -62,4 +63,4 @@ def progress_on(console: Console) -> Progress:
 @cache
 def bars() -> Progress:
     """The bars of this command, on the standard error stream, if somebody watches it."""
-    return progress_on(Console(stderr=True))
+    return progress_on(Terminal(stderr=True))

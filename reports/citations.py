@@ -22,7 +22,7 @@ class Sources:
     """
 
     def __init__(self) -> None:
-        self._text = BIBLIOGRAPHY.read_text()
+        self._text = BIBLIOGRAPHY.read_text(encoding="utf-8")
         self._keys: dict[str, str] = {}
         self._names: dict[tuple[str, str], str] = {}
         for key, body in re.findall(r"@\w+\{(\w+),(.*?)\n\}", self._text, flags=re.DOTALL):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from reports.bearings import BEARINGS
@@ -71,7 +71,7 @@ def unknown_word(document: Mapping[str, Any]) -> str | None:
     """The first verdict, outcome or status that there is not, or None; KeyError or the like for no report."""
     parts = document["theorems"].values()
     verdicts = [one for part in parts for one in part.get("verdicts") or ()] + document.get("verdicts", [])
-    said = [(one["verdict"], STATUSES) for one in verdicts]
+    said: list[tuple[Any, Collection[str]]] = [(one["verdict"], STATUSES) for one in verdicts]
     said += [(one["outcome"], _OUTCOMES) for one in document["findings"]]
     said += [(one.get("bearing") or "open", BEARINGS) for one in document["findings"]]
     said += [(one["status"], _ASSUMED) for part in parts for one in part.get("hypotheses") or ()]

@@ -103,7 +103,7 @@ def _run(command: list[str], folder: Path, seconds: float) -> int | None:
 
 
 def _text(path: Path) -> str:
-    return path.read_text(errors="replace") if path.exists() else ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
 def _warnings(log: str, bibliography: str) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from bounds.plan import LEMMA_ROOM, Plan, Product, in_arithmetic
 from bounds.problem import Problem, ProblemError
 from bounds.recurrence import LayerRanges, Term
 from bounds.worst_case import Setting
+from construct.json_file import load_json
 from verify.checker import FORMAT, STATEMENT
 from verify.program import describe
 
@@ -101,10 +102,7 @@ def lemmas(
 
 def load(path: Path) -> dict[str, Any]:
     """A certificate from a file; raises ProblemError where it is not JSON."""
-    try:
-        found = json.loads(path.read_text())
-    except (ValueError, RecursionError):
-        raise ProblemError("certificate", path, "it is not a JSON file") from None
+    found = load_json(path, "certificate")
     if not isinstance(found, dict):
         raise ProblemError("certificate", path, "it is not a certificate")
     return found

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from bounds.problem import Problem, ProblemError
 from construct.atomic import write_atomically
+from construct.json_file import json_text, load_json
 from construct.prompt import Prompt
 from verify.excerpt import once, repeated
 
@@ -54,27 +53,27 @@ class Counterexample:
             "error": self.error,
             "allowed": self.allowed,
         }
-        write_atomically(path, json.dumps(plain, indent=1))
+        write_atomically(path, json_text(plain, indent=1))
 
     @classmethod
     def load(cls, path: Path) -> Counterexample:
         """Read it back; raises ProblemError where the file is not one."""
+        plain = load_json(path, "replay")
         try:
-            plain: dict[str, Any] = json.loads(path.read_text())
             parts = [torch.tensor(plain["prompt"][name], dtype=torch.float64)[None] for name in _PARTS]
             problem = Problem.parse(plain["problem"])
-            values = plain["construction"], plain["claim"], plain["error"], plain["allowed"]
+            construction, claim = plain["construction"], plain["claim"]
+            error, allowed = float(plain["error"]), float(plain["allowed"])
         except ProblemError:
             raise
-        except FileNotFoundError:
-            raise ProblemError("replay", path, "there is no such file") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ProblemError("replay", path, f"not a counterexample file ({error})") from None
-        construction, claim, shown, allowed = values
+        except (AttributeError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError) as wrong:
+            raise ProblemError("replay", path, f"not a counterexample file ({wrong})") from None
+        if construction not in ("lean", "paper", "exact") or not isinstance(claim, str):
+            raise ProblemError("replay", path, "not a counterexample file (no such construction or claim)")
         prompt = Prompt(*parts)
         if prompt.x.ndim == prompt.y.ndim == 3 and 0 < prompt.n == prompt.y.shape[1] < problem.n:
             prompt = repeated(prompt, problem.n)
-        return cls(problem, construction, claim, prompt.check(problem), float(shown), float(allowed))
+        return cls(problem, construction, claim, prompt.check(problem), error, allowed)
 
 
 def shrink(prompt: Prompt, fails: Callable[[Prompt], bool]) -> Prompt:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +37,20 @@ def test_a_pipe_is_written_to(tmp_path):
 def test_a_folder_is_refused(tmp_path):
     with pytest.raises(OSError):
         check_writable(tmp_path)
+
+
+def test_a_name_as_long_as_a_name_can_be(tmp_path):
+    write_atomically(tmp_path / ("a" * 255), "one")
+    assert (tmp_path / ("a" * 255)).read_text() == "one"
+
+
+def test_half_a_character_is_spelled_out(tmp_path):
+    write_atomically(tmp_path / "a", "\ud800 é")
+    assert (tmp_path / "a").read_text(encoding="utf-8") == r"\ud800 é"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_an_error_names_the_path_that_was_given():
+    with pytest.raises(OSError) as caught:
+        write_atomically(Path("/dev/full"), "one")
+    assert caught.value.filename == "/dev/full"

@@ -14,7 +14,10 @@ from reports.mathematics import is_mathematics
 from reports.notation import displayed, statement, symbol
 
 DATA = Path(__file__).parent / "data"
-HARM = r"""\pwn{/etc/hostname}^^5cpwn $\pwn$ \\% <script>pwn()</script>"><img src=x onerror='pwn()'>"""
+HARM = (
+    r"""\pwn{/etc/hostname}^^5cpwn $\pwn$ \\% <script>pwn()</script>"><img src=x onerror='pwn()'>"""
+    + "\x1b\udcff"
+)
 WORDS = {"verdict", "outcome", "bearing", "status", "relation"}
 """Keys of words from a short list: reports.earlier refuses any other word."""
 

@@ -1,0 +1,21 @@
+"""Nothing that a terminal would obey is left of a text, and what can be read stays."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bounds.printable import printable
+from bounds.problem import ProblemError
+
+HARM = "\x1b[31m\x9b2J\r\n\t\x07\u202e\u200b\ud800\u2028"
+
+
+@given(st.text(st.characters(codec=None)))
+def test_every_sign_left_is_one_on_the_page(text):
+    shown = printable(text)
+    assert shown.isprintable() and printable(shown) == shown
+    assert shown == text or not text.isprintable()
+
+
+def test_no_sentence_of_a_refusal_is_obeyed():
+    error = str(ProblemError("activation", HARM, f"there is no {HARM}"))
+    assert error.isprintable() and r"\x1b[31m" in error and r"\ud800" in error
