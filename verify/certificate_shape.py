@@ -7,14 +7,17 @@ names the field and says what it should be.  Entries of a list are counted from 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 Shape = Callable[[Any, str], str | None]
 """What a part of a certificate, called by its place in it, should be and is not, as a sentence; or None."""
 
-MOST = 4096
-"""Multipliers of one quantity; each costs a checker some kilobytes."""
+NODES, UNITS, MULTIPLIERS = 1 << 16, 1 << 17, 64
+"""Entries of the tree of cells, units of one sum, multipliers of one quantity: no proof needs more."""
+
+ALL_NODES, ALL_UNITS = 1 << 21, 1 << 20
+"""Entries of the tree times layers, units of all sums: minutes of a checker's time."""
 
 
 def finite(part: Any) -> bool:
@@ -22,14 +25,24 @@ def finite(part: Any) -> bool:
     return isinstance(part, int | float) and not isinstance(part, bool) and abs(part) < 1e300
 
 
-def finites(part: Any, least: int = 0, most: float = float("inf")) -> bool:
-    """Whether this is a list of so many finite numbers."""
-    return isinstance(part, list) and least <= len(part) <= most and all(map(finite, part))
+def finites(part: Any, least: int = 0) -> bool:
+    """Whether this is a list of finite numbers, at least so many."""
+    return isinstance(part, list) and least <= len(part) and all(map(finite, part))
 
 
 def leaf(what: str, holds: Callable[[Any], bool]) -> Shape:
     """What has no fields of its own."""
     return lambda part, at: None if holds(part) else f"{at} is {what}"
+
+
+def at_most(most: int, what: str, shape: Shape) -> Shape:
+    """The same for a list, its length looked at first."""
+
+    def flaw(part: Any, at: str) -> str | None:
+        long = isinstance(part, list) and len(part) > most
+        return f"{at} has at most {most:,} {what}, not {len(part):,}" if long else shape(part, at)
+
+    return flaw
 
 
 def maybe(shape: Shape) -> Shape:
@@ -69,10 +82,15 @@ def record(fields: Mapping[str, Shape]) -> Shape:
 
 
 def _sum(part: Any, at: str) -> str | None:
-    if reason := record({"a": NUMBERS, "b": NUMBERS, "c": NUMBERS, "constant": NUMBER})(part, at):
+    units = at_most(UNITS, "units", NUMBERS)
+    if reason := record({"a": units, "b": units, "c": units, "constant": NUMBER})(part, at):
         return reason
-    even = len(part["a"]) == len(part["b"]) == len(part["c"])
-    return None if even else f"a, b and c of {at} are equally long"
+    if not len(part["a"]) == len(part["b"]) == len(part["c"]):
+        return f"a, b and c of {at} are equally long"
+    for name in "ac":
+        if 0 in part[name]:
+            return f"every unit of {at} does something, and {name}[{part[name].index(0)}] is 0"
+    return None
 
 
 def numbers(names: str) -> dict[str, Shape]:
@@ -99,8 +117,10 @@ NUMBER, NUMBERS = leaf("a finite number", finite), leaf("a list of finite number
 TEXT = leaf("a text", lambda x: isinstance(x, str))
 TRUTH = leaf("true or false", lambda x: isinstance(x, bool))
 LETTER = leaf("a finite number or a text", lambda x: finite(x) or isinstance(x, str))
-PAIR = leaf("a pair of finite numbers", lambda x: finites(x, 2, 2))
-LAMBDAS = leaf(f"a list of 1 to {MOST} finite numbers", lambda x: finites(x, 1, MOST))
+PAIR = leaf("a pair of finite numbers", lambda x: finites(x, 2) and len(x) == 2)
+LAMBDAS = at_most(
+    MULTIPLIERS, "entries", leaf("a list of one or more finite numbers", lambda x: finites(x, 1))
+)
 SQUARE = numbers("a b") | {"square": maybe(_sum)}
 LAYER = numbers("face") | {"r": maybe(_sum), "dr": maybe(_sum)}
 LAYER |= {"product": maybe(record(numbers("centre") | SQUARE))}
@@ -129,7 +149,7 @@ def body(N: int, layer: Mapping[str, Shape], logistic: bool) -> dict[str, Shape]
         "steepness": NUMBER if logistic else maybe(NUMBER),
         "multipliers": one_a_layer(record(dict.fromkeys(("slope", "slope2", "bend2"), LAMBDAS)), N),
         "root": one_a_layer(PAIR, N),
-        "splits": split,
+        "splits": at_most(NODES, "entries", split),
         "certified": NUMBER,
     }
 
@@ -144,4 +164,22 @@ def flaw(found: Mapping[str, Any], posed: Mapping[str, Any], construction: str) 
     reason = record(HEADER | {"problem": problem} | dict.fromkeys(fields, ANY))(found, "")
     if reason or found["construction"] != construction or found["problem"] != posed:
         return reason
-    return record(HEADER | {"problem": ANY} | fields)(found, "")
+    return record(HEADER | {"problem": ANY} | fields)(found, "") or excess(found)
+
+
+def sums(program: Any) -> Iterator[Mapping[str, Any]]:
+    """Every sum of ReLUs of a program."""
+    nested = isinstance(program, Mapping | list)
+    for part in (program.values() if isinstance(program, Mapping) else program) if nested else ():
+        yield from sums(part)
+    if isinstance(program, Mapping) and "constant" in program:
+        yield program
+
+
+def excess(found: Mapping[str, Any]) -> str | None:
+    """What a well-formed certificate has more of, in all, than a checker takes, in one sentence, or None."""
+    units = sum(len(relus["a"]) for relus in sums(found["program"]))
+    if units > ALL_UNITS:
+        return f"the sums of program have at most {ALL_UNITS:,} units together, not {units:,}"
+    nodes = len(found["splits"]) * len(found["layers"])
+    return None if nodes <= ALL_NODES else f"splits times layers is at most {ALL_NODES:,}, not {nodes:,}"
