@@ -21,6 +21,7 @@ from bounds.problem import Problem, ProblemError
 from bounds.recurrence import LayerRanges, Term
 from bounds.worst_case import Setting
 from construct.json_file import load_json
+from verify.certificate_shape import flaw
 from verify.checker import FORMAT, STATEMENT
 from verify.program import describe
 
@@ -31,7 +32,8 @@ UNITS: dict[Arithmetic, float] = {"float64": UNIT_ROUNDOFF, "float32": 2.0**-24}
 def certificate(made: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any]:
     """The certificate of a plan, for its weights in float64 or rounded to float32.
 
-    Raises ProblemError if the rounding of that arithmetic takes numbers out of the fits' range.
+    Raises ProblemError if the rounding of that arithmetic takes numbers out of the fits' range, or where a
+    checker would refuse the certificate for its size.
     """
     program = describe(made)
     if arithmetic != "float64":
@@ -39,7 +41,7 @@ def certificate(made: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any
     cover, setting = made.cover, made.setting
     if cover is None:
         raise ProblemError("construction", made.construction, "only plans against the cells are certified")
-    return {
+    found = {
         "format": FORMAT,
         "problem": letters(made.problem),
         "construction": made.construction,
@@ -51,6 +53,14 @@ def certificate(made: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any
         **reasons(setting, cover, made.errors),
         "certified": made.certified,
     }
+    return issued(found)
+
+
+def issued(found: dict[str, Any]) -> dict[str, Any]:
+    """The certificate, once it has the shape that its judge will ask for; raises ProblemError."""
+    if reason := flaw(found, found["problem"], found["construction"]):
+        raise ProblemError("certificate", found["construction"], f"no checker would look at it: {reason}")
+    return found
 
 
 def reasons(setting: Setting, cover: Cover, errors: Mapping[Term, float]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from bounds.domain import face
 from bounds.recurrence import Term
 from bounds.softmax_icgd import gate_offset, stated
-from verify.certificate import digest, lemmas, letters, reasons
+from verify.certificate import digest, issued, lemmas, letters, reasons
 from verify.checker import FORMAT
 from verify.program import Header, Product, Sum, function, loss_slope, plain, product_of, sizes
 from verify.softmax_checker import STATEMENT
@@ -115,9 +115,12 @@ def layout(program: SoftmaxProgram) -> dict[str, range]:
 
 
 def certificate(made: SoftmaxPlan) -> dict[str, Any]:
-    """The certificate of a plan in Theorem 2's letters: half the plan's eta, twice its eps and bound."""
+    """The certificate of a plan in Theorem 2's letters: half the plan's eta, twice its eps and bound.
+
+    Raises ProblemError where a checker would refuse it for its size.
+    """
     program = describe(made)
-    return {
+    found = {
         "format": FORMAT,
         "problem": letters(stated(made.problem)),
         "construction": "softmax",
@@ -129,3 +132,4 @@ def certificate(made: SoftmaxPlan) -> dict[str, Any]:
         **reasons(made.setting, made.cover, made.errors),
         "certified": 2 * made.certified,
     }
+    return issued(found)

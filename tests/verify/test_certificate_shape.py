@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import icgd
-from bounds.problem import Problem
+from bounds.problem import Problem, ProblemError
 from verify import certificate_shape, checker, softmax_checker
 from verify.certificate import letters
 from verify.checker import Refused
@@ -138,6 +138,17 @@ def test_all_sums_and_cells_together_are_limited(monkeypatch):
         monkeypatch.setattr(certificate_shape, name, value)
         assert refusal(found, posed, "lean") == words
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize("construction", ["lean", "softmax"])
+def test_the_prover_issues_nothing_beyond_the_same_limits(monkeypatch, construction):
+    found, _ = made(construction)
+    nodes = len(found["splits"])
+    monkeypatch.setattr(certificate_shape, "NODES", nodes)
+    assert certified(Problem.parse(SMALL), construction)
+    monkeypatch.setattr(certificate_shape, "NODES", nodes - 1)
+    with pytest.raises(ProblemError, match=f"splits has at most {nodes - 1} entries, not {nodes}"):
+        certified(Problem.parse(SMALL), construction)
 
 
 @pytest.mark.parametrize("path", UNKNOWN)
