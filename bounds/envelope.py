@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import flint
 import numpy as np
@@ -31,6 +31,11 @@ QUANTITIES: tuple[Quantity, ...] = ("slope", "slope2", "bend2")
 BINS = 64
 WIDER = 1 + 1e-14
 _LEVELS, _TANGENTS = (1.0, 0.6, 0.3, 0.1), 5
+
+ROOM = 2.0**-17
+"""What is added to every supremum, relative to its terms, so that a checker need not be finer than that."""
+_FINE, _MOST_PARTS = 1e-4, 16
+"""How far suprema may be above what is seen; bins are cut into up to so many parts for that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,69 +63,115 @@ class Envelope:
         """A bound on the mean of the quantity where the mean of r^2 is between `low` and `high`."""
         lam = self.multipliers[quantity][:, None]
         lines = self.heights[quantity][:, bins] + np.maximum(lam * low, lam * high)
-        return np.maximum(lines.min(axis=0), 0.0) * (1 + 1e-12) + 1e-12
+        return np.maximum(lines.min(axis=0), 0.0) * (1 + 1e-12)
+
+
+class _Part(NamedTuple):
+    """A function on every box: enclosed; its value and slope in the middle; second derivative enclosed."""
+
+    whole: Boxes
+    value: Boxes
+    rise: Boxes
+    bend: Boxes
+
+    def __neg__(self) -> _Part:
+        return _Part(*(-x[::-1] for x in self))
+
+    def less(self, lam: float, other: _Part) -> _Part:
+        """The function minus lam times another."""
+        return _Part(*(_minus(x, _times(np.full_like(y, lam), y)) for x, y in zip(self, other, strict=True)))
+
+    @property
+    def size(self) -> float:
+        return float(np.abs(self.value).max())
+
+    def suprema(self, half: float, size: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """An upper bound on every box, by Taylor's theorem or as enclosed, and what is reached there."""
+        far = np.abs(self.rise).max(axis=0) * half
+        with np.errstate(invalid="ignore", over="ignore"):
+            most, least = (end * (half * half) / 2 for end in (self.bend[1], self.bend[0]))
+        turning = (most < 0) & (far < -2 * most)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            above = np.where(turning, far**2 / (-4 * most), far + most)
+            high = np.fmin(self.value[1] + above, self.whole[1]) + (1e-13 + ROOM) * size
+            seen = np.fmax(self.value[0], self.value[0] + np.abs(self.rise).min(axis=0) * half + least)
+        return high, seen
 
 
 @lru_cache(maxsize=256)
 def envelope(r: Scalar, reach: float) -> Envelope:
-    """The envelope of an activation r on [-reach, reach], on balls."""
-    chain = [r, r.derivative, r.derivative.derivative, r.derivative.derivative.derivative]
-    value, slope, bend, jerk = (_on_bins(g, reach) for g in chain)
-    at_value, at_slope, at_bend = (_on_bins(g, reach, middles=True) for g in chain[:3])
-    half = reach / BINS / 2 * (1 + 1e-12)  # the edges of bins are rounded
-    squares, at_squares = _square(value), _square(at_value)
-    steep, bent = (np.abs(x).max(axis=0) for x in (slope, bend))
-    one_sign = np.where(slope[0] >= 0, 1.0, np.where(slope[1] <= 0, -1.0, np.nan))
-    rise = 2 * _times(value, slope)
-    # What average is taken of: on the whole bin, at its middle, and its slope.
-    parts: dict[Quantity, tuple[Boxes, Boxes, Boxes]] = {
-        "slope": (np.abs(slope), np.abs(at_slope), np.sort(one_sign * bend, axis=0)),
-        "slope2": (_square(slope), _square(at_slope), 2 * _times(slope, bend)),
-        "bend2": (_square(bend), _square(at_bend), 2 * _times(bend, jerk)),
+    """The envelope of an activation r on [-reach, reach], on balls; raises ValueError where there is none."""
+    parts = 1
+    while True:
+        found, beyond = _envelope(r, reach, parts)
+        if found is not None and (beyond <= _FINE or parts == _MOST_PARTS):
+            return found
+        if parts == _MOST_PARTS:
+            raise ValueError(f"{r.expr} has no finite enclosure on [{-reach}, {reach}]")
+        parts *= 2
+
+
+def _envelope(r: Scalar, reach: float, parts: int) -> tuple[Envelope | None, float]:
+    """The envelope from bins cut into so many parts, None if not finite; how far it is above what is seen."""
+    derivatives, squares = _functions(r, reach, parts)
+    half = reach / BINS / parts / 2 * (1 + 1e-12)  # the edges of bins are rounded
+    beyond = 0.0
+
+    def running(lam: float, *phis: _Part) -> NDArray[np.float64]:
+        nonlocal beyond
+        tops, reached = np.full(BINS + 1, -np.inf), -np.inf
+        size = phis[0].size + abs(lam) * squares[0].size
+        for phi in phis:
+            high, seen = (phi.less(lam, squares[0]) if lam else phi).suprema(half, size)
+            tops = np.maximum(tops, _running_max(high.reshape(2, BINS, parts).max(axis=-1)))
+            reached = max(reached, float(seen.max()))
+        if tops[-1] - reached > 2 * ROOM * size:
+            beyond = max(beyond, (tops[-1] - reached) / max(size, 1e-300))
+        return tops
+
+    peaks = [running(0.0, d, -d) for d in derivatives]
+    least = np.sqrt(np.maximum(-running(0.0, -squares[0]), 0.0)) ** 2
+    averaged: dict[Quantity, tuple[_Part, ...]] = {
+        "slope": (derivatives[1], -derivatives[1]),
+        "slope2": (squares[1],),
+        "bend2": (squares[2],),
     }
     multipliers: dict[Quantity, Vector] = {}
     heights: dict[Quantity, NDArray[np.float64]] = {}
-    for quantity, (whole, middle, slant) in parts.items():
-        lam = _tangents(at_squares[1], middle.max(axis=0))
+    for quantity, phis in averaged.items():
+        middle = np.max([phi.value[1] for phi in phis], axis=0)
+        lam = _tangents(squares[0].value[1], middle)
         multipliers[quantity] = lam
-        largest, peak = float(np.abs(whole).max()), float(squares.max())
-        heights[quantity] = np.stack(
-            [
-                _running_max(
-                    np.fmin(
-                        _top(whole, squares, x),
-                        _top(middle, at_squares, x) + half * np.abs(_minus(slant, x * rise)).max(axis=0),
-                    )
-                    + 1e-13 * (largest + abs(x) * peak)
-                )
-                for x in lam.tolist()
-            ]
-        )
-    return Envelope(
-        reach,
-        _running_max(steep),
-        _running_max(bent),
-        _running_max(squares[1]),
-        -_running_max(-squares[0]),
-        multipliers,
-        heights,
-    )
+        heights[quantity] = np.stack([running(x, *phis) for x in lam.tolist()])
+    made = Envelope(reach, peaks[1], peaks[2], peaks[0] ** 2 * WIDER, least / WIDER, multipliers, heights)
+    finite = all(np.isfinite(x).all() for x in (*peaks, least, *heights.values()))
+    return (made if finite else None), beyond
 
 
-def _on_bins(g: Scalar, reach: float, *, middles: bool = False) -> Boxes:
-    """Enclosures of g on the bins of [0, reach] and of [-reach, 0], or at their middles."""
-    edges = np.linspace(0.0, reach, BINS + 1)
+def _functions(r: Scalar, reach: float, parts: int) -> tuple[list[_Part], list[_Part]]:
+    """r, r', r'' and their squares on the boxes of [0, reach] and of [-reach, 0]."""
+    edges = np.linspace(0.0, reach, BINS * parts + 1)
     edges[-1] = reach
-    boxes = np.empty((2, 2, BINS))
+    whole, middle = (np.empty((order, 2, 2, BINS * parts)) for order in (5, 4))
     with flint.ctx.workprec(PRECISION):
-        for i, (a, b) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)):
-            low, high = ((a + b) / 2,) * 2 if middles else (a, b)
-            for side, ball in enumerate((ball_between(low, high), ball_between(-high, -low))):
-                y = g.ball(ball)
-                boxes[:, side, i] = lower_float(y), upper_float(y)
-    if not np.isfinite(boxes).all():
-        raise ValueError(f"{g.expr} has no finite enclosure on [{-reach}, {reach}]")
-    return boxes
+        for i, (a, b) in enumerate(pairwise(edges.tolist())):
+            for side, (low, high) in enumerate(((a, b), (-b, -a))):
+                for found, box in ((whole, ball_between(low, high)), (middle, flint.arb((low + high) / 2))):
+                    for k, y in enumerate(r.jet(box, len(found) - 1)):
+                        ends = (lower_float(y), upper_float(y)) if y.is_finite() else (-np.inf, np.inf)
+                        found[k, :, side, i] = ends
+    with np.errstate(invalid="ignore", over="ignore"):
+        derivatives = [_Part(whole[k], middle[k], middle[k + 1], whole[k + 2]) for k in range(3)]
+        squares = [
+            _Part(
+                _square(whole[k]),
+                _square(middle[k]),
+                2 * _times(middle[k], middle[k + 1]),
+                2 * (_square(whole[k + 1]) + _times(whole[k], whole[k + 2])),
+            )
+            for k in range(3)
+        ]
+    return derivatives, squares
 
 
 def _times(x: Boxes, y: Boxes) -> Boxes:
@@ -135,12 +186,7 @@ def _square(x: Boxes) -> Boxes:
 
 
 def _minus(x: Boxes, y: Boxes) -> Boxes:
-    return np.stack([x[0] - y.max(axis=0), x[1] - y.min(axis=0)])
-
-
-def _top(phi: Boxes, squares: Boxes, lam: float) -> NDArray[np.float64]:
-    """sup of phi - lam r^2 on every bin, the two taken apart."""
-    return np.asarray(phi.max(axis=0) - np.minimum(lam * squares[0], lam * squares[1]))
+    return np.stack([x[0] - y[1], x[1] - y[0]])
 
 
 def _running_max(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -153,7 +199,7 @@ def _tangents(squares: NDArray[np.float64], phi: NDArray[np.float64]) -> Vector:
     """Multipliers worth trying: slopes of the upper hull of the points (r^2, phi) for a few reaches."""
     found = [0.0]
     for level in _LEVELS:
-        bins = max(2, int(level * BINS))
+        bins = max(2, int(level * squares.shape[1]))
         points = sorted(zip(squares[:, :bins].ravel().tolist(), phi[:, :bins].ravel().tolist(), strict=True))
         hull: list[tuple[float, float]] = []
         for x, y in points:

@@ -2,7 +2,7 @@
 
 A `Scalar` is the single source of truth for an activation, its derivatives or the slope of a loss.
 Floating-point callables are compiled from the expression; rigorous values come from the same
-expression evaluated on real balls (python-flint's Arb).
+expression as a power series over real balls (`bounds.series`, python-flint's Arb).
 """
 
 from __future__ import annotations
@@ -10,19 +10,23 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
 import flint
 import numpy as np
 import sympy
-from sympy.printing.pycode import PythonCodePrinter
+
+from bounds import series
 
 t = sympy.Symbol("t", real=True)
 
 LOGISTIC = (1 + sympy.tanh(t / 2)) / 2
 """1 / (1 + exp(-t)), in the form whose derivatives neither overflow nor widen on balls: products of tanh."""
+
+_MOST_BOXES = 20_000
+"""Halvings that a range may take."""
 
 PRECISION = 128
 """Bits carried by every ball computation: far more than the 53 of the weights it judges."""
@@ -32,95 +36,6 @@ _NUMPY_NAMES: Mapping[str, Any] = {
     "DiracDelta": lambda x, *_: 0.0 * x,
     "erf": np.vectorize(math.erf, otypes=[float]),
 }
-
-
-def _ball_heaviside(x: flint.arb) -> flint.arb:
-    if x > 0:
-        return flint.arb(1)
-    if x <= 0:
-        return flint.arb(0)
-    return flint.arb(0).union(flint.arb(1))
-
-
-def _ball_power(x: flint.arb, n: int) -> flint.arb:
-    # python-flint 0.9 gives nan for the powers of a ball around 0
-    return x**n if n <= 0 or x.mid() != 0 else math.prod([x] * n, start=flint.arb(1))
-
-
-_BALL_NAMES: Mapping[str, Any] = {
-    "tanh": flint.arb.tanh,
-    "sinh": flint.arb.sinh,
-    "cosh": flint.arb.cosh,
-    "exp": flint.arb.exp,
-    "log": flint.arb.log,
-    "sin": flint.arb.sin,
-    "cos": flint.arb.cos,
-    "tan": flint.arb.tan,
-    "atan": flint.arb.atan,
-    "erf": flint.arb.erf,
-    "sqrt": flint.arb.sqrt,
-    "Abs": abs,
-    "Max": lambda *xs: _fold(flint.arb.max, xs),
-    "Min": lambda *xs: _fold(flint.arb.min, xs),
-    "Heaviside": _ball_heaviside,
-    "sign": lambda x: 2 * _ball_heaviside(x) - 1,
-    "DiracDelta": lambda x: flint.arb(0),
-    "Ball": flint.arb,
-    "power": _ball_power,
-    "pi_ball": flint.arb.pi,
-}
-
-
-def _fold(combine: Callable[[Any, Any], Any], xs: tuple[Any, ...]) -> flint.arb:
-    result = flint.arb(xs[0])
-    for x in xs[1:]:
-        result = combine(result, flint.arb(x))
-    return result
-
-
-class _BallPrinter(PythonCodePrinter):
-    """Prints an expression as Python over balls: every number is exact before it meets a ball."""
-
-    def _print_Integer(self, expr: sympy.Integer) -> str:
-        return f"Ball({int(expr)})"
-
-    def _print_Rational(self, expr: sympy.Rational) -> str:
-        return f"(Ball({expr.p})/Ball({expr.q}))"
-
-    def _print_Float(self, expr: sympy.Float) -> str:
-        ratio = sympy.Rational(expr)
-        return f"(Ball({ratio.p})/Ball({ratio.q}))"
-
-    def _print_Half(self, expr: sympy.Rational) -> str:
-        return "(Ball(1)/Ball(2))"
-
-    def _print_Pi(self, expr: sympy.Expr) -> str:
-        return "pi_ball()"
-
-    def _print_Exp1(self, expr: sympy.Expr) -> str:
-        return "exp(Ball(1))"
-
-    def _print_Pow(self, expr: sympy.Pow, **_: Any) -> str:
-        base, power = expr.as_base_exp()
-        if power.is_Integer:
-            return f"power({self._print(base)}, {int(power)})"
-        if power == sympy.Rational(1, 2):
-            return f"sqrt({self._print(base)})"
-        if power == sympy.Rational(-1, 2):
-            return f"(Ball(1)/sqrt({self._print(base)}))"
-        return f"(({self._print(base)})**({self._print(power)}))"
-
-    def _print_Function(self, expr: sympy.Function) -> str:
-        name = type(expr).__name__
-        if name not in _BALL_NAMES:
-            raise NotImplementedError(f"no ball arithmetic for {name}")
-        arguments = expr.args[:1] if name == "Heaviside" else expr.args
-        return f"{name}({', '.join(self._print(a) for a in arguments)})"
-
-    _print_Max = _print_Min = _print_Abs = _print_sign = _print_Heaviside = _print_Function
-    _print_tanh = _print_sinh = _print_cosh = _print_tan = _print_atan = _print_Function
-    _print_exp = _print_log = _print_sin = _print_cos = _print_erf = _print_Function
-    _print_DiracDelta = _print_Function
 
 
 def upper_float(x: flint.arb) -> float:
@@ -138,12 +53,21 @@ def ball_between(lo: float, hi: float) -> flint.arb:
     return flint.arb(lo).union(flint.arb(hi))
 
 
+def _upper(x: flint.arb) -> float:
+    return float(x.upper()) if x.is_finite() else math.inf
+
+
+def _lower(x: flint.arb) -> float:
+    return float(x.lower()) if x.is_finite() else -math.inf
+
+
 @dataclass(frozen=True)
 class Scalar:
     """A real function of `t`, smooth except possibly at its `kinks`.
 
     expr: the sympy expression in `bounds.scalar.t`.
     kinks: where one-sided derivatives differ; between kinks the function is smooth.
+    primitive: the function that this one is the derivative of, if it was made as that.
 
     >>> square = Scalar(t**2)
     >>> square(3.0), square.derivative(3.0)
@@ -155,6 +79,7 @@ class Scalar:
 
     expr: sympy.Expr
     kinks: tuple[float, ...] = ()
+    primitive: Scalar | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def derivative(self) -> Scalar:
@@ -163,7 +88,7 @@ class Scalar:
         if slope.has(sympy.DiracDelta):
             slope = slope.replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
         slope = slope.subs(sympy.exp(t) / (1 + sympy.exp(t)), LOGISTIC)
-        return Scalar(sympy.simplify(slope) if self.kinks else slope, self.kinks)
+        return Scalar(sympy.simplify(slope) if self.kinks else slope, self.kinks, self)
 
     @cached_property
     def is_constant(self) -> bool:
@@ -196,53 +121,68 @@ class Scalar:
         return float(value) if value.ndim == 0 else np.array(value)
 
     @cached_property
-    def ball(self) -> Callable[[flint.arb], flint.arb]:
-        """A callable that maps a ball to a ball holding every value on it (at `flint.ctx.prec`)."""
-        code = _BallPrinter({"fully_qualified_modules": False}).doprint(self.expr)
-        return eval(f"lambda t: Ball({code})", dict(_BALL_NAMES))
+    def _balls(self) -> series.Balls:
+        """This function and its derivatives on balls: those of its primitive, as long as there is no kink."""
+        below = self.primitive
+        if below is None or self.kinks:
+            return series.balls(self.expr, t)
+        return lambda x, order: below._balls(x, order + 1)[1:]
+
+    def jet(self, x: flint.arb, order: int) -> list[flint.arb]:
+        """Balls that hold f, f', ... up to an order on the ball x; nan where x is too wide to tell."""
+        if self.kinks:
+            return [self.ball(x), *(self.derivative.jet(x, order - 1) if order else [])]
+        return self._balls(x, order)
+
+    def ball(self, x: flint.arb) -> flint.arb:
+        """A ball that holds f on the ball x (at `flint.ctx.prec`); nan where x is too wide to tell."""
+        return self._balls(x, 0)[0]
 
     def _maximum(self, lo: float, hi: float, sign: int, tolerance: float) -> float:
-        value, slope = self.ball, self.derivative.ball
-        smooth = not self.kinks
         best = -math.inf
 
         def bound(a: float, b: float) -> float:
+            """By Taylor's theorem in the middle, or as enclosed on the whole; with kinks the latter alone."""
             nonlocal best
-            whole = ball_between(a, b)
-            middle = flint.arb((a + b) / 2)
-            at_middle = sign * value(middle)
-            if at_middle.is_finite():
-                best = max(best, float(at_middle.lower()))
-            natural = sign * value(whole)
-            ceiling = float(natural.upper()) if natural.is_finite() else math.inf
-            if smooth and (steepness := sign * slope(whole)).is_finite():
-                if steepness >= 0:
-                    ceiling = min(ceiling, float((sign * value(flint.arb(b))).upper()))
-                elif steepness <= 0:
-                    ceiling = min(ceiling, float((sign * value(flint.arb(a))).upper()))
-                else:
-                    ceiling = min(ceiling, float((at_middle + steepness * (whole - middle)).upper()))
-            return ceiling
+            whole, middle = ball_between(a, b), flint.arb((a + b) / 2)
+            if self.kinks:
+                best = max(best, _lower(sign * self.ball(middle)))
+                return _upper(sign * self.ball(whole))
+            natural, _, bend = (sign * y for y in self.jet(whole, 2))
+            value, rise = (sign * y for y in self.jet(middle, 1))
+            half = (flint.arb(b) - middle).max(middle - flint.arb(a))  # the ball `whole` is a little wider
+            far, curve = abs(rise) * half, bend * half * half / 2
+            most = flint.arb(curve.upper())
+            turns = most < 0 and far < -2 * most
+            best = max(best, _lower(value), _lower(value + far + curve.lower()))
+            return min(
+                _upper(natural), _upper(value - far * far / (4 * most) if turns else value + far + most)
+            )
 
         for end in (lo, hi):
-            at_end = sign * value(flint.arb(end))
-            if at_end.is_finite():
-                best = max(best, float(at_end.lower()))
+            best = max(best, _lower(sign * self.ball(flint.arb(end))))
+        enough = tolerance * self._size(lo, hi)
         heap = [(-bound(lo, hi), lo, hi)]
-        for _ in range(20_000):
+        for _ in range(_MOST_BOXES):
             negative, a, b = heap[0]
             middle = (a + b) / 2
-            if -negative - best <= tolerance * max(1.0, abs(best)) or not a < middle < b:
+            if -negative - best <= enough or not a < middle < b:
                 break
             heapq.heapreplace(heap, (-bound(a, middle), a, middle))
             heapq.heappush(heap, (-bound(middle, b), middle, b))
         return math.nextafter(-heap[0][0], math.inf)
 
+    def _size(self, lo: float, hi: float) -> float:
+        """About how large |f| is on [lo, hi]: what tolerances are relative to."""
+        with np.errstate(all="ignore"):
+            seen = np.abs(self(np.linspace(lo, hi, 33)))
+        return float(seen[np.isfinite(seen)].max(initial=0.0))
+
     def range(self, lo: float, hi: float, tolerance: float = 1e-10) -> tuple[float, float]:
         """Floats (low, high) such that low <= f(x) <= high for every real x in [lo, hi].
 
         Rigorous: branch and bound over Arb balls with monotonicity and the mean value form;
-        within `tolerance` (relative above 1) of the true range for smooth functions.
+        within `tolerance` times the size of |f| of the true range for smooth functions.
         Raises ValueError if no finite enclosure is found.
         """
         return kept_range(self, lo, hi, tolerance)

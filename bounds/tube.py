@@ -101,9 +101,11 @@ class Curve:
 
     @cached_property
     def signs(self) -> list[float]:
-        """The sign of the second derivative between consecutive breaks."""
-        middles = (np.array(self.breaks[1:]) + self.breaks[:-1]) / 2
-        return [float(s) for s in np.sign(self.g.derivative.derivative(middles))]
+        """The sign of the second derivative between consecutive breaks, by where it is largest."""
+        x = np.linspace(self.breaks[:-1], self.breaks[1:], 67)[1:-1]
+        bends = self.g.derivative.derivative(x)
+        largest = np.abs(bends).argmax(axis=0)
+        return np.sign(bends[largest, np.arange(len(largest))]).tolist()
 
     def stretch(self, x: float) -> tuple[float, float]:
         """Up to where, and with which sign, g bends one way to the right of x."""

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bounds.cover import cover
+from bounds.envelope import ROOM as ENVELOPE_ROOM
 from bounds.problem import Problem
 from bounds.recurrence import Term, ranges, step_error
 from bounds.worst_case import Cells, Setting
@@ -230,7 +231,7 @@ def test_one_layer_by_hand():
     errors = {Term("dr", 1): 0.25, Term("u", 1): 1.0, Term("update", 1): 0.125}
     # |u| <= 2 (4 + 0.5), |ds| <= 1 + 0.25 (|u| + 1), times |x| / 2 = 1, plus the update's own error
     expected = [1 + 0.25 * (9 + 1) + 0.125, 1 + 0.25 * (13 + 1) + 0.125, 0.0]
-    assert setting.bound(cell, errors) == pytest.approx(expected, rel=1e-6)
+    assert setting.bound(cell, errors) == pytest.approx(expected, rel=2 * ENVELOPE_ROOM)
 
 
 @pytest.mark.parametrize("from_z", [True, False])
@@ -270,7 +271,7 @@ def test_what_floats_cannot_hold_is_refused(N):
     radii = dict.fromkeys(("B_x", "B_y", "B_v"), 1e6)
     problem = Problem.parse({"N": N, "K": 2, "activation": "identity", **radii})
     setting = setting_of(problem, {}, False)
-    with pytest.raises(ValueError, match="overflows"):
+    with pytest.raises(ValueError, match=r"overflows|no finite enclosure"):
         setting.bound(setting.everything, {Term("r", 1): 1e-3})
 
 
