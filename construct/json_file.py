@@ -57,7 +57,10 @@ def _text(path: Path, field: str) -> str:
 
 def json_text(value: Any, indent: int | None = None) -> str:
     """A value as JSON that every reader takes: ASCII, with inf and nan as the words."""
-    return json.dumps(finite(value), indent=indent, allow_nan=False)
+    try:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    except (TypeError, ValueError):
+        return json.dumps(finite(value), indent=indent, allow_nan=False)
 
 
 def finite(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import shlex
 import sys
 import time
@@ -29,7 +28,13 @@ from construct.memory import refuse_if_matrices_too_large, refuse_if_too_large
 from construct.relu_icgd import assemble, build, check_construction
 from construct.weights import save_weights
 from reports.bars import bars
-from reports.document import findings_document, full_name, surroundings_document, verification_document
+from reports.document import (
+    certificate_text,
+    findings_document,
+    full_name,
+    surroundings_document,
+    verification_document,
+)
 from reports.options import Search
 from reports.terminal import show, show_findings
 from verify.beside import Surveyed, surveying
@@ -113,7 +118,7 @@ def relu_icgd(letters: Posed, search: Search, *, certify: bool, reported: bool =
     surroundings = surroundings_document(plots, anatomy(assemble(found.plan))) if reported else {}
     path = search.out / f"certificate-{chosen}.json"
     if found.proof:
-        write_atomically(path, json.dumps(found.proof.certificate) + "\n")
+        write_atomically(path, certificate_text(found.proof.certificate))
     seconds = time.perf_counter() - began
 
     def tell(console: Console) -> None:
@@ -168,7 +173,7 @@ def catalogued(theorem: str, letters: Posed, search: Search) -> Part:
     document["command"] = command_line("audit", theorem, letters, search)
     path = search.out / f"certificate-{theorem}.json"
     if found.certificate:
-        write_atomically(path, json.dumps(found.certificate) + "\n")
+        write_atomically(path, certificate_text(found.certificate))
 
     def tell(console: Console) -> None:
         show_findings(console, found, seconds)

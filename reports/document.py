@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
-import math
 import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +16,7 @@ from bounds.plan import Plan
 from bounds.problem import Problem, ProblemError
 from bounds.relu_icgd import SOURCE, built, claims
 from construct.anatomy import Anatomy
-from construct.json_file import load_json
+from construct.json_file import finite, json_text, load_json
 from reports.earlier import misplaced, renamed, unknown_word
 from reports.numbers import quantities
 from reports.step_bound import step_error_document
@@ -60,13 +58,14 @@ def audit_document(
     document: dict[str, Any] = {
         "command": command,
         "theorems": dict(theorems),
-        "findings": [_finite(entry) for entry in findings],
+        "findings": list(findings),
         "verdicts": [
             verdict | {"claim": full_name(name, verdict["claim"], part["bounds"])}
             for name, part in theorems.items()
             for verdict in part["verdicts"]
         ],
     }
+    document = finite(document)
     numbers = {one.macro: one.value for one in quantities(document)}
     return document | {
         "numbers": numbers,
@@ -88,12 +87,12 @@ def bounds_document(asserted: tuple[Claim, ...]) -> dict[str, Any]:
             "hypotheses": list(claim.hypotheses),
             "expression": claim.expression,
             "latex": claim.latex,
-            "value": _plain(claim.value),
+            "value": claim.value,
             "relation": claim.relation,
             "quantity": claim.quantity,
             "source": claim.source,
             "constants": {
-                str(symbol): {"value": _plain(value), "meaning": meaning}
+                str(symbol): {"value": value, "meaning": meaning}
                 for symbol, (value, meaning) in claim.constants.items()
             },
         }
@@ -135,7 +134,7 @@ def plan_document(plan: Plan, *, checked: bool = False) -> dict[str, Any]:
 def verification_document(found: Verification, *, seed: int, seconds: float) -> dict[str, Any]:
     """Everything a verification found, as plain values."""
     checked = found.proof is not None and found.proof.refusal is None
-    return {
+    document = {
         "theorem": THEOREM,
         "title": TITLE,
         "source": SOURCE,
@@ -145,9 +144,9 @@ def verification_document(found: Verification, *, seed: int, seconds: float) -> 
         "census": found.census.as_dict(),
         "bounds": bounds_document(found.claims),
         "hypotheses": hypotheses_document(found.plan.problem),
-        "step_error": step_error_document(_finite(found.sandwich.as_dict()), checked=checked),
+        "step_error": step_error_document(found.sandwich.as_dict(), checked=checked),
         "plan": plan_document(found.plan, checked=checked),
-        "trajectory": _finite(found.trajectory.as_dict()),
+        "trajectory": found.trajectory.as_dict(),
         "search": {
             "prompts": found.sweep.count,
             "admitted": found.sweep.admitted,
@@ -161,11 +160,12 @@ def verification_document(found: Verification, *, seed: int, seconds: float) -> 
         "seed": seed,
         "seconds": round(seconds, 3),
     }
+    return finite(document)
 
 
 def certificate_text(certificate: Mapping[str, Any]) -> str:
     """A certificate as the text of its file."""
-    return json.dumps(certificate) + "\n"
+    return json_text(certificate) + "\n"
 
 
 def hashes(certificate: Mapping[str, Any]) -> dict[str, str]:
@@ -190,7 +190,7 @@ def full_name(part: str, claim: str, bounds: Mapping[str, Mapping[str, Any]]) ->
 
 def surroundings_document(plots: Iterable[Plot], body: Anatomy) -> dict[str, Any]:
     """What a report shows beside a verification: figures, and the transformer's slots and layers."""
-    return {"plots": [_finite(plot.as_dict()) for plot in plots], "stream": body.as_dict()}
+    return finite({"plots": [plot.as_dict() for plot in plots], "stream": body.as_dict()})
 
 
 def hypotheses_document(problem: Problem) -> list[dict[str, str]]:
@@ -200,7 +200,7 @@ def hypotheses_document(problem: Problem) -> list[dict[str, str]]:
 
 def findings_document(found: Findings, *, seconds: float) -> dict[str, Any]:
     """Everything that the verification of one theorem of the catalogue found, as plain values."""
-    return {
+    document = {
         "theorem": found.theorem,
         "title": found.title,
         "source": found.source,
@@ -212,33 +212,19 @@ def findings_document(found: Findings, *, seconds: float) -> dict[str, Any]:
         "bounds": bounds_document(found.claims),
         "step_error": None,
         "hashes": hashes(found.certificate) if found.certificate else None,
-        "grids": [_finite(grid.as_dict()) for grid in found.grids],
-        "plots": [_finite(plot.as_dict()) for plot in found.plots],
+        "grids": [grid.as_dict() for grid in found.grids],
+        "plots": [plot.as_dict() for plot in found.plots],
         "verdicts": [verdict.as_dict() for verdict in found.verdicts],
         "versions": versions(),
         "seed": found.seed,
         "seconds": round(seconds, 3),
     }
+    return finite(document)
 
 
 def claims_for(plan: Plan) -> tuple[Claim, ...]:
     """The theorem's claims and those of what is built for the same problem."""
     return (*claims(plan.problem), *built(plan.problem, plan.construction))
-
-
-def _finite(value: Any) -> Any:
-    """The same with inf and nan as text, which JSON has no numbers for."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return _plain(value) if isinstance(value, float) else value
-
-
-def _plain(value: float) -> float | int | str:
-    if isinstance(value, int):
-        return value
-    return value if math.isfinite(value) else str(value)
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from bounds.progress import Progress, silent
 from construct.atomic import write_atomically
+from construct.json_file import json_text
 from reports import latex
 from reports.figures import draw, figures_expected
 from reports.html import page
@@ -39,7 +39,7 @@ def write(document: Mapping[str, Any], folder: Path, *, progress: Progress = sil
     """
     count = max(1, figures_expected(document))
     with progress("report", 2.5 * count) as advance:  # to typeset them takes longer than to draw them
-        write_atomically(folder / "report.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+        write_atomically(folder / "report.json", json_text(document, indent=1) + "\n")
         figures = draw(document, folder / "figures", advance)
         write_atomically(folder / "report.html", page(document, figures))
         tex = latex.write(document, figures, folder)

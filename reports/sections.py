@@ -171,7 +171,8 @@ class Section:
                 if name.startswith(own) if own else claim["source"] == "icgd":
                     ours, sign = shown, Tex(r"$\le$" if claim["relation"] == "<=" else "$=$")
                 else:
-                    more = isinstance(claim["value"], int | float) and value > claim["value"]
+                    numbers = isinstance(claim["value"], int | float) and isinstance(value, int | float)
+                    more = numbers and value > claim["value"]
                     theirs = Tex(rf"{shown}\rlap{{$^{{\dagger}}$}}") if more else shown
             counted = self.numbers.at(f"{self.name} census {key}", value)
             yield key.replace("_", " ").replace("mlp", "MLP"), counted, sign, ours, theirs

@@ -1,11 +1,13 @@
 """What is carried out is what was asked for, and it can be asked for again."""
 
 import json
+import math
 import shlex
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -18,10 +20,14 @@ from reports.audit import (
     check_line,
     command_line,
     construction_of,
+    emit,
     known,
     one,
     settle_findings,
 )
+from reports.document import audit_document
+from reports.html import page
+from reports.latex import write
 from reports.options import Search
 from verify.catalogue import THEOREMS
 from verify.relu_icgd import THEOREM
@@ -102,3 +108,28 @@ def test_a_part_is_named_after_theorem_and_construction(tmp_path):
         assert error["bound"] == error.get("certified", error["bound"]) and plan["bound"] > 0
         rows = [row for row in plan["terms"].values() if row["uses"]]
         assert sum(row["uses"] * row["relus"] for row in rows) == plan["units"] > 0
+
+
+def strictly(word):
+    raise AssertionError(f"{word} is no JSON")
+
+
+def test_json_is_json_whatever_was_found(tmp_path, capsys):
+    found = {"a": math.inf, "b": [math.nan, np.float64(0.5), np.int64(3)], 3: {"c": (True, None, -math.inf)}}
+    plain = {"a": "inf", "b": ["nan", 0.5, 3], "3": {"c": [True, None, "-inf"]}}
+    emit(found, "-")
+    emit(found, str(tmp_path / "a.json"))
+    for text in (capsys.readouterr().out, (tmp_path / "a.json").read_text()):
+        assert json.loads(text, parse_constant=strictly) == plain
+
+
+def test_numbers_that_are_none_have_no_name_and_are_shown_as_words(tmp_path):
+    document = json.loads((Path(__file__).parent / "data" / "document_html.json").read_text())
+    part = document["theorems"]["relu-icgd/lean"]
+    part["step_error"]["attacked"] = part["plan"]["recurrence"] = math.inf
+    part["trajectory"]["loss"][0] = part["census"]["heads"] = math.nan
+    made = audit_document(document["theorems"], command="icgd", seed=0, seconds=0.1)
+    assert json.loads(json.dumps(made, allow_nan=False)) == made
+    assert "icgdErrorSampled" in made["numbers"] and "icgdErrorAttacked" not in made["numbers"]
+    write(made, [], tmp_path)
+    assert "</html>" in page(made, [])
