@@ -5,12 +5,12 @@ The front door: the public names, and the command line.
 
 from __future__ import annotations
 
-from reports.startup import ready  # first: what comes after takes seconds to load
+from reports.startup import heeding, ready  # first: what comes after takes seconds to load
 
 # isort: split
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +26,7 @@ from construct.prompt import Prompt
 from construct.relu_icgd import build
 from construct.transformer import Transformer
 from reports.audit import (
+    Part,
     buildable,
     check_options,
     command_line,
@@ -62,6 +63,7 @@ from reports.terminal import (
     show_sizes,
     show_verdicts,
 )
+from reports.witnesses import belonging, leave, place, show_certificates
 from verify.certificate import load as load_certificate
 from verify.coq import export
 from verify.coqc import run as run_coq
@@ -93,10 +95,22 @@ def _console(json_to: str | None) -> Console:
     return Terminal(stderr=json_to == "-", quiet=json_to == "-" and not watched)
 
 
-def _report(console: Console, document: dict[str, Any], out: Path) -> None:
+def _report(console: Console, document: dict[str, Any], out: Path, files: Mapping[str, str]) -> None:
     from reports.report import write  # matplotlib and jinja load when something is drawn
 
-    show_report(console, write(document, out / "report", progress=bars()))
+    show_report(console, write(document, place(out, reported=True), files, progress=bars()))
+
+
+def _leave(console: Console, parts: Sequence[Part], whole: dict[str, Any] | None, out: Path) -> None:
+    """Write what the parts of a run leave: a report, which `whole` is about, or their own files alone."""
+    files = {name: text for part in parts for name, text in part.files.items()}
+    if whole is None:
+        leave(files, out)
+    else:
+        _report(console, whole, out, files)
+    for part in parts:
+        folder = place(out, reported=whole is not None)
+        show_certificates(console, part.files, folder, part.document["options"])
 
 
 @app.command()
@@ -112,7 +126,7 @@ def audit(
 ) -> int:
     """Bounds, construction, certificate, verification and report: the main job."""
     began = time.perf_counter()
-    check_options(search, json_to)
+    check_options(search, json_to, reported=reported)
     everything = theorem is None and not letters and not search.data and search.construction == "lean"
     if everything:
         parts = every(search, certify=True, reported=reported)
@@ -134,8 +148,7 @@ def audit(
         parts[0].show(console)
     if settled:
         show_ledger(console, settled)
-    if reported:
-        _report(console, whole, search.out)
+    _leave(console, parts, whole if reported else None, search.out)
     emit(whole if everything else parts[0].document, json_to)
     reproduced = all(entry.reproduces for entry in settled)
     return KEPT if reproduced and not any_failed(verdicts) else FAILED
@@ -154,10 +167,10 @@ def report_command(
 ) -> int:
     """LaTeX, PDF where a TeX engine is there, HTML, figures and JSON, below --out."""
     began = time.perf_counter()
-    check_options(search, json_to)
+    check_options(search, json_to, reported=True)
     console = _console(json_to)
     if earlier is not None:
-        whole = load_document(earlier)
+        whole = _written_again(console, earlier, search.out)
     else:
         part = one(theorem, letters, search, certify=search.certify, reported=True)
         whole = audit_document(
@@ -167,15 +180,22 @@ def report_command(
             seconds=time.perf_counter() - began,
         )
         show_verdicts(console, part.verdicts)
+        _leave(console, [part], whole, search.out)
+    emit(whole, json_to)
+    return FAILED if any(verdict["verdict"] == "failed" for verdict in whole["verdicts"]) else KEPT
+
+
+def _written_again(console: Console, earlier: Path, out: Path) -> dict[str, Any]:
+    """The document of an earlier report, once its report is written."""
+    whole = load_document(earlier)
     try:
-        _report(console, whole, search.out)
+        _report(console, whole, out, belonging(whole, earlier.parent))
     except Exception as error:
-        if earlier is None or isinstance(error, OSError | ProblemError):
+        if isinstance(error, OSError | ProblemError):
             raise
         kind = type(error).__name__  # what somebody wrote into a report.json may be wrong in any way
         raise ProblemError("from", earlier, f"it is no report that can be shown ({kind}: {error})") from None
-    emit(whole, json_to)
-    return FAILED if any(verdict["verdict"] == "failed" for verdict in whole["verdicts"]) else KEPT
+    return whole
 
 
 @app.command("findings")
@@ -218,6 +238,7 @@ def verify_command(
     check_options(search, json_to)
     part = one(theorem, letters, search, certify=search.certify)
     part.show(console)
+    _leave(console, [part], None, search.out)
     emit(part.document, json_to)
     return FAILED if part.failed else KEPT
 
@@ -337,7 +358,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         open_streams()
         given = list(sys.argv[1:] if arguments is None else arguments)
         ready()
-        result = app(args=given or ["--help"], standalone_mode=False)
+        with heeding():
+            result = app(args=given or ["--help"], standalone_mode=False)
         if result == INTERRUPTED:  # typer turns Ctrl-C into an exit code, without a word
             raise KeyboardInterrupt
         flush()

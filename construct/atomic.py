@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from pathlib import Path
+
+from construct.leftovers import unfinished
 
 
 def write_atomically(path: Path, text: str | bytes) -> None:
@@ -25,16 +26,9 @@ def write_atomically(path: Path, text: str | bytes) -> None:
 
 def _replace(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Its own name may be as long as a name can be.
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".icgd-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with unfinished(path.parent, lambda new: new.touch(exist_ok=False)) as made:
+        made.write_bytes(data)
+        os.replace(made, path)
 
 
 def check_writable(path: Path) -> None:

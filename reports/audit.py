@@ -6,7 +6,7 @@ import errno
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -26,6 +26,7 @@ from construct.device import check_device
 from construct.json_file import json_text
 from construct.memory import refuse_if_matrices_too_large, refuse_if_too_large
 from construct.relu_icgd import assemble, build, check_construction
+from construct.swapped import check_folder
 from construct.weights import save_weights
 from reports.bars import bars
 from reports.document import (
@@ -37,12 +38,13 @@ from reports.document import (
 )
 from reports.options import Search
 from reports.terminal import show, show_findings
+from reports.witnesses import REPORT, place, replay_line, sha256
 from verify.beside import Surveyed, surveying
 from verify.catalogue import THEOREMS
 from verify.data import RealPrompts, choose_columns, load_table, prompts_from_table
 from verify.ledger import Settled, entries, find, settle
 from verify.prompts import seeded
-from verify.relu_icgd import THEOREM, Verification, save_counterexample, verify
+from verify.relu_icgd import THEOREM, Verification, verify
 from verify.verdict import Verdict, any_failed
 
 Posed = dict[str, Any]
@@ -51,12 +53,17 @@ Posed = dict[str, Any]
 
 @dataclass(frozen=True)
 class Part:
-    """One theorem, verified.  name: unique in an audit, such as relu-icgd/lean.  show: tells a person."""
+    """One theorem, verified.
+
+    name: unique in an audit, such as relu-icgd/lean.  show: tells a person.
+    files: name -> text of its certificate and its counterexample, where there are such; not yet written.
+    """
 
     name: str
     document: dict[str, Any]
     verdicts: tuple[Verdict, ...]
     show: Callable[[Console], None]
+    files: Mapping[str, str]
 
     @property
     def failed(self) -> bool:
@@ -81,24 +88,28 @@ def _possible(problem: Problem, chosen: Construction) -> tuple[Problem, Construc
     return problem, chosen
 
 
-def check_options(search: Search, json_to: str | None) -> None:
+def check_options(search: Search, json_to: str | None, *, reported: bool = False) -> None:
     """Raises for options that cannot be followed, before any work is done."""
     search.check()
     check_writable(search.out / "certificate.json")  # or a counterexample, or a report
+    if reported:
+        check_folder(search.out / REPORT)
     if json_to not in (None, "-"):
         check_writable(Path(str(json_to)))
     check_device(search.device)
 
 
-def relu_icgd(letters: Posed, search: Search, *, certify: bool, reported: bool = False) -> Part:
-    """Theorem 1, on the problem that letters and data pose; leaves a certificate in the folder of search.
+def relu_icgd(
+    letters: Posed, search: Search, folder: Path, *, certify: bool, surrounded: bool = False
+) -> Part:
+    """Theorem 1, on the problem that letters and data pose.
 
-    reported: whether what only a report shows is computed, too.
+    folder: where its files will lie.  surrounded: whether what only a report shows is computed, too.
     """
     began = time.perf_counter()
     problem, real = _with_data(letters, search) if search.data else (Problem.parse(letters), None)
     problem, chosen = _possible(problem, construction_of(search.construction))
-    beside = _beside(problem, chosen, search) if reported else nullcontext()
+    beside = _beside(problem, chosen, search) if surrounded else nullcontext()
     with beside as surveyed:
         found = verify(
             problem,
@@ -114,21 +125,23 @@ def relu_icgd(letters: Posed, search: Search, *, certify: bool, reported: bool =
             progress=bars(),
         )
         plots = surveyed(bars()) if surveyed else ()
-    found = _with_replay(found, search.out)
-    surroundings = surroundings_document(plots, anatomy(assemble(found.plan))) if reported else {}
-    path = search.out / f"certificate-{chosen}.json"
+    files = {}
     if found.proof:
-        write_atomically(path, certificate_text(found.proof.certificate))
+        files[f"certificate-{chosen}.json"] = certificate_text(found.proof.certificate)
+    surroundings = surroundings_document(plots, anatomy(assemble(found.plan))) if surrounded else {}
+    broken, name = found.counterexample, f"counterexample-{chosen}.json"
+    if broken is not None:
+        files[name] = broken.text
+        surroundings["counterexample"] = sha256(broken.text)
+        found = _with_replay(found, folder / name)
     seconds = time.perf_counter() - began
 
     def tell(console: Console) -> None:
         show(console, found, search.seed, seconds)
-        if found.proof:
-            _tell_certificate(console, path, problem.options)
 
     document = verification_document(found, seed=search.seed, seconds=seconds) | surroundings
     document["command"] = command_line("audit", THEOREM, letters, search)
-    return Part(f"{THEOREM}/{chosen}", document, found.verdicts, tell)
+    return Part(f"{THEOREM}/{chosen}", document, found.verdicts, tell, files)
 
 
 def _beside(problem: Problem, chosen: Construction, search: Search) -> AbstractContextManager[Surveyed]:
@@ -152,12 +165,10 @@ def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _with_replay(found: Verification, out: Path) -> Verification:
-    """The verification with every failed step-error verdict pointing at a saved counterexample."""
-    if found.counterexample is None:
-        return found
-    command = save_counterexample(found.counterexample, out)
-    claim = found.counterexample.claim
+def _with_replay(found: Verification, path: Path) -> Verification:
+    """The verification with every failed step-error verdict pointing at its counterexample."""
+    assert found.counterexample is not None
+    claim, command = found.counterexample.claim, replay_line(path)
     verdicts = tuple(replace(v, replay=command) if v.claim == claim else v for v in found.verdicts)
     return replace(found, verdicts=verdicts)
 
@@ -171,31 +182,14 @@ def catalogued(theorem: str, letters: Posed, search: Search) -> Part:
     seconds = time.perf_counter() - began
     document = findings_document(found, seconds=seconds)
     document["command"] = command_line("audit", theorem, letters, search)
-    path = search.out / f"certificate-{theorem}.json"
+    files = {}
     if found.certificate:
-        write_atomically(path, certificate_text(found.certificate))
+        files[f"certificate-{theorem}.json"] = certificate_text(found.certificate)
 
     def tell(console: Console) -> None:
         show_findings(console, found, seconds)
-        if found.certificate:
-            _tell_certificate(console, path, posed.options)
 
-    return Part(theorem, document, found.verdicts, tell)
-
-
-def _tell_certificate(console: Console, path: Path, options: str) -> None:
-    # Wrapped or read as markup, the command would be another one.
-    console.print(f"wrote {path}; {check_line(path, options)}", highlight=False, markup=False, soft_wrap=True)
-
-
-def check_line(path: Path, options: str) -> str:
-    """The command that judges a certificate for the problem that the options pose.
-
-    >>> check_line(Path("my out/c.json"), "--N 2"), check_line(Path("-o/c.json"), "--N 2")
-    ("icgd check 'my out/c.json' --N 2", 'icgd check ./-o/c.json --N 2')
-    """
-    name = str(path)
-    return f"icgd check {shlex.quote(f'./{name}' if name.startswith('-') else name)} {options}"
+    return Part(theorem, document, found.verdicts, tell, files)
 
 
 def known(theorem: str) -> Recipe:
@@ -208,7 +202,8 @@ def known(theorem: str) -> Recipe:
 def one(theorem: str, letters: Posed, search: Search, *, certify: bool, reported: bool = False) -> Part:
     """The theorem of that name; raises ProblemError if there is none."""
     if theorem == THEOREM:
-        return relu_icgd(letters, search, certify=certify, reported=reported)
+        folder = place(search.out, reported=reported)
+        return relu_icgd(letters, search, folder, certify=certify, surrounded=reported)
     known(theorem)
     plain = type(search)()
     for name in ("construction", "samples", "effort", "start", "data", "inputs", "targets", "prompts"):
@@ -244,8 +239,9 @@ _SECONDS = {"relu-icgd": 14, "softmax-icgd": 4, "convergence": 2, "preconditione
 
 def every(search: Search, *, certify: bool, reported: bool = False) -> list[Part]:
     """Every theorem at its default problem, Theorem 1 in both of its constructions."""
-    lean = partial(relu_icgd, {}, search, certify=certify, reported=reported)
-    paper = partial(relu_icgd, {}, replace(search, construction="paper"), certify=certify)
+    folder = place(search.out, reported=reported)
+    lean = partial(relu_icgd, {}, search, folder, certify=certify, surrounded=reported)
+    paper = partial(relu_icgd, {}, replace(search, construction="paper"), folder, certify=certify)
     others = [(name, partial(catalogued, name, {}, search)) for name in THEOREMS]
     work = [
         (_SECONDS.get(name, 1), verified) for name, verified in ((THEOREM, lean), (THEOREM, paper), *others)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bounds.progress import Progress, silent
 from construct.atomic import write_atomically
 from construct.json_file import json_text
+from construct.swapped import swapped
 from reports import latex
 from reports.figures import draw, figures_expected
 from reports.html import page
@@ -32,17 +34,28 @@ class Report:
         return [path for path in (self.pdf, self.html, self.tex, self.json) if path is not None]
 
 
-def write(document: Mapping[str, Any], folder: Path, *, progress: Progress = silent) -> Report:
-    """The report of a document below `folder`.
+def write(
+    document: Mapping[str, Any],
+    folder: Path,
+    files: Mapping[str, str] = MappingProxyType({}),
+    *,
+    progress: Progress = silent,
+) -> Report:
+    """The report of a document in `folder`, which it replaces when it is whole.
 
     document: as `reports.document.audit_document` makes it, or as `reports.document.load` reads it back.
+    files: name -> text of what else belongs to the run, such as its certificates.
     """
     count = max(1, figures_expected(document))
-    with progress("report", 2.5 * count) as advance:  # to typeset them takes longer than to draw them
-        write_atomically(folder / "report.json", json_text(document, indent=1) + "\n")
-        figures = draw(document, folder / "figures", advance)
-        write_atomically(folder / "report.html", page(document, figures))
-        tex = latex.write(document, figures, folder)
-        made = typeset(tex)
-    message = "; ".join((made.message, *made.warnings))
-    return Report(folder / "report.json", folder / "report.html", tex, made.pdf, message)
+    # To typeset figures takes longer than to draw them.
+    with swapped(folder) as made, progress("report", 2.5 * count) as advance:
+        for name, text in files.items():
+            write_atomically(made / name, text)
+        write_atomically(made / "report.json", json_text(document, indent=1) + "\n")
+        figures = draw(document, made / "figures", advance)
+        write_atomically(made / "report.html", page(document, figures))
+        tex = latex.write(document, figures, made)
+        printed = typeset(tex)
+    message = "; ".join((printed.message, *printed.warnings))
+    pdf = printed.pdf and folder / printed.pdf.name
+    return Report(folder / "report.json", folder / "report.html", folder / tex.name, pdf, message)

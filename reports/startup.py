@@ -11,8 +11,11 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 INTERRUPTED = 130
 
@@ -37,6 +40,28 @@ def ready() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def heeding() -> Iterator[None]:
+    """SIGTERM and SIGHUP unwind what runs, so that it removes what is half done; 143 or 129 is the exit code.
+
+    Where they are ignored, as under nohup, or somebody else heeds them, that stays so.
+    """
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, _unwind)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _unwind(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 watch(sys.argv[0])

@@ -275,14 +275,16 @@ def show_trajectory(console: Console, trajectory: Trajectory, allowed: float) ->
 
 
 def show_verdicts(console: Console, verdicts: Iterable[Verdict]) -> None:
-    """One line for each claim; a failure is followed by the command that replays it."""
+    """One line for each claim; the commands that replay failures follow, each on one line."""
     table = Table("claim", "verdict", "evidence", title="Verdicts", title_justify="left")
-    for verdict in verdicts:
+    shown = list(verdicts)
+    for verdict in shown:
         colour = _COLOURS[verdict.status]
         table.add_row(escape(verdict.claim), f"[{colour}]{verdict.status}[/]", escape(verdict.evidence))
-        if verdict.replay:
-            table.add_row("", "", f"replay: {escape(verdict.replay)}")
     console.print(table)
+    for replay in dict.fromkeys(verdict.replay for verdict in shown if verdict.replay):
+        # In a cell it would be wrapped, and no command to copy.
+        console.print(f"replay: {escape(replay)}", highlight=False, soft_wrap=True)
 
 
 def show_census(console: Console, counted: Mapping[str, int | float]) -> None:

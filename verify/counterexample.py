@@ -43,7 +43,12 @@ class Counterexample:
         return f"norm2(err) = {self.error:.6g} at {'; '.join(parts)}"
 
     def save(self, path: Path) -> None:
-        """Write it as JSON, all of it or nothing; examples that are repeated all through are written once."""
+        """Write it as JSON, all of it or nothing."""
+        write_atomically(path, self.text)
+
+    @property
+    def text(self) -> str:
+        """It as JSON; examples that are repeated all through are written once."""
         written = once(self.prompt)
         plain = {
             "problem": self.problem.as_dict(),
@@ -53,7 +58,7 @@ class Counterexample:
             "error": self.error,
             "allowed": self.allowed,
         }
-        write_atomically(path, json_text(plain, indent=1))
+        return json_text(plain, indent=1)
 
     @classmethod
     def load(cls, path: Path) -> Counterexample:

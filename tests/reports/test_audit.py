@@ -3,6 +3,7 @@
 import json
 import math
 import shlex
+from contextlib import nullcontext
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import icgd
+import verify.relu_icgd
 import verify.runs
+from bounds.plan import plan
 from bounds.problem import Problem, ProblemError
 from construct.catalogue import RECIPES
 from reports.audit import (
-    _tell_certificate,
     buildable,
-    check_line,
     command_line,
     construction_of,
     emit,
@@ -29,6 +31,7 @@ from reports.document import audit_document
 from reports.html import page
 from reports.latex import write
 from reports.options import Search
+from reports.witnesses import belonging, check_line, leave, place, show_certificates
 from verify.catalogue import THEOREMS
 from verify.relu_icgd import THEOREM
 
@@ -55,16 +58,17 @@ def test_every_printed_command_gives_the_same_letters_back(posed, tmp_path, caps
     search = verify.runs.Search(samples=1, effort=0.0, seed=0, device="cpu", out=tmp_path / "my; out")
     theorem = next((name for name in RECIPES if RECIPES[name].letters is type(posed)), THEOREM)
     construction = "lean" if theorem == THEOREM else None
-    _tell_certificate(Console(width=40), tmp_path / "my; [bold]out" / "c.json", posed.options)
+    files = {"certificate-c.json": "", "counterexample-c.json": ""}
+    show_certificates(Console(width=40), files, tmp_path / "my; [bold]out", posed.options)
     told = capsys.readouterr().out.removesuffix("\n")
-    check = check_line(tmp_path / "my; [bold]out" / "c.json", posed.options)
-    assert told == f"wrote {tmp_path}/my; [bold]out/c.json; {check}"
+    check = check_line(tmp_path / "my; [bold]out" / "certificate-c.json", posed.options)
+    assert told == f"wrote {tmp_path}/my; [bold]out/certificate-c.json; {check}"
     for line in (check, verify.runs.Run(theorem, posed, construction).command(search)):
         words = shlex.split(line)
         letters = {name: words[words.index(f"--{name}") + 1] for name in posed.as_dict()}
         assert letters == {name: str(value) for name, value in posed.as_dict().items()}
         assert line is check or construction is None or words[words.index("--out") + 1] == str(search.out)
-    assert shlex.split(check)[2] == str(tmp_path / "my; [bold]out" / "c.json")
+    assert shlex.split(check)[2] == str(tmp_path / "my; [bold]out" / "certificate-c.json")
 
 
 def test_both_catalogues_know_the_same_theorems_with_the_same_letters():
@@ -95,6 +99,8 @@ def test_a_part_is_named_after_theorem_and_construction(tmp_path):
     part = one(THEOREM, {"N": 1, "K": 2, "eps": 0.5}, search, certify=True)
     assert part.name == "relu-icgd/paper" and not part.failed
     assert part.document["problem"] == Problem(N=1, K=2, eps=0.5).as_dict()
+    assert list(tmp_path.iterdir()) == []
+    leave(part.files, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["certificate-paper.json"]
     assert "plots" not in part.document and part.document["hypotheses"]
     file = (tmp_path / "certificate-paper.json").read_bytes()
@@ -133,3 +139,32 @@ def test_numbers_that_are_none_have_no_name_and_are_shown_as_words(tmp_path):
     assert "icgdErrorSampled" in made["numbers"] and "icgdErrorAttacked" not in made["numbers"]
     write(made, [], tmp_path)
     assert "</html>" in page(made, [])
+
+
+@pytest.mark.parametrize("reported", [True, False])
+def test_a_failure_is_replayed_by_the_command_that_is_printed(tmp_path, monkeypatch, capsys, reported):
+    assemble = verify.relu_icgd.assemble
+
+    def hasty(made, *more):
+        built = assemble(plan(replace(made.problem, eta=2 * made.problem.eta), "lean"), *more)
+        built.problem = made.problem
+        return built
+
+    monkeypatch.setattr(verify.relu_icgd, "assemble", hasty)
+    monkeypatch.setattr("reports.audit._beside", _nothing)
+    out = tmp_path / "my out"
+    part = one(THEOREM, {"N": 1, "K": 2, "d": 1}, replace(SEARCH, out=out), certify=False, reported=reported)
+    (broken,) = (one.replay for one in part.verdicts if one.claim == "relu-icgd/step-error")
+    folder = place(out, reported=reported)
+    assert shlex.split(broken)[-1] == str(folder / "counterexample-lean.json")
+    assert list(part.files) == ["counterexample-lean.json"]
+    leave(part.files, folder)
+    assert belonging({"theorems": {"a": part.document}}, folder) == part.files
+    part.show(Console(width=60))
+    (told,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("replay: "))
+    assert told == f"replay: {broken}"
+    assert icgd.main(shlex.split(broken)[1:]) == icgd.FAILED
+
+
+def _nothing(*_):
+    return nullcontext(lambda progress: ())
