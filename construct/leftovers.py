@@ -39,7 +39,11 @@ def sweep(folder: Path) -> None:
 
     What a run had moved aside, and was killed before it put something in the place, is put back.
     """
-    for path in list(folder.iterdir()):
+    try:
+        paths = list(folder.iterdir())
+    except OSError:  # a folder that may be written to and not be read
+        return
+    for path in paths:
         found = _NAME.fullmatch(path.name)
         if found is None or path.is_symlink():
             continue

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from construct.atomic import write_atomically
 from construct.leftovers import sweep, unfinished
 
 ROOT = Path(__file__).parents[2]
@@ -80,3 +81,12 @@ def test_what_was_moved_aside_is_put_back_unless_its_place_is_taken(tmp_path):
     (tmp_path / f"{DEAD}-was-report").mkdir()
     sweep(tmp_path)
     assert os.listdir(tmp_path) == ["report"]
+
+
+def test_a_folder_that_cannot_be_listed_is_written_to(tmp_path, monkeypatch):
+    def unreadable(self):
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "iterdir", unreadable)
+    write_atomically(tmp_path / "a", "one")
+    assert (tmp_path / "a").read_text() == "one"
