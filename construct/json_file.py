@@ -56,28 +56,34 @@ def _text(path: Path, field: str) -> str:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """A value as JSON that every reader takes: ASCII, with inf and nan as the words."""
+    """A value as JSON that every reader takes: ASCII, with whole characters, and words for inf and nan."""
     try:
-        return json.dumps(value, indent=indent, allow_nan=False)
+        text = json.dumps(value, indent=indent, allow_nan=False)
     except (TypeError, ValueError):
-        return json.dumps(finite(value), indent=indent, allow_nan=False)
+        text = ""
+    half = "\\ud" in text  # perhaps: so begin the two halves of one character, too
+    return json.dumps(finite(value), indent=indent, allow_nan=False) if half or not text else text
 
 
 def finite(value: Any) -> Any:
-    """The same in plain values, with inf and nan, which JSON has no numbers for, as text.
+    """The same in values that JSON has: inf and nan as words, halves of characters as Python escapes them.
 
     >>> finite({1: (float("inf"), 0.5, None, True)})
     {'1': ['inf', 0.5, None, True]}
     """
     if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
+        return {_whole(str(key)): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
-    if value is None or isinstance(value, bool | str):
+    if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):
         plain = float(value)
         return plain if math.isfinite(plain) else str(plain)
-    return str(value)
+    return _whole(str(value))
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -59,7 +59,7 @@ def test_no_more_is_read_than_the_sentence_says(tmp_path, monkeypatch):
 
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
 )
 
@@ -70,7 +70,15 @@ def test_a_document_is_read_back_with_words_for_what_is_no_number(value):
         raise AssertionError(word)
 
     text = json_text(value)
-    assert text.isascii() and json.loads(text, parse_constant=strictly) == finite(value)
+    found = json.loads(text, parse_constant=strictly)
+    assert text.isascii() and found == finite(value) == finite(found)
+    json.dumps(found, ensure_ascii=False).encode()  # whole characters alone
+
+
+def test_a_name_that_is_no_text_is_read_back():
+    assert json.loads(json_text({"caf\udce9": ["\ud800", "\U0001f600"]})) == {
+        r"caf\udce9": [r"\ud800", "\U0001f600"]
+    }
 
 
 def test_numbers_of_other_libraries_are_numbers():

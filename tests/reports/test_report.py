@@ -12,6 +12,7 @@ import pytest
 
 import icgd
 from reports import report
+from reports.document import load
 from reports.typeset import Typeset
 from reports.witnesses import belonging, sha256
 
@@ -118,3 +119,10 @@ def test_a_file_in_the_place_of_the_folder_is_refused_before_any_work(written, c
     assert icgd.main(["audit", "--out", str(written / "out")]) == icgd.BAD_INPUT
     assert capsys.readouterr().err == f"icgd: {written}/out/report: it is no folder\n"
     assert (written / "out" / "report").read_text() == "mine"
+
+
+def test_a_report_on_a_file_whose_name_is_no_text_is_read_back(written):
+    folder = written / "out" / "report"
+    report.write(BARE | {"verdicts": [], "command": "icgd --data caf\udce9\x1b.csv"}, folder)
+    assert load(folder / "report.json")["command"] == "icgd --data caf\\udce9\x1b.csv"
+    assert r"caf\udce9" in (folder / "report.html").read_text(encoding="utf-8")
