@@ -234,10 +234,11 @@ def _useful(
     for term, g in functions.items():
         reach = radius(problem, construction, layers, term)
         low, high = g.range(-reach, reach)
-        caps[term] = max(0.501 * (high - low), 1e-12)
+        caps[term] = 0.505 * (high - low) + 2.0**-48 * max(-low, high)
     for j, layer in enumerate(layers, start=1):
-        caps[Term("product", j)] = max(0.501 * (layer.dr_high - layer.dr_low) * layer.g, 1e-12)
-    return caps
+        varies, size = layer.dr_high - layer.dr_low, max(-layer.dr_low, layer.dr_high)
+        caps[Term("product", j)] = (0.505 * varies + 2.0**-44 * size) * layer.g
+    return {term: max(cap, 1e-300) for term, cap in caps.items()}
 
 
 def expected_rounding(

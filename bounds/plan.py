@@ -27,55 +27,12 @@ from bounds.cover import Cover, cover
 from bounds.domain import UNIT_ROUNDOFF, face_slack
 from bounds.pieces import Fit, fit, square
 from bounds.problem import Problem, ProblemError
+from bounds.product import ROOM, Product, slope_product
 from bounds.progress import Progress, silent
 from bounds.recurrence import LayerRanges, Term, ranges, step_error
-from bounds.rounding import rounding_errors
+from bounds.rounding import moved_ranges, rounding_errors
 from bounds.scalar import kept_range
 from bounds.worst_case import Cells, Setting
-
-
-@dataclass(frozen=True)
-class Product:
-    """x*g for x in [low, high], |g| <= radius: centre*g plus a difference of two squares.
-
-    With rho = x - centre, (x - centre) g = ((a rho + b g)^2 - (a rho - b g)^2) / (4 a b), and a, b chosen so
-    that both factors have the same range.  Centring x first saves pieces wherever r' has one sign.
-
-    low, high, radius: where it holds.  square: the fit of t^2 that both differences use, or None when x
-    is constant.  error: certified bound on |approximation - x*g|.
-    """
-
-    low: float
-    high: float
-    radius: float
-    centre: float
-    a: float
-    b: float
-    square: Fit | None
-    error: float
-
-    @classmethod
-    def within(cls, low: float, high: float, radius: float, tolerance: float) -> Product:
-        """The product with error at most `tolerance` and the fewest pieces this form allows."""
-        centre = (high + low) / 2
-        half = (high - low) / 2 + 2e-12 * max(1.0, abs(low), abs(high))
-        if half <= 4e-12 * max(1.0, abs(centre)):
-            return cls(low, high, radius, centre, 1.0, 1.0, None, half * radius)
-        a = math.sqrt(radius / half)
-        b = 1 / a
-        mismatch = abs(a * b - 1) + 2.0**-52
-        spare = tolerance - mismatch * half * radius
-        if spare <= 0:
-            raise ProblemError(
-                "eps", f"(local tolerance {tolerance:.3g})", "it is below float64 resolution; raise eps"
-            )
-        fitted = square((a * half + b * radius) * (1 + 1e-12), 2 * spare)
-        return cls(low, high, radius, centre, a, b, fitted, fitted.error / 2 + mismatch * half * radius)
-
-    @property
-    def units(self) -> int:
-        """Hidden units per coordinate: two squares and the exact linear term."""
-        return (2 * self.square.relus.units if self.square else 0) + (self.centre != 0)
 
 
 @dataclass(frozen=True)
@@ -250,8 +207,12 @@ CHECKABLE = 1 + 1e-4
 LEMMA_ROOM = 1 + 2.0**-18
 """The same for a single function's error."""
 
-_ROOM, _DR_ROOM = 1 + 2e-3, 2e-3
-"""Fits reach a little further than the ranges they were planned for: rounding moves ranges, too."""
+_ROOMIER, _MOST_ROOM = 8, 1.0
+"""Where rounding moves a range further than the room that was left for it, so many times as much is left."""
+
+
+class _Moved(ProblemError):
+    """Rounding takes a number out of the range that was planned for it."""
 
 
 def _make(
@@ -260,26 +221,30 @@ def _make(
     tolerances: Mapping[Term, float],
     route: Route,
     watch: Callable[[Term], None],
+    room: float = ROOM,
 ) -> Plan:
     planned = ranges(problem, tolerances)
     fits = {}
     for term, g in approximated(problem, construction).items():
-        reach = radius(problem, construction, planned, term) * _ROOM
+        reach = radius(problem, construction, planned, term) * (1 + room)
         fits[term] = fit(g, -reach, reach, tolerances[term])
         watch(term)
     products: dict[Term, Product] = {}
     if construction == "lean":
-        for j, layer in enumerate(planned, start=1):
+        rounding, moved = moved_ranges(
+            problem, planned, tolerances, lambda layers: rounding_errors(problem, layers, fits, {})
+        )
+        for j, layer in enumerate(moved, start=1):
             term = Term("product", j)
-            tolerance = tolerances.get(term, 0.0)
-            constant = problem.activation_at(j).derivative.is_constant
-            room = 1e-12 if constant else _DR_ROOM * max(1.0, layer.dr)
-            products[term] = Product.within(
-                layer.dr_low - room, layer.dr_high + room, layer.g * _ROOM, tolerance
-            )
+            products[term] = slope_product(problem, j, layer, tolerances, rounding, room)
             watch(term)
     made = Plan(problem, construction, tolerances, planned, fits, products, {}, route)
-    return in_arithmetic(made, UNIT_ROUNDOFF)
+    try:
+        return in_arithmetic(made, UNIT_ROUNDOFF)
+    except _Moved:
+        if room >= _MOST_ROOM:
+            raise
+        return _make(problem, construction, tolerances, route, lambda _: None, _ROOMIER * room)
 
 
 def in_arithmetic(made: Plan, unit: float) -> Plan:
@@ -291,7 +256,7 @@ def in_arithmetic(made: Plan, unit: float) -> Plan:
     local = {term: fitted.error for term, fitted in fits.items()}
     local |= {term: product.error for term, product in products.items()}
     layers, by_heads = made.layers, made.construction == "paper"
-    for _ in range(3):  # rounding depends on ranges, which depend a little on rounding
+    for _ in range(3 if all(layer.g for layer in layers) else problem.N + 3):  # as in `moved_ranges`
         rounding = rounding_errors(problem, layers, fits, products, unit, by_heads=by_heads)
         errors = {term: (local.get(term, 0.0) + e) * LEMMA_ROOM for term, e in rounding.items()}
         layers = ranges(problem, errors)
@@ -309,9 +274,9 @@ def _check_reach(
     """Raises ProblemError unless the ranges under certified errors stay where the fits hold."""
     for term, fitted in fits.items():
         if radius(problem, construction, layers, term) > fitted.hi:
-            raise ProblemError("eps", problem.eps, f"rounding takes {term} out of its range; raise eps")
+            raise _Moved("eps", problem.eps, f"rounding takes {term} out of its range; raise eps")
     for term, product in products.items():
         layer = layers[term.layer - 1]
         if not (product.low <= layer.dr_low <= layer.dr_high <= product.high and layer.g <= product.radius):
             message = f"rounding takes the product in layer {term.layer} out of its range; raise eps"
-            raise ProblemError("eps", problem.eps, message)
+            raise _Moved("eps", problem.eps, message)

@@ -9,24 +9,28 @@ and Stability of Numerical Algorithms, section 3.1).  Every constant below round
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bounds.domain import UNIT_ROUNDOFF, face_slack
 from bounds.problem import Problem
-from bounds.recurrence import LayerRanges, Term
+from bounds.recurrence import LayerRanges, Term, ranges
 from bounds.relu_sum import ReluSum
 
 if TYPE_CHECKING:
     from bounds.pieces import Fit
-    from bounds.plan import Product
+    from bounds.product import Product
 
 
 def gamma(operations: float, unit: float = UNIT_ROUNDOFF) -> float:
     """Higham's gamma_k = k u / (1 - k u): the relative error of k roundings, infinite if k u >= 1."""
     return operations * unit / (1 - operations * unit) if operations * unit < 1 else math.inf
+
+
+ABOVE = 2.0**-40
+"""What an offset is above its range, besides a share of it."""
 
 
 def above(bound: float) -> float:
@@ -35,7 +39,31 @@ def above(bound: float) -> float:
     >>> above(1.0) > 1.0
     True
     """
-    return bound * (1 + 2.0**-8) + 2.0**-40
+    return bound * (1 + 2.0**-8) + ABOVE
+
+
+def moved_ranges(
+    problem: Problem,
+    layers: tuple[LayerRanges, ...],
+    tolerances: Mapping[Term, float],
+    rounding: Callable[[tuple[LayerRanges, ...]], dict[Term, float]],
+) -> tuple[dict[Term, float], tuple[LayerRanges, ...]]:
+    """Rounding before any product is made, and the ranges if there is twice as much of it.
+
+    Rounding depends on ranges, which depend a little on rounding; where a layer has no gradient but for
+    rounding (r' = 0), that takes as many passes as there are layers to become known to all of them.
+    """
+    errors = rounding(layers)
+    for _ in range(problem.N):
+        doubled = {term: 2 * error for term, error in errors.items()}
+        both = {
+            term: tolerances.get(term, 0.0) + doubled.get(term, 0.0) for term in {**tolerances, **doubled}
+        }
+        layers = ranges(problem, both)
+        if all(layer.g for layer in layers):
+            break
+        errors = rounding(layers)
+    return errors, layers
 
 
 def relu_sum_rounding(relus: ReluSum, radius: float, offset: float, terms: int, unit: float) -> float:
@@ -80,8 +108,8 @@ def rounding_errors(
         errors[Term("update", j)] = mean + weights / problem.eta
         of_line = gamma(dims[j - 1] + 2 * tokens + 18, unit) * 8
         for term, size in (
-            (Term("r", j), layer.slope * layer.z + layer.r),
-            (Term("dr", j), layer.curvature * layer.z + layer.dr),
+            (Term("r", j), layer.slope * (layer.z + ABOVE) + layer.r),
+            (Term("dr", j), layer.curvature * (layer.z + ABOVE) + layer.dr),
         ):
             if term not in fits:
                 errors[term] = errors.get(term, 0.0) + of_line * size

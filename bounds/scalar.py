@@ -161,7 +161,7 @@ class Scalar:
 
         for end in (lo, hi):
             best = max(best, _lower(sign * self.ball(flint.arb(end))))
-        enough = tolerance * self._size(lo, hi)
+        enough = tolerance * self._resolution(lo, hi)
         heap = [(-bound(lo, hi), lo, hi)]
         for _ in range(_MOST_BOXES):
             negative, a, b = heap[0]
@@ -172,17 +172,20 @@ class Scalar:
             heapq.heappush(heap, (-bound(middle, b), middle, b))
         return math.nextafter(-heap[0][0], math.inf)
 
-    def _size(self, lo: float, hi: float) -> float:
-        """About how large |f| is on [lo, hi]: what tolerances are relative to."""
+    def _resolution(self, lo: float, hi: float) -> float:
+        """About how far f varies on [lo, hi], or 2^-40 of its size: what tolerances are relative to."""
         with np.errstate(all="ignore"):
-            seen = np.abs(self(np.linspace(lo, hi, 33)))
-        return float(seen[np.isfinite(seen)].max(initial=0.0))
+            seen = self(np.linspace(lo, hi, 33))
+        seen = seen[np.isfinite(seen)]
+        if not len(seen):
+            return 0.0
+        return float(max(np.ptp(seen), 2.0**-40 * np.abs(seen).max()))
 
     def range(self, lo: float, hi: float, tolerance: float = 1e-10) -> tuple[float, float]:
         """Floats (low, high) such that low <= f(x) <= high for every real x in [lo, hi].
 
         Rigorous: branch and bound over Arb balls with monotonicity and the mean value form;
-        within `tolerance` times the size of |f| of the true range for smooth functions.
+        within `tolerance` times the true range's width for smooth functions.
         Raises ValueError if no finite enclosure is found.
         """
         return kept_range(self, lo, hi, tolerance)

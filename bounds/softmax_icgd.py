@@ -18,12 +18,13 @@ from bounds.budget import approximated, costs, from_z, radius, sensitivities
 from bounds.claims import Claim, D_w, K, N, d, d_out, letters
 from bounds.cover import Cover, cover
 from bounds.pieces import Fit, fit
-from bounds.plan import CHECKABLE, LEMMA_ROOM, Product
+from bounds.plan import CHECKABLE, LEMMA_ROOM
 from bounds.problem import Problem, ProblemError
+from bounds.product import ROOM, Product, slope_product
 from bounds.progress import Advance, Progress, silent
 from bounds.recurrence import WIDENING, LayerRanges, Term, ranges, step_error
 from bounds.relu_sum import ReluSum
-from bounds.rounding import above, gamma, relu_sum_rounding, rounding_errors
+from bounds.rounding import above, gamma, moved_ranges, relu_sum_rounding, rounding_errors
 from bounds.worst_case import Setting
 
 SOURCE = "arXiv:2411.16549, Theorem 2"
@@ -32,7 +33,6 @@ HYPOTHESES = (
     "x, y and w are bounded (here: norm2(x_i) <= B_x, norm2(y_i) <= B_y, w in the box W)",
     "r and r' are Lipschitz and smooth, as for Theorem 1",
 )
-_ROOM = 1 + 2e-3
 """Fits and products reach a little further than planned: rounding moves ranges."""
 
 
@@ -178,26 +178,24 @@ def _make(problem: Problem, tolerances: Mapping[Term, float], advance: Advance) 
     layers = ranges(problem, tolerances)
     fits = {}
     for term, g in approximated(problem, "lean").items():
-        reach = radius(problem, "lean", layers, term) * _ROOM
+        reach = radius(problem, "lean", layers, term) * (1 + ROOM)
         fits[term] = fit(g, -reach, reach, tolerances[term])
         advance(1)
     inner: dict[Term, Product] = {}
-    for j, layer in enumerate(layers, start=1):
-        room = 1e-12 if problem.activation_at(j).derivative.is_constant else 2e-3 * max(1.0, layer.dr)
-        term = Term("product", j)
-        low, high = layer.dr_low - room, layer.dr_high + room
-        inner[term] = Product.within(low, high, layer.g * _ROOM, tolerances.get(term, 0.0))
+    spread, moved = moved_ranges(problem, layers, tolerances, lambda at: _rounding(problem, at, fits, {}, {}))
+    for j, layer in enumerate(moved, start=1):
+        inner[Term("product", j)] = slope_product(problem, j, layer, tolerances, spread)
         advance(1)
     outer: dict[Term, Product] = {}
     for term, left, right, _ in factors(problem, layers):
         tolerance = tolerances[term] / summed(problem, term)
-        outer[term] = Product.within(-left * _ROOM, left * _ROOM, right * _ROOM, tolerance)
+        outer[term] = Product.within(-left * (1 + ROOM), left * (1 + ROOM), right * (1 + ROOM), tolerance)
         advance(1)
     local = {term: fitted.error for term, fitted in fits.items()}
     local |= {term: product.error for term, product in inner.items()}
     local |= {term: summed(problem, term) * product.error for term, product in outer.items()}
     errors: dict[Term, float] = {}
-    for _ in range(3):  # rounding depends on ranges, which depend a little on rounding
+    for _ in range(3 if all(layer.g for layer in layers) else problem.N + 3):  # as in `moved_ranges`
         rounding = _rounding(problem, layers, fits, inner, outer)
         terms = (*local, *(term for term in rounding if term not in local))
         errors = {t: (local.get(t, 0.0) + rounding.get(t, 0.0)) * LEMMA_ROOM for t in terms}
@@ -230,7 +228,7 @@ def _rounding(
     for j, layer in enumerate(layers, start=1):  # a constant r' is formed without any mean, and has a lemma
         if problem.activation_at(j).derivative.is_constant:
             alone = 2 * gamma(problem.dims[j - 1] + 16) * layer.dr
-            errors[Term("dr", j)] = 2.0**-48 * layer.z * (1 + layer.dr) + alone
+            errors[Term("dr", j)] = 2.0**-48 * layer.dr + alone
     if not loss.phi.derivative.is_constant:
         size = 1 + abs(loss.rho) * (layers[-1].r + problem.B_y) + abs(loss.sigma) * problem.B_y
         units = slope_relus(problem, fits).units
@@ -245,7 +243,7 @@ def gate_offset(product: Product) -> float:
     True
     """
     assert product.square is not None
-    return above((product.square.hi + float(abs(product.square.relus.b).max(initial=0.0))) * _ROOM)
+    return above((product.square.hi + float(abs(product.square.relus.b).max(initial=0.0))) * (1 + ROOM))
 
 
 def _check_reach(made: SoftmaxPlan) -> None:

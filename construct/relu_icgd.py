@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from bounds.budget import Construction
 from bounds.domain import MARGIN, face
-from bounds.plan import Plan, Product, plan
+from bounds.plan import Plan, plan
 from bounds.problem import Problem, ProblemError
+from bounds.product import Product
 from bounds.progress import Progress, silent
 from bounds.recurrence import LayerRanges, Term
 from bounds.relu_icgd import violated

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bounds.domain import face
-from bounds.plan import Product
 from bounds.problem import Problem
+from bounds.product import Product
 from bounds.recurrence import Term
 from bounds.relu_sum import ReluSum, linear, signed
 from bounds.softmax_icgd import SoftmaxPlan, gate_offset, halved, plan, slope_relus

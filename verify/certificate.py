@@ -16,8 +16,9 @@ from typing import Any, Literal
 from bounds.cover import Cover
 from bounds.domain import UNIT_ROUNDOFF
 from bounds.pieces import Fit
-from bounds.plan import LEMMA_ROOM, Plan, Product, in_arithmetic
+from bounds.plan import LEMMA_ROOM, Plan, in_arithmetic
 from bounds.problem import Problem, ProblemError
+from bounds.product import Product
 from bounds.recurrence import LayerRanges, Term
 from bounds.worst_case import Setting
 from construct.json_file import load_json
@@ -104,8 +105,10 @@ def lemmas(
         if product.square is not None:
             found.append((term, product.square.hi, product.square.error))
     for j, layer in enumerate(layers, start=1):
-        missing = [term for term in (Term("r", j), Term("dr", j)) if term not in fits]
-        found += [(term, layer.z, 2.0**-48 * layer.z * (1 + layer.dr)) for term in missing]
+        lines = {"r": layer.slope * layer.z + layer.r, "dr": layer.curvature * layer.z + layer.dr}
+        for kind, size in lines.items():
+            if Term(kind, j) not in fits:
+                found.append((Term(kind, j), layer.z, 2.0**-48 * size))
     room = 1 + (LEMMA_ROOM - 1) / 2
     return {str(term): {"reach": reach, "error": error * room} for term, reach, error in found}
 

@@ -97,7 +97,13 @@ def _log(x: Any, after: Function) -> Any:
 
 
 def _root(x: Any) -> Any:
-    return (x if isinstance(x, arb_series) else arb(x)).sqrt()
+    """The square root, coefficient by coefficient from y^2 = x: Arb's own is nan on wide balls."""
+    if not isinstance(x, arb_series):
+        return arb(x).sqrt()
+    y = [_rising(arb.sqrt)(x[0])]
+    for k in range(1, x.prec):
+        y.append((x[k] - sum((y[i] * y[k - i] for i in range(1, k)), arb(0))) / (2 * y[0]))
+    return arb_series(y, prec=x.prec)
 
 
 def _rising(function: Callable[[arb], arb]) -> Callable[[arb], arb]:
@@ -170,7 +176,8 @@ def _larger(*parts: Any) -> Any:
 
 
 _FUNCTIONS: dict[str, Function] = {
-    **{name: _elementary(name) for name in ("sin", "cos", "tan", "sqrt")},
+    **{name: _elementary(name) for name in ("sin", "cos", "tan")},
+    "sqrt": _root,
     "exp": _taylor(lambda x, order: [_rising(arb.exp)(x)] * order),
     "log": _integral(_rising(arb.log), lambda x: 1 / x),
     "atan": _integral(_rising(arb.atan), lambda x: 1 / (1 + _power(x, fmpq(2)))),

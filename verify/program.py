@@ -14,8 +14,8 @@ from bounds.rounding import above
 if TYPE_CHECKING:
     from bounds.pieces import Fit
     from bounds.plan import Plan
-    from bounds.plan import Product as ProductPlan
     from bounds.problem import Problem
+    from bounds.product import Product as ProductPlan
 
 
 class Sum(TypedDict):

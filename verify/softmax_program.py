@@ -15,7 +15,7 @@ from verify.program import Header, Product, Sum, function, loss_slope, plain, pr
 from verify.softmax_checker import STATEMENT
 
 if TYPE_CHECKING:
-    from bounds.plan import Product as ProductPlan
+    from bounds.product import Product as ProductPlan
     from bounds.softmax_icgd import SoftmaxPlan
 
 

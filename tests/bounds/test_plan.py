@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from bounds import plan as module
 from bounds.budget import approximated, from_z
 from bounds.cover import SLACK, cover
-from bounds.plan import Product, plan
+from bounds.plan import plan
 from bounds.problem import Problem, ProblemError
+from bounds.product import Product
 from bounds.recurrence import ranges, step_error
 from bounds.worst_case import Setting
 from verify.strategies import problems
