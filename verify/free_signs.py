@@ -22,11 +22,17 @@ from bounds.problem import Problem
 from bounds.progress import Progress, silent
 from bounds.recurrence import Term
 from construct.prompt import Prompt, box, split_weights, stack_weights
+from verify.ascent import Stride
 from verify.descent import torch_callable
-from verify.prompts import into_domain, random_prompts
+from verify.prompts import random_prompts
+from verify.single_token import decode, encode
 
 Signs = Mapping[Term, Float[Tensor, "B units"]]
 """The share of its local error that each unit makes, from -1 to 1."""
+
+
+_ITERATIONS = (15, 40, 60, 100)
+"""With all points, a quarter of them, a sixteenth, and so on: few maxima are worth the whole way up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,18 +80,6 @@ class Passes:
         return cls(z, g[-2::-1], stack_weights(blocks[::-1]))
 
 
-def encode(problem: Problem, prompt: Prompt) -> Float[Tensor, "B genes"]:
-    """Single tokens as points: w in units of the half sides of W, then x and y."""
-    return torch.cat([prompt.w / box(problem, prompt.w), prompt.x[:, 0], prompt.y[:, 0]], dim=-1)
-
-
-def decode(problem: Problem, points: Float[Tensor, "B genes"]) -> Prompt:
-    """The tokens of such points, brought back into the theorem's domain."""
-    unit, x, y = points.split([problem.D_w, problem.d, problem.d_out], dim=-1)
-    prompt = Prompt(x[:, None], y[:, None], torch.zeros_like(x), unit * box(problem, unit))
-    return into_domain(problem, prompt)
-
-
 def withdrawn(plan: Plan, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes"]:
     """The points inside the domain, w drawn in where descent would leave W: clipping hides errors there."""
     prompt = decode(plan.problem, points)
@@ -107,33 +101,41 @@ def free_signs(
     plan: Plan,
     generator: torch.Generator,
     *,
-    pool: int = 1024,
-    iterations: int = 360,
-    keep: int = 8,
+    pool: int = 4096,
+    effort: float = 1.0,
+    keep: int = 64,
     device: torch.device | str = "cpu",
     progress: Progress = silent,
 ) -> FreeSigns:
-    """Ascent from `pool` random tokens, thinned out twice, while signs follow their own gradient."""
+    """Ascent from `pool` random tokens, thinned out three times, while signs follow their own gradient.
+
+    effort: scales the iterations.
+    """
     problem = replace(plan.problem, n=1)
-    points = encode(problem, _coherent(problem, random_prompts(problem, pool, generator), generator)).to(
-        device
-    )
-    signs = _random_signs(plan, pool, generator, device)
-    momentum, scale = torch.zeros_like(points), torch.zeros_like(points)
-    with progress("free signs", iterations) as advance:
-        for i in range(iterations):
-            values, slope, signs = ascent(plan, points, signs)
-            if i in (iterations // 3, 2 * iterations // 3):
-                best = values.topk(min(len(values), max(keep, len(values) // 4))).indices
-                points, slope, momentum, scale = (part[best] for part in (points, slope, momentum, scale))
+    start = _coherent(problem, random_prompts(problem, pool, generator), generator)
+    points, signs = encode(problem, start).to(device), _random_signs(plan, pool, generator, device)
+    stride, values = Stride.at(points), torch.zeros_like(points[:, 0])
+    rounds = [max(1, round(effort * iterations)) for iterations in _ITERATIONS]
+    done = 0
+    with progress("free signs", sum(_duration(pool, k, count) for k, count in enumerate(rounds))) as advance:
+        for k, iterations in enumerate(rounds):
+            if k:
+                best = values.topk(min(len(values), max(keep, pool // 4**k))).indices
+                points, stride = points[best], stride[best]
                 signs = {term: share[best] for term, share in signs.items()}
-            slope = slope / (torch.linalg.vector_norm(slope, dim=-1, keepdim=True) + 1e-300)
-            momentum, scale = 0.8 * momentum + 0.2 * slope, 0.95 * scale + 0.05 * slope**2
-            step = 0.2 * 0.005 ** (i / iterations)
-            points = withdrawn(plan, points + step * momentum / (scale.sqrt() + 1e-8))
-            advance(1)
+            for _ in range(iterations):
+                values, slope, signs = ascent(plan, points, signs)
+                step = 0.2 * 0.005 ** (done / sum(rounds))
+                points = withdrawn(plan, points + step * stride.along(slope))
+                done += 1
+                advance(_duration(pool, k, 1))
     values, best = ascent(plan, points, signs)[0].topk(min(keep, len(points)))
     return FreeSigns(float(values[0]), decode(problem, points[best]))
+
+
+def _duration(pool: int, thinned: int, iterations: int) -> float:
+    """How long iterations take: each as long as one of no points and one of every 128."""
+    return iterations * (1 + pool / 4**thinned / 128)
 
 
 def _coherent(problem: Problem, prompt: Prompt, generator: torch.Generator) -> Prompt:

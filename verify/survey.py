@@ -20,7 +20,8 @@ from bounds.progress import Advance
 from bounds.relu_icgd import claims
 from construct.prompt import Prompt
 from construct.relu_icgd import assemble
-from verify.attack import Round, attack
+from verify.ascent import Round
+from verify.attack import attack
 from verify.data import DataError, load_table, prompts_from_table
 from verify.descent import descend, empirical_loss
 from verify.excerpt import excerpt

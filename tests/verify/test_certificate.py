@@ -11,7 +11,8 @@ import torch
 from bounds.plan import plan
 from bounds.problem import Problem, ProblemError
 from construct.relu_icgd import assemble
-from verify.attack import Round, attack
+from verify.ascent import Round
+from verify.attack import attack
 from verify.certificate import certificate, digest, letters, load
 from verify.checker import Refused, check
 from verify.descent import step_error

@@ -13,14 +13,16 @@ from bounds.recurrence import Term
 from construct.prompt import box
 from construct.relu_icgd import assemble
 from verify import free_signs as module
-from verify.attack import Round, attack
+from verify.ascent import Round
+from verify.attack import attack
 from verify.descent import gradient
-from verify.free_signs import Passes, ascent, decode, encode, free_error, free_signs, withdrawn
+from verify.free_signs import Passes, ascent, free_error, free_signs, withdrawn
 from verify.prompts import random_prompts, seeded
+from verify.single_token import decode, encode
 from verify.sweep import one_step_errors
 
 PROBLEM = Problem(N=2, K=3, d=2, n=1, eps=0.01)
-SHORT = (Round(64, 40, 0.2), Round(16, 20, 0.02))
+SHORT = (Round(128, 8, 0.2), Round(32, 20, 0.02))
 POSED = [
     (Problem.parse({"N": 2, "K": 2, "d": 2, "n": 1, "eps": 1e-3} | more), construction)
     for more, construction in [
@@ -102,7 +104,7 @@ def test_no_signs_no_error_and_errors_scale():
 
 def test_the_search_is_replayed_exactly_and_stays_below_the_proof():
     made = plan(PROBLEM)
-    found, again = (free_signs(made, seeded(5), pool=128, iterations=90) for _ in range(2))
+    found, again = (free_signs(made, seeded(5), pool=512, effort=0.5, keep=8) for _ in range(2))
     assert found.largest == again.largest and torch.equal(found.tokens.w, again.tokens.w)
     assert found.tokens.check(PROBLEM).batch == 8
     assert found.largest > float(

@@ -13,13 +13,14 @@ from bounds.problem import Problem
 from construct.prompt import Prompt
 from construct.relu_icgd import assemble
 from verify.admission import admission, everything
-from verify.attack import Round, attack
+from verify.ascent import Round
+from verify.attack import attack
 from verify.descent import descend, step_error
 from verify.prompts import random_prompts, seeded
 from verify.sweep import one_step_errors, sweep, trajectory_errors
 
 PROBLEM = Problem(N=2, K=3, d=2, n=4, eps=0.05)
-SHORT = (Round(64, 40, 0.2), Round(16, 20, 0.02))
+SHORT = (Round(128, 8, 0.2), Round(32, 20, 0.02))
 
 
 def test_a_sweep_reports_the_error_of_its_worst_prompt():

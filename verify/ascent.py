@@ -1,0 +1,40 @@
+"""The one ascent of all searches: steps along slopes of length one, normalised as in Adam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Round:
+    """Ascent from the best `points` so far, with step sizes up to `step`, falling to a hundredth of it."""
+
+    points: int
+    iterations: int
+    step: float
+
+
+@dataclass(eq=False)
+class Stride:
+    """What B ascents remember of the slopes they met: the running mean, and that of the squares."""
+
+    mean: Float[Tensor, "B genes"]
+    square: Float[Tensor, "B genes"]
+
+    @classmethod
+    def at(cls, points: Float[Tensor, "B genes"]) -> Stride:
+        return cls(torch.zeros_like(points), torch.zeros_like(points))
+
+    def along(self, slope: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes"]:
+        """The next move, each coordinate of size about 1 while its slope keeps its sign."""
+        slope = slope / (torch.linalg.vector_norm(slope, dim=-1, keepdim=True) + 1e-300)
+        self.mean = 0.8 * self.mean + 0.2 * slope
+        self.square = 0.95 * self.square + 0.05 * slope**2
+        return self.mean / (self.square.sqrt() + 1e-8)
+
+    def __getitem__(self, rows: Tensor) -> Stride:
+        return Stride(self.mean[rows], self.square[rows])

@@ -1,0 +1,62 @@
+"""A search that lines up where units lie in their linear pieces, one unit of the network after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from bounds.plan import Plan
+from verify.free_signs import Passes
+from verify.hunt import Hunt
+from verify.single_token import Found, decode
+
+_CHAINS, _MOVES = 96, 64
+
+
+def phases(hunt: Hunt, found: Mapping[str, Found]) -> Found:
+    """Random moves of one unit's z and g at a time, the best kept if it gains, and an ascent at the end."""
+    units, genes = hunt.plan.problem.units, hunt.leaders.shape[-1]
+    best = hunt.survivors(found, hunt.affordable(_CHAINS, max(2 * units, _MOVES)))
+    count = len(best.values)
+    rows = torch.arange(count, device=best.points.device)
+    last = hunt.rounds[-1]
+    sweeps, reach = -(-last.iterations // 8), hunt.width
+    with hunt.progress("phases", sweeps * units * count * _MOVES) as advance:
+        for _ in range(sweeps):
+            basis = phase_moves(hunt.plan, best.points)
+            for unit in torch.randperm(
+                units, generator=hunt.generator, device=hunt.generator.device
+            ).tolist():
+                move = reach * hunt.sizes(0.1, 10, count, _MOVES, 1) * hunt.normal(count, _MOVES, 2)
+                move = torch.where(hunt.uniform(*move.shape) < 0.25, 0.0, move)
+                near = best.points[:, None] + move @ basis[:, :, [unit, units + unit]].mT
+                near = hunt.error.inside(near.flatten(0, 1)).view(count, _MOVES, genes)
+                values, chosen = hunt.error.at(near.flatten(0, 1)).values.view(count, _MOVES).max(dim=1)
+                best = best.improved(Found(near[rows, chosen], values))
+                advance(count * _MOVES)
+            reach *= 0.8
+    fine = replace(last, step=hunt.width / 10)
+    with hunt.progress("fine ascents", count * (1 + fine.iterations)) as advance:
+        return Found.joined([best, hunt.climb(best.points, fine, advance)])
+
+
+def phase_moves(plan: Plan, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes phases"]:
+    """The smallest move of a point that moves one z or g of one unit and, as far as can be, no other.
+
+    A local error depends on the z and g of its unit alone, and on where in a linear piece they lie.
+    """
+    with torch.enable_grad():
+        points = points.detach().requires_grad_()
+        passes = Passes.of(plan, decode(plan.problem, points), {})
+        z = [z / layer.z for z, layer in zip(passes.z, plan.layers, strict=True)]
+        g = [g / layer.g for g, layer in zip(passes.g, plan.layers, strict=True)]
+        places = torch.cat(z + g, dim=-1)
+        each = torch.eye(places.shape[-1], dtype=places.dtype, device=places.device)
+        each = each[:, None].expand(-1, len(points), -1)
+        (slopes,) = torch.autograd.grad(places, points, each, is_grads_batched=True)
+    moves: Tensor = torch.linalg.pinv(slopes.nan_to_num(0.0, 0.0, 0.0).transpose(0, 1), rtol=1e-3)
+    return moves
