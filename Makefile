@@ -13,7 +13,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup tightness audit test lint format bench sabotage docs
+.PHONY: help setup tightness sizes audit test lint format bench sabotage docs
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -51,6 +51,9 @@ format: setup ## rewrite the sources as ruff would
 
 tightness: setup ## how tight proofs are, and how long they take
 	$(ONE_THREAD) $(BIN)/python -m verify.tightness
+
+sizes: setup ## commands of many sizes, each held against its own estimate: about 10 minutes
+	$(ONE_THREAD) $(BIN)/python -m reports.sizes
 
 bench: setup ## timings; PYTEST_ARGS="--benchmark-autosave" keeps them
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests/benchmarks --benchmark-enable $(PYTEST_ARGS)

@@ -50,6 +50,7 @@ from reports.document import (
     versions,
 )
 from reports.document import load as load_document
+from reports.foresight import announce, bounding, checking, settling
 from reports.options import AnyTheorem, Brief, Chosen, Json, Search, Theorem, with_options
 from reports.terminal import (
     show_census,
@@ -207,6 +208,7 @@ def findings_command(
     began = time.perf_counter()
     if json_to not in (None, "-"):
         check_writable(Path(str(json_to)))
+    announce(settling(key))
     settled = settle_findings(key)
     console = _console(json_to)
     if key is None:
@@ -266,6 +268,7 @@ def bounds(
     else:
         entry = known(theorem)
         posed = entry.pose(letters)
+        announce(bounding(theorem, posed))
         asserted = entry.claims(posed)
         show_sizes(console, asserted)
         found = {"problem": posed.as_dict(), "construction": None}
@@ -320,6 +323,7 @@ def check_command(
     began = time.perf_counter()
     found = load_certificate(certificate)
     problem = Problem.parse(letters)
+    announce(checking(found, problem))
     judged = judge(found, problem, construction, progress=bars())
     if coq and judged.construction == "softmax":
         raise ProblemError("coq", "softmax", "only certificates of lean and paper are exported")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bounds.budget import Construction
+from bounds.estimate import human
 from bounds.plan import estimated_units
 from bounds.problem import Problem, ProblemError
 from bounds.relu_icgd import built
@@ -23,15 +24,6 @@ _WEIGHT_COPIES = 24
 def available_bytes() -> int:
     """Physical memory that is free now."""
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def human(size: float) -> str:
-    """A number of bytes as a person says it."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1024 or unit == "TiB":
-            return f"{size:.3g} {unit}"
-        size /= 1024
-    raise AssertionError
 
 
 def refuse_if_too_large(problem: Problem, construction: Construction) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
+from bounds.estimate import human
 from bounds.letters import Letters
 from bounds.problem import Problem
 from construct.atomic import write_atomically
 from construct.dense import dense_bytes
 from construct.literal import Block
-from construct.memory import human, refuse
+from construct.memory import refuse
 
 
 def posed(problem: Problem | Letters | None) -> dict[str, str]:

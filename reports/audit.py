@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from bounds.budget import Construction
+from bounds.estimate import Estimate
 from bounds.letters import Letters
 from bounds.problem import Problem, ProblemError
 from construct.anatomy import anatomy
@@ -36,12 +37,14 @@ from reports.document import (
     surroundings_document,
     verification_document,
 )
+from reports.foresight import FINDINGS, allow, announce, bounding, everything, verifying, verifying_other
 from reports.options import Search
 from reports.terminal import show, show_findings
 from reports.witnesses import REPORT, place, replay_line, sha256
+from verify import workload
 from verify.beside import Surveyed, surveying
 from verify.catalogue import THEOREMS
-from verify.data import RealPrompts, choose_columns, load_table, prompts_from_table
+from verify.data import Columns, RealPrompts, Table, choose_columns, load_table, prompts_from_table
 from verify.ledger import Settled, entries, find, settle
 from verify.prompts import seeded
 from verify.relu_icgd import THEOREM, Verification, verify
@@ -79,13 +82,18 @@ def construction_of(name: str) -> Construction:
 
 def pose(letters: Posed, construction: str) -> tuple[Problem, Construction]:
     """The problem, once it is known that it can be built and fits in memory; raises ProblemError."""
-    return _possible(Problem.parse(letters), construction_of(construction))
+    problem, chosen = Problem.parse(letters), construction_of(construction)
+    estimate = bounding(THEOREM, problem, chosen)
+    _refuse(problem, chosen, estimate)
+    announce(estimate)
+    return problem, chosen
 
 
-def _possible(problem: Problem, chosen: Construction) -> tuple[Problem, Construction]:
+def _refuse(problem: Problem, chosen: Construction, estimate: Estimate) -> None:
+    """Raises ProblemError where work is too much or cannot begin."""
+    allow(estimate)  # first: of a huge problem even the units cannot be counted
     check_construction(problem, chosen)
     refuse_if_too_large(problem, chosen)
-    return problem, chosen
 
 
 def check_options(search: Search, json_to: str | None, *, reported: bool = False) -> None:
@@ -100,15 +108,31 @@ def check_options(search: Search, json_to: str | None, *, reported: bool = False
 
 
 def relu_icgd(
-    letters: Posed, search: Search, folder: Path, *, certify: bool, surrounded: bool = False
+    letters: Posed,
+    search: Search,
+    folder: Path,
+    *,
+    certify: bool,
+    surrounded: bool = False,
+    announced: bool = False,
 ) -> Part:
     """Theorem 1, on the problem that letters and data pose.
 
     folder: where its files will lie.  surrounded: whether what only a report shows is computed, too.
+    announced: whether it has been said how long it takes.
     """
     began = time.perf_counter()
-    problem, real = _with_data(letters, search) if search.data else (Problem.parse(letters), None)
-    problem, chosen = _possible(problem, construction_of(search.construction))
+    chosen, columns = construction_of(search.construction), None
+    if search.data:
+        table = load_table(search.data)
+        problem, columns = _from_data(letters, search, table)
+    else:
+        problem = Problem.parse(letters)
+    estimate = verifying(problem, search, chosen, certify=certify, reported=surrounded)
+    _refuse(problem, chosen, estimate)
+    real = _cut(problem, search, table, columns) if columns else None
+    if not announced:
+        announce(estimate)
     beside = _beside(problem, chosen, search) if surrounded else nullcontext()
     with beside as surveyed:
         found = verify(
@@ -149,14 +173,16 @@ def _beside(problem: Problem, chosen: Construction, search: Search) -> AbstractC
     return surveying(problem, chosen, followed=followed, seed=search.seed, device=search.device)
 
 
-def _with_data(letters: Posed, search: Search) -> tuple[Problem, RealPrompts]:
-    """The problem with d, d_out and L filled in from the data, and prompts cut from it."""
-    table = load_table(str(search.data))
+def _from_data(letters: Posed, search: Search, table: Table) -> tuple[Problem, Columns]:
+    """The problem with d, d_out and L filled in from the data, and the columns that say so."""
     inputs, targets = _names(search.inputs), _names(search.targets)
     columns = choose_columns(table, inputs, targets, letters.get("d"), letters.get("d_out"))
-    problem = Problem.parse({"L": 20} | letters | {"d": columns.d, "d_out": columns.d_out})
+    return Problem.parse({"L": 20} | letters | {"d": columns.d, "d_out": columns.d_out}), columns
+
+
+def _cut(problem: Problem, search: Search, table: Table, columns: Columns) -> RealPrompts:
     generator = seeded(search.seed)
-    return problem, prompts_from_table(
+    return prompts_from_table(
         problem, table, columns.inputs, columns.targets, count=search.prompts, generator=generator
     )
 
@@ -209,6 +235,7 @@ def one(theorem: str, letters: Posed, search: Search, *, certify: bool, reported
     for name in ("construction", "samples", "effort", "start", "data", "inputs", "targets", "prompts"):
         if (given := getattr(search, name)) != getattr(plain, name):
             raise ProblemError(name, given, f"{theorem} has no such option: it is for {THEOREM}")
+    announce(verifying_other(theorem, known(theorem).pose(letters), reported=reported))
     return catalogued(theorem, letters, search)
 
 
@@ -220,9 +247,12 @@ def buildable(
     written: whether its matrices are to fit in memory in full, too.
     """
     if theorem == THEOREM:
-        problem, chosen = pose(letters, construction)
+        problem, chosen = Problem.parse(letters), construction_of(construction)
+        estimate = workload.building(problem, chosen)
+        _refuse(problem, chosen, estimate)
         if written:
             refuse_if_matrices_too_large(problem, chosen)
+        announce(estimate)
         counted = Model(
             lambda p: build(p, chosen, progress=bars()), lambda made: census(made).as_dict(), save_weights
         )
@@ -230,26 +260,26 @@ def buildable(
     entry = known(theorem)
     if entry.model is None:
         raise ProblemError("theorem", theorem, f"it is about the transformer of {THEOREM}: build that one")
-    return entry.pose(letters), None, entry.model
-
-
-_SECONDS = {"relu-icgd": 14, "softmax-icgd": 4, "convergence": 2, "preconditioned": 3, "functional": 6}
-"""About how long a theorem takes where it is more than one: shares of a progress bar."""
+    posed = entry.pose(letters)
+    announce(bounding(theorem, posed))
+    return posed, None, entry.model
 
 
 def every(search: Search, *, certify: bool, reported: bool = False) -> list[Part]:
     """Every theorem at its default problem, Theorem 1 in both of its constructions."""
     folder = place(search.out, reported=reported)
-    lean = partial(relu_icgd, {}, search, folder, certify=certify, surrounded=reported)
-    paper = partial(relu_icgd, {}, replace(search, construction="paper"), folder, certify=certify)
-    others = [(name, partial(catalogued, name, {}, search)) for name in THEOREMS]
+    theorem_1 = partial(relu_icgd, {}, folder=folder, certify=certify, announced=True)
     work = [
-        (_SECONDS.get(name, 1), verified) for name, verified in ((THEOREM, lean), (THEOREM, paper), *others)
+        partial(theorem_1, search=search, surrounded=reported),
+        partial(theorem_1, search=replace(search, construction="paper")),
+        *(partial(catalogued, name, {}, search) for name in THEOREMS),
     ]
+    estimates = everything(search)
+    announce(sum(estimates.values(), start=Estimate(())))
+    shares = [estimate.seconds for name, estimate in estimates.items() if name != FINDINGS]
     parts = []
-    whole = sum(seconds for seconds, _ in work)
-    with bars()("every theorem", whole, whole) as advance:
-        for seconds, verified in work:
+    with bars()("every theorem", sum(shares), sum(shares)) as advance:
+        for seconds, verified in zip(shares, work, strict=True):
             parts.append(verified())
             advance(seconds)
     return parts
@@ -263,7 +293,7 @@ def settle_findings(key: str | None = None, *, about: str | None = None) -> list
     every_entry = [entry for entry in entries() if about in (None, entry.theorem)]
     chosen = every_entry if key is None else [find(key)]
     settled = []
-    with bars()("findings", len(chosen), len(chosen) / 8) as advance:
+    with bars()("findings", len(chosen), workload.findings(len(chosen)).seconds) as advance:
         for entry in chosen:
             settled.append(settle(entry))
             advance(1)

@@ -26,6 +26,9 @@ NUMBERS = 1 << 21
 STEPS = 1000
 """Steps of a run that are followed."""
 
+TOKENS = 1 << 26
+"""Numbers that the tokens of a followed prompt may hold where each has all of w, as with softmax."""
+
 _RUN = 1 << 26
 """Numbers that all steps of a run may compute, over all tokens."""
 

@@ -28,7 +28,7 @@ from construct.softmax_icgd import (
 )
 from verify.certificate import letters
 from verify.descent import step_error
-from verify.excerpt import NUMBERS, excerpt, followed, part_of, steps
+from verify.excerpt import NUMBERS, TOKENS, excerpt, followed, part_of, steps
 from verify.findings import Curve, Findings, Grid, Plot
 from verify.prompts import random_prompts, seeded
 from verify.proof import mismatch, not_proved, refusal, unchecked
@@ -41,7 +41,6 @@ THEOREM = "softmax-icgd"
 TITLE = "Softmax transformers simulate gradient descent on an N-layer network"
 
 _LITERAL_LIMIT = 1 << 28  # bytes of full matrices that the check of the literal reading may write out
-_FOLLOWED = 1 << 26  # numbers that the tokens of a followed prompt may hold
 _SAME = 1e-12  # the literal and the structured reading differ by rounding only
 _CELLS = (1, 2, 3, 4, 6, 8, 12)
 _WIDTHS = (2, 3, 4, 6)
@@ -82,7 +81,7 @@ def verify(
             reason = not_proved(problem, apart, matrices=True)
         advance(1)
     # A token carries all of w: where those of a prompt are too many, one of few examples is followed.
-    whole = judged if (judged.problem.n + 1) * judged.stream.D <= _FOLLOWED else searched
+    whole = judged if (judged.problem.n + 1) * judged.stream.D <= TOKENS else searched
     prompts = random_prompts(whole.problem, followed(whole.problem, 32), generator, device)
     few = prompts[:4] if whole is searched else random_prompts(searched.problem, 4, generator, device)
     with progress("four layers", len(_WIDTHS) + len(_TOLERANCES)) as advance:

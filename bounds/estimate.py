@@ -1,0 +1,115 @@
+"""How long work will take and how much memory, said before it begins, or refused in one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bounds.problem import ProblemError
+
+DAY = 86_400.0
+"""Seconds that a command may take."""
+
+WORTH_SAYING = 6.0
+"""Seconds from which a person would like to know beforehand."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A named part of a command.  seconds: on a common machine with one core free.  bytes: held at once.
+
+    letter, value: the option that it grows with most, which is the one to lower.
+    """
+
+    name: str
+    seconds: float
+    bytes: float = 0.0
+    letter: str = ""
+    value: object = None
+
+    @property
+    def advice(self) -> str:
+        """What to do for less of it."""
+        return "raise eps" if self.letter == "eps" else f"lower {self.letter or 'the sizes'}"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The pieces of a command, one after the other; right to about a factor of three.
+
+    >>> str(Estimate((Piece("plan", 3), Piece("sweep", 36.6), Piece("properties", 0.2))))
+    'about 40 s: plan 3 s, sweep 40 s'
+    """
+
+    pieces: tuple[Piece, ...]
+
+    @property
+    def seconds(self) -> float:
+        return sum(piece.seconds for piece in self.pieces)
+
+    @property
+    def bytes(self) -> float:
+        return max((piece.bytes for piece in self.pieces), default=0.0)
+
+    def __add__(self, other: Estimate) -> Estimate:
+        return Estimate((*self.pieces, *other.pieces))
+
+    def __str__(self) -> str:
+        shown = (f"{piece.name} {spoken(piece.seconds)}" for piece in self._worth_naming())
+        return f"about {spoken(self.seconds)}: {', '.join(shown)}"
+
+    def _worth_naming(self) -> Iterator[Piece]:
+        summed: dict[str, float] = {}
+        for piece in self.pieces:
+            summed[piece.name] = summed.get(piece.name, 0.0) + piece.seconds
+        for name, seconds in summed.items():
+            if seconds >= max(0.5, self.seconds / 50):
+                yield Piece(name, seconds)
+
+    def check(self, free: float) -> Estimate:
+        """This estimate, once it is possible; raises ProblemError beyond a day or `free` bytes."""
+        longest = max(self.pieces, key=lambda piece: piece.seconds, default=Piece("", 0.0))
+        largest = max(self.pieces, key=lambda piece: piece.bytes, default=Piece("", 0.0))
+        if not largest.bytes <= 0.9 * free:
+            raise ProblemError(
+                largest.letter or "size",
+                largest.value if largest.letter else largest.name,
+                f"{largest.name} would take about {human(largest.bytes)} of memory and {human(free)} is "
+                f"free; {largest.advice}",
+            )
+        if not self.seconds <= DAY:
+            raise ProblemError(
+                longest.letter or "work",
+                longest.value if longest.letter else longest.name,
+                f"{longest.name} would take {spoken(longest.seconds)}, and a day is allowed; "
+                f"{longest.advice}",
+            )
+        return self
+
+
+def spoken(seconds: float) -> str:
+    """A time as a person says it.
+
+    >>> spoken(3.2), spoken(41), spoken(500), spoken(7300), spoken(1e7), spoken(1e12)
+    ('3 s', '40 s', '8 min', '2 h', '116 days', 'more than a century')
+    """
+    if not seconds < 3e9:
+        return "more than a century"
+    if seconds < 20:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 100:
+        return f"{round(seconds, -1):.0f} s"
+    for unit, name, limit in ((60.0, "min", 6000.0), (3600.0, "h", 172_800.0), (86_400.0, "days", math.inf)):
+        if seconds < limit:
+            return f"{seconds / unit:,.0f} {name}"
+    raise AssertionError
+
+
+def human(size: float) -> str:
+    """A number of bytes as a person says it."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024 or unit == "TiB":
+            return f"{size:.3g} {unit}"
+        size /= 1024
+    raise AssertionError

@@ -1,0 +1,257 @@
+"""What the commands will take, estimated from the letters alone: `make sizes` holds it against the clock.
+
+Every formula counts what is done (tokens, cells, units, entries) and multiplies it by the seconds that one
+takes on one core of a common machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from bounds.budget import Construction, closed_form, expected_rounding
+from bounds.estimate import Estimate, Piece
+from bounds.functional import FunctionalProblem
+from bounds.looped import LoopedProblem
+from bounds.preconditioned import PreconditionedProblem
+from bounds.problem import Problem
+from verify.excerpt import EXAMPLES, TOKENS, followed, steps
+
+START = Piece("start", 3.5)
+"""Loading what a command needs."""
+
+MOST_NODES = 43_000
+"""Entries at which the tree of cells stops growing."""
+
+_DEEPEST = 120
+"""Depth from which covering the cells alone takes more than a day: no units are counted there."""
+
+_TOKEN, _NEURON, _WEIGHT = 0.5e-6, 0.2e-6, 0.06e-6
+"""One step of one token, with its error: in all, for each neuron, for each weight."""
+
+
+@cache
+def units(problem: Problem, construction: Construction) -> tuple[float, float]:
+    """About how many ReLUs are fitted, each function once, and how many there are; 0 where none can be."""
+    if construction == "exact" or problem.N > _DEEPEST:
+        return 0.0, 0.0
+    try:
+        tolerances, price, _ = closed_form(problem, construction)
+        if expected_rounding(problem, construction, tolerances) > problem.eps:
+            return 0.0, 0.0  # the plan will refuse before it fits anything
+    except (ValueError, ArithmeticError):  # the plan will say why
+        return 0.0, 0.0
+    made = {term: cost / math.sqrt(tolerances[term]) for term, cost in price.items()}
+    return sum(count / problem.dims[term.layer] for term, count in made.items()), sum(made.values())
+
+
+def nodes(problem: Problem) -> float:
+    """About how many entries the tree of cells has."""
+    return min(MOST_NODES, 900 * 2.5 ** min(problem.N - 3, 20))
+
+
+def plan(problem: Problem, construction: Construction = "lean", times: float = 1.0) -> Estimate:
+    """Dividing the tolerance on the cells, then fitting every function once or twice."""
+    if construction == "exact":
+        return Estimate((Piece("plan", 0.2 * times),))
+    fitted, _ = units(problem, construction)
+    cells = 0.35 * problem.N + 1.2e-6 * nodes(problem) * float(problem.N) ** 3
+    fits = 0.3 + 2.2e-4 * fitted
+    by = ("eps", problem.eps) if fits > cells else ("N", problem.N)
+    return Estimate((Piece("plan", times * (cells + fits), 1e3 * fitted, *by),))
+
+
+def transformer(problem: Problem, construction: Construction) -> Estimate:
+    """Writing the entries of all matrices down, once."""
+    _, made = units(problem, construction)
+    entries = 6.0 * problem.D_w + 20.0 * problem.units + 6 * made
+    if construction == "paper":
+        entries += 3 * max(problem.dims) * made
+    deep = ("N", problem.N) if problem.N > problem.K else ("K", problem.K)
+    letter = ("eps", problem.eps) if made > problem.D_w else deep
+    return Estimate((Piece("matrices", 2e-6 * entries, 400 * entries, *letter),))
+
+
+def _token(problem: Problem) -> float:
+    """Seconds of a step of one token that has its own weights."""
+    return _TOKEN + _NEURON * problem.units + _WEIGHT * problem.D_w
+
+
+def _prompt(problem: Problem, examples: int) -> float:
+    """Seconds of a step of one prompt, and of drawing it."""
+    each = 0.1e-6 + 0.1e-6 * problem.units + 0.02e-6 * (problem.d + problem.d_out)
+    return 1e-6 + _WEIGHT * problem.D_w + each * (examples + 1)
+
+
+def relu_icgd(
+    problem: Problem,
+    construction: Construction,
+    *,
+    samples: int,
+    effort: float,
+    certify: bool,
+    prompts: int | None = None,
+    reported: bool = False,
+) -> Estimate:
+    """Verifying Theorem 1; prompts: of real data, followed instead of random ones."""
+    N, short = problem.N, min(problem.n, EXAMPLES)
+    fitted, _ = units(problem, construction)
+    batch = followed(problem, 64) if prompts is None else prompts
+    count = steps(problem, batch)
+    held = 8.0 * batch * (8 * (problem.n + 1) * (problem.d + problem.d_out) + 4 * count * problem.D_w)
+    by = ("prompts", prompts) if prompts is not None else ("n", problem.n)
+    run = count * (0.004 + 0.001 * N + 3 * batch * _prompt(problem, problem.n))
+    parts = [
+        Piece("sweep", samples * _prompt(problem, short), 0.0, "samples", samples),
+        Piece("steps", 0.3 + run + 6 * _prompt(problem, problem.n), held, *by),
+    ]
+    whole = plan(problem, construction, 1.4) + transformer(problem, construction)
+    if effort > 0:
+        parts += _attack(problem, effort, free=construction != "exact")
+    literal = 1e-3 * fitted if construction == "paper" else 1e-4 * fitted
+    parts.append(Piece("properties", 0.3 + 0.02 * N + literal, 8.0 * 24 * problem.D_w, "K", problem.K))
+    if certify and construction != "exact":
+        parts += _certificate(problem, construction)
+        tokens = min(2 * (problem.n + 1), 2 * 257)
+        parts.append(Piece("enclosures", 0.1 + 5e-4 * tokens * problem.D_w, 0.0, "K", problem.K))
+    found = Estimate((START, *whole.pieces, *parts))
+    return found + report(problem, construction) if reported else found
+
+
+def _attack(problem: Problem, effort: float, *, free: bool) -> list[Piece]:
+    token, by = _token(problem), ("effort", effort)
+    iteration = 0.003 + 0.0015 * problem.N
+    climb = effort * (300 * iteration + 71_000 * 3 * token) + 20_000 * token
+    found = [Piece("attack", climb, 0.0, *by)]
+    if free:
+        pool = 1024 * max(1, problem.N - 2)
+        found.insert(0, Piece("free signs", 0.2 + effort * pool * 360 * token, 0.0, *by))
+        moves = 3 * math.ceil(2 * effort) * problem.units
+        genes, phases = problem.D_w + problem.d + problem.d_out, 2 * problem.units
+        basis = 3 * math.ceil(2 * effort) * 80 * 4e-10 * genes * phases * min(genes, phases)
+        lined = moves * 10_240 * token + basis + effort * 180 * (iteration + 80 * token)
+        found.append(Piece("alignment", lined, 10_240 * 8.0 * 4 * genes, *by))
+    return found
+
+
+def _certificate(problem: Problem, construction: Construction) -> list[Piece]:
+    fitted, made = units(problem, construction)
+    recurrence = 0.3 + 2e-4 * fitted
+    return [Piece("certificate", recurrence + check(problem.N, nodes(problem), fitted, made), 0.0)]
+
+
+def check(N: int, cells: float, fitted: float, made: float) -> float:
+    """Seconds of checking a certificate, its tree of so many entries, and of holding matrices to it."""
+    return 0.4 + 4e-5 * cells * N + 1e-4 * fitted + 7e-5 * made
+
+
+def report(problem: Problem, construction: Construction) -> Estimate:
+    """The survey beside a verification, the findings about the theorem, figures and pages."""
+    at_other_eps = 4 * plan(problem, construction).seconds if construction != "exact" else 0.0
+    pieces = Piece("survey", 3 + at_other_eps), Piece("findings", 2.0), Piece("pages", 12.0)
+    return Estimate(pieces)
+
+
+def softmax_icgd(problem: Problem) -> Estimate:
+    """Verifying Theorem 2."""
+    N, entries = problem.N, problem.D_w
+    token = 1e-6 + 0.15e-6 * problem.units + 0.1e-6 * entries
+    short = min(problem.n, EXAMPLES)
+    width = problem.d + problem.d_out + 5 * problem.units + 2 * entries
+    whole = problem if (problem.n + 1) * width <= TOKENS else replace(problem, n=short)
+    batch = followed(whole, 32)
+    count = steps(whole, batch, each=width)
+    fitted, _ = units(problem, "lean")
+    made = 2 * plan(problem).seconds + 6e-4 * fitted * (1 + N / 3)
+    search = 13_840 * (short + 1) * token
+    run = (count + 3) * (0.01 + 0.004 * N + batch * (whole.n + 1) * token)
+    held = 8.0 * 6 * (whole.n + 1) * width
+    return Estimate(
+        (
+            START,
+            Piece("plan", made, 0.0, *(("eps", problem.eps) if N < 5 else ("N", N))),
+            Piece("search", search, 0.0, "K", problem.K),
+            Piece("steps", run, held, "n", problem.n),
+            Piece("certificate", check(N, nodes(problem), 3 * fitted, 6 * fitted * entries)),
+            Piece("four layers", 2.0 + 4 * plan(problem).seconds, 0.0, "N", N),
+        )
+    )
+
+
+def convergence(problem: Problem) -> Estimate:
+    """Verifying how errors add up."""
+    batch = followed(problem, 32)
+    count, long = steps(problem, batch), steps(problem, batch, max(problem.L, 60))
+    real = 2 if problem.n < 442 else 1
+    step = 0.006 + 0.004 * problem.N + 2 * batch * _prompt(problem, problem.n)
+    held = 8.0 * batch * (8 * (problem.n + 1) * (problem.d + problem.d_out) + 6 * long * problem.D_w)
+    hessian = 1.0 + 130 * 2 * 512 * 1.5 * _token(problem) + 0.01 * problem.N
+    boxes = Piece("boxes", 1.0) if problem.N == 1 else Piece("boxes", 0.0)
+    return Estimate(
+        (
+            START,
+            *plan(problem, "lean", 1.5).pieces,
+            *transformer(problem, "lean").pieces,
+            Piece("Hessian", hessian, 0.0, "K", problem.K),
+            Piece("steps", (2 + real) * (count + 2 * long) * step, held, "n", problem.n),
+            boxes,
+        )
+    )
+
+
+def preconditioned(problem: PreconditionedProblem) -> Estimate:
+    """Verifying linear attention's minima."""
+    seconds = 3.0 + 2e-4 * problem.n + 0.3 * problem.L + 0.02 * problem.d**3
+    return Estimate((START, Piece("minima and training", seconds, 0.0, "n", problem.n)))
+
+
+def functional(problem: FunctionalProblem) -> Estimate:
+    """Verifying kernels and functional descent."""
+    n, d, L = problem.n, problem.d, problem.L
+    exact = 1.7e-5 * n**3
+    by = ("d", d) if d > n else ("n", n)
+    inputs = 1e-4 * n**2 * d / 4 + 0.1 * (d / 64) ** 3
+    return Estimate(
+        (
+            START,
+            Piece("descent", 1.0 + 1e-3 * L, 0.0, "L", L),
+            Piece("kernels", 2.0 + exact + inputs, 8.0 * 2**10 * 40 * (n + 1) * d, *by),
+        )
+    )
+
+
+def looped(problem: LoopedProblem) -> Estimate:
+    """Verifying loops of one block."""
+    n, d, T = problem.n, problem.d, problem.T
+    exact = 3e-9 * T**2 * d**3 + 2e-7 * n * d**2 * math.sqrt(T) + 1e-6 * n * d * T
+    simulated = 4000 * (1.2e-8 * n * d + 1e-9 * n * d**2 + 1e-5 * d**1.5)
+    by = ("d", d) if d > 16 else ("T", T)
+    return Estimate(
+        (START, Piece("loops", 0.5 + exact, 0.0, *by), Piece("condition numbers", simulated, 0.0, "n", n))
+    )
+
+
+THEOREMS: Mapping[str, Callable[[Any], Estimate]] = {
+    "softmax-icgd": softmax_icgd,
+    "convergence": convergence,
+    "preconditioned": preconditioned,
+    "functional": functional,
+    "looped": looped,
+}
+"""What verifying a theorem of the catalogue takes, its problem given."""
+
+_FINDING = 0.4
+"""Seconds that a finding takes, on average."""
+
+
+def findings(count: int) -> Estimate:
+    """Computing so many findings again."""
+    return Estimate((START, Piece("findings", _FINDING * count)))
+
+
+def building(problem: Problem, construction: Construction) -> Estimate:
+    """A transformer with its census."""
+    return Estimate((START,)) + plan(problem, construction) + transformer(problem, construction)
