@@ -133,7 +133,8 @@ def _attack(problem: Problem, effort: float, *, free: bool) -> list[Piece]:
         genes, phases = problem.D_w + problem.d + problem.d_out, 2 * problem.units
         basis = 3 * math.ceil(2 * effort) * 80 * 4e-10 * genes * phases * min(genes, phases)
         lined = moves * 10_240 * token + basis + effort * 180 * (iteration + 80 * token)
-        found.append(Piece("alignment", lined, 10_240 * 8.0 * 4 * genes, *by))
+        found.append(Piece("alignment", lined, 0.0, *by))
+        found.append(Piece("alignment", 0.0, 10_240 * 8.0 * 4 * genes, "K", problem.K))
     return found
 
 
@@ -186,7 +187,7 @@ def convergence(problem: Problem) -> Estimate:
     batch = followed(problem, 32)
     count, long = steps(problem, batch), steps(problem, batch, max(problem.L, 60))
     real = 2 if problem.n < 442 else 1
-    step = 0.006 + 0.004 * problem.N + 2 * batch * _prompt(problem, problem.n)
+    step = 0.001 + 0.0005 * problem.N + batch * _prompt(problem, problem.n)
     held = 8.0 * batch * (8 * (problem.n + 1) * (problem.d + problem.d_out) + 6 * long * problem.D_w)
     hessian = 1.0 + 130 * 2 * 512 * 1.5 * _token(problem) + 0.01 * problem.N
     boxes = Piece("boxes", 1.0) if problem.N == 1 else Piece("boxes", 0.0)
@@ -204,7 +205,7 @@ def convergence(problem: Problem) -> Estimate:
 
 def preconditioned(problem: PreconditionedProblem) -> Estimate:
     """Verifying linear attention's minima."""
-    seconds = 3.0 + 2e-4 * problem.n + 0.3 * problem.L + 0.02 * problem.d**3
+    seconds = 4.5 + 3e-4 * problem.n + 0.3 * problem.L + 0.02 * problem.d**3
     return Estimate((START, Piece("minima and training", seconds, 0.0, "n", problem.n)))
 
 
@@ -218,7 +219,7 @@ def functional(problem: FunctionalProblem) -> Estimate:
         (
             START,
             Piece("descent", 1.0 + 1e-3 * L, 0.0, "L", L),
-            Piece("kernels", 2.0 + exact + inputs, 8.0 * 2**10 * 40 * (n + 1) * d, *by),
+            Piece("kernels", 5.0 + exact + inputs, 8.0 * 2**10 * 80 * (n + 1) * d, *by),
         )
     )
 
@@ -230,7 +231,7 @@ def looped(problem: LoopedProblem) -> Estimate:
     simulated = 4000 * (1.2e-8 * n * d + 1e-9 * n * d**2 + 1e-5 * d**1.5)
     by = ("d", d) if d > 16 else ("T", T)
     return Estimate(
-        (START, Piece("loops", 0.5 + exact, 0.0, *by), Piece("condition numbers", simulated, 0.0, "n", n))
+        (START, Piece("loops", 2.0 + exact, 0.0, *by), Piece("condition numbers", simulated, 0.0, "n", n))
     )
 
 
