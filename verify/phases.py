@@ -10,21 +10,32 @@ from jaxtyping import Float
 from torch import Tensor
 
 from bounds.plan import Plan
-from verify.free_signs import Passes
+from verify.free_signs import Passes, withdrawn
 from verify.hunt import Hunt
 from verify.single_token import Found, decode
 
-_CHAINS, _MOVES = 96, 64
+_CHAINS, _LED, _MOVES = 96, 16, 64
+_DRAWN_IN = (0.3, 1.0, 3.0, 10.0)
 
 
 def phases(hunt: Hunt, found: Mapping[str, Found]) -> Found:
-    """Random moves of one unit's z and g at a time, the best kept if it gains, and an ascent at the end."""
+    """Random moves of one unit's z and g at a time, the best kept if it gains, and an ascent at the end.
+
+    Leaders take part, too, drawn in by some widths of a piece: their signs are right, their phases are not.
+    """
     units, genes = hunt.plan.problem.units, hunt.leaders.shape[-1]
-    best = hunt.survivors(found, hunt.affordable(_CHAINS, max(2 * units, _MOVES)))
+    versions = max(2 * units, _MOVES)
+    so_far = hunt.survivors(found, hunt.affordable(_CHAINS, versions))
+    few = hunt.leaders[: hunt.affordable(_LED, versions)]
+    led = [few * (1 - min(0.3, widths * hunt.width)) for widths in _DRAWN_IN]
+    best = Found.joined([so_far, *(hunt.error.at(withdrawn(hunt.plan, one)) for one in led)])
     count = len(best.values)
+    reach = torch.full_like(best.values, hunt.width)
+    reach[len(so_far.values) :] *= reach.new_tensor(_DRAWN_IN).repeat_interleave(len(few))
+    reach = reach[:, None, None]
     rows = torch.arange(count, device=best.points.device)
     last = hunt.rounds[-1]
-    sweeps, reach = -(-last.iterations // 8), hunt.width
+    sweeps = -(-last.iterations // 8)
     with hunt.progress("phases", sweeps * units * count * _MOVES) as advance:
         for _ in range(sweeps):
             basis = phase_moves(hunt.plan, best.points)
@@ -38,7 +49,7 @@ def phases(hunt: Hunt, found: Mapping[str, Found]) -> Found:
                 values, chosen = hunt.error.at(near.flatten(0, 1)).values.view(count, _MOVES).max(dim=1)
                 best = best.improved(Found(near[rows, chosen], values))
                 advance(count * _MOVES)
-            reach *= 0.8
+            reach = 0.8 * reach
     fine = replace(last, step=hunt.width / 10)
     with hunt.progress("fine ascents", count * (1 + fine.iterations)) as advance:
         return Found.joined([best, hunt.climb(best.points, fine, advance)])
