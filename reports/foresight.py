@@ -68,7 +68,13 @@ def everything(search: Search) -> dict[str, Estimate]:
         for construction in ("lean", "paper")
     }
     others = {name: verifying_other(name, entry.letters()) for name, entry in THEOREMS.items()}
-    return first | others | {FINDINGS: settling()}
+    parts = first | others | {FINDINGS: settling()}
+    return {name: _begun(part) if number else part for number, (name, part) in enumerate(parts.items())}
+
+
+def _begun(estimate: Estimate) -> Estimate:
+    """The same within a command that has started."""
+    return Estimate(tuple(piece for piece in estimate.pieces if piece != workload.START))
 
 
 def bounding(theorem: str, problem: Problem | Letters, construction: Construction = "lean") -> Estimate:

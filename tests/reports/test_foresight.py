@@ -44,6 +44,7 @@ def test_every_theorem_is_part_of_the_whole():
     parts = everything(Search())
     assert list(parts)[:2] == ["relu-icgd/lean", "relu-icgd/paper"]
     assert {*THEOREMS, "findings"} == {*parts} - {"relu-icgd/lean", "relu-icgd/paper"}
+    assert sum(piece.name == "start" for part in parts.values() for piece in part.pieces) == 1
     assert settling("local-minimum").seconds < settling().seconds
     data = Search(data="diabetes", prompts=10**6)
     fewer, more = (verifying(Problem(), search, "lean", certify=False) for search in (Search(), data))
