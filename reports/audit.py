@@ -274,7 +274,7 @@ def every(search: Search, *, certify: bool, reported: bool = False) -> list[Part
         partial(theorem_1, search=replace(search, construction="paper")),
         *(partial(catalogued, name, {}, search) for name in THEOREMS),
     ]
-    estimates = everything(search)
+    estimates = everything(search, reported=reported)
     announce(sum(estimates.values(), start=Estimate(())))
     shares = [estimate.seconds for name, estimate in estimates.items() if name != FINDINGS]
     parts = []

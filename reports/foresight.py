@@ -59,11 +59,11 @@ def verifying_other(theorem: str, problem: Problem | Letters, *, reported: bool 
 FINDINGS = "findings"
 
 
-def everything(search: Search) -> dict[str, Estimate]:
+def everything(search: Search, *, reported: bool = True) -> dict[str, Estimate]:
     """Every theorem at its default problem, Theorem 1 in two constructions, by name; and all findings."""
     first = {
         f"{THEOREM}/{construction}": verifying(
-            Problem(), search, construction, certify=True, reported=construction == "lean"
+            Problem(), search, construction, certify=True, reported=reported and construction == "lean"
         )
         for construction in ("lean", "paper")
     }

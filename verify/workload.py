@@ -187,7 +187,7 @@ def convergence(problem: Problem) -> Estimate:
     batch = followed(problem, 32)
     count, long = steps(problem, batch), steps(problem, batch, max(problem.L, 60))
     real = 2 if problem.n < 442 else 1
-    step = 0.001 + 0.0005 * problem.N + batch * _prompt(problem, problem.n)
+    step = 0.001 + 0.0005 * problem.N + 0.4 * batch * _prompt(problem, problem.n)
     held = 8.0 * batch * (8 * (problem.n + 1) * (problem.d + problem.d_out) + 6 * long * problem.D_w)
     hessian = 1.0 + 130 * 2 * 512 * 1.5 * _token(problem) + 0.01 * problem.N
     boxes = Piece("boxes", 1.0) if problem.N == 1 else Piece("boxes", 0.0)
