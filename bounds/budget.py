@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from bounds.cover import cover
+from bounds.cover import ENOUGH, cover
 from bounds.problem import Problem
 from bounds.recurrence import LayerRanges, Term, loss_slope_of_z, propagate, ranges, step_error
 from bounds.rounding import gamma
@@ -147,13 +147,14 @@ def closed_form(
 ) -> tuple[Mapping[Term, float], Mapping[Term, float], Mapping[Term, float]]:
     """The local errors by the closed form, their prices, and the largest that are of use."""
     functions = approximated(problem, construction)
-    # Beyond half its range a function is as well approximated by a constant: no tolerance is worth more.
-    caps = _useful(problem, construction, ranges(problem, {}), functions)
+    caps: dict[Term, float] = {}
     errors: dict[Term, float] = {}
     price: dict[Term, float] = {}
     for _ in range(12):
         layers = ranges(problem, errors)
         price = costs(problem, construction, layers, functions)
+        # Beyond half its range a function is as well approximated by a constant: no tolerance is worth more.
+        caps = _useful(problem, construction, layers, functions)
         if not price:
             break
         if set(errors) != set(price):
@@ -178,9 +179,9 @@ def _divide_on_cells(
     best, least = dict(errors), math.inf
     x = np.array(list(errors.values()))
     for _ in range(12):
-        found = cover(setting, dict(zip(errors, x, strict=True)), slack=0.05)
+        found = cover(setting, dict(zip(errors, x, strict=True)), slack=0.05, enough=ENOUGH * eps)
         watch()
-        x = np.minimum(x * eps / found.reached, most)
+        x = np.minimum(x * eps / max(found.reached, ENOUGH * eps), most)
         spent = float(c @ x**-0.5)
         better = spent * _ENOUGH < least
         if spent < least:
@@ -258,7 +259,7 @@ def expected_rounding(
             reach = 2 * math.sqrt(layer.g * (layer.dr_high - layer.dr_low) / 2)
             bend = 2 * reach
         spread_over = problem.n + 1 if construction == "paper" and term.kind != "u" else 1
-        expected[term] = gamma(units * spread_over) * bend * 3 * reach
+        expected[term] = gamma(units * spread_over) * bend * 6 * reach
     if not expected:
         return 0.0
     return step_error(problem, layers, expected, from_z=from_z(problem, construction))

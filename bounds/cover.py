@@ -11,6 +11,8 @@ from bounds.worst_case import ROOM, Cells, Errors, Setting, Vector
 
 SLACK = 0.02
 """How far above the largest value that the bound takes at a point its supremum may stay."""
+ENOUGH = 1e-3
+"""The share of eps below which nobody needs a tighter bound."""
 _MOST_CELLS = 40_000
 _BATCH = 1024
 
@@ -36,26 +38,31 @@ class Cover:
         return int((self.splits == 0).sum())
 
 
-def cover(setting: Setting, errors: Errors, slack: float = SLACK) -> Cover:
-    """Cells fine enough that their bound is within `slack` of the best there is, or as many as allowed."""
+def cover(setting: Setting, errors: Errors, slack: float = SLACK, enough: float = 0.0) -> Cover:
+    """Cells fine enough that their bound is within `slack` of the best there is, or as many as allowed.
+
+    enough: a bound below which nothing is made any tighter.
+    """
     root = setting.everything
     cells, values = root, setting.bound(root, errors)
+    reachable = np.maximum(root.high / (1 + 2 * ROOM), (root.low + root.high) / 2)  # inside what W can reach
     node, tree = np.zeros(1, dtype=np.int64), _Tree()
     reached, at, bound = 0.0, root.high[:, 0], 0.0
     while len(cells):
         for corner in (cells.high, (cells.low + cells.high) / 2):
-            point = np.minimum(corner, root.high / (1 + 2 * ROOM))  # inside what W can reach
+            point = np.minimum(corner, reachable)
             seen = setting.bound(Cells(point, point), errors)
             if seen.max() > reached:
                 reached, at = float(seen.max()), point[:, int(seen.argmax())]
         narrow = ((cells.low + cells.high) / 2 <= cells.low).all(axis=0)
-        done = (values <= reached * (1 + slack)) | narrow | (tree.size > _MOST_CELLS)
+        goal = max(reached * (1 + slack), enough)
+        done = (values <= goal) | narrow | (tree.size > _MOST_CELLS)
         bound = max(bound, float(values[done].max(initial=0.0)))
         cells, values, node = cells[~done], values[~done], node[~done]
         if len(cells):  # the worst cells first: should there be too many, the others matter less
             worst = np.zeros(len(cells), dtype=bool)
             worst[np.argsort(-values)[: max(_BATCH, len(cells) // 4)]] = True
-            layer, halves, found = _halve(setting, errors, cells[worst], reached * (1 + slack))
+            layer, halves, found = _halve(setting, errors, cells[worst], goal)
             cells = Cells(
                 *(np.hstack(x) for x in zip(_ends(cells[~worst]), *map(_ends, halves), strict=True))
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -20,7 +21,7 @@ import numpy as np
 
 from bounds.relu_sum import ReluSum
 from bounds.scalar import PRECISION, Scalar, t, upper_float
-from bounds.tube import Curve, Triple, Vector
+from bounds.tube import Blocked, Curve, Triple, Vector
 
 _INSIDE = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 """How far inside the tube (relative to the tolerance) to stay, tried until the certificate passes."""
@@ -132,7 +133,6 @@ def certified_error(relus: ReluSum, g: Scalar, lo: float, hi: float) -> float:
     >>> round(certified_error(ramp, Scalar(t**2), -0.5, 1.0), 12)
     0.25
     """
-    slope, bend = g.derivative, g.derivative.derivative
     kinks = sorted(map(Fraction, g.kinks))
     # Next to a kink the limit counts, which a ball around it holds even should g jump there.
     value = cache(lambda x: g.ball(_ball(x) + flint.arb(0, _BESIDE if x in kinks else 0)))
@@ -140,15 +140,17 @@ def certified_error(relus: ReluSum, g: Scalar, lo: float, hi: float) -> float:
     def examine(side: _Side, m: flint.arb) -> tuple[flint.arb, flint.arb]:
         """The largest difference seen on a piece, and a bound of all; m: its critical point, about."""
         a, b, rise, lift = (_ball(x) for x in side)
+        y, slope, bend = g.jet(m, 2)
         at_a, at_b, at_m = (
-            y - rise * x - lift for x, y in ((a, value(side.start)), (b, value(side.end)), (m, g.ball(m)))
+            y - rise * x - lift for x, y in ((a, value(side.start)), (b, value(side.end)), (m, y))
         )
         seen = abs(at_a).max(abs(at_b)).max(abs(at_m)).abs_lower()
         whole = a.union(b).union(m)
-        up = _sign(bend.ball(whole)) or _sign(bend.ball(m) + bend.derivative.ball(whole) * (whole - m))
-        if not up or not a < m < b:  # slope.ball is one-sided at a kink, so m must not be one
-            return seen, (abs(at_m) + abs(slope.ball(whole) - rise) * (b - a)).abs_upper()
-        tilt = up * (slope.ball(m) - rise)
+        _, slopes, bends, jerks = g.jet(whole, 3)
+        up = _sign(bends) or _sign(bend + jerks * (whole - m))
+        if not up or not a < m < b:  # jets are one-sided at a kink, so m must not be one
+            return seen, (abs(at_m) + abs(slopes - rise) * (b - a)).abs_upper()
+        tilt = up * (slope - rise)
         dip = (tilt * (m - a)).max(tilt * (m - b)) - up * at_m
         return seen, (up * at_a).max(up * at_b).max(dip).abs_upper()
 
@@ -162,7 +164,7 @@ def certified_error(relus: ReluSum, g: Scalar, lo: float, hi: float) -> float:
         while todo:
             a, b, rise = np.array([side[:3] for side in todo], dtype=float).T
             bounds = []
-            for side, m in zip(todo, _critical(slope, a, b, rise).tolist(), strict=True):
+            for side, m in zip(todo, _critical(g.derivative, a, b, rise).tolist(), strict=True):
                 low, high = examine(side, flint.arb(m))
                 seen = seen.max(low)
                 bounds.append((side, high))
@@ -216,7 +218,8 @@ def _candidates(curve: Curve, tolerance: float) -> Iterator[ReluSum]:
         return
     for share in _INSIDE:
         if (within := tolerance * (1 - share) - curve.rounding) > 0:
-            yield _relus(*curve.polygon(within))
+            with suppress(Blocked):
+                yield _relus(*curve.polygon(within))
 
 
 @cache
@@ -234,10 +237,10 @@ def fit(g: Scalar, lo: float, hi: float, tolerance: float) -> Fit:
     """
     if not (lo < hi and tolerance > 0):
         raise ValueError(f"need lo < hi and tolerance > 0, not [{lo}, {hi}] and {tolerance}")
-    curve = Curve(g, lo, hi)
-    for relus in _candidates(curve, tolerance):
-        if proved := _proved(curve, tolerance, relus):
-            return proved
+    for curve in (Curve(g, lo, hi), Curve(g, lo, hi, by_balls=True)):
+        for relus in _candidates(curve, tolerance):
+            if proved := _proved(curve, tolerance, relus):
+                return proved
     raise ValueError(f"found no float64 weights within {tolerance} of {g.expr} on [{lo}, {hi}]")
 
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
+import numpy as np
+
 from bounds.budget import (
     DIVISIONS,
     Construction,
@@ -23,7 +25,7 @@ from bounds.budget import (
     sensitivities,
     shares,
 )
-from bounds.cover import Cover, cover
+from bounds.cover import ENOUGH, Cover, cover
 from bounds.domain import UNIT_ROUNDOFF, face_slack
 from bounds.pieces import Fit, fit, square
 from bounds.problem import Problem, ProblemError
@@ -31,7 +33,7 @@ from bounds.product import ROOM, Product, slope_product
 from bounds.progress import Progress, silent
 from bounds.recurrence import LayerRanges, Term, ranges, step_error
 from bounds.rounding import moved_ranges, rounding_errors
-from bounds.scalar import kept_range
+from bounds.scalar import kept_extremes
 from bounds.worst_case import Cells, Setting
 
 
@@ -75,7 +77,9 @@ class Plan:
     @cached_property
     def cover(self) -> Cover | None:
         """The cells that prove `certified`; None where the recurrence does."""
-        return cover(self.setting, self.errors) if self.route == "cells" else None
+        if self.route != "cells":
+            return None
+        return cover(self.setting, self.errors, enough=ENOUGH * self.problem.eps)
 
     @cached_property
     def ledger(self) -> Mapping[Term, float]:
@@ -125,7 +129,7 @@ def plan(
 
 def forget() -> None:
     """Let go of every plan and of what plans have in common, as timings from nothing need."""
-    for kept in (_plan, closed_form, pieces_constant, kept_range, fit, square, face_slack):
+    for kept in (_plan, closed_form, pieces_constant, kept_extremes, fit, square, face_slack):
         kept.cache_clear()
 
 
@@ -155,15 +159,19 @@ def _planned(problem: Problem, construction: Construction, route: Route, progres
         raise ProblemError(
             "activation", problem.activation.name, f"{reason}, so r' has no piecewise-linear fit"
         )
+    if problem.N > MOST_LAYERS:
+        raise ProblemError("N", problem.N, f"networks of up to {MOST_LAYERS} layers are planned; take fewer")
     cells, fits = _milliseconds(problem, construction, route)
     work = DIVISIONS * cells + _MAKES * (cells + sum(fits.values()))
     with progress("plan", work, work / 1000) as advance:
+        _room_for_rounding(
+            problem, construction, closed_form(problem, construction)[0], most=2 * MOST_ROUNDING
+        )
         tolerances = divide(problem, construction, route, lambda: advance(cells))
-        rounding = expected_rounding(problem, construction, tolerances)
-        if rounding > 0.5 * problem.eps:  # more pieces would only bring more of it
-            reason = f"rounding in float64 alone reaches {rounding:.2g}; raise eps"
-            raise ProblemError("eps", problem.eps, reason)
+        rounding = _room_for_rounding(problem, construction, tolerances)
         share = 1 - 0.9 * rounding / problem.eps
+        if tolerances and sum(fits.values()) > _MANY_FITS * cells > 0:
+            share *= _foreseen(problem, construction, tolerances, share)
         for _ in range(8):
             shared = {term: share * e for term, e in tolerances.items()}
             made = _make(problem, construction, shared, route, lambda term: advance(fits.get(term, 0.0)))
@@ -171,13 +179,76 @@ def _planned(problem: Problem, construction: Construction, route: Route, progres
             advance(cells)
             if enough:
                 return made
-            if not tolerances:
+            cut = _cut(made) if tolerances else 0.0
+            if not cut:
                 break
-            share *= min(0.999, 0.9995 * problem.eps / made.certified)
-            share = math.floor(share * 1e6) / 1e6  # the last bits differ between machines; weights must not
-    raise ProblemError(
-        "eps", problem.eps, f"with rounding the bound stays at {made.certified:.3g}; raise eps"
-    )
+            share = (
+                math.floor(cut * share * 1e6) / 1e6
+            )  # the last bits differ between machines; weights must not
+    reason = f"with rounding the bound stays at {made.certified:.3g}; raise eps or take smaller radii"
+    raise ProblemError("eps", problem.eps, reason)
+
+
+def _cut(made: Plan) -> float:
+    """By how much to cut the tolerances of a plan that misses eps; 0 where that brings too much rounding.
+
+    The bound is about T + R for the tolerances and for rounding, s T + R / sqrt(s) when they are cut to a
+    share s: rounding goes with the number of ReLUs.
+    """
+    problem, eps = made.problem, 0.9995 * made.problem.eps
+    by_heads = made.construction == "paper"
+    errors = rounding_errors(problem, made.layers, made.fits, made.products, by_heads=by_heads)
+    if made.cover is None:
+        R = step_error(problem, made.layers, errors, from_z=from_z(problem, made.construction))
+    else:
+        worst = Cells(made.cover.at[:, None], made.cover.at[:, None])
+        R = float(made.setting.bound(worst, errors)[0])
+    T = max(made.certified - R, 0.0)
+    shares = np.linspace(0.999, 0.001, 999)
+    kept = shares[shares * T + R / np.sqrt(shares) <= eps]
+    return float(kept[0]) if kept.size else 0.0
+
+
+MOST_LAYERS = 256
+"""Deeper networks take hours, and eps above every rounding."""
+
+MOST_ROUNDING = 0.4
+"""The share of eps that rounding may have: beyond it, more ReLUs bring more rounding than they spare."""
+
+
+def _room_for_rounding(
+    problem: Problem,
+    construction: Construction,
+    tolerances: Mapping[Term, float],
+    most: float = MOST_ROUNDING,
+) -> float:
+    """About what rounding adds to the step error; raises ProblemError if that is too large a share of eps."""
+    rounding = expected_rounding(problem, construction, tolerances)
+    if not math.isfinite(rounding):
+        reason = "float64 cannot add up as many ReLUs as it bends; take smaller radii, or one less steep"
+        raise ProblemError("activation", problem.activation.name, reason)
+    if rounding > most * problem.eps:  # more pieces would only bring more of it
+        reason = (
+            f"rounding in float64 alone reaches {rounding:.2g}, and {MOST_ROUNDING:g} eps can be borne; raise eps or "
+            "take smaller radii"
+        )
+        raise ProblemError("eps", problem.eps, reason)
+    return rounding
+
+
+_MANY_FITS = 10
+"""Where fits take that many times as long as a cover of the cells, they are not made to be made again."""
+
+
+def _foreseen(
+    problem: Problem, construction: Construction, tolerances: Mapping[Term, float], share: float
+) -> float:
+    """By how much to cut such a share of the tolerances, so that the bound on cells will be at most eps."""
+    shared = {term: share * e for term, e in tolerances.items()}
+    setting = Setting(problem, ranges(problem, shared), from_z(problem, construction))
+    found = cover(setting, shared, enough=ENOUGH * problem.eps)
+    cut = min(1.0, 0.9999 * share * problem.eps / (found.bound * CHECKABLE))
+    return math.floor(cut * 1e6) / 1e6  # the last bits differ between machines; weights must not
 
 
 _MAKES = 1.5

@@ -6,6 +6,7 @@ import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from bounds.activation import ACTIVATIONS, Activation, parse_activation
@@ -116,7 +117,7 @@ class Problem:
             word for name, value in self.as_dict().items() for word in (f"--{name}", str(value))
         )
 
-    @property
+    @cached_property
     def dims(self) -> tuple[int, ...]:
         """Layer sizes (d, K, ..., K, d_out), N + 1 of them."""
         return (self.d, *[self.K] * (self.N - 1), self.d_out)

@@ -19,19 +19,21 @@ import numpy as np
 import sympy
 
 from bounds import series
+from bounds.tame import IN_NUMPY, logistic, tame
 
 t = sympy.Symbol("t", real=True)
 
-LOGISTIC = (1 + sympy.tanh(t / 2)) / 2
+LOGISTIC = logistic(t)
 """1 / (1 + exp(-t)), in the form whose derivatives neither overflow nor widen on balls: products of tanh."""
 
-_MOST_BOXES = 20_000
+_MOST_BOXES = 2_000
 """Halvings that a range may take."""
 
 PRECISION = 128
 """Bits carried by every ball computation: far more than the 53 of the weights it judges."""
 
 _NUMPY_NAMES: Mapping[str, Any] = {
+    **IN_NUMPY,
     "Heaviside": lambda x, *_: np.where(x > 0, 1.0, 0.0),
     "DiracDelta": lambda x, *_: 0.0 * x,
     "erf": np.vectorize(math.erf, otypes=[float]),
@@ -82,12 +84,15 @@ class Scalar:
     primitive: Scalar | None = field(default=None, compare=False, repr=False)
 
     @cached_property
+    def _tamed(self) -> sympy.Expr:
+        return tame(self.expr)
+
+    @cached_property
     def derivative(self) -> Scalar:
         """The derivative, with point masses at kinks left out."""
-        slope = sympy.diff(self.expr, t)
+        slope = sympy.diff(self._tamed, t)
         if slope.has(sympy.DiracDelta):
             slope = slope.replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
-        slope = slope.subs(sympy.exp(t) / (1 + sympy.exp(t)), LOGISTIC)
         return Scalar(sympy.simplify(slope) if self.kinks else slope, self.kinks, self)
 
     @cached_property
@@ -98,9 +103,15 @@ class Scalar:
     def is_piecewise_linear(self) -> bool:
         """Whether the second derivative vanishes identically between kinks."""
         bend = self.derivative.derivative
-        if any(bend.ball(flint.arb(x)) != 0 for x in (-2.3, -0.7, 0.3, 1.9)):
+        balls = [
+            bend.ball(flint.arb(side * x * 10.0**-k))
+            for k in range(13)
+            for side in (-1, 1)
+            for x in (0.7, 2.3)
+        ]
+        if any(ball != 0 for ball in balls):
             return False  # refuted by a ball: simplifying a large expression may take minutes
-        return bool(sympy.simplify(bend.expr) == 0)
+        return self.expr.is_polynomial(t) or bool(sympy.simplify(bend.expr) == 0)
 
     def compose(self, inner: Scalar) -> Scalar:
         """The function t -> self(inner(t)); both must be free of kinks unless linear."""
@@ -108,7 +119,7 @@ class Scalar:
 
     def compile(self, names: Mapping[str, Any], fallback: str = "numpy") -> Callable[..., Any]:
         """A Python callable of one argument whose elementary functions are taken from `names`."""
-        return sympy.lambdify(t, self.expr, modules=[dict(names), fallback], cse=True)
+        return sympy.lambdify(t, self._tamed, modules=[dict(names), fallback], cse=True)
 
     @cached_property
     def _numpy(self) -> Callable[..., Any]:
@@ -138,29 +149,40 @@ class Scalar:
         """A ball that holds f on the ball x (at `flint.ctx.prec`); nan where x is too wide to tell."""
         return self._balls(x, 0)[0]
 
-    def _maximum(self, lo: float, hi: float, sign: int, tolerance: float) -> float:
+    def nearest(self, x: float) -> float:
+        """The value at a float, rounded once whatever the formula loses; nan where there is none."""
+        with flint.ctx.workprec(PRECISION):
+            return float(self.ball(flint.arb(x)).mid())
+
+    def _maximum(self, lo: float, hi: float, signs: tuple[int, ...], tolerance: float) -> float:
+        """An upper bound of the largest of sign * f on [lo, hi], over these signs."""
         best = -math.inf
+
+        def seen(y: flint.arb) -> None:
+            nonlocal best
+            best = max(best, *(_lower(sign * y) for sign in signs))
 
         def bound(a: float, b: float) -> float:
             """By Taylor's theorem in the middle, or as enclosed on the whole; with kinks the latter alone."""
-            nonlocal best
             whole, middle = ball_between(a, b), flint.arb((a + b) / 2)
             if self.kinks:
-                best = max(best, _lower(sign * self.ball(middle)))
-                return _upper(sign * self.ball(whole))
-            natural, _, bend = (sign * y for y in self.jet(whole, 2))
-            value, rise = (sign * y for y in self.jet(middle, 1))
+                seen(self.ball(middle))
+                return max(_upper(sign * self.ball(whole)) for sign in signs)
+            natural, _, bend = self.jet(whole, 2)
+            value, rise = self.jet(middle, 1)
+            seen(value)
             half = (flint.arb(b) - middle).max(middle - flint.arb(a))  # the ball `whole` is a little wider
             far, curve = abs(rise) * half, bend * half * half / 2
-            most = flint.arb(curve.upper())
-            turns = most < 0 and far < -2 * most
-            best = max(best, _lower(value), _lower(value + far + curve.lower()))
-            return min(
-                _upper(natural), _upper(value - far * far / (4 * most) if turns else value + far + most)
-            )
+            tops = []
+            for sign in signs:
+                most = flint.arb((sign * curve).upper())
+                turns = most < 0 and far < -2 * most
+                top = sign * value - far * far / (4 * most) if turns else sign * value + far + most
+                tops.append(min(_upper(sign * natural), _upper(top)))
+            return max(tops)
 
-        for end in (lo, hi):
-            best = max(best, _lower(sign * self.ball(flint.arb(end))))
+        seen(self.ball(flint.arb(lo)))
+        seen(self.ball(flint.arb(hi)))
         enough = tolerance * self._resolution(lo, hi)
         heap = [(-bound(lo, hi), lo, hi)]
         for _ in range(_MOST_BOXES):
@@ -181,27 +203,34 @@ class Scalar:
             return 0.0
         return float(max(np.ptp(seen), 2.0**-40 * np.abs(seen).max()))
 
-    def range(self, lo: float, hi: float, tolerance: float = 1e-10) -> tuple[float, float]:
+    def range(self, lo: float, hi: float, tolerance: float = 1e-8) -> tuple[float, float]:
         """Floats (low, high) such that low <= f(x) <= high for every real x in [lo, hi].
 
-        Rigorous: branch and bound over Arb balls with monotonicity and the mean value form;
-        within `tolerance` times the true range's width for smooth functions.
+        Rigorous: branch and bound over Arb balls with Taylor's theorem; within `tolerance` times the
+        range's width for smooth functions, unless that takes too many boxes.
         Raises ValueError if no finite enclosure is found.
         """
-        return kept_range(self, lo, hi, tolerance)
+        low, high = kept_extremes(self, lo, hi, (-1, 1), tolerance)
+        return low, high
 
-    def sup(self, lo: float, hi: float) -> float:
+    def sup(self, lo: float, hi: float, tolerance: float = 1e-8) -> float:
         """An upper bound of |f| on [lo, hi], rigorous and tight as `range` is."""
-        low, high = self.range(lo, hi)
-        return max(-low, high)
+        return kept_extremes(self, lo, hi, (0,), tolerance)[0]
 
 
 @lru_cache(maxsize=1 << 14)
-def kept_range(f: Scalar, lo: float, hi: float, tolerance: float) -> tuple[float, float]:
-    """As `Scalar.range`; kept, because plans for neighbouring problems ask for the same ranges."""
+def kept_extremes(
+    f: Scalar, lo: float, hi: float, sides: tuple[int, ...], tolerance: float
+) -> tuple[float, ...]:
+    """f's least value (side -1), largest one (side 1) and largest size (side 0), each rounded outwards.
+
+    Kept, because plans for neighbouring problems ask for the same.
+    """
     with flint.ctx.workprec(PRECISION):
-        high = f._maximum(lo, hi, 1, tolerance)
-        low = -f._maximum(lo, hi, -1, tolerance)
-    if not (math.isfinite(low) and math.isfinite(high)):
+        found = []
+        for side in sides:
+            top = f._maximum(lo, hi, (side,) if side else (-1, 1), tolerance)
+            found.append(-top if side < 0 else top)
+    if not all(map(math.isfinite, found)):
         raise ValueError(f"{f.expr} has no finite enclosure on [{lo}, {hi}]")
-    return low, high
+    return tuple(found)

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import sympy
 from flint import arb, arb_series, fmpq
 
+from bounds.tame import tame
+
 Step = Callable[[list[arb_series]], arb_series]
 Balls = Callable[[arb, int], list[arb]]
 """The values of a function and of its first derivatives, up to an order, on a ball."""
@@ -33,8 +35,7 @@ def balls(expr: sympy.Expr, t: sympy.Symbol) -> Balls:
     """
     operations: list[_Operation] = []
     places: dict[sympy.Expr, int] = {}
-    expr = expr.replace(_is_tame, _tamed)
-    for node in sympy.postorder_traversal(expr):
+    for node in sympy.postorder_traversal(tame(expr)):
         if node not in places:
             places[node] = len(operations)
             operations.append(_Operation(_step(node, t), tuple(places[below] for below in node.args)))
@@ -55,26 +56,6 @@ def balls(expr: sympy.Expr, t: sympy.Symbol) -> Balls:
 
 def _VARIABLE(_: list[arb_series]) -> arb_series:
     raise AssertionError("t has no parts")
-
-
-_softplus = sympy.Function("softplus")
-
-
-def _is_tame(node: sympy.Expr) -> bool:
-    """Whether this is log(1 + exp(a)) or a power of 1/(1 + exp(a)), which need not grow as exp(a) does."""
-    inverse = node.is_Pow and node.exp.is_Integer and node.exp < 0
-    if not (inverse or isinstance(node, sympy.log)):
-        return False
-    inner = node.args[0]
-    return (
-        bool(inner.is_Add and len(inner.args) == 2 and inner.args[0] == 1) and inner.args[1].func == sympy.exp
-    )
-
-
-def _tamed(node: sympy.Expr) -> sympy.Expr:
-    if isinstance(node, sympy.log):
-        return _softplus(node.args[0].args[1].args[0])
-    return ((1 - sympy.tanh(node.base.args[1].args[0] / 2)) / 2) ** -node.exp
 
 
 def _step(node: sympy.Expr, t: sympy.Symbol) -> Step:
@@ -174,8 +155,22 @@ def _hyperbolic(first: arb, second: arb, x: arb_series) -> arb_series:
     return (up + down) / 2 * first + (up - down) / 2 * second
 
 
+def _even(value: Callable[[arb], arb], x: arb) -> arb:
+    """An even function on a ball, monotone in |x|."""
+    return value(x.abs_lower()).union(value(x.abs_upper()))
+
+
 def _even_cosh(x: arb) -> arb:
-    return x.abs_lower().cosh().union(x.abs_upper().cosh())
+    return _even(arb.cosh, x)
+
+
+def _sech_series(x: arb_series) -> arb_series:
+    """1 / cosh(x), by y' = -tanh(x) y x': each pass gives one more coefficient."""
+    first, rate = _even(lambda size: 1 / size.cosh(), x[0]), -_tanh(x) * x.derivative()
+    y = arb_series([first], prec=x.prec)
+    for _ in range(x.prec - 1):
+        y = (rate * y).integral() + first
+    return y
 
 
 def _step_up(x: arb_series) -> arb_series:
@@ -215,6 +210,8 @@ _FUNCTIONS: dict[str, Callable[[arb_series], arb_series]] = {
     "sinh": lambda x: _hyperbolic(_rising(arb.sinh)(x[0]), _even_cosh(x[0]), x),
     "cosh": lambda x: _hyperbolic(_even_cosh(x[0]), _rising(arb.sinh)(x[0]), x),
     "softplus": _by_rate(_rising(lambda x: x.exp().log1p()), lambda x: (1 + _tanh(x / 2)) / 2),
+    "log_cosh": _by_rate(lambda x: _even(lambda size: size.cosh().log(), x), lambda x: _tanh(x)),
+    "sech": lambda x: _sech_series(x),
     "atan": _by_rate(_rising(arb.atan), lambda x: 1 / (1 + _whole_power(2)(x))),
     "erf": _by_rate(_rising(arb.erf), lambda x: _exp(-_whole_power(2)(x)) * (2 / arb.pi().sqrt())),
     "Heaviside": _step_up,

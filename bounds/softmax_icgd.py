@@ -16,7 +16,7 @@ import sympy
 
 from bounds.budget import approximated, costs, from_z, radius, sensitivities
 from bounds.claims import Claim, D_w, K, N, d, d_out, letters
-from bounds.cover import Cover, cover
+from bounds.cover import ENOUGH, Cover, cover
 from bounds.pieces import Fit, fit
 from bounds.plan import CHECKABLE, LEMMA_ROOM
 from bounds.problem import Problem, ProblemError
@@ -79,7 +79,7 @@ class SoftmaxPlan:
     @cached_property
     def cover(self) -> Cover:
         """The cells that bound the step error."""
-        return cover(self.setting, self.errors)
+        return cover(self.setting, self.errors, enough=ENOUGH * self.problem.eps)
 
     @property
     def certified(self) -> float:
@@ -169,7 +169,8 @@ def _divide(problem: Problem) -> dict[Term, float]:
         # No local error is worth more than one unit of its own quantity.
         errors = {term: min(problem.eps / reached * size, 0.5) for term, size in shape.items()}
     setting = Setting(problem, ranges(problem, errors), from_z(problem, "lean"))
-    gain = problem.eps / cover(setting, errors, slack=0.05).reached
+    found = cover(setting, errors, slack=0.05, enough=ENOUGH * problem.eps)
+    gain = problem.eps / max(found.reached, ENOUGH * problem.eps)
     # The last digits depend on threads and machine; weights must not.
     return {term: float(f"{min(gain * e, 0.5):.3e}") for term, e in errors.items()}
 

@@ -13,12 +13,14 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from bounds.scalar import Scalar
+from bounds.tame import IN_MATH
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 Point: TypeAlias = tuple[float, float]
@@ -27,8 +29,14 @@ Real: TypeAlias = Callable[[float], float]
 
 _SCAN = 1025
 """Sample points used to look for inflections: closer pairs of them are missed."""
+_NEAR_ZERO = np.geomspace(1e-9, 1.0, 181)
+"""More sample points, as shares of the range: a function that is flat far out does all its bending near 0."""
 _SIGHT = 4097
 """Sample points along a line of sight; its error between them is below 1e-6 of the tolerance."""
+
+
+class Blocked(ValueError):
+    """Rounding errors are as large as the tube is high."""
 
 
 def _bisect(positive: Callable[[float], bool], a: float, b: float) -> float:
@@ -59,9 +67,18 @@ def _newton(f: Real, slope: Real, a: float, b: float, guess: float) -> float:
     return x
 
 
+def _places(lo: float, hi: float, count: int) -> Vector:
+    """Points of [lo, hi] in order, both ends among them: evenly spaced, and ever closer ones around 0."""
+    even, near = np.linspace(lo, hi, count), max(-lo, hi) * _NEAR_ZERO
+    close = near[near < 2 * (even[1] - even[0])]
+    return np.unique(np.concatenate([even, *((side * close).clip(lo, hi) for side in (-1, 1))]))
+
+
 @dataclass(frozen=True)
 class Curve:
     """The graph of a continuous g over [lo, hi], in floating point: nothing here is trusted.
+
+    by_balls: evaluate on balls, which is slow, for a g whose formula rounds too much.
 
     >>> import sympy
     >>> from bounds.scalar import t
@@ -73,26 +90,38 @@ class Curve:
     g: Scalar
     lo: float
     hi: float
+    by_balls: bool = False
 
     @cached_property
     def calls(self) -> tuple[Real, Real, Real]:
         """g and its first two derivatives as functions of one Python float."""
-        step = {"Heaviside": lambda x, *_: float(x > 0)}
+        step = {**IN_MATH, "Heaviside": lambda x, *_: float(x > 0)}
         chain = self.g, self.g.derivative, self.g.derivative.derivative
-        value, slope, bend = (f.compile(step, "math") for f in chain)
+        value, slope, bend = (f.nearest if self.by_balls else f.compile(step, "math") for f in chain)
         return value, slope, bend
+
+    def at(self, x: Vector) -> Vector:
+        """Values of g."""
+        return self._evaluated(self.g, x)
+
+    def bends(self, x: Vector) -> Vector:
+        """Values of the second derivative."""
+        return self._evaluated(self.g.derivative.derivative, x)
+
+    def _evaluated(self, f: Scalar, x: Vector) -> Vector:
+        return np.array([f.nearest(at) for at in x.tolist()]) if self.by_balls else np.asarray(f(x))
 
     @cached_property
     def samples(self) -> Vector:
-        """Values of g at evenly spaced points."""
-        return np.asarray(self.g(np.linspace(self.lo, self.hi, _SCAN)))
+        """Values of g all over the range."""
+        return self.at(_places(self.lo, self.hi, _SCAN))
 
     @cached_property
     def breaks(self) -> list[float]:
         """lo, the inflections and kinks between, and hi: g bends one way from each to the next."""
         bend = self.calls[2]
-        x = np.linspace(self.lo, self.hi, _SCAN)
-        sign = np.sign(self.g.derivative.derivative(x))
+        x = _places(self.lo, self.hi, _SCAN)
+        sign = np.sign(self.bends(x))
         x, sign = x[sign != 0], sign[sign != 0]
         turns = np.flatnonzero(sign[1:] != sign[:-1])
         inflections = [_crossing(bend, float(x[i]), float(x[i + 1])) for i in turns]
@@ -102,10 +131,12 @@ class Curve:
     @cached_property
     def signs(self) -> list[float]:
         """The sign of the second derivative between consecutive breaks, by where it is largest."""
-        x = np.linspace(self.breaks[:-1], self.breaks[1:], 67)[1:-1]
-        bends = self.g.derivative.derivative(x)
-        largest = np.abs(bends).argmax(axis=0)
-        return np.sign(bends[largest, np.arange(len(largest))]).tolist()
+        found = []
+        for a, b in pairwise(self.breaks):
+            x = _places(a, b, 67)[1:-1]
+            bends = self.bends(np.append(x, [a + (b - a) * 1e-3, b - (b - a) * 1e-3]))
+            found.append(float(np.sign(bends[np.abs(bends).argmax()])))
+        return found
 
     def stretch(self, x: float) -> tuple[float, float]:
         """Up to where, and with which sign, g bends one way to the right of x."""
@@ -138,7 +169,7 @@ class Curve:
     def crooked(self, p: float, q: float) -> tuple[float, Triple]:
         """How far at most g leaves a chord in [p, q] (at samples), and where: Remez' exchange."""
         x = np.linspace(p, q, _SCAN)
-        y = self.g(x)
+        y = self.at(x)
         i, j, k = 0, _SCAN // 2, _SCAN - 1
         for _ in range(_SCAN):
             e = y - y[i] - (y[k] - y[i]) / (x[k] - x[i]) * (x - x[i])
@@ -171,9 +202,9 @@ class Curve:
             along = np.linspace(max(middle - spread, 0.0), min(middle + spread, 1.0), 17)
             y, v = (a[i] + along * (b[i] - a[i]) for i in (0, 1))
             y = np.minimum(y, np.nextafter(self.hi, -np.inf))  # b may be that near, and y rounded up
-            x, step = np.linspace(a[0], end, _SIGHT, retstep=True)
-            gx, run = self.g(x), x - y[:, None]
-            seen = run > step / 4  # nearer points say nothing but rounding errors
+            x = _places(a[0], end, _SIGHT)
+            gx, run = self.at(x), x - y[:, None]
+            seen = run > (x[1] - x[0]) / 4  # nearer points say nothing but rounding errors
             seen[:, -1] = True  # but a line from right before the end is held to the tube there
             run = np.where(seen, run, 1.0)
             rises = [
@@ -182,10 +213,10 @@ class Curve:
             low, high = np.maximum.accumulate(rises[0], 1), np.minimum.accumulate(rises[1], 1)
             gap, every = high - low, np.arange(along.size)
             last = np.count_nonzero(gap >= 0, axis=1) - 1  # the last sample seen from each start
-            beyond = np.minimum(last + 1, _SIGHT - 1)
+            beyond = np.minimum(last + 1, len(x) - 1)
             through, left, lost = last == beyond, gap[every, last], gap[every, beyond]
             share = np.divide(left, left - lost, where=~through & np.isfinite(left), out=np.zeros_like(left))
-            reach = np.where(through, end + left, x[last] + share * step)
+            reach = np.where(through, end + left, x[last] + share * (x[beyond] - x[last]))
             best = int(np.argmax(reach))
             stop = 1.05 * float(x[beyond].max() - a[0])
             if through[best] and end < self.hi:
@@ -213,7 +244,7 @@ class Curve:
     def polygon(self, tolerance: float) -> tuple[Vector, Vector]:
         """Knots and values of a polygon within `tolerance`: flat, or each side as long as can be.
 
-        Raises ValueError if float64 cannot resolve the tube.
+        Raises Blocked if float64 cannot resolve the tube.
         """
         least, most = float(self.samples.min()), float(self.samples.max())
         if most - least <= 2 * tolerance:
@@ -231,7 +262,7 @@ class Curve:
             else:
                 knots[-1], a, b, side = self.furthest(a, b, tolerance)
             if not b[0] > knots[-1][0]:
-                raise ValueError(f"rounding errors block a polygon within {tolerance} of {self.g.expr}")
+                raise Blocked(f"rounding errors block a polygon within {tolerance} of {self.g.expr}")
             knots.append(b)
         x, v = np.array(knots).T
         return x, v
@@ -251,5 +282,7 @@ class Curve:
 
     @cached_property
     def rounding(self) -> float:
-        """A generous size of the rounding errors in values of g."""
-        return 4e-16 * float(np.abs(self.samples).max())
+        """A generous size of the rounding errors in values of g: what a few of them show, and then some."""
+        x = _places(self.lo, self.hi, 17)
+        seen = np.abs(self.at(x) - [self.g.nearest(at) for at in x.tolist()]).max()
+        return 4e-16 * float(np.abs(self.samples).max()) + 4 * float(seen)

@@ -118,8 +118,7 @@ class Setting:
 
 def _sup(g: Scalar, z: float) -> float:
     """A bound on |g| that may be loose: it weighs second-order terms only."""
-    low, high = g.range(-z, z, tolerance=1e-2)
-    return max(-low, high)
+    return g.sup(-z, z, tolerance=1e-2)
 
 
 class _Bound:

@@ -5,6 +5,7 @@ This is the referee: it shares the layout of w with `construct.prompt` and nothi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -83,6 +84,8 @@ _TORCH: Mapping[str, Any] = {
     "equal": torch.eq,
     "Heaviside": lambda x, *_: (x > 0).to(x.dtype),
     "sigmoid": torch.sigmoid,
+    "log_cosh": lambda x: torch.logaddexp(x, -x) - math.log(2),
+    "sech": lambda x: 1 / torch.cosh(x),
     "softplus": lambda x: torch.logaddexp(x, torch.zeros_like(x)),
 }
 """What the functions of a formula mean on tensors, under the names that sympy's numpy printer gives them."""

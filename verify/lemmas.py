@@ -27,18 +27,19 @@ def need(ok: bool, claim: str) -> None:
 
 
 def within(f: Function, k: int, z: float, low: Any, high: Any) -> bool:
-    """Whether low <= f^(k) <= high on all of [-z, z], by bisection, monotonicity and mean values."""
+    """Whether low <= f^(k) <= high on all of [-z, z], by bisection, monotonicity and Taylor's theorem."""
     todo, budget = [(-z, z)], 20_000
     while todo and budget:
         (a, b), budget = todo.pop(), budget - 1
         box, middle = arb(a).union(arb(b)), (a + b) / 2
-        whole = jet(f, box, k + 1)
+        whole = jet(f, box, k + 2)
         if whole[k + 1] >= 0 or whole[k + 1] <= 0:
             if not all(low <= jet(f, arb(end), k)[k] <= high for end in (a, b)):
                 return False
         else:
-            mean = jet(f, arb(middle), k)[k] + whole[k + 1] * (box - middle)
-            if not any(low <= x <= high for x in (whole[k], mean)):
+            (*_, value, rise), away = jet(f, arb(middle), k + 1), box - middle
+            near = value + rise * away + whole[k + 2] * arb(0).union(away.abs_upper() ** 2) / 2
+            if not any(low <= x <= high for x in (whole[k], near)):
                 todo += [(a, middle), (middle, b)]
     return not todo
 

@@ -33,8 +33,51 @@ def exact(x: Any) -> fmpq:
 def formula(text: str) -> Function:
     """The function of t, on power series, that a posed problem names; raises Unreadable."""
     text = NAMED.get(text, text).strip()
-    tree = ast.parse(text, mode="eval").body
+    tree = _Tamed().visit(ast.parse(text, mode="eval").body)
     return lambda x: _value(tree, text, x)
+
+
+class _Tamed(ast.NodeTransformer):
+    """The same formula, where large parts of it cancel, by names whose enclosures stay narrow."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        if (inner := _argument(node, "log")) is not None:
+            if (a := _argument(inner, "cosh")) is not None:
+                return _called("log_cosh", a)
+            if (a := _one_plus_exp(inner)) is not None:
+                return _called("softplus", a)
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Div):
+            if (a := _argument(node.right, "cosh")) is not None:
+                return ast.BinOp(node.left, ast.Mult(), _called("sech", a))
+            if (a := _one_plus_exp(node.right)) is not None:
+                return ast.BinOp(node.left, ast.Mult(), _called("logistic", ast.UnaryOp(ast.USub(), a)))
+        return node
+
+
+def _called(name: str, inner: ast.expr) -> ast.expr:
+    return ast.Call(ast.Name(name), [inner], [])
+
+
+def _argument(node: ast.expr, name: str) -> ast.expr | None:
+    """The a of name(a)."""
+    match node:
+        case ast.Call(func=ast.Name(id=called), args=[inner], keywords=[]) if called == name:
+            return inner
+    return None
+
+
+def _one_plus_exp(node: ast.expr) -> ast.expr | None:
+    """The a of 1 + exp(a), whichever comes first."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        for one, other in ((node.left, node.right), (node.right, node.left)):
+            if isinstance(one, ast.Constant) and type(one.value) is int and one.value == 1:
+                return _argument(other, "exp")
+    return None
 
 
 def _value(node: ast.expr, text: str, x: Any) -> Any:
@@ -150,13 +193,25 @@ def _tanh(x: arb, order: int) -> list[arb]:
     return [c * factorial(k) for k, c in enumerate(y)]
 
 
+def _sech(x: arb, order: int) -> list[arb]:
+    """1 / cosh and its derivatives by y' = -tanh y."""
+    rate = [d / factorial(k) for k, d in enumerate(_tanh(x, order))]
+    y = [_even(lambda size: 1 / size.cosh())(x)]
+    for k in range(order - 1):
+        y.append(-sum((rate[i] * y[k - i] for i in range(k + 1)), arb(0)) / (k + 1))
+    return [c * factorial(k) for k, c in enumerate(y)]
+
+
 def _hyperbolic(first: Function, second: Function) -> Function:
     return _taylor(lambda x, order: [(first if k % 2 == 0 else second)(x) for k in range(order)])
 
 
-def _cosh(x: arb) -> arb:
-    size = abs(x)
-    return size.abs_lower().cosh().union(size.abs_upper().cosh())
+def _even(function: Callable[[arb], arb]) -> Callable[[arb], arb]:
+    """An even function of a ball that is monotone in its size, by its ends."""
+    return lambda x: function(x.abs_lower()).union(function(x.abs_upper()))
+
+
+_cosh = _even(arb.cosh)
 
 
 def _absolute(x: Any) -> Any:
@@ -190,6 +245,9 @@ _FUNCTIONS: dict[str, Function] = {
     "softplus": _integral(
         _rising(lambda x: (1 + x.exp()).log()), lambda x: (1 + _FUNCTIONS["tanh"](x / 2)) / 2
     ),
+    "sech": _taylor(_sech),
+    "log_cosh": _integral(_even(lambda size: size.cosh().log()), lambda x: _FUNCTIONS["tanh"](x)),
+    "logistic": lambda x: (1 + _FUNCTIONS["tanh"](x / 2)) / 2,
     "Abs": _absolute,
     "Max": _larger,
     "Min": lambda *parts: -_larger(*(-x for x in parts)),

@@ -52,7 +52,7 @@ def test_range_holds_every_sample_and_is_tight(name, order, interval):
     if not f.kinks:  # one-sided values at kinks may be counted
         slope = np.abs(f.derivative(x)).max() * (hi - lo) / 4000 + 1e-8 * max(1, abs(values).max())
         assert low >= values.min() - slope and high <= values.max() + slope
-    assert f.sup(lo, hi) == max(-low, high)
+    assert f.sup(lo, hi) == pytest.approx(max(-low, high), rel=1e-7, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,9 @@ def test_range_meets_a_second_interval_arithmetic(name, interval):
     ends = np.linspace(lo, hi, 65)
     pieces = [mpmath.iv.mpf(f(mpmath.iv.mpf([a, b]))) for a, b in itertools.pairwise(ends)]
     low, high = FUNCTIONS[name].range(lo, hi)
-    assert float(min(piece.a for piece in pieces)) <= low + 1e-9
-    assert float(max(piece.b for piece in pieces)) >= high - 1e-9 * max(1, abs(high))
+    spare = 1e-8 * (high - low) + 1e-12 * max(1, abs(high))
+    assert float(min(piece.a for piece in pieces)) <= low + spare
+    assert float(max(piece.b for piece in pieces)) >= high - spare
     assert all(float(piece.b) >= low and float(piece.a) <= high for piece in pieces)
 
 

@@ -98,7 +98,7 @@ def test_it_shares_no_code_with_the_prover():
 
 
 @pytest.mark.parametrize(
-    ("module", "most"), [(checker, 250), (lemmas, 80), (power_series, 170), (envelopes, 90)]
+    ("module", "most"), [(checker, 250), (lemmas, 80), (power_series, 220), (envelopes, 90)]
 )
 def test_it_is_short_enough_to_be_read(module, most):
     """Lines of code; docstrings, comments and blank lines are free."""
@@ -136,6 +136,14 @@ MPMATH = {
     "1/cosh(t) + sinh(t/2)": lambda t: 1 / mpmath.cosh(t) + mpmath.sinh(t / 2),
     "log(cosh(t))": lambda t: mpmath.log(mpmath.cosh(t)),
     "(t**2+1)**0.3 + (4+t)**-2": lambda t: (t**2 + 1) ** (mpmath.mpf(3) / 10) + (4 + t) ** -2,
+    "log(1+exp(2*t)) + log(exp(t)+1)": lambda t: (
+        mpmath.log(1 + mpmath.exp(2 * t)) + mpmath.log(1 + mpmath.exp(t))
+    ),
+    "t/(exp(-t)+1) - 2/(1+exp(t/2))": lambda t: t / (1 + mpmath.exp(-t)) - 2 / (1 + mpmath.exp(t / 2)),
+    "sin(t)/cosh(t/3) + log(2+exp(t))": lambda t: (
+        mpmath.sin(t) / mpmath.cosh(t / 3) + mpmath.log(2 + mpmath.exp(t))
+    ),
+    "sqrt(sqrt(1+t**2))": lambda t: mpmath.sqrt(mpmath.sqrt(1 + t**2)),
     "exp(-t**4)": lambda t: mpmath.exp(-(t**4)),
     "(3+t)**pi + (3+t)**(5/2)": lambda t: (3 + t) ** mpmath.pi + (3 + t) ** mpmath.mpf(2.5),
     "Abs(-1)*tanh(t)*Max(2, t) + relu(t+2) - Min(t, 5)": lambda t: 2 * mpmath.tanh(t) + 2,
