@@ -133,28 +133,37 @@ def divide(
 
     watch: called whenever the cells have been covered, about DIVISIONS times.
     """
-    errors, price, caps = closed_form(problem, construction)
+    errors, price = closed_form(problem, construction)
     if route == "cells" and errors:
-        setting = Setting(problem, ranges(problem, errors), from_z(problem, construction))
-        errors = _divide_on_cells(setting, price, caps, errors, watch)
+        for _ in range(_WIDENINGS):
+            layers = ranges(problem, errors)
+            limits = useful(problem, construction, layers)
+            setting = Setting(problem, layers, from_z(problem, construction))
+            errors = _divide_on_cells(setting, price, limits, errors, watch)
+            # Tolerances widen ranges, and functions that vary more can make use of a larger tolerance.
+            wider = useful(problem, construction, ranges(problem, errors))
+            full = (term for term, error in errors.items() if error >= 0.99 * limits[term][1])
+            if all(wider[term][1] <= 1.002 * limits[term][1] for term in full):
+                break
     # The last digits depend on threads and machine; weights must not.
     return {term: float(f"{error:.3e}") for term, error in errors.items()}
+
+
+_WIDENINGS = 4
+"""How often a tolerance is divided again because it has widened the ranges that limit it."""
 
 
 @lru_cache(maxsize=64)
 def closed_form(
     problem: Problem, construction: Construction
-) -> tuple[Mapping[Term, float], Mapping[Term, float], Mapping[Term, float]]:
-    """The local errors by the closed form, their prices, and the largest that are of use."""
+) -> tuple[Mapping[Term, float], Mapping[Term, float]]:
+    """The local errors by the closed form, and their prices."""
     functions = approximated(problem, construction)
-    caps: dict[Term, float] = {}
     errors: dict[Term, float] = {}
     price: dict[Term, float] = {}
     for _ in range(12):
         layers = ranges(problem, errors)
         price = costs(problem, construction, layers, functions)
-        # Beyond half its range a function is as well approximated by a constant: no tolerance is worth more.
-        caps = _useful(problem, construction, layers, functions)
         if not price:
             break
         if set(errors) != set(price):
@@ -162,26 +171,31 @@ def closed_form(
         weights = sensitivities(problem, construction, layers, errors)
         shape = {term: (price[term] / max(weights[term], 1e-300)) ** (2 / 3) for term in price}
         reached = step_error(problem, layers, shape, from_z=from_z(problem, construction)) or 1.0
-        errors = {term: min(problem.eps / reached * size, caps[term]) for term, size in shape.items()}
-    return errors, price, caps
+        limits = useful(problem, construction, layers)
+        errors = {
+            term: min(max(problem.eps / reached * size, limits[term][0]), limits[term][1])
+            for term, size in shape.items()
+        }
+    return errors, price
 
 
 def _divide_on_cells(
     setting: Setting,
     price: Mapping[Term, float],
-    caps: Mapping[Term, float],
+    limits: Mapping[Term, tuple[float, float]],
     errors: Mapping[Term, float],
     watch: Callable[[], None],
 ) -> dict[Term, float]:
     eps = setting.problem.eps
     points: list[NDArray[np.float64]] = []
-    c, most = np.array([price[term] for term in errors]), np.array([caps[term] for term in errors])
+    c = np.array([price[term] for term in errors])
+    small, large = np.array([limits[term] for term in errors]).T
     best, least = dict(errors), math.inf
     x = np.array(list(errors.values()))
     for _ in range(12):
         found = cover(setting, dict(zip(errors, x, strict=True)), slack=0.05, enough=ENOUGH * eps)
         watch()
-        x = np.minimum(x * eps / max(found.reached, ENOUGH * eps), most)
+        x = np.clip(x * eps / max(found.reached, ENOUGH * eps), small, large)
         spent = float(c @ x**-0.5)
         better = spent * _ENOUGH < least
         if spent < least:
@@ -189,7 +203,9 @@ def _divide_on_cells(
         if not better and len(points) > 3:
             break
         points.append(found.at)
-        x = _cheapest(setting, Cells(np.array(points).T, np.array(points).T), list(errors), c, most, x)
+        x = _cheapest(
+            setting, Cells(np.array(points).T, np.array(points).T), list(errors), c, (small, large), x
+        )
     return best
 
 
@@ -198,7 +214,7 @@ def _cheapest(
     points: Cells,
     terms: list[Term],
     c: NDArray[np.float64],
-    most: NDArray[np.float64],
+    between: tuple[NDArray[np.float64], NDArray[np.float64]],
     start: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """The cheapest errors that keep the bound within eps at these points: a convex problem in their logs."""
@@ -216,7 +232,8 @@ def _cheapest(
         "jac": lambda x: -shares(setting, points, named(x)),
     }
     first = np.log(start)
-    limits = [(float(low), float(high)) for low, high in zip(first - 8, np.log(most), strict=True)]
+    small, large = np.log(between)
+    limits = list(zip(np.maximum(first - 8, small).tolist(), large.tolist(), strict=True))
     options = {"maxiter": 60, "ftol": 1e-6}
     solved = minimize(
         cost, first, jac=True, bounds=limits, constraints=[room], method="SLSQP", options=options
@@ -224,22 +241,23 @@ def _cheapest(
     return np.asarray(np.exp(np.where(np.isfinite(solved.x), solved.x, first)))
 
 
-def _useful(
-    problem: Problem,
-    construction: Construction,
-    layers: tuple[LayerRanges, ...],
-    functions: Mapping[Term, Scalar],
-) -> dict[Term, float]:
-    """The largest tolerance that each approximation can make use of."""
-    caps: dict[Term, float] = {}
-    for term, g in functions.items():
+def useful(
+    problem: Problem, construction: Construction, layers: tuple[LayerRanges, ...]
+) -> dict[Term, tuple[float, float]]:
+    """The smallest and the largest tolerance that each approximation can make use of.
+
+    Below the former float64 does not tell the values of a function apart; beyond half its range a function
+    is as well approximated by a constant.
+    """
+    found: dict[Term, tuple[float, float]] = {}
+    for term, g in approximated(problem, construction).items():
         reach = radius(problem, construction, layers, term)
         low, high = g.range(-reach, reach)
-        caps[term] = 0.505 * (high - low) + 2.0**-48 * max(-low, high)
+        found[term] = high - low, max(-low, high)
     for j, layer in enumerate(layers, start=1):
-        varies, size = layer.dr_high - layer.dr_low, max(-layer.dr_low, layer.dr_high)
-        caps[Term("product", j)] = (0.505 * varies + 2.0**-44 * size) * layer.g
-    return {term: max(cap, 1e-300) for term, cap in caps.items()}
+        found[Term("product", j)] = (layer.dr_high - layer.dr_low) * layer.g, layer.dr * layer.g
+    resolved = {term: max(2.0**-45 * size, 1e-300) for term, (_, size) in found.items()}
+    return {term: (resolved[term], 0.505 * varies + resolved[term]) for term, (varies, _) in found.items()}
 
 
 def expected_rounding(

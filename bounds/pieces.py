@@ -25,8 +25,8 @@ from bounds.tube import Blocked, Curve, Triple, Vector
 
 _INSIDE = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 """How far inside the tube (relative to the tolerance) to stay, tried until the certificate passes."""
-_NEGLIGIBLE = 2.0**-100
-"""Differences below this are not resolved any further."""
+_NEGLIGIBLE = 2.0**-90
+"""Differences below this share of the function's size are not resolved any further."""
 _BESIDE = 2.0**-1000
 """How close to a kink is beside it."""
 
@@ -159,8 +159,10 @@ def certified_error(relus: ReluSum, g: Scalar, lo: float, hi: float) -> float:
         ends = [side.start, *(k for k in kinks if side.start < k < side.end), side.end]
         todo += [side._replace(start=a, end=b) for a, b in pairwise(ends)]
     depth, crowd = 0, 4 * len(todo) + 10_000
-    error, seen = flint.arb(0), flint.arb(_NEGLIGIBLE)
+    error = flint.arb(0)
     with flint.ctx.workprec(PRECISION):
+        size = max((abs(value(x)).upper() for x in (Fraction(lo), Fraction(hi))), default=flint.arb(0))
+        seen = size * _NEGLIGIBLE + 2.0**-1000
         while todo:
             a, b, rise = np.array([side[:3] for side in todo], dtype=float).T
             bounds = []

@@ -24,6 +24,7 @@ from bounds.budget import (
     radius,
     sensitivities,
     shares,
+    useful,
 )
 from bounds.cover import ENOUGH, Cover, cover
 from bounds.domain import UNIT_ROUNDOFF, face_slack
@@ -172,8 +173,11 @@ def _planned(problem: Problem, construction: Construction, route: Route, progres
         share = 1 - 0.9 * rounding / problem.eps
         if tolerances and sum(fits.values()) > _MANY_FITS * cells > 0:
             share *= _foreseen(problem, construction, tolerances, share)
-        for _ in range(8):
-            shared = {term: share * e for term, e in tolerances.items()}
+        limits = useful(problem, construction, ranges(problem, tolerances))
+        flat = {term for term, e in tolerances.items() if e >= 0.99 * limits[term][1]}  # a constant is enough
+        for attempt in range(8):
+            kept = flat if attempt < 4 else set()
+            shared = {term: e if term in kept else share * e for term, e in tolerances.items()}
             made = _make(problem, construction, shared, route, lambda term: advance(fits.get(term, 0.0)))
             enough = made.certified <= problem.eps
             advance(cells)
@@ -229,8 +233,8 @@ def _room_for_rounding(
         raise ProblemError("activation", problem.activation.name, reason)
     if rounding > most * problem.eps:  # more pieces would only bring more of it
         reason = (
-            f"rounding in float64 alone reaches {rounding:.2g}, and {MOST_ROUNDING:g} eps can be borne; raise eps or "
-            "take smaller radii"
+            f"rounding in float64 alone reaches {rounding:.2g}, and {MOST_ROUNDING:g} eps can be borne; "
+            "raise eps or take smaller radii"
         )
         raise ProblemError("eps", problem.eps, reason)
     return rounding
@@ -259,7 +263,7 @@ def _milliseconds(
     problem: Problem, construction: Construction, route: Route
 ) -> tuple[float, dict[Term, float]]:
     """About how long it takes to cover the cells once, and to fit each function: shares of a progress bar."""
-    errors, price, _ = closed_form(problem, construction)
+    errors, price = closed_form(problem, construction)
     units = {term: cost / math.sqrt(errors[term]) for term, cost in price.items()}
     cells = 40 * 1.8 ** (problem.N - 3) if route == "cells" and units else 0.0
     return cells, {term: 40 + 0.014 * count for term, count in units.items()}
@@ -268,7 +272,7 @@ def _milliseconds(
 def estimated_units(problem: Problem, construction: Construction = "lean") -> float:
     """About how many ReLUs one step will spend on approximation, before any is made; raises ProblemError."""
     with _in_floats(problem):
-        tolerances, price, _ = closed_form(problem, construction)
+        tolerances, price = closed_form(problem, construction)
     return sum(cost / math.sqrt(tolerances[term]) for term, cost in price.items())
 
 

@@ -6,7 +6,7 @@ import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import lru_cache
 from typing import Any
 
 from bounds.activation import ACTIVATIONS, Activation, parse_activation
@@ -28,6 +28,11 @@ class ProblemError(ValueError):
 
 
 _LARGEST = 1e6
+
+
+@lru_cache(maxsize=1024)
+def _dims(N: int, K: int, d: int, d_out: int) -> tuple[int, ...]:
+    return (d, *[K] * (N - 1), d_out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,10 +122,10 @@ class Problem:
             word for name, value in self.as_dict().items() for word in (f"--{name}", str(value))
         )
 
-    @cached_property
+    @property
     def dims(self) -> tuple[int, ...]:
         """Layer sizes (d, K, ..., K, d_out), N + 1 of them."""
-        return (self.d, *[self.K] * (self.N - 1), self.d_out)
+        return _dims(self.N, self.K, self.d, self.d_out)
 
     @property
     def D_w(self) -> int:

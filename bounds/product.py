@@ -75,6 +75,11 @@ def slope_product(
 ) -> Product:
     """r'(z) g in layer j, for an r'(z) that leaves its range by a share `room` of it and by its rounding."""
     spread = room * (layer.dr_high - layer.dr_low) / 2 + 8 * rounding.get(Term("dr", j), 0.0)
-    constant = problem.activation_at(j).derivative.is_constant
-    tolerance = 0.0 if constant else tolerances[Term("product", j)]
-    return Product.within(layer.dr_low - spread, layer.dr_high + spread, layer.g * (1 + room), tolerance)
+    low, high, g = layer.dr_low - spread, layer.dr_high + spread, layer.g * (1 + room)
+    if problem.activation_at(j).derivative.is_constant:
+        return Product.within(low, high, g, 0.0)
+    tolerance = tolerances[Term("product", j)]
+    if (1 + room) * (layer.dr_high - layer.dr_low) / 2 * g <= tolerance:  # a constant r' is enough,
+        rounded = (high - low) / 2 + 2.0**-45 * max(abs(low), abs(high))
+        tolerance = max(tolerance, 1.01 * rounded * g)  # whatever rounding adds: no ReLU helps there
+    return Product.within(low, high, g, tolerance)

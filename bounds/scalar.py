@@ -93,7 +93,9 @@ class Scalar:
         slope = sympy.diff(self._tamed, t)
         if slope.has(sympy.DiracDelta):
             slope = slope.replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
-        return Scalar(sympy.simplify(slope) if self.kinks else slope, self.kinks, self)
+        if self.kinks and not (simple := sympy.simplify(slope)).has(sympy.Piecewise):
+            slope = simple
+        return Scalar(slope, self.kinks, self)
 
     @cached_property
     def is_constant(self) -> bool:
@@ -203,7 +205,7 @@ class Scalar:
             return 0.0
         return float(max(np.ptp(seen), 2.0**-40 * np.abs(seen).max()))
 
-    def range(self, lo: float, hi: float, tolerance: float = 1e-8) -> tuple[float, float]:
+    def range(self, lo: float, hi: float, tolerance: float = 1e-10) -> tuple[float, float]:
         """Floats (low, high) such that low <= f(x) <= high for every real x in [lo, hi].
 
         Rigorous: branch and bound over Arb balls with Taylor's theorem; within `tolerance` times the
@@ -213,7 +215,7 @@ class Scalar:
         low, high = kept_extremes(self, lo, hi, (-1, 1), tolerance)
         return low, high
 
-    def sup(self, lo: float, hi: float, tolerance: float = 1e-8) -> float:
+    def sup(self, lo: float, hi: float, tolerance: float = 1e-10) -> float:
         """An upper bound of |f| on [lo, hi], rigorous and tight as `range` is."""
         return kept_extremes(self, lo, hi, (0,), tolerance)[0]
 

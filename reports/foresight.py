@@ -14,7 +14,8 @@ from construct import memory
 from reports.options import Search
 from verify import workload
 from verify.catalogue import THEOREMS
-from verify.certificate_shape import sums
+from verify.certificate import letters
+from verify.certificate_shape import flaw, sums
 from verify.ledger import entries
 from verify.relu_icgd import THEOREM
 
@@ -85,7 +86,10 @@ def bounding(theorem: str, problem: Problem | Letters, construction: Constructio
 
 
 def checking(found: Mapping[str, Any], problem: Problem) -> Estimate:
-    """A certificate checked, and held against the transformer that is built for it."""
+    """A certificate checked, and held against the transformer that is built for it, which must fit."""
+    chosen = str(found.get("construction"))
+    if flaw(found, letters(problem), chosen) is None:
+        memory.refuse_program(found["program"], problem)
     splits = found.get("splits")
     entries = len(splits) if isinstance(splits, list) else 0
     lists = (relus.get("a") for relus in sums(found.get("program")))

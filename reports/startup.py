@@ -48,7 +48,7 @@ def heeding() -> Iterator[None]:
 
     Where they are ignored, as under nohup, or somebody else heeds them, that stays so.
     """
-    before: dict[int, Any] = {}
+    before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:

@@ -19,7 +19,7 @@ from bounds.pieces import Fit
 from bounds.plan import LEMMA_ROOM, Plan, in_arithmetic
 from bounds.problem import Problem, ProblemError
 from bounds.product import Product
-from bounds.recurrence import LayerRanges, Term
+from bounds.recurrence import Kind, LayerRanges, Term
 from bounds.worst_case import Setting
 from construct.json_file import load_json
 from verify.certificate_shape import flaw
@@ -105,7 +105,10 @@ def lemmas(
         if product.square is not None:
             found.append((term, product.square.hi, product.square.error))
     for j, layer in enumerate(layers, start=1):
-        lines = {"r": layer.slope * layer.z + layer.r, "dr": layer.curvature * layer.z + layer.dr}
+        lines: dict[Kind, float] = {
+            "r": layer.slope * layer.z + layer.r,
+            "dr": layer.curvature * layer.z + layer.dr,
+        }
         for kind, size in lines.items():
             if Term(kind, j) not in fits:
                 found.append((Term(kind, j), layer.z, 2.0**-48 * size))

@@ -39,7 +39,7 @@ def units(problem: Problem, construction: Construction) -> tuple[float, float]:
     if construction == "exact" or problem.N > _DEEPEST:
         return 0.0, 0.0
     try:
-        tolerances, price, _ = closed_form(problem, construction)
+        tolerances, price = closed_form(problem, construction)
         if expected_rounding(problem, construction, tolerances) > problem.eps:
             return 0.0, 0.0  # the plan will refuse before it fits anything
     except (ValueError, ArithmeticError):  # the plan will say why

@@ -37,7 +37,7 @@ def test_sizes_are_those_of_plans_and_claims(construction):
 
 
 def test_measured_slopes_are_those_of_the_laws():
-    heads, _, units, _, _ = (curve.y for curve in sizes(PROBLEM, "lean", (0.25, 0.0625))[0].curves)
+    heads, _, units, _, _ = (curve.y for curve in sizes(PROBLEM, "lean", (2.0**-6, 2.0**-8))[0].curves)
     # x falls, so the last two points are the smallest tolerances, a factor of four apart
     assert math.log(heads[-1] / heads[-2]) / math.log(4) == pytest.approx(2, abs=0.02)
     assert math.log(units[-1] / units[-2]) / math.log(4) == pytest.approx(0.5, abs=0.05)
