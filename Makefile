@@ -13,7 +13,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup tightness sizes audit test lint format bench sabotage docs
+.PHONY: help setup tightness sizes grid audit test lint format bench sabotage docs
 
 help: ## say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -57,6 +57,9 @@ sizes: setup ## commands of many sizes, each held against its own estimate: abou
 
 bench: setup ## timings; PYTEST_ARGS="--benchmark-autosave" keeps them
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests/benchmarks --benchmark-enable $(PYTEST_ARGS)
+
+grid: setup ## 300 ordinary problems: each proved, or refused beforehand in one sentence
+	$(ONE_THREAD) $(BIN)/python -m verify.grid
 
 sabotage: setup ## damage transformers and certificates in every way we know: each must be caught
 	$(ONE_THREAD) $(BIN)/python -m verify.sabotage

@@ -9,6 +9,7 @@ import torch
 import verify.softmax_icgd as module
 from bounds.problem import Problem
 from bounds.relu_sum import ReluSum
+from bounds.softmax_icgd import halved, plan
 from construct.softmax_icgd import Products, SoftmaxTransformer, build
 from construct.table import Table
 from verify.softmax_icgd import verify
@@ -56,7 +57,10 @@ def test_an_honest_construction_keeps_every_claim():
     ) | {"step-error": "proved"}
     assert verdicts["four-layers"].status == "inapplicable"  # so few cells do not reach eps
     evidence = verdicts["step-error"].evidence
-    assert "by a certificate of 78 cells" in evidence and "2 eta and eps/2 of (1/(2n)) sum" in evidence
+    assert (
+        f"by a certificate of {plan(halved(PROBLEM)).cover.leaves} cells" in evidence
+        and "2 eta and eps/2 of (1/(2n)) sum" in evidence
+    )
     assert all(len(row) == len(grid.columns) for grid in found.grids for row in grid.rows)
     assert found.plots[0].logarithmic == "xy" and found.census["heads"] == 1
 
