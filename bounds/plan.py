@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -175,22 +176,41 @@ def _planned(problem: Problem, construction: Construction, route: Route, progres
             share *= _foreseen(problem, construction, tolerances, share)
         limits = useful(problem, construction, ranges(problem, tolerances))
         flat = {term for term, e in tolerances.items() if e >= 0.99 * limits[term][1]}  # a constant is enough
-        for attempt in range(8):
-            kept = flat if attempt < 4 else set()
-            shared = {term: e if term in kept else share * e for term, e in tolerances.items()}
+        for attempt in range(8 + 2 * len(flat)):
+            shared = {term: e if term in flat else share * e for term, e in tolerances.items()}
             made = _make(problem, construction, shared, route, lambda term: advance(fits.get(term, 0.0)))
             enough = made.certified <= problem.eps
             advance(cells)
             if enough:
-                return made
+                return _spent(made, flat) if made.units <= _FEW else made
             cut = _cut(made) if tolerances else 0.0
-            if not cut:
+            if flat and (attempt % 2 or not cut):  # a constant is not enough after all, where it errs most
+                worst = max(flat, key=lambda term: made.ledger.get(term, 0.0))
+                flat, tolerances = flat - {worst}, {**tolerances, worst: tolerances[worst] / 2}
+            elif cut:
+                share = math.floor(cut * share * 1e6) / 1e6  # the last bits differ between machines
+            else:
                 break
-            share = (
-                math.floor(cut * share * 1e6) / 1e6
-            )  # the last bits differ between machines; weights must not
     reason = f"with rounding the bound stays at {made.certified:.3g}; raise eps or take smaller radii"
     raise ProblemError("eps", problem.eps, reason)
+
+
+def _spent(made: Plan, flat: AbstractSet[Term]) -> Plan:
+    """The same with what its whole pieces have left of eps spent on coarser ones, where that saves ReLUs."""
+    problem, best = made.problem, made
+    for _ in range(_RESPENT):
+        share = 0.999 * problem.eps / max(made.certified, ENOUGH * problem.eps)
+        limits = useful(problem, made.construction, ranges(problem, made.tolerances))
+        larger = {
+            term: e if term in flat else min(float(f"{share * e:.3e}"), limits[term][1])
+            for term, e in made.tolerances.items()
+        }
+        if share < 1.02 or all(larger[term] <= 1.001 * e for term, e in made.tolerances.items()):
+            break
+        made = _make(problem, made.construction, larger, made.route, lambda _: None)
+        if made.certified <= problem.eps and made.units < best.units:
+            best = made
+    return best
 
 
 def _cut(made: Plan) -> float:
@@ -239,6 +259,9 @@ def _room_for_rounding(
         raise ProblemError("eps", problem.eps, reason)
     return rounding
 
+
+_RESPENT, _FEW = 3, 500
+"""How often what is left of eps is spent again, in plans of so few ReLUs that whole pieces leave much."""
 
 _MANY_FITS = 10
 """Where fits take that many times as long as a cover of the cells, they are not made to be made again."""

@@ -117,7 +117,7 @@ class Scalar:
 
     def compose(self, inner: Scalar) -> Scalar:
         """The function t -> self(inner(t)); both must be free of kinks unless linear."""
-        return Scalar(self.expr.subs(t, inner.expr), inner.kinks)
+        return _composed(self, inner)
 
     def compile(self, names: Mapping[str, Any], fallback: str = "numpy") -> Callable[..., Any]:
         """A Python callable of one argument whose elementary functions are taken from `names`."""
@@ -218,6 +218,12 @@ class Scalar:
     def sup(self, lo: float, hi: float, tolerance: float = 1e-10) -> float:
         """An upper bound of |f| on [lo, hi], rigorous and tight as `range` is."""
         return kept_extremes(self, lo, hi, (0,), tolerance)[0]
+
+
+@lru_cache(maxsize=256)
+def _composed(outer: Scalar, inner: Scalar) -> Scalar:
+    """One object for one function, with all that is derived from it."""
+    return Scalar(outer.expr.subs(t, inner.expr), inner.kinks)
 
 
 @lru_cache(maxsize=1 << 14)

@@ -202,8 +202,8 @@ def show_proof(
     console: Console, proof: Proof, enclosures: Iterable[tuple[str, Enclosure]], units: int
 ) -> None:
     """What a certificate proves and what it takes for granted; the step error on single prompts."""
-    if proof.refusal is not None:
-        console.print(f"[bold red]certificate refused[/]: {escape(proof.refusal)}")
+    if proof.why is not None:
+        console.print(f"[bold yellow]held[/], {escape(proof.why)}")
     else:
         console.print(
             f"[bold green]proved[/]: norm2(err) <= eta * {digits(proof.bound, up=True)} for every prompt of "

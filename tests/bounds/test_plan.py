@@ -2,6 +2,8 @@
 
 import math
 import multiprocessing
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -185,3 +187,47 @@ def test_plans_are_kept():
     problem = Problem(N=1, eps=0.1)
     assert plan(problem) is plan(Problem(N=1, eps=0.1))
     assert math.isfinite(plan(problem).certified)
+
+
+shrunk = st.one_of(st.just(1.0), st.floats(0.5, 1), st.floats(-9, 0).map(lambda power: 10**power))
+
+
+@settings(deadline=None, max_examples=40)
+@given(problems(max_N=3, max_K=3, max_d=2, max_n=2, min_eps=1e-2, activations=SMOOTH), shrunk, shrunk, shrunk)
+def test_a_plan_is_never_worse_than_that_of_a_problem_that_contains_it(problem, x, y, v):
+    radii = {"B_x": x * problem.B_x, "B_y": y * problem.B_y, "B_v": v * problem.B_v}
+    inside = replace(problem, **{name: max(radius, 1e-12) for name, radius in radii.items()})
+    for construction in ("lean", "paper"):
+        assert plan(inside, construction).units <= plan(problem, construction).units
+
+
+@pytest.mark.parametrize(
+    ("letters", "most"),
+    [
+        ({"N": 2, "K": 2, "d_out": 1, "n": 2, "eps": 0.5, "B_v": 0.001}, 31),  # 31 do for B_v = 1
+        ({"B_v": 1e-9, "B_x": 1e3, "B_y": 1e3, "eps": 1e5}, 40),
+        ({"activation": "t+t**2/1e12"}, 70),
+        ({"activation": "1"}, 0),
+        ({"activation": "1e-12*t"}, 10),
+    ],
+    ids=str,
+)
+def test_tiny_ranges_need_no_more_than_ordinary_ones(letters, most):
+    made = plan(Problem.parse(letters))
+    assert made.fewest_units <= made.units <= most and made.certified <= made.problem.eps
+
+
+@pytest.mark.parametrize(
+    ("letters", "reason"),
+    [
+        ({"N": 6, "B_v": 3.0}, "eps = 0.05: rounding in float64 alone reaches"),
+        ({"N": 1, "eps": 1e-9}, "eps = 1e-09: rounding in float64 alone reaches"),
+        ({"activation": "tanh(1e8*t)"}, "eps = 0.05: rounding in float64 alone reaches"),
+        ({"N": 1000}, "N = 1000: networks of up to 256 layers are planned"),
+    ],
+    ids=str,
+)
+def test_what_float64_cannot_hold_is_refused_before_anything_is_fitted(letters, reason, monkeypatch):
+    monkeypatch.setattr("bounds.plan.fit", lambda *_: pytest.fail("a function was fitted"))
+    with pytest.raises(ProblemError, match=re.escape(reason)):
+        plan(Problem.parse(letters))

@@ -139,8 +139,8 @@ def test_a_failure_shows_evidence_and_replay_and_no_traceback(run, pytester, mon
 def test_a_failed_step_error_leaves_its_counterexample_in_a_file(run, pytester, monkeypatch):
     assemble = relu_icgd.assemble
 
-    def hasty(made, **examples):
-        built = assemble(plan(replace(made.problem, eta=2 * made.problem.eta), "lean"), **examples)
+    def hasty(made, *examples):
+        built = assemble(plan(replace(made.problem, eta=2 * made.problem.eta), "lean"), *examples)
         built.problem = replace(built.problem, eta=made.problem.eta)
         return built
 

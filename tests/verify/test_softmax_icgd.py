@@ -57,10 +57,8 @@ def test_an_honest_construction_keeps_every_claim():
     ) | {"step-error": "proved"}
     assert verdicts["four-layers"].status == "inapplicable"  # so few cells do not reach eps
     evidence = verdicts["step-error"].evidence
-    assert (
-        f"by a certificate of {plan(halved(PROBLEM)).cover.leaves} cells" in evidence
-        and "2 eta and eps/2 of (1/(2n)) sum" in evidence
-    )
+    leaves = plan(halved(PROBLEM)).cover.leaves
+    assert f"by a certificate of {leaves} cells" in evidence and "2 eta and eps/2 of (1/(2n)) sum" in evidence
     assert all(len(row) == len(grid.columns) for grid in found.grids for row in grid.rows)
     assert found.plots[0].logarithmic == "xy" and found.census["heads"] == 1
 
