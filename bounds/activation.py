@@ -176,8 +176,8 @@ def _evaluate(node: ast.expr) -> sympy.Expr:
         function = {**_FUNCTIONS, **_KINKED}.get(node.func.id)
         if function is None:
             raise ValueError(f"unknown function {node.func.id!r}")
-        if not node.args:
-            raise ValueError(f"{node.func.id} needs an argument")
+        if not node.args or (len(node.args) > 1 and node.func.id not in ("Max", "Min")):
+            raise ValueError(f"{node.func.id} needs one argument")
         return function(*[_evaluate(argument) for argument in node.args])
     raise ValueError("not a formula")
 

@@ -49,6 +49,8 @@ def balls(expr: sympy.Expr, t: sympy.Symbol) -> Balls:
         except (ArithmeticError, ValueError):
             return [arb("nan")] * (order + 1)
         found = 0 * variable + values[-1]
+        if found.prec != order + 1:  # 0/0 at a point: what is missing would be read as 0
+            return [arb("nan")] * (order + 1)
         return [found[k] * math.factorial(k) for k in range(order + 1)]
 
     return at
@@ -191,9 +193,9 @@ def _only(*parts: arb_series) -> int:
 def _largest(parts: Sequence[arb_series]) -> arb_series:
     best = parts[0]
     for part in parts[1:]:
-        if best[0] >= part[0]:
+        if best[0] > part[0]:
             continue
-        undecided = not best[0] <= part[0]
+        undecided = not best[0] < part[0]
         best = arb_series([best[0].max(part[0])], prec=_only(best, part)) if undecided else part
     return best
 

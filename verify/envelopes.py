@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 from flint import arb
 
-from verify.power_series import Function, exact, jet
+from verify.power_series import Function, exact, jet, square
 
 BINS = 64
-FINE, MOST_BOXES = 2.0**-17, 4096
-"""How far a supremum may be above what is seen, relative to its terms; how many boxes that may take."""
+FINE, MOST_HALVINGS = 2.0**-17, 4096
+"""How far a supremum may be above what is seen, relative to its terms; how often the boxes of a layer may be
+halved for that, all forms together: what is asked for first is served first, the rest is a little higher."""
 
 
 class Form(NamedTuple):
@@ -33,12 +34,11 @@ class Form(NamedTuple):
 QUANTITIES = {"slope": (("r1", 1), ("r1", -1)), "slope2": (("s1", 1),), "bend2": (("s2", 1),)}
 
 
-def _square(x: arb) -> arb:
-    return x.abs_lower() ** 2 if x.is_exact() else (x.abs_lower() ** 2).union(x.abs_upper() ** 2)
-
-
 class Box:
-    """The six functions on [low, high]: on all of it, value and slope in the middle, bend on all of it."""
+    """The six functions on [low, high].
+
+    parts: of each, its range on the box, value and slope in the middle, the range of its bend.
+    """
 
     def __init__(self, f: Function, low: arb, high: arb) -> None:
         self.low, self.high, whole = low, high, low.union(high)
@@ -49,8 +49,8 @@ class Box:
         self.parts = {}
         for k in range(3):
             self.parts[f"r{k}"] = r[k], p[k], p[k + 1], r[k + 2]
-            bend = 2 * (_square(r[k + 1]) + r[k] * r[k + 2])
-            self.parts[f"s{k}"] = _square(r[k]), _square(p[k]), 2 * p[k] * p[k + 1], bend
+            bend = 2 * (square(r[k + 1]) + r[k] * r[k + 2])
+            self.parts[f"s{k}"] = square(r[k]), square(p[k]), 2 * p[k] * p[k + 1], bend
 
     def supremum(self, form: Form) -> tuple[arb, arb]:
         """An upper bound of the form on the box, and how far above its supremum that can be at most."""
@@ -58,9 +58,9 @@ class Box:
         if form.sign < 0:
             whole, value, rise, bend = -whole, -value, -rise, -bend
         if form.lam:
-            lam, (square, at, slant, bow) = arb(form.lam), self.parts["s0"]
+            lam, (squared, at, slant, bow) = arb(form.lam), self.parts["s0"]
             whole, value, rise, bend = (
-                whole - lam * square,
+                whole - lam * squared,
                 value - lam * at,
                 rise - lam * slant,
                 bend - lam * bow,
@@ -77,7 +77,7 @@ class Envelope:
     """Suprema of |r|, |r'|, |r''| and phi - lam r^2 over |z| <= reach * m / BINS, for m = 0..BINS."""
 
     def __init__(self, f: Function, reach: float, multipliers: Mapping[str, Sequence[float]]) -> None:
-        self.f, self.reach, self.multipliers, self.spare = f, arb(reach), multipliers, MOST_BOXES
+        self.f, self.reach, self.multipliers, self.spare = f, arb(reach), multipliers, MOST_HALVINGS
         edges = [arb(exact(reach) * m / BINS) for m in range(BINS + 1)]
         self.bins = [[Box(f, a, b), Box(f, -b, -a)] for a, b in pairwise(edges)]
         parts = [box.parts for boxes in self.bins for box in boxes]

@@ -33,12 +33,23 @@ def exact(x: Any) -> fmpq:
 def formula(text: str) -> Function:
     """The function of t, on power series, that a posed problem names; raises Unreadable."""
     text = NAMED.get(text, text).strip()
-    tree = _Tamed().visit(ast.parse(text, mode="eval").body)
-    return lambda x: _value(tree, text, x)
+    tree = _Tamed(text).visit(ast.parse(text, mode="eval").body)
+    return lambda x: _value(tree, x)
 
 
 class _Tamed(ast.NodeTransformer):
-    """The same formula, where large parts of it cancel, by names whose enclosures stay narrow."""
+    """The same formula with its numbers exact, and where large parts cancel, by names that stay narrow."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        """A number as the rational that is written there: what a float rounds to the same may differ."""
+        if type(node.value) is int:
+            return ast.Constant(Fraction(node.value))  # type: ignore[arg-type]
+        if type(node.value) is float:
+            return ast.Constant(Fraction(ast.get_source_segment(self.text, node) or ""))  # type: ignore[arg-type]
+        return node
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
@@ -75,32 +86,32 @@ def _one_plus_exp(node: ast.expr) -> ast.expr | None:
     """The a of 1 + exp(a), whichever comes first."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         for one, other in ((node.left, node.right), (node.right, node.left)):
-            if isinstance(one, ast.Constant) and type(one.value) is int and one.value == 1:
+            if isinstance(one, ast.Constant) and one.value == Fraction(1):
                 return _argument(other, "exp")
     return None
 
 
-def _value(node: ast.expr, text: str, x: Any) -> Any:
+def _value(node: ast.expr, x: Any) -> Any:
     """A node of a formula at the series x: an exact rational, a ball or a series."""
     match node:
-        case ast.Constant(value=int(number)) if not isinstance(number, bool):
+        case ast.Constant(value=Fraction() as number):
             return exact(number)
-        case ast.Constant(value=float()):
-            return exact(ast.get_source_segment(text, node))
         case ast.Name(id="t"):
             return x
         case ast.Name(id="pi"):
             return arb.pi()
         case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=below):
-            return -_value(below, text, x) if isinstance(sign, ast.USub) else _value(below, text, x)
+            return -_value(below, x) if isinstance(sign, ast.USub) else _value(below, x)
         case ast.BinOp(op=ast.Pow(), left=base, right=exponent):
-            return _power(_value(base, text, x), _value(exponent, text, x))
+            return _power(_value(base, x), _value(exponent, x))
         case ast.BinOp(op=ast.Mult(), left=one, right=other) if ast.dump(one) == ast.dump(other):
-            return _power(_value(one, text, x), fmpq(2))
+            return _power(_value(one, x), fmpq(2))
         case ast.BinOp(op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div() as op):
-            return _OPERATORS[type(op)](_value(node.left, text, x), _value(node.right, text, x))
-        case ast.Call(func=ast.Name(id=name), args=[*parts], keywords=[]) if parts and name in _FUNCTIONS:
-            return _FUNCTIONS[name](*(_value(part, text, x) for part in parts))
+            return _OPERATORS[type(op)](_value(node.left, x), _value(node.right, x))
+        case ast.Call(func=ast.Name(id=name), args=[_, *more] as parts, keywords=[]) if (
+            name in _FUNCTIONS and (not more or name in ("Max", "Min"))
+        ):
+            return _FUNCTIONS[name](*(_value(part, x) for part in parts))
     raise Unreadable(f"{ast.unparse(node)[:60]} is a formula that the checker can read")
 
 
@@ -113,12 +124,12 @@ def _led(series: Any, first: arb) -> Any:
 
 
 def _power(x: Any, exponent: Any) -> Any:
-    """x to a constant power; an even one is not negative, whatever the sign of x."""
-    if not isinstance(exponent, fmpq):
-        return _log(x, lambda y: (exponent * y).exp())
+    """x to a power; an even one is not negative, whatever the sign of x."""
+    if not isinstance(exponent, fmpq) or exponent.q not in (1, 2):
+        return _FUNCTIONS["exp"](exponent * _FUNCTIONS["log"](x))
     p, q = int(exponent.p), int(exponent.q)
-    if q != 1:
-        return _log(x, lambda y: (exponent * y).exp()) if q != 2 else _power(_root(x), fmpq(p))
+    if q == 2:
+        return _power(_root(x), fmpq(p))
     if p < 0:
         return 1 / _power(x, fmpq(-p))
     made, square = fmpq(1), x
@@ -126,17 +137,14 @@ def _power(x: Any, exponent: Any) -> Any:
         made = made * square if bit == "1" else made
         square = square * square
     if p % 2 == 0 and isinstance(x, arb_series):
-        size = abs(x[0])
-        return _led(made + 0 * x, _between(size.abs_lower() ** p, size.abs_upper() ** p))
+        as_series = made + 0 * x  # at p = 0 it is a number
+        return _led(as_series, (x[0].abs_lower() ** p).union(x[0].abs_upper() ** p))
     return made
 
 
-def _between(low: arb, high: arb) -> arb:
-    return low.union(high)
-
-
-def _log(x: Any, after: Function) -> Any:
-    return after(_FUNCTIONS["log"](x))
+def square(x: arb) -> arb:
+    """x^2, which is not negative; x**2 is nan in python-flint where x is centred at 0."""
+    return x.abs_lower() ** 2 if x.is_exact() else (x.abs_lower() ** 2).union(x.abs_upper() ** 2)
 
 
 def _root(x: Any) -> Any:
@@ -187,7 +195,7 @@ def _tanh(x: arb, order: int) -> list[arb]:
     """tanh and its derivatives by y' = 1 - y^2: tighter on wide balls than a quotient."""
     y = [_rising(arb.tanh)(x)]
     if order > 1:
-        y.append(1 - y[0] ** 2 if y[0].mid() != 0 else 1 - y[0] * y[0])
+        y.append(1 - square(y[0]))
     for k in range(1, order - 1):
         y.append(-sum((y[i] * y[k - i] for i in range(k + 1)), arb(0)) / (k + 1))
     return [c * factorial(k) for k, c in enumerate(y)]
@@ -219,14 +227,15 @@ def _absolute(x: Any) -> Any:
 
 
 def _larger(*parts: Any) -> Any:
-    """The largest of some, where balls can tell which that is."""
+    """The largest of some, where balls can tell which that is; a tie of functions is a kink."""
     best = parts[0]
     for x in parts[1:]:
         gap = best - x
-        first = gap[0] if isinstance(gap, arb_series) else arb(gap)
-        if not (first >= 0 or first <= 0):
+        if not isinstance(gap, arb_series):
+            gap = [arb(gap)] if gap != 0 else [arb(1)]  # a tie of numbers is none
+        if not (gap[0] > 0 or gap[0] < 0):
             raise ZeroDivisionError("a kink")
-        best = best if first >= 0 else x
+        best = best if gap[0] > 0 else x
     return best
 
 
@@ -256,9 +265,16 @@ _FUNCTIONS: dict[str, Function] = {
 
 
 def series(f: Function, x: arb, order: int) -> arb_series:
-    """The power series of f in the variable around a ball; raises ArithmeticError or ValueError."""
+    """The power series of f in the variable around a ball; raises ArithmeticError or ValueError.
+
+    A series may come out shorter than it went in (0/0 at a point, a lowered `flint.ctx.cap`): what is missing
+    would be read as 0.
+    """
     variable = arb_series([x, 1], prec=order + 1)
-    return 0 * variable + f(variable)
+    made = 0 * variable + f(variable)
+    if made.prec != order + 1:
+        raise ArithmeticError("coefficients are missing")
+    return made
 
 
 def jet(f: Function, x: arb, order: int) -> list[arb]:
@@ -273,5 +289,5 @@ def jet(f: Function, x: arb, order: int) -> list[arb]:
 
 
 def slope(f: Function, x: arb_series) -> arb_series:
-    """The power series of f' where that of the variable is x = [ball, 1]."""
+    """The power series of f' for the variable x itself, that is x = [ball, 1]."""
     return series(f, x[0], x.prec).derivative()

@@ -185,13 +185,52 @@ def test_numbers_in_formulas_are_exact():
 
 @pytest.mark.parametrize(
     "text",
-    ["sinh(t)/2", "cosh(t)-1", "1_0*t/20", " t/2", "0x1*t", "t+", "nothing(t)", "t.x", "[t]", "t and t"],
+    [
+        "sinh(t)/2",
+        "cosh(t)-1",
+        "1_0*t/20",
+        " t/2",
+        "0x1*t",
+        "t+",
+        "nothing(t)",
+        "t.x",
+        "[t]",
+        "t and t",
+        "log(t, 2)",
+        "sin()",
+    ],
 )
 def test_a_formula_of_another_function_or_of_none_is_refused_in_words(text):
     _, found, posed = made()
     found["problem"]["activation"] = text
     with pytest.raises(Refused):
         check(found, posed | {"activation": text}, "lean")
+
+
+def test_numbers_that_round_to_the_same_float_are_told_apart():
+    tiny = formula("(1e330*1e-330*t)*(1e330*1e-340*t)")  # 1e-10 t^2, not t^2
+    assert not within(tiny, 2, 1.0, 2.0, 2.0) and within(tiny, 2, 1.0, 1.9e-10, 2.1e-10)
+    assert jet(formula("1.0*1.00000000000000005*t"), arb(1), 1)[1] > 1
+
+
+@pytest.mark.parametrize("text", ["sin(t)/t", "(sin(t)-t)/t**3"])
+def test_a_series_that_came_out_short_is_no_series(text):
+    assert not any(y.is_finite() for y in jet(formula(text), arb(0), 4))
+
+
+def test_a_lowered_cap_of_series_refuses_and_does_not_read_zeros():
+    before, ctx.cap = ctx.cap, 3
+    try:
+        assert not within(formula("tanh"), 3, 1.0, 0.0, 0.0)
+    finally:
+        ctx.cap = before
+
+
+@pytest.mark.parametrize("text", ["Abs(t)", "Max(t, 0)", "Max(0, t - t*t/4)", "relu(t)", "-Min(-t, 0)"])
+def test_kinks_have_no_derivatives_even_where_a_ball_touches_them(text):
+    f = formula(text)
+    assert not any(within(f, k, 1.0, -1e9, 1e9) for k in (1, 2))
+    assert not any(y.is_finite() for y in jet(f, arb(0), 2))
 
 
 # Ranges.
