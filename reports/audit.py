@@ -48,7 +48,7 @@ from verify.data import Columns, RealPrompts, Table, choose_columns, load_table,
 from verify.ledger import Settled, entries, find, settle
 from verify.prompts import seeded
 from verify.relu_icgd import THEOREM, Verification, verify
-from verify.verdict import Verdict, any_failed
+from verify.verdict import Verdict, any_failed, with_replay
 
 Posed = dict[str, Any]
 """The letters that the user gave."""
@@ -205,6 +205,10 @@ def catalogued(theorem: str, letters: Posed, search: Search) -> Part:
     chosen = THEOREMS[theorem]
     posed = known(theorem).pose(letters)
     found = chosen.verify(posed, seed=search.seed, device=search.device, progress=bars())
+    replay = command_line("verify", theorem, letters, search)
+    found = replace(
+        found, verdicts=tuple(one if one.replay else with_replay([one], replay)[0] for one in found.verdicts)
+    )
     seconds = time.perf_counter() - began
     document = findings_document(found, seconds=seconds)
     document["command"] = command_line("audit", theorem, letters, search)

@@ -33,7 +33,9 @@ from reports.latex import write
 from reports.options import Search
 from reports.witnesses import belonging, check_line, leave, place, show_certificates
 from verify.catalogue import THEOREMS
+from verify.findings import Findings
 from verify.relu_icgd import THEOREM
+from verify.verdict import Verdict
 
 SEARCH = Search(samples=200, effort=0.0)
 
@@ -168,3 +170,18 @@ def test_a_failure_is_replayed_by_the_command_that_is_printed(tmp_path, monkeypa
 
 def _nothing(*_):
     return nullcontext(lambda progress: ())
+
+
+def test_whatever_fails_carries_the_command_that_shows_it_again(monkeypatch):
+    def failing(problem, *, seed, device, progress):
+        verdicts = (Verdict("softmax-icgd/step-error", "failed", "an error above eps"),)
+        return Findings(
+            theorem="softmax-icgd", title="t", source="s", problem=problem, seed=seed, verdicts=verdicts
+        )
+
+    monkeypatch.setitem(THEOREMS, "softmax-icgd", replace(THEOREMS["softmax-icgd"], verify=failing))
+    part = one("softmax-icgd", {"activation": "t/(1 + exp(-t))"}, replace(Search(), seed=3), certify=False)
+    (verdict,) = part.verdicts
+    assert part.failed and shlex.split(verdict.replay) == [
+        "icgd", "verify", "softmax-icgd", "--activation", "t/(1 + exp(-t))", "--seed", "3",
+    ]  # fmt: skip
