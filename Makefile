@@ -36,7 +36,7 @@ audit: setup ## every theorem bounded, built, judged and reported: PDF, HTML and
 docs: setup ## write the pages of docs/ that come from the claims
 	$(BIN)/python -m reports.pages
 
-test: setup ## all tests, every claim of verify/ and the doctests; PYTEST_ARGS="-k relu" adds options
+test: setup ## all tests, claims and doctests; PYTEST_ARGS="-k relu" adds options, HYPOTHESIS_PROFILE=fuzz draws new examples
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --benchmark-disable --doctest-modules \
 		bounds construct verify tests $(PYTEST_ARGS)
 

@@ -178,7 +178,11 @@ def _evaluate(node: ast.expr) -> sympy.Expr:
             raise ValueError(f"unknown function {node.func.id!r}")
         if not node.args or (len(node.args) > 1 and node.func.id not in ("Max", "Min")):
             raise ValueError(f"{node.func.id} needs one argument")
-        return function(*[_evaluate(argument) for argument in node.args])
+        arguments = [_evaluate(argument) for argument in node.args]
+        grows = node.func.id in ("exp", "sinh", "cosh") and not arguments[0].free_symbols
+        if grows and not abs(sympy.N(arguments[0], 15)) <= 700:
+            raise ValueError(f"{node.func.id} of a number beyond 700 is too large a number")
+        return function(*arguments)
     raise ValueError("not a formula")
 
 

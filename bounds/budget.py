@@ -108,7 +108,9 @@ def costs(
             half = (layer.dr_high - layer.dr_low) / 2
             if not problem.activation_at(j).derivative.is_constant:
                 found[Term("product", j)] = problem.dims[j] * 2 * math.sqrt(half * layer.g)
-    return {term: max(cost, 1e-9) for term, cost in found.items()}
+    # A function that hardly bends costs next to nothing, but something, or no tolerance would be the best.
+    limits = useful(problem, construction, layers)
+    return {term: max(cost, 1e-3 * math.sqrt(limits[term][1])) for term, cost in found.items()}
 
 
 @lru_cache(maxsize=4096)

@@ -90,12 +90,18 @@ def _suprema(problem: Problem, layer: LayerRanges) -> Suprema:
     return Suprema(layer.p_in, layer.slope, layer.curvature, layer.spread, layer.g, layer.s_norm, tilt)
 
 
+MOST_LAYERS = 100
+"""Deeper networks have a Hessian of too many blocks."""
+
+
 @lru_cache(maxsize=256)
 def suprema(problem: Problem) -> tuple[tuple[Suprema, ...], float]:
     """The suprema of every layer over W and all prompts, and sup |l''| in p; certified by ball arithmetic.
 
     Raises ProblemError where no finite Lipschitz constant exists or none is found.
     """
+    if problem.N > MOST_LAYERS:
+        raise ProblemError("N", problem.N, f"networks of up to {MOST_LAYERS} layers are bounded; take fewer")
     for layer in range(1, problem.N + 1):
         if not problem.activation_at(layer).is_smooth:
             name = problem.activation.name

@@ -92,6 +92,8 @@ class Plan:
             return {term: weights[term] * error for term, error in present.items()}
         worst = Cells(self.cover.at[:, None], self.cover.at[:, None])
         parts = shares(self.setting, worst, present)[0]
+        if not parts.sum() > 0:  # no network reaches the worst point: all bounds are far below eps
+            parts = np.array(list(present.values()))
         return dict(zip(present, (parts / parts.sum() * self.certified).tolist(), strict=True))
 
     @property
@@ -152,7 +154,7 @@ def _in_floats(problem: Problem) -> Iterator[None]:
         raise
     except (ValueError, ArithmeticError) as error:
         name = problem.activation.name
-        raise ProblemError("activation", name, f"{error}; try smaller radii or another eps") from None
+        raise ProblemError("activation", name, f"{error}; try other radii or another eps") from None
 
 
 def _planned(problem: Problem, construction: Construction, route: Route, progress: Progress) -> Plan:
@@ -161,8 +163,6 @@ def _planned(problem: Problem, construction: Construction, route: Route, progres
         raise ProblemError(
             "activation", problem.activation.name, f"{reason}, so r' has no piecewise-linear fit"
         )
-    if problem.N > MOST_LAYERS:
-        raise ProblemError("N", problem.N, f"networks of up to {MOST_LAYERS} layers are planned; take fewer")
     cells, fits = _milliseconds(problem, construction, route)
     work = DIVISIONS * cells + _MAKES * (cells + sum(fits.values()))
     with progress("plan", work, work / 1000) as advance:
@@ -233,9 +233,6 @@ def _cut(made: Plan) -> float:
     return float(kept[0]) if kept.size else 0.0
 
 
-MOST_LAYERS = 256
-"""Deeper networks take hours, and eps above every rounding."""
-
 MOST_ROUNDING = 0.4
 """The share of eps that rounding may have: beyond it, more ReLUs bring more rounding than they spare."""
 
@@ -296,7 +293,12 @@ def estimated_units(problem: Problem, construction: Construction = "lean") -> fl
     """About how many ReLUs one step will spend on approximation, before any is made; raises ProblemError."""
     with _in_floats(problem):
         tolerances, price = closed_form(problem, construction)
-    return sum(cost / math.sqrt(tolerances[term]) for term, cost in price.items())
+        limits = useful(problem, construction, ranges(problem, tolerances))
+    return sum(
+        cost / math.sqrt(tolerances[term])
+        for term, cost in price.items()
+        if tolerances[term] < 0.99 * limits[term][1]  # else a constant is enough
+    )
 
 
 CHECKABLE = 1 + 1e-4
@@ -372,9 +374,15 @@ def _check_reach(
     """Raises ProblemError unless the ranges under certified errors stay where the fits hold."""
     for term, fitted in fits.items():
         if radius(problem, construction, layers, term) > fitted.hi:
-            raise _Moved("eps", problem.eps, f"rounding takes {term} out of its range; raise eps")
+            raise _Moved(
+                "eps",
+                problem.eps,
+                f"rounding takes {term} out of its range, which is too small for float64; take larger radii",
+            )
     for term, product in products.items():
         layer = layers[term.layer - 1]
         if not (product.low <= layer.dr_low <= layer.dr_high <= product.high and layer.g <= product.radius):
-            message = f"rounding takes the product in layer {term.layer} out of its range; raise eps"
+            message = (
+                f"rounding takes the product in layer {term.layer} out of its range: float64 is too coarse"
+            )
             raise _Moved("eps", problem.eps, message)

@@ -79,7 +79,7 @@ def slope_product(
     if problem.activation_at(j).derivative.is_constant:
         return Product.within(low, high, g, 0.0)
     tolerance = tolerances[Term("product", j)]
-    if (1 + room) * (layer.dr_high - layer.dr_low) / 2 * g <= tolerance:  # a constant r' is enough,
+    if (layer.dr_high - layer.dr_low) / 2 * g <= 1.25 * tolerance:  # a constant r' is enough, or nearly,
         rounded = (high - low) / 2 + 2.0**-45 * max(abs(low), abs(high))
         tolerance = max(tolerance, 1.01 * rounded * g)  # whatever rounding adds: no ReLU helps there
     return Product.within(low, high, g, tolerance)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from bounds.problem import Problem
+from bounds.problem import Problem, ProblemError
 from bounds.scalar import Scalar
 
 Kind = Literal["r", "dr", "u", "product", "z", "g", "update"]
@@ -76,11 +76,17 @@ def loss_slope_of_z(problem: Problem) -> Scalar:
     return problem.loss.phi.compose(problem.activation_at(problem.N).r)
 
 
+MOST_LAYERS = 256
+"""Deeper networks take hours, and no eps is above their rounding."""
+
+
 def ranges(problem: Problem, errors: Mapping[Term, float]) -> tuple[LayerRanges, ...]:
     """Ranges of every layer 1..N when the local errors are at most `errors` (absent means 0).
 
     They hold for the exact quantities and for the transformer's approximate ones alike.
     """
+    if problem.N > MOST_LAYERS:
+        raise ProblemError("N", problem.N, f"networks of up to {MOST_LAYERS} layers are bounded; take fewer")
     e = _lookup(errors)
     dims, root = problem.dims, math.sqrt
     forward: list[dict[str, float]] = []

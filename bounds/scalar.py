@@ -85,7 +85,7 @@ class Scalar:
 
     @cached_property
     def _tamed(self) -> sympy.Expr:
-        return tame(self.expr)
+        return tame(self.expr) if self.primitive is None else self.expr
 
     @cached_property
     def derivative(self) -> Scalar:

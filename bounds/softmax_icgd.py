@@ -14,7 +14,7 @@ from typing import Literal
 
 import sympy
 
-from bounds.budget import approximated, costs, from_z, radius, sensitivities
+from bounds.budget import approximated, costs, expected_rounding, from_z, radius, sensitivities
 from bounds.claims import Claim, D_w, K, N, d, d_out, letters
 from bounds.cover import ENOUGH, Cover, cover
 from bounds.pieces import Fit, fit
@@ -168,6 +168,9 @@ def _divide(problem: Problem) -> dict[Term, float]:
         reached = step_error(problem, layers, shape, from_z=from_z(problem, "lean"))
         # No local error is worth more than one unit of its own quantity.
         errors = {term: min(problem.eps / reached * size, 0.5) for term, size in shape.items()}
+        if (rounding := expected_rounding(problem, "lean", errors)) > problem.eps:
+            reason = f"rounding in float64 alone reaches {2 * rounding:.2g}; raise eps or take smaller radii"
+            raise ProblemError("eps", 2 * problem.eps, reason)  # in the letters of Theorem 2
     setting = Setting(problem, ranges(problem, errors), from_z(problem, "lean"))
     found = cover(setting, errors, slack=0.05, enough=ENOUGH * problem.eps)
     gain = problem.eps / max(found.reached, ENOUGH * problem.eps)

@@ -60,6 +60,7 @@ def plan(problem: Problem, construction: Construction = "lean", times: float = 1
     fitted, _ = units(problem, construction)
     cells = 0.35 * problem.N + 1.2e-6 * nodes(problem) * float(problem.N) ** 3
     fits = 0.3 + 2.2e-4 * fitted
+    times *= 1 + max(0, problem.activation.r.expr.count_ops() - 4)  # nested formulas enclose badly
     by = ("eps", problem.eps) if fits > cells else ("N", problem.N)
     return Estimate((Piece("plan", times * (cells + fits), 1e3 * fitted, *by),))
 

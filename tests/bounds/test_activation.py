@@ -155,3 +155,11 @@ def test_derivatives_come_from_the_expression(name):
     activation = ACTIVATIONS[name]
     difference = activation.derivative.expr - sympy.diff(activation.r.expr, t)
     assert sympy.simplify(difference.rewrite(sympy.exp)) == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["exp(exp(exp(100)))*t", "t*exp(-exp(exp(9)))", "cosh(800)+t", "log(t, 2)", "sin()"]
+)
+def test_numbers_and_arguments_that_no_formula_needs_are_refused(text):
+    with pytest.raises(ValueError, match=r"too large a number|needs one argument"):
+        parse_activation(text)
