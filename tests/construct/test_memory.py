@@ -22,7 +22,7 @@ def test_the_predicted_size_is_near_that_of_what_is_built(letters):
 
 def test_what_would_not_fit_is_one_sentence(monkeypatch):
     with pytest.raises(ProblemError, match=r"the transformer would take about .* TiB and .* is free"):
-        SOFTMAX.pose({"K": 2000, "d": 1000})
+        SOFTMAX.pose({"K": 2000, "d": 1000, "eps": 100.0})
     assert SOFTMAX.pose({}) == Problem()
     monkeypatch.setattr(memory, "available_bytes", lambda: 1 << 20)
     with pytest.raises(ProblemError, match="is free; make it smaller"):
