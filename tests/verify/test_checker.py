@@ -17,6 +17,7 @@ from flint import arb, ctx, fmpq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bounds import envelope as prover_envelope
 from bounds.envelope import envelope
 from bounds.pieces import fit
 from bounds.plan import plan
@@ -747,3 +748,7 @@ def test_a_clip_rounds_by_its_own_bias_however_small_its_argument():
     found["errors"]["u[1]"] = 2.0**-55  # relu(t + 1/2) alone may round by 2**-54
     with pytest.raises(Refused, match=r"u\[1\] covers"):
         check(found, posed, "lean")
+
+
+def test_the_prover_leaves_the_room_that_the_checker_needs():
+    assert prover_envelope.ROOM >= envelopes.FINE
