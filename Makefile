@@ -34,15 +34,15 @@ audit: setup ## every theorem bounded, built, judged and reported: PDF, HTML and
 	$(BIN)/icgd audit
 
 docs: setup ## write the pages of docs/ that come from the claims
-	$(BIN)/python -m reports.pages
+	$(BIN)/python -m icgd.reports.documentation
 
 test: setup ## all tests, claims and doctests; PYTEST_ARGS="-k relu" adds options, HYPOTHESIS_PROFILE=fuzz draws new examples
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --benchmark-disable --doctest-modules \
-		bounds construct verify tests $(PYTEST_ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --benchmark-disable $(PYTEST_ARGS)
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	mkdir -p build/types/icgd && ln -sfn $(foreach folder,bounds construct verify reports,$(CURDIR)/$(folder)) $(wildcard $(CURDIR)/icgd/*.py*) build/types/icgd/
 	$(BIN)/mypy
 
 format: setup ## rewrite the sources as ruff would
@@ -50,16 +50,16 @@ format: setup ## rewrite the sources as ruff would
 	$(BIN)/ruff format .
 
 tightness: setup ## how tight proofs are, and how long they take
-	$(ONE_THREAD) $(BIN)/python -m verify.tightness
+	$(ONE_THREAD) $(BIN)/python -m icgd.verify.tightness
 
 sizes: setup ## commands of many sizes, each held against its own estimate: about 10 minutes
-	$(ONE_THREAD) $(BIN)/python -m reports.sizes
+	$(ONE_THREAD) $(BIN)/python -m icgd.reports.sizes
 
 bench: setup ## timings; PYTEST_ARGS="--benchmark-autosave" keeps them
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests/benchmarks --benchmark-enable $(PYTEST_ARGS)
 
 grid: setup ## 300 ordinary problems: each proved, or refused beforehand in one sentence
-	$(ONE_THREAD) $(BIN)/python -m verify.grid
+	$(ONE_THREAD) $(BIN)/python -m icgd.verify.grid
 
 sabotage: setup ## damage transformers and certificates in every way we know: each must be caught
-	$(ONE_THREAD) $(BIN)/python -m verify.sabotage
+	$(ONE_THREAD) $(BIN)/python -m icgd.verify.sabotage.run

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import sympy
 
-from bounds.scalar import LOGISTIC, Scalar, t
+from icgd.bounds.functions.scalar import LOGISTIC, Scalar, t
 
 _FUNCTIONS = {
     name: getattr(sympy, name)

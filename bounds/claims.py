@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import mpmath
 import sympy
 
-from bounds.problem import Problem
+from icgd.bounds.problem import Problem
 
 Number: TypeAlias = int | float
 Constants: TypeAlias = Mapping[sympy.Symbol, tuple[Number, str]]
@@ -26,7 +26,8 @@ class Claim:
     source: "arXiv:2411.16549, Theorem 1" for a published claim, "icgd" for one of this project.
     title, statement: what is asserted, in a few words and in LaTeX.
     hypotheses: what it presupposes, one short phrase each.
-    quantity: a field of construct.census.Census (sizes of one gradient step), "depth" (sub-layers of
+    quantity: a field of icgd.construct.block.census.Census (sizes of one gradient step), "depth" (sub-layers
+    of
         all L steps) or "step_error" (norm2(err) / eta, in the units of the gradient).
     relation: "<=" for an upper bound, "==" for an exact count.
     bound: sympy expression in the symbols of `constants`, and in no others.

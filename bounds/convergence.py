@@ -17,9 +17,9 @@ import numpy as np
 import sympy
 from sympy import Expr, Integer, Max, Symbol, sqrt
 
-from bounds.claims import Claim, L, Number, epsilon, eta, letters
-from bounds.problem import Problem, ProblemError
-from bounds.recurrence import WIDENING, LayerRanges, ranges
+from icgd.bounds.claims import Claim, L, Number, epsilon, eta, letters
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.step_error.recurrence import WIDENING, LayerRanges, ranges
 
 SOURCE = "arXiv:2411.16549"
 HYPOTHESES = (
@@ -167,7 +167,7 @@ class Curvature:
 def curvature(problem: Problem) -> Curvature:
     """The bounds of one problem; raises ProblemError where there is no finite constant.
 
-    >>> from bounds.activation import ACTIVATIONS
+    >>> from icgd.bounds.activation import ACTIVATIONS
     >>> round(curvature(Problem(N=1, activation=ACTIVATIONS["identity"])).lam, 6)
     1.0
     """
@@ -281,7 +281,7 @@ def steepest(problem: Problem) -> float:
 def claims(problem: Problem) -> tuple[Claim, ...]:
     """The constant and its consequences for one problem; raises ProblemError where there is no constant.
 
-    >>> from bounds.activation import ACTIVATIONS
+    >>> from icgd.bounds.activation import ACTIVATIONS
     >>> flat = Problem(N=1, activation=ACTIVATIONS["identity"], eps=0.5, eta=0.5, L=4)
     >>> [claim.key for claim in claims(flat)][:2]
     ['convergence/lipschitz', 'convergence/accumulation']

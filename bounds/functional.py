@@ -14,10 +14,10 @@ import flint
 import sympy
 from flint import arb, arb_mat, fmpq, fmpq_mat
 
-from bounds.claims import Claim, L, d, n
-from bounds.letters import Letters
-from bounds.problem import ProblemError
-from bounds.scalar import lower_float, upper_float
+from icgd.bounds.claims import Claim, L, d, n
+from icgd.bounds.functions.scalar import lower_float, upper_float
+from icgd.bounds.letters import Letters
+from icgd.bounds.problem import ProblemError
 
 SOURCE = "arXiv:2312.06528"
 KERNELS = ("linear", "exp", "softmax", "relu")

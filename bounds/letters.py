@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, Self
 
-from bounds.problem import ProblemError
+from icgd.bounds.problem import ProblemError
 
 
 class Letters:

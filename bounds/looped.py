@@ -15,9 +15,9 @@ import flint
 import sympy
 from flint import arb, fmpq, fmpq_mat
 
-from bounds.claims import Claim, d, epsilon, eta, n
-from bounds.letters import Letters
-from bounds.problem import ProblemError
+from icgd.bounds.claims import Claim, d, epsilon, eta, n
+from icgd.bounds.letters import Letters
+from icgd.bounds.problem import ProblemError
 
 SOURCE = "arXiv:2410.11268"
 _PRECISION = 256

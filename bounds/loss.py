@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import sympy
 
-from bounds.scalar import LOGISTIC, Scalar, t
+from icgd.bounds.functions.scalar import LOGISTIC, Scalar, t
 
 p, y = sympy.symbols("p y", real=True)
 
@@ -19,7 +19,7 @@ class Loss:
     The gradient is u(p, y)[k] = phi(p[k] - rho y[k]) - sigma y[k], the form a layer can read:
     one function of one linear form, minus a linear term.
 
-    name: what the user types.  expr: one coordinate of the loss, in `bounds.loss.p` and `.y`.
+    name: what the user types.  expr: one coordinate of the loss, in `icgd.bounds.loss.p` and `.y`.
     data_range: the range onto which targets of real data are scaled, or None to centre them; every theorem
     and every search speaks of all y with norm2(y) <= B_y.
     """

@@ -11,11 +11,11 @@ from typing import ClassVar
 import sympy
 from flint import Ordering, fmpq, fmpq_mpoly_ctx
 
-from bounds.best_steps import best_steps
-from bounds.claims import Claim, n
-from bounds.gaussian_moments import Ring
-from bounds.letters import Letters
-from bounds.problem import ProblemError
+from icgd.bounds.algebra.best_steps import best_steps
+from icgd.bounds.algebra.gaussian_moments import Ring
+from icgd.bounds.claims import Claim, n
+from icgd.bounds.letters import Letters
+from icgd.bounds.problem import ProblemError
 
 SOURCE = "arXiv:2306.00297"
 ONE_STEP = "preconditioned/theorem-3/one-step"

@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
-from bounds.activation import ACTIVATIONS, Activation, parse_activation
-from bounds.loss import LOSSES, Loss, parse_loss
-from bounds.printable import printable
+from icgd.bounds.activation import ACTIVATIONS, Activation, parse_activation
+from icgd.bounds.loss import LOSSES, Loss, parse_loss
+from icgd.bounds.printable import printable
 
 
 class ProblemError(ValueError):

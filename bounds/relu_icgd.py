@@ -13,15 +13,15 @@ from typing import Literal, NamedTuple
 import sympy
 from sympy import Expr, Integer, Max, Symbol, sqrt
 
-from bounds.bill import Bill, mlp_norm, slope_units
-from bounds.budget import Construction, approximated, from_z
-from bounds.claims import B_v, Claim, D_w, K, L, N, Number, d, d_out, epsilon, eta, letters, n
-from bounds.plan import plan
-from bounds.problem import Problem, ProblemError
-from bounds.recurrence import LayerRanges, propagate, ranges, step_error
-from bounds.rounding import above
-from bounds.sampling import feature_mass, sampled_heads
-from bounds.scalar import Scalar
+from icgd.bounds.claims import B_v, Claim, D_w, K, L, N, Number, d, d_out, epsilon, eta, letters, n
+from icgd.bounds.functions.random_features import feature_mass, sampled_heads
+from icgd.bounds.functions.scalar import Scalar
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.step_error.budget import Construction, approximated, from_z
+from icgd.bounds.step_error.layer_costs import Bill, mlp_norm, slope_units
+from icgd.bounds.step_error.plan import plan
+from icgd.bounds.step_error.recurrence import LayerRanges, propagate, ranges, step_error
+from icgd.bounds.step_error.rounding import above
 
 SOURCE = "arXiv:2411.16549, Theorem 1"
 HYPOTHESES = (
@@ -245,7 +245,7 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
 
 
 def built(problem: Problem, construction: Construction = "lean") -> tuple[Claim, ...]:
-    """What construct.relu_icgd builds for one problem: sizes of one step, to be met exactly, and its bounds.
+    """What is built for one problem: sizes of one step, to be met exactly, and its bounds.
 
     The counts of ReLUs come from the plan; the norm bounds |W1| and |W2| by Frobenius norms.
     Raises ProblemError where the plan fails.

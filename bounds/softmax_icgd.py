@@ -14,18 +14,25 @@ from typing import Literal
 
 import sympy
 
-from bounds.budget import approximated, costs, expected_rounding, from_z, radius, sensitivities
-from bounds.claims import Claim, D_w, K, N, d, d_out, letters
-from bounds.cover import ENOUGH, Cover, cover
-from bounds.pieces import Fit, fit
-from bounds.plan import CHECKABLE, LEMMA_ROOM
-from bounds.problem import Problem, ProblemError
-from bounds.product import ROOM, Product, slope_product
-from bounds.progress import Advance, Progress, silent
-from bounds.recurrence import WIDENING, LayerRanges, Term, ranges, step_error
-from bounds.relu_sum import ReluSum
-from bounds.rounding import above, gamma, moved_ranges, relu_sum_rounding, rounding_errors
-from bounds.worst_case import Setting
+from icgd.bounds.claims import Claim, D_w, K, N, d, d_out, letters
+from icgd.bounds.functions.pieces import Fit, fit
+from icgd.bounds.functions.relu_sum import ReluSum
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.progress import Advance, Progress, silent
+from icgd.bounds.step_error.budget import (
+    approximated,
+    costs,
+    expected_rounding,
+    from_z,
+    radius,
+    sensitivities,
+)
+from icgd.bounds.step_error.cover import ENOUGH, Cover, cover
+from icgd.bounds.step_error.plan import CHECKABLE, LEMMA_ROOM
+from icgd.bounds.step_error.product import ROOM, Product, slope_product
+from icgd.bounds.step_error.recurrence import WIDENING, LayerRanges, Term, ranges, step_error
+from icgd.bounds.step_error.rounding import above, gamma, moved_ranges, relu_sum_rounding, rounding_errors
+from icgd.bounds.step_error.worst_case import Setting
 
 SOURCE = "arXiv:2411.16549, Theorem 2"
 HYPOTHESES = (
@@ -121,9 +128,9 @@ def _prices(problem: Problem, layers: tuple[LayerRanges, ...]) -> dict[Term, flo
 def plan(problem: Problem, *, progress: Progress = silent) -> SoftmaxPlan:
     """The plan whose certified step error is at most eps, for a problem in the 1/(2n) convention.
 
-    Local errors are divided as in `bounds.budget`, e proportional to (price / sensitivity)^(2/3).
-    Plans are kept: the same question again costs nothing.
-    Raises ProblemError where the activation is not smooth, or rounding alone exceeds eps.
+    Local errors are divided as in `icgd.bounds.step_error.budget`, e proportional to (price /
+    sensitivity)^(2/3). Plans are kept: the same question again costs nothing. Raises ProblemError where the
+    activation is not smooth, or rounding alone exceeds eps.
     """
     return _plan(problem, progress)
 

@@ -7,26 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bounds.convergence
-import bounds.functional
-import bounds.looped
-import bounds.preconditioned
-import bounds.softmax_icgd
-import construct.functional
-import construct.looped
-import construct.preconditioned
-import construct.softmax_icgd
-from bounds.claims import Claim
-from bounds.functional import FunctionalProblem
-from bounds.letters import Letters
-from bounds.looped import LoopedProblem
-from bounds.preconditioned import PreconditionedProblem
-from bounds.problem import Problem
-from construct.functional import FunctionalTransformer
-from construct.looped import LoopedTransformer
-from construct.memory import refuse_softmax_if_too_large
-from construct.preconditioned import LinearAttention
-from construct.weights import save_weights
+import icgd.bounds.convergence
+import icgd.bounds.functional
+import icgd.bounds.looped
+import icgd.bounds.preconditioned
+import icgd.bounds.softmax_icgd
+import icgd.construct.functional
+import icgd.construct.looped
+import icgd.construct.preconditioned
+import icgd.construct.softmax_icgd
+from icgd.bounds.claims import Claim
+from icgd.bounds.functional import FunctionalProblem
+from icgd.bounds.letters import Letters
+from icgd.bounds.looped import LoopedProblem
+from icgd.bounds.preconditioned import PreconditionedProblem
+from icgd.bounds.problem import Problem
+from icgd.construct.block.weights import save_weights
+from icgd.construct.functional import FunctionalTransformer
+from icgd.construct.looped import LoopedTransformer
+from icgd.construct.machine.memory import refuse_softmax_if_too_large
+from icgd.construct.preconditioned import LinearAttention
 
 
 @dataclass(frozen=True)
@@ -61,24 +61,24 @@ class Recipe:
 RECIPES: Mapping[str, Recipe] = {
     "softmax-icgd": Recipe(
         Problem,
-        bounds.softmax_icgd.claims,
-        Model(construct.softmax_icgd.build, construct.softmax_icgd.census, save_weights),
+        icgd.bounds.softmax_icgd.claims,
+        Model(icgd.construct.softmax_icgd.build, icgd.construct.softmax_icgd.census, save_weights),
         refuse_softmax_if_too_large,
     ),
-    "convergence": Recipe(Problem, bounds.convergence.claims, None),
+    "convergence": Recipe(Problem, icgd.bounds.convergence.claims, None),
     "preconditioned": Recipe(
         PreconditionedProblem,
-        bounds.preconditioned.claims,
-        Model(construct.preconditioned.build, LinearAttention.census, LinearAttention.save),
+        icgd.bounds.preconditioned.claims,
+        Model(icgd.construct.preconditioned.build, LinearAttention.census, LinearAttention.save),
     ),
     "functional": Recipe(
         FunctionalProblem,
-        bounds.functional.claims,
-        Model(construct.functional.build, FunctionalTransformer.census, FunctionalTransformer.save),
+        icgd.bounds.functional.claims,
+        Model(icgd.construct.functional.build, FunctionalTransformer.census, FunctionalTransformer.save),
     ),
     "looped": Recipe(
         LoopedProblem,
-        bounds.looped.claims,
-        Model(construct.looped.build, LoopedTransformer.census, LoopedTransformer.save),
+        icgd.bounds.looped.claims,
+        Model(icgd.construct.looped.build, LoopedTransformer.census, LoopedTransformer.save),
     ),
 }

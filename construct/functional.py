@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bounds.functional import KERNELS, FunctionalProblem
-from bounds.problem import ProblemError
-from construct.atomic import write_atomically
-from construct.memory import refuse_prompts
-from construct.regression import refuse_misfits, refuse_stream, stream
-from construct.weights import posed
+from icgd.bounds.functional import KERNELS, FunctionalProblem
+from icgd.bounds.problem import ProblemError
+from icgd.construct.block.weights import posed
+from icgd.construct.machine.files import write_atomically
+from icgd.construct.machine.memory import refuse_prompts
+from icgd.construct.regression_tokens import refuse_misfits, refuse_stream, stream
 
 _CHUNK = 1 << 21
 """Entries of the kernel matrices that are held at once: prompts are taken in groups of that size."""

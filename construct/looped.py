@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bounds.looped import LoopedProblem
-from bounds.problem import ProblemError
-from construct.atomic import write_atomically
-from construct.memory import refuse_prompts
-from construct.regression import refuse_misfits, refuse_stream, stream
-from construct.weights import posed
+from icgd.bounds.looped import LoopedProblem
+from icgd.bounds.problem import ProblemError
+from icgd.construct.block.weights import posed
+from icgd.construct.machine.files import write_atomically
+from icgd.construct.machine.memory import refuse_prompts
+from icgd.construct.regression_tokens import refuse_misfits, refuse_stream, stream
 
 _CHUNK = 1 << 18
 """Entries of the stream that are looped at once: they stay in the cache from loop to loop."""

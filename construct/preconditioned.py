@@ -11,18 +11,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bounds.best_steps import best_steps
-from bounds.preconditioned import (
+from icgd.bounds.algebra.best_steps import best_steps
+from icgd.bounds.preconditioned import (
     STATEMENT,
     PreconditionedProblem,
     Statement,
     family_direction,
     minimiser,
 )
-from bounds.problem import ProblemError
-from construct.atomic import write_atomically
-from construct.regression import refuse_misfits, refuse_stream, stream
-from construct.weights import posed
+from icgd.bounds.problem import ProblemError
+from icgd.construct.block.weights import posed
+from icgd.construct.machine.files import write_atomically
+from icgd.construct.regression_tokens import refuse_misfits, refuse_stream, stream
 
 
 def tokens(

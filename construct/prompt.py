@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bounds.domain import face
-from bounds.problem import Problem, ProblemError
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.step_error.domain import face
 
 
 @dataclass(frozen=True, eq=False)

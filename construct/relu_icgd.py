@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from bounds.budget import Construction
-from bounds.domain import MARGIN, face
-from bounds.plan import Plan, plan
-from bounds.problem import Problem, ProblemError
-from bounds.product import Product
-from bounds.progress import Progress, silent
-from bounds.recurrence import LayerRanges, Term
-from bounds.relu_icgd import violated
-from bounds.relu_sum import ReluSum, gate, linear, signed
-from bounds.rounding import above
-from construct.heads import Aggregate, AttentionPart, Clip, Gate, Read
-from construct.hidden import Ridge, clamp_to
-from construct.stream import Stream
-from construct.transformer import Layer, Transformer
+from icgd.bounds.functions.relu_sum import ReluSum, gate, linear, signed
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.progress import Progress, silent
+from icgd.bounds.relu_icgd import violated
+from icgd.bounds.step_error.budget import Construction
+from icgd.bounds.step_error.domain import MARGIN, face
+from icgd.bounds.step_error.plan import Plan, plan
+from icgd.bounds.step_error.product import Product
+from icgd.bounds.step_error.recurrence import LayerRanges, Term
+from icgd.bounds.step_error.rounding import above
+from icgd.construct.block.heads import Aggregate, AttentionPart, Clip, Gate, Read
+from icgd.construct.block.hidden import Ridge, clamp_to
+from icgd.construct.block.stream import Stream
+from icgd.construct.block.transformer import Layer, Transformer
 
 
 def build(

@@ -14,17 +14,17 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bounds.domain import face
-from bounds.problem import Problem
-from bounds.product import Product
-from bounds.recurrence import Term
-from bounds.relu_sum import ReluSum, linear, signed
-from bounds.softmax_icgd import SoftmaxPlan, gate_offset, halved, plan, slope_relus
-from construct.hidden import Ridge, clamp_to, run_hidden
-from construct.literal import Entries, Head, LiteralLayer, Sparse
-from construct.prompt import Prompt, stack_weights
-from construct.stream import Stream
-from construct.table import Table
+from icgd.bounds.functions.relu_sum import ReluSum, linear, signed
+from icgd.bounds.problem import Problem
+from icgd.bounds.softmax_icgd import SoftmaxPlan, gate_offset, halved, plan, slope_relus
+from icgd.bounds.step_error.domain import face
+from icgd.bounds.step_error.product import Product
+from icgd.bounds.step_error.recurrence import Term
+from icgd.construct.block.hidden import Ridge, clamp_to, run_hidden
+from icgd.construct.block.literal import Entries, Head, LiteralLayer, Sparse
+from icgd.construct.block.stream import Stream
+from icgd.construct.block.table import Table
+from icgd.construct.prompt import Prompt, stack_weights
 
 _AT_ONCE = 1 << 19
 """Numbers per temporary."""

@@ -8,14 +8,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bounds.progress import Progress, silent
-from construct.atomic import write_atomically
-from construct.json_file import json_text
-from construct.swapped import swapped
-from reports import latex
-from reports.figures import draw, figures_expected
-from reports.html import page
-from reports.typeset import typeset
+from icgd.bounds.progress import Progress, silent
+from icgd.construct.machine.files import write_atomically
+from icgd.construct.machine.folders import swapped
+from icgd.construct.machine.json_files import json_text
+from icgd.reports.figures.figures import draw, figures_expected
+from icgd.reports.html.page import page
+from icgd.reports.latex import source as latex
+from icgd.reports.latex.typeset import typeset
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,9 @@ def write(
 ) -> Report:
     """The report of a document in `folder`, which it replaces when it is whole.
 
-    document: as `reports.document.audit_document` makes it, or as `reports.document.load` reads it back.
-    files: name -> text of what else belongs to the run, such as its certificates.
+    document: as `icgd.reports.document.document.audit_document` makes it, or as
+    `icgd.reports.document.document.load` reads it back. files: name -> text of what else belongs to the run,
+    such as its certificates.
     """
     count = max(1, figures_expected(document))
     # To typeset figures takes longer than to draw them.

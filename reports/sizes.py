@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bounds.estimate import Estimate
+from icgd.bounds.estimate import Estimate
 
 FACTOR = 3.0
 """How far past its estimate a command may run."""
@@ -57,7 +57,10 @@ def one(command: str, folder: Path) -> tuple[float, float, int, str]:
     out = ["--out", str(folder)] if words[0] == "verify" else []
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "reports.sizes", *words, *out], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "icgd.reports.sizes", *words, *out],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     seconds = time.perf_counter() - began
     lines = done.stderr.strip().splitlines()
@@ -87,7 +90,7 @@ def table() -> int:
 
 def _watched(arguments: list[str]) -> None:
     """The command itself, with every estimate that it makes on the standard error stream."""
-    from reports import foresight
+    from icgd.reports.command import forecast as foresight
 
     announce = foresight.announce
 

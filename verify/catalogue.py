@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 
-from bounds.functional import FunctionalProblem
-from bounds.letters import Letters
-from bounds.looped import LoopedProblem
-from bounds.preconditioned import PreconditionedProblem
-from bounds.problem import Problem
-from verify import convergence, functional, looped, preconditioned, softmax_icgd
-from verify.findings import Findings
+from icgd.bounds.functional import FunctionalProblem
+from icgd.bounds.letters import Letters
+from icgd.bounds.looped import LoopedProblem
+from icgd.bounds.preconditioned import PreconditionedProblem
+from icgd.bounds.problem import Problem
+from icgd.verify import convergence, functional, looped, preconditioned, softmax_icgd
+from icgd.verify.results import Findings
 
 _MEANINGS = {
     "N": "depth of the simulated network",

@@ -1,10 +1,10 @@
-"""`pytest verify/`: the auditor's entry.  Options, fixtures and the table of claims are verify.plugin's."""
+"""`pytest verify/`: the auditor's entry.  Options, fixtures and tables are icgd.verify.plugin's."""
 
 from __future__ import annotations
 
 import pytest
 
-from verify import plugin
+from icgd.verify import plugin
 
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:

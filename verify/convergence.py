@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bounds.convergence import (
+from icgd.bounds.convergence import (
     SOURCE,
     Curvature,
     accumulated,
@@ -19,21 +19,21 @@ from bounds.convergence import (
     least_move,
     stationarity,
 )
-from bounds.plan import plan
-from bounds.problem import Problem, ProblemError
-from bounds.progress import Advance, Progress, silent
-from construct.memory import refuse_if_too_large
-from construct.prompt import Prompt
-from construct.relu_icgd import assemble
-from construct.transformer import Transformer
-from verify.data import DataError, load_table, prompts_from_table
-from verify.descent import descend, empirical_loss, gradient, project
-from verify.excerpt import followed, part_of
-from verify.excerpt import steps as steps_followed
-from verify.findings import Curve, Findings, Grid, Plot
-from verify.hessian import SAMPLED, certified_single_layer, eigenvalue_range, hessian_search
-from verify.prompts import random_prompts, seeded, start
-from verify.verdict import Status, Verdict, with_replay
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.progress import Advance, Progress, silent
+from icgd.bounds.step_error.plan import plan
+from icgd.construct.block.transformer import Transformer
+from icgd.construct.machine.memory import refuse_if_too_large
+from icgd.construct.prompt import Prompt
+from icgd.construct.relu_icgd import assemble
+from icgd.verify.descent import descend, empirical_loss, gradient, project
+from icgd.verify.hessian import SAMPLED, certified_single_layer, eigenvalue_range, hessian_search
+from icgd.verify.results import Curve, Findings, Grid, Plot
+from icgd.verify.search.excerpt import followed, part_of
+from icgd.verify.search.excerpt import steps as steps_followed
+from icgd.verify.search.prompts import random_prompts, seeded, start
+from icgd.verify.search.tables import DataError, load_table, prompts_from_table
+from icgd.verify.verdict import Status, Verdict, with_replay
 
 THEOREM = "convergence"
 TITLE = "Error accumulation and convergence of simulated gradient descent"

@@ -1,6 +1,6 @@
 """Exact gradient descent on the simulated network, by automatic differentiation.
 
-This is the referee: it shares the layout of w with `construct.prompt` and nothing with the transformer.
+This is the referee: it shares the layout of w with `icgd.construct.prompt` and nothing with the transformer.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bounds.loss import Loss
-from bounds.loss import p as _p
-from bounds.loss import y as _y
-from bounds.problem import Problem
-from bounds.scalar import Scalar
-from construct.prompt import Prompt, box, split_weights
+from icgd.bounds.functions.scalar import Scalar
+from icgd.bounds.loss import Loss
+from icgd.bounds.loss import p as _p
+from icgd.bounds.loss import y as _y
+from icgd.bounds.problem import Problem
+from icgd.construct.prompt import Prompt, box, split_weights
 
 
 def _lifted(function: Callable[[Tensor], Tensor]) -> Callable[[Any], Any]:

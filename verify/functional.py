@@ -13,7 +13,7 @@ from flint import arb
 from jaxtyping import Float
 from torch import Tensor
 
-from bounds.definiteness import (
+from icgd.bounds.algebra.definiteness import (
     RELU_WITNESS,
     Witness,
     circle_quotient,
@@ -21,7 +21,8 @@ from bounds.definiteness import (
     linear_form_is_square,
     rayleigh,
 )
-from bounds.functional import (
+from icgd.bounds.algebra.stationary_family import stationarity_claim
+from icgd.bounds.functional import (
     KERNELS,
     ROUNDING,
     SOURCE,
@@ -36,15 +37,14 @@ from bounds.functional import (
     peak,
     rate_claim,
 )
-from bounds.functional_family import stationarity_claim
-from bounds.progress import Advance, Progress, silent
-from construct.functional import Examples, FunctionalTransformer, build
-from construct.regression import stream
-from verify.findings import Cell, Curve, Findings, Grid, Plot
-from verify.functional_family import theorem_one
-from verify.kernel_prompts import draw, kernel_values, referee
-from verify.prompts import seeded
-from verify.verdict import Status, Verdict, with_replay
+from icgd.bounds.progress import Advance, Progress, silent
+from icgd.construct.functional import Examples, FunctionalTransformer, build
+from icgd.construct.regression_tokens import stream
+from icgd.verify.kernels.prompts import draw, kernel_values, referee
+from icgd.verify.kernels.stationary_family import theorem_one
+from icgd.verify.results import Cell, Curve, Findings, Grid, Plot
+from icgd.verify.search.prompts import seeded
+from icgd.verify.verdict import Status, Verdict, with_replay
 
 THEOREM = "functional"
 TITLE = "Transformers implement functional gradient descent"

@@ -1,6 +1,7 @@
 """A grid of ordinary problems: each ends in a proof, or is refused beforehand in one sentence; none fails.
 
-`python -m verify.grid` (`make grid`) judges all of them and prints what became of each; tests judge a sample.
+`python -m icgd.verify.grid` (`make grid`) judges all of them and prints what became of each; tests judge a
+sample.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from bounds.budget import Construction
-from bounds.plan import forget
-from bounds.problem import Problem, ProblemError
-from construct.memory import refuse_if_too_large
-from verify.relu_icgd import verify
-from verify.verdict import Status
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.step_error.budget import Construction
+from icgd.bounds.step_error.plan import forget
+from icgd.construct.machine.memory import refuse_if_too_large
+from icgd.verify.relu_icgd import verify
+from icgd.verify.verdict import Status
 
 ACTIVATIONS = (
     "tanh", "sigmoid", "softplus", "gelu", "sin", "identity", "t/(1+exp(-t))", "1/(1+t**2)", "t/sqrt(1+t**2)",

@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from bounds.problem import Problem
-from bounds.scalar import PRECISION, ball_between
-from construct.prompt import Prompt
-from verify.descent import empirical_loss
-from verify.prompts import into_domain, random_prompts
+from icgd.bounds.functions.scalar import PRECISION, ball_between
+from icgd.bounds.problem import Problem
+from icgd.construct.prompt import Prompt
+from icgd.verify.descent import empirical_loss
+from icgd.verify.search.prompts import into_domain, random_prompts
 
 SAMPLED = 512
 """Tokens whose Hessian norm is measured, and from which the ascent starts."""

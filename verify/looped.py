@@ -13,7 +13,7 @@ from flint import arb, fmpq, fmpq_mat
 from jaxtyping import Float
 from torch import Tensor
 
-from bounds.looped import (
+from icgd.bounds.looped import (
     FAILURE,
     SOURCE,
     Contraction,
@@ -28,12 +28,12 @@ from bounds.looped import (
     is_conditioned,
     least_squares,
 )
-from bounds.progress import Advance, Progress, silent
-from construct.looped import LoopedTransformer, build
-from construct.regression import stream
-from verify.findings import Curve, Findings, Grid, Plot
-from verify.prompts import seeded
-from verify.verdict import Status, Verdict, with_replay
+from icgd.bounds.progress import Advance, Progress, silent
+from icgd.construct.looped import LoopedTransformer, build
+from icgd.construct.regression_tokens import stream
+from icgd.verify.results import Curve, Findings, Grid, Plot
+from icgd.verify.search.prompts import seeded
+from icgd.verify.verdict import Status, Verdict, with_replay
 
 THEOREM = "looped"
 TITLE = "Looped linear transformers learn in context by multi-step gradient descent"

@@ -1,8 +1,8 @@
 """A pytest plugin: each claim of each theorem is a test, and its options are the theorems' letters.
 
     pytest verify/ --N 2 --K 3 -k "relu and lean"           # in a clone
-    pytest -p verify.plugin --pyargs verify -k looped       # anywhere that icgd is installed
-    pytest -p verify.plugin tests/                          # your own tests, which may use `icgd_judge`
+    pytest -p icgd.verify.plugin --pyargs icgd.verify -k looped       # anywhere that icgd is installed
+    pytest -p icgd.verify.plugin tests/                          # your own tests, which may use `icgd_judge`
 
 A claim that is proved, held or vacuous passes, one that is inapplicable is skipped with its reason, and one
 that failed prints its evidence and the command that replays it, without a traceback.  Every verdict is in
@@ -20,11 +20,11 @@ from typing import Any, NamedTuple, get_args
 
 import pytest
 
-from bounds.budget import Construction
-from bounds.problem import ProblemError
-from verify.catalogue import meanings
-from verify.runs import Found, Run, Search, asked_for, takers
-from verify.verdict import Status, Verdict
+from icgd.bounds.problem import ProblemError
+from icgd.bounds.step_error.budget import Construction
+from icgd.verify.catalogue import meanings
+from icgd.verify.requests import Found, Run, Search, asked_for, takers
+from icgd.verify.verdict import Status, Verdict
 
 OPTIONS: Mapping[str, tuple[Any, str]] = {
     "samples": (20_000, "random prompts in the sweep of relu-icgd"),

@@ -11,10 +11,10 @@ import sympy
 import torch
 from torch import Tensor
 
-from bounds.best_steps import best_steps, spectrum, stationarity
-from bounds.claims import Claim
-from bounds.expected_loss import family_gradient, global_minimum, one_layer_loss, other_minimum
-from bounds.preconditioned import (
+from icgd.bounds.algebra.best_steps import best_steps, spectrum, stationarity
+from icgd.bounds.algebra.expected_loss import family_gradient, global_minimum, one_layer_loss, other_minimum
+from icgd.bounds.claims import Claim
+from icgd.bounds.preconditioned import (
     MOST_TRANSFORMED,
     ONE_STEP,
     SOURCE,
@@ -25,14 +25,14 @@ from bounds.preconditioned import (
     lemma_one,
     minimiser,
 )
-from bounds.progress import Progress, silent
-from construct.preconditioned import LinearAttention, build, exact, family, one_layer, sparse, tokens
-from verify.cubature import Ensemble, ensemble
-from verify.findings import Findings
-from verify.prompts import seeded
-from verify.step_sizes import SEARCHES, Depth, best_at, depth_grid, depth_plot
-from verify.trained_attention import Training, training_grid, training_plots, trainings
-from verify.verdict import Status, Verdict
+from icgd.bounds.progress import Progress, silent
+from icgd.construct.preconditioned import LinearAttention, build, exact, family, one_layer, sparse, tokens
+from icgd.verify.linear_attention.cubature import Ensemble, ensemble
+from icgd.verify.linear_attention.step_sizes import SEARCHES, Depth, best_at, depth_grid, depth_plot
+from icgd.verify.linear_attention.trained import Training, training_grid, training_plots, trainings
+from icgd.verify.results import Findings
+from icgd.verify.search.prompts import seeded
+from icgd.verify.verdict import Status, Verdict
 
 THEOREM = "preconditioned"
 PROMPTS = 200

@@ -11,30 +11,30 @@ from typing import TypeVar
 
 import torch
 
-from bounds.budget import Construction
-from bounds.claims import Claim
-from bounds.plan import Plan, plan
-from bounds.problem import Problem
-from bounds.progress import Progress, silent
-from bounds.recurrence import ranges
-from bounds.relu_icgd import built, claims
-from construct.census import Census, census
-from construct.prompt import Prompt
-from construct.relu_icgd import assemble, check_construction
-from construct.transformer import Transformer
-from verify.admission import Admit, admission
-from verify.attack import ROUNDS, Attack, attack
-from verify.counterexample import Counterexample, shrink
-from verify.data import RealPrompts
-from verify.enclosure import Enclosure, enclosable, enclose
-from verify.excerpt import excerpt, part_of, repeated
-from verify.one_block import LOOPED, check_looped
-from verify.prompts import random_prompts, seeded
-from verify.proof import Proof, prove, unchecked
-from verify.properties import PROPERTIES, step_properties
-from verify.sweep import Sweep, one_step_errors, sweep
-from verify.trajectory import Trajectory, follow, to_follow
-from verify.verdict import Status, Verdict
+from icgd.bounds.claims import Claim
+from icgd.bounds.problem import Problem
+from icgd.bounds.progress import Progress, silent
+from icgd.bounds.relu_icgd import built, claims
+from icgd.bounds.step_error.budget import Construction
+from icgd.bounds.step_error.plan import Plan, plan
+from icgd.bounds.step_error.recurrence import ranges
+from icgd.construct.block.census import Census, census
+from icgd.construct.block.transformer import Transformer
+from icgd.construct.prompt import Prompt
+from icgd.construct.relu_icgd import assemble, check_construction
+from icgd.verify.block.looping import LOOPED, check_looped
+from icgd.verify.block.one_prompt import Enclosure, enclosable, enclose
+from icgd.verify.block.properties import PROPERTIES, step_properties
+from icgd.verify.certificate.proof import Proof, prove, unchecked
+from icgd.verify.search.attack import ROUNDS, Attack, attack
+from icgd.verify.search.counterexample import Counterexample, shrink
+from icgd.verify.search.covered import Admit, admission
+from icgd.verify.search.excerpt import excerpt, part_of, repeated
+from icgd.verify.search.prompts import random_prompts, seeded
+from icgd.verify.search.sweep import Sweep, one_step_errors, sweep
+from icgd.verify.search.tables import RealPrompts
+from icgd.verify.search.trajectory import Trajectory, follow, to_follow
+from icgd.verify.verdict import Status, Verdict
 
 THEOREM = "relu-icgd"
 TITLE = "A ReLU transformer simulates gradient descent on an N-layer network"

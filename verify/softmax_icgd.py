@@ -12,30 +12,30 @@ from typing import Any
 import numpy as np
 import torch
 
-from bounds.claims import Claim
-from bounds.problem import Problem, ProblemError
-from bounds.progress import Advance, Progress, silent
-from bounds.softmax_icgd import SOURCE, SoftmaxPlan, claims, four_layers, halved, plan
-from construct.dense import dense_bytes
-from construct.four_layers import FourLayerTransformer
-from construct.prompt import Prompt
-from construct.softmax_icgd import (
+from icgd.bounds.claims import Claim
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.progress import Advance, Progress, silent
+from icgd.bounds.softmax_icgd import SOURCE, SoftmaxPlan, claims, four_layers, halved, plan
+from icgd.construct.block.dense import dense_bytes
+from icgd.construct.block.grid_interpolation import FourLayerTransformer
+from icgd.construct.prompt import Prompt
+from icgd.construct.softmax_icgd import (
     DenseSoftmaxTransformer,
     SoftmaxTransformer,
     assemble,
     build,
     census,
 )
-from verify.certificate import letters
-from verify.descent import step_error
-from verify.excerpt import NUMBERS, TOKENS, excerpt, followed, part_of, steps
-from verify.findings import Curve, Findings, Grid, Plot
-from verify.prompts import random_prompts, seeded
-from verify.proof import mismatch, not_proved, refusal, unchecked
-from verify.softmax_program import certificate as certificate_of
-from verify.softmax_search import KEPT, ROUNDS, Search, search
-from verify.sweep import Stepper, one_step_errors
-from verify.verdict import Status, Verdict
+from icgd.verify.certificate.issue import letters
+from icgd.verify.certificate.proof import mismatch, not_proved, refusal, unchecked
+from icgd.verify.certificate.softmax_program import certificate as certificate_of
+from icgd.verify.descent import step_error
+from icgd.verify.results import Curve, Findings, Grid, Plot
+from icgd.verify.search.excerpt import NUMBERS, TOKENS, excerpt, followed, part_of, steps
+from icgd.verify.search.prompts import random_prompts, seeded
+from icgd.verify.search.random_moves import KEPT, ROUNDS, Search, search
+from icgd.verify.search.sweep import Stepper, one_step_errors
+from icgd.verify.verdict import Status, Verdict
 
 THEOREM = "softmax-icgd"
 TITLE = "Softmax transformers simulate gradient descent on an N-layer network"

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
-from bounds.activation import ACTIVATIONS, parse_activation
-from bounds.loss import LOSSES, parse_loss
-from bounds.problem import Problem
-from construct.prompt import Prompt, box
-from verify.prompts import into_domain, random_prompts
+from icgd.bounds.activation import ACTIVATIONS, parse_activation
+from icgd.bounds.loss import LOSSES, parse_loss
+from icgd.bounds.problem import Problem
+from icgd.construct.prompt import Prompt, box
+from icgd.verify.search.prompts import into_domain, random_prompts
 
 
 def problems(
@@ -97,7 +97,8 @@ def prompts(problem: Problem, batch: int = 1) -> st.SearchStrategy[Prompt]:
     """Batches of prompts inside the radii: entry by entry, or from a seed; both shrink towards zeros.
 
     Entries find the odd prompt (ties, tiny numbers), seeds the generic one: the mixture of
-    `verify.prompts.random_prompts`, each part of it shrinking to quarters of its radius and then to 0.
+    `icgd.verify.search.prompts.random_prompts`, each part of it shrinking to quarters of its radius and then
+    to 0.
     """
     entries = st.builds(
         lambda x, y, query, w: _within(problem, x, y, query, w),

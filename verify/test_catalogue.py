@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from verify.plugin import Asked
-from verify.runs import Run
-from verify.verdict import Verdict
+from icgd.verify.plugin import Asked
+from icgd.verify.requests import Run
+from icgd.verify.verdict import Verdict
 
 
 def test_claim(

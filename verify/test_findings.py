@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from verify.ledger import entries, find, settle
-from verify.verdict import Verdict
+from icgd.verify.ledger.entries import entries, find, settle
+from icgd.verify.verdict import Verdict
 
 
 @pytest.mark.parametrize("key", [entry.key for entry in entries()])

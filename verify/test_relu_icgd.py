@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings, target
 from hypothesis import strategies as st
 
-from bounds.activation import ACTIVATIONS
-from bounds.budget import Construction
-from bounds.plan import plan
-from construct.relu_icgd import assemble
-from verify.relu_icgd import resolution
-from verify.strategies import problems, prompts
-from verify.sweep import trajectory_errors
+from icgd.bounds.activation import ACTIVATIONS
+from icgd.bounds.step_error.budget import Construction
+from icgd.bounds.step_error.plan import plan
+from icgd.construct.relu_icgd import assemble
+from icgd.verify.relu_icgd import resolution
+from icgd.verify.search.sweep import trajectory_errors
+from icgd.verify.strategies import problems, prompts
 
 
 @pytest.mark.parametrize("construction", [c for c in get_args(Construction) if c != "exact"])

@@ -6,13 +6,13 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 
-from bounds.plan import forget, plan
-from bounds.problem import Problem
-from verify.attack import attack
-from verify.certificate import certificate, letters
-from verify.checker import check
-from verify.findings import Cell, Grid
-from verify.prompts import seeded
+from icgd.bounds.problem import Problem
+from icgd.bounds.step_error.plan import forget, plan
+from icgd.verify.certificate.issue import certificate, letters
+from icgd.verify.checker.relu import check
+from icgd.verify.results import Cell, Grid
+from icgd.verify.search.attack import attack
+from icgd.verify.search.prompts import seeded
 
 TARGETS = ((2, 3, 2, 1.5), (3, 4, 2, 2.0), (4, 4, 3, 2.0), (6, 4, 3, 4.0))
 """N, K, d and the ratio of the certified to the attacked error that a proof is meant to reach."""

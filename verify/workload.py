@@ -12,13 +12,13 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from bounds.budget import Construction, closed_form, expected_rounding
-from bounds.estimate import Estimate, Piece
-from bounds.functional import FunctionalProblem
-from bounds.looped import LoopedProblem
-from bounds.preconditioned import PreconditionedProblem
-from bounds.problem import Problem
-from verify.excerpt import EXAMPLES, TOKENS, followed, steps
+from icgd.bounds.estimate import Estimate, Piece
+from icgd.bounds.functional import FunctionalProblem
+from icgd.bounds.looped import LoopedProblem
+from icgd.bounds.preconditioned import PreconditionedProblem
+from icgd.bounds.problem import Problem
+from icgd.bounds.step_error.budget import Construction, closed_form, expected_rounding
+from icgd.verify.search.excerpt import EXAMPLES, TOKENS, followed, steps
 
 START = Piece("start", 3.5)
 """Loading what a command needs."""

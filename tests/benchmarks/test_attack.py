@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from bounds.plan import plan
-from bounds.problem import Problem
-from verify.attack import ROUNDS, attack
-from verify.prompts import seeded
+from icgd.bounds.problem import Problem
+from icgd.bounds.step_error.plan import plan
+from icgd.verify.search.attack import ROUNDS, attack
+from icgd.verify.search.prompts import seeded
 
 LONG = tuple(replace(one, iterations=3 * one.iterations) for one in ROUNDS)
 # fmt: off

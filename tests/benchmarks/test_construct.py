@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from bounds.problem import Problem
-from construct.dense import DenseTransformer, dense_bytes
-from construct.prompt import split_weights
-from construct.relu_icgd import build
-from verify.descent import project
-from verify.prompts import random_prompts
+from icgd.bounds.problem import Problem
+from icgd.construct.block.dense import DenseTransformer, dense_bytes
+from icgd.construct.prompt import split_weights
+from icgd.construct.relu_icgd import build
+from icgd.verify.descent import project
+from icgd.verify.search.prompts import random_prompts
 
 ROOT = Path(__file__).parents[2]
 
@@ -116,10 +116,10 @@ _MEMORY = """
 import json, sys, torch
 torch.set_num_threads(1)
 sys.path.insert(0, ".")
-from bounds.problem import Problem
-from construct.relu_icgd import build
-from verify.descent import project
-from verify.prompts import random_prompts
+from icgd.bounds.problem import Problem
+from icgd.construct.relu_icgd import build
+from icgd.verify.descent import project
+from icgd.verify.search.prompts import random_prompts
 problem = Problem(N=3, K=16, d=4, n={n}, eps=1e-2)
 transformer, prompt = build(problem), random_prompts(problem, 1, torch.Generator().manual_seed(0))
 before = peak()
@@ -152,9 +152,9 @@ def test_linear_in_the_number_of_examples(benchmark, n):
 _BUILD = """
 import json, sys, time
 sys.path.insert(0, ".")
-from bounds.problem import Problem
-from construct.relu_icgd import build
-from bounds.plan import plan
+from icgd.bounds.problem import Problem
+from icgd.construct.relu_icgd import build
+from icgd.bounds.step_error.plan import plan
 imported, start = peak(), time.perf_counter()
 problem = Problem(N={N}, eps={eps})
 made = plan(problem)

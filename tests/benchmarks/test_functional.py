@@ -8,8 +8,8 @@ import time
 import pytest
 import torch
 
-from construct.functional import FunctionalTransformer
-from construct.looped import LoopedTransformer
+from icgd.construct.functional import FunctionalTransformer
+from icgd.construct.looped import LoopedTransformer
 
 BATCH, N, D = 64, 1024, 32
 

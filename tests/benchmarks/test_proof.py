@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 
-from bounds.plan import forget, plan
-from bounds.problem import Problem
-from bounds.recurrence import Term
-from verify.certificate import certificate, letters
-from verify.checker import check
+from icgd.bounds.problem import Problem
+from icgd.bounds.step_error.plan import forget, plan
+from icgd.bounds.step_error.recurrence import Term
+from icgd.verify.certificate.issue import certificate, letters
+from icgd.verify.checker.relu import check
 
 
 def times(x, y):

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-import icgd
-from bounds.plan import plan
-from bounds.problem import Problem
-from construct.relu_icgd import assemble
-from verify.attack import attack
-from verify.prompts import seeded
-from verify.sweep import sweep
+from icgd import cli
+from icgd.bounds.problem import Problem
+from icgd.bounds.step_error.plan import plan
+from icgd.construct.relu_icgd import assemble
+from icgd.verify.search.attack import attack
+from icgd.verify.search.prompts import seeded
+from icgd.verify.search.sweep import sweep
 
 
 @pytest.mark.parametrize("letters", [{}, {"N": 2, "K": 3}, {"N": 4, "d": 3}, {"eps": 1e-4}], ids=str)
@@ -34,7 +34,7 @@ def test_units_against_the_lower_bound_on_pieces(benchmark):
 def test_audit_of_the_default_problem(benchmark, tmp_path):
     """Goal: 15 s with a sweep of 100,000 prompts."""
     target = tmp_path / "audit.json"
-    code = benchmark.pedantic(lambda: icgd.main(["audit", "--json", str(target)]), rounds=1)
+    code = benchmark.pedantic(lambda: cli.main(["audit", "--json", str(target)]), rounds=1)
     found = json.loads(target.read_text())
     benchmark.extra_info["prompts"] = found["search"]["prompts"]
-    assert code == icgd.KEPT and found["search"]["prompts"] >= 100_000
+    assert code == cli.KEPT and found["search"]["prompts"] >= 100_000

@@ -9,8 +9,8 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds.activation import ACTIVATIONS, Activation, parse_activation
-from bounds.scalar import t
+from icgd.bounds.activation import ACTIVATIONS, Activation, parse_activation
+from icgd.bounds.functions.scalar import t
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

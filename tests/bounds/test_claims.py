@@ -8,8 +8,8 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bounds.claims import Claim, letters
-from bounds.problem import Problem
+from icgd.bounds.claims import Claim, letters
+from icgd.bounds.problem import Problem
 
 a, b = sympy.symbols("a b")
 

@@ -9,8 +9,8 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds.activation import ACTIVATIONS
-from bounds.convergence import (
+from icgd.bounds.activation import ACTIVATIONS
+from icgd.bounds.convergence import (
     Suprema,
     accumulated,
     claims,
@@ -25,8 +25,8 @@ from bounds.convergence import (
     stationarity,
     suprema,
 )
-from bounds.loss import LOSSES
-from bounds.problem import Problem, ProblemError
+from icgd.bounds.loss import LOSSES
+from icgd.bounds.problem import Problem, ProblemError
 
 FLAT = Problem(N=1, activation=ACTIVATIONS["identity"])
 

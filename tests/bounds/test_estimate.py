@@ -2,8 +2,8 @@
 
 import pytest
 
-from bounds.estimate import DAY, Estimate, Piece
-from bounds.problem import ProblemError
+from icgd.bounds.estimate import DAY, Estimate, Piece
+from icgd.bounds.problem import ProblemError
 
 SWEEP = Piece("sweep", 30.0, 1e6, "samples", 1000)
 

@@ -11,7 +11,7 @@ from flint import arb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds.definiteness import (
+from icgd.bounds.algebra.definiteness import (
     RELU_WITNESS,
     Witness,
     circle_quotient,
@@ -19,7 +19,7 @@ from bounds.definiteness import (
     linear_form_is_square,
     rayleigh,
 )
-from bounds.functional import (
+from icgd.bounds.functional import (
     KERNELS,
     FunctionalProblem,
     certify,
@@ -33,8 +33,8 @@ from bounds.functional import (
     peak,
     rate_claim,
 )
-from bounds.looped import eigenvalues, exact_matrix
-from bounds.problem import ProblemError
+from icgd.bounds.looped import eigenvalues, exact_matrix
+from icgd.bounds.problem import ProblemError
 
 seeds = st.integers(0, 2**32 - 1)
 numbers = st.floats(-3, 3).map(lambda value: round(value, 3))

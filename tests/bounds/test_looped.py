@@ -9,7 +9,7 @@ from flint import fmpq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds.looped import (
+from icgd.bounds.looped import (
     CONDITION,
     LoopedProblem,
     claims,
@@ -24,7 +24,7 @@ from bounds.looped import (
     is_conditioned,
     least_squares,
 )
-from bounds.problem import ProblemError
+from icgd.bounds.problem import ProblemError
 
 seeds = st.integers(0, 2**32 - 1)
 

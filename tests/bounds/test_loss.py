@@ -6,7 +6,7 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds.loss import HUBER_RADIUS, LOSSES, p, parse_loss, y
+from icgd.bounds.loss import HUBER_RADIUS, LOSSES, p, parse_loss, y
 
 numbers = st.floats(-4, 4)
 

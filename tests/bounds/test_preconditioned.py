@@ -8,7 +8,7 @@ from flint import fmpq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds.best_steps import (
+from icgd.bounds.algebra.best_steps import (
     best_steps,
     enclose_critical,
     residual,
@@ -17,9 +17,9 @@ from bounds.best_steps import (
     stationarity,
     transformed_loss,
 )
-from bounds.expected_loss import family_gradient, global_minimum, one_layer_loss, other_minimum
-from bounds.preconditioned import PreconditionedProblem, Statement, claims, lemma_one, minimiser
-from bounds.problem import ProblemError
+from icgd.bounds.algebra.expected_loss import family_gradient, global_minimum, one_layer_loss, other_minimum
+from icgd.bounds.preconditioned import PreconditionedProblem, Statement, claims, lemma_one, minimiser
+from icgd.bounds.problem import ProblemError
 
 WRONG = {
     "sign": Statement(sign=1),

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds.activation import ACTIVATIONS
-from bounds.problem import Problem, ProblemError
-from verify.strategies import problems
+from icgd.bounds.activation import ACTIVATIONS
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.verify.strategies import problems
 
 COUNTS, SIZES = ("N", "K", "d", "n", "L"), ("eta", "eps", "B_x", "B_y", "B_v")
 

@@ -8,18 +8,18 @@ import pytest
 import sympy
 import torch
 
-from bounds.activation import ACTIVATIONS, parse_activation
-from bounds.budget import approximated
-from bounds.claims import D_w, K, N, d, d_out, epsilon
-from bounds.loss import LOSSES
-from bounds.plan import plan
-from bounds.problem import Problem, ProblemError
-from bounds.recurrence import Term, ranges, step_error
-from bounds.relu_icgd import built, claims, laws, local_tolerance, symbolic_step_error, violated
-from bounds.sampling import sample_features
-from construct.census import census
-from construct.prompt import Prompt
-from construct.relu_icgd import _Builder, build
+from icgd.bounds.activation import ACTIVATIONS, parse_activation
+from icgd.bounds.claims import D_w, K, N, d, d_out, epsilon
+from icgd.bounds.functions.random_features import sample_features
+from icgd.bounds.loss import LOSSES
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.relu_icgd import built, claims, laws, local_tolerance, symbolic_step_error, violated
+from icgd.bounds.step_error.budget import approximated
+from icgd.bounds.step_error.plan import plan
+from icgd.bounds.step_error.recurrence import Term, ranges, step_error
+from icgd.construct.block.census import census
+from icgd.construct.prompt import Prompt
+from icgd.construct.relu_icgd import _Builder, build
 
 
 def by_quantity(claims):

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds.activation import ACTIVATIONS
-from bounds.loss import LOSSES
-from bounds.problem import Problem, ProblemError
-from bounds.recurrence import Term
-from bounds.softmax_icgd import claims, factors, four_layers, halved, plan, summed
+from icgd.bounds.activation import ACTIVATIONS
+from icgd.bounds.loss import LOSSES
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.softmax_icgd import claims, factors, four_layers, halved, plan, summed
+from icgd.bounds.step_error.recurrence import Term
 
 small = st.builds(
     Problem,

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from bounds.functional import KERNELS, FunctionalProblem
-from bounds.problem import ProblemError
-from construct import functional, memory
-from construct.functional import FunctionalTransformer, build
-from construct.regression import stream
+from icgd.bounds.functional import KERNELS, FunctionalProblem
+from icgd.bounds.problem import ProblemError
+from icgd.construct import functional
+from icgd.construct.functional import FunctionalTransformer, build
+from icgd.construct.machine import memory
+from icgd.construct.regression_tokens import stream
 
 kernels = st.lists(st.sampled_from(KERNELS), min_size=1, max_size=4)
 

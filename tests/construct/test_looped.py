@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from bounds.looped import LoopedProblem
-from bounds.problem import ProblemError
-from construct import looped, memory
-from construct.looped import LoopedTransformer, build
-from construct.regression import stream
+from icgd.bounds.looped import LoopedProblem
+from icgd.bounds.problem import ProblemError
+from icgd.construct import looped
+from icgd.construct.looped import LoopedTransformer, build
+from icgd.construct.machine import memory
+from icgd.construct.regression_tokens import stream
 
 
 def prompt(seed, batch=3, n=6, d=2, dtype=torch.float64):

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from bounds.preconditioned import PreconditionedProblem
-from bounds.problem import ProblemError
-from construct.preconditioned import (
+from icgd.bounds.preconditioned import PreconditionedProblem
+from icgd.bounds.problem import ProblemError
+from icgd.construct.preconditioned import (
     LinearAttention,
     build,
     exact,

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds.domain import face_slack
-from bounds.loss import LOSSES
-from bounds.problem import Problem, ProblemError
-from construct.prompt import Prompt, box, split_weights, stack_weights
-from verify.prompts import random_prompts
-from verify.strategies import problems, prompts
+from icgd.bounds.loss import LOSSES
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.step_error.domain import face_slack
+from icgd.construct.prompt import Prompt, box, split_weights, stack_weights
+from icgd.verify.search.prompts import random_prompts
+from icgd.verify.strategies import problems, prompts
 
 PROBLEM = Problem(N=3, K=4, d=2, d_out=3, n=5, B_x=2.0, B_y=0.5, B_v=1.5)
 

@@ -15,17 +15,17 @@ import torch
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from bounds.activation import ACTIVATIONS, parse_activation
-from bounds.domain import MARGIN
-from bounds.loss import LOSSES
-from bounds.plan import plan
-from bounds.problem import Problem, ProblemError
-from construct.census import census
-from construct.dense import DenseTransformer, dense_bytes
-from construct.prompt import Prompt, box
-from construct.relu_icgd import build, check_construction
-from verify.prompts import random_prompts
-from verify.strategies import problems
+from icgd.bounds.activation import ACTIVATIONS, parse_activation
+from icgd.bounds.loss import LOSSES
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.step_error.domain import MARGIN
+from icgd.bounds.step_error.plan import plan
+from icgd.construct.block.census import census
+from icgd.construct.block.dense import DenseTransformer, dense_bytes
+from icgd.construct.prompt import Prompt, box
+from icgd.construct.relu_icgd import build, check_construction
+from icgd.verify.search.prompts import random_prompts
+from icgd.verify.strategies import problems
 
 LONG = np.longdouble
 _erf = np.vectorize(math.erf, otypes=[float])

@@ -8,14 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds.domain import face
-from bounds.loss import LOSSES
-from bounds.problem import Problem, ProblemError
-from bounds.softmax_icgd import claims, halved, plan
-from construct.four_layers import FourLayerTransformer
-from construct.prompt import Prompt
-from construct.softmax_icgd import DenseSoftmaxTransformer, MeanHead, build, census
-from verify.prompts import random_prompts, seeded
+from icgd.bounds.loss import LOSSES
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.softmax_icgd import claims, halved, plan
+from icgd.bounds.step_error.domain import face
+from icgd.construct.block.grid_interpolation import FourLayerTransformer
+from icgd.construct.prompt import Prompt
+from icgd.construct.softmax_icgd import DenseSoftmaxTransformer, MeanHead, build, census
+from icgd.verify.search.prompts import random_prompts, seeded
 
 SLOPES = {
     "squared": lambda p, y: 2 * (p - y),

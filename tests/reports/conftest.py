@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from reports.latex import write
+from icgd.reports.latex.source import write
 
 DOCUMENT = json.loads((Path(__file__).parent / "data" / "document_latex.json").read_text())
 LEAN = "relu-icgd/lean"

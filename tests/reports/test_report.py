@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import icgd
-from reports import report
-from reports.document import load
-from reports.typeset import Typeset
-from reports.witnesses import belonging, sha256
+from icgd import cli
+from icgd.reports import report
+from icgd.reports.command.run_files import belonging, sha256
+from icgd.reports.document.document import load
+from icgd.reports.latex.typeset import Typeset
 
 ROOT = Path(__file__).parents[2]
 BARE = {
@@ -80,7 +80,7 @@ def test_a_killed_run_leaves_the_report_as_it_was(written, sent, code):
     if sent == signal.SIGKILL:
         os.kill(engine, signal.SIGKILL)
         assert len(os.listdir(written / "out")) == 2
-        assert icgd.main(again(written)) == icgd.KEPT
+        assert cli.main(again(written)) == cli.KEPT
         assert json.loads((written / "out" / "report" / "report.json").read_text())["seed"] == 7
         assert (written / "out" / "report" / "mine.txt").read_text() == "mine"
     assert os.listdir(written / "out") == ["report"]
@@ -106,17 +106,17 @@ def test_a_report_written_again_keeps_the_files_of_its_run_and_no_others(written
     files = {"certificate-lean.json": "1", "counterexample-lean.json": "2"}
     report.write(BARE | {"verdicts": [], "theorems": parts}, folder, files)
     assert belonging({"theorems": parts}, folder) == files
-    assert icgd.main(["report", "--from", str(folder / "report.json"), "--out", str(written / "out")]) == 0
+    assert cli.main(["report", "--from", str(folder / "report.json"), "--out", str(written / "out")]) == 0
     assert {path.name: path.read_text() for path in folder.glob("c*-*.json")} == files
     (folder / "certificate-lean.json").write_text("of another run")
-    assert icgd.main(["report", "--from", str(folder / "report.json"), "--out", str(written / "out")]) == 0
+    assert cli.main(["report", "--from", str(folder / "report.json"), "--out", str(written / "out")]) == 0
     assert [path.name for path in folder.glob("c*-*.json")] == ["counterexample-lean.json"]
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused_before_any_work(written, capsys):
     shutil.rmtree(written / "out" / "report")
     (written / "out" / "report").write_text("mine")
-    assert icgd.main(["audit", "--out", str(written / "out")]) == icgd.BAD_INPUT
+    assert cli.main(["audit", "--out", str(written / "out")]) == cli.BAD_INPUT
     assert capsys.readouterr().err == f"icgd: {written}/out/report: it is no folder\n"
     assert (written / "out" / "report").read_text() == "mine"
 

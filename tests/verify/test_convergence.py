@@ -7,17 +7,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds.activation import ACTIVATIONS
-from bounds.convergence import Curvature, accumulated, curvature
-from bounds.plan import plan
-from bounds.problem import Problem
-from construct.prompt import split_weights
-from construct.relu_icgd import assemble
-from verify import convergence, hessian
-from verify.convergence import KEYS, measure_descent, verify
-from verify.descent import descend, gradient, project
-from verify.hessian import certified_single_layer, eigenvalue_range, hessian_norms, hessian_search
-from verify.prompts import random_prompts, seeded
+from icgd.bounds.activation import ACTIVATIONS
+from icgd.bounds.convergence import Curvature, accumulated, curvature
+from icgd.bounds.problem import Problem
+from icgd.bounds.step_error.plan import plan
+from icgd.construct.prompt import split_weights
+from icgd.construct.relu_icgd import assemble
+from icgd.verify import convergence, hessian
+from icgd.verify.convergence import KEYS, measure_descent, verify
+from icgd.verify.descent import descend, gradient, project
+from icgd.verify.hessian import certified_single_layer, eigenvalue_range, hessian_norms, hessian_search
+from icgd.verify.search.prompts import random_prompts, seeded
 
 FLAT = Problem(N=1, activation=ACTIVATIONS["identity"], eps=0.01)
 CURVED = Problem(N=2, K=3, d=2, d_out=1, n=4, L=4)

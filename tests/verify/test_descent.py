@@ -12,13 +12,13 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bounds.activation import ACTIVATIONS, parse_activation
-from bounds.domain import face_slack
-from bounds.loss import LOSSES, parse_loss
-from bounds.problem import Problem
-from bounds.scalar import Scalar, t
-from construct.prompt import Prompt, box
-from verify.descent import (
+from icgd.bounds.activation import ACTIVATIONS, parse_activation
+from icgd.bounds.functions.scalar import Scalar, t
+from icgd.bounds.loss import LOSSES, parse_loss
+from icgd.bounds.problem import Problem
+from icgd.bounds.step_error.domain import face_slack
+from icgd.construct.prompt import Prompt, box
+from icgd.verify.descent import (
     descend,
     empirical_loss,
     gradient,
@@ -27,8 +27,8 @@ from verify.descent import (
     step_error,
     torch_callable,
 )
-from verify.prompts import random_prompts, start
-from verify.strategies import problems, prompts
+from icgd.verify.search.prompts import random_prompts, start
+from icgd.verify.strategies import problems, prompts
 
 _erf = np.vectorize(math.erf, otypes=[float])
 

@@ -5,13 +5,13 @@ from functools import lru_cache
 import pytest
 import torch
 
-from bounds.definiteness import Witness
-from bounds.functional import FunctionalProblem
-from construct.functional import FunctionalTransformer, build
-from verify import functional
-from verify.functional import draw, verify
-from verify.functional_family import theorem_one
-from verify.prompts import seeded
+from icgd.bounds.algebra.definiteness import Witness
+from icgd.bounds.functional import FunctionalProblem
+from icgd.construct.functional import FunctionalTransformer, build
+from icgd.verify import functional
+from icgd.verify.functional import draw, verify
+from icgd.verify.kernels.stationary_family import theorem_one
+from icgd.verify.search.prompts import seeded
 
 SMALL = FunctionalProblem(d=3, n=5, L=6)
 

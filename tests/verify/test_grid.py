@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from bounds.plan import estimated_units
-from bounds.problem import Problem, ProblemError
-from verify.grid import ACTIVATIONS, COUNT, outcome, problems
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.step_error.plan import estimated_units
+from icgd.verify.grid import ACTIVATIONS, COUNT, outcome, problems
 
 ONCE_REFUSED = [
     *({"activation": formula, "N": 2} for formula in (

@@ -6,11 +6,11 @@ import pytest
 import torch
 from flint import arb, fmpq, fmpq_mat
 
-from bounds.looped import LoopedProblem, claims
-from construct.looped import LoopedTransformer, build
-from verify import looped
-from verify.looped import condition_numbers, judge_condition, judge_failure, verify
-from verify.prompts import seeded
+from icgd.bounds.looped import LoopedProblem, claims
+from icgd.construct.looped import LoopedTransformer, build
+from icgd.verify import looped
+from icgd.verify.looped import condition_numbers, judge_condition, judge_failure, verify
+from icgd.verify.search.prompts import seeded
 
 PROBLEM = LoopedProblem(d=3, n=40, T=6)
 

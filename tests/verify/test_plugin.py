@@ -1,4 +1,4 @@
-"""The claims as tests: what an auditor, or another repository's CI, sees of verify.plugin."""
+"""The claims as tests: what an auditor, or another repository's CI, sees of icgd.verify.plugin."""
 
 import re
 import shlex
@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-import verify.looped
-import verify.plugin  # once, and not anew in each run below
-from bounds.looped import LoopedProblem
-from bounds.plan import plan
-from bounds.preconditioned import PreconditionedProblem
-from bounds.problem import Problem, ProblemError
-from verify import relu_icgd
-from verify.catalogue import THEOREMS, meanings
-from verify.counterexample import Counterexample
-from verify.runs import Found, asked_for
-from verify.verdict import Verdict
+import icgd.verify.looped
+import icgd.verify.plugin  # once, and not anew in each run below
+from icgd.bounds.looped import LoopedProblem
+from icgd.bounds.preconditioned import PreconditionedProblem
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.step_error.plan import plan
+from icgd.verify import relu_icgd
+from icgd.verify.catalogue import THEOREMS, meanings
+from icgd.verify.requests import Found, asked_for
+from icgd.verify.search.counterexample import Counterexample
+from icgd.verify.verdict import Verdict
 
 pytest_plugins = ["pytester"]
 
@@ -26,29 +26,29 @@ PROBLEM = LoopedProblem(d=2, n=16, T=3)
 POSED = ("--d=2", "--n=16", "--T=3")
 
 COUNTED = """
-import verify.looped
+import icgd.verify.looped
 from pathlib import Path
 
-original = verify.looped.referee
+original = icgd.verify.looped.referee
 
 def counted(*arguments):
     with Path({path!r}).open("a") as file:
         file.write("once\\n")
     return original(*arguments)
 
-verify.looped.referee = counted
+icgd.verify.looped.referee = counted
 """
 WRONG = """
-import verify.looped
+import icgd.verify.looped
 
-build = verify.looped.build
+build = icgd.verify.looped.build
 
 def wrong(problem):
     made = build(problem)
     made.Q.mul_(1.01)
     return made
 
-verify.looped.build = wrong
+icgd.verify.looped.build = wrong
 """
 
 
@@ -59,9 +59,9 @@ def run(pytester, monkeypatch):
     for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_TESTRUNUID"):
         monkeypatch.delenv(name, raising=False)
 
-    def claims(*options, files=("--pyargs", "verify.test_catalogue")):
+    def claims(*options, files=("--pyargs", "icgd.verify.test_catalogue")):
         # Hypothesis would be imported anew in each run, which takes a second.
-        plugins = ("-p", "verify.plugin", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+        plugins = ("-p", "icgd.verify.plugin", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
         return pytester.runpytest_inprocess(*plugins, *options, *files)
 
     return claims
@@ -102,7 +102,7 @@ def test_every_letter_is_an_option(run):
 
 def test_the_table_and_the_xml_carry_every_verdict(run, pytester):
     result = run(*POSED, "-k", "looped", "--junitxml=verdicts.xml")
-    expected = verify.looped.verify(PROBLEM).verdicts
+    expected = icgd.verify.looped.verify(PROBLEM).verdicts
     assert result.ret == 0
     result.stdout.fnmatch_lines(["icgd: T = 3 for looped", "*= claims =*"])
     found = cases(pytester.path / "verdicts.xml")
@@ -118,14 +118,14 @@ def test_the_table_and_the_xml_carry_every_verdict(run, pytester):
 
 
 def test_a_failure_shows_evidence_and_replay_and_no_traceback(run, pytester, monkeypatch):
-    build = verify.looped.build
+    build = icgd.verify.looped.build
 
     def wrong(problem):
         made = build(problem)
         made.Q.mul_(1.01)
         return made
 
-    monkeypatch.setattr(verify.looped, "build", wrong)
+    monkeypatch.setattr(icgd.verify.looped, "build", wrong)
     result = run(*POSED, "-k", "looped/steps", "--icgd-seed=7", "--junitxml=verdicts.xml")
     assert result.ret == 1
     replay = f"icgd verify looped {PROBLEM.options} --seed 7"
@@ -236,7 +236,7 @@ def test_the_catalogue_must_list_the_claims_that_are_judged(run, monkeypatch, ch
 
 def test_a_theorem_may_not_judge_a_claim_twice(run, monkeypatch):
     def twice(problem, **options):
-        found = verify.looped.verify(problem, **options)
+        found = icgd.verify.looped.verify(problem, **options)
         return replace(found, verdicts=(*found.verdicts, found.verdicts[0]))
 
     monkeypatch.setitem(THEOREMS, "looped", replace(THEOREMS["looped"], verify=twice))
@@ -247,7 +247,7 @@ def test_a_theorem_may_not_judge_a_claim_twice(run, monkeypatch):
 def test_another_repository_can_have_its_own_verdicts_judged(run, pytester):
     pytester.makepyfile(
         test_mine="""
-        from verify.verdict import Verdict
+        from icgd.verify.verdict import Verdict
 
         def test_kept(icgd_judge):
             width = Verdict("mine/width", "inapplicable", "none")

@@ -11,20 +11,20 @@ from flint import fmpq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bounds.expected_loss import one_layer_loss
-from bounds.preconditioned import ONE_STEP, STATEMENT, PreconditionedProblem, claims
-from construct.preconditioned import build
-from verify.cubature import chi_square_rule, ensemble, normal_rule
-from verify.preconditioned import (
+from icgd.bounds.algebra.expected_loss import one_layer_loss
+from icgd.bounds.preconditioned import ONE_STEP, STATEMENT, PreconditionedProblem, claims
+from icgd.construct.preconditioned import build
+from icgd.verify.linear_attention.cubature import chi_square_rule, ensemble, normal_rule
+from icgd.verify.linear_attention.step_sizes import Depth
+from icgd.verify.linear_attention.training import train
+from icgd.verify.preconditioned import (
     _critical_verdicts,
     _identities,
     _training_verdicts,
     judge_one_step,
     verify,
 )
-from verify.prompts import seeded
-from verify.step_sizes import Depth
-from verify.training import train
+from icgd.verify.search.prompts import seeded
 
 PROBLEM = PreconditionedProblem(n=6, L=2)
 DEPTH = Depth(1, (0.5,), 0.5, 0.5, ())

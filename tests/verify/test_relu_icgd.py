@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-import icgd
-from bounds.plan import plan
-from bounds.problem import Problem, ProblemError
-from construct.heads import Aggregate
-from construct.prompt import Prompt
-from construct.relu_icgd import assemble
-from verify.counterexample import Counterexample, shrink
-from verify.prompts import random_prompts, seeded
-from verify.properties import PROPERTIES, step_properties
-from verify.relu_icgd import claim_keys, replay, save_counterexample, verify
+from icgd import cli
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.step_error.plan import plan
+from icgd.construct.block.heads import Aggregate
+from icgd.construct.prompt import Prompt
+from icgd.construct.relu_icgd import assemble
+from icgd.verify.block.properties import PROPERTIES, step_properties
+from icgd.verify.relu_icgd import claim_keys, replay, save_counterexample, verify
+from icgd.verify.search.counterexample import Counterexample, shrink
+from icgd.verify.search.prompts import random_prompts, seeded
 
 PROBLEM = Problem(N=2, K=2, d=2, n=3, L=2, eps=0.1)
 QUICK = {"samples": 2000, "effort": 0.05}
@@ -125,7 +125,7 @@ def test_a_counterexample_is_small_saved_and_replayed(tmp_path):
     assert torch.equal(again.prompt.w, example.prompt.w) and again.problem == PROBLEM
     # The saved prompt refutes the damaged transformer and not the one we build.
     assert replay(again).status == "held" and replay(again, transformer).status == "failed"
-    assert icgd.main(["verify", "--replay", str(path)]) == icgd.KEPT
+    assert cli.main(["verify", "--replay", str(path)]) == cli.KEPT
     path.write_text(json.dumps(json.loads(path.read_text()) | {"prompt": {}}))
     with pytest.raises(ProblemError, match="not a counterexample file"):
         Counterexample.load(path)
@@ -145,7 +145,7 @@ def test_properties_come_in_the_order_they_are_listed_in():
 
 
 def test_real_prompts_are_followed(tmp_path):
-    from verify.data import load_table, prompts_from_table
+    from icgd.verify.search.tables import load_table, prompts_from_table
 
     problem = replace(PROBLEM, d_out=1)
     real = prompts_from_table(problem, load_table("diabetes"), count=5, generator=seeded(0))
@@ -219,7 +219,7 @@ def test_a_failure_met_only_on_the_followed_prompts_is_the_counterexample(monkey
 @pytest.mark.parametrize("floor", ["checker", "matrices"])
 def test_a_refused_certificate_leaves_the_claim_held_and_says_why(monkeypatch, floor):
     name, reason = {"checker": ("refusal", "dr[2] holds"), "matrices": ("mismatch", "layer 3, W1")}[floor]
-    monkeypatch.setattr(f"verify.proof.{name}", lambda *_: reason)
+    monkeypatch.setattr(f"icgd.verify.certificate.proof.{name}", lambda *_: reason)
     found = verify(PROBLEM, samples=100, effort=0, certify=True)
     verdict = next(one for one in found.verdicts if one.claim == "relu-icgd/step-error")
     assert verdict.status == "held" and verdict.replay is None and found.counterexample is None

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-import verify.softmax_icgd as module
-from bounds.problem import Problem
-from bounds.relu_sum import ReluSum
-from bounds.softmax_icgd import halved, plan
-from construct.softmax_icgd import Products, SoftmaxTransformer, build
-from construct.table import Table
-from verify.softmax_icgd import verify
+import icgd.verify.softmax_icgd as module
+from icgd.bounds.functions.relu_sum import ReluSum
+from icgd.bounds.problem import Problem
+from icgd.bounds.softmax_icgd import halved, plan
+from icgd.construct.block.table import Table
+from icgd.construct.softmax_icgd import Products, SoftmaxTransformer, build
+from icgd.verify.softmax_icgd import verify
 
 PROBLEM = Problem(N=2, K=2, d=2, n=3, L=3, eps=0.05)
 

@@ -5,10 +5,10 @@ import torch
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
-from bounds.activation import ACTIVATIONS
-from bounds.loss import LOSSES, parse_loss
-from bounds.problem import Problem
-from verify.strategies import problems, prompts
+from icgd.bounds.activation import ACTIVATIONS
+from icgd.bounds.loss import LOSSES, parse_loss
+from icgd.bounds.problem import Problem
+from icgd.verify.strategies import problems, prompts
 
 QUICK = settings(
     max_examples=2000, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from bounds.functional import FunctionalProblem
-from bounds.looped import LoopedProblem
-from bounds.preconditioned import PreconditionedProblem
-from bounds.problem import Problem
-from verify import workload
-from verify.catalogue import THEOREMS
+from icgd.bounds.functional import FunctionalProblem
+from icgd.bounds.looped import LoopedProblem
+from icgd.bounds.preconditioned import PreconditionedProblem
+from icgd.bounds.problem import Problem
+from icgd.verify import workload
+from icgd.verify.catalogue import THEOREMS
 
 USUAL = {"samples": 1000, "effort": 1.0, "certify": True}
 

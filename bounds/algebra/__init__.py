@@ -1,0 +1,1 @@
+"""Exact algebra: expectations, definiteness and stationary points as polynomials and rationals."""

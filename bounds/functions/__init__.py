@@ -1,0 +1,1 @@
+"""Functions of one real variable: enclosed, and approximated by sums of ReLUs."""

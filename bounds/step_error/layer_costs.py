@@ -1,0 +1,243 @@
+"""The bill of a construction: heads, hidden units and norms, layer by layer, with no tensor built.
+
+construct/relu_icgd.py declares the same layers as modules, and construct/block/census.py counts their
+matrices.  Nothing is shared but the plan, so that the two can be compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from sympy import Expr, Integer, Symbol
+
+from icgd.bounds.claims import K, N, Number, d_out, letters
+from icgd.bounds.functions.relu_sum import ReluSum, gate, linear, signed
+from icgd.bounds.problem import Problem
+from icgd.bounds.step_error.domain import MARGIN
+from icgd.bounds.step_error.plan import Plan
+from icgd.bounds.step_error.recurrence import Term
+from icgd.bounds.step_error.rounding import above
+
+
+class Units(NamedTuple):
+    """`size` equal copies (in symbols, `width`) of a sum of `count` ReLUs of bias + a linear form.
+
+    form: 2-norm of the coefficients of that form.  scale: factor on the sum.
+    """
+
+    width: Expr
+    size: int
+    relus: ReluSum
+    count: Expr
+    form: float = 1.0
+    bias: float = 0.0
+    scale: float = 1.0
+
+
+class Heads(NamedTuple):
+    """A group of heads: how many, their largest |Q| or |K|, the sum of their |V|."""
+
+    count: Expr
+    reach: float
+    values: float
+
+
+class Layer(NamedTuple):
+    """What the attention and the MLP of one layer are made of; either may be empty."""
+
+    heads: Sequence[Heads] = ()
+    hidden: Sequence[Units] = ()
+
+    @property
+    def head_count(self) -> Expr:
+        """Heads of the layer."""
+        return sum((part.count for part in self.heads), Integer(0))
+
+    @property
+    def units(self) -> Expr:
+        """Hidden units, the one for all constants of the layer included."""
+        constant = any(part.scale * part.relus.constant for part in self.hidden)
+        return sum((part.width * part.count for part in self.hidden), Integer(constant))
+
+    @property
+    def sublayers(self) -> int:
+        """How many of its two halves, attention and MLP, do anything."""
+        return bool(self.heads) + any(part.relus.units or part.relus.constant for part in self.hidden)
+
+    @property
+    def norm(self) -> float:
+        """A bound on max(|Q|, |K|) + sum |V| + |W1| + |W2| (Bai et al. 2023, equation 2)."""
+        reach = max((part.reach for part in self.heads), default=0.0)
+        return reach + sum(part.values for part in self.heads) + mlp_norm(self.hidden)
+
+
+def mlp_norm(parts: Iterable[Units]) -> float:
+    """A bound on |W1| + |W2| by Frobenius norms."""
+    first = second = unit = 0.0
+    for part in parts:
+        relus, size = part.relus, part.size
+        rows = (relus.a * part.form) ** 2 + (relus.a * part.bias + relus.b) ** 2
+        first += size * float(rows.sum())
+        second += size * part.scale**2 * (float((relus.c**2).sum()) + relus.constant**2)
+        unit = unit or float(part.scale * relus.constant != 0)  # the unit that holds the constants
+    return math.sqrt(first + unit) + math.sqrt(second)
+
+
+def read(width: Expr, size: int, relus: ReluSum, count: Expr) -> list[Heads]:
+    """Heads that apply ReLUs to <query, key>; all constants take one more head."""
+    heads = []
+    if relus.units:
+        reach = max(1.0, float(np.abs(relus.a).max()), float(np.abs(relus.b).max()))
+        heads.append(Heads(width * count, reach, size * float(np.abs(relus.c).sum())))
+    if relus.constant:
+        heads.append(Heads(Integer(1), 1.0, abs(relus.constant) * math.sqrt(size)))
+    return heads
+
+
+def slope_units(problem: Problem, bias: float = 0.0) -> Units:
+    """u as a piecewise linear function of p - rho y: linear (squared loss) or a clip (Huber)."""
+    loss = problem.loss
+    if loss.phi.derivative.is_constant:
+        relus = signed(float(loss.phi.derivative(0.0)))
+    else:
+        low, high = loss.phi.kinks
+        relus = ReluSum([1.0, 1.0], [-low, -high], [1.0, -1.0], low)
+    return Units(d_out, problem.d_out, relus, Integer(2), math.hypot(1, loss.rho), bias)
+
+
+_RELU = ReluSum([1.0], [0.0], [1.0])
+
+
+class Bill:
+    """Every layer of one step but the last (update and projection), from a plan.
+
+    layers: in order.  scratch: scratch coordinates of the stream, in symbols.
+    constants: the symbols used, with values and meanings; the caller may `name` more.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.problem, self.exact = plan, plan.problem, plan.construction == "exact"
+        self.constants: dict[Symbol, tuple[Number, str]] = dict(letters(plan.problem))
+        loss = self.problem.loss
+        self.linear_output = self.problem.output == "linear"
+        self.clips = loss.rho != 0 and not loss.phi.derivative.is_constant
+        self.scratch: Expr = Integer(0)
+        self.layers = self._paper() if plan.construction == "paper" else self._lean()
+
+    def name(self, symbol: str, value: Number, meaning: str) -> Symbol:
+        """A new symbol with its value and its meaning."""
+        made = Symbol(symbol, nonnegative=True, integer=isinstance(value, int) or None)
+        self.constants[made] = value, meaning
+        return made
+
+    def _width(self, j: int) -> tuple[Expr, int]:
+        return (d_out if j == self.problem.N else K), self.problem.dims[j]
+
+    def _function(self, kind: str, j: int) -> tuple[ReluSum, Expr]:
+        """r, r' or u of layer j as so many ReLUs: a planned fit, or exact where there is no curvature."""
+        fit = self.plan.fits.get(Term(kind, j))  # type: ignore[arg-type]
+        if fit:
+            what = {"r": "r", "dr": "r'", "u": "the loss slope"}[kind]
+            meaning = f"ReLUs of the planned fit of {what} in layer {j}, within {fit.tolerance:.3g}"
+            return fit.relus, self.name(f"m_{kind}{j}", fit.relus.units, meaning)
+        r = self.problem.activation_at(j).r
+        g = r if kind == "r" else r.derivative
+        if g.is_constant:
+            return ReluSum([], [], [], float(g(0.0))), Integer(0)
+        radius = self.plan.layers[j - 1].z
+        return linear(float(g.derivative(0.0)), radius, float(g(0.0))), Integer(1)
+
+    def _slope(self, bias: float = 0.0) -> list[Units]:
+        """The MLP that computes u: a function of p - rho y, or a fit and a linear term in y."""
+        problem = self.problem
+        if problem.loss.rho != 0:
+            return [slope_units(problem, bias)]
+        fit, count = self._function("u", problem.N)
+        targets = Units(d_out, problem.d_out, signed(-problem.loss.sigma), Integer(2))
+        return [Units(d_out, problem.d_out, fit, count, 1.0, bias), targets]
+
+    # `lean` and `exact`.
+
+    def _lean(self) -> list[Layer]:
+        last, loss = self.problem.N, self.problem.loss
+        layers = [self._forward(j) for j in range(1, last + 1)]
+        # z and s in every layer, p and g in the hidden ones, then p(N) and u where they have slots.
+        self.scratch += 2 * ((N - 1) * K + d_out) + 2 * (N - 1) * K
+        slopes = sum(self._multiplies(j) for j in range(1, last))
+        self.scratch += ((N - 1) if slopes == last - 1 else slopes) * K
+        if not self.linear_output:
+            self.scratch += d_out * int(self._multiplies(last))
+            own_slot = loss.rho == 0 or self.clips
+            self.scratch += d_out * (int(loss.rho != 0) + int(own_slot))
+            form = 1.0 if own_slot else float(loss.phi.derivative(0.0)) * math.hypot(1, loss.rho)
+            layers.append(Layer(self._clip() if self.clips else [], self._multiply(last, form, 0.0)))
+        for j in range(last - 1, 0, -1):
+            offset = above(self.plan.layers[j - 1].g)
+            layers.append(Layer(self._bilinear(j, offset), self._multiply(j, 1.0, -offset)))
+        return layers
+
+    def _multiplies(self, j: int) -> bool:
+        """Whether s(j) needs r'(z) in a slot: not where a constant times g is enough."""
+        if self.exact:
+            return True
+        square = self.plan.products[Term("product", j)].square
+        return square is not None and square.relus.units > 0
+
+    def _bilinear(self, j: int, offset: float) -> list[Heads]:
+        return read(*self._width(j), ReluSum([1.0], [offset], [1.0]), Integer(1))
+
+    def _forward(self, j: int) -> Layer:
+        """z(j) by attention, then p(j), r'(z(j)) and what u needs of z(N) by the MLP."""
+        output, offset = j == self.problem.N, above(self.plan.layers[j - 1].z)
+        from_p = self.problem.loss.rho != 0 and not self.linear_output
+        hidden = self._slope(-offset) if output and not from_p else []
+        gated = self.exact and self.problem.activation_at(j).name == "relu"
+        if not output or from_p:
+            relus, count = (_RELU, Integer(1)) if gated else self._function("r", j)
+            hidden.append(Units(*self._width(j), relus, count, 1.0, -offset))
+        if not (output and self.linear_output):
+            relus, count = (gate(MARGIN), Integer(2)) if self.exact else self._function("dr", j)
+            if self._multiplies(j):
+                hidden.append(Units(*self._width(j), relus, count, 1.0, -offset))
+        return Layer(self._bilinear(j, offset), hidden)
+
+    def _clip(self) -> list[Heads]:
+        """The Huber slope by attention: the query holds the form, the key is 1."""
+        part = slope_units(self.problem)
+        (heads, constant) = read(part.width, part.size, part.relus, part.count)
+        reach = float(np.hypot(part.relus.a * part.form, part.relus.b).max())
+        return [heads._replace(reach=max(1.0, reach)), constant]
+
+    def _multiply(self, j: int, form: float, bias: float) -> list[Units]:
+        """s(j) = r'(z(j)) * g(j): two gated units, or a linear term and two squares."""
+        (width, size), reach = self._width(j), above(self.plan.layers[j - 1].g)
+        if self.exact and self.problem.activation_at(j).name == "relu":
+            gated = Units(width, size, _RELU, Integer(1), math.hypot(reach, form))
+            return [gated._replace(bias=sign * bias - reach) for sign in (1, -1)]
+        product = self.plan.products[Term("product", j)]
+        parts = []
+        if product.centre:
+            parts.append(Units(width, size, linear(product.centre, reach), Integer(1), form, bias))
+        if product.square is not None and self._multiplies(j):
+            squares = product.square.relus
+            bare = ReluSum(squares.a, squares.b, squares.c)  # the constants of the two squares cancel
+            count = self.name(f"m_x{j}", squares.units, f"ReLUs of the square in the products of layer {j}")
+            mixed = Units(width, size, bare, count, math.hypot(product.a, product.b * form))
+            for sign in (1, -1):
+                shift = sign * product.b * bias - product.a * product.centre
+                parts.append(mixed._replace(bias=shift, scale=sign / 4))
+        return parts
+
+    # `paper`.
+
+    def _paper(self) -> list[Layer]:
+        depth = range(1, self.problem.N + 1)
+        self.scratch += 3 * ((N - 1) * K + d_out) + d_out  # p, r' and s in every layer, and u
+        layers = [Layer(read(*self._width(j), *self._function("r", j))) for j in depth]
+        slopes = [part for j in depth for part in read(*self._width(j), *self._function("dr", j))]
+        widths = [self._width(j) for j in reversed(depth)]
+        gates = [Layer([Heads(2 * width, 1.0, 2.0 * size)]) for width, size in widths]
+        return [*layers, Layer(slopes), Layer(hidden=self._slope()), *gates]

@@ -1,0 +1,388 @@
+"""Spending the tolerance: which local error each approximation may make, at the fewest units."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from icgd.bounds.functions.pieces import Fit, fit, square
+from icgd.bounds.functions.scalar import kept_extremes
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.progress import Progress, silent
+from icgd.bounds.step_error.budget import (
+    DIVISIONS,
+    Construction,
+    Route,
+    approximated,
+    closed_form,
+    divide,
+    expected_rounding,
+    from_z,
+    pieces_constant,
+    radius,
+    sensitivities,
+    shares,
+    useful,
+)
+from icgd.bounds.step_error.cover import ENOUGH, Cover, cover
+from icgd.bounds.step_error.domain import UNIT_ROUNDOFF, face_slack
+from icgd.bounds.step_error.product import ROOM, Product, slope_product
+from icgd.bounds.step_error.recurrence import LayerRanges, Term, ranges, step_error
+from icgd.bounds.step_error.rounding import moved_ranges, rounding_errors
+from icgd.bounds.step_error.worst_case import Cells, Setting
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is approximated how well, and what that guarantees.
+
+    tolerances: the local error each approximation was allowed.  layers: ranges under them.
+    fits: the piecewise-linear functions; products: the multiplications of `lean`.
+    errors: certified local errors, rounding included.  certified: bound on norm2(err)/eta.
+    route: what the tolerances were divided against, and what `certified` is.  seconds: spent planning.
+    """
+
+    problem: Problem
+    construction: Construction
+    tolerances: Mapping[Term, float]
+    layers: tuple[LayerRanges, ...]
+    fits: Mapping[Term, Fit]
+    products: Mapping[Term, Product]
+    errors: Mapping[Term, float]
+    route: Route = "cells"
+    seconds: float = 0.0
+
+    @cached_property
+    def certified(self) -> float:
+        """The bound at the certified local errors, rounding of float64 included."""
+        return self.recurrence if self.cover is None else self.cover.bound * CHECKABLE
+
+    @cached_property
+    def recurrence(self) -> float:
+        """The plain recurrence at the same local errors: every supremum on its own."""
+        return step_error(
+            self.problem, self.layers, self.errors, from_z=from_z(self.problem, self.construction)
+        )
+
+    @property
+    def setting(self) -> Setting:
+        """What the bound on cells needs to know besides the errors."""
+        return Setting(self.problem, self.layers, from_z(self.problem, self.construction))
+
+    @cached_property
+    def cover(self) -> Cover | None:
+        """The cells that prove `certified`; None where the recurrence does."""
+        if self.route != "cells":
+            return None
+        return cover(self.setting, self.errors, enough=ENOUGH * self.problem.eps)
+
+    @cached_property
+    def ledger(self) -> Mapping[Term, float]:
+        """Where the budget goes: the share of `certified` that each local error accounts for."""
+        present = {term: error for term, error in self.errors.items() if error > 0}
+        if self.cover is None:
+            weights = sensitivities(self.problem, self.construction, self.layers, self.errors)
+            return {term: weights[term] * error for term, error in present.items()}
+        worst = Cells(self.cover.at[:, None], self.cover.at[:, None])
+        parts = shares(self.setting, worst, present)[0]
+        if not parts.sum() > 0:  # no network reaches the worst point: all bounds are far below eps
+            parts = np.array(list(present.values()))
+        return dict(zip(present, (parts / parts.sum() * self.certified).tolist(), strict=True))
+
+    @property
+    def units(self) -> int:
+        """ReLUs spent on approximation in one step: hidden units (heads, in `paper`)."""
+        return self._count(lambda fitted: fitted.relus.units, lambda product: product.units)
+
+    @property
+    def fewest_units(self) -> int:
+        """What the certified lower bounds on linear pieces allow for the same tolerances."""
+        return self._count(
+            lambda fitted: fitted.fewest - 1,  # m ReLUs have at most m + 1 pieces
+            lambda product: 2 * (product.square.fewest - 1) if product.square else 0,
+        )
+
+    def _count(self, of_fit: Callable[[Fit], int], of_product: Callable[[Product], int]) -> int:
+        dims = self.problem.dims
+        return sum(dims[term.layer] * of_fit(fitted) for term, fitted in self.fits.items()) + sum(
+            dims[term.layer] * of_product(product) for term, product in self.products.items()
+        )
+
+
+def plan(
+    problem: Problem,
+    construction: Construction = "lean",
+    route: Route = "cells",
+    *,
+    progress: Progress = silent,
+) -> Plan:
+    """The plan whose certified step error is at most eps, at the fewest units that `route` allows.
+
+    Plans are kept: the same question again costs nothing.
+    Raises ProblemError if rounding alone would exceed eps.
+    """
+    return _plan(problem, construction, "recurrence" if construction == "exact" else route, progress)
+
+
+def forget() -> None:
+    """Let go of every plan and of what plans have in common, as timings from nothing need."""
+    for kept in (_plan, closed_form, pieces_constant, kept_extremes, fit, square, face_slack):
+        kept.cache_clear()
+
+
+@lru_cache(maxsize=64)
+def _plan(problem: Problem, construction: Construction, route: Route, progress: Progress) -> Plan:
+    began = time.perf_counter()
+    with _in_floats(problem):
+        made = _planned(problem, construction, route, progress)
+        return replace(made, seconds=time.perf_counter() - began)
+
+
+@contextmanager
+def _in_floats(problem: Problem) -> Iterator[None]:
+    """Turns a range or a fit that floats cannot hold into a ProblemError."""
+    try:
+        yield
+    except ProblemError:
+        raise
+    except (ValueError, ArithmeticError) as error:
+        name = problem.activation.name
+        raise ProblemError("activation", name, f"{error}; try other radii or another eps") from None
+
+
+def _planned(problem: Problem, construction: Construction, route: Route, progress: Progress) -> Plan:
+    if construction != "exact" and not problem.activation.is_smooth:
+        reason = problem.activation.violated_hypothesis(1.0)
+        raise ProblemError(
+            "activation", problem.activation.name, f"{reason}, so r' has no piecewise-linear fit"
+        )
+    cells, fits = _milliseconds(problem, construction, route)
+    work = DIVISIONS * cells + _MAKES * (cells + sum(fits.values()))
+    with progress("plan", work, work / 1000) as advance:
+        _room_for_rounding(
+            problem, construction, closed_form(problem, construction)[0], most=2 * MOST_ROUNDING
+        )
+        tolerances = divide(problem, construction, route, lambda: advance(cells))
+        rounding = _room_for_rounding(problem, construction, tolerances)
+        share = 1 - 0.9 * rounding / problem.eps
+        if tolerances and sum(fits.values()) > _MANY_FITS * cells > 0:
+            share *= _foreseen(problem, construction, tolerances, share)
+        limits = useful(problem, construction, ranges(problem, tolerances))
+        flat = {term for term, e in tolerances.items() if e >= 0.99 * limits[term][1]}  # a constant is enough
+        for attempt in range(8 + 2 * len(flat)):
+            shared = {term: e if term in flat else share * e for term, e in tolerances.items()}
+            made = _make(problem, construction, shared, route, lambda term: advance(fits.get(term, 0.0)))
+            enough = made.certified <= problem.eps
+            advance(cells)
+            if enough:
+                return _spent(made, flat) if made.units <= _FEW else made
+            cut = _cut(made) if tolerances else 0.0
+            if flat and (attempt % 2 or not cut):  # a constant is not enough after all, where it errs most
+                worst = max(flat, key=lambda term: made.ledger.get(term, 0.0))
+                flat, tolerances = flat - {worst}, {**tolerances, worst: tolerances[worst] / 2}
+            elif cut:
+                share = math.floor(cut * share * 1e6) / 1e6  # the last bits differ between machines
+            else:
+                break
+    reason = f"with rounding the bound stays at {made.certified:.3g}; raise eps or take smaller radii"
+    raise ProblemError("eps", problem.eps, reason)
+
+
+def _spent(made: Plan, flat: AbstractSet[Term]) -> Plan:
+    """The same with what its whole pieces have left of eps spent on coarser ones, where that saves ReLUs."""
+    problem, best = made.problem, made
+    for _ in range(_RESPENT):
+        share = 0.999 * problem.eps / max(made.certified, ENOUGH * problem.eps)
+        limits = useful(problem, made.construction, ranges(problem, made.tolerances))
+        larger = {
+            term: e if term in flat else min(float(f"{share * e:.3e}"), limits[term][1])
+            for term, e in made.tolerances.items()
+        }
+        if share < 1.02 or all(larger[term] <= 1.001 * e for term, e in made.tolerances.items()):
+            break
+        made = _make(problem, made.construction, larger, made.route, lambda _: None)
+        if made.certified <= problem.eps and made.units < best.units:
+            best = made
+    return best
+
+
+def _cut(made: Plan) -> float:
+    """By how much to cut the tolerances of a plan that misses eps; 0 where that brings too much rounding.
+
+    The bound is about T + R for the tolerances and for rounding, s T + R / sqrt(s) when they are cut to a
+    share s: rounding goes with the number of ReLUs.
+    """
+    problem, eps = made.problem, 0.9995 * made.problem.eps
+    by_heads = made.construction == "paper"
+    errors = rounding_errors(problem, made.layers, made.fits, made.products, by_heads=by_heads)
+    if made.cover is None:
+        R = step_error(problem, made.layers, errors, from_z=from_z(problem, made.construction))
+    else:
+        worst = Cells(made.cover.at[:, None], made.cover.at[:, None])
+        R = float(made.setting.bound(worst, errors)[0])
+    T = max(made.certified - R, 0.0)
+    shares = np.linspace(0.999, 0.001, 999)
+    kept = shares[shares * T + R / np.sqrt(shares) <= eps]
+    return float(kept[0]) if kept.size else 0.0
+
+
+MOST_ROUNDING = 0.4
+"""The share of eps that rounding may have: beyond it, more ReLUs bring more rounding than they spare."""
+
+
+def _room_for_rounding(
+    problem: Problem,
+    construction: Construction,
+    tolerances: Mapping[Term, float],
+    most: float = MOST_ROUNDING,
+) -> float:
+    """About what rounding adds to the step error; raises ProblemError if that is too large a share of eps."""
+    rounding = expected_rounding(problem, construction, tolerances)
+    if not math.isfinite(rounding):
+        reason = "float64 cannot add up as many ReLUs as it bends; take smaller radii, or one less steep"
+        raise ProblemError("activation", problem.activation.name, reason)
+    if rounding > most * problem.eps:  # more pieces would only bring more of it
+        reason = (
+            f"rounding in float64 alone reaches {rounding:.2g}, and {MOST_ROUNDING:g} eps can be borne; "
+            "raise eps or take smaller radii"
+        )
+        raise ProblemError("eps", problem.eps, reason)
+    return rounding
+
+
+_RESPENT, _FEW = 3, 500
+"""How often what is left of eps is spent again, in plans of so few ReLUs that whole pieces leave much."""
+
+_MANY_FITS = 10
+"""Where fits take that many times as long as a cover of the cells, they are not made to be made again."""
+
+
+def _foreseen(
+    problem: Problem, construction: Construction, tolerances: Mapping[Term, float], share: float
+) -> float:
+    """By how much to cut such a share of the tolerances, so that the bound on cells will be at most eps."""
+    shared = {term: share * e for term, e in tolerances.items()}
+    setting = Setting(problem, ranges(problem, shared), from_z(problem, construction))
+    found = cover(setting, shared, enough=ENOUGH * problem.eps)
+    cut = min(1.0, 0.9999 * share * problem.eps / (found.bound * CHECKABLE))
+    return math.floor(cut * 1e6) / 1e6  # the last bits differ between machines; weights must not
+
+
+_MAKES = 1.5
+"""How often the functions are fitted until the bound with rounding is at most eps: usually once or twice."""
+
+
+def _milliseconds(
+    problem: Problem, construction: Construction, route: Route
+) -> tuple[float, dict[Term, float]]:
+    """About how long it takes to cover the cells once, and to fit each function: shares of a progress bar."""
+    errors, price = closed_form(problem, construction)
+    units = {term: cost / math.sqrt(errors[term]) for term, cost in price.items()}
+    cells = 40 * 1.8 ** (problem.N - 3) if route == "cells" and units else 0.0
+    return cells, {term: 40 + 0.014 * count for term, count in units.items()}
+
+
+def estimated_units(problem: Problem, construction: Construction = "lean") -> float:
+    """About how many ReLUs one step will spend on approximation, before any is made; raises ProblemError."""
+    with _in_floats(problem):
+        tolerances, price = closed_form(problem, construction)
+        limits = useful(problem, construction, ranges(problem, tolerances))
+    return sum(
+        cost / math.sqrt(tolerances[term])
+        for term, cost in price.items()
+        if tolerances[term] < 0.99 * limits[term][1]  # else a constant is enough
+    )
+
+
+CHECKABLE = 1 + 1e-4
+"""Room between the bound and what is claimed, for a checker that rounds and encloses in its own way."""
+
+LEMMA_ROOM = 1 + 2.0**-18
+"""The same for a single function's error."""
+
+_ROOMIER, _MOST_ROOM = 8, 1.0
+"""Where rounding moves a range further than the room that was left for it, so many times as much is left."""
+
+
+class _Moved(ProblemError):
+    """Rounding takes a number out of the range that was planned for it."""
+
+
+def _make(
+    problem: Problem,
+    construction: Construction,
+    tolerances: Mapping[Term, float],
+    route: Route,
+    watch: Callable[[Term], None],
+    room: float = ROOM,
+) -> Plan:
+    planned = ranges(problem, tolerances)
+    fits = {}
+    for term, g in approximated(problem, construction).items():
+        reach = radius(problem, construction, planned, term) * (1 + room)
+        fits[term] = fit(g, -reach, reach, tolerances[term])
+        watch(term)
+    products: dict[Term, Product] = {}
+    if construction == "lean":
+        rounding, moved = moved_ranges(
+            problem, planned, tolerances, lambda layers: rounding_errors(problem, layers, fits, {})
+        )
+        for j, layer in enumerate(moved, start=1):
+            term = Term("product", j)
+            products[term] = slope_product(problem, j, layer, tolerances, rounding, room)
+            watch(term)
+    made = Plan(problem, construction, tolerances, planned, fits, products, {}, route)
+    try:
+        return in_arithmetic(made, UNIT_ROUNDOFF)
+    except _Moved:
+        if room >= _MOST_ROOM:
+            raise
+        return _make(problem, construction, tolerances, route, lambda _: None, _ROOMIER * room)
+
+
+def in_arithmetic(made: Plan, unit: float) -> Plan:
+    """The same weights with the errors and ranges that arithmetic of this unit roundoff leads to.
+
+    Weights are rounded to it, too.  Raises ProblemError if rounding takes a number out of a fit's range.
+    """
+    problem, fits, products = made.problem, made.fits, made.products
+    local = {term: fitted.error for term, fitted in fits.items()}
+    local |= {term: product.error for term, product in products.items()}
+    layers, by_heads = made.layers, made.construction == "paper"
+    for _ in range(3 if all(layer.g for layer in layers) else problem.N + 3):  # as in `moved_ranges`
+        rounding = rounding_errors(problem, layers, fits, products, unit, by_heads=by_heads)
+        errors = {term: (local.get(term, 0.0) + e) * LEMMA_ROOM for term, e in rounding.items()}
+        layers = ranges(problem, errors)
+    _check_reach(problem, made.construction, layers, fits, products)
+    return replace(made, errors=errors, layers=layers)
+
+
+def _check_reach(
+    problem: Problem,
+    construction: Construction,
+    layers: tuple[LayerRanges, ...],
+    fits: Mapping[Term, Fit],
+    products: Mapping[Term, Product],
+) -> None:
+    """Raises ProblemError unless the ranges under certified errors stay where the fits hold."""
+    for term, fitted in fits.items():
+        if radius(problem, construction, layers, term) > fitted.hi:
+            raise _Moved(
+                "eps",
+                problem.eps,
+                f"rounding takes {term} out of its range, which is too small for float64; take larger radii",
+            )
+    for term, product in products.items():
+        layer = layers[term.layer - 1]
+        if not (product.low <= layer.dr_low <= layer.dr_high <= product.high and layer.g <= product.radius):
+            message = (
+                f"rounding takes the product in layer {term.layer} out of its range: float64 is too coarse"
+            )
+            raise _Moved("eps", problem.eps, message)

@@ -1,0 +1,134 @@
+"""Rounding of the forward pass, as further local errors.
+
+Assumptions: IEEE-754 binary arithmetic with round to nearest and no overflow (underflow is far below
+every bound here); sums may be taken in any order and multiplications fused with additions.  Then a
+sum of k products is off by at most gamma(k) times the sum of their absolute values (Higham, Accuracy
+and Stability of Numerical Algorithms, section 3.1).  Every constant below rounds an operation count up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from icgd.bounds.functions.relu_sum import ReluSum
+from icgd.bounds.problem import Problem
+from icgd.bounds.step_error.domain import UNIT_ROUNDOFF, face_slack
+from icgd.bounds.step_error.recurrence import LayerRanges, Term, ranges
+
+if TYPE_CHECKING:
+    from icgd.bounds.functions.pieces import Fit
+    from icgd.bounds.step_error.product import Product
+
+
+def gamma(operations: float, unit: float = UNIT_ROUNDOFF) -> float:
+    """Higham's gamma_k = k u / (1 - k u): the relative error of k roundings, infinite if k u >= 1."""
+    return operations * unit / (1 - operations * unit) if operations * unit < 1 else math.inf
+
+
+ABOVE = 2.0**-40
+"""What an offset is above its range, besides a share of it."""
+
+
+def above(bound: float) -> float:
+    """A little more than `bound`: an offset that must keep a slot non-negative, even after rounding.
+
+    >>> above(1.0) > 1.0
+    True
+    """
+    return bound * (1 + 2.0**-8) + ABOVE
+
+
+def moved_ranges(
+    problem: Problem,
+    layers: tuple[LayerRanges, ...],
+    tolerances: Mapping[Term, float],
+    rounding: Callable[[tuple[LayerRanges, ...]], dict[Term, float]],
+) -> tuple[dict[Term, float], tuple[LayerRanges, ...]]:
+    """Rounding before any product is made, and the ranges if there is twice as much of it.
+
+    Rounding depends on ranges, which depend a little on rounding; where a layer has no gradient but for
+    rounding (r' = 0), that takes as many passes as there are layers to become known to all of them.
+    """
+    errors = rounding(layers)
+    for _ in range(problem.N):
+        doubled = {term: 2 * error for term, error in errors.items()}
+        both = {
+            term: tolerances.get(term, 0.0) + doubled.get(term, 0.0) for term in {**tolerances, **doubled}
+        }
+        layers = ranges(problem, both)
+        if all(layer.g for layer in layers):
+            break
+        errors = rounding(layers)
+    return errors, layers
+
+
+def relu_sum_rounding(relus: ReluSum, radius: float, offset: float, terms: int, unit: float) -> float:
+    """A bound on the rounding of sum_m c relu(a (slot - offset) + b) for |slot - offset| <= radius.
+
+    offset: the constant that keeps the slot non-negative and is folded into the bias.
+    terms: how many numbers are added (units, times tokens where a mean over tokens is taken).
+    """
+    sizes = np.abs(relus.a) * (radius + 2 * offset) + np.abs(relus.b)
+    total = float(np.abs(relus.c) @ sizes) + abs(relus.constant)
+    return gamma(terms + 16, unit) * total
+
+
+def rounding_errors(
+    problem: Problem,
+    layers: tuple[LayerRanges, ...],
+    fits: Mapping[Term, Fit],
+    products: Mapping[Term, Product],
+    unit: float = UNIT_ROUNDOFF,
+    *,
+    by_heads: bool = False,
+) -> dict[Term, float]:
+    """Local errors from rounding alone, in the terms of `icgd.bounds.step_error.recurrence`, for one step.
+
+    by_heads: whether the fits are computed by attention, which adds their ReLUs up over all tokens too.
+    The bound covers the literal sums (each mean over n+1 equal tokens taken as a sum) and hence the
+    structured evaluation, which adds fewer numbers.
+    """
+    tokens, dims = problem.n + 1, problem.dims
+    errors: dict[Term, float] = {}
+    for j, layer in enumerate(layers, start=1):
+        inner = dims[j - 1] + tokens + 16
+        errors[Term("z", j)] = gamma(inner, unit) * 4 * layer.z
+        errors[Term("g", j)] = gamma((dims[j + 1] if j < problem.N else 1) + tokens + 16, unit) * 4 * layer.g
+        errors[Term("r", j)] = gamma(tokens + 16, unit) * 4 * max(layer.z, layer.r)
+        errors[Term("product", j)] = gamma(2 * inner, unit) * 8 * max(1.0, layer.dr) * layer.g
+        entries = math.sqrt(dims[j] * dims[j - 1])
+        mean = gamma(2 * inner, unit) * 2 * math.sqrt(dims[j]) * layer.s * layer.p_in
+        weights = (
+            32 * unit * problem.half_width(j) + 2 * face_slack(problem, j) * unit / UNIT_ROUNDOFF
+        ) * entries
+        errors[Term("update", j)] = mean + weights / problem.eta
+        of_line = gamma(dims[j - 1] + 2 * tokens + 18, unit) * 8
+        for term, size in (
+            (Term("r", j), layer.slope * (layer.z + ABOVE) + layer.r),
+            (Term("dr", j), layer.curvature * (layer.z + ABOVE) + layer.dr),
+        ):
+            if term not in fits:
+                errors[term] = errors.get(term, 0.0) + of_line * size
+    if not problem.loss.phi.derivative.is_constant and problem.loss.rho:
+        # p - rho y rounds like its parts, however small phi keeps the loss slope; a clip adds its own bias.
+        size = layers[-1].r + abs(problem.loss.rho) * problem.B_y + 1.0
+        errors[Term("u", problem.N)] = gamma(tokens + 18, unit) * 4 * size
+    for term, fitted in fits.items():
+        terms = fitted.relus.units * (tokens if by_heads and term.kind != "u" else 1) + dims[term.layer - 1]
+        rounding = relu_sum_rounding(fitted.relus, fitted.hi, above(fitted.hi), terms, unit)
+        if term.kind == "u":  # the targets stand in the row of the sum
+            rounding += gamma(fitted.relus.units + 16, unit) * 2 * abs(problem.loss.sigma) * problem.B_y
+        errors[term] = errors.get(term, 0.0) + rounding
+    for term, product in products.items():
+        if product.square is not None:
+            relus = product.square.relus
+            reach = product.square.hi + product.b * layers[term.layer - 1].g
+            size = reach + product.a * abs(product.centre)
+            one = relu_sum_rounding(relus, size, reach, 2 * relus.units + dims[term.layer - 1], unit)
+            row = gamma(2 * relus.units + 16, unit)  # centre g stands in the row of both squares
+            errors[term] += one / 2 + row * abs(product.centre) * layers[term.layer - 1].g
+    return errors

@@ -1,0 +1,94 @@
+"""Hidden units of the MLPs, declared over named slots and read in two ways, as heads are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from icgd.bounds.functions.relu_sum import ReluSum
+from icgd.construct.block.literal import Entries
+from icgd.construct.block.stream import Stream
+from icgd.construct.block.table import Table
+
+
+class Ridge(nn.Module):
+    """target[k] += scale * relus(bias + sum of slots with coefficients, entry k), the same for every k.
+
+    One hidden unit per ReLU and k; the constants of a whole layer share one more unit, relu(1).
+    """
+
+    def __init__(
+        self, form: Mapping[str, float], relus: ReluSum, target: str, *, bias: float = 0.0, scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.form, self.target, self.bias, self.scale = dict(form), target, bias, scale
+        self.relus, self.table = relus, Table(relus)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return tuple(self.form)
+
+    def erases(self) -> bool:
+        """Whether this subtracts a slot from itself, leaving exactly 0."""
+        slope = self.table.linear
+        return self.form == {self.target: 1.0} and self.bias == 0 and self.scale == 1 and slope == (-1.0, 0.0)
+
+    def increment(self, values: Mapping[str, Tensor]) -> Tensor:
+        """The increment of the target, from the values of the slots that are not identically zero."""
+        argument: Tensor | float = self.bias
+        for name, coefficient in self.form.items():
+            if name in values:
+                if isinstance(argument, float) and argument == 0.0:
+                    argument = values[name] if coefficient == 1 else values[name] * coefficient
+                elif isinstance(argument, float):
+                    filled = torch.full_like(values[name], argument)
+                    argument = torch.add(filled, values[name], alpha=coefficient)
+                else:
+                    argument = torch.add(argument, values[name], alpha=coefficient)
+        if isinstance(argument, float):
+            raise ValueError(f"every slot of {self.form} is zero: declare the constant instead")
+        value = self.table(argument)
+        return value if self.scale == 1 else value.mul_(self.scale)
+
+    def literal(self, stream: Stream, first: int) -> tuple[Entries, Entries, dict[int, float]]:
+        """Entries of W1 and W2 for hidden units first, first + 1, ..., and the constants by coordinate."""
+        target, relus, units = stream[self.target], self.relus, self.relus.units
+        count = target.size * units
+        rows = np.arange(first, first + count, dtype=np.float64)
+
+        def entries(column: npt.ArrayLike, value: npt.NDArray[np.float64]) -> Entries:
+            return np.column_stack([rows, np.broadcast_to(column, count), np.tile(value, target.size)])
+
+        def coordinates(name: str) -> npt.NDArray[np.int64]:
+            return np.repeat(np.arange(stream[name].start, stream[name].start + target.size), units)
+
+        W1 = [entries(coordinates(name), relus.a * scale) for name, scale in self.form.items()]
+        W1.append(entries(stream["one"].start, relus.a * self.bias + relus.b))
+        W2 = entries(coordinates(self.target), self.scale * relus.c)[:, [1, 0, 2]]
+        constant = self.scale * relus.constant
+        constants = {target[k]: constant for k in range(target.size)} if constant else {}
+        return np.concatenate(W1), W2, constants
+
+
+def run_hidden(ridges: Iterator[Ridge] | list[Ridge], values: dict[str, Tensor]) -> None:
+    """Apply an MLP made of `ridges` to the slots `values`, in place; all read the same input."""
+    increments: list[tuple[str, Tensor]] = []
+    erased = []
+    for ridge in ridges:
+        if ridge.erases():
+            erased.append(ridge.target)
+        else:
+            increments.append((ridge.target, ridge.increment(values)))
+    for target, increment in increments:
+        values[target] = values[target] + increment if target in values else increment
+    for target in erased:
+        values.pop(target, None)
+
+
+def clamp_to(half_width: float) -> ReluSum:
+    """clip(t, -h, h) - t with two units: what must be added to a weight to project it onto the box."""
+    return ReluSum([1.0, -1.0], [-half_width, -half_width], [-1.0, 1.0])

@@ -1,0 +1,126 @@
+"""The literal matrices of the theorem, kept sparse until somebody asks for them in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from icgd.bounds.problem import Problem
+
+if TYPE_CHECKING:
+    from icgd.construct.block.stream import Stream
+
+Entry = tuple[int, int, float]
+"""Row, column, value."""
+
+Entries = npt.NDArray[np.float64]
+"""Many entries, one a row: (E, 3).  Places are exact as float64 up to 2**53."""
+
+
+class Sparse:
+    """A sparse real matrix, built from (row, column, value) entries; equal places add up.
+
+    Memory is that of its entries: nothing as long as a side of the matrix is kept.
+    """
+
+    def __init__(self, shape: tuple[int, int], entries: Iterable[Entry] | Entries) -> None:
+        listed = entries if isinstance(entries, np.ndarray) else np.array(list(entries), dtype=np.float64)
+        row, column, value = listed.reshape(-1, 3).T
+        places, which = np.unique(
+            row.astype(np.int64) * shape[1] + column.astype(np.int64), return_inverse=True
+        )
+        sums = np.bincount(which, weights=value, minlength=len(places)).astype(np.float64)
+        kept = sums != 0.0
+        self.shape = shape
+        self.rows, self.columns = np.divmod(places[kept], max(shape[1], 1))
+        self.values = sums[kept]
+
+    @property
+    def nonzeros(self) -> int:
+        return len(self.values)
+
+    def dense(self) -> Float[Tensor, "rows columns"]:
+        """The full matrix in float64."""
+        full = torch.zeros(self.shape, dtype=torch.float64)
+        full[torch.from_numpy(self.rows), torch.from_numpy(self.columns)] = torch.from_numpy(self.values)
+        return full
+
+    def norm(self) -> float:
+        """The operator norm, from the Gram matrix over the coordinates that are used at all."""
+        if not self.nonzeros:
+            return 0.0
+        rows, i = np.unique(self.rows, return_inverse=True)
+        columns, j = np.unique(self.columns, return_inverse=True)
+        if min(len(rows), len(columns)) == 1:
+            return float(np.linalg.norm(self.values))
+        part = scipy.sparse.csr_array((self.values, (i, j)), shape=(len(rows), len(columns)))
+        gram = (part @ part.T if len(rows) <= len(columns) else part.T @ part).toarray()
+        return float(np.sqrt(np.linalg.eigvalsh(gram)[-1]))
+
+
+@dataclass(frozen=True)
+class Head:
+    """One attention head: value V, query Q and key K, each D x D."""
+
+    Q: Sparse
+    K: Sparse
+    V: Sparse
+
+    @classmethod
+    def of(cls, D: int, Q: Iterable[Entry], K: Iterable[Entry], V: Iterable[Entry]) -> Head:
+        return cls(Sparse((D, D), Q), Sparse((D, D), K), Sparse((D, D), V))
+
+
+@dataclass(frozen=True)
+class LiteralLayer:
+    """One layer as the paper writes it: attention heads, then an MLP; either may be absent.
+
+    diagonal: whether each token attends to itself alone (the paper's EWML, a reading of it).
+    W1: (hidden, D), W2: (D, hidden).
+    """
+
+    heads: tuple[Head, ...]
+    W1: Sparse
+    W2: Sparse
+    diagonal: bool
+
+    @property
+    def hidden(self) -> int:
+        return self.W1.shape[0]
+
+    @property
+    def sublayers(self) -> int:
+        return bool(self.heads) + bool(self.hidden)
+
+    def norm(self) -> float:
+        """max_m max(|Q_m|, |K_m|) + sum_m |V_m| + |W1| + |W2| (Bai et al. 2023, equation 2)."""
+        reach = max((max(head.Q.norm(), head.K.norm()) for head in self.heads), default=0.0)
+        return reach + sum(head.V.norm() for head in self.heads) + self.W1.norm() + self.W2.norm()
+
+    def bytes(self, D: int) -> int:
+        """Memory of the matrices in full."""
+        return 8 * D * (3 * len(self.heads) * D + 2 * self.hidden)
+
+    def parameters(self) -> int:
+        """Nonzero entries of all matrices."""
+        heads = sum(head.Q.nonzeros + head.K.nonzeros + head.V.nonzeros for head in self.heads)
+        return heads + self.W1.nonzeros + self.W2.nonzeros
+
+
+class Block(Protocol):
+    """One gradient step that can be written out.  attention: relu, over the tokens' number, or softmax."""
+
+    name: str
+    attention: str
+    problem: Problem
+    stream: Stream
+
+    def literal(self) -> Iterator[LiteralLayer]: ...

@@ -1,0 +1,171 @@
+"""The transformer: one block of layers, looped once per gradient step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from icgd.bounds.problem import Problem
+from icgd.construct.block.heads import Aggregate, AttentionPart
+from icgd.construct.block.hidden import Ridge, run_hidden
+from icgd.construct.block.literal import Entries, LiteralLayer, Sparse
+from icgd.construct.block.stream import State, Stream
+from icgd.construct.prompt import Prompt, stack_weights
+
+_CHUNK = 1 << 16
+"""Numbers per temporary that the structured reading aims at: they then stay in the cache."""
+
+
+class Layer(nn.Module):
+    """Attention parts, then the ridges of an MLP; either list may be empty.
+
+    diagonal: whether the attention is the paper's EWML, each token attending to itself alone.
+    """
+
+    def __init__(
+        self, attention: Sequence[AttentionPart], hidden: Sequence[Ridge] = (), *, diagonal: bool = False
+    ) -> None:
+        super().__init__()
+        self.attention, self.hidden = nn.ModuleList(attention), nn.ModuleList(hidden)
+        self.diagonal = diagonal
+
+    @property
+    def heads(self) -> list[AttentionPart]:
+        """The attention parts, as what they are."""
+        return cast(list[AttentionPart], list(self.attention))
+
+    @property
+    def ridges(self) -> list[Ridge]:
+        """The parts of the MLP, as what they are."""
+        return cast(list[Ridge], list(self.hidden))
+
+    def literal(self, stream: Stream) -> LiteralLayer:
+        """The matrices of this layer as the theorem writes them."""
+        heads = tuple(head for part in self.heads for head in part.literal(stream))
+        W1: list[Entries] = [np.empty((0, 3))]
+        W2: list[Entries] = [np.empty((0, 3))]
+        constants: dict[int, float] = {}
+        units = 0
+        for ridge in self.ridges:
+            first, second, constant = ridge.literal(stream, units)
+            W1.append(first)
+            W2.append(second)
+            units += len(second)
+            for place, value in constant.items():
+                constants[place] = constants.get(place, 0.0) + value
+        constants = {place: value for place, value in constants.items() if value}
+        if constants:
+            W1.append(np.array([[units, stream["one"].start, 1.0]]))
+            W2.append(np.array([[place, units, value] for place, value in constants.items()]))
+            units += 1
+        D = stream.D
+        return LiteralLayer(
+            heads,
+            Sparse((units, D), np.concatenate(W1)),
+            Sparse((D, units), np.concatenate(W2)),
+            self.diagonal,
+        )
+
+
+class Transformer(nn.Module):
+    """A block of layers that performs one step of gradient descent in context; looping it gives L.
+
+    Every token-local part acts on slots of the stream; the only sum over tokens is in the
+    `Aggregate` heads, which stand in the last attention layer.  So the structured reading can take
+    the tokens of a prompt in pieces: its cost and memory are linear in n, and no D x D matrix is formed.
+    """
+
+    attention = "relu"
+
+    def __init__(self, name: str, problem: Problem, stream: Stream, layers: Sequence[Layer]) -> None:
+        super().__init__()
+        self.name, self.problem, self.stream = name, problem, stream
+        self.layers = nn.ModuleList(layers)
+        sums = [
+            i for i, layer in enumerate(layers) if any(isinstance(part, Aggregate) for part in layer.heads)
+        ]
+        if len(sums) != 1:
+            raise ValueError(f"exactly one layer sums over examples, not {len(sums)}")
+        self._sums_at = sums[0]
+
+    def layer(self, index: int) -> Layer:
+        """Layer `index` of the block, from 0."""
+        found = self.layers[index]
+        assert isinstance(found, Layer)
+        return found
+
+    def literal(self) -> Iterator[LiteralLayer]:
+        """The literal matrices, layer by layer, of the block that every step repeats."""
+        for index in range(len(self.layers)):
+            yield self.layer(index).literal(self.stream)
+
+    def run(self, state: State) -> State:
+        """One block on a whole state, scratch included; the state given is left as it was."""
+        state = State(dict(state.tokens), dict(state.shared))
+        totals = self._tokens(state)
+        return self._weights(state, totals, state.tokens["x"].shape[1])
+
+    def forward(self, H: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+        """L blocks on a literal stream: the structured reading between `unpack` and `pack`."""
+        state = self.stream.unpack(H)
+        for _ in range(self.problem.L):
+            state = self.run(state)
+        return self.stream.pack(state)
+
+    def step(self, prompt: Prompt) -> Float[Tensor, "B D_w"]:
+        """The weights after one block, at a cost linear in B*n and memory that does not grow with n."""
+        widest = max(slot.size for slot in self.stream.slots.values() if slot.shared is None)
+        budget = max(64, _CHUNK // widest)
+        T = prompt.n + 1
+        prompts, tokens = max(1, budget // T), min(T, budget)
+        results = []
+        for start in range(0, prompt.batch, prompts):
+            state = self.stream.open(prompt[start : start + prompts])
+            totals: dict[str, Tensor] = {}
+            for begin in range(0, T, tokens):
+                part = {name: value[:, begin : begin + tokens] for name, value in state.tokens.items()}
+                for name, total in self._tokens(State(part, state.shared)).items():
+                    totals[name] = totals[name] + total if name in totals else total
+            after = self._weights(State({}, state.shared), totals, T)
+            results.append(stack_weights([after.shared[f"V{j}"] for j in range(1, self.problem.N + 1)]))
+        return torch.cat(results)
+
+    def simulate(self, prompt: Prompt, steps: int | None = None) -> Float[Tensor, "steps+1 B D_w"]:
+        """The iterates w(0), ..., w(steps), from the prompt's own w; steps defaults to L."""
+        iterates = [prompt.w]
+        for _ in range(self.problem.L if steps is None else steps):
+            iterates.append(self.step(prompt.with_weights(iterates[-1])))
+        return torch.stack(iterates)
+
+    def _tokens(self, state: State) -> dict[str, Tensor]:
+        """Every token-local part, in place; returns the sums over these tokens, by weight matrix."""
+        totals: dict[str, Tensor] = {}
+        for index in range(len(self.layers)):
+            layer = self.layer(index)
+            increments: list[tuple[str, Tensor]] = []
+            for part in layer.heads:
+                if isinstance(part, Aggregate):
+                    totals[part.target] = part.finish(part.partial(state), 1)
+                else:
+                    increments.append((part.target, part.increment(state)))
+            for target, increment in increments:
+                old = state.tokens.get(target)
+                state.tokens[target] = increment if old is None else old + increment
+            run_hidden([ridge for ridge in layer.ridges if not self._is_weight(ridge)], state.tokens)
+        return totals
+
+    def _weights(self, state: State, totals: dict[str, Tensor], tokens: int) -> State:
+        """The update of w from the sums over all tokens, then the ridges that act on w."""
+        for name, total in totals.items():
+            state.shared[name] = state.shared[name] + total / tokens
+        for index in range(self._sums_at, len(self.layers)):
+            run_hidden([ridge for ridge in self.layer(index).ridges if self._is_weight(ridge)], state.shared)
+        return state
+
+    def _is_weight(self, ridge: Ridge) -> bool:
+        return self.stream[ridge.target].shared is not None

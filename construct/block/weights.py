@@ -1,0 +1,57 @@
+"""The literal matrices in a file that anyone can read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from icgd.bounds.estimate import human
+from icgd.bounds.letters import Letters
+from icgd.bounds.problem import Problem
+from icgd.construct.block.dense import dense_bytes
+from icgd.construct.block.literal import Block
+from icgd.construct.machine.files import write_atomically
+from icgd.construct.machine.memory import refuse
+
+
+def posed(problem: Problem | Letters | None) -> dict[str, str]:
+    """The entry `problem` of the metadata, every letter as JSON; none where no problem was posed."""
+    return {} if problem is None else {"problem": json.dumps(problem.as_dict())}
+
+
+def save_weights(block: Block, path: Path) -> None:
+    """Write every matrix of one block, in full, as safetensors; all of it or nothing.
+
+    Tensors `layer.00.Q`, `.K`, `.V` (M, D, D) and `.W1` (hidden, D), `.W2` (D, hidden), layer by layer;
+    layers without heads or without hidden units have no such tensors.  Metadata: `attention` is relu (over
+    the number of tokens) or softmax; `diagonal` lists the layers in which each token attends to itself only;
+    `stream` gives [start, stop) of every slot; `problem` the letters, for the loss with 1/(2n).
+    Raises ProblemError, with the size, if the matrices would not fit in memory.
+    """
+    size = dense_bytes(block)
+    # The file is assembled in memory before it is written.
+    refuse(2.5 * size, f"writing {human(size)} of literal matrices", block.problem)
+    tensors: dict[str, torch.Tensor] = {}
+    diagonal = []
+    index = -1
+    for index, layer in enumerate(block.literal()):
+        name = f"layer.{index:02d}"
+        if layer.heads:
+            for part in "QKV":
+                tensors[f"{name}.{part}"] = torch.stack([getattr(head, part).dense() for head in layer.heads])
+        if layer.hidden:
+            tensors[f"{name}.W1"], tensors[f"{name}.W2"] = layer.W1.dense(), layer.W2.dense()
+        if layer.diagonal:
+            diagonal.append(name)
+    metadata = {
+        **posed(block.problem),
+        "construction": block.name,
+        "attention": block.attention,
+        "layers": str(index + 1),
+        "diagonal": json.dumps(diagonal),
+        "stream": json.dumps({name: [slot.start, slot.stop] for name, slot in block.stream.slots.items()}),
+    }
+    write_atomically(path, safetensors.torch.save(tensors, metadata))

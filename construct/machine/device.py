@@ -1,0 +1,19 @@
+"""Where tensors live."""
+
+from __future__ import annotations
+
+import torch
+
+from icgd.bounds.problem import ProblemError
+
+
+def check_device(name: str) -> str:
+    """The name of a device that can be used now; raises ProblemError where there is none such."""
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+        raise ProblemError("device", name, "it is cpu, cuda or cuda:0, cuda:1, ...")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ProblemError("device", name, "torch finds no CUDA device on this machine; leave --device out")
+    if kind == "cuda" and index and int(index) >= torch.cuda.device_count():
+        raise ProblemError("device", name, f"this machine has {torch.cuda.device_count()} CUDA devices")
+    return name

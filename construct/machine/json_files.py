@@ -1,0 +1,89 @@
+"""JSON in files: read with a limit and refused in one sentence, written as what every reader takes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from collections.abc import Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+from icgd.bounds.problem import ProblemError
+
+MOST_BYTES = 2**28
+"""Of a file that is read."""
+
+
+def load_json(path: Path, field: str) -> Any:
+    """What a file holds; raises ProblemError, under the name of the field, where it cannot be read.
+
+    It must be a regular file of at most MOST_BYTES, in UTF-8, with whole characters alone.
+    """
+    text = _text(path, field)
+    try:
+        found = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ProblemError(field, path, "it holds half a character (a lone surrogate)") from None
+    except (ValueError, RecursionError):
+        raise ProblemError(field, path, "it is not a JSON file") from None
+    return found
+
+
+def _text(path: Path, field: str) -> str:
+    try:
+        # A pipe would be waited for, were it not for O_NONBLOCK.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ProblemError(field, path, "it is a pipe or a device, and a file is needed")
+            data = file.read(MOST_BYTES + 1)
+    except IsADirectoryError:
+        raise ProblemError(field, path, "it is a folder, and a file is needed") from None
+    except FileNotFoundError:
+        raise ProblemError(field, path, "there is no such file") from None
+    except OSError as error:
+        raise ProblemError(field, path, f"it cannot be read ({error.strerror})") from None
+    if len(data) > MOST_BYTES:
+        raise ProblemError(field, path, f"it is larger than {MOST_BYTES // 2**20} MiB, the most that is read")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ProblemError(field, path, "it is not a text in UTF-8") from None
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON that every reader takes: ASCII, with whole characters, and words for inf and nan."""
+    try:
+        text = json.dumps(value, indent=indent, allow_nan=False)
+    except (TypeError, ValueError):
+        text = ""
+    half = "\\ud" in text  # perhaps: so begin the two halves of one character, too
+    return json.dumps(finite(value), indent=indent, allow_nan=False) if half or not text else text
+
+
+def finite(value: Any) -> Any:
+    """The same in values that JSON has: inf and nan as words, halves of characters as Python escapes them.
+
+    >>> finite({1: (float("inf"), 0.5, None, True)})
+    {'1': ['inf', 0.5, None, True]}
+    """
+    if isinstance(value, Mapping):
+        return {_whole(str(key)): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        plain = float(value)
+        return plain if math.isfinite(plain) else str(plain)
+    return _whole(str(value))
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,90 @@
+"""How much memory work will take, said before it is taken."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from icgd.bounds.estimate import human
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.relu_icgd import built
+from icgd.bounds.softmax_icgd import estimated_units as softmax_units
+from icgd.bounds.softmax_icgd import halved
+from icgd.bounds.step_error.budget import Construction
+from icgd.bounds.step_error.plan import estimated_units
+
+_BYTES_PER_ENTRY = 400
+"""What a nonzero of a literal matrix costs while the census lists it: Python objects, counted generously."""
+
+_WEIGHT_COPIES = 24
+"""How many float64 vectors of length D_w the checks hold at once for one prompt, sums of squares included."""
+
+
+def available_bytes() -> int:
+    """Physical memory that is free now."""
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def refuse_if_too_large(problem: Problem, construction: Construction) -> None:
+    """Raises ProblemError, with the predicted size, if the transformer would not fit in memory."""
+    entries = 6 * problem.D_w + 20 * problem.units + 6 * estimated_units(problem, construction)
+    if construction == "paper":
+        entries += 3 * max(problem.dims) * estimated_units(problem, construction)
+    needed = entries * _BYTES_PER_ENTRY + 8 * _WEIGHT_COPIES * problem.D_w
+    refuse(needed, "the transformer", problem)
+
+
+def refuse_softmax_if_too_large(problem: Problem) -> None:
+    """The same for the transformer of Theorem 2, whose problem has its loss in that theorem's convention."""
+    if problem.activation.is_smooth:  # otherwise there is no such transformer, as its plan will say
+        entries = 14 * problem.D_w + 30 * problem.units + 6 * softmax_units(halved(problem))
+        refuse(entries * _BYTES_PER_ENTRY, "the transformer", problem)
+
+
+def refuse_if_matrices_too_large(problem: Problem, construction: Construction) -> None:
+    """Raises ProblemError if the literal matrices of the fullest layer alone would not fit in memory."""
+    sizes = {claim.quantity: claim.value for claim in built(problem, construction)}
+    needed = 8 * sizes["width"] * (3 * sizes["heads"] * sizes["width"] + 2 * sizes["mlp_width"])
+    refuse(needed, "the literal matrices of one layer", problem)
+
+
+def refuse_program(program: Mapping[str, Any], problem: Problem) -> None:
+    """Raises ProblemError if the entries of all literal matrices of a program would not fit in memory.
+
+    program: as in `icgd.verify.certificate.program` or `icgd.verify.certificate.softmax_program`, for this
+    problem.
+    """
+    dims, units = problem.dims, 0
+    for j, layer in enumerate(program["layers"], start=1):
+        products = {"product": dims[j], "z": dims[j] * dims[j - 1], "update": dims[j] * dims[j - 1]}
+        products["g"] = dims[j] * dims[min(j + 1, problem.N)]
+        units += sum(dims[j] * _units(layer[kind]) for kind in ("r", "dr"))
+        for kind, count in products.items():
+            units += 2 * count * _units((layer.get(kind) or {}).get("square"))
+    units += problem.d_out * _units(program["loss"]["relus"])
+    entries = 14 * problem.D_w + 30 * sum(dims) + 6 * units
+    if program["construction"] == "paper":
+        entries += 3 * max(dims) * units
+    refuse(entries * _BYTES_PER_ENTRY, "the matrices of the program", problem)
+
+
+def _units(relus: Mapping[str, Any] | None) -> int:
+    return 0 if relus is None else len(relus["a"]) + 1
+
+
+def refuse(needed: float, what: str, problem: Problem) -> None:
+    """Raises ProblemError if `needed` bytes are more than what is free."""
+    size = f"N={problem.N}, K={problem.K}, d={problem.d}, eps={problem.eps:g}"
+    _refuse(needed, size, f"{what} would take about {human(needed)}", "make it smaller")
+
+
+def refuse_prompts(needed: float) -> None:
+    """Raises ProblemError if prompts would need more bytes than are free."""
+    _refuse(needed, human(needed), "the prompts do not fit", "take fewer examples, prompts or layers")
+
+
+def _refuse(needed: float, size: str, why: str, advice: str) -> None:
+    free = available_bytes()
+    if needed > 0.9 * free:
+        raise ProblemError("size", size, f"{why} and {human(free)} is free; {advice}")

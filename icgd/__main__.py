@@ -1,0 +1,21 @@
+"""The command `icgd`, and `python -m icgd`: its version is there before the libraries are loaded."""
+
+from __future__ import annotations
+
+import sys
+
+from icgd import __version__
+
+
+def main() -> int:
+    """Run the command of the arguments; returns its exit code."""
+    if sys.argv[1:] == ["--version"]:
+        print(f"icgd {__version__}")
+        return 0
+    from icgd.cli import main as run
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

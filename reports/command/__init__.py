@@ -1,0 +1,1 @@
+"""What commands share: options, progress, the terminal and the files of a run."""

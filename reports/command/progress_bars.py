@@ -1,0 +1,66 @@
+"""Progress bars of a command, with an estimate of the time that is left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from rich.console import Console
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
+from rich.progress import Progress as Bars
+from rich.text import Text
+
+from icgd.bounds.progress import Advance, Progress
+from icgd.reports.command.console import Terminal
+
+
+class _TimeLeft(ProgressColumn):
+    """Seconds left, by the last estimate of how long it takes in all; without one, seconds gone by."""
+
+    def render(self, task: Task) -> Text:
+        gone, expected = task.elapsed or 0.0, task.fields["expected"]
+        if expected is None:
+            return Text(f"{gone:.0f} s", style="progress.elapsed")
+        return Text(f"{max(1, math.ceil(expected - gone))} s left", style="progress.remaining")
+
+
+def progress_on(console: Console) -> Progress:
+    """Progress as bars on this console; nothing at all where it is no terminal.
+
+    Work within other work has its bar below.  The estimate: what is left goes as fast as what is done, or as
+    on a common machine while nothing is.
+    """
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), _TimeLeft()
+    bars = Bars(*columns, console=console, transient=True)
+
+    @contextmanager
+    def begin(what: str, total: float, seconds: float | None) -> Iterator[Advance]:
+        if not console.is_terminal:
+            yield lambda done: None
+            return
+        if not bars.tasks:
+            bars.start()
+        number = bars.add_task(what, total=total, expected=seconds)
+        task = next(one for one in bars.tasks if one.id == number)
+
+        def advance(done: float) -> None:
+            bars.advance(number, done)
+            if task.completed and task.elapsed:
+                bars.update(number, expected=task.elapsed * max(1.0, total / task.completed))
+
+        try:
+            yield advance
+        finally:
+            bars.remove_task(number)
+            if not bars.tasks:
+                bars.stop()
+
+    return Progress(begin)
+
+
+@cache
+def bars() -> Progress:
+    """The bars of this command, on the standard error stream, if somebody watches it."""
+    return progress_on(Terminal(stderr=True))

@@ -1,0 +1,76 @@
+"""Certificates and counterexamples: the files against which anybody can hold the verdicts of a run.
+
+A run with a report leaves them in its folder, which is replaced as a whole; others leave them below --out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from icgd.construct.machine.files import write_atomically
+from icgd.construct.machine.json_files import MOST_BYTES
+from icgd.verify.relu_icgd import THEOREM
+
+REPORT = "report"
+"""The folder of a report, below --out."""
+
+
+def place(out: Path, *, reported: bool) -> Path:
+    """The folder in which a run leaves these files."""
+    return out / REPORT if reported else out
+
+
+def leave(files: Mapping[str, str], folder: Path) -> None:
+    """Write the files of a run that has no report."""
+    for name, text in files.items():
+        write_atomically(folder / name, text)
+
+
+def belonging(document: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """Those files in the folder that are of the run that the document is about, by their SHA-256."""
+    hashes = {
+        digest
+        for part in document["theorems"].values()
+        for digest in ((part.get("hashes") or {}).get("certificate"), part.get("counterexample"))
+    }
+    found = {}
+    for path in sorted([*folder.glob("certificate-*.json"), *folder.glob("counterexample-*.json")]):
+        data = path.read_bytes() if path.is_file() and path.stat().st_size <= MOST_BYTES else b""
+        if hashlib.sha256(data).hexdigest() in hashes:
+            found[path.name] = data.decode("utf-8")
+    return found
+
+
+def sha256(text: str) -> str:
+    """Of the file that holds the text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def show_certificates(console: Console, files: Mapping[str, str], folder: Path, options: str) -> None:
+    """Where certificates were written, each with the command that judges it."""
+    for name in files:
+        if name.startswith("certificate-"):
+            line = f"wrote {folder / name}; {check_line(folder / name, options)}"
+            # Wrapped or read as markup, the command would be another one.
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def check_line(path: Path, options: str) -> str:
+    """The command that judges a certificate for the problem that the options pose.
+
+    >>> check_line(Path("my out/c.json"), "--N 2"), check_line(Path("-o/c.json"), "--N 2")
+    ("icgd check 'my out/c.json' --N 2", 'icgd check ./-o/c.json --N 2')
+    """
+    name = str(path)
+    return f"icgd check {shlex.quote(f'./{name}' if name.startswith('-') else name)} {options}"
+
+
+def replay_line(path: Path) -> str:
+    """The command that tries a saved counterexample again."""
+    return f"icgd verify {THEOREM} --replay {shlex.quote(str(path))}"

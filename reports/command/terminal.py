@@ -1,0 +1,309 @@
+"""The report a person reads in a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from icgd.bounds.claims import Claim
+from icgd.bounds.hypotheses import Hypothesis, hypotheses
+from icgd.bounds.problem import Problem
+from icgd.bounds.step_error.plan import Plan
+from icgd.construct.block.census import Census
+from icgd.reports.document.numbers import digits
+from icgd.verify.block.one_prompt import Enclosure
+from icgd.verify.certificate.proof import TRUSTED, Judgement, Proof
+from icgd.verify.ledger.entries import Settled
+from icgd.verify.relu_icgd import Sandwich, Verification
+from icgd.verify.results import Findings, Grid
+from icgd.verify.search.excerpt import part_of
+from icgd.verify.search.trajectory import Trajectory
+from icgd.verify.verdict import Verdict
+
+if TYPE_CHECKING:
+    from icgd.reports.report import Report
+
+_PROSE = 48
+"""Columns that a text of sentences needs to be read."""
+
+_COLOURS = {
+    "proved": "bold green",
+    "held": "green",
+    "failed": "bold red",
+    "inapplicable": "yellow",
+    "vacuous": "yellow",
+}
+
+
+def show(console: Console, found: Verification, seed: int, seconds: float) -> None:
+    """Everything a verification found, sizes first and verdicts last."""
+    problem = found.plan.problem
+    console.print(f"[bold]Theorem 1 of arXiv 2411.16549[/], construction [bold]{found.plan.construction}[/]")
+    console.print(escape(problem.options), style="dim", soft_wrap=True)
+    show_hypotheses(console, hypotheses(problem))
+    show_sizes(console, found.claims, found.census, {verdict.claim for verdict in found.verdicts})
+    show_plan(console, found.plan)
+    show_sandwich(console, found.sandwich, bool(found.proof and found.proof.refusal is None))
+    if found.proof:
+        show_proof(console, found.proof, found.enclosures, found.plan.units)
+    show_trajectory(console, found.trajectory, found.sandwich.allowed)
+    show_verdicts(console, found.verdicts)
+    console.print(f"seed {seed}, {seconds:.1f} s", style="dim")
+
+
+def show_findings(console: Console, found: Findings, seconds: float) -> None:
+    """Everything that the verification of one theorem of the catalogue found."""
+    console.print(f"[bold]{escape(found.title)}[/] ({escape(found.source)})")
+    console.print(escape(found.problem.options), style="dim", soft_wrap=True)
+    show_sizes(console, found.claims)
+    for grid in found.grids:
+        show_grid(console, grid)
+    show_verdicts(console, found.verdicts)
+    console.print(f"seed {found.seed}, {seconds:.1f} s", style="dim")
+
+
+def show_grid(console: Console, grid: Grid) -> None:
+    """A table of results, and how it was made; nothing is cut, as keys are there to be copied.
+
+    Where a table leaves its last column of prose no room, a row becomes a heading and a paragraph.
+    """
+    rows = [["" if cell is None else _cell(cell) for cell in row] for row in grid.rows]
+    columns = list(zip(*rows, strict=True))
+    beside = sum(max(map(len, column)) + 3 for column in columns[:-1])
+    if rows and max(map(len, columns[-1])) > 2 * _PROSE and console.width - beside < _PROSE:
+        console.print(escape(grid.title), style="italic")
+        for key, *words, text in rows:
+            about = f"[bold]{escape(key)}[/] {escape(', '.join(words))}"
+            console.print(about, highlight=False, soft_wrap=True)
+            console.print(Padding(escape(text), (0, 0, 0, 2)), highlight=False)
+    else:
+        table = Table(title=escape(grid.title), title_justify="left")
+        for name in grid.columns:
+            table.add_column(escape(name), overflow="fold")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
+    console.print(escape(grid.note), style="dim")
+
+
+def show_finding(console: Console, settled: Settled) -> None:
+    """One entry of the ledger, with its numbers."""
+    entry = settled.entry
+    console.print(f"[bold]{escape(entry.key)}[/] ({escape(entry.source)})", highlight=False)
+    lines = {
+        "claim": entry.claim,
+        "to settle": entry.candidate,
+        entry.outcome: settled.text,
+        "what holds": settled.holds,
+        "NOT REPRODUCED": "; ".join(settled.differences),
+    }
+    for name, text in lines.items():
+        if text:
+            console.print(f"[dim]{name}:[/] {escape(text)}", highlight=False)
+    show_numbers(console, f"{entry.kind}; bearing: {entry.bearing}; computed just now", settled.numbers)
+
+
+def show_ledger(console: Console, settled: Sequence[Settled]) -> None:
+    """How the findings came out, in one line, and each that does not reproduce."""
+    counts = Counter(entry.entry.outcome for entry in settled)
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    console.print(f"{len(settled)} findings: {outcomes}; icgd findings lists them", highlight=False)
+    for entry in settled:
+        if not entry.reproduces:
+            console.print("[bold red]not reproduced[/]")
+            show_finding(console, entry)
+
+
+def show_hypotheses(console: Console, assumed: Iterable[Hypothesis]) -> None:
+    """Those of Theorem 1's hypotheses that this problem does not meet, and what still holds."""
+    for hypothesis in assumed:
+        if hypothesis.status != "holds":
+            console.print(f"[yellow]{hypothesis.status}:[/] {escape(hypothesis.statement)}", highlight=False)
+            console.print(escape(f"  {hypothesis.why}; still: {hypothesis.still}"), highlight=False)
+
+
+def show_report(console: Console, made: Report) -> None:
+    """Where a report was written."""
+    console.print(f"wrote {escape(', '.join(map(str, made.files)))}", highlight=False, soft_wrap=True)
+    if made.message:
+        console.print(escape(made.message), highlight=False)
+
+
+def _cell(value: str | int | float) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else _number(value)
+
+
+def show_sizes(
+    console: Console, asserted: Iterable[Claim], counted: Census | None = None, judged: Collection[str] = ()
+) -> None:
+    """Each claim's bound with its constants and its value; the census beside those that are about it."""
+    counts = counted.as_dict() if counted else {}
+    table = Table("claim", "bound", "value", title="Sizes, every constant in the open", title_justify="left")
+    if counted:
+        table.add_column("built", justify="right")
+    table.columns[2].justify = "right"
+    for claim in asserted:
+        row = [claim.key, f"{claim.relation} {_short(claim.expression)}", _number(claim.value)]
+        if counted:
+            row.append(
+                _number(counts[claim.quantity]) if claim.key in judged and claim.quantity in counts else ""
+            )
+        table.add_row(*map(escape, row))
+    console.print(table)
+
+
+def show_plan(console: Console, plan: Plan) -> None:
+    """Where the tolerance goes, and how near the pieces are to the fewest possible."""
+    title = f"Tolerance plan: {plan.units} ReLUs; the lower bound on pieces allows {plan.fewest_units}"
+    table = Table(
+        "local error", "certified", "share of bound", "pieces", "fewest", title=title, title_justify="left"
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rounding = 0.0
+    for term, share in sorted(plan.ledger.items(), key=lambda item: -item[1]):
+        product = plan.products.get(term)
+        chosen = plan.fits.get(term) or (product.square if product else None)
+        if chosen is None:
+            rounding += share
+            continue
+        part = f"{share / plan.certified:.1%}"
+        table.add_row(
+            escape(str(term)), f"{plan.errors[term]:.2e}", part, str(chosen.pieces), str(chosen.fewest)
+        )
+    if plan.certified:
+        table.add_row("rounding alone", "", f"{rounding / plan.certified:.1e}", "", "")
+    console.print(table)
+
+
+def show_sandwich(console: Console, sandwich: Sandwich, proved: bool) -> None:
+    """sampled <= attacked <= certified (unless proved: bound) <= allowed, in the theorem's unit."""
+    table = Table(title="Error of one step, norm2(err)", title_justify="left")
+    for name in sandwich.as_dict():
+        table.add_column(name if proved else name.replace("certified", "bound"), justify="right")
+    row = sandwich.as_dict().items()  # what no prompt exceeds is rounded up
+    table.add_row(*["" if v is None else digits(v, up=name.startswith("certified")) for name, v in row])
+    console.print(table)
+    if sandwich.certified is not None and sandwich.attacked > 0:
+        ratio = sandwich.certified / sandwich.attacked
+        given_away = "what the proof gives away, or the attack has not found"
+        console.print(f"{'certified' if proved else 'bound'} / attacked = {ratio:.2f}: {given_away}")
+
+
+def show_proof(
+    console: Console, proof: Proof, enclosures: Iterable[tuple[str, Enclosure]], units: int
+) -> None:
+    """What a certificate proves and what it takes for granted; the step error on single prompts."""
+    if proof.why is not None:
+        console.print(f"[bold yellow]held[/], {escape(proof.why)}")
+    else:
+        console.print(
+            f"[bold green]proved[/]: norm2(err) <= eta * {digits(proof.bound, up=True)} for every prompt of "
+            f"n examples in the radii and every w in W; {proof.certificate['splits'].count(0)} cells; "
+            f"found in {proof.proving:.2f} s, checked in {proof.checking:.2f} s"
+        )
+    console.print(f"units: {proof.units_before} against the plain recurrence, {units} against this bound")
+    said = proof.float32
+    if not isinstance(said, str):
+        said = f"norm2(err) <= eta * {digits(said, up=True)}"
+    console.print(escape(f"the same weights in float32: {said}"))
+    for name, one in enclosures:
+        low, high = one.deployed
+        console.print(escape(f"on {name}: norm2(err) in [{low:.15g}, {high:.15g}]"))
+    show_trusted(console, TRUSTED)
+
+
+def show_trusted(console: Console, trusted: Iterable[str]) -> None:
+    """What a proof takes for granted."""
+    console.print("taken for granted:", style="dim")
+    for item in trusted:
+        console.print(f"  {escape(item)}", style="dim")
+
+
+def show_judgement(console: Console, judged: Judgement, problem: Problem) -> None:
+    """What a certificate proves, or the first thing in it that does not hold."""
+    if judged.refusal is not None:
+        reason = escape(judged.refusal)
+        console.print(f"[bold red]refused[/], since this does not hold: {reason}", highlight=False)
+        return
+    bound = digits(judged.bound or 0.0, up=True)
+    console.print(f"[bold green]accepted[/]: norm2(err) <= eta * {bound} <= eta * eps, for")
+    posed = f"{problem.options} --construction {judged.construction}"
+    console.print(escape(posed), highlight=False, soft_wrap=True)
+    same = "is its program, entry by entry"
+    built = same if judged.apart is None else f"is another program: {judged.apart}"
+    console.print(f"the transformer that is built here {escape(built)}", highlight=False)
+    show_trusted(console, judged.trusted)
+
+
+def show_trajectory(console: Console, trajectory: Trajectory, allowed: float) -> None:
+    """The loss of transformer and exact descent step by step, with the error of each step."""
+    title = f"{part_of(trajectory.steps, trajectory.L)} steps on {trajectory.prompts} prompts of "
+    title += f"{trajectory.source}, start {trajectory.start}"
+    table = Table(
+        "step",
+        "norm2(err)",
+        "of allowed",
+        "loss",
+        "exact loss",
+        "distance",
+        title=escape(title),
+        title_justify="left",
+    )
+    for column in table.columns:
+        column.justify = "right"
+    last = len(trajectory.errors)
+    for step in range(last + 1):
+        error = trajectory.errors[step - 1] if step else None
+        table.add_row(
+            str(step),
+            "" if error is None else f"{error:.3g}",
+            "" if error is None else f"{error / allowed:.1%}",
+            f"{trajectory.loss[step]:.8f}",
+            f"{trajectory.exact_loss[step]:.8f}",
+            f"{trajectory.apart[step]:.2e}",
+        )
+    console.print(table)
+
+
+def show_verdicts(console: Console, verdicts: Iterable[Verdict]) -> None:
+    """One line for each claim; the commands that replay failures follow, each on one line."""
+    table = Table("claim", "verdict", "evidence", title="Verdicts", title_justify="left")
+    shown = list(verdicts)
+    for verdict in shown:
+        colour = _COLOURS[verdict.status]
+        table.add_row(escape(verdict.claim), f"[{colour}]{verdict.status}[/]", escape(verdict.evidence))
+    console.print(table)
+    for replay in dict.fromkeys(verdict.replay for verdict in shown if verdict.replay):
+        # In a cell it would be wrapped, and no command to copy.
+        console.print(f"replay: {escape(replay)}", highlight=False, soft_wrap=True)
+
+
+def show_census(console: Console, counted: Mapping[str, int | float]) -> None:
+    """What one step of the transformer is made of."""
+    show_numbers(console, "census of one step", counted)
+
+
+def show_numbers(console: Console, title: str, numbers: Mapping[str, str | int | float]) -> None:
+    """Named numbers, or words, one a line."""
+    table = Table(title, "", title_justify="left")
+    table.columns[1].justify = "right"
+    for name, value in numbers.items():
+        table.add_row(escape(name), escape(_cell(value)))
+    console.print(table)
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+
+
+def _short(expression: str, width: int = 60) -> str:
+    return expression if len(expression) <= width else expression[: width - 3] + "..."

@@ -1,0 +1,1 @@
+"""The report as data: every number under its name, before any page shows it."""

@@ -1,0 +1,153 @@
+"""Every number of a document under one name: what LaTeX calls a macro, HTML an id, and JSON a key."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context
+from typing import Any
+
+from icgd.reports.document.step_bound import is_checked
+
+_DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+_FIRST = "relu-icgd/lean"
+"""The construction whose numbers need no prefix: \\icgdHeads are its heads."""
+
+_SECTIONS = {
+    "problem": "Letter",
+    "census": "",
+    "step_error": "Error",
+    "plan": "Plan",
+    "certificate": "Certificate",
+}
+
+_UPPER = {
+    ("step_error", "bound"),
+    ("step_error", "certified"),
+    ("step_error", "bound_off_margin"),
+    ("plan", "bound"),
+    ("plan", "certified"),
+    ("plan", "recurrence"),
+    ("certificate", "bound"),
+}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number.
+
+    macro: letters only, such as icgdHeads.  place: its path in the document, for a person.
+    up: whether it is an upper bound, which is never printed as less than it is.
+    """
+
+    macro: str
+    place: str
+    value: int | float
+    up: bool = False
+
+    @property
+    def digits(self) -> str:
+        """What is printed for it everywhere."""
+        return digits(self.value, up=self.up)
+
+
+def digits(value: float, *, up: bool = False) -> str:
+    """Whole numbers in full, others to four digits; the only rounding between a document and a reader.
+
+    up: never below the value, as an upper bound must be printed.
+
+    >>> digits(1219433928), digits(0.0047784114), digits(51.43894), digits(1e-13), digits(float("inf"))
+    ('1219433928', '0.004778', '51.44', '1e-13', 'inf')
+    >>> digits(0.0047784114, up=True), digits(0.05, up=True)
+    ('0.004779', '0.05')
+    """
+    if isinstance(value, int):
+        return str(value)
+    if not math.isfinite(value):
+        return str(value)
+    short = f"{value:.4g}"
+    if up and float(short) < value * (1 - 2.0**-50):  # a bound that is short in decimals stays short
+        short = f"{Context(prec=4, rounding=ROUND_CEILING).create_decimal_from_float(value):.4g}"
+    mantissa, _, exponent = short.partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def grouped(value: float, *, up: bool = False) -> str:
+    """The same digits as a person reads them: thousands in groups, as siunitx does it in LaTeX.
+
+    >>> grouped(1219433928), grouped(1062.77), grouped(-1234.5, up=True), grouped(0.0047784114, up=True)
+    ('1,219,433,928', '1,063', '-1,234', '0.004779')
+    """
+    shown = digits(value, up=up)
+    return f"{int(shown):,}" if shown.removeprefix("-").isdecimal() else shown
+
+
+def quantities(document: Mapping[str, Any]) -> tuple[Quantity, ...]:
+    """The numbers of a report's document, each under a name of its own.
+
+    document: as icgd.reports.document.document.audit_document makes it.  Raises ValueError where two names
+    meet.
+    """
+    found = tuple(_quantities(document))
+    names = [one.macro for one in found]
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f"two numbers are called {', '.join(twice)}")
+    return found
+
+
+def _quantities(document: Mapping[str, Any]) -> Iterator[Quantity]:
+    for theorem, part in document["theorems"].items():
+        short = theorem.removeprefix("relu-icgd/")
+        prefix = beginning_of(theorem)
+        chosen = part.get("chosen") or {}
+        for section, title in _SECTIONS.items():
+            for key, posed in (part.get(section) or {}).items():
+                if key == "certified" and not is_checked(part):
+                    continue  # a bound that no checker accepted has no such name, whatever the document says
+                # A letter that was left to the theorem stands for the value that it chose.
+                value = chosen.get(key, posed) if section == "problem" else posed
+                # TeX tells n from N, and so must the names of letters.
+                letter = key if len(key) == 1 and key.isascii() and key.isalpha() else _camel(key)
+                name = prefix + title + letter
+                if _is_number(value):
+                    yield Quantity(name, f"{theorem} {section} {key}", value, (section, key) in _UPPER)
+        for key, claim in part["bounds"].items():
+            own = key.removeprefix(f"{theorem.split('/')[0]}/")
+            if theorem == _FIRST or not theorem.startswith("relu-icgd/") or own.startswith(short):
+                name = prefix + "Bound" + _camel(own.removeprefix(f"{short}/"), also=own.startswith(short))
+                if _is_number(claim["value"]):
+                    upper = claim["relation"] == "<="
+                    yield Quantity(name, f"{theorem} bounds {key}", claim["value"], upper)
+    for entry in document.get("findings", ()):
+        for key, value in entry["numbers"].items():
+            if _is_number(value):
+                short = entry["key"].split("/")[-1]
+                name = f"icgdFinding{_camel(short)}{_camel(key)}"
+                yield Quantity(name, f"finding {entry['key']} {key}", value)
+
+
+def beginning_of(theorem: str) -> str:
+    """How the names of a part's numbers begin.
+
+    >>> beginning_of("relu-icgd/lean"), beginning_of("softmax-icgd")
+    ('icgd', 'icgdSoftmaxIcgd')
+    """
+    return "icgd" + ("" if theorem == _FIRST else _camel(theorem.removeprefix("relu-icgd/")))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _camel(words: str, *, also: bool = False) -> str:
+    r"""A name of letters alone.  also: of what is built, apart from the published bound of that name.
+
+    >>> _camel("theorem-1/loss"), _camel("B_v"), _camel("heads", also=True)
+    ('TheoremOneLoss', 'BV', 'BuiltHeads')
+    """
+    parts = re.findall(r"[A-Za-z]+|\d", words)
+    name = "".join(_DIGITS[int(p)] if p.isdigit() else p[0].upper() + p[1:] for p in parts)
+    return f"Built{name}" if also else name

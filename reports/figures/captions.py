@@ -1,0 +1,160 @@
+"""What each figure shows and what it was made with, in a sentence or two of plain text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from icgd.reports.document.numbers import digits, grouped
+from icgd.reports.document.step_bound import exclusion, is_bounded, is_checked
+
+_SENTENCES: dict[str, tuple[str, str]] = {
+    "Sizes over the tolerance": (
+        "Heads that the theorem's own route needs, every constant explicit, and ReLUs planned here "
+        "for one step, beside the fewest that a certified lower bound on linear pieces allows at the "
+        "same local tolerances. Thin lines have the slopes of the two laws, five times above the last "
+        "point; each point is a plan of its own.",
+        "",
+    ),
+    "ReLUs over the lower bound": (
+        "ReLUs planned for one step over the fewest that piecewise linear functions within the same "
+        "local tolerances can have. The bound is on pieces at these tolerances, not on all "
+        "transformers.",
+        "",
+    ),
+    "Step error over depth": (
+        "Error of one step for networks of other depths, all other letters as they are. The effort is "
+        "small, so a full search would find larger errors; the bound here is the prover's, and "
+        "was not seen by the independent checker.",
+        "",
+    ),
+    "Loss on diabetes data": (
+        "Mean empirical loss on prompts cut from the diabetes data, from the same random w(0), when "
+        "the transformer descends and when exact descent does. Where the lines coincide, their "
+        "distance tells them apart.",
+        "",
+    ),
+    "Distance from exact descent on diabetes data": (
+        "Largest 2-norm distance, over those prompts, of the transformer's iterates from those of "
+        "exact descent from the same w(0).",
+        "",
+    ),
+    "Error against width, smallest problem": (
+        "Largest error met against the width of the widest MLP, for four layers on a grid and for "
+        "this construction.",
+        "The smallest problem, built both ways",
+    ),
+    "Distance from exact descent": (
+        "Largest distance from the iterates of exact descent on followed prompts, below the bounds on "
+        "how step errors add up.",
+        "Distance from exact descent",
+    ),
+    "Expected loss by depth": (
+        "Least expected loss by the number of layers, for the families of matrices of the source.",
+        "Expected loss by depth",
+    ),
+    "Training: loss": (
+        "Expected loss above the predicted minimum while the matrices are trained from random starts; "
+        "differences below 1e-16 are drawn there.",
+        "Training from random matrices",
+    ),
+    "Training: distance": (
+        "Distance of the trained matrices from the predicted ones, from the same starts; distances "
+        "below 1e-16 are drawn there.",
+        "Training from random matrices",
+    ),
+    "Test error over depth": (
+        "Test error by the number of layers: a panel for each law of the data, a line for each attention.",
+        "Matching attention to data",
+    ),
+    "Distance to the Bayes predictor, one prompt": (
+        "Distance of the query's label from its limit on the first prompt, and the certified bound on it.",
+        "",
+    ),
+    "Examples needed for a target error": (
+        "Examples that a proof with explicit constants asks for, by the number of loops.",
+        "Examples needed for a target error",
+    ),
+}
+"""By title of the plot: what is seen, and the table whose note says how it was made."""
+
+
+def caption(part: Mapping[str, Any], plot: Mapping[str, Any], seed: int) -> str:
+    """The caption of a plot."""
+    text, table = _SENTENCES.get(plot["title"], (f"{plot['y']} over {plot['x']}.", ""))
+    notes = [grid["note"] for grid in part.get("grids") or () if grid["title"] == table and grid["note"]]
+    made = "".join(f" Made with: {note}." for note in notes)
+    hidden = _hidden(plot)
+    lost = f" Points that are not positive, {hidden:,} of them, have no place on its axes." if hidden else ""
+    return f"{text}{made}{lost} Seed {seed}."
+
+
+def _hidden(plot: Mapping[str, Any]) -> int:
+    """Points that the axes cannot show."""
+    shown = [
+        not isinstance(y, str)
+        and math.isfinite(y)
+        and ("y" not in plot["log"] or y > 0)
+        and ("x" not in plot["log"] or x > 0)
+        for curve in plot["curves"]
+        for x, y in zip(curve["x"], curve["y"], strict=True)
+    ]
+    return len(shown) - sum(shown)
+
+
+def stream_caption(part: Mapping[str, Any]) -> str:
+    """The caption of the drawing of the stream."""
+    width = sum(slot["size"] for slot in part["stream"]["slots"])
+    return (
+        f"The {grouped(width)} coordinates of a token by name, with the size of each slot, and which "
+        "sub-layer of one gradient step reads it (a nonzero column of Q, K, V or W1) or writes it (a nonzero "
+        "row of V or W2), off the literal matrices. Layers are shaded in turn; what is still zero is dotted."
+    )
+
+
+def budget_caption(part: Mapping[str, Any]) -> str:
+    """The caption of the error budget."""
+    plan = part["plan"]
+    small = sum(term["share"] for term in plan["terms"].values() if not drawn_in_budget(term, plan))
+    bound, allowed = digits(plan["bound"], up=True), digits(part["problem"]["eps"])
+    rest = f"; what is not drawn comes to {digits(small, up=True)}" if small > 0 else ""
+    return (
+        f"How much of the bound {bound} on norm2(err)/eta each local error accounts for, at the "
+        f"worst case, and the linear pieces spent on it; {allowed} is allowed. "
+        f"The shares add up to the bound{rest}."
+    )
+
+
+def drawn_in_budget(term: Mapping[str, Any], plan: Mapping[str, Any]) -> bool:
+    """Whether a local error weighs enough to be seen."""
+    return bool(term["share"] > 1e-3 * plan["bound"])
+
+
+def steps_caption(part: Mapping[str, Any]) -> str:
+    """The caption of the errors of all steps."""
+    path, search = part["trajectory"], part.get("search")
+    source = f"{path['source']}, start {path['start']}"
+    text = f"Largest error of every step on {grouped(path['prompts'])} prompts ({source})"
+    if search:
+        prompts, tokens = grouped(search["prompts"]), grouped(search["attacked_tokens"])
+        text += f", beside the largest over {prompts} random prompts and {tokens} attacked tokens at any w"
+    if is_bounded(part):
+        text += (
+            ", what is certified for every prompt"
+            if is_checked(part)
+            else ", the prover's bound for every prompt, which no checker has seen"
+        )
+    left_out = exclusion(part)
+    beyond = f" {left_out}: the claim is not about those, and errors there have no bound." if left_out else ""
+    return f"{text}, and what the theorem allows.{beyond}"
+
+
+def loss_caption(part: Mapping[str, Any]) -> str:
+    """The caption of the loss along the descent."""
+    path = part["trajectory"]
+    prompts, apart = grouped(path["prompts"]), digits(path["apart"][-1], up=True)
+    return (
+        f"Mean empirical loss over {prompts} prompts of {path['source']}, start {path['start']}, for the "
+        f"transformer and for exact descent, whose iterates end at most {apart} apart."
+    )

@@ -1,0 +1,145 @@
+"""Every figure of a document, drawn from its numbers alone: a PDF and an SVG, the same bytes every time."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from icgd.bounds.progress import Advance
+from icgd.construct.machine.files import write_atomically
+from icgd.reports.document.step_bound import bound_name
+from icgd.reports.figures.captions import budget_caption, caption, loss_caption, steps_caption, stream_caption
+from icgd.reports.figures.curves import figure_of
+from icgd.reports.figures.error_budget import budget_figure
+from icgd.reports.figures.stream import stream_figure
+from icgd.reports.figures.style import STYLE
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure on disk.
+
+    theorem: the key of its theorem in the document.  name: unique there; letters, digits, hyphens.
+    title, caption: plain text in the notation of evidence strings, such as norm2(err) <= eta*eps.
+    """
+
+    theorem: str
+    name: str
+    title: str
+    caption: str
+    pdf: Path
+    svg: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """A figure not yet on disk."""
+
+    theorem: str
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+
+def figures_expected(document: Mapping[str, Any]) -> int:
+    """About how many figures will be drawn."""
+    parts = document["theorems"].values()
+    return sum(len(part.get("plots") or ()) + 3 * bool(part.get("trajectory")) for part in parts)
+
+
+def draw(
+    document: Mapping[str, Any], folder: Path, advance: Advance = lambda done: None
+) -> tuple[Drawn, ...]:
+    """A PDF and an SVG in `folder` for every figure of the document, in its order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    with matplotlib.rc_context(STYLE):
+        for one in sketches(document):
+            pdf, svg = folder / f"{one.name}.pdf", folder / f"{one.name}.svg"
+            _save(one.figure, pdf, {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None})
+            _save(one.figure, svg, {"Date": None, "Creator": None})
+            drawn.append(Drawn(one.theorem, one.name, one.title, one.caption, pdf, svg))
+            advance(1)
+    return tuple(drawn)
+
+
+def sketches(document: Mapping[str, Any]) -> Iterator[Sketch]:
+    """The figures one after the other; each is made when it is asked for, within STYLE."""
+    taken: set[str] = set()
+    for theorem, part in document["theorems"].items():
+        for title, text, figure in _of_part(part, document.get("seed", 0)):
+            slug = re.sub(r"[^a-z0-9]+", "-", f"{theorem} {title}".lower()).strip("-")
+            name = next(n for k in range(1, 1000) if (n := slug if k == 1 else f"{slug}-{k}") not in taken)
+            taken.add(name)
+            yield Sketch(theorem, name, title, text, figure)
+
+
+def _of_part(part: Mapping[str, Any], seed: int) -> Iterator[tuple[str, str, Figure]]:
+    """(title, caption, figure) of one theorem: its transformer, its plots, then its budget and its steps."""
+    if part.get("stream"):
+        yield "The transformer as its stream", stream_caption(part), stream_figure(part["stream"])
+    for plot in part.get("plots") or ():
+        if plot["curves"]:
+            yield plot["title"], caption(part, plot, seed), figure_of(plot)
+    terms = (part.get("plan") or {}).get("terms") or {}
+    if any(term["share"] > 0 for term in terms.values()):
+        yield "Where the error budget goes", budget_caption(part), budget_figure(part["plan"])
+    if part.get("trajectory"):
+        yield "Error of every step", steps_caption(part), figure_of(steps_plot(part))
+        if part["trajectory"]["source"] != "random prompts":
+            yield "Loss along the descent", loss_caption(part), figure_of(loss_plot(part))
+
+
+def steps_plot(part: Mapping[str, Any]) -> dict[str, Any]:
+    """norm2(err) of each followed step beside what is sampled, attacked, bounded, allowed: a plot."""
+    path, error = part["trajectory"], part.get("step_error") or {}
+    steps = list(range(1, len(path["errors"]) + 1))
+    curves = [{"label": f"followed, {path['prompts']:,} prompts", "x": steps, "y": path["errors"]}]
+    for name, label in (
+        ("sampled", "sampled, any step"),
+        ("attacked", "attacked, any step"),
+        ("bound", bound_name(part)),
+        ("bound_off_margin", f"{bound_name(part)} outside the margin"),
+        ("allowed", "allowed, eta eps"),
+    ):
+        if error.get(name) is not None:
+            ends = sorted({steps[0], steps[-1]})
+            curves.append({"label": label, "x": ends, "y": [error[name]] * len(ends)})
+    return {"title": "", "x": "step", "y": "norm2(err)", "log": "y", "curves": curves}
+
+
+def loss_plot(part: Mapping[str, Any]) -> dict[str, Any]:
+    """The mean loss of the transformer's and of exact iterates, as a plot."""
+    path = part["trajectory"]
+    lines = (("transformer", "loss"), ("exact descent", "exact_loss"))
+    curves = [{"label": label, "x": list(range(len(path[key]))), "y": path[key]} for label, key in lines]
+    return {"title": "", "x": "step", "y": "mean empirical loss", "log": "", "curves": curves}
+
+
+def _save(figure: Figure, path: Path, metadata: dict[str, Any]) -> None:
+    held = io.BytesIO()
+    figure.savefig(held, format=path.suffix[1:], metadata=metadata)
+    data = held.getvalue()
+    write_atomically(path, _compact(data.decode()) if path.suffix == ".svg" else data)
+
+
+_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+
+
+def _compact(svg: str) -> str:
+    """The same drawing without comments, indentation and digits below a hundredth of a point."""
+    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' (?:d|x|y)="[^"]*"', lambda found: _NUMBER.sub(_rounded, found[0]), svg)
+    return re.sub(r"\s*\n\s*", "\n", svg).replace("\nL ", " L ").replace("\nQ ", " Q ")
+
+
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")

@@ -1,0 +1,372 @@
+"""The report as one page: no network, no file beside it, readable without a script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from icgd.reports.document import first_page
+from icgd.reports.document.bearings import found_text, label, settled_line, sorted_by_bearing, tally
+from icgd.reports.document.numbers import Quantity, grouped, quantities
+from icgd.reports.document.step_bound import UNCHECKED, bound_key, bound_name, column_name, exclusion
+from icgd.reports.html.inline_svg import inline
+from icgd.reports.mathematics import mathml
+from icgd.reports.mathematics.formulas import formula
+
+if TYPE_CHECKING:
+    from icgd.reports.figures.figures import Drawn
+
+STATUSES = {
+    "failed": "a counterexample was found; the command beside it shows it again",
+    "vacuous": "true, and useless here: the evidence says why",
+    "inapplicable": "a hypothesis of the claim fails here: the evidence says which",
+    "held": "nothing spoke against it in the search or comparison that the evidence describes; no proof",
+    "proved": "an exact identity, ball arithmetic or a checked certificate settles it on the stated inputs",
+}
+"""Every verdict, the ones to read first coming first, and what it means."""
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_ROOM = 440.0
+"""Width of a line of a formula, in the points of `mathematics.formulas`; on a page of 1280 pixels it fits."""
+
+_POWER = re.compile(r"\b[0-9.]+e-[0-9]+")
+_ARXIV = re.compile(r"arXiv[: ](\d{4}\.\d{4,5})")
+
+
+def page(document: Mapping[str, Any], figures: Sequence[Drawn]) -> str:
+    """The document with its figures as the text of one HTML file; the same input gives the same text.
+
+    figures: of any theorem; each one's SVG is read and becomes part of the page.
+    Raises ValueError where two numbers have one name or a figure is no SVG.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "math": mathml.math,
+        "prose": mathml.prose,
+        "statement": mathml.statement,
+        "symbol": mathml.symbol,
+        "linked": linked,
+        "shown": shown,
+        "exact": exact,
+        "spaced": lambda name: name.replace("_", " "),
+        "breakable": breakable,
+        "unbroken": unbroken,
+        "raised": lambda value: _data(value, grouped(value, up=True)),
+        "display": _display,
+        "settled": settled_line,
+        "found": found_text,
+        "label": label,
+        "fields": lambda row: list(row.values()),
+        "counted": lambda count, one, many: f"{count} {one if count == 1 else many}",
+    }
+    style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
+    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    return environment.get_template("report.html.j2").render(
+        document=document,
+        heading=_heading(document),
+        parts=_parts(document, figures),
+        other_figures=[_figure(f, i) for i, f in enumerate(figures) if f.theorem not in document["theorems"]],
+        notable=first_page.notable(document),
+        checked=first_page.checked(document),
+        bound_column=column_name(document["theorems"].values()),
+        unchecked=UNCHECKED,
+        findings=sorted_by_bearing(chain.from_iterable(_by_theorem(document).values())),
+        tally=tally(document.get("findings") or ()),
+        gaps=first_page.not_shown(document),
+        trusted=first_page.trusted(document),
+        rows=list(_verdicts(document)),
+        counts=Counter(verdict["verdict"] for _, verdict in _verdicts(document)),
+        statuses=STATUSES,
+        statuses_in_order=first_page.STATUSES,
+        order={status: rank for rank, status in enumerate(STATUSES)},
+        numbers=_Numbers(document),
+        anchor=_Anchors(),
+        style=Markup(style),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def shown(value: Any) -> Markup:
+    """A value of the document for a reader: numbers rounded once, with all their digits in the markup.
+
+    >>> print(shown(0.0047784114), shown(None), shown("<b>"))
+    <data value="0.0047784114" title="0.0047784114">0.004778</data> – &lt;b&gt;
+    """
+    if value is None:
+        return Markup("–")
+    if isinstance(value, bool):
+        return Markup("yes" if value else "no")
+    if isinstance(value, list | tuple):
+        return Markup(", ").join(map(shown, value))
+    if isinstance(value, int | float):
+        return _data(value, grouped(value))
+    return escape(str(value))
+
+
+def exact(value: Any) -> Markup:
+    """A number with every digit, for what rounding would make untrue: the ends of an enclosure."""
+    return _data(value, repr(value)) if isinstance(value, int | float) else shown(value)
+
+
+def linked(source: str) -> Markup:
+    """A source with its arXiv numbers as links.
+
+    >>> print(linked("arXiv:2411.16549, Theorem 1"))
+    <a href="https://arxiv.org/abs/2411.16549">arXiv:2411.16549</a>, Theorem 1
+    """
+    pieces, end = [], 0
+    for match in _ARXIV.finditer(source):
+        link = Markup('<a href="https://arxiv.org/abs/{}">{}</a>').format(match[1], match[0])
+        pieces += [escape(source[end : match.start()]), link]
+        end = match.end()
+    return Markup("").join([*pieces, escape(source[end:])])
+
+
+def breakable(name: str) -> Markup:
+    """A claim's name, which a narrow column may break behind its slashes and hyphens.
+
+    >>> print(breakable("a/b-c"))
+    a/<wbr>b-<wbr>c
+    """
+    return Markup("").join(
+        Markup("{}<wbr>").format(piece) if piece in ("/", "-", "_") else piece
+        for piece in re.split("([/_-])", name)
+    )
+
+
+def unbroken(text: str) -> Markup:
+    """A text in which no line ends within a number such as 1e-12."""
+    return Markup(_POWER.sub(r'<span class="whole">\g<0></span>', str(escape(text))))
+
+
+class _Numbers:
+    """The named numbers: each carries its name at the first place where the page shows it."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.all = quantities(document)
+        self._at = {one.place: one for one in self.all}
+        self._placed: set[str] = set()
+
+    def at(self, value: Any, *place: str) -> Markup:
+        """The number at a place of the document; anything else as it is."""
+        quantity = self._at.get(" ".join(place))
+        return shown(value) if quantity is None else self.named(quantity)
+
+    def named(self, quantity: Quantity) -> Markup:
+        """The number, with its name as id unless the page has it already."""
+        new = quantity.macro not in self._placed
+        self._placed.add(quantity.macro)
+        text = grouped(quantity.value, up=quantity.up)
+        return _data(quantity.value, text, quantity.macro, identify=new)
+
+
+class _Anchors:
+    """Ids of places in the page: letters, digits and hyphens, never the same for two places."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, ...], str] = {}
+
+    def __call__(self, *place: str) -> str:
+        if place not in self._names:
+            plain = re.sub(r"[^a-z0-9]+", "-", " ".join(place).lower()).strip("-")
+            taken = set(self._names.values())
+            name, count = plain, 1
+            while name in taken:
+                count += 1
+                name = f"{plain}-{count}"
+            self._names[place] = name
+        return self._names[place]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One theorem on one problem, as the page shows it.  held: its entry in the document."""
+
+    name: str
+    held: Mapping[str, Any]
+    figures: Sequence[Mapping[str, Any]]
+    alone: str | None
+    """The document's command, if the document is about one theorem only."""
+    known: Mapping[str, str]
+    """Claims whose statement and bound stand under an earlier part, and the name of that part."""
+
+    @cached_property
+    def title(self) -> str:
+        construction = self.held.get("construction")
+        title = self.held.get("title") or self.name
+        return f"{title}: construction {construction}" if construction else title
+
+    @cached_property
+    def command(self) -> str:
+        """What computes this part again: its own command, or its problem with all else at the defaults."""
+        if given := self.alone or self.held.get("command"):
+            return str(given)
+        words = ["icgd", "audit", str(self.held.get("theorem") or self.name)]
+        line = f"{shlex.join(words)} {self.held.get('options') or ''}".rstrip()
+        if self.held.get("construction"):
+            line += f" --construction {shlex.quote(str(self.held['construction']))}"
+        if self.held.get("certificate"):
+            line += " --certify"
+        return f"{line} --seed {shlex.quote(str(self.held.get('seed') or 0))}"
+
+    @cached_property
+    def rows(self) -> list[tuple[str, Mapping[str, Any]]]:
+        return [(self.name, verdict) for verdict in self.held.get("verdicts") or ()]
+
+    @cached_property
+    def verdict_on(self) -> dict[str, str]:
+        """Claim -> verdict; a hyphen and an underscore are the same in a claim's name."""
+        return {v["claim"].replace("_", "-"): v["verdict"] for v in self.held.get("verdicts") or ()}
+
+    def judged(self, claim: str) -> str:
+        return self.verdict_on.get(claim.replace("_", "-"), "")
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        counted = Counter(verdict["verdict"] for _, verdict in self.rows)
+        return {status: counted[status] for status in STATUSES if counted[status]}
+
+    @cached_property
+    def steps(self) -> list[tuple[Any, ...]]:
+        """Step, error, share of what is allowed in percent, losses and distance, from the start on."""
+        run = self.held["trajectory"]
+        allowed = (self.held.get("step_error") or {}).get("allowed")
+        rows: list[tuple[Any, ...]] = []
+        for step, (loss, exact_loss, apart) in enumerate(
+            zip(run["loss"], run["exact_loss"], run["apart"], strict=True)
+        ):
+            error = run["errors"][step - 1] if step else None
+            part = _ratio(error, allowed)
+            share = None if part is None else 100 * part
+            rows.append((step, error, share, loss, exact_loss, apart))
+        return rows
+
+    @cached_property
+    def bound_name(self) -> str:
+        """What the bound on the step error is called: certified, or not checked."""
+        return bound_name(self.held)
+
+    @cached_property
+    def bound_key(self) -> str:
+        """Where the bound stands under that name."""
+        return bound_key(self.held)
+
+    @cached_property
+    def errors(self) -> Mapping[str, Any]:
+        """What is known of the step error; empty where that is nothing."""
+        return self.held.get("step_error") or {}
+
+    @cached_property
+    def exclusion(self) -> str | None:
+        """Which prompts the claim on the step error is not about, if there are such."""
+        return exclusion(self.held)
+
+    def exceeds(self, claim: Mapping[str, Any]) -> bool:
+        """Whether what was built is larger than what a source's claim comes to."""
+        built = (self.held.get("census") or {}).get(claim["quantity"])
+        numbers = all(isinstance(one, int | float) for one in (built, claim["value"]))
+        return claim["source"] != "icgd" and numbers and built > claim["value"]
+
+    @cached_property
+    def slack(self) -> float | None:
+        """bound / attacked: what the proof gives away or the attack has not found."""
+        errors = self.held.get("step_error") or {}
+        return _ratio(errors.get("bound"), errors.get("attacked"))
+
+
+def _ratio(part: Any, whole: Any) -> float | None:
+    """None where one is no number or nothing is divided."""
+    return part / whole if isinstance(part, float) and isinstance(whole, float) and whole else None
+
+
+def _display(claim: Mapping[str, Any], lead: str) -> Markup:
+    """A bound as lines of mathematics, each within the page; abbreviations below it."""
+    made = formula(claim["expression"], claim.get("constants") or {}, claim["latex"], room=_ROOM)
+    rows: list[tuple[str, str]] = [
+        (f"{lead} " if index == 0 else "", tex) for index, tex in enumerate(made.lines)
+    ]
+    for index, (name, (first, *more)) in enumerate(made.named):
+        rows.append(("and " if index else "where ", rf"{name} = {first}"))
+        rows += [("", tex) for tex in more]
+    line = Markup('<div class="line">{}{}</div>')
+    return Markup("").join(line.format(word, mathml.math(_stacked(tex))) for word, tex in rows)
+
+
+def _stacked(tex: str) -> str:
+    """Aligned lines as a column, which is what the converter to MathML knows."""
+    column = tex.replace(r"\begin{aligned}", r"\begin{array}{l}").replace(r"\end{aligned}", r"\end{array}")
+    return column.replace("& ", "")
+
+
+def _heading(document: Mapping[str, Any]) -> str:
+    titles = list(dict.fromkeys(part.get("title") or name for name, part in document["theorems"].items()))
+    return (
+        titles[0] if len(titles) == 1 else f"Audit of {len(titles)} theorems on in-context gradient descent"
+    )
+
+
+def _parts(document: Mapping[str, Any], figures: Sequence[Drawn]) -> list[_Part]:
+    parts: list[_Part] = []
+    theorems = {part.get("theorem") or name for name, part in document["theorems"].items()}
+    alone = document.get("command") if len(theorems) == 1 else None
+    told: dict[str, tuple[Mapping[str, Any], str]] = {}
+    for name, held in document["theorems"].items():
+        own = [_figure(f, index) for index, f in enumerate(figures) if f.theorem == name]
+        known = {}
+        for key, claim in (held.get("bounds") or {}).items():
+            if key in told and told[key][0] == claim:
+                known[key] = told[key][1]
+            else:
+                told[key] = claim, name
+        parts.append(_Part(name, held, own, alone, known))
+    return parts
+
+
+def _figure(drawn: Drawn, index: int) -> dict[str, Any]:
+    svg = inline(drawn.svg.read_text(encoding="utf-8"), f"figure-{index + 1}", drawn.title)
+    return {"id": f"figure-{index + 1}", "title": drawn.title, "caption": drawn.caption, "svg": svg}
+
+
+def _data(value: float, text: str, macro: str = "", *, identify: bool = False) -> Markup:
+    digits = repr(value)
+    attributes = Markup(' id="{}"').format(macro) if identify else Markup("")
+    attributes += Markup(' value="{}"').format(digits)
+    hint = " = ".join(word for word in (f"\\{macro}" if macro else "", digits) if word)
+    if macro or digits != text.replace(",", ""):
+        attributes += Markup(' title="{}"').format(hint)
+    return Markup("<data{}>{}</data>").format(attributes, text)
+
+
+def _verdicts(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, part in document["theorems"].items():
+        for verdict in part.get("verdicts") or ():
+            yield name, verdict
+
+
+def _by_theorem(document: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+    """The findings, those on the theorems of the document first and in its order."""
+    names = [part.get("theorem") or name for name, part in document["theorems"].items()]
+    found: dict[str, list[Mapping[str, Any]]] = {name: [] for name in names}
+    for entry in document.get("findings") or ():
+        found.setdefault(entry.get("theorem") or "other", []).append(entry)
+    return {name: entries for name, entries in found.items() if entries}

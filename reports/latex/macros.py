@@ -1,0 +1,106 @@
+"""Numbers as LaTeX: a macro for every number that has a name, and one way to print all others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from icgd.reports.document.numbers import Quantity, beginning_of, digits, quantities
+from icgd.reports.mathematics.notation import Tex, command, escape
+
+
+def number(value: Any, *, up: bool = False) -> Tex:
+    r"""A value of the document as LaTeX; floats only ever as icgd.reports.document.numbers rounds them.
+
+    >>> number(0.0047784), number(None), number("inf"), number(True)
+    ('\\num{0.004778}', '--', '\\ensuremath{\\infty}', 'yes')
+    """
+    if value is None:
+        return Tex("--")
+    if isinstance(value, bool):
+        return Tex("yes" if value else "no")
+    if not isinstance(value, int | float):
+        return Tex(r"\ensuremath{\infty}") if value == "inf" else escape(value)
+    shown = digits(value, up=up)
+    if shown.lstrip("-") in ("inf", "nan"):
+        return Tex(r"\ensuremath{" + shown.replace("inf", r"\infty").replace("nan", r"\mathrm{nan}") + "}")
+    if len(shown) > 24:
+        return Tex(re.sub(r"(?<=\d)(?=(\d{3})+$)", r",\\allowbreak{}", shown))
+    return Tex(rf"\num{{{shown}}}")
+
+
+def exact(value: Any) -> Tex:
+    """A float with every digit: the end of an enclosure, which rounding would make untrue."""
+    return Tex(rf"\num{{{value!r}}}") if isinstance(value, int | float) else escape(value)
+
+
+class Numbers:
+    """The named numbers of a document by the place where they stand."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.all = quantities(document)
+        self._places = {one.place: one for one in self.all}
+
+    @property
+    def groups(self) -> Iterator[tuple[str, list[tuple[str, Tex]]]]:
+        """Numbers of one section of the document: how their names begin, how each ends, and the values."""
+        for _, group in groupby(self.all, key=lambda one: one.place.split()[:2]):
+            named = list(group)
+            start = beginning([one.macro for one in named])
+            yield (
+                "\\" + start,
+                [(one.macro.removeprefix(start), macro(one)) for one in named],
+            )
+
+    def at(self, place: str, value: Any) -> Tex:
+        """The macro of the number at a place, or the value itself."""
+        found = self._places.get(place)
+        return number(value) if found is None or found.value != value else macro(found)
+
+    def bound(self, theorem: str, key: str, claim: Mapping[str, Any]) -> Tex:
+        """The value of a claim's bound, which another part of the same theorem may have named."""
+        places = (f"{theorem} bounds {key}", *(p for p in self._places if p.endswith(f" bounds {key}")))
+        named = [self._places[place] for place in places if place in self._places]
+        same = [one for one in named if one.value == claim["value"]]
+        return macro(same[0]) if same else number(claim["value"], up=claim["relation"] == "<=")
+
+
+def words(document: Mapping[str, Any]) -> Iterator[tuple[str, Tex, str]]:
+    r"""Macros that say where the numbers are from: name, text, and what it is; hashes break where they must.
+
+    \icgdSeed, \icgdCommand and \icgdVersion always; hashes of a certificate that was made.
+    """
+    yield "icgdSeed", escape(document.get("seed", 0)), "seed"
+    yield "icgdCommand", command(document.get("command") or "icgd"), "command"
+    yield "icgdVersion", escape((document.get("versions") or {}).get("icgd", "")), "versions icgd"
+    for theorem, part in document["theorems"].items():
+        of = part.get("hashes") or {"weights": (part.get("certificate") or {}).get("weights")}
+        for key, name in (("certificate", "CertificateHash"), ("weights", "WeightsHash")):
+            if of.get(key):
+                what = "the file of the certificate" if key == "certificate" else "the weights it is about"
+                yield beginning_of(theorem) + name, command(of[key]), f"{theorem}: SHA-256 of {what}"
+
+
+def beginning(names: Sequence[str]) -> str:
+    """What names in camel case have in common, cut between words.
+
+    >>> beginning(["icgdPlanUnits", "icgdPlanUnitsBefore"]), beginning(["icgdLettern", "icgdLetterN"])
+    ('icgdPlan', 'icgdLetter')
+    """
+    start = min(names)
+    while not all(name.startswith(start) for name in names):
+        start = start[:-1]
+    while start:
+        ends = [name.removeprefix(start) for name in names]
+        letters = start.endswith("Letter")
+        if all(end and (end[0].isupper() or letters) for end in ends) and not start[-1].isupper():
+            break
+        start = start[:-1]
+    return start
+
+
+def macro(one: Quantity) -> Tex:
+    """What stands for a number in a text."""
+    return Tex(f"\\{one.macro}{{}}")

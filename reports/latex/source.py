@@ -1,0 +1,148 @@
+r"""A report's document as LaTeX: one text to compile, and fragments that a paper can \input."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from icgd.construct.machine.files import write_atomically
+from icgd.reports.document.bearings import found_text, settled_line, sorted_by_bearing, tally
+from icgd.reports.document.first_page import STATUSES, checked, not_shown, notable, trusted
+from icgd.reports.document.sections import Section, abreast, share, wide
+from icgd.reports.document.step_bound import UNCHECKED, column_name
+from icgd.reports.latex.macros import Numbers, exact, number, words
+from icgd.reports.mathematics.citations import Sources
+from icgd.reports.mathematics.notation import Tex, code, command, escape
+
+if TYPE_CHECKING:
+    from icgd.reports.figures.figures import Drawn
+
+FRAGMENTS = ("constants", "claims", "census", "sandwich", "plan", "findings", "figures")
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write(document: Mapping[str, Any], figures: Sequence[Drawn], folder: Path) -> Path:
+    """Write report.tex with all that it inputs into the folder, and the fragments; the path of report.tex.
+
+    Every number with a name is a macro of icgd-numbers.tex, so that no fragment holds a stale one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = Sources()
+    numbers = Numbers(document)
+    parts = [Section(name, part, numbers, sources, figures) for name, part in document["theorems"].items()]
+    share(parts)
+    judged = checked(document)
+    scope = {
+        "document": document,
+        "parts": parts,
+        "numbers": numbers,
+        "words": list(words(document)),
+        "findings": _findings(document, numbers, sources),
+        "checked": [(one, [one.counts.get(status, 0) for status in STATUSES]) for one in judged],
+        "cited": {one.theorem: _briefly(sources.cite(one.source)) for one in judged},
+        "papers": _papers([one.source for one in judged], sources),
+        "statuses": STATUSES,
+        "totals": {status: sum(one.counts.get(status, 0) for one in judged) for status in STATUSES},
+        "notable": notable(document),
+        "trusted": trusted(document),
+        "not_shown": not_shown(document),
+        "tally": tally(document.get("findings") or ()),
+        "bound_column": column_name(document["theorems"].values()),
+        "unchecked": UNCHECKED,
+        "figures": abreast(one for one in figures if not any(part.owns(one) for part in parts)),
+        "source": sources.cite,
+    }
+    templates = _environment()
+    names = {"report": "report.tex", "preamble": "icgd-preamble.tex", "numbers": "icgd-numbers.tex"}
+    for template in (*names, *FRAGMENTS):
+        whole = template in FRAGMENTS
+        text = templates.get_template(f"{template}.tex.j2").render(scope | {"whole": whole})
+        write_atomically(folder / names.get(template, f"{template}.tex"), _compact(text))
+    write_atomically(folder / "icgd.bib", sources.bibliography())
+    for figure in figures:
+        target = folder / "figures" / f"{figure.name}.pdf"
+        target.parent.mkdir(exist_ok=True)
+        if figure.pdf.resolve() != target.resolve():
+            shutil.copyfile(figure.pdf, target)
+    return folder / "report.tex"
+
+
+def _environment() -> jinja2.Environment:
+    """Templates in LaTeX's own characters, where everything that is not Tex is escaped."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=escape,
+    )
+    made.filters |= {
+        "code": code,
+        "command": command,
+        "number": number,
+        "exact": exact,
+        "wide": wide,
+        "comment": _comment,
+        "macro_code": lambda name: code(f"\\{name}"),
+        "tex": Tex,
+        "escape_tex": escape,
+    }
+    return made
+
+
+def _compact(text: str) -> str:
+    """No blank line within blank lines, none at the start."""
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _comment(text: object) -> Tex:
+    """What may stand after a percent sign."""
+    return Tex(" ".join(str(text).split()).encode("ascii", "replace").decode())
+
+
+def _briefly(citation: Tex) -> Tex:
+    """A citation without the place in its source."""
+    return Tex(re.sub(r"\\cite\[[^]]*\]", r"\\cite", citation))
+
+
+def _papers(names: Sequence[str], sources: Sources) -> list[tuple[Tex, str]]:
+    """The number and the name of every paper with a number that is cited, in the order of the numbers."""
+    papers = dict.fromkeys(found for name in names for found in re.findall(r"arXiv[: ]\d{4}\.\d{4,5}", name))
+    return [(sources.cite(name), name) for name in sorted(papers)]
+
+
+def _findings(document: Mapping[str, Any], numbers: Numbers, sources: Sources) -> list[dict[str, Any]]:
+    """Groups of findings, each under the way in which they bear on their sources."""
+    return [
+        {
+            "bearing": bearing,
+            "means": about.means,
+            "entries": [
+                {
+                    **one,
+                    "claim": one.get("claim") or "",
+                    "settled": settled_line(one),
+                    "found": found_text(one),
+                    "source": sources.cite(one["source"]),
+                    "numbers": [
+                        (name, numbers.at(f"finding {one['key']} {name}", value))
+                        for name, value in one["numbers"].items()
+                    ],
+                }
+                for one in entries
+            ],
+        }
+        for bearing, about, entries in sorted_by_bearing(document.get("findings") or ())
+    ]

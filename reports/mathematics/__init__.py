@@ -1,0 +1,1 @@
+"""Formulas, names and sources as mathematics that any page can show."""

@@ -1,0 +1,319 @@
+r"""Text and names as LaTeX: nothing that a user or a check wrote can break a document."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import takewhile
+
+from icgd.reports.mathematics.allowed import is_mathematics
+
+
+class Tex(str):
+    """LaTeX as it stands, which is not escaped again."""
+
+    __slots__ = ()
+
+
+_ASCII = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\symbol{34}",
+    "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}",
+    # After a row's \\ these would be read as its arguments.
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    # Two of them would be a dash or a quotation mark.
+    "-": "-{}",
+    ",": ",{}",
+}
+
+_GREEK_TABLE = """
+α alpha β beta γ gamma δ delta ζ zeta η eta θ theta ι iota κ kappa λ lambda μ mu ν nu ξ xi π pi ρ rho σ sigma
+τ tau υ upsilon φ varphi χ chi ψ psi ω omega ε varepsilon ϵ epsilon ϕ phi ς varsigma ϑ vartheta
+Γ Gamma Δ Delta Θ Theta Λ Lambda Ξ Xi Π Pi Σ Sigma Υ Upsilon Φ Phi Ψ Psi Ω Omega
+"""
+_SYMBOL_TABLE = """
+± pm ∓ mp × times ÷ div · cdot ⋅ cdot ≤ le ≥ ge ≠ neq ≈ approx ≡ equiv ∼ sim ∝ propto ≪ ll ≫ gg ∞ infty ∑ sum
+∏ prod ∫ int √ surd ∂ partial ∇ nabla ∈ in ∉ notin ⊂ subset ⊆ subseteq ∪ cup ∩ cap ∅ emptyset ∀ forall
+∃ exists → to ← leftarrow ↔ leftrightarrow ⇒ Rightarrow ⇐ Leftarrow ⇔ Leftrightarrow ↦ mapsto ⟨ langle
+⟩ rangle ‖ Vert
+⌊ lfloor ⌋ rfloor ⌈ lceil ⌉ rceil ∘ circ ⊤ top ⊥ perp ⊗ otimes ⊕ oplus ∧ wedge ∨ vee ¬ neg ′ prime ℓ ell
+⪯ preceq ⪰ succeq ≺ prec ≻ succ † dagger
+"""
+
+
+def _table(text: str) -> dict[str, str]:
+    words = text.split()
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+_GREEK, _SYMBOLS = _table(_GREEK_TABLE), _table(_SYMBOL_TABLE)
+
+_LETTERS = {
+    "ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}", "Ø": r"\O{}",
+    "ł": r"\l{}", "Ł": r"\L{}", "ı": r"\i{}", "§": r"\S{}", "¶": r"\P{}", "°": r"\textdegree{}",
+    "–": r"\textendash{}", "—": r"\textemdash{}", "‘": r"\textquoteleft{}", "’": r"\textquoteright{}",
+    "“": r"\textquotedblleft{}", "”": r"\textquotedblright{}", "…": r"\dots{}", "•": r"\textbullet{}",
+    "€": r"\texteuro{}", "£": r"\pounds{}", "\u2010": "-{}", "\u2011": "-{}", "\u00ad": "", "\u200b": "",
+}  # fmt: skip
+
+_ACCENTS = dict(
+    zip(
+        "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327",
+        "`'^~=u.\"rHvc",
+        strict=True,
+    )
+)
+_BLACKBOARD = dict(zip("ℝℕℤℚℂ𝔼ℙ", "RNZQCEP", strict=True))
+_RAISED, _LOWERED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "₀₁₂₃₄₅₆₇₈₉₊₋"
+
+_SIGNS = {"<=": r"\le", ">=": r"\ge", "->": r"\to", "+/-": r"\pm"}
+_INLINE = re.compile(
+    "(?P<sign>" + "|".join(map(re.escape, _SIGNS)) + ")"
+    r"|(?<![\w\\.~])(?P<base>[A-Za-zα-ωΓ-Ωϵ])_(?P<lower>min|max|out|GD|[A-Za-z0-9]{1,2})"
+    r"(?:\^(?P<raised>-?1/\d+|-?[A-Za-z0-9]+))?(?![\w\\/^]|\.\w)"
+    r"|(?<=[A-Za-zα-ω)])\^(?P<power>-?1/\d+|-?[A-Za-z0-9]+)(?!\w|\.\w)"
+)
+"""What is mathematics beyond doubt: a relation, a letter with an index, a letter's or a bracket's power."""
+
+_SPELLED = {
+    "eta": "η",
+    "eps": "ε",
+    "epsilon": "ε",
+    "lambda": "λ",
+    "Lambda": "Λ",
+    "mu": "μ",
+    "kappa": "κ",
+    "rho": "ρ",
+}
+_WORDS = re.compile(
+    r"(?<![\w\\.])(?<!--)(" + "|".join(_SPELLED) + r")(?=_(?:min|max)\b|(?![\w\\]|\.\w|[/-]\w\w))"
+)
+
+_LONG, _RUN = 16, 12
+"""A word of more characters may be broken after punctuation, and anywhere after so many letters."""
+
+
+def escape(text: object) -> Tex:
+    r"""Any text for a paragraph: ASCII, every special character disarmed, long words breakable.
+
+    What the checks write in plain text is set as in the papers: norm2(w), eta, B_x, S^-1, <=.
+
+    >>> print(escape("50% of n_x.csv & -1"), escape("ε ≥ x²"), escape("norm2(v_jk) <= 2"), sep="\n")
+    50\% of n\_x.csv \& \mbox{-}1
+    \ensuremath{\varepsilon} \ensuremath{\ge} x\ensuremath{^{2}}
+    \ensuremath{\Vert}\ensuremath{v_{jk}}\ensuremath{\Vert}\ensuremath{_{2}} \ensuremath{\le} 2
+    """
+    if isinstance(text, Tex):
+        return text
+    plain = _WORDS.sub(lambda found: _SPELLED[found[1]], _norms(str(text)))
+    return Tex(" ".join(map(_set, plain.split())))
+
+
+def code(text: object) -> Tex:
+    """Names, commands, paths and hashes in typewriter, with places to break, every character as it is."""
+    return Tex(r"\texttt{" + " ".join(map(_word, str(text).split())) + "}")
+
+
+def command(text: object) -> Tex:
+    r"""A command in typewriter that may break anywhere; no command where it would not be the one to type.
+
+    >>> print(command("icgd audit --inputs 日"))
+    \texttt{icgd audit} (names not printable here: see \texttt{report.json})
+    """
+    words = str(text).split(" ")
+    if not printable(str(text)):
+        start = list(takewhile(lambda word: printable(word) and not word.startswith("-"), words))
+        return Tex(rf"{code(' '.join(start))} (names not printable here: see {code('report.json')})")
+    return Tex(r"\texttt{" + " ".join(r"\icgdbreak{}".join(map(_character, word)) for word in words) + "}")
+
+
+def printable(text: str) -> bool:
+    """Whether every character has a form in LaTeX that a reader would type again."""
+    return not any("U+" in _character(character) for character in text if not character.isascii())
+
+
+def _norms(text: str) -> str:
+    """norm2(..) with bars."""
+    while found := re.search(r"\bnorm2\(((?:[^()]|\([^()]*\))*)\)", text):
+        text = f"{text[: found.start()]}‖{found[1]}‖₂{text[found.end() :]}"
+    return text
+
+
+def _set(word: str) -> str:
+    """A word in which mathematics is set as such."""
+    made, end = "", 0
+    for found in _INLINE.finditer(word):
+        made += _word(word[end : found.start()]) + _inline(found)
+        end = found.end()
+    return made + _word(word[end:])
+
+
+def _inline(found: re.Match[str]) -> str:
+    if found["sign"]:
+        return rf"\ensuremath{{{_SIGNS[found['sign']]}}}"
+    if found["power"]:
+        return rf"\ensuremath{{^{{{found['power']}}}}}"
+    base = "\\" + _GREEK[found["base"]] if found["base"] in _GREEK else found["base"]
+    lower = found["lower"]
+    index = lower if lower.islower() and len(lower) < 3 else _lower(lower)
+    raised = f"^{{{found['raised']}}}" if found["raised"] else ""
+    return rf"\ensuremath{{{base}_{{{index}}}{raised}}}"
+
+
+def _word(word: str) -> str:
+    made, run = [], 0
+    for here, character in enumerate(word):
+        # A line must not end between a minus sign and its number.
+        minus = here == 0 and character == "-" and word[1:2].isdigit()
+        made.append(r"\mbox{-}" if minus else _character(character))
+        hump = character.islower() and word[here + 1 : here + 2].isupper()
+        run = run + 1 if character.isalnum() and not hump else 0
+        ends = run == 0 and character not in "([{<-"
+        if len(word) > _LONG and here < len(word) - 1 and (ends or run > _RUN):
+            made.append(r"\allowbreak{}")
+    return "".join(made)
+
+
+def _character(character: str) -> str:
+    if character in _ASCII:
+        return _ASCII[character]
+    if character.isascii():
+        return character if character.isprintable() else " "
+    if character in _LETTERS:
+        return _LETTERS[character]
+    if character == "\N{MINUS SIGN}":
+        return r"\ensuremath{-}"
+    if name := _GREEK.get(character) or _SYMBOLS.get(character):
+        return rf"\ensuremath{{\{name}}}"
+    if character in _BLACKBOARD:
+        return r"\ensuremath{\mathbf{" + _BLACKBOARD[character] + "}}"
+    for row, mark in ((_RAISED, "^"), (_LOWERED, "_")):
+        if character in row:
+            return r"\ensuremath{" + mark + "{" + "0123456789+-"[row.index(character)] + "}}"
+    return _foreign(character)
+
+
+def _foreign(character: str) -> str:
+    base, *marks = list(unicodedata.normalize("NFD", character))
+    if base.isascii() and base.isalpha() and marks and all(mark in _ACCENTS for mark in marks):
+        for mark in marks:
+            base = f"\\{_ACCENTS[mark]}{{{base}}}"
+        return base
+    plain = unicodedata.normalize("NFKC", character)
+    if plain.isascii():
+        return "".join(map(_character, plain))
+    if unicodedata.category(character)[0] in "CZ":
+        return " " if unicodedata.category(character) != "Cf" else ""
+    return rf"\texttt{{U+{ord(character):04X}}}"
+
+
+_NAMES = frozenset(_GREEK.values()) | {"ell"}
+
+
+def symbol(name: str) -> Tex:
+    r"""A constant's name as the papers print it, for math mode.
+
+    >>> symbol("epsilon_*"), symbol("d_{out}"), symbol("A_{r'N}"), symbol("m_dr1"), symbol("lambda1")
+    ('\\varepsilon_{*}', 'd_{\\mathrm{out}}', "A_{r',N}", "m_{r',1}", '\\lambda_{1}')
+    """
+    base, _, lower = name.partition("_")
+    if not lower and (numbered := re.fullmatch(r"([A-Za-z]+)(\d+)", base)):
+        base, lower = numbered.groups()
+    head = _head(base)
+    lower = lower.strip("{}")
+    return Tex(f"{head}_{{{_lower(lower)}}}" if lower else head)
+
+
+def quantity(name: str) -> Tex:
+    r"""What a claim is about, such as step_error or lambda_max, for math mode."""
+    return (
+        symbol(name)
+        if name.partition("_")[0] in _NAMES
+        else Tex(rf"\text{{{escape(name.replace('_', ' '))}}}")
+    )
+
+
+def _head(base: str) -> str:
+    if base == "epsilon":
+        return r"\varepsilon"
+    if base in _NAMES:
+        return "\\" + base
+    return (
+        base if len(base) == 1 and base.isascii() and base.isalnum() else r"\mathrm{" + _upright(base) + "}"
+    )
+
+
+def _lower(lower: str) -> str:
+    if layered := re.fullmatch(r"(d?)r('?)(N|\d*)", lower):
+        derived, dashed, index = layered.groups()
+        return ("r'" if derived or dashed else "r") + (f",{index}" if index else "")
+    if product := re.fullmatch(r"x(\d+)", lower):
+        return rf"\times,{product[1]}"
+    if lower in ("max", "min"):
+        return "\\" + lower
+    if lower == "*" or (lower.isascii() and lower.isdigit()):
+        return lower
+    return _head(lower)
+
+
+def _upright(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9'.,+-]", " ", text).strip()
+
+
+_TIDY = (
+    (re.compile(r"\\epsilon(?![A-Za-z])"), r"\\varepsilon"),
+    (re.compile(r"_\{(out|max|min)\}"), lambda found: f"_{{{_lower(found[1])}}}"),
+    (re.compile(r"\\log\{\\left\((\d+) *\\right\)\}"), r"\\ln \1"),
+    (re.compile(r"\\log(?![A-Za-z])"), r"\\ln"),
+    (re.compile(r"_\{(d?r'?(?:N|\d+)|x\d+)\}"), lambda found: f"_{{{_lower(found[1])}}}"),
+)  # fmt: skip
+
+
+def tidy(latex: str) -> str:
+    r"""LaTeX from sympy or from a statement in the papers' letters.
+
+    >>> tidy(r"\epsilon^{2} d_{out} \log{\left(2 \right)}")
+    '\\varepsilon^{2} d_{\\mathrm{out}} \\ln 2'
+    """
+    for pattern, replacement in _TIDY:
+        latex = pattern.sub(replacement, latex)
+    return latex
+
+
+def displayed(latex: str) -> Tex:
+    r"""A formula for math mode; the characters that it was written with where it is not only mathematics.
+
+    >>> displayed(r"K \le 2"), displayed(r"\input{x}")
+    ('K \\le 2', '\\text{\\texttt{\\textbackslash{}input\\{x\\}}}')
+    """
+    if is_mathematics(latex) and "$" not in latex:
+        return Tex(tidy(latex))
+    return Tex(rf"\text{{{code(latex)}}}")
+
+
+def statement(text: str) -> Tex:
+    r"""A claim's statement: LaTeX text with $..$, or a bare formula; escaped where it is neither.
+
+    >>> statement("$L$ steps"), statement(r"2 \le x"), statement("100% sure")
+    ('$L$ steps', '$2 \\le x$', '100\\% sure')
+    """
+    if not is_mathematics(text):
+        return escape(text)
+    if "$" in text:
+        return Tex(tidy(text))
+    return Tex(f"${tidy(text)}$") if re.search(r"[\\^_=]", text) else escape(text)

@@ -1,0 +1,115 @@
+"""The envelope: no choice of units beats it, and it is close to the concave envelope found by brute force."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from icgd.bounds.activation import parse_activation
+from icgd.bounds.functions.envelope import BINS, QUANTITIES, envelope
+
+NAMES = (
+    "tanh",
+    "sigmoid",
+    "softplus",
+    "gelu",
+    "sin",
+    "identity",
+    "t**3-t",
+    "cos(3*t)",
+    "1000*tanh(t)",
+    "t/9999",
+)
+
+
+def values(name, z):
+    """r^2 and every quantity at z."""
+    r = parse_activation(name).r
+    slope, bend = r.derivative(z), r.derivative.derivative(z)
+    return r(z) ** 2, {"slope": np.abs(slope), "slope2": slope**2, "bend2": bend**2}
+
+
+@st.composite
+def units(draw):
+    """An envelope, a largest |z|, and units inside: anywhere, at the two ends, or all on one side."""
+    name, reach = draw(st.sampled_from(NAMES)), draw(st.sampled_from([0.05, 0.7, 2.0, 5.0]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**20)))
+    share = draw(st.one_of(st.floats(0, 1), st.integers(0, BINS).map(lambda m: m / BINS)))
+    z = share * reach * rng.uniform(-1, 1, (200, draw(st.integers(1, 4))))
+    match draw(st.sampled_from(["anywhere", "ends", "one side", "one side"])):
+        case "ends":
+            z = share * reach * np.sign(z)
+        case "one side":
+            z = draw(st.sampled_from([-1, 1])) * np.abs(z)
+    return name, reach, share * reach, z
+
+
+@settings(deadline=None, max_examples=150)
+@given(units(), st.floats(0, 1), st.floats(0, 1))
+def test_no_units_beat_the_envelope(drawn, below, above):
+    name, reach, largest, z = drawn
+    table = envelope(parse_activation(name).r, reach)
+    bins = table.bin(np.full(len(z), largest))
+    square, quantities = values(name, z)
+    mean = square.mean(axis=1)
+    assert (square <= table.square[bins][:, None] * (1 + 1e-12)).all()
+    assert (square >= table.least[bins][:, None] * (1 - 1e-12)).all()
+    assert (quantities["slope"] <= table.slope[bins][:, None] * (1 + 1e-12)).all()
+    assert (quantities["bend2"] <= table.bend[bins][:, None] ** 2 * (1 + 1e-12)).all()
+    for quantity in QUANTITIES:
+        average = quantities[quantity].mean(axis=1)
+        scale = 1e-12 * (1 + np.abs(quantities[quantity]).max())
+        assert (average <= table.average(quantity, bins, mean, mean) + scale).all()
+        between = table.average(quantity, bins, mean * (1 - below), mean * (1 + above))
+        assert (average <= between + scale).all()
+
+
+def test_steps_reach_as_far_as_asked():
+    table = envelope(parse_activation("tanh").r, 3.0)
+    z = np.concatenate([np.linspace(0, 3, 997), np.arange(BINS + 1) * 3 / BINS, [3.1]])
+    bins = table.bin(z)
+    assert (bins * 3 / BINS >= np.minimum(z, 3) * (1 - 1e-15)).all() and bins.max() == BINS
+    assert ((bins - 1) * 3 / BINS <= z).all()  # and no step is wasted
+    assert bins[0] == 0
+
+
+def turns_left(a, b, c):
+    return (b[0] - a[0]) * (c[1] - a[1]) >= (b[1] - a[1]) * (c[0] - a[0])
+
+
+def hull(x, y, at):
+    """The concave envelope of points (x, y), at `at`: the least line above them that brute force finds."""
+    order = np.lexsort((y, x))
+    kept = []
+    for point in zip(x[order], y[order], strict=True):
+        while len(kept) > 1 and turns_left(kept[-2], kept[-1], point):
+            kept.pop()
+        kept.append(point)
+    top = [max(v for u, v in kept if u == kept[0][0]), *(v for _, v in kept[1:])]
+    return np.interp(at, [u for u, _ in kept], top)
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "softplus", "gelu", "sin", "identity"])
+def test_it_is_nearly_the_concave_envelope(name, quantity):
+    table = envelope(parse_activation(name).r, 2.0)
+    for share in (1.0, 0.8, 0.4, 0.1):
+        square, quantities = values(name, np.linspace(-2 * share, 2 * share, 2001))
+        at = np.linspace(square.min(), square.max(), 40)
+        bins = table.bin(np.full(len(at), 2 * share))
+        found, best = table.average(quantity, bins, at, at), hull(square, quantities[quantity], at)
+        assert (found >= best * (1 - 1e-9)).all()
+        loose = 0.35 if quantity == "bend2" else 0.06  # of second order, and few tangents do
+        assert np.max(found - best) <= loose * quantities[quantity].max() + 1e-10, share
+
+
+def test_large_outputs_and_steep_units_exclude_each_other():
+    table = envelope(parse_activation("tanh").r, 4.0)
+    squares = np.array([0.0, 0.25, 0.64])
+    found = table.average("slope", np.full(3, BINS), squares, squares)
+    np.testing.assert_allclose(found, 1 - squares, atol=20 / BINS**2)  # tanh' = 1 - tanh^2
+
+
+def test_what_has_no_finite_enclosure_is_refused():
+    with pytest.raises(ValueError, match="no finite enclosure"):
+        envelope(parse_activation("tan(t)").r, 3.0)

@@ -1,0 +1,73 @@
+"""The file a stranger gets, read with nothing but numpy and the page of documentation that comes with it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from icgd.bounds.preconditioned import PreconditionedProblem
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.construct.block.weights import save_weights
+from icgd.construct.machine import memory
+from icgd.construct.preconditioned import build as build_linear_attention
+from icgd.construct.prompt import split_weights
+from icgd.construct.relu_icgd import build
+from icgd.construct.softmax_icgd import build as build_softmax
+from icgd.verify.search.prompts import random_prompts
+
+PAGE = Path(__file__).parents[3] / "docs" / "weights.md"
+
+
+def documented(index):
+    return re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)[index]
+
+
+@pytest.mark.parametrize("construction", ["lean", "paper", "softmax"])
+def test_the_documented_lines_take_a_gradient_step(construction, tmp_path, monkeypatch):
+    problem = Problem(N=2, K=3, d=2, d_out=1, n=4, eps=0.2)
+    transformer = build_softmax(problem) if construction == "softmax" else build(problem, construction)
+    save_weights(transformer, tmp_path / "model.safetensors")
+    monkeypatch.chdir(tmp_path)
+    code, scope = documented(0), {}
+    exec(code, scope)
+    prompt = random_prompts(problem, 1, torch.Generator().manual_seed(1))
+    width = max(stop.stop for stop in scope["slot"].values())
+    H = np.zeros((problem.n + 1, width))
+    H[:-1, scope["slot"]["x"]], H[-1, scope["slot"]["x"]] = prompt.x[0], prompt.query[0]
+    H[:-1, scope["slot"]["y"]] = prompt.y[0]
+    for j, v in enumerate(split_weights(problem, prompt.w), start=1):
+        H[:, scope["slot"][f"V{j}"]] = v[0].reshape(-1)
+    H[:, scope["slot"]["one"]] = 1
+    H[:-1, scope["slot"]["t"]] = 1
+    after = scope["block"](H)
+    w = np.concatenate([after[:, scope["slot"][f"V{j}"]] for j in (1, 2)], axis=1)
+    expected = transformer.step(prompt)[0].numpy()
+    assert np.abs(w - expected).max() < 1e-13
+    assert np.abs(w - prompt.w[0].numpy()).max() > 1e-3  # the step does move
+    rest = [name for name in scope["slot"] if not name.startswith("V")]
+    assert all(np.array_equal(after[:, scope["slot"][name]], H[:, scope["slot"][name]]) for name in rest)
+
+
+def test_the_documented_lines_run_linear_attention(tmp_path, monkeypatch):
+    model = build_linear_attention(PreconditionedProblem(d=3, n=7, L=2, S="2,1,1/2"))
+    model.save(tmp_path / "pq.safetensors")
+    monkeypatch.chdir(tmp_path)
+    scope = {}
+    exec(documented(1), scope)
+    generator = np.random.default_rng(0)
+    Z = generator.normal(size=(4, 8))
+    Z[-1, -1] = 0
+    x, y, query = (
+        torch.from_numpy(part) for part in (Z[None, :-1, :-1].mT, Z[None, -1, :-1], Z[None, :-1, -1])
+    )
+    assert scope["predict"](Z) == pytest.approx(model(x, y, query).item(), rel=1e-12)
+
+
+def test_matrices_that_would_not_fit_are_refused_with_their_size(tmp_path, monkeypatch):
+    transformer = build(Problem(N=1, K=1, d=1), "lean")
+    monkeypatch.setattr(memory, "available_bytes", lambda: 100)
+    with pytest.raises(ProblemError, match=r"literal matrices would take about .* KiB and 100 B is free"):
+        save_weights(transformer, tmp_path / "model.safetensors")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,56 @@
+"""Files appear whole, and what is no file of its own is written to, not replaced."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from icgd.construct.machine.files import check_writable, write_atomically
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path):
+    target = tmp_path / "below" / "a.json"
+    write_atomically(target, "one")
+    write_atomically(target, b"two")
+    assert target.read_bytes() == b"two" and os.listdir(target.parent) == ["a.json"]
+
+
+def test_a_link_stays_a_link(tmp_path):
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.write_text("old")
+    link.symlink_to(real)
+    write_atomically(link, "new")
+    assert link.is_symlink() and real.read_text() == "new"
+
+
+def test_a_pipe_is_written_to(tmp_path):
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    write_atomically(pipe, "through")
+    reader.join()
+    assert read == ["through"] and pipe.is_fifo()
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(OSError):
+        check_writable(tmp_path)
+
+
+def test_a_name_as_long_as_a_name_can_be(tmp_path):
+    write_atomically(tmp_path / ("a" * 255), "one")
+    assert (tmp_path / ("a" * 255)).read_text() == "one"
+
+
+def test_half_a_character_is_spelled_out(tmp_path):
+    write_atomically(tmp_path / "a", "\ud800 é")
+    assert (tmp_path / "a").read_text(encoding="utf-8") == r"\ud800 é"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_an_error_names_the_path_that_was_given():
+    with pytest.raises(OSError) as caught:
+        write_atomically(Path("/dev/full"), "one")
+    assert caught.value.filename == "/dev/full"

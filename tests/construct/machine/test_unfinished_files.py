@@ -1,0 +1,92 @@
+"""What killed runs left is swept, what live ones write and what others named is not."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from icgd.construct.machine.files import write_atomically
+from icgd.construct.machine.unfinished_files import sweep, unfinished
+
+ROOT = Path(__file__).parents[3]
+DEAD = ".icgd-0123456789abcdef"
+RUN = """
+import os, sys
+from pathlib import Path
+from icgd.construct.machine.files import write_atomically
+from icgd.construct.machine.unfinished_files import unfinished
+from icgd.reports.command.loading import heeding
+make = os.mkdir if sys.argv[2] == "folder" else Path.touch
+with heeding(), unfinished(Path(sys.argv[1]), make) as made:
+    if made.is_dir():
+        write_atomically(made / "part", "half")
+    print(made.name, flush=True)
+    sys.stdin.read()
+"""
+
+
+def running(folder, kind):
+    """A run in a process of its own, and the name of what it has begun."""
+    words = [sys.executable, "-c", RUN, str(folder), kind]
+    process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return process, process.stdout.readline().strip()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_killed_run_is_swept_and_a_live_one_is_not(tmp_path, kind):
+    process, name = running(tmp_path, kind)
+    with process:
+        sweep(tmp_path)
+        assert os.listdir(tmp_path) == [name]
+        process.kill()
+        process.wait()
+        assert os.listdir(tmp_path) == [name]
+        sweep(tmp_path)
+        assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_run_that_is_told_to_end_leaves_nothing(tmp_path, sent, code):
+    process, _ = running(tmp_path, "folder")
+    with process:
+        process.send_signal(sent)
+        assert process.wait() == code and os.listdir(tmp_path) == []
+
+
+def test_the_next_run_sweeps(tmp_path):
+    (tmp_path / DEAD).mkdir()
+    (tmp_path / DEAD / "part").touch()
+    with unfinished(tmp_path, Path.touch) as made:
+        assert os.listdir(tmp_path) == [made.name]
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_others_named_is_not_swept(tmp_path):
+    names = {".icgd-files", f"{DEAD}.txt", f"{DEAD}0", ".icgd-", "icgd", f"{DEAD}-was-"}
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / DEAD).symlink_to(tmp_path / "elsewhere")
+    sweep(tmp_path)
+    assert set(os.listdir(tmp_path)) == names | {"elsewhere", DEAD}
+
+
+def test_what_was_moved_aside_is_put_back_unless_its_place_is_taken(tmp_path):
+    (tmp_path / f"{DEAD}-was-report").mkdir()
+    sweep(tmp_path)
+    assert os.listdir(tmp_path) == ["report"]
+    (tmp_path / f"{DEAD}-was-report").mkdir()
+    sweep(tmp_path)
+    assert os.listdir(tmp_path) == ["report"]
+
+
+def test_a_folder_that_cannot_be_listed_is_written_to(tmp_path, monkeypatch):
+    def unreadable(self):
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "iterdir", unreadable)
+    write_atomically(tmp_path / "a", "one")
+    assert (tmp_path / "a").read_text() == "one"

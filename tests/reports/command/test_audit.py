@@ -1,0 +1,189 @@
+"""What is carried out is what was asked for, and it can be asked for again."""
+
+import json
+import math
+import shlex
+from contextlib import nullcontext
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import icgd.verify.relu_icgd
+import icgd.verify.requests
+from icgd import cli
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.step_error.plan import plan
+from icgd.construct.catalogue import RECIPES
+from icgd.reports.command.audit import (
+    buildable,
+    command_line,
+    construction_of,
+    emit,
+    known,
+    one,
+    settle_findings,
+)
+from icgd.reports.command.options import Search
+from icgd.reports.command.run_files import belonging, check_line, leave, place, show_certificates
+from icgd.reports.document.document import audit_document
+from icgd.reports.html.page import page
+from icgd.reports.latex.source import write
+from icgd.verify.catalogue import THEOREMS
+from icgd.verify.relu_icgd import THEOREM
+from icgd.verify.results import Findings
+from icgd.verify.verdict import Verdict
+
+SEARCH = Search(samples=200, effort=0.0)
+
+
+def test_a_command_line_holds_what_is_not_default_and_is_quoted():
+    search = replace(Search(), samples=7, certify=True, data="my file.csv", out=Path("else where"))
+    line = command_line("audit", "relu-icgd", {"N": 2, "activation": "t/(1+exp(-t))"}, search)
+    assert shlex.split(line) == [
+        *("icgd", "audit", "relu-icgd", "--N", "2", "--activation", "t/(1+exp(-t))"),
+        *("--samples", "7", "--data", "my file.csv", "--certify", "--out", "else where"),
+    ]
+    assert command_line("audit", None, {}, Search()) == "icgd audit"
+
+
+ODD = "t/(1+exp(-t)) # '; touch harm"
+
+
+@pytest.mark.parametrize(
+    "posed", [Problem.parse({"activation": ODD}), *(r.letters() for r in RECIPES.values())]
+)
+def test_every_printed_command_gives_the_same_letters_back(posed, tmp_path, capsys):
+    search = icgd.verify.requests.Search(
+        samples=1, effort=0.0, seed=0, device="cpu", out=tmp_path / "my; out"
+    )
+    theorem = next((name for name in RECIPES if RECIPES[name].letters is type(posed)), THEOREM)
+    construction = "lean" if theorem == THEOREM else None
+    files = {"certificate-c.json": "", "counterexample-c.json": ""}
+    show_certificates(Console(width=40), files, tmp_path / "my; [bold]out", posed.options)
+    told = capsys.readouterr().out.removesuffix("\n")
+    check = check_line(tmp_path / "my; [bold]out" / "certificate-c.json", posed.options)
+    assert told == f"wrote {tmp_path}/my; [bold]out/certificate-c.json; {check}"
+    for line in (check, icgd.verify.requests.Run(theorem, posed, construction).command(search)):
+        words = shlex.split(line)
+        letters = {name: words[words.index(f"--{name}") + 1] for name in posed.as_dict()}
+        assert letters == {name: str(value) for name, value in posed.as_dict().items()}
+        assert line is check or construction is None or words[words.index("--out") + 1] == str(search.out)
+    assert shlex.split(check)[2] == str(tmp_path / "my; [bold]out" / "certificate-c.json")
+
+
+def test_both_catalogues_know_the_same_theorems_with_the_same_letters():
+    assert list(RECIPES) == list(THEOREMS)
+    assert all(RECIPES[name].letters is THEOREMS[name].letters for name in RECIPES)
+
+
+def test_what_is_not_known_is_refused():
+    with pytest.raises(ProblemError, match="theorem = nothing: there is relu-icgd, softmax-icgd"):
+        known("nothing")
+    with pytest.raises(ProblemError, match="construction = wide"):
+        construction_of("wide")
+    with pytest.raises(ProblemError, match="theorem = convergence: it is about the transformer of relu-icgd"):
+        buildable("convergence", {}, "lean", written=False)
+    with pytest.raises(ProblemError, match="key = zero-strat"):
+        settle_findings("zero-strat")
+
+
+@pytest.mark.parametrize("theorem", [THEOREM, *(name for name in RECIPES if RECIPES[name].model)])
+def test_every_transformer_is_built_and_counted_by_the_same_calls(theorem):
+    posed, chosen, model = buildable(theorem, {}, "lean", written=True)
+    counted = model.census(model.build(posed))
+    assert counted["parameters"] > 0 and (chosen == "lean") == (theorem == THEOREM)
+
+
+def test_a_part_is_named_after_theorem_and_construction(tmp_path):
+    search = replace(SEARCH, construction="paper", out=tmp_path)
+    part = one(THEOREM, {"N": 1, "K": 2, "eps": 0.5}, search, certify=True)
+    assert part.name == "relu-icgd/paper" and not part.failed
+    assert part.document["problem"] == Problem(N=1, K=2, eps=0.5).as_dict()
+    assert list(tmp_path.iterdir()) == []
+    leave(part.files, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["certificate-paper.json"]
+    assert "plots" not in part.document and part.document["hypotheses"]
+    file = (tmp_path / "certificate-paper.json").read_bytes()
+    weights = json.loads(file)["weights"]
+    assert part.document["hashes"] == {"certificate": sha256(file).hexdigest(), "weights": weights}
+    surrounded = one(THEOREM, {"N": 1, "K": 2, "eps": 0.5}, search, certify=False, reported=True)
+    assert surrounded.document["plots"] and surrounded.document["stream"]["slots"]
+    for document, checked in ((part.document, True), (surrounded.document, False)):
+        error, plan = document["step_error"], document["plan"]
+        assert ("certified" in error) == ("certified" in plan) == checked
+        assert error["bound"] == error.get("certified", error["bound"]) and plan["bound"] > 0
+        rows = [row for row in plan["terms"].values() if row["uses"]]
+        assert sum(row["uses"] * row["relus"] for row in rows) == plan["units"] > 0
+
+
+def strictly(word):
+    raise AssertionError(f"{word} is no JSON")
+
+
+def test_json_is_json_whatever_was_found(tmp_path, capsys):
+    found = {"a": math.inf, "b": [math.nan, np.float64(0.5), np.int64(3)], 3: {"c": (True, None, -math.inf)}}
+    plain = {"a": "inf", "b": ["nan", 0.5, 3], "3": {"c": [True, None, "-inf"]}}
+    emit(found, "-")
+    emit(found, str(tmp_path / "a.json"))
+    for text in (capsys.readouterr().out, (tmp_path / "a.json").read_text()):
+        assert json.loads(text, parse_constant=strictly) == plain
+
+
+def test_numbers_that_are_none_have_no_name_and_are_shown_as_words(tmp_path):
+    document = json.loads((Path(__file__).parents[1] / "data" / "document_html.json").read_text())
+    part = document["theorems"]["relu-icgd/lean"]
+    part["step_error"]["attacked"] = part["plan"]["recurrence"] = math.inf
+    part["trajectory"]["loss"][0] = part["census"]["heads"] = math.nan
+    made = audit_document(document["theorems"], command="icgd", seed=0, seconds=0.1)
+    assert json.loads(json.dumps(made, allow_nan=False)) == made
+    assert "icgdErrorSampled" in made["numbers"] and "icgdErrorAttacked" not in made["numbers"]
+    write(made, [], tmp_path)
+    assert "</html>" in page(made, [])
+
+
+@pytest.mark.parametrize("reported", [True, False])
+def test_a_failure_is_replayed_by_the_command_that_is_printed(tmp_path, monkeypatch, capsys, reported):
+    assemble = icgd.verify.relu_icgd.assemble
+
+    def hasty(made, *more):
+        built = assemble(plan(replace(made.problem, eta=2 * made.problem.eta), "lean"), *more)
+        built.problem = made.problem
+        return built
+
+    monkeypatch.setattr(icgd.verify.relu_icgd, "assemble", hasty)
+    monkeypatch.setattr("icgd.reports.command.audit._beside", _nothing)
+    out = tmp_path / "my out"
+    part = one(THEOREM, {"N": 1, "K": 2, "d": 1}, replace(SEARCH, out=out), certify=False, reported=reported)
+    (broken,) = (one.replay for one in part.verdicts if one.claim == "relu-icgd/step-error")
+    folder = place(out, reported=reported)
+    assert shlex.split(broken)[-1] == str(folder / "counterexample-lean.json")
+    assert list(part.files) == ["counterexample-lean.json"]
+    leave(part.files, folder)
+    assert belonging({"theorems": {"a": part.document}}, folder) == part.files
+    part.show(Console(width=60))
+    (told,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("replay: "))
+    assert told == f"replay: {broken}"
+    assert cli.main(shlex.split(broken)[1:]) == cli.FAILED
+
+
+def _nothing(*_):
+    return nullcontext(lambda progress: ())
+
+
+def test_whatever_fails_carries_the_command_that_shows_it_again(monkeypatch):
+    def failing(problem, *, seed, device, progress):
+        verdicts = (Verdict("softmax-icgd/step-error", "failed", "an error above eps"),)
+        return Findings(
+            theorem="softmax-icgd", title="t", source="s", problem=problem, seed=seed, verdicts=verdicts
+        )
+
+    monkeypatch.setitem(THEOREMS, "softmax-icgd", replace(THEOREMS["softmax-icgd"], verify=failing))
+    part = one("softmax-icgd", {"activation": "t/(1 + exp(-t))"}, replace(Search(), seed=3), certify=False)
+    (verdict,) = part.verdicts
+    assert part.failed and shlex.split(verdict.replay) == [
+        "icgd", "verify", "softmax-icgd", "--activation", "t/(1 + exp(-t))", "--seed", "3",
+    ]  # fmt: skip

@@ -1,0 +1,86 @@
+"""Every number has one name, and is printed the same everywhere; upper bounds are never printed too low."""
+
+import json
+import math
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icgd.reports.document.numbers import digits, grouped, quantities
+from icgd.reports.document.step_bound import step_error_document
+
+DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_html.json").read_text())
+SIZES = st.floats(min_value=1e-290, max_value=1e290)
+FLOATS = st.just(0.0) | SIZES | SIZES.map(lambda size: -size)
+
+
+@given(FLOATS)
+def test_four_digits_are_the_nearest(value):
+    assert math.isclose(float(digits(value)), value, rel_tol=5.1e-4, abs_tol=1e-300)
+
+
+@given(FLOATS)
+def test_an_upper_bound_is_not_printed_below_itself(value):
+    printed = Fraction(digits(value, up=True))
+    assert printed >= Fraction(value) - abs(Fraction(value)) / 2**49
+    assert math.isclose(float(printed), value, rel_tol=1.1e-3, abs_tol=1e-300)
+
+
+@given(st.integers())
+def test_whole_numbers_are_printed_in_full(value):
+    assert int(digits(value)) == value == int(grouped(value).replace(",", ""))
+
+
+@given(FLOATS)
+def test_groups_are_all_that_a_person_reads_beside_the_digits(value):
+    for up in (False, True):
+        assert grouped(value, up=up).replace(",", "") == digits(value, up=up)
+
+
+@pytest.mark.parametrize(
+    ("value", "up", "shown"),
+    [(1062.7658, False, "1,063"), (-9999.4, False, "-9,999"), (999.4, False, "999.4"),
+     (1048576.0, False, "1.049e6"),
+     (4353.01, True, "4,354"), (1e22, False, "1e22"), (math.inf, True, "inf"), (-12345, False, "-12,345")],
+)  # fmt: skip
+def test_whole_floats_are_grouped_as_whole_numbers_are(value, up, shown):
+    assert grouped(value, up=up) == shown
+
+
+def test_names_are_macros_and_each_is_used_once():
+    found = quantities(DOCUMENT)
+    assert len(found) > 50
+    assert all(one.macro.isascii() and one.macro.isalpha() and one.macro.startswith("icgd") for one in found)
+    assert {"icgdHeads", "icgdLettern", "icgdLetterN", "icgdErrorCertified"} <= {one.macro for one in found}
+
+
+def test_values_are_those_of_the_document():
+    by_name = {one.macro: one for one in quantities(DOCUMENT)}
+    first = DOCUMENT["theorems"]["relu-icgd/lean"]
+    assert by_name["icgdHeads"].value == first["census"]["heads"]
+    assert by_name["icgdErrorCertified"].value == first["step_error"]["certified"]
+    assert by_name["icgdErrorCertified"].up and not by_name["icgdErrorSampled"].up
+    assert by_name["icgdBoundHeads"].value == first["bounds"]["relu-icgd/heads"]["value"]
+
+
+def test_only_what_a_checker_accepted_has_the_name_certified():
+    values = {one.macro: one.value for one in quantities(DOCUMENT)}
+    assert values["icgdErrorCertified"] == values["icgdErrorBound"]
+    assert values["icgdPlanCertified"] == values["icgdPlanBound"]
+    bare = {"sampled": 0.1, "attacked": 0.2, "certified": 0.4, "allowed": 0.5}
+    for checked in (False, True):
+        part = {"problem": {}, "bounds": {}, "certificate": {"accepted": checked}}
+        for written in (checked, True):
+            part["step_error"] = step_error_document(bare, checked=written)
+            found = {one.macro: one for one in quantities({"theorems": {"relu-icgd/lean": part}})}
+            assert found["icgdErrorBound"].value == 0.4 and found["icgdErrorBound"].up
+            assert ("icgdErrorCertified" in found) == checked
+
+
+def test_two_numbers_of_one_name_are_refused():
+    twice = {"problem": {}, "census": {"a b": 1, "a-b": 2}, "bounds": {}}
+    with pytest.raises(ValueError, match="icgdDemoAB"):
+        quantities({"theorems": {"demo": twice}})

@@ -1,0 +1,26 @@
+"""What has room in half a line of the PDF stands in a column, and nothing is lost on the way there."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from icgd.reports.latex.macros import number
+from icgd.reports.latex.source import write
+
+DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_latex.json").read_text())
+
+
+@pytest.mark.parametrize(("cell", "narrow"), [("a word", True), ("several words " * 4, False)])
+def test_a_table_is_narrow_if_its_cells_fit_and_loses_no_row(cell, narrow, tmp_path):
+    document = copy.deepcopy(DOCUMENT)
+    rows = [[cell, 10**6 + k, 1e-12 * k, cell] for k in range(1, 8)]
+    document["theorems"]["looped"]["grids"] = [
+        {"title": "Seven", "note": "", "columns": ["long heading of it", "n", "error", "why"], "rows": rows}
+    ]
+    text = write(document, (), tmp_path).read_text()
+    assert (r"\captionof{table}{Seven." in text) == narrow
+    assert (r"\caption{Seven.}" in text) != narrow
+    for _, whole, small, _ in rows:
+        assert text.count(f"{number(whole)} & {number(small)} &") == 1

@@ -1,0 +1,100 @@
+"""An earlier report is read back under the names of today, or refused in one sentence."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from icgd import cli
+from icgd.bounds.problem import ProblemError
+from icgd.reports.document.document import load
+from icgd.reports.document.upgrade import misplaced, renamed
+
+DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_html.json").read_text())
+LEAN = "relu-icgd/lean"
+
+
+def of_old(*, checked):
+    """The document as it was written before a bound had a name of its own."""
+    document = copy.deepcopy(DOCUMENT)
+    part = document["theorems"][LEAN]
+    part["step_error"]["certified"] = part["step_error"].pop("bound")
+    part["plan"]["certified"] = part["plan"].pop("bound")
+    for term in part["plan"]["terms"].values():
+        term["certified"] = term.pop("bound")
+    if not checked:
+        part["certificate"] = None
+    return document
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_an_old_bound_is_called_certified_only_if_it_was_checked(checked):
+    made = renamed(of_old(checked=checked))
+    part, now = made["theorems"][LEAN], DOCUMENT["theorems"][LEAN]
+    assert part["step_error"]["bound"] == now["step_error"]["bound"]
+    assert part["plan"]["bound"] == now["plan"]["bound"]
+    assert ("certified" in part["step_error"]) == ("certified" in part["plan"]) == checked
+    assert ("icgdErrorCertified" in made["numbers"]) == checked and "icgdErrorBound" in made["numbers"]
+    assert part["plan"]["terms"] == now["plan"]["terms"]
+    assert renamed(copy.deepcopy(DOCUMENT)) == DOCUMENT
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("step_error", "sampled"),
+        ("plan", "terms", "r[1]", "share"),
+        ("census", "heads"),
+        ("trajectory", "errors", 0),
+        ("bounds", "relu-icgd/heads", "value"),
+        ("certificate", "bound"),
+        ("search", "prompts"),
+    ],
+)
+def test_a_text_in_place_of_a_number_is_named(place, tmp_path):
+    document = copy.deepcopy(DOCUMENT)
+    assert misplaced(document) is None
+    at = document["theorems"][LEAN]
+    for key in place[:-1]:
+        at = at[key]
+    at[place[-1]] = "0.5"
+    (tmp_path / "report.json").write_text(json.dumps(document))
+    with pytest.raises(ProblemError, match="a number is needed at relu-icgd/lean"):
+        load(tmp_path / "report.json")
+
+
+@pytest.mark.parametrize("theorems", [[], {"a": 3}, {"a": {}}, {"a": {"bounds": {"b": {}}}}])
+def test_what_is_no_report_is_refused_with_one_sentence(theorems, tmp_path, capsys):
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(DOCUMENT | {"theorems": theorems}))
+    assert cli.main(["report", "--from", str(path), "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "parts of the report are missing" in " ".join(said.split()) and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    "place",
+    [("verdicts", 0, "verdict"), ("findings", 0, "outcome"), ("theorems", LEAN, "verdicts", 0, "verdict")],
+)
+def test_a_verdict_that_there_is_not_is_refused(place, tmp_path):
+    document = copy.deepcopy(DOCUMENT)
+    at = document
+    for key in place[:-1]:
+        at = at[key]
+    at[place[-1]] = r"\input{x}"
+    (tmp_path / "report.json").write_text(json.dumps(document))
+    with pytest.raises(ProblemError, match="there is no verdict, outcome or status"):
+        load(tmp_path / "report.json")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("plots", [{"title": 3}]), ("title", {}), ("problem", {"é": 1, "à": 2}), ("stream", 3)]
+)
+def test_a_report_that_cannot_be_shown_is_refused_with_one_sentence(key, value, tmp_path, capsys):
+    document = copy.deepcopy(DOCUMENT)
+    document["theorems"][LEAN][key] = value
+    (tmp_path / "report.json").write_text(json.dumps(document))
+    assert cli.main(["report", "--from", str(tmp_path / "report.json"), "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("icgd: from = ") and said.count("\n") == 1

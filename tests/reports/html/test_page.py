@@ -1,0 +1,307 @@
+"""The page's markup, read back by a parser: what it says, and what it must not hold."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from icgd.reports.document.first_page import not_shown, notable
+from icgd.reports.document.numbers import grouped, quantities
+from icgd.reports.figures.figures import Drawn
+from icgd.reports.html.inline_svg import inline
+from icgd.reports.html.page import page, unbroken
+from icgd.reports.mathematics.mathml import math, prose, statement
+
+DATA = Path(__file__).parents[1] / "data"
+DOCUMENT: dict[str, Any] = json.loads((DATA / "document_html.json").read_text(encoding="utf-8"))
+FIGURES = [
+    Drawn(
+        theorem, f"drawing-{index}", f"Drawing {index}", "A line.", Path("none.pdf"), DATA / "figure_html.svg"
+    )
+    for index, theorem in enumerate([*DOCUMENT["theorems"], "elsewhere"])
+]
+_VOID = {"meta", "link", "input", "br", "wbr", "img", "hr"}
+
+
+class Read(HTMLParser):
+    """The elements of a page.  open: those not closed yet; elements: (tag, attributes, text inside)."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[tuple[str, dict[str, str], list[str]]] = []
+        self.elements: list[tuple[str, dict[str, str], list[str]]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), (tag, names)
+        element = tag, {name: value or "" for name, value in attrs}, []
+        self.elements.append(element)
+        if tag not in _VOID:
+            self.open.append(element)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in _VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1][0] == tag, (tag, self.getpos(), [one[0] for one in self.open])
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        for _, _, texts in self.open:
+            texts.append(data)
+
+    def all(self, tag: str) -> list[tuple[dict[str, str], str]]:
+        return [(attributes, "".join(texts)) for found, attributes, texts in self.elements if found == tag]
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return page(DOCUMENT, FIGURES)
+
+
+@pytest.fixture(scope="module")
+def read(text: str) -> Read:
+    return Read(text)
+
+
+def test_every_element_is_closed_and_every_id_is_unique_and_every_reference_leads_somewhere(
+    read: Read,
+) -> None:
+    assert read.open == []
+    ids = [attributes["id"] for _, attributes, _ in read.elements if "id" in attributes]
+    assert sorted(set(ids)) == sorted(ids)
+    for _, attributes, _ in read.elements:
+        for key in ("aria-labelledby", "for", "href", "clip-path"):
+            value = attributes.get(key, "")
+            for name in re.findall(r"#([^)\s]+)", value) if "#" in value else value.split():
+                assert name in ids or value.startswith(("https:", "data:")), (key, value)
+
+
+def test_every_number_of_the_document_is_there_once_with_all_its_digits(read: Read) -> None:
+    shown = {a["id"]: (a["value"], text) for a, text in read.all("data") if "id" in a}
+    expected = quantities(DOCUMENT)
+    assert set(shown) == {one.macro for one in expected}
+    for one in expected:
+        value, text = shown[one.macro]
+        assert json.loads(value) == one.value
+        assert text == grouped(one.value, up=one.up)
+        assert value == json.dumps(one.value)
+
+
+def test_numbers_without_a_name_are_rounded_once_and_keep_their_digits(read: Read) -> None:
+    for attributes, text in read.all("data"):
+        value = json.loads(attributes["value"])
+        assert text in {grouped(value), grouped(value, up=True), repr(value)}
+
+
+def test_nothing_is_asked_of_any_network(text: str, read: Read) -> None:
+    for tag, attributes, _ in read.elements:
+        for key, value in attributes.items():
+            if re.search(r"https?:|//", value):
+                assert (tag, key) == ("a", "href") and value.startswith("https://arxiv.org/abs/"), (tag, key)
+    for style in [*(value for _, value in read.all("style")), *re.findall(r'style="([^"]*)"', text)]:
+        assert not re.search(r"@import|url\((?!#)", style)
+    policy = next(
+        a["content"] for a, _ in read.all("meta") if a.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert not re.search(r"https?:|connect-src|font-src|script-src[^;]*unsafe", policy)
+
+
+def test_what_a_user_wrote_is_text_and_never_markup(text: str, read: Read) -> None:
+    assert len(read.all("script")) == 1
+    assert not read.all("img")
+    assert not any(key.startswith("on") for _, attributes, _ in read.elements for key in attributes)
+    body = read.all("main")[0][1]
+    assert "<script>alert('activation')</script>" in body
+    assert "a < b & c > d: <img src=x onerror=alert(1)> differs by 1e-12" in body
+    assert "<b>bold</b>" in body
+
+
+def test_the_same_input_gives_the_same_page_of_modest_size(text: str) -> None:
+    assert page(copy.deepcopy(DOCUMENT), FIGURES) == text
+    assert len(text.encode()) < 300_000
+
+
+def test_what_failed_or_was_refuted_comes_first_with_its_command(read: Read) -> None:
+    said = "".join(text for a, text in read.all("ul") if a.get("class") == "attention")
+    places = [said.index(word) for word in ("failed", "not reproduced", "refuted", "vacuous")]
+    assert places == sorted(places)
+    assert "icgd audit preconditioned --S '2,1/2' --seed 7" in said
+
+
+def test_the_top_of_the_page_tells_what_the_first_page_of_the_pdf_tells_in_its_order() -> None:
+    document = copy.deepcopy(DOCUMENT)
+    document["findings"][-1] |= {"headline": True, "reproduces": True}
+    lean = document["theorems"]["relu-icgd/lean"]
+    exact = {"sampled": 1e-15, "attacked": 2e-15, "bound": None, "allowed": 0.005, "bound_off_margin": 3e-13}
+    document["theorems"]["relu-icgd/exact"] = lean | {
+        "step_error": exact, "certificate": None, "plan": None, "bounds": {}, "census": {},
+        "search": {"prompts": 2000, "admitted": 1060, "attacked_tokens": 0},
+    }  # fmt: skip
+    read = Read(page(document, []))
+    said = next(text for a, text in read.all("ul") if a.get("class") == "attention")
+    told = [one.about for one in notable(document)]
+    places = [said.index(f"{one}:") for one in told]
+    assert places == sorted(places) and document["findings"][-1]["key"] in told
+    top = read.all("header")[0][1]
+    heads = ("What was checked", "What to know first", "Error of one step", "What is trusted", "What is not")
+    assert [top.index(head) for head in heads] == sorted(top.index(head) for head in heads)
+    errors = top[top.index("Error of one step") : top.index("What is trusted")]
+    for name, part in document["theorems"].items():
+        if part.get("step_error"):
+            assert name in errors
+    assert "3e-13" in errors and "47% of the random prompts (940 of 2,000)" in errors
+    assert top.count("47% of the random prompts") == 2
+
+
+def test_the_page_says_what_is_trusted_and_what_is_not_shown(read: Read) -> None:
+    sections = {a["aria-labelledby"]: text for a, text in read.all("section") if "aria-labelledby" in a}
+    for item in DOCUMENT["theorems"]["relu-icgd/lean"]["certificate"]["trusted"]:
+        assert item in sections["trusted-title"]
+    missing = sections["gaps-title"]
+    assert all(item in missing for item in not_shown(DOCUMENT))
+    assert len(not_shown(DOCUMENT)) >= 3
+
+
+def test_statuses_counts_and_provenance_are_those_of_the_document(read: Read) -> None:
+    counts = {a["data-status"]: int(text.split()[0]) for a, text in read.all("a") if "data-status" in a}
+    verdicts = [v["verdict"] for part in DOCUMENT["theorems"].values() for v in part["verdicts"]]
+    assert counts == {status: verdicts.count(status) for status in {*verdicts, "failed"}}
+    body = read.all("main")[0][1]
+    for word in (*DOCUMENT["versions"].values(), DOCUMENT["command"]):
+        assert word in body
+    assert DOCUMENT["theorems"]["relu-icgd/lean"]["certificate"]["weights"] in body
+    links = {a["href"] for a, _ in read.all("a") if a["href"].startswith("http")}
+    assert links == {"https://arxiv.org/abs/2411.16549", "https://arxiv.org/abs/2306.00297"}
+
+
+def test_headings_step_down_one_at_a_time_under_one_title(read: Read) -> None:
+    levels = [int(tag[1]) for tag, _, _ in read.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    tags = [tag for tag, _, _ in read.elements]
+    assert tags.count("main") == tags.count("nav") == 1
+    assert next(a for a, _ in read.all("html"))["lang"] == "en"
+    for attributes, _ in read.all("svg"):
+        assert attributes["role"] == "img" and attributes["aria-labelledby"]
+
+
+def test_scopes_and_labels_of_tables(read: Read) -> None:
+    assert all(attributes.get("scope") in ("col", "row") for attributes, _ in read.all("th"))
+    scrolled = [a for tag, a, _ in read.elements if tag == "div" and "scroll" in a.get("class", "")]
+    assert all(a["role"] == "region" and a["tabindex"] == "0" for a in scrolled)
+
+
+@pytest.mark.parametrize("theorem", DOCUMENT["theorems"])
+def test_one_theorem_alone_makes_a_page_under_its_own_title(theorem: str) -> None:
+    alone = DOCUMENT | {"theorems": {theorem: DOCUMENT["theorems"][theorem]}, "findings": []}
+    read = Read(page(alone, []))
+    assert read.all("h1")[0][1] == DOCUMENT["theorems"][theorem]["title"]
+    assert {a["id"] for a, _ in read.all("data") if "id" in a} == {one.macro for one in quantities(alone)}
+
+
+def test_a_page_copes_with_whatever_was_not_computed() -> None:
+    promised = {"title": "Bare", "source": "icgd", "bounds": {}, "verdicts": []}
+    bare = {"theorems": {"looped": promised}}
+    assert Read(page(bare, [])).open == []
+    lean = DOCUMENT["theorems"]["relu-icgd/lean"]
+    for key in lean.keys() - promised.keys():
+        without: dict[str, Any] = {"a": {k: v for k, v in lean.items() if k != key}, "b": lean | {key: None}}
+        assert Read(page({"theorems": without}, [])).open == []
+
+
+def test_figures_lose_what_is_not_drawing_and_never_share_an_id() -> None:
+    svg = (DATA / "figure_html.svg").read_text(encoding="utf-8")
+    drawn = str(inline(svg, "one", 'A "title" <b>'))
+    read = Read(drawn)
+    assert read.open == []
+    assert not {"script", "style", "metadata"} & {tag for tag, _, _ in read.elements}
+    assert "example.org" not in drawn and "alert" not in drawn
+    assert sorted(re.findall(r'id="([^"]*)"', drawn)) == ["one-1", "one-2", "one-title"]
+    assert read.all("title")[0][1] == 'A "title" <b>'
+    assert not set(re.findall(r'id="([^"]*)"', drawn)) & set(
+        re.findall(r'id="([^"]*)"', inline(svg, "two", ""))
+    )
+    renamed = svg.replace("p77aa", "q12bb").replace("m3f1c", "zzz")
+    assert inline(renamed, "one", 'A "title" <b>') == drawn
+
+
+@pytest.mark.parametrize("broken", ["", "<svg", "<html></html>", '<svg xmlns="http://www.w3.org/2000/svg"/>'])
+def test_a_figure_that_is_no_svg_is_named(broken: str) -> None:
+    with pytest.raises(ValueError, match="the figure one"):
+        inline(broken, "one", "")
+
+
+@example(r"\text{<img src=x>}")
+@example(r"$\text{a</math><b>}$")
+@example(r"\href{https://example.org}{\text{a}}")
+@given(st.text(max_size=60) | st.text(alphabet=r"\{}^_$&<>'\"ab1/ ", max_size=60))
+def test_no_text_and_no_formula_becomes_markup(text: str) -> None:
+    known = re.compile(r"(math|m[a-z]+|code|span)")
+    for made in (math(text), prose(text), statement(text), unbroken(text)):
+        read = Read(f"<p>{made}</p>")
+        assert read.open == []
+        for tag, attributes, _ in read.elements[1:]:
+            assert known.fullmatch(tag) and not {"href", "style", "src", "id"} & set(attributes)
+
+
+@pytest.mark.parametrize("latex", [r"\boxed{x}", r"\frac{a", r"\left(x", "}{"])
+def test_what_is_no_plain_formula_is_shown_as_it_stands(latex: str) -> None:
+    assert math(latex) == f"<code>{latex}</code>"
+
+
+@given(st.integers(0, 99), st.integers(0, 99))
+def test_a_formula_keeps_its_numbers_and_its_letters(a: int, b: int) -> None:
+    latex = rf"\max\left({a} K, \frac{{\epsilon^{{{b}}}}}{{d_{{out}}}}\right)"
+    read = Read(str(math(latex)))
+    assert read.all("math")[0][1] == f"max({a}K,ε{b}dout)"
+
+
+@pytest.mark.parametrize("part", DOCUMENT["theorems"])
+def test_every_formula_of_the_document_is_understood(part: str) -> None:
+    for claim in DOCUMENT["theorems"][part]["bounds"].values():
+        assert str(math(claim["latex"])).startswith("<math"), claim["latex"]
+        assert "<code" not in statement(claim["statement"])
+
+
+def test_findings_stand_under_their_bearing_with_the_source_first() -> None:
+    document = copy.deepcopy(DOCUMENT)
+    for entry in document["findings"]:
+        entry["bearing"] = "contradicts"
+    read = Read(page(document, []))
+    said = "".join(text for _, text in read.all("h3"))
+    assert f"contradicts {len(document['findings'])}" in said
+    assert "contradict" in read.all("header")[0][1] and "\u201c" not in "".join(
+        t for _, t in read.all("article")
+    )
+    for entry in document["findings"]:
+        assert any("The source" in text and entry["key"] in text for _, text in read.all("article"))
+
+
+def test_what_no_checker_saw_is_not_called_certified_and_a_letter_chosen_says_so() -> None:
+    document = copy.deepcopy(DOCUMENT)
+    part = document["theorems"]["relu-icgd/lean"]
+    part |= {"certificate": None, "chosen": {"eta": 0.0625}}
+    document["theorems"] = {"relu-icgd/lean": part}
+    document["command"] = "icgd report relu-icgd --eta 0"
+    read = Read(page(document, []))
+    rows = [text for _, text in read.all("th")]
+    assert not any(row.startswith("certified ") for row in rows)
+    assert any(row.startswith("bound (prover, not checked) ") for row in rows)
+    values = [text for _, text in read.all("dd")]
+    assert "0.0625 (automatic)" in values
+    assert "icgd audit" not in "".join(text for _, text in read.all("pre"))

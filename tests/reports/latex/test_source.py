@@ -1,0 +1,363 @@
+"""The LaTeX of a report says what its document says, and compiles without a warning."""
+
+import copy
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from icgd.reports.document.bearings import tally
+from icgd.reports.document.first_page import checked, not_shown, notable, trusted, whole_sentences
+from icgd.reports.document.numbers import quantities
+from icgd.reports.document.step_bound import PLANNER, UNCHECKED
+from icgd.reports.latex.macros import Numbers, beginning, number
+from icgd.reports.latex.source import FRAGMENTS, write
+from icgd.reports.latex.typeset import typeset
+from icgd.reports.mathematics.notation import command, escape
+
+DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_latex.json").read_text())
+LEAN, PAPER = "relu-icgd/lean", "relu-icgd/paper"
+needs_tex = pytest.mark.skipif(
+    not all(map(shutil.which, ("latexmk", "pdftotext", "pdfinfo"))),
+    reason="latexmk and poppler are not installed",
+)
+
+
+@pytest.fixture(scope="module")
+def typed(written):
+    made = typeset(written / "report.tex")
+    assert made.pdf is not None, made.message
+    return made
+
+
+def pages_of(pdf):
+    text = subprocess.run(["pdftotext", pdf, "-"], capture_output=True, text=True, check=True).stdout
+    return text.split("\f")[:-1]
+
+
+def plainly(text):
+    """PDF text without spaces, its signs and powers as they are typed."""
+    for sign, typed_as in (("−", "-"), ("×10", "e"), (",", ""), ("’", "'")):
+        text = re.sub(r"\s+", "", text).replace(sign, typed_as)
+    return text
+
+
+def test_every_number_has_a_macro_with_its_digits(written):
+    text = (written / "icgd-numbers.tex").read_text()
+    found = re.findall(r"^\\newcommand\{\\(\w+)\}\{\\num\{([^}]*)\}\} % (.*)$", text, flags=re.MULTILINE)
+    named = {one.macro: one for one in quantities(DOCUMENT)}
+    assert {macro: (shown, place) for macro, shown, place in found} == {
+        macro: (one.digits, one.place) for macro, one in named.items()
+    }
+    for macro, shown, _ in found:
+        assert float(shown) == pytest.approx(named[macro].value, rel=1e-3)
+        assert not named[macro].up or float(shown) >= named[macro].value
+
+
+def test_texts_use_macros_that_exist_and_no_number_where_one_does(written):
+    known = {one.macro for one in quantities(DOCUMENT)}
+    own = set(re.findall(r"\\icgd[a-z]+", (written / "icgd-preamble.tex").read_text()))
+    for name in ("report", *FRAGMENTS):
+        text = (written / f"{name}.tex").read_text()
+        used = set(re.findall(r"\\(icgd[A-Za-z]+)\{\}", text))
+        assert used - {"icgdbreak"} <= known, name
+        if name == "report":  # which a paper does not input
+            own |= set(re.findall(r"\\newcommand\{(\\icgd[a-z]+)\}", text))
+        lower = set(re.findall(r"\\icgd[a-z]+(?![A-Za-z])", text.replace(r"\textbackslash{}icgd", "")))
+        assert lower <= own | {r"\icgdhead", r"\icgdpage"}, name
+    for name in ("census", "sandwich"):
+        assert r"\num" not in (written / f"{name}.tex").read_text()
+    for macro in ("icgdErrorAttacked", "icgdPaperErrorCertified", "icgdHeads", "icgdBoundHeads"):
+        assert rf"\{macro}{{}}" in (written / "report.tex").read_text()
+
+
+def test_everything_that_is_cited_is_in_the_bibliography(written):
+    keys = re.findall(r"@\w+\{(\w+),", (written / "icgd.bib").read_text())
+    cited = set(re.findall(r"\\cite(?:\[[^]]*\])?\{(\w+)\}", (written / "report.tex").read_text()))
+    assert cited <= set(keys) and len(keys) == len(set(keys))
+    assert {"wu2025incontext", "chen2024looped", "davidson2001local"} <= cited
+
+
+def test_shared_constants_and_bounds_are_shown_once(written):
+    report = (written / "report.tex").read_text()
+    mass = "mass of r in ReLU features (its sum of absolute weights) on the range of z in layers 1..2"
+    assert report.count(mass) == 1
+    assert report.count("One step of gradient descent takes") == 1
+    assert r"The published bounds are those of \cref{sec:relu-icgd-lean}" in report
+
+
+def test_names_are_cut_between_words():
+    assert beginning(["icgdHeads"]) == "icgd"
+    assert beginning(["icgdFindingAbCount", "icgdFindingAbCounted"]) == "icgdFindingAb"
+    for start, ends in Numbers(DOCUMENT).groups:
+        assert all(rf"{start}{end}" == "\\" + macro[1:-2] for end, macro in ends)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(10**24, "1" + r",\allowbreak{}000" * 8), (float("inf"), r"\ensuremath{\infty}"), ("-inf", "-{}inf"),
+     (False, "no"), (12345, r"\num{12345}"), (-0.5, r"\num{-0.5}"), (None, "--")],
+)  # fmt: skip
+def test_numbers_without_a_name(value, shown):
+    assert number(value) == shown
+
+
+def test_the_first_page_names_failures_first_and_hides_no_kind():
+    document = copy.deepcopy(DOCUMENT)
+    labels = [one.label for one in notable(document)]
+    assert labels[0] == "not reproduced" and labels[1:4] == ["refuted"] * 3 and "vacuous" in labels
+    document["theorems"]["looped"]["verdicts"].append(
+        {"claim": "looped/steps", "verdict": "failed", "evidence": "off by 2 " * 100, "replay": "icgd verify"}
+    )
+    first = notable(document)[0]
+    assert first.label == "failed" and len(first.text) <= 460
+    document["findings"] = [{**DOCUMENT["findings"][3], "key": str(i)} for i in range(40)]
+    labels = [one.label for one in notable(document, most=6)]
+    assert labels == ["failed"] + ["refuted"] * 4 + ["vacuous"]
+    assert sum(one.counts["failed"] for one in checked(document)) == 1
+
+
+def test_what_is_not_shown_depends_on_what_was_done():
+    document = copy.deepcopy(DOCUMENT)
+    assert any("float32" in one for one in not_shown(document))
+    for part in document["theorems"].values():
+        part["certificate"] = None
+        if part.get("step_error"):
+            part["step_error"]["bound"] = None
+    assert not any("float32" in one for one in not_shown(document))
+    assert any("sampled or attacked" in one for one in not_shown(document))
+    assert not any("IEEE" in one for one in trusted(document))
+
+
+@pytest.mark.slow
+@needs_tex
+def test_the_report_compiles_without_a_warning_on_few_pages(typed):
+    assert typed.warnings == ()
+    pages = pages_of(typed.pdf)
+    assert len(pages) <= 21
+    assert "What was checked" in pages[0] and "What is not shown" in pages[0]
+    assert re.match(r"\s*1\s+Findings", pages[1])
+
+
+@pytest.mark.slow
+@needs_tex
+def test_the_pdf_shows_every_number_every_claim_and_every_finding(typed):
+    # A name may go on in the next column, and the number of the page stand between the two.
+    pages = enumerate(pages_of(typed.pdf), start=1)
+    text = plainly("".join(re.sub(rf"(?m)^{number}$", "", page) for number, page in pages))
+    named = {one.macro: one for one in quantities(DOCUMENT)}
+    for start, ends in Numbers(DOCUMENT).groups:
+        assert start in text
+        for end, _ in ends:
+            assert f"{end}{named[start[1:] + end].digits}" in text, (start, end)
+    for part in DOCUMENT["theorems"].values():
+        for verdict in part["verdicts"]:
+            assert verdict["claim"].replace("_", "") in text.replace("_", ""), verdict
+    for finding in DOCUMENT["findings"]:
+        assert finding["key"] in text
+    for part in (LEAN, PAPER):
+        assert DOCUMENT["theorems"][part]["certificate"]["weights"] in text
+
+
+@pytest.mark.slow
+@needs_tex
+def test_the_same_document_gives_the_same_bytes(typed, figures, tmp_path):
+    folder = tmp_path / "else where"
+    again = typeset(write(DOCUMENT, figures, folder))
+    assert again.pdf.read_bytes() == typed.pdf.read_bytes()
+    assert {path.name for path in folder.iterdir() if path.suffix not in (".tex", ".bib")} == {
+        "figures", "latex-build", "report.pdf",
+    }  # fmt: skip
+
+
+def test_rows_of_the_plan_add_up(written):
+    text = (written / "plan.tex").read_text()
+    uses = re.findall(r"\$\\num\{(\d+)\} \\times \\num\{(\d+)\}\$", text)
+    plans = [part["plan"]["units"] for part in DOCUMENT["theorems"].values() if part.get("plan")]
+    assert len(plans) == 2 and sum(int(one) * int(relus) for one, relus in uses) == sum(plans)
+
+
+def with_bearings(*bearings):
+    document = copy.deepcopy(DOCUMENT)
+    words = zip(document["findings"], itertools.cycle(bearings))
+    document["findings"] = [one | {"bearing": bearing, "reproduces": True} for one, bearing in words]
+    return document
+
+
+def test_findings_stand_under_their_bearing_and_nothing_invented_is_quoted(tmp_path):
+    document = with_bearings("confirms", "contradicts", "gap")
+    text = write(document, (), tmp_path).read_text()
+    places = [text.index(rf"\icgdverdict{{{word}}} (") for word in ("contradicts", "gap", "confirms")]
+    assert places == sorted(places)
+    assert escape(tally(document["findings"])) in text and "textquotedblleft" not in text
+    assert "quotation" not in text and "are refuted" not in text
+    labels = [one.label for one in notable(document)]
+    assert labels[0] == "contradicts" and "refuted" not in labels
+    for one in document["findings"]:
+        assert escape(one["claim"]) in text and escape(one["text"]) in text
+
+
+def test_what_no_checker_saw_is_not_called_certified(tmp_path):
+    document = copy.deepcopy(DOCUMENT)
+    document["theorems"] = {LEAN: document["theorems"][LEAN] | {"certificate": None, "verdicts": []}}
+    text = write(document, (), tmp_path).read_text()
+    assert text.count(escape(UNCHECKED)) >= 4 and not re.search(
+        r"\bcertified\b(?! (?:local|lower))", prose_of(text)
+    )
+    macros = (tmp_path / "icgd-numbers.tex").read_text()
+    assert "Certified" not in macros and r"\newcommand{\icgdErrorBound}" in macros
+    assert PLANNER in trusted(document) and PLANNER not in trusted(DOCUMENT)
+    document["theorems"][PAPER] = DOCUMENT["theorems"][PAPER]
+    mixed = (write(document, (), tmp_path).parent / "sandwich.tex").read_text()
+    assert "prover, not checked" in mixed.replace("{}", "") and "checker (certified)" in mixed
+
+
+def prose_of(text):
+    """The report without its findings, names of macros and constants, which are words of the document."""
+    body = text[text.index("A ReLU transformer") :]
+    body = re.sub(
+        r"\\begin\{icgdlist\}\{\\captionof\{table\}\{Explicit constants.*?\\end\{icgdlist\}",
+        "",
+        body,
+        flags=re.DOTALL,
+    )
+    return re.sub(r"\\icgd\w+|icgdPlan\w*", "", body).partition("What computed this")[0]
+
+
+def test_a_letter_left_to_the_theorem_is_shown_with_the_value_it_chose(tmp_path):
+    document = copy.deepcopy(DOCUMENT)
+    document["theorems"]["looped"]["chosen"] = {"eta": 0.0625}
+    text = write(document, (), tmp_path).read_text()
+    assert r"$\eta = \icgdLoopedLettereta{}\text{ (automatic)}$" in text or r"\text{ (automatic)}" in text
+    assert 0.0625 in [one.value for one in quantities(document) if one.place == "looped problem eta"]
+
+
+def test_a_symbol_with_two_values_says_whose_each_is(tmp_path):
+    document = copy.deepcopy(DOCUMENT)
+    bounds = document["theorems"][LEAN]["bounds"]
+    own, published = bounds["relu-icgd/lean/heads"], bounds["relu-icgd/heads"]
+    own["constants"] |= {"B_q": {"value": 1.5, "meaning": "one offset"}}
+    published["constants"] |= {"B_q": {"value": 2.5, "meaning": "one offset"}}
+    text = write(document, (), tmp_path).read_text()
+    found = re.findall(r"\$B_\{\\mathrm\{q\}\}\$|\$B_\{q\}\$", text)
+    assert len(found) == 2 and "one offset; in relu" in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [("icgd audit --inputs é", r"\texttt{icgd audit"), ("icgd audit --inputs 日", "not printable here")],
+)
+def test_a_command_is_printed_as_typed_or_not_at_all(typed, shown):
+    made = command(typed)
+    assert shown.split()[0] in made.replace(r"\icgdbreak{}", "") and "U+" not in made
+    assert ("not printable here" in made) == ("日" in typed)
+
+
+def test_texts_end_with_a_sentence_and_counts_with_their_verb():
+    assert whole_sentences("One. Two is 0.5. Three.", 17) == "One. Two is 0.5."
+    document = copy.deepcopy(DOCUMENT)
+    document["findings"] = [DOCUMENT["findings"][0] | {"outcome": "open"}]
+    assert any(one.startswith("1 finding is open") for one in not_shown(document))
+
+
+def boxes(text, start, end):
+    """What stands between the marks, wherever they come."""
+    return re.findall(re.escape(start) + "(.*?)" + re.escape(end), text, flags=re.DOTALL)
+
+
+def test_what_is_narrow_stands_in_two_columns_and_nothing_is_shown_twice(written, figures):
+    text = (written / "report.tex").read_text()
+    narrow = "".join(boxes(text, r"\begin{multicols}{2}", r"\end{multicols}"))
+    for figure in figures:
+        assert text.count(f"figures/{figure.name}.pdf") == 1
+        assert (f"figures/{figure.name}.pdf" in narrow) == (figure.name not in ("examples", "other"))
+    for part in DOCUMENT["theorems"].values():
+        for grid in part.get("grids") or ():
+            assert len(boxes(text, rf"{{{escape(grid['title'])}", r"\bottomrule")) == 1
+
+
+def bare():
+    """A document in which all that can be missing is missing, and what can be odd is odd."""
+    document = copy.deepcopy(DOCUMENT)
+    del document["findings"], document["command"]
+    theorems = document["theorems"]
+    odd = "t/(1+exp(-t)) % & _ # ~ ^ \\ {"
+    lean = theorems[LEAN]
+    lean["construction"] = "exact"
+    lean["step_error"] = {
+        "sampled": 1e-15, "attacked": 2e-15, "bound": None, "allowed": 0.005,
+        "bound_off_margin": 3e-13,
+    }  # fmt: skip
+    lean["search"] |= {"prompts": 2000, "admitted": 1060}
+    lean["certificate"] = lean["plan"] = None
+    lean["trajectory"]["errors"][1] = 0.0058
+    lean["enclosures"], lean["problem"]["activation"] = [], odd
+    lean["verdicts"][0] |= {
+        "verdict": "failed",
+        "evidence": odd,
+        "replay": f"icgd verify --activation '{odd}'",
+    }
+    lean["hypotheses"] = [
+        {"name": "r-smooth", "statement": "r is C^4", "status": "holds", "why": odd, "holds": ""},
+        {"name": "radii", "status": "fails", "why": "", "holds": "no bound & no claim"},
+    ]
+    lean["bounds"]["relu-icgd/heads"]["value"] = "inf"
+    for key in ("plan", "trajectory", "certificate", "enclosures", "census", "step_error", "grids", "plots"):
+        theorems[PAPER].pop(key, None)
+    theorems[PAPER]["certificate"] = DOCUMENT["theorems"][PAPER]["certificate"] | {
+        "accepted": False, "refusal": "a lemma does not hold & 50%", "float32": 0.06,
+    }  # fmt: skip
+    theorems["looped"]["grids"] = [
+        {"title": odd, "note": odd, "columns": ["x" * 60, odd, "y"], "rows": [["z" * 90, float("inf"), None]]}
+    ]
+    theorems["looped"]["source"] = "arXiv:1234.56789, Lemma 1; icgd"
+    theorems["looped"]["bounds"]["looped/rate"] = {
+        "title": odd, "statement": odd, "hypotheses": [], "expression": "zeta(x)" + " + zeta(x)" * 60,
+        "latex": r"\zeta(x)" + r" + \zeta(x)" * 60, "value": 1.5, "relation": "<=", "quantity": "rate",
+        "source": "icgd", "constants": {},
+    }  # fmt: skip
+    return document
+
+
+def test_missing_parts_are_left_out(tmp_path):
+    report = write(bare(), (), tmp_path).read_text()
+    assert "Findings" not in report and "off the margin" in report and "the checker refused" in report
+    assert "arxiv123456789" in (tmp_path / "icgd.bib").read_text()
+    left_out = escape("47% of the random prompts (940 of 2,000)")
+    first, rest = report[: report.index(r"\clearpage")], report[report.index(r"\clearpage") :]
+    assert first.count(left_out) == 2 and "no bound and may exceed what is allowed" in first
+    assert "they reach 0.0058" in first and left_out in (tmp_path / "sandwich.tex").read_text()
+    assert left_out in boxes(rest, r"\captionof{table}{5 steps", r"\begin{icgdtable}")[0]
+    assert "Tolerance plan" not in report and r"\ensuremath{\infty}" in report
+
+
+@pytest.mark.slow
+@needs_tex
+def test_a_document_of_odds_and_ends_compiles(tmp_path):
+    made = typeset(write(bare(), (), tmp_path))
+    assert made.pdf is not None, made.message
+    assert made.warnings == ()
+
+
+@pytest.mark.slow
+@needs_tex
+def test_one_theorem_alone_with_long_words_on_the_first_page(tmp_path):
+    document = copy.deepcopy(DOCUMENT)
+    document["theorems"] = {LEAN: document["theorems"][LEAN]}
+    document["findings"] = [
+        {**one, "key": f"{one['key']}-{chr(97 + i) * 60}", "text": "A long sentence about W. " * 60}
+        for i in range(12)
+        for one in DOCUMENT["findings"]
+    ]
+    document["command"] = "icgd report relu-icgd --data " + "folder/" * 30
+    trust = {"trusted": [f"line {i} {'word ' * 30}" for i in range(30)]}
+    document["theorems"][LEAN]["certificate"] = document["theorems"][LEAN]["certificate"] | trust
+    made = typeset(write(document, (), tmp_path))
+    assert made.pdf is not None, made.message
+    assert made.warnings == ()
+    pages = pages_of(made.pdf)
+    assert "What is not shown" in pages[0] and re.match(r"\s*1\s+Findings", pages[1])

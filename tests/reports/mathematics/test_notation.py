@@ -1,0 +1,124 @@
+"""Nothing that a user or a check wrote can break a document."""
+
+import re
+import shutil
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from icgd.reports.latex.typeset import typeset
+from icgd.reports.mathematics.notation import Tex, code, escape, quantity, statement, symbol, tidy
+
+NASTY = (
+    "C:\\people_50%\\a~b^c#1&{x}$.csv 'quoted' \"twice\" `ticks` [0.1, 2] * -- --- << >> ,, ?` !` "
+    "± ≤ − Λ ε ∈ ℝ x² n₁ é Ł ß ﬁ ☃ 🙂 中 … “a” n\u0303 \u200b\u00a0| t/(1+exp(-t)) "
+    "norm2(v_jk - w(l)) <= eta*eps lambda_min S^-1"
+)
+SAFE = re.compile(
+    r"""(?:
+      [A-Za-z0-9 .:;()/@=+!?,\]-]                       # characters as they are, some of them only in {}
+    | \\[{}$&#%_]                                       # escaped
+    | \\(?:textbackslash|textasciicircum|textasciitilde|textless|textgreater|textbar|textquotesingle
+        |textasciigrave|textdegree|textendash|textemdash|textquoteleft|textquoteright|textquotedblleft
+        |textquotedblright|dots|textbullet|texteuro|pounds|ss|ae|AE|oe|OE|o|O|l|L|i|S|P|allowbreak)\{\}
+    | \\symbol\{34\} | \\mbox\{-\} | \{[\[\]*]\} | \{\}
+    | (?:\\[`'^~="rHvcu.]\{)+[A-Za-z]\}+                # accents
+    | \\ensuremath\{(?:-|\\[A-Za-z]+|\\mathbf\{[A-Z]\}|[_^]\{[A-Za-z0-9+/-]+\}
+        |(?:\\[a-z]+|\\?[A-Za-z]+)_\{(?:\\mathrm\{[A-Za-z]+\}|\\?[A-Za-z0-9',\\]+)\}(?:\^\{[A-Za-z0-9/-]+\})?)\}
+    | \\texttt\{U\+[0-9A-F]+\}
+    )*""",
+    flags=re.VERBOSE,
+)
+
+
+@given(text=st.text())
+@example(text=NASTY)
+@example(text="a_" * 40)
+def test_only_harmless_ascii_is_left(text):
+    for made in (escape(text), code(text).removeprefix(r"\texttt{").removesuffix("}")):
+        assert SAFE.fullmatch(made), made[SAFE.match(made).end() :][:40]
+        assert "--" not in made and ",," not in made
+
+
+@given(words=st.lists(st.from_regex(r"[A-Za-z0-9]{1,30}", fullmatch=True)))
+def test_words_and_numbers_stay_as_they_are(words):
+    text = " ".join(words)
+    assert escape(text).replace(r"\allowbreak{}", "") == text or re.search(
+        r"\b(?:eta|eps|epsilon|lambda|Lambda|mu|kappa|rho)\b", text
+    )
+    assert code(text).replace(r"\allowbreak{}", "") == rf"\texttt{{{text}}}"
+
+
+@given(word=st.from_regex(r"[A-Za-z0-9/_.=-]{40,80}", fullmatch=True))
+def test_long_words_can_be_broken(word):
+    for made in (escape(word), code(word)):
+        runs = re.split(r"\\allowbreak\{\}|-", made.replace(r"\_", "_"))
+        assert max(len(re.sub(r"\\\w+|[{}]", "", run)) for run in runs) <= 24
+
+
+def test_numbers_in_evidence_are_printed_as_they_are():
+    evidence = "largest 0.00243 of 0.005 over 20,000 prompts; 1.1e-16 (allowed 2e-12), 0.719548^10, -2.557"
+    plain = escape(evidence).replace("{}", "").replace(r"\mbox{-}", "-").replace(r"\textasciicircum", "^")
+    assert plain == evidence
+
+
+def test_text_that_is_safe_is_not_escaped_again():
+    assert escape(Tex("$x_1$")) == "$x_1$" and escape(escape("50%")) == "50\\%"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("norm2(w(l) - w*) <= 3", r"\Vert}w(l) - w{*}\ensuremath{\Vert}\ensuremath{_{2}} \ensuremath{\le} 3"),
+        ("w_GD(l)", r"\ensuremath{w_{\mathrm{GD}}}(l)"),
+        ("lambda_max of A^T", r"\ensuremath{\lambda_{\max}} of A\ensuremath{^{T}}"),
+        ("h < 2/Lambda", r"h \textless{} 2/\ensuremath{\Lambda}"),
+        ("U S^-1/2", r"U S\ensuremath{^{-1/2}}"),
+        ("w^2/2", r"w\ensuremath{^{2}}/2"),
+        ("e_1^T", r"\ensuremath{e_{1}^{T}}"),
+    ],
+)
+def test_mathematics_in_plain_text_is_set_as_such(text, shown):
+    assert escape(text).replace("-{}", "-").endswith(shown)
+
+
+@pytest.mark.parametrize("text", ["--eta 0.1", "a_b.csv", "my_data_1", "beta.eta.txt", "epsilon-greedy"])
+def test_options_and_file_names_are_left_alone(text):
+    assert "ensuremath" not in escape(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("ell", r"\ell"), ("nu_u", r"\nu_{u}"), ("k_max", r"k_{\max}"), ("A_{rN}", "A_{r,N}"), ("x_2", "x_{2}"),
+     ("m_x3", r"m_{\times,3}"), ("D_w", "D_{w}"), ("radius", r"\mathrm{radius}"), ("B_%", r"B_{\mathrm{}}")],
+)  # fmt: skip
+def test_symbols_read_as_in_the_papers(name, shown):
+    assert symbol(name) == shown
+
+
+def test_quantities():
+    assert quantity("step_error") == r"\text{step error}" and quantity("lambda_max") == r"\lambda_{\max}"
+
+
+def test_statements_that_are_not_latex_are_escaped():
+    assert statement("50% & {") == r"50\% \& \{"
+    assert statement(r"\min_{P} L_n") == r"$\min_{P} L_n$"
+    assert statement(r"at most $\epsilon_{*}$") == r"at most $\varepsilon_{*}$"
+    assert statement("for all inputs") == "for all inputs"
+    assert tidy(r"\log{\left(2 \right)} k_{max}") == r"\ln 2 k_{\max}"
+
+
+@pytest.mark.skipif(shutil.which("latexmk") is None, reason="latexmk is not installed")
+def test_nasty_text_compiles_without_a_warning(tmp_path):
+    tex = tmp_path / "nasty.tex"
+    tex.write_text(
+        r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{lmodern,amsmath,array}"
+        r"\begin{document}\raggedright "
+        rf"\section{{{escape(NASTY)}}} {code(NASTY)} \begin{{tabular}}{{>{{\raggedright}}p{{3cm}}l}}a & b \\ "
+        rf"{escape('[1] * ' + 40 * 'x')} & c \\ {escape('* [2]')} & {code('a' * 10)}"
+        r"\end{tabular}\end{document}"
+    )
+    made = typeset(tex)
+    assert made.pdf is not None, made.message
+    assert made.warnings == ()

@@ -1,0 +1,303 @@
+import json
+import re
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icgd.bounds.activation import ACTIVATIONS
+from icgd.bounds.algebra.definiteness import Witness
+from icgd.bounds.problem import ProblemError
+from icgd.verify.catalogue import THEOREMS
+from icgd.verify.ledger import entries as ledger
+from icgd.verify.ledger.evidence import convergence as evidence_convergence
+from icgd.verify.ledger.evidence import functional as evidence_functional
+from icgd.verify.ledger.evidence import hypotheses as evidence_hypotheses
+from icgd.verify.ledger.evidence import looped as evidence_looped
+from icgd.verify.ledger.evidence import preconditioned as evidence_preconditioned
+from icgd.verify.ledger.evidence import projection as evidence_projection
+from icgd.verify.ledger.evidence import sizes as evidence_sizes
+
+ENTRIES = ledger.entries()
+
+
+@pytest.fixture(scope="module")
+def settled():
+    return {entry.key: ledger.settle(entry) for entry in ENTRIES}
+
+
+def test_every_entry_reproduces(settled):
+    broken = {key: one.differences for key, one in settled.items() if not one.reproduces}
+    assert not broken
+
+
+def test_every_candidate_of_the_first_list_has_an_entry():
+    assert {number for entry in ENTRIES for number in entry.listed} == set(range(1, 10))
+
+
+def test_keys_are_unique_and_theorems_known():
+    keys = [entry.key for entry in ENTRIES]
+    assert len(set(keys)) == len(keys)
+    assert {entry.theorem for entry in ENTRIES} <= {"relu-icgd", *THEOREMS}
+
+
+def test_words_are_filled_in(settled):
+    for one in settled.values():
+        assert one.entry.placeholders <= set(one.numbers)
+        assert "?" not in one.text + one.holds
+        assert set(one.entry.expected) <= set(one.numbers)
+
+
+def _numbers(value):
+    """The numbers that arguments are made of, as they would be written."""
+    if isinstance(value, dict):
+        return {number for part in value.values() for number in _numbers(part)}
+    if isinstance(value, list):
+        return {number for part in value for number in _numbers(part)}
+    return set(re.findall(r"\d+(?:\.\d+)?", f"{value:g}" if isinstance(value, float) else str(value)))
+
+
+def _typed(words, given):
+    """Numbers in the words that no evidence computes: no placeholders, arguments or small integers."""
+    bare = re.findall(r"(?<![A-Za-z_.\d])\d+(?:\.\d+)?", re.sub(r"\{\w+(:[^}]*)?\}", "", words))
+    return {n for n in bare if "." in n or int(n) > 9} - _numbers(given) - {"16"}  # the 16 of √(t² + 16)
+
+
+def test_no_number_is_typed_by_hand():
+    """What is not computed, given or structural is no number of a finding."""
+    assert _typed("kappa <= 2.7 at n = 12, {a:.3g}, w_12 t^2", {"n": [12]}) == {"2.7"}
+    assert _typed("kappa = 13, 1/2, t = 0.01", {"eps": 0.01}) == {"13"}
+    typed = {
+        entry.key: bare
+        for entry in ENTRIES
+        if (bare := _typed(f"{entry.finding} {entry.holds} {entry.candidate}", dict(entry.given)))
+    }
+    assert not typed
+
+
+def test_words_are_no_program(settled):
+    for key, one in settled.items():
+        words = " ".join((one.entry.claim, one.entry.candidate, one.text, one.holds))
+        assert not re.search(r"\*|\d\^|sqrt|_\{|\boo\b|O~|!=|\de[-+]\d|Omega", words), key
+
+
+def test_findings_are_short(settled):
+    for key, one in settled.items():
+        both = len(one.entry.candidate) + len(one.text)
+        assert len(one.text) <= 265 and (both <= 255 or not one.entry.headline), key
+    assert sum(entry.headline for entry in ENTRIES) == 7
+
+
+def test_what_is_refuted_was_stated():
+    """`refuted` is for sentences that a paper states or implies, so its bearing is on the paper."""
+    refuted = [entry for entry in ENTRIES if entry.outcome == "refuted"]
+    assert refuted and {entry.bearing for entry in refuted} <= {"contradicts", "gap"}
+
+
+def test_bounds_round_up():
+    words = "{a:up3} {b:up3} {c:up2} {c:.2g} {d} {e} {f:.3g}"
+    numbers = {"a": 2.7001, "b": 2.7, "c": 1.01e-9, "d": True, "e": 12345, "f": 1.06e3}
+    assert ledger.fill(words, numbers) == "2.71 2.71 1.1×10⁻⁹ 10⁻⁹ yes 12,345 1,060"
+
+
+def test_each_recorded_number_matters(settled, monkeypatch):
+    """One number of one entry altered beyond the tolerance, and that entry does not reproduce."""
+    for one in settled.values():
+        numbers = dict(one.numbers) | {"shows": True}
+        monkeypatch.setattr(ledger, "_evidence", lambda name, numbers=numbers: lambda **given: numbers)
+        assert ledger.settle(one.entry).reproduces
+        for name, value in one.entry.expected.items():
+            if isinstance(value, bool):
+                other = not value
+            elif isinstance(value, str):
+                other = value + "0"
+            else:
+                other = value + max(1, abs(value))
+            wrong = replace(one.entry, expected={**one.entry.expected, name: other})
+            found = ledger.settle(wrong)
+            assert not found.reproduces and name in found.differences[0], (one.entry.key, name)
+
+
+def test_what_is_not_shown_fails(settled, monkeypatch):
+    one = settled["2411.16549/relu-not-smooth"]
+    for numbers in ({**one.numbers, "shows": False}, dict(one.numbers), {"shows": True}):
+        monkeypatch.setattr(ledger, "_evidence", lambda name, numbers=numbers: lambda **given: numbers)
+        assert not ledger.settle(one.entry).reproduces
+
+
+@pytest.mark.parametrize(
+    "key, given",
+    [
+        ("relu-not-smooth", {"activation": "tanh"}),
+        ("c4-not-needed", {"loss": "squared"}),
+        ("equal-sizes-not-needed", {"d_out": 3}),
+        ("identical-units", {"activation": "tanh"}),
+        ("iterates-leave", {"eta": "1/10"}),
+        ("local-minimum", {"S": "1,1"}),
+        ("several-minima", {"points": [[0.45, 2.96, 0.84], [0.45, 2.96, 0.84]]}),
+        ("rotated-covariance", {"S": "2"}),
+        ("prior-matters", {"S": "1,1"}),
+        ("noisy-labels", {"variance": "0"}),
+        ("singular-covariance", {"S": "2,1"}),
+        ("relu-indefinite", {"kernel": "linear"}),
+        ("softmax-limit", {"points": [[1, 0], [1, 0], [0, 1]]}),
+        ("rate-vacuous", {"sizes": [4]}),
+        ("linear-singular", {"n": 4}),
+        ("step-knows-the-data", {"scale": "1"}),
+        ("convex-case", {"x": "0"}),
+        ("four-layers-smallest", {"cells": 8}),
+        ("doing-nothing", {"eps": [0.05, 0.0966, 0.1]}),
+        ("local-minimum-share", {"top": 8}),
+        ("rate-vacuous", {"dimensions": [20, 3]}),
+    ],
+)
+def test_a_finding_is_not_shown_where_it_is_not_so(key, given):
+    entry = ledger.find(key)
+    found = ledger.settle(replace(entry, given={**entry.given, **given}))
+    assert not found.reproduces
+
+
+SABOTAGED = [
+    ("relu-not-smooth", evidence_hypotheses, "parse_activation", lambda _: lambda text: ACTIVATIONS["tanh"]),
+    ("zero-start", evidence_hypotheses, "descend", lambda f: lambda *a: f(*a) + 1),
+    ("identical-units", evidence_hypotheses, "descend", lambda f: lambda *a: f(*a) + torch.arange(32.0)),
+    ("c4-not-needed", evidence_hypotheses, "refusal", lambda _: lambda *a: "a line is wrong"),
+    ("projection-width", evidence_projection, "_clip", lambda _: lambda w, h: tuple(min(h, v) for v in w)),
+    ("projection-ball", evidence_projection, "Scalar", lambda f: lambda expr: f(expr * 0)),
+    ("heads-beyond-a-billion", evidence_sizes, "_heads", lambda _: lambda depth, eps: 10**6),
+    ("head-constant", evidence_sizes, "_claimed", lambda _: lambda problem, q: 1 / problem.eps**3),
+    ("logarithm", evidence_sizes, "sampled_heads", lambda _: lambda mass, error: 3),
+    ("width-lacks-d", evidence_sizes, "census", lambda f: lambda made: replace(f(made), width=30)),
+    ("accumulation-vacuous", evidence_convergence, "accumulated", lambda f: lambda *a: 3 * f(*a)),
+    ("local-minimum", evidence_preconditioned, "_denominators", lambda f: lambda *a: [2 * x for x in f(*a)]),
+    (
+        "lemma-1-transposed",
+        evidence_preconditioned,
+        "_layer",
+        lambda f: lambda X, y, A, **m: f(X, y, A.T, **m),
+    ),
+    ("mask-in-one-layer", evidence_preconditioned, "_layer", lambda f: lambda *a, masked: f(*a, masked=True)),
+    ("noisy-labels", evidence_preconditioned, "minimiser", lambda _: lambda p: [[Fraction(1, 4)]]),
+    ("relu-indefinite", evidence_functional, "RELU_WITNESS", lambda w: Witness(w.points, (1, 1, 1, 1))),
+    ("softmax-limit", evidence_functional, "certify", lambda f: lambda heads, *a: f(("exp",), *a)),
+    ("noisy-labels", evidence_preconditioned, "_second_moment", lambda f: lambda *a: 2 * f(*a)),
+    ("local-minimum-share", evidence_preconditioned, "_bends_down", lambda _: lambda *a: False),
+    ("weights-counted-once", evidence_sizes, "_weights_of", lambda f: lambda posed: f(posed) + 1),
+    (
+        "step-depends-on-prompt",
+        evidence_functional,
+        "extreme_eigenvalues",
+        lambda f: lambda gram: tuple(2 * value for value in f(gram)),
+    ),
+    ("rate-vacuous", evidence_functional, "_random_depths", lambda _: lambda n, d, *a: [float(d)]),
+    ("condition-hypothesis", evidence_looped, "examples_needed", lambda f: lambda *a: f(*a) - 1),
+    ("examples-constant", evidence_looped, "examples_needed", lambda f: lambda *a: f(*a) - 1),
+    ("examples-constant", evidence_looped, "_examples_limit", lambda f: lambda *a: 1.01 * f(*a)),
+    ("square-data", evidence_looped, "exact_descent", lambda _: lambda x, y, *a: [least_squares(x, y)]),
+]
+
+
+@pytest.mark.parametrize("key, module, name, sabotage", SABOTAGED, ids=[row[0] for row in SABOTAGED])
+def test_sabotaged_evidence_does_not_reproduce(monkeypatch, key, module, name, sabotage):
+    monkeypatch.setattr(module, name, sabotage(getattr(module, name)))
+    found = ledger.settle(ledger.find(key))
+    assert not found.reproduces
+    assert found.verdict().status == "failed" and found.verdict().replay == f"icgd findings {found.entry.key}"
+
+
+def test_documents_are_plain(settled):
+    found = json.loads(json.dumps(ledger.as_dict(settled.values()), allow_nan=False))
+    assert found["reproduced"] == len(ENTRIES) == sum(found["outcomes"].values())
+    assert all(found["outcomes"].values()) and sum(found["bearings"].values()) == len(ENTRIES)
+    assert {one["bearing"] for one in found["findings"]} <= set(found["bearings"])
+    grid = ledger.summary(settled.values())
+    assert len(grid.rows) == len(ENTRIES) and all(len(row) == len(grid.columns) for row in grid.rows)
+    for entry, row in zip(ENTRIES, grid.rows, strict=True):
+        assert row[:3] == (entry.key, entry.outcome, entry.bearing) and row[3].startswith(entry.candidate)
+    one = settled["2306.00297/local-minimum"]
+    assert one.verdict().status == "proved" and "85/98" in one.verdict().evidence
+    for key in ("2411.16549/accumulation-vacuous", "2411.16549/four-layers-needed"):  # measured; open
+        assert settled[key].verdict().status == "held"
+
+
+def test_find_knows_short_names_and_says_what_is_near():
+    assert ledger.find("2411.16549/zero-start") is ledger.find("zero-start")
+    with pytest.raises(ProblemError, match=r"did you mean .*zero-start"):
+        ledger.find("zero-strat")
+    for key in ("xyzzy", "", " "):
+        with pytest.raises(ProblemError, match="lists the keys"):
+            ledger.find(key)
+
+
+def test_find_takes_any_part_that_no_other_has():
+    assert ledger.find("not-smooth") is ledger.find("2411.16549/relu-not") is ledger.find("relu-not-smooth")
+    assert ledger.find("local-minimum").key == "2306.00297/local-minimum"  # exact before longer ones
+    assert ledger.find("arXiv:2411.16549/C4").key == "2411.16549/c4-not-needed"
+    with pytest.raises(ProblemError, match=r"2 findings match: 2312.06528/relu-ind.*, 2312.06528/relu-div"):
+        ledger.find("2312.06528/relu")
+    for paper in ("2410.11268", "2410.11268/", "arXiv:2410.11268"):
+        with pytest.raises(ProblemError, match=r"a paper; its findings are .*examples-constant.*square-data"):
+            ledger.find(paper)
+
+
+@given(st.sampled_from(ENTRIES), st.data())
+def test_every_part_finds_its_entry_or_lists_it(entry, data):
+    first = data.draw(st.integers(0, len(entry.key) - 1))
+    part = entry.key[first : data.draw(st.integers(first + 1, len(entry.key)))]
+    try:
+        found = ledger.find(part)
+    except ProblemError as error:
+        assert entry.key in str(error)
+    else:
+        assert part in found.key
+
+
+GOOD = """
+[[finding]]
+key = "1234.56789/name"
+theorem = "looped"
+source = "arXiv:1234.56789"
+claim = "c"
+candidate = "c"
+outcome = "open"
+bearing = "open"
+kind = "count"
+evidence = "looped.omega_constant"
+finding = "f"
+holds = "h"
+expected = { ours = 269 }
+"""
+
+
+@pytest.mark.parametrize(
+    "old, new, what",
+    [
+        ('claim = "c"\n', "", "claim is missing"),
+        ('holds = "h"', 'holds = "h"\nhope = 1', "hope is no field"),
+        ('outcome = "open"', 'outcome = "maybe"', "outcome is one of"),
+        ('bearing = "open"', 'bearing = "heavy"', "bearing is one of"),
+        ('bearing = "open"', 'bearing = "gap"', "open together"),
+        ('candidate = "c"', 'candidate = "{c}"', "number to fill in"),
+        ('"count"', '"guess"', "kind is one of"),
+        ('"looped"', '"lopped"', "theorem is one of"),
+        ("1234.56789/name", "9876.54321/name", "does not begin with its paper"),
+        ("{ ours = 269 }", "{}", "no number is expected"),
+        ("{ ours = 269 }", "{ ours = 269 }\ntolerance = 0.5", "tolerance"),
+        ("= 269 }", "= ", "1234.56789.toml"),
+        ("\n[[finding]]", GOOD + "\n[[finding]]", "twice"),
+    ],
+)
+def test_a_bad_file_is_named(old, new, what):
+    assert len(ledger.parse(GOOD, "1234.56789.toml")) == 1
+    with pytest.raises(ledger.LedgerError, match=what):
+        ledger.parse(GOOD.replace(old, new, 1), "1234.56789.toml")
+
+
+def test_evidence_that_breaks_is_a_difference():
+    entry = replace(ledger.find("omega-constant"), given={"d": -1})
+    found = ledger.settle(entry)
+    assert found.differences[0].startswith("the evidence cannot be computed: ")
+    assert "NOT REPRODUCED" in ledger.summary([found]).rows[0][-1]
+    assert "?" in found.text

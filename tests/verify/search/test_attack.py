@@ -1,0 +1,143 @@
+"""The portfolio: every search keeps to its word, and all together never exceed what is certified."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.progress import Progress, silent
+from icgd.bounds.step_error.plan import plan
+from icgd.construct.prompt import split_weights
+from icgd.construct.relu_icgd import assemble
+from icgd.verify.search import attack as module
+from icgd.verify.search.alignment import phase_moves
+from icgd.verify.search.ascent import Round
+from icgd.verify.search.attack import LEADERLESS, PORTFOLIO, attack
+from icgd.verify.search.climbs import _copied
+from icgd.verify.search.covered import everything
+from icgd.verify.search.free_signs import Passes, free_signs, withdrawn
+from icgd.verify.search.interface import Hunt
+from icgd.verify.search.prompts import random_prompts, seeded
+from icgd.verify.search.single_token import Found, TokenError, decode, encode
+from icgd.verify.search.sweep import one_step_errors
+from icgd.verify.strategies import problems
+
+PROBLEM = Problem(N=3, K=3, d=2, n=4, eps=0.05)
+BRIEF = (Round(64, 10, 0.2), Round(16, 10, 0.02))
+
+
+def _hunt(problem=PROBLEM, seed=1, progress=silent):
+    made = plan(problem)
+    error = TokenError(made, everything, "cpu")
+    leaders = encode(error.problem, free_signs(made, seeded(seed), pool=256, effort=0.3).tokens)
+    return Hunt(made, error, leaders, 0.1, 1000, BRIEF, seeded(seed), progress)
+
+
+@given(
+    problems(max_N=2, max_K=3, max_d=2, min_eps=0.03),
+    st.sampled_from(["lean", "paper"]),
+    st.integers(0, 2**32),
+)
+@settings(max_examples=8, deadline=None, derandomize=True)
+def test_no_attack_exceeds_the_bound_and_a_seed_repeats_it(problem, construction, seed):
+    try:
+        made = plan(problem, construction)
+    except ProblemError:
+        return
+    found, again = (attack(made, seeded(seed), pool=100, rounds=(Round(16, 4, 0.2),)) for _ in range(2))
+    worst = found.worst.check(problem)
+    rounding = 1e-12 * (1 + problem.B_v)
+    assert float(one_step_errors(assemble(made), worst)[0]) == found.largest
+    assert found.largest <= problem.eta * made.certified + rounding
+    assert (found.largest, found.evaluations) == (again.largest, again.evaluations)
+    assert torch.equal(found.worst.w, again.worst.w)
+
+
+@pytest.mark.parametrize("name", PORTFOLIO)
+def test_every_search_finds_worse_tokens_than_it_was_told_and_says_their_error(name):
+    hunt = _hunt()
+    told = hunt.error.at(encode(hunt.error.problem, random_prompts(hunt.error.problem, 500, hunt.generator)))
+    before = hunt.error.tried
+    found = PORTFOLIO[name](hunt, {"told": told})
+    assert float(found.values.max()) > 1.2 * float(told.values.max())
+    # An ascent counts a coordinate of w on a face as without error, so it may say too little, never too much.
+    assert bool((hunt.error.at(found.points).values >= found.values * (1 - 1e-6) - 1e-12).all())
+    assert hunt.error.tried - before > 1000
+    decode(hunt.error.problem, found.points).check(hunt.error.problem)
+
+
+@pytest.mark.parametrize("name", PORTFOLIO)
+def test_progress_ends_where_it_said(name):
+    told = {}
+
+    def begin(what, total, seconds):
+        class Bar:
+            def __enter__(self):
+                told[what] = [0.0, total]
+                return lambda done: told[what].__setitem__(0, told[what][0] + done)
+
+            def __exit__(self, *_):
+                return None
+
+        return Bar()
+
+    hunt = _hunt(progress=Progress(begin))
+    PORTFOLIO[name](hunt, {"told": hunt.error.at(hunt.leaders)})
+    assert told and all(done == pytest.approx(total) for done, total in told.values())
+
+
+def test_copied_units_are_equal_and_ascents_keep_them_so():
+    hunt = _hunt(replace(PROBLEM, K=4))
+    problem = hunt.error.problem
+    start = withdrawn(hunt.plan, _copied(hunt, encode(problem, random_prompts(problem, 20, seeded(2)))))
+    after = hunt.climb(start, BRIEF[0], lambda done: None)
+    assert float((after.points - start).abs().max()) > 0.01
+    for points in (start, after.points):
+        first, middle, last = split_weights(problem, decode(problem, points).w)
+        for v in (first, middle):
+            assert torch.allclose(v, v[:, :1].expand_as(v), rtol=0, atol=1e-9)
+        for v in (middle, last):
+            assert torch.allclose(v, v[:, :, :1].expand_as(v), rtol=0, atol=1e-9)
+
+
+def test_a_phase_of_the_first_layer_moves_nearly_alone():
+    """Not quite: by p(1) . g(1) = s(2) . z(2) phases depend on each other."""
+    hunt, h = _hunt(replace(PROBLEM, N=2)), 1e-6
+    points = torch.rand(30, hunt.leaders.shape[1], generator=seeded(3), dtype=torch.float64) - 0.5
+    moves, units = phase_moves(hunt.plan, points), hunt.plan.problem.units
+
+    def places(at):
+        passes = Passes.of(hunt.plan, decode(hunt.plan.problem, at), {})
+        parts = [z / one.z for z, one in zip(passes.z, hunt.plan.layers, strict=True)]
+        parts += [g / one.g for g, one in zip(passes.g, hunt.plan.layers, strict=True)]
+        return torch.cat(parts, dim=-1)
+
+    for unit in range(hunt.plan.problem.K):
+        moved = (places(points + h * moves[:, :, unit]) - places(points)) / h
+        alone = torch.nn.functional.one_hot(torch.tensor(unit), 2 * units)
+        assert float((moved - alone).abs().max()) < 0.25
+
+
+def test_a_hunt_shares_its_survivors_among_searches():
+    hunt = _hunt()
+    low = Found(hunt.leaders, torch.linspace(1, 2, len(hunt.leaders), dtype=torch.float64))
+    high = Found(hunt.leaders + 1, torch.linspace(3, 4, len(hunt.leaders), dtype=torch.float64))
+    assert (
+        sorted((hunt.survivors({"low": low, "high": high}, 6).values > 2.5).tolist())
+        == [False] * 3 + [True] * 3
+    )
+
+
+def test_where_nothing_is_approximated_no_signs_are_searched_for(monkeypatch):
+    problem = Problem.parse({"N": 2, "K": 2, "d": 2, "activation": "relu"})
+    called: list[str] = []
+
+    def spied(name, search):
+        return lambda hunt, found: called.append(name) or search(hunt, found)
+
+    monkeypatch.setattr(module, "PORTFOLIO", {name: spied(name, one) for name, one in PORTFOLIO.items()})
+    attack(plan(problem, "exact"), seeded(4), pool=50, rounds=BRIEF)
+    assert called == list(LEADERLESS)

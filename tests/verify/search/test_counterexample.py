@@ -1,0 +1,60 @@
+"""A saved counterexample is read back as it was, and what is none is refused in one sentence."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.construct.prompt import Prompt
+from icgd.verify.search.counterexample import Counterexample
+
+PROBLEM = Problem(N=1, K=1, d=1, n=2, L=1)
+PROMPT = Prompt(
+    *(torch.zeros(shape, dtype=torch.float64) for shape in ((1, 2, 1), (1, 2, 1), (1, 1), (1, 1)))
+)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "a.json"
+    Counterexample(PROBLEM, "lean", "relu-icgd/step-error", PROMPT, math.inf, 0.5).save(path)
+    return path
+
+
+def test_an_error_that_is_no_number_is_json_and_read_back(saved):
+    def strictly(word):
+        raise AssertionError(word)
+
+    assert json.loads(saved.read_text(), parse_constant=strictly)["error"] == "inf"
+    found = Counterexample.load(saved)
+    assert (found.error, found.allowed, found.problem) == (math.inf, 0.5, PROBLEM)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("construction", ["lean"]),
+        ("construction", "\x1b[31m"),
+        ("claim", 3),
+        ("error", "much"),
+        ("allowed", None),
+        ("problem", 3),
+        ("prompt", []),
+        ("prompt", {"x": 10**400, "y": 0, "query": 0, "w": 0}),
+        ("prompt", {"x": [[0], [0, 1]], "y": 0, "query": 0, "w": 0}),
+        ("claim", "\ud800"),
+    ],
+)
+def test_what_is_no_counterexample_is_refused_in_one_line(saved, key, value):
+    saved.write_text(json.dumps(json.loads(saved.read_text()) | {key: value}))
+    with pytest.raises(ProblemError) as caught:
+        Counterexample.load(saved)
+    assert str(caught.value).isprintable() and "replay" in str(caught.value)
+
+
+def test_a_list_is_no_counterexample(saved):
+    saved.write_text("[]")
+    with pytest.raises(ProblemError, match="not a counterexample file"):
+        Counterexample.load(saved)

@@ -1,0 +1,123 @@
+"""The survey beside a verification: the same figures as in this process, and a process that never stays."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.progress import silent
+from icgd.verify.survey.background import surveying
+from icgd.verify.survey.surveys import depths, losses, sizes
+
+PROBLEM = Problem(N=2, K=2, d=2, n=4, L=2, eps=0.2)
+GIVEN = {"seed": 3, "device": "cpu"}
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The processes that were started meanwhile."""
+    processes, popen = [], subprocess.Popen
+
+    def start(*given, **options):
+        processes.append(popen(*given, **options))
+        return processes[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    return processes
+
+
+def titles(plots):
+    return [plot.title for plot in plots]
+
+
+def test_figures_are_those_of_this_process(started):
+    steps = []
+
+    def counted(what, total):
+        steps.append((what, total))
+        return silent(what, total)
+
+    with surveying(PROBLEM, "lean", followed="", **GIVEN) as surveyed:
+        found = surveyed(counted)
+    here = (*sizes(PROBLEM), *depths(PROBLEM, seed=3), *losses(PROBLEM, seed=3))
+    assert steps == [("survey", 6)] and titles(found) == titles(here)
+    assert found[:2] == here[:2]  # no random numbers, so not a bit is different
+    for one, other in zip(found, here, strict=True):
+        for beside, own in zip(one.curves, other.curves, strict=True):
+            assert (beside.label, beside.x) == (own.label, own.x)
+            assert beside.y == pytest.approx(own.y, rel=1e-6)
+    assert [process.poll() is not None for process in started] == [True]
+
+
+def test_what_does_not_apply_is_not_asked():
+    relu = Problem.parse({"N": 2, "K": 2, "d": 2, "n": 4, "activation": "relu"})
+    with surveying(relu, "exact", followed="", **GIVEN) as surveyed:
+        assert titles(surveyed(silent)) == [
+            "Loss on diabetes data",
+            "Distance from exact descent on diabetes data",
+        ]
+    with surveying(relu, "exact", followed="diabetes", **GIVEN) as surveyed:
+        assert surveyed(silent) == ()
+    with pytest.raises(ProblemError), surveying(relu, "lean", followed="", **GIVEN):
+        pass
+
+
+def test_leaving_early_ends_the_process(started):
+    with pytest.raises(KeyboardInterrupt), surveying(PROBLEM, "lean", followed="", **GIVEN):
+        assert os.getsid(started[0].pid) == started[0].pid  # no Ctrl-C reaches it
+        raise KeyboardInterrupt
+    assert started[0].returncode is not None
+
+
+def test_what_a_process_that_died_did_not_answer_is_computed_here(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with surveying(PROBLEM, "lean", followed="", **GIVEN) as surveyed:
+        found = surveyed(silent)
+    assert found == (*sizes(PROBLEM), *depths(PROBLEM, seed=3), *losses(PROBLEM, seed=3))
+
+
+def test_modules_in_the_folder_of_the_user_are_not_taken_for_ours(started, tmp_path, monkeypatch):
+    (tmp_path / "queue.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    with surveying(PROBLEM, "lean", followed="diabetes", **GIVEN):
+        assert started[0].stdout.readline().startswith('[{"title": "Step error over depth"')
+
+
+PARENT = """
+import subprocess, sys, time
+started, popen = [], subprocess.Popen
+subprocess.Popen = lambda *given, **options: started.append(popen(*given, **options)) or started[-1]
+from icgd.bounds.problem import Problem
+from icgd.verify.survey.background import surveying
+with surveying(Problem(N=6), "lean", followed="", seed=0, device="cpu"):
+    print(started[0].pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+def test_the_process_ends_with_its_parent_however_that_ends(how):
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    time.sleep(3)  # it loads, and computes for some seconds more
+    os.kill(child, 0)
+    parent.send_signal(how)
+    parent.wait()
+    for _ in range(50):
+        if not _runs(child):
+            return
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("the process of the survey is still there after five seconds")
+
+
+def _runs(process):
+    """Whether it is there and no zombie that nobody has asked for."""
+    try:
+        return "Z" not in open(f"/proc/{process}/stat").read().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,287 @@
+"""One prompt's step error between two numbers that are proved: no sampling, no trust in float64.
+
+Exact descent and the transformer are both evaluated on balls (Arb), the floats of prompt and weights taken as
+exact rationals; for the transformer in float64 every rounding widens a ball by Higham's bound.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from typing import NamedTuple
+
+import flint
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from icgd.bounds.functions.relu_sum import ReluSum
+from icgd.bounds.functions.scalar import PRECISION, lower_float, upper_float
+from icgd.bounds.problem import Problem
+from icgd.bounds.step_error.domain import UNIT_ROUNDOFF, face
+from icgd.bounds.step_error.rounding import gamma
+from icgd.construct.block.heads import Aggregate, AttentionPart, Clip, Gate, Read
+from icgd.construct.block.hidden import Ridge
+from icgd.construct.block.transformer import Transformer
+from icgd.construct.prompt import Prompt, split_weights
+
+Balls = list[flint.arb]
+Slots = dict[str, Balls]
+Interval = tuple[float, float]
+Part = AttentionPart | Ridge
+
+_UPWARD = 1 + 2.0**-20  # covers the rounding of sums of far fewer than 2**30 non-negative floats
+_UNDERFLOW = 2.0**-900  # more than underflow, gradual or flushed to zero, can do to one number here
+_TABLE = 48  # roundings of a table look-up: its lines, their values, the choice of a line beside a kink
+
+
+DISTINCT = 256
+"""Different examples of a prompt that is enclosed: each takes a few milliseconds."""
+
+
+@dataclass(frozen=True)
+class Enclosure:
+    """norm2(err) of one step, as `icgd.verify.descent.step_error` defines it, lies in these intervals.
+
+    prompt: its row in the batch.  real: for the transformer over the reals, its declared weights exact.
+    deployed: for it in floats, sums in any order, fused or not, by tables or on the literal matrices (whose
+    entries are rounded products of declared weights); contains `real`.
+    Assumptions: IEEE-754 binary arithmetic, round to nearest, no overflow.
+    """
+
+    prompt: int
+    real: Interval
+    deployed: Interval
+
+    def as_dict(self) -> dict[str, object]:
+        """The intervals as lists."""
+        return {"row": self.prompt, "real": list(self.real), "deployed": list(self.deployed)}
+
+
+def enclose(
+    transformer: Transformer, prompt: Prompt, index: int = 0, *, unit: float = UNIT_ROUNDOFF
+) -> Enclosure:
+    """The step error of row `index` of the prompts, for any transformer of our parts, damaged ones too.
+
+    unit: roundoff of the deployed arithmetic.  As in `step_error`, a coordinate of w within 32 units of a
+    face of W (times |target| + face) counts as on it; where a ball cannot tell, both cases are enclosed.
+    """
+    problem = transformer.problem
+    with flint.ctx.workprec(PRECISION):
+        stacked = split_weights(problem, prompt.w[index : index + 1])
+        matrices = [[_exact(row) for row in v[0].tolist()] for v in stacked]
+        examples, times = _different(prompt, index)
+        x, y = examples[:, : problem.d].tolist(), examples[:, problem.d :].tolist()
+        rows = [(*pair, 1.0) for pair in zip(x, y, strict=True)]
+        rows.append((prompt.query[index].tolist(), [0.0] * problem.d_out, 0.0))
+        tokens = [{"x": _exact(x), "y": _exact(y), "t": [flint.arb(t)]} for x, y, t in rows]
+        target = _descent(problem, tokens[:-1], times, matrices)
+        steps = (_Step(transformer, matrices, [*times, 1], roundoff) for roundoff in (0.0, unit))
+        real, deployed = (_norm(problem, target, step(tokens), unit) for step in steps)
+    return Enclosure(index, real, (min(real[0], deployed[0]), max(real[1], deployed[1])))
+
+
+def _different(prompt: Prompt, index: int) -> tuple[Float[np.ndarray, "m d+d_out"], list[int]]:
+    """The different examples of a row of the prompts, in their order, and how often each is there."""
+    examples = torch.cat([prompt.x[index], prompt.y[index]], dim=-1).numpy()
+    different, first, times = np.unique(examples, axis=0, return_index=True, return_counts=True)
+    order = np.argsort(first)
+    return different[order], times[order].tolist()
+
+
+def enclosable(prompt: Prompt, index: int = 0) -> bool:
+    """Whether a row of the prompts has so few different examples that its enclosure takes seconds."""
+    return len(_different(prompt, index)[1]) <= DISTINCT
+
+
+def _exact(values: Sequence[float]) -> Balls:
+    return [flint.arb(value) for value in values]
+
+
+def _dot(u: Balls, v: Balls) -> flint.arb:
+    return sum((a * b for a, b in zip(u, v, strict=True)), start=flint.arb(0))
+
+
+def _flat(matrix: list[Balls]) -> Balls:
+    return [entry for row in matrix for entry in row]
+
+
+def _descent(
+    problem: Problem, examples: list[Slots], times: list[int], matrices: list[list[Balls]]
+) -> list[Balls]:
+    """w - eta grad L_n(w), each layer's matrix flat: the recursion for s_i(j) of arXiv 2411.16549."""
+    loss, functions = problem.loss, [problem.activation_at(j).r for j in range(1, problem.N + 1)]
+    gradient = [[flint.arb(0) for _ in _flat(v)] for v in matrices]
+    for example, count in zip(examples, times, strict=True):
+        p, z = [example["x"]], []
+        for v, r in zip(matrices, functions, strict=True):
+            z.append([_dot(row, p[-1]) for row in v])
+            p.append([r.ball(entry) for entry in z[-1]])
+        g = [
+            loss.phi.ball(a - loss.rho * b) - loss.sigma * b for a, b in zip(p[-1], example["y"], strict=True)
+        ]
+        for j in reversed(range(problem.N)):
+            s = [functions[j].derivative.ball(entry) * upper for entry, upper in zip(z[j], g, strict=True)]
+            products = [count * a * b for a in s for b in p[j]]
+            gradient[j] = [total + product for total, product in zip(gradient[j], products, strict=True)]
+            g = [_dot(list(column), s) for column in zip(*matrices[j], strict=True)]
+    rate = flint.arb(problem.eta) / (2 * sum(times))
+    pairs = [zip(_flat(v), slope, strict=True) for v, slope in zip(matrices, gradient, strict=True)]
+    return [[w - rate * slope for w, slope in pair] for pair in pairs]
+
+
+def _norm(problem: Problem, target: list[Balls], reached: list[Balls], unit: float) -> Interval:
+    total = flint.arb(0)
+    for j, (wanted, got) in enumerate(zip(target, reached, strict=True), start=1):
+        half = flint.arb(face(problem, j))
+        errors = [_error(a, b, half, unit) for a, b in zip(wanted, got, strict=True)]
+        total += _dot(errors, errors)
+    low, high = (end.max(flint.arb(0)).sqrt() for end in (total.lower(), total.upper()))
+    return (0.0, math.inf) if total.is_nan() else (max(0.0, lower_float(low)), upper_float(high))
+
+
+def _error(target: flint.arb, reached: flint.arb, half: flint.arb, unit: float) -> flint.arb:
+    """|err| of one coordinate, for the smallest err with reached = clip(target + err, -half, half)."""
+    slack = 32 * flint.arb(unit) * (half + abs(target))
+    size = abs(reached - target)
+    for sign in (1, -1):
+        inward = half - slack - sign * reached
+        if not inward > 0:
+            on_face = size.min((half - sign * target).max(flint.arb(0)))
+            size = on_face if inward <= 0 else size.union(on_face)
+    outside = abs(reached) - half - slack
+    return size if outside <= 0 else flint.arb("inf") if outside > 0 else flint.arb(0, math.inf)
+
+
+class _Summand(NamedTuple):
+    """A ball, the sum of the absolute values it was added up from, and the roundings on the way."""
+
+    value: flint.arb
+    size: float
+    operations: int
+
+
+@lru_cache(maxsize=1024)
+def _pieces(relus: ReluSum) -> tuple[Balls, list[tuple[flint.arb, flint.arb]], float, float]:
+    """Kinks, the lines (slope, level) between them; rise, fixed: what is rounded at t is rise |t| + fixed."""
+    parts = ([flint.fmpq(q.numerator, q.denominator) for q in part] for part in relus.segments())
+    kinks, slopes, levels = ([flint.arb(q) for q in part] for part in parts)
+    bends, knots = np.abs(relus.a * relus.c), np.abs(relus.b / relus.a)
+    # A table may take the line next to the right one where a kink is within roundings of the largest knot.
+    missed = float(bends.max(initial=0.0) * knots.max(initial=0.0))
+    fixed = float(bends @ knots) + abs(relus.constant) + missed
+    return kinks, list(zip(slopes, levels, strict=True)), float(bends.sum()), fixed
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One block of the transformer on balls, widened by every rounding of size `unit` (0: over the reals).
+
+    times: how often each token is there.
+    """
+
+    transformer: Transformer
+    matrices: list[list[Balls]]
+    times: list[int]
+    unit: float
+
+    @property
+    def tokens(self) -> int:
+        """Of the whole prompt."""
+        return sum(self.times)
+
+    def __call__(self, tokens: list[Slots]) -> list[Balls]:
+        """What w becomes, each layer's matrix flat."""
+        tokens = [dict(token) for token in tokens]
+        flat = {f"V{j}": _flat(v) for j, v in enumerate(self.matrices, start=1)}
+        summed = False
+        for layer in map(self.transformer.layer, range(len(self.transformer.layers))):
+            for part in (head for head in layer.heads if isinstance(head, Aggregate)):
+                flat[part.matrix] = self._aggregate(part, tokens, flat[part.matrix])
+                summed = True  # nothing that happens to the tokens now can reach w
+            for token in [] if summed else tokens:
+                self._apply(layer.heads, token)
+                self._apply([ridge for ridge in layer.ridges if ridge.target not in flat], token)
+            self._apply([ridge for ridge in layer.ridges if summed and ridge.target in flat], flat)
+        return list(flat.values())
+
+    def _size(self, x: flint.arb) -> float:
+        return float(x.abs_upper()) if self.unit else 0.0
+
+    def _rounded(self, value: flint.arb, size: float, operations: int) -> flint.arb:
+        wider = gamma(operations, self.unit) * size * _UPWARD + _UNDERFLOW
+        return value + flint.arb(0, wider) if self.unit else value
+
+    def _apply(self, parts: Sequence[Part], values: Slots) -> None:
+        """Add to the slots what the parts, which all read the same input, make of them."""
+        after: Slots = {}
+        for target in {part.target: None for part in parts}:
+            adding = [part for part in parts if part.target == target]
+            old = values.get(target, [flint.arb(0)] * self.transformer.stream[target].size)
+            # A clip adds clip(t) - t to t: only in one sum over the same ball t do the two t cancel.
+            one = adding[0] if len(adding) == 1 and target in values else None
+            clip = isinstance(one, Ridge) and (one.form, one.bias, one.scale) == ({target: 1.0}, 0.0, 1.0)
+            after[target] = []
+            for k, before in enumerate(old):
+                found = [self._summand(part, k, values, clip) for part in adding]
+                value = sum((s.value for s in found), start=flint.arb(0) if clip else before)
+                size = self._size(before) + sum(s.size for s in found)
+                after[target].append(self._rounded(value, size, sum(s.operations for s in found)))
+        values.update(after)
+
+    def _summand(self, part: Part, k: int, values: Slots, residual: bool) -> _Summand:
+        """What one part adds to entry k of its target; residual: and the argument itself.
+
+        Operations are those of the literal sums, a mean over tokens as a sum over all in any order, or of the
+        table if that takes more; 8 more cover weights that are products, constants, and the mean's division.
+        """
+        assert not isinstance(part, Aggregate)
+        t, size, operations = self._argument(part, k, values)
+        if isinstance(part, Gate):
+            value = values[part.value][k]
+            return _Summand(value * t, self._size(value) * size, operations + 8)
+        kinks, lines, rise, fixed = _pieces(part.relus)
+        # Comparisons of balls are true only when certain: kinks[:first] lie below t, kinks[last:] above.
+        first, last = bisect_left(kinks, t), bisect_right(kinks, t)
+        ends = [t] if first == last else [t.lower(), *kinks[first:last], t.upper()]
+        places = zip(lines[first : last + 1], ends, ends[1:] or ends, strict=False)
+        found = [(slope + residual) * place + level for (slope, level), *both in places for place in both]
+        union = reduce(flint.arb.union, found)
+        scale, repeated = (part.scale, 1) if isinstance(part, Ridge) else (1.0, self.tokens)
+        operations += (part.relus.units + 1) * repeated + 2 + (_TABLE if part.relus.units > 3 else 0)
+        if not isinstance(part, Ridge) or part.bias or scale != 1 or part.relus.constant:
+            operations += 8
+        return _Summand(scale * union, abs(scale) * (rise * size + fixed), operations)
+
+    def _argument(self, part: Read | Clip | Gate | Ridge, k: int, values: Slots) -> _Summand:
+        """The linear or bilinear form that the part's ReLUs act on."""
+        bias = 0.0
+        if isinstance(part, Ridge | Clip):
+            bias = part.bias if isinstance(part, Ridge) else 0.0
+            form = {name: c for name, c in part.form.items() if name in values}  # other slots are still zero
+            u, v = _exact(list(form.values())), [values[name][k] for name in form]
+        elif part.matrix is None:
+            u, v = [values[part.query][k]], [flint.arb(1)]
+        else:
+            matrix, columns = self.matrices[int(part.matrix[1:]) - 1], isinstance(part, Gate) or part.columns
+            u, v = values[part.query], [row[k] for row in matrix] if columns else matrix[k]
+        size = sum((self._size(a) * self._size(b) for a, b in zip(u, v, strict=True)), start=abs(bias))
+        return _Summand(_dot(u, v) + bias, size, len(u))
+
+    def _aggregate(self, part: Aggregate, tokens: list[Slots], old: Balls) -> Balls:
+        """The matrix, flat, after the sum over examples; the offset comes off the key, not the product."""
+        totals, offset = [(flint.arb(0), 0.0)] * len(old), flint.arb(part.offset)
+        for values, count in zip(tokens, self.times, strict=True):
+            found, mask = [], values["t"][0]
+            for key in values[part.key]:
+                weight = (key + (2 * mask - 1) * offset).max(flint.arb(0)) - mask * offset
+                reach = self._size(key) + 4 * abs(part.offset)
+                found += [(weight * value, reach * self._size(value)) for value in values[part.value]]
+            totals = [(a + count * b, r + count * s) for (a, r), (b, s) in zip(totals, found, strict=True)]
+        rate, operations = flint.arb(part.scale) / self.tokens, 2 * self.tokens + 10
+        added = [(rate * total, self._size(rate) * size) for total, size in totals]
+        pairs = zip(old, added, strict=True)
+        return [self._rounded(w + a, self._size(w) + size, operations) for w, (a, size) in pairs]

@@ -1,0 +1,124 @@
+"""A proof that the step error is at most eps, as plain data that the checker can follow on its own.
+
+A certificate holds the problem, the program with its exact float64 weights, every local lemma (which sum of
+ReLUs is within which error of which function, and how far), the ranges and local errors that follow, and the
+cells that cover every network of W.  JSON keeps floats bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from icgd.bounds.functions.pieces import Fit
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.step_error.cover import Cover
+from icgd.bounds.step_error.domain import UNIT_ROUNDOFF
+from icgd.bounds.step_error.plan import LEMMA_ROOM, Plan, in_arithmetic
+from icgd.bounds.step_error.product import Product
+from icgd.bounds.step_error.recurrence import Kind, LayerRanges, Term
+from icgd.bounds.step_error.worst_case import Setting
+from icgd.construct.machine.json_files import load_json
+from icgd.verify.certificate.program import describe
+from icgd.verify.certificate.shape import flaw
+from icgd.verify.checker.relu import FORMAT, STATEMENT
+
+Arithmetic = Literal["float64", "float32"]
+UNITS: dict[Arithmetic, float] = {"float64": UNIT_ROUNDOFF, "float32": 2.0**-24}
+
+
+def certificate(made: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any]:
+    """The certificate of a plan, for its weights in float64 or rounded to float32.
+
+    Raises ProblemError if the rounding of that arithmetic takes numbers out of the fits' range, or where a
+    checker would refuse the certificate for its size.
+    """
+    program = describe(made)
+    if arithmetic != "float64":
+        made = in_arithmetic(made, UNITS[arithmetic])
+    cover, setting = made.cover, made.setting
+    if cover is None:
+        raise ProblemError("construction", made.construction, "only plans against the cells are certified")
+    found = {
+        "format": FORMAT,
+        "problem": letters(made.problem),
+        "construction": made.construction,
+        "arithmetic": arithmetic,
+        "statement": STATEMENT,
+        "program": program,
+        "weights": digest(program),
+        "lemmas": lemmas(made.fits, made.products, made.layers),
+        **reasons(setting, cover, made.errors),
+        "certified": made.certified,
+    }
+    return issued(found)
+
+
+def issued(found: dict[str, Any]) -> dict[str, Any]:
+    """The certificate, once it has the shape that its judge will ask for; raises ProblemError."""
+    if reason := flaw(found, found["problem"], found["construction"]):
+        raise ProblemError("certificate", found["construction"], f"no checker would look at it: {reason}")
+    return found
+
+
+def reasons(setting: Setting, cover: Cover, errors: Mapping[Term, float]) -> dict[str, Any]:
+    """What leads from the program to the bound: ranges, local errors, multipliers, cells."""
+    ends = zip(cover.root.low[:, 0].tolist(), cover.root.high[:, 0].tolist(), strict=True)
+    return {
+        "layers": [
+            {name: getattr(layer, name) for name in _RANGES} | {"jerk": jerk}
+            for layer, jerk in zip(setting.layers, setting.jerk, strict=True)
+        ],
+        "errors": {str(term): error for term, error in errors.items()},
+        "steepness": setting.steepness if setting.problem.loss.rho == 0 else None,
+        "multipliers": [
+            {quantity: lam.tolist() for quantity, lam in table.multipliers.items()}
+            for table in setting.envelopes
+        ],
+        "root": [[low, high] for low, high in ends],
+        "splits": cover.splits.tolist(),
+    }
+
+
+_RANGES = ("p_in", "z", "r", "curvature", "dr_low", "dr_high", "g", "s", "s_norm")
+
+
+def letters(problem: Problem) -> dict[str, int | float | str]:
+    """The letters of a problem as the checker compares them."""
+    return problem.as_dict()
+
+
+def digest(program: Any) -> str:
+    """SHA-256 of a program: equal digests mean equal weights, bit for bit."""
+    return hashlib.sha256(json.dumps(program, sort_keys=True).encode()).hexdigest()
+
+
+def lemmas(
+    fits: Mapping[Term, Fit], products: Mapping[Term, Product], layers: Sequence[LayerRanges]
+) -> dict[str, dict[str, float]]:
+    """Every sum of ReLUs that a program computes: how far it is used and how exact it is."""
+    found = [(term, fitted.hi, fitted.error) for term, fitted in fits.items()]
+    for term, product in products.items():
+        if product.square is not None:
+            found.append((term, product.square.hi, product.square.error))
+    for j, layer in enumerate(layers, start=1):
+        lines: dict[Kind, float] = {
+            "r": layer.slope * layer.z + layer.r,
+            "dr": layer.curvature * layer.z + layer.dr,
+        }
+        for kind, size in lines.items():
+            if Term(kind, j) not in fits:
+                found.append((Term(kind, j), layer.z, 2.0**-48 * size))
+    room = 1 + (LEMMA_ROOM - 1) / 2
+    return {str(term): {"reach": reach, "error": error * room} for term, reach, error in found}
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A certificate from a file; raises ProblemError where it is not JSON."""
+    found = load_json(path, "certificate")
+    if not isinstance(found, dict):
+        raise ProblemError("certificate", path, "it is not a certificate")
+    return found

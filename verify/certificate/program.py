@@ -1,0 +1,202 @@
+"""What one block of a construction computes, in plain numbers, from its plan and not from what is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, TypedDict
+
+from icgd.bounds.functions.relu_sum import ReluSum, gate, linear
+from icgd.bounds.step_error.domain import MARGIN, face
+from icgd.bounds.step_error.recurrence import Term
+from icgd.bounds.step_error.rounding import above
+
+if TYPE_CHECKING:
+    from icgd.bounds.functions.pieces import Fit
+    from icgd.bounds.problem import Problem
+    from icgd.bounds.step_error.plan import Plan
+    from icgd.bounds.step_error.product import Product as ProductPlan
+
+
+class Sum(TypedDict):
+    """t -> constant + sum_m c[m] relu(a[m] t + b[m])."""
+
+    a: list[float]
+    b: list[float]
+    c: list[float]
+    constant: float
+
+
+class Product(TypedDict):
+    """x g = centre g + (square(a (x - centre) + b g) - square(a (x - centre) - b g)) / 4.
+
+    square: None where x is as good as its centre.
+    """
+
+    centre: float
+    a: float
+    b: float
+    square: Sum | None
+
+
+class NetworkLayer(TypedDict):
+    """Layer j of the simulated network.
+
+    face: half the side of the box of V_j.  above_z, above_g, above_s: offsets above |z|, |g| and |s|.
+    r, dr: the sums for r and r', None where the block has no use for one.
+    product: r'(z) times g in `lean`; None in the others, and at a linear output.
+    """
+
+    face: float
+    above_z: float
+    above_g: float
+    above_s: float
+    r: Sum | None
+    dr: Sum | None
+    product: Product | None
+
+
+class LossSlope(TypedDict):
+    """u = phi(p - rho y) - sigma y, with phi(t) = linear t, or phi = relus (phi of r of z(N) from_z).
+
+    from_z: whether the block computes u straight from z(N), so that p(N) is nowhere in it.
+    """
+
+    rho: float
+    sigma: float
+    linear: float | None
+    relus: Sum | None
+    from_z: bool
+
+
+class Header(TypedDict):
+    """What every block's program says first.  output: activated or linear."""
+
+    construction: str
+    N: int
+    K: int
+    d: int
+    d_out: int
+    n: int
+    eta: float
+    output: str
+    loss: LossSlope
+
+
+class Program(Header):
+    """One block.  construction: lean, paper or exact.  layers: j = 1..N."""
+
+    layers: list[NetworkLayer]
+
+
+def sizes(program: Header) -> list[int]:
+    """(d, K, ..., K, d_out)."""
+    return [program["d"], *[program["K"]] * (program["N"] - 1), program["d_out"]]
+
+
+def scratch(program: Program) -> Iterator[tuple[str, int]]:
+    """Scratch slots, each with the layer of the network that it belongs to, in order."""
+    N, loss, linear = program["N"], program["loss"], program["output"] == "linear"
+    if program["construction"] == "paper":
+        yield from ((name, j) for name in ("p", "dr") for j in range(1, N + 1))
+        yield from (("u", N), *(("s", j) for j in range(N, 0, -1)))
+        return
+    for j, layer in enumerate(program["layers"], start=1):
+        yield "z", j
+        if j == N and loss["from_z"]:
+            yield "s" if linear else "u", N
+        yield from ((name, j) for name, relus in (("p", layer["r"]), ("dr", layer["dr"])) if relus)
+    if not linear:
+        yield from ((name, N) for name in "us" if name == "s" or (loss["relus"] and not loss["from_z"]))
+    yield from ((name, j) for j in range(N - 1, 0, -1) for name in "gs")
+
+
+def layout(program: Program) -> dict[str, range]:
+    """The coordinates of every slot of the stream: x, y, V1..VN (row after row), scratch, one, t."""
+    dims = sizes(program)
+    lengths = {"x": dims[0], "y": dims[-1]}
+    lengths |= {f"V{j}": rows * columns for j, (columns, rows) in enumerate(pairwise(dims), start=1)}
+    lengths |= {f"{name}{j}": dims[j] for name, j in scratch(program)} | {"one": 1, "t": 1}
+    ends = accumulate(lengths.values())
+    return {name: range(end - size, end) for (name, size), end in zip(lengths.items(), ends, strict=True)}
+
+
+def describe(plan: Plan, n: int | None = None) -> Program:
+    """The program of a plan, for its own number of examples or for another; JSON keeps it bit for bit."""
+    problem = plan.problem
+    return Program(
+        construction=plan.construction,
+        N=problem.N,
+        K=problem.K,
+        d=problem.d,
+        d_out=problem.d_out,
+        n=problem.n if n is None else n,
+        eta=problem.eta,
+        output=problem.output,
+        loss=loss_slope(plan.problem, plan.fits, from_z=_from_z(plan)),
+        layers=[_layer(plan, j) for j in range(1, problem.N + 1)],
+    )
+
+
+def plain(relus: ReluSum) -> Sum:
+    """A sum of ReLUs in plain numbers."""
+    return Sum(a=relus.a.tolist(), b=relus.b.tolist(), c=relus.c.tolist(), constant=relus.constant)
+
+
+def _from_z(plan: Plan) -> bool:
+    return plan.construction != "paper" and (plan.problem.output == "linear" or plan.problem.loss.rho == 0)
+
+
+def loss_slope(problem: Problem, fits: Mapping[Term, Fit], *, from_z: bool) -> LossSlope:
+    """How the block computes the slope of the loss."""
+    loss, fitted, relus, slope = problem.loss, fits.get(Term("u", problem.N)), None, None
+    if fitted is not None:
+        relus = plain(fitted.relus)
+    elif loss.phi.derivative.is_constant:
+        slope = float(loss.phi.derivative(0.0))
+    else:  # a clip, the only piecewise linear slope there is
+        low, high = loss.phi.kinks
+        relus = Sum(a=[1.0, 1.0], b=[-low, -high], c=[1.0, -1.0], constant=low)
+    return LossSlope(rho=loss.rho, sigma=loss.sigma, linear=slope, relus=relus, from_z=from_z)
+
+
+def function(problem: Problem, fits: Mapping[Term, Fit], term: Term, reach: float) -> Sum:
+    """r or r' as its fit, or as itself where it has no curvature."""
+    if term in fits:
+        return plain(fits[term].relus)
+    r = problem.activation_at(term.layer).r
+    g = r if term.kind == "r" else r.derivative
+    if g.is_constant:
+        return Sum(a=[], b=[], c=[], constant=float(g(0.0)))
+    return plain(linear(float(g.derivative(0.0)), reach, float(g(0.0))))
+
+
+def product_of(planned: ProductPlan) -> Product:
+    """A product in plain numbers.  A square without units is a constant, which the difference loses."""
+    square = plain(planned.square.relus) if planned.square and planned.square.relus.units else None
+    return Product(centre=planned.centre, a=planned.a, b=planned.b, square=square)
+
+
+def _layer(plan: Plan, j: int) -> NetworkLayer:
+    problem, ranges, top = plan.problem, plan.layers[j - 1], j == plan.problem.N
+    exact, paper = plan.construction == "exact", plan.construction == "paper"
+    bare = top and problem.output == "linear" and not paper  # s = u: neither r' nor a product
+    r = dr = product = None
+    if not (top and _from_z(plan)):
+        relu = Sum(a=[1.0], b=[0.0], c=[1.0], constant=0.0)
+        r = relu if exact else function(problem, plan.fits, Term("r", j), ranges.z)
+    if plan.construction == "lean" and not bare:
+        product = product_of(plan.products[Term("product", j)])
+    if exact and not bare:
+        dr = plain(gate(MARGIN))
+    elif paper or (product and product["square"]):
+        dr = function(problem, plan.fits, Term("dr", j), ranges.z)
+    return NetworkLayer(
+        face=face(problem, j),
+        above_z=above(ranges.z),
+        above_g=above(ranges.g),
+        above_s=above(ranges.s),
+        r=r,
+        dr=dr,
+        product=product,
+    )

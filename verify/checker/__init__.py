@@ -1,0 +1,1 @@
+"""The trusted base: judges certificates, and imports nothing else of this project."""

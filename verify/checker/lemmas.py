@@ -1,0 +1,86 @@
+"""The checker's own truths about functions of one variable: ranges, lines, and how near one is to the other.
+
+Nothing comes from the rest of the project.  Functions are power series over balls
+(`icgd.verify.checker.power_series`); lines are exact rationals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from flint import arb, fmpq
+
+from icgd.verify.checker.power_series import Function, exact, jet
+
+Sum = Mapping[str, Any]
+
+
+class Refused(ValueError):
+    """The first claim of a certificate that does not hold."""
+
+
+def need(ok: bool, claim: str) -> None:
+    if not ok:
+        raise Refused(claim)
+
+
+def within(f: Function, k: int, z: float, low: Any, high: Any) -> bool:
+    """Whether low <= f^(k) <= high on all of [-z, z], by bisection, monotonicity and Taylor's theorem."""
+    todo, budget = [(-z, z)], 20_000
+    while todo and budget:
+        (a, b), budget = todo.pop(), budget - 1
+        box, middle = arb(a).union(arb(b)), (a + b) / 2
+        whole = jet(f, box, k + 2)
+        if whole[k + 1] >= 0 or whole[k + 1] <= 0:
+            if not all(low <= jet(f, arb(end), k)[k] <= high for end in (a, b)):
+                return False
+        else:
+            (*_, value, rise), away = jet(f, arb(middle), k + 1), box - middle
+            near = value + rise * away + whole[k + 2] * arb(0).union(away.abs_upper() ** 2) / 2
+            if not any(low <= x <= high for x in (whole[k], near)):
+                todo += [(a, middle), (middle, b)]
+    return not todo
+
+
+def lines(relus: Sum, lo: fmpq, hi: fmpq) -> Iterator[tuple[fmpq, fmpq, fmpq, fmpq]]:
+    """The pieces (start, end, slope, intercept) of constant + sum c relu(a t + b) on [lo, hi], exactly."""
+    turns: dict[fmpq, fmpq] = {}
+    slope, value, start = fmpq(0), exact(relus["constant"]), lo
+    for a, b, c in zip(*(map(exact, relus[key]) for key in "abc"), strict=True):
+        need(a != 0, "every ReLU reads its variable")
+        kink = -b / a
+        if (a > 0) == (kink <= lo):
+            slope, value = slope + c * a, value + c * (a * lo + b)
+        if lo < kink < hi:
+            turns[kink] = turns.get(kink, 0) + (c * a if a > 0 else -c * a)
+    for kink in [*sorted(turns), hi]:
+        yield start, kink, slope, value - slope * start
+        start, slope, value = kink, slope + turns.get(kink, 0), value + slope * (kink - start)
+
+
+def lemma(f: Function, relus: Sum, reach: float, error: float) -> bool:
+    """Whether |sum - f| <= error on all of [-reach, reach]."""
+    todo, budget = list(lines(relus, -exact(reach), exact(reach))), 500_000
+    value = cache(lambda x: jet(f, arb(x), 0)[0])
+    while todo and budget:
+        (a, b, slope, lift), budget = todo.pop(), budget - 1
+        left, right, rise, up = arb(a), arb(b), arb(slope), arb(lift)
+        if not all(abs(value(x) - rise * y - up) <= error for x, y in ((a, left), (b, right))):
+            return False
+        box, m = left.union(right), (left + right).mid() / 2
+        whole = jet(f, box, 3)
+        for _ in range(4):
+            here = jet(f, m, 2)
+            bend = whole[2].abs_lower().max((here[2] + whole[3] * (box - m)).abs_lower())
+            tilt = abs(here[1] - rise) if bend > 0 else abs(whole[1] - rise)
+            # Between ends that are in order, a function of one bend dips most where its slope is the line's.
+            beyond = tilt * ((right - left).min(tilt / (2 * bend)) if bend > 0 else right - left)
+            if abs(here[0] - rise * m - up) + beyond <= error:
+                break
+            step = (here[1] - rise) / here[2]
+            m = (m - step).mid().max(left).min(right).mid() if step.is_finite() else m
+        else:
+            todo += [(a, (a + b) / 2, slope, lift), ((a + b) / 2, b, slope, lift)]
+    return not todo

@@ -1,0 +1,293 @@
+"""The independent judge of certificates: is the step error of this program proved for the user's problem?
+
+Trusted are Python's numbers, FLINT's rationals, Arb's balls and power series, and these lines: nothing comes
+from the prover.  Functions and their derivatives are power series, lines are exact rationals, every claimed
+number is checked, and the problem is the one the caller poses, not the one the certificate names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flint import arb, ctx, fmpq
+
+from icgd.verify.checker.envelopes import Envelope
+from icgd.verify.checker.lemmas import Refused, Sum, lemma, need, within
+from icgd.verify.checker.power_series import NAMED, Function, Unreadable, exact, formula, jet, slope
+
+FORMAT, PRECISION, FURTHEST = "icgd certificate 1", 128, 2**17
+STATEMENT = "norm2(err) <= eta * certified for every prompt of n examples in the radii and every w in W"
+UNITS = {"float64": fmpq(1, 2**53), "float32": fmpq(1, 2**24)}
+# Of u = phi(p - rho y) - sigma y: phi between its kinks, sup |phi'|, phi(0), and what the program must hold.
+CLIP = {"a": [1.0, 1.0], "b": [0.5, -0.5], "c": [1.0, -1.0], "constant": -0.5}
+LOSSES: dict[str, tuple[str, Any, Any, dict[str, Any]]] = {
+    "squared": ("2*t", 2, 0, {"rho": 1, "sigma": 0, "linear": 2, "relus": None}),
+    "huber": ("t", 1, 0, {"rho": 1, "sigma": 0, "linear": None, "relus": CLIP}),
+    "logistic": (NAMED["sigmoid"], arb(0.25), arb(0.5), {"rho": 0, "sigma": 1, "linear": None}),
+}
+
+
+def readable(node: Any) -> bool:
+    """Whether a part of a certificate holds finite numbers, None and the few words of a program alone."""
+    if isinstance(node, Mapping | list):
+        return all(map(readable, node.values() if isinstance(node, Mapping) else node))
+    number = isinstance(node, int | float) and not isinstance(node, str) and abs(node) < 1e300
+    return node is None or number or node in ("lean", "paper", "softmax", "activated", "linear")
+
+
+class Check:
+    """One certificate against one problem; `judge` returns the bound that is proved or raises Refused.
+
+    scale: `certified` is so many times the bound on the cells, which is for the loss (1/(2n)) sum.
+    """
+
+    statement, scale = STATEMENT, 1
+    constructions: tuple[str, ...] = "lean", "paper"
+
+    def __init__(self, certificate: Mapping[str, Any], letters: Mapping[str, Any], construction: str) -> None:
+        self.c, self.letters, self.lean, self.N = certificate, letters, construction != "paper", letters["N"]
+        known = f"construction = {construction} can be proved ({' and '.join(self.constructions)} can)"
+        need(construction in self.constructions, known)
+        posed = {**letters, "construction": construction, "format": FORMAT, "statement": self.statement}
+        for name, value in posed.items():
+            mine = certificate["problem"][name] if name in letters else certificate[name]
+            need(mine == value, f"{name} = {value} is what is proved (the certificate has {name} = {mine})")
+        words = {"format", "statement", "construction", "arithmetic", "problem", "weights"}
+        need(readable([certificate[name] for name in {*certificate} - words]), "every number is finite")
+        for name, error in certificate["errors"].items():
+            need(error >= 0, f"the error {name} is not negative")
+        need(certificate["arithmetic"] in UNITS, "the arithmetic is float64 or float32")
+        self.unit, self.layers = UNITS[certificate["arithmetic"]], certificate["layers"]
+        self.program = certificate["program"]
+        need(len(self.layers) == len(self.program["layers"]) == self.N, "there is one entry a layer")
+        self.dims = [letters["d"], *[letters["K"]] * (self.N - 1), letters["d_out"]]
+        self.roots = [arb(size).sqrt() for size in self.dims]
+        top = "identity" if letters["output"] == "linear" else letters["activation"]
+        self.r = [formula(name) for name in [letters["activation"]] * (self.N - 1) + [top]]
+        phi, self.lip, self.phi0, self.loss = LOSSES[letters["loss"]]
+        self.phi, self.rho, self.sigma = formula(phi), self.loss["rho"], self.loss["sigma"]
+        self.from_z, self.bare = self.lean and self.rho == 0, self.lean and letters["output"] == "linear"
+        self.direct = self.from_z or self.bare  # u is computed straight from z(N)
+        self.B_x, self.B_y, self.B_v = (arb(letters[name]) for name in ("B_x", "B_y", "B_v"))
+        self.box = [self.B_v / size for size in self.roots[:-1]]
+
+    def judge(self) -> float:
+        """The certified bound on norm2(err)/eta; at most eps.  `letters` is in the units of the cells."""
+        self.check_program()
+        for j in range(self.N, 0, -1):
+            self.check_ranges(j)
+            self.check_offsets(j)
+            for kind, error in self.least(j).items():
+                need(self.e(kind, j) >= error, f"the error {kind}[{j}] covers what the program does")
+        self.check_cover(self.c["certified"] / self.scale)
+        need(self.c["certified"] <= self.scale * self.letters["eps"], "the certified error is at most eps")
+        return float(self.c["certified"])
+
+    def e(self, kind: str, j: int) -> arb:
+        return arb(self.c["errors"].get(f"{kind}[{j}]", 0.0))
+
+    def check_program(self) -> None:
+        """That the block is for these letters, its box in the theorem's domain, its loss slope the loss's."""
+        program, loss = self.program, self.program["loss"]
+        for name in ("N", "K", "d", "d_out", "n", "eta", "output"):
+            need(program[name] == self.letters[name], f"{name} of the program is that of the problem")
+        need(program["construction"] == self.c["construction"], "the program is of this construction")
+        for name, value in {**self.loss, "from_z": self.direct}.items():
+            need(loss[name] == value, f"{name} of the program's loss slope is that of the loss")
+        for j, layer in enumerate(program["layers"], start=1):
+            bare, product = j == self.N and self.bare, layer["product"]
+            need(0 < layer["face"] <= self.box[j - 1], f"the box of V{j} is in the theorem's domain")
+            need(bool(layer["r"]) != (j == self.N and self.direct), f"r[{j}] is computed where it is read")
+            need(bool(product) == (self.lean and not bare), f"product[{j}] is where it belongs")
+            unread = (product and not product["square"]) or bare
+            need(bool(layer["dr"] or unread), f"dr[{j}] is computed where it is read")
+
+    def check_ranges(self, j: int) -> None:
+        """Ranges of p(j-1), z, r and its derivatives, g and s = r'(z) g, in exact and computed arithmetic."""
+        claim, z, e, unit = self.layers[j - 1], self.layers[j - 1]["z"], self.e, self.roots[j]
+        p_in = self.roots[j - 1] * self.layers[j - 2]["r"] if j > 1 else self.B_x
+        need(claim["p_in"] >= p_in, f"p[{j - 1}] is in its range")
+        need(FURTHEST >= z >= self.B_v * claim["p_in"] + e("z", j), f"z[{j}] is in its range, at most 2^17")
+        r, low, high = claim["r"] - e("r", j), claim["dr_low"] + e("dr", j), claim["dr_high"] - e("dr", j)
+        sides = [(-r, r), (low, high), *((-claim[name], claim[name]) for name in ("curvature", "jerk"))]
+        for k, side in enumerate(sides):
+            need(within(self.r[j - 1], k, z, *side), f"derivative {k} of r[{j}] is in its range")
+        if j < self.N:
+            norm = self.roots[j + 1] * self.B_v * self.layers[j]["s_norm"]
+            most = norm / unit
+        else:
+            peak, reach = arb(claim["r"]), claim["r"] + self.rho * self.B_y
+            phi = reach.min(arb(0.5)) if self.letters["loss"] == "huber" else jet(self.phi, reach, 0)[0]
+            most = phi + self.sigma * self.B_y + e("u", j)
+            norm = unit * (self.phi0 + self.lip * peak + e("u", j))
+            norm += (self.lip * self.rho + self.sigma) * self.B_y
+        need(claim["g"] >= most + e("g", j), f"g[{j}] is in its range")
+        steep, product = arb(claim["dr_high"]).max(-arb(claim["dr_low"])), e("product", j)
+        need(claim["s"] >= steep * claim["g"] + product, f"s[{j}] is in its range")
+        norm = steep * (norm.min(unit * most) + unit * e("g", j)) + unit * product
+        need(claim["s_norm"] >= norm.min(unit * claim["s"]), f"the norm of s[{j}] is in its range")
+
+    def gamma(self, operations: int) -> arb:
+        need(2 * operations * self.unit < 1, "there are few enough operations for a bound on rounding")
+        return arb(operations * self.unit / (1 - operations * self.unit))
+
+    def check_offsets(self, j: int) -> None:
+        """That the constants which keep z, g and s at or above 0 are as large as they must be."""
+        claim, layer = self.layers[j - 1], self.program["layers"][j - 1]
+        for key in "zgs":
+            near = claim[key] <= layer[f"above_{key}"] <= 1.01 * claim[key] + 1e-9
+            need(near, f"the offset of {key}[{j}] is just above its range")
+
+    def least(self, j: int) -> dict[str, arb]:
+        """What every local error must cover: the approximation, by lemma, and all rounding."""
+        claim, layer, tokens = self.layers[j - 1], self.program["layers"][j - 1], self.letters["n"] + 1
+        z, g, f = arb(claim["z"]), arb(claim["g"]), self.r[j - 1]
+        inner, after = self.dims[j - 1] + tokens + 16, self.dims[j + 1] if j < self.letters["N"] else 1
+        steep = arb(claim["dr_high"]).max(-arb(claim["dr_low"]))
+        mean = self.gamma(2 * inner) * 2 * self.roots[j] * claim["s"] * claim["p_in"]
+        half, ratio = self.box[j - 1], arb(self.unit / UNITS["float64"])
+        weights = 8 * arb(self.unit) * half + 2 * (half - layer["face"]) * ratio
+        least = {
+            "z": self.gamma(inner) * 4 * z,
+            "g": self.gamma(after + tokens + 16) * 4 * g,
+            "r": self.gamma(tokens + 16) * 4 * z.max(arb(claim["r"]))
+            + self.fitted("r", j, f, layer["r"], claim["z"]),
+            "dr": self.fitted("dr", j, lambda x: slope(f, x), layer["dr"], claim["z"]),
+            "u": arb(0),
+            "product": self.gamma(2 * inner) * 8 * steep.max(arb(1)) * g + self.product(j, layer["product"]),
+            "update": mean + weights * self.roots[j] * self.roots[j - 1] / self.letters["eta"],
+        }
+        if j == self.N and self.letters["loss"] == "huber":  # p - y and the clip round
+            least["u"] = self.gamma(tokens + 17) * 4 * (claim["r"] + self.B_y + 1)
+        elif j == self.N and self.letters["loss"] == "logistic":
+            inside: Function = lambda x: self.phi(f(x))  # noqa: E731
+            phi, reach = (inside, claim["z"]) if self.from_z else (self.phi, claim["r"])
+            relus = self.program["loss"]["relus"]
+            targets = self.gamma(len(relus["a"]) + 16) * 2 * self.B_y  # they stand in the row of the sum
+            least["u"] = self.fitted("u", j, phi, relus, reach) + targets
+            steep = self.c["steepness"]
+            need(within(inside, 1, claim["z"], -steep, steep), "the steepness of the loss slope holds")
+        return least
+
+    def fitted(
+        self, kind: str, j: int, f: Function, relus: Sum | None, reach: Any, size: Any = None, spread: int = 1
+    ) -> arb:
+        """A bound on |sum - f| up to `reach`, rounding included; 0 where the program has no such sum."""
+        if relus is None:
+            return arb(0)
+        fit = self.c["lemmas"][f"{kind}[{j}]"]
+        need(fit["reach"] >= reach, f"the lemma {kind}[{j}] reaches as far as it is used")
+        need(lemma(f, relus, fit["reach"], fit["error"]), f"the lemma {kind}[{j}] holds")
+        sane = all(2.0**-100 <= abs(x) <= 2.0**60 for key in "abc" for x in relus[key] if x)
+        need(sane, f"the weights of {kind}[{j}] are of a sane size")
+        spread *= 1 if self.lean or kind == "u" else self.letters["n"] + 1
+        size = size or fit["reach"] * (3 + arb(2) ** -7) + arb(2) ** -39
+        parts = zip(relus["a"], relus["b"], relus["c"], strict=True)
+        total = sum((abs(c) * (abs(a) * size + abs(b)) for a, b, c in parts), abs(arb(relus["constant"])))
+        return fit["error"] + self.gamma(len(relus["a"]) * spread + self.dims[j - 1] + 16) * total
+
+    def product(self, j: int, product: Mapping[str, Any] | None) -> arb:
+        """A bound on |program - x g| for x in the range of r'(z): two squares and a linear term."""
+        if product is None:
+            return arb(0)
+        claim, (centre, a, b) = self.layers[j - 1], (arb(product[key]) for key in ("centre", "a", "b"))
+        g, half = arb(claim["g"]), (claim["dr_high"] - centre).max(centre - claim["dr_low"])
+        if product["square"] is None:
+            return half * g
+        need(a > 0 and b > 0, f"the factors of product[{j}] are positive")
+        reach = a * half + b * g
+        far = 3 * (self.c["lemmas"][f"product[{j}]"]["reach"] + b * g) + a * abs(centre)
+        squares = self.fitted("product", j, lambda x: x * x, product["square"], reach, far, 2)
+        row = self.gamma(2 * len(product["square"]["a"]) + 16)  # centre g stands in the row of both squares
+        return squares / 2 + abs(a * b - 1) * half * g + row * abs(centre) * g
+
+    def check_cover(self, claimed: float) -> None:
+        """That the cells cover every network of W, and that none of them allows more than is claimed."""
+        multipliers, splits = self.c["multipliers"], iter(self.c["splits"])
+        rows = zip(self.r, self.layers, multipliers, strict=True)
+        self.envelopes = [Envelope(f, claim["z"], lam) for f, claim, lam in rows]
+        cells = [[(exact(low), exact(high)) for low, high in self.c["root"]]]
+        for j, (envelope, (low, high)) in enumerate(zip(self.envelopes, cells[0], strict=True), start=1):
+            need(
+                arb(low) <= envelope.least[-1] and arb(high) >= envelope.peak[0][-1],
+                f"the cells cover layer {j}",
+            )
+        while cells:
+            need(len(cells) <= 256, "no cell is split more than 256 times in a row")
+            cell, split = cells.pop(), next(splits, 0)
+            if split:
+                low, high = cell[split - 1]
+                for half in ((((low + high) / 2), high), (low, (low + high) / 2)):
+                    cells.append([*cell[: split - 1], half, *cell[split:]])
+            else:
+                need(self.bound(cell) <= claimed, f"the bound in the cell {cell} is at most {claimed}")
+
+    def bound(self, cell: list[tuple[fmpq, fmpq]]) -> arb:
+        """The step error over eta where the root mean square of r(z) in layer j is in cell[j - 1]."""
+        p, d1, d2, rows = [self.B_x], [arb(0)], [arb(0)], []
+        for j, (envelope, (least, most)) in enumerate(zip(self.envelopes, cell, strict=True), start=1):
+            m, claim = envelope.bin(self.B_v * p[-1]), self.layers[j - 1]
+            size, unit = self.dims[j], self.roots[j]
+            low, high = arb(least).max(envelope.least[m]) ** 2, arb(most).min(envelope.peak[0][m]) ** 2
+            if low > high:
+                return arb(0)
+            top, bent = envelope.peak[1][m], envelope.peak[2][m]
+            a2 = (size * envelope.average("slope2", m, low, high)).sqrt().min(unit * top)
+            a1 = (size * envelope.average("slope", m, low, high)).min(unit * a2)
+            b2 = (size * envelope.average("bend2", m, low, high)).sqrt().min(unit * bent)
+            shift = self.box[j - 1] * d1[-1] + self.e("z", j)
+            bend, third = claim["curvature"] * shift / 2, claim["jerk"] * shift**2 / 2 + self.e("dr", j)
+            moved1, moved2 = shift * (a1 + size * bend), shift * (a2 + unit * bend)
+            rows.append((a1, a2, shift * unit * b2 + size * third, shift * b2 + unit * third))
+            p.append(unit * high.sqrt())
+            d1.append(moved1 + size * self.e("r", j))
+            d2.append(moved2 + unit * self.e("r", j))
+        lip, tilt, limit = self.lip, self.lip * self.rho + self.sigma, self.layers[-1]["g"]
+        local = (0 if self.from_z else lip * self.e("r", j)) + self.e("u", j) + self.e("g", j)
+        direct = self.c["steepness"] * shift if self.rho == 0 else lip * shift * (top + bend)
+        dg = (lip * shift * (top + bend)).min(direct) + local
+        dg2 = (lip * moved2).min(unit * direct) + unit * local
+        norm = (lip * p[-1] + self.phi0 * unit + tilt * self.B_y).min(unit * limit)
+
+        def against(largest: arb, norm2: arb) -> arb:  # the 2-norm of u times such a vector, entry by entry
+            linear = lip * (largest * p[-1]).min(envelope.peak[0][m] * norm2)
+            return (linear + self.phi0 * norm2 + tilt * largest * self.B_y).min(limit * norm2)
+
+        s2 = against(top, a2)
+        s1 = (lip * a2 * p[-1] + self.phi0 * a1 + tilt * a2 * self.B_y).min(limit * a1).min(unit * s2)
+        product, bow1, bow2 = self.e("product", j), *rows[-1][2:]
+        ds2 = (top * dg2).min(a2 * dg) + bow2 * dg + shift * against(bent, b2) + third * norm + unit * product
+        ds1 = (a2 * dg2).min(a1 * dg) + bow1 * dg + norm * (shift * b2 + unit * third) + size * product
+        total = arb(0)
+        for j in range(len(rows), 0, -1):
+            total += ((ds2 * (p[j - 1] + d2[j - 1]) + s2 * d2[j - 1]) / 2 + self.e("update", j)) ** 2
+            if j > 1:
+                (a1, a2, bow1, bow2), size, product = rows[j - 2], self.dims[j - 1], self.e("product", j - 1)
+                g = self.box[j - 1] * s1
+                dg = self.box[j - 1] * ds1.min(self.roots[j] * ds2) + self.e("g", j - 1)
+                s1, s2 = g * a1, g * a2
+                ds2 = dg * a2 + (g + dg) * bow2 + self.roots[j - 1] * product
+                ds1 = dg * a1 + (g + dg) * bow1 + size * product
+        return total.sqrt()
+
+
+def check(
+    certificate: Mapping[str, Any], letters: Mapping[str, Any], construction: str, kind: type[Check] = Check
+) -> float:
+    """The bound on norm2(err)/eta that a certificate proves for the problem posed; raises Refused.
+
+    letters: every letter of the problem with its value; activation and loss by name (or formula).
+    """
+    with ctx.workprec(PRECISION):
+        try:
+            return kind(certificate, letters, construction).judge()
+        except Refused:
+            raise
+        except Unreadable as claim:
+            raise Refused(str(claim)) from claim
+        except SyntaxError as error:
+            raise Refused("the activation is a formula that the checker can read") from error
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+            lost = isinstance(error, KeyError)
+            raise Refused(f"there is a field {error}" if lost else "the certificate can be read") from error

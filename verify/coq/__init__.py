@@ -1,0 +1,1 @@
+"""Certificates as Coq theorems, and what coqc makes of them."""

@@ -1,0 +1,139 @@
+"""What coqc makes of an exported certificate: which files it accepts, and what stays trusted."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from icgd.bounds.progress import Progress, silent
+from icgd.verify.coq.export import STATIC
+
+NUMBERS = re.compile(
+    r"ClassicalDedekindReals\.|FunctionalExtensionality\.|Classical_Prop\.classic|PrimInt63\.|Uint63\."
+)
+"""The axioms a theorem on real numbers may rest on: the reals' own, and those of Coq's machine integers."""
+
+PROVED = (
+    "for this problem and program, every n, every w in W, all prompts in the radii; local lemmas included"
+)
+TRUSTED = (
+    "Coq's kernel with its virtual machine and 63-bit integers, and the axioms of its real numbers",
+    "this export, which writes the numbers of the certificate down as rationals",
+    "the rounding model: every computed number is within the stated w... of what the program says",
+    "that the shipped matrices compute the program, and that back-propagation is the gradient",
+)
+
+
+@dataclass(frozen=True)
+class File:
+    """One file as coqc judged it."""
+
+    name: str
+    ok: bool
+    seconds: float
+    output: str
+
+
+@dataclass(frozen=True)
+class CoqReport:
+    """What coqc said.  version: None if there is no coqc.
+
+    bound: what `instance.v` proves norm2(err)/eta to be at most; None without that file.
+    missing: what was not exported, and why.  assumptions: axioms of the theorem, as Coq prints them.
+    """
+
+    version: str | None
+    files: tuple[File, ...]
+    bound: Fraction | None
+    missing: tuple[str, ...]
+    assumptions: tuple[str, ...]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether every file was accepted, and the theorem rests on no axiom but those of numbers."""
+        clean = all(NUMBERS.match(name) for name in self.assumptions) and bool(
+            self.assumptions or self.missing
+        )
+        return self.version is not None and all(file.ok for file in self.files) and clean
+
+    def as_dict(self) -> dict[str, Any]:
+        """The outcome as plain values."""
+        return {
+            "version": self.version,
+            "ok": self.ok,
+            "bound": None if self.bound is None else float(self.bound),
+            "files": {file.name: file.ok for file in self.files},
+            "missing": list(self.missing),
+            "assumptions": list(self.assumptions),
+            "trusted": list(TRUSTED),
+            "seconds": round(self.seconds, 1),
+        }
+
+    @property
+    def statement(self) -> str:
+        """What is proved, what is not exported and what stays trusted, a line each."""
+        if self.version is None:
+            return "coqc is not installed: the files are there, and Coq has checked none of them"
+        refused = [f"coqc refuses {file.name}: {file.output.strip()}" for file in self.files if not file.ok]
+        if refused:
+            return "\n".join(refused)
+        lemmas = sum(file.name.startswith("lemma_") for file in self.files)
+        proved = f"{lemmas} functions are approximated as claimed; no step error"
+        has_bound = self.bound is not None
+        if self.bound is not None:
+            proved = f"norm2(err) <= {float(self.bound):.6g} eta {PROVED}"
+        machine = sum("63." in name for name in self.assumptions)
+        axioms = [name for name in self.assumptions if "63." not in name]
+        return "\n".join(
+            [
+                f"Coq {self.version} accepts {len(self.files)} files in {self.seconds:.0f} s",
+                f"{'proved' if self.ok else 'not proved, by an axiom that is not one of numbers'}: {proved}",
+                *(["(by the plain recurrence; the sharper bound is verify/checker/relu.py's)"] * has_bound),
+                *(f"not exported: {reason}" for reason in self.missing),
+                *(f"trusted: {item}" for item in TRUSTED),
+                *([f"axioms: {', '.join(axioms)}, {machine} of 63-bit integers"] if axioms else []),
+            ]
+        )
+
+
+def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress = silent) -> CoqReport:
+    """What coqc makes of an exported folder; files that do not need one another run side by side."""
+    lemmas = sorted(path.name for path in folder.glob("lemma_*.v"))
+    instance = folder / "instance.v"
+    waves = [[name] for name in STATIC] + [lemmas] + [[instance.name]] * instance.exists()
+    found = instance.exists() and re.search(r"bound : R := \((\d+) / (\d+)\)", instance.read_text())
+    bound = Fraction(int(found[1]), int(found[2])) if found else None
+    missing = tuple((folder / "missing.txt").read_text().splitlines())
+    if shutil.which("coqc") is None:
+        return CoqReport(None, (), bound, missing, (), 0.0)
+    version = subprocess.run(["coqc", "--print-version"], capture_output=True, text=True).stdout.split()[0]
+    start, files = time.monotonic(), list[File]()
+    with ThreadPoolExecutor(jobs) as pool, progress("coqc", sum(map(len, waves))) as advance:
+        for wave in waves:
+            for file in pool.map(lambda name: _compile(folder, name, limit), wave):
+                files.append(file)
+                advance(1)
+            if not all(file.ok for file in files):
+                break
+    printed = files[-1].output if files[-1].name == instance.name else ""
+    axioms = printed.partition("Axioms:")[2]  # an admitted lemma is among them, under its bare name
+    assumptions = tuple(sorted(re.findall(r"^([^\s:]+)", axioms, re.MULTILINE)))
+    return CoqReport(version, tuple(files), bound, missing, assumptions, time.monotonic() - start)
+
+
+def _compile(folder: Path, name: str, limit: float) -> File:
+    start, command = time.monotonic(), ["coqc", "-w", "none", "-Q", ".", "ICGD", name]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=limit)
+        ok, output = done.returncode == 0, done.stdout + done.stderr
+    except subprocess.TimeoutExpired:
+        ok, output = False, f"it takes longer than {limit:.0f} s"
+    return File(name, ok, time.monotonic() - start, output)

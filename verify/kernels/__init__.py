@@ -1,0 +1,1 @@
+"""Attention kernels: prompts drawn for them, and the family of functional descent judged."""

@@ -1,0 +1,61 @@
+"""Prompts whose labels are a Gaussian process of a kernel, and descent on them in numpy: a referee."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from icgd.bounds.functional import FunctionalProblem
+from icgd.construct.functional import Examples
+
+
+def draw(problem: FunctionalProblem, count: int, generator: torch.Generator) -> Examples:
+    """Points uniform on the sphere; labels a Gaussian process whose covariance is the problem's kernel.
+
+    A covariance that is no covariance (relu, softmax) is replaced by its symmetric part with negative
+    eigenvalues set to 0.
+    """
+    shape = (count, problem.n + 1, problem.d)
+    points = torch.randn(*shape, generator=generator, dtype=torch.float64)
+    points *= problem.radius / torch.linalg.vector_norm(points, dim=-1, keepdim=True)
+    values, vectors = torch.linalg.eigh(_covariance(problem.heads, points))
+    noise = torch.randn(count, problem.n + 1, 1, generator=generator, dtype=torch.float64)
+    labels = (vectors @ (values.clamp(min=0).sqrt()[..., None] * noise))[..., 0]
+    return Examples(points[:, :-1], labels[:, :-1], points[:, -1], labels[:, -1])
+
+
+def _covariance(heads: Sequence[str], points: Float[Tensor, "B T d"]) -> Float[Tensor, "B T T"]:
+    gram = torch.from_numpy(sum(kernel_values(name, points.numpy()) for name in heads))
+    return (gram + gram.mT) / 2
+
+
+def kernel_values(name: str, points: np.ndarray) -> np.ndarray:
+    """K(x_i, x_j) in numpy, from the formulas; the referee's own route."""
+    inner = np.einsum("bid,bjd->bij", points, points)
+    if name == "exp":
+        return np.exp(inner)
+    if name == "relu":
+        return np.where(inner > 0, inner, 0.0)
+    if name == "softmax":
+        weights = np.exp(inner)
+        return weights / weights.sum(axis=1, keepdims=True)
+    return inner
+
+
+def referee(
+    heads: Sequence[str], examples: Examples, rate: float, steps: int
+) -> Float[np.ndarray, "L+1 B n+1"]:
+    """y_i - f_l(x_i) and -f_l(x_q), f_l = sum_i a_i K(., x_i): descent on the coefficients a, in numpy."""
+    points = torch.cat([examples.x, examples.query[:, None]], dim=1).numpy()
+    kernel = np.sum([kernel_values(name, points) for name in heads], axis=0)[:, :-1]
+    y = examples.y.numpy()
+    coefficients, path = np.zeros_like(y), []
+    for _ in range(steps + 1):
+        values = np.einsum("bi,bij->bj", coefficients, kernel)
+        path.append(np.concatenate([y - values[:, :-1], -values[:, -1:]], axis=1))
+        coefficients = coefficients + rate * (y - values[:, :-1])
+    return np.stack(path)

@@ -1,0 +1,1 @@
+"""The ledger of findings about published statements."""

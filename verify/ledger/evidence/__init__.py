@@ -1,0 +1,1 @@
+"""What reproduces each finding: one function a finding, one module a subject."""

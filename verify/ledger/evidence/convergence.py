@@ -1,0 +1,104 @@
+"""How errors add up: findings about the convergence part of arXiv 2411.16549."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import sympy
+
+from icgd.bounds.convergence import accumulated, curvature, diameter
+from icgd.bounds.problem import Problem
+from icgd.verify.hessian import hessian_search
+from icgd.verify.ledger.entries import Numbers
+from icgd.verify.search.prompts import seeded
+
+
+def _passes(rate: float, problem: Problem, limit: float) -> int:
+    """The first l at which the accumulated bound exceeds the limit."""
+    l, distance = 1, accumulated(rate, problem.eta, problem.eps, 1)
+    while distance <= limit and l < 100_000:
+        l += 1
+        distance = accumulated(rate, problem.eta, problem.eps, l)
+    return l
+
+
+def accumulation(depths: Sequence[int] = (1, 2, 3, 4), judged: int = 3, seed: int = 0) -> Numbers:
+    """From which l on the bound on the distance says less than that both iterates lie in W.
+
+    With the certified Lipschitz constant, with the sharper mu, and with a measured lower bound on any such
+    constant (a Hessian norm that was found), below which none can go.
+    """
+    found: dict[str, int | float | str | bool] = {}
+    for one in depths:
+        posed = Problem(N=one)
+        found[f"l_N{one}"] = _passes(curvature(posed).lam, posed, diameter(posed))
+        found[f"eta_Lambda_N{one}"] = posed.eta * curvature(posed).lam
+    posed = Problem(N=judged)
+    _, seen = hessian_search(posed, seeded(seed))
+    bounds, widest = curvature(posed), diameter(posed)
+    by_hand, distance = 0, 0.0  # the recurrence itself, without the closed form
+    while distance <= widest:
+        distance = (1 + posed.eta * bounds.lam) * distance + posed.eta * posed.eps
+        by_hand += 1
+    return found | {
+        "N": judged,
+        "eta": posed.eta,
+        "eps": posed.eps,
+        "diameter": widest,
+        "Lambda": bounds.lam,
+        "l_split": _passes(bounds.rate(posed.eta), posed, widest),
+        "measured": seen,
+        "l_at_best": _passes(seen, posed, widest),
+        "shows": seen <= bounds.lam and found[f"l_N{judged}"] == by_hand
+        and by_hand <= _passes(seen, posed, widest) < 100,
+    }  # fmt: skip
+
+
+def step_size(depths: Sequence[int] = (1, 2, 3, 4), judged: int = 4, seed: int = 0) -> Numbers:
+    """2/Lambda, certified; at one depth also by a Hessian norm that was found, which no Lambda is below.
+
+    Beyond 2/Lambda one step of descent on a quadratic raises the loss, in rationals.
+    """
+    limits = {depth: 2 / curvature(Problem(N=depth)).lam for depth in depths}
+    _, seen = hessian_search(Problem(N=judged), seeded(seed))
+    eta, lam, w = Fraction(5, 2), Fraction(1), Fraction(1)  # L(w) = w^2/2, eta = 2.5 > 2/Lambda = 2
+    before = lam * w**2 / 2
+    after = lam * (w - eta * lam * w) ** 2 / 2
+    default = Problem().eta
+    beyond = [depth for depth in depths if default >= limits[depth]]
+    return {
+        **{f"limit_N{depth}": value for depth, value in limits.items()},
+        "eta": default,
+        "first_beyond": beyond[0] if beyond else 0,
+        "N": judged,
+        "at_most": 2 / seen,
+        "loss_before": str(before),
+        "loss_after": str(after),
+        "shows": after > before and limits[judged] <= 2 / seen < default and bool(beyond),
+    }
+
+
+def not_convex(x: str = "1", y: str = "1") -> Numbers:
+    """The Hessian of one example at w = 0, N = 2, one unit a layer: for any r with r(0) = 0, in symbols.
+
+    With r(z) = a z + b z^2 + ... only a and b enter second derivatives at 0.
+    """
+    v, w, a, b, X, Y = sympy.symbols("v w a b x y", real=True)
+
+    def r(z: sympy.Expr) -> sympy.Expr:
+        return a * z + b * z**2
+
+    loss = (r(v * r(w * X)) - Y) ** 2 / 2
+    hessian = sympy.hessian(loss, (w, v)).subs({v: 0, w: 0})
+    determinant = sympy.simplify(hessian.det())
+    at = {a: 1, b: 0, X: sympy.Rational(x), Y: sympy.Rational(y)}
+    eigenvalues = sorted(hessian.subs(at).eigenvals())
+    single = sympy.diff((sympy.tanh(w) + 1) ** 2 / 2, w, 2)  # N = 1, tanh, x = 1, y = -1
+    return {
+        "determinant": str(determinant).replace("**", "^").replace("*", " "),
+        "eigenvalue": str(eigenvalues[0]),
+        "single": float(single.subs(w, 1)),
+        "shows": sympy.expand(determinant + (a**2 * X * Y) ** 2) == 0 and eigenvalues[0] < 0
+        and float(single.subs(w, 1)) < 0,
+    }  # fmt: skip

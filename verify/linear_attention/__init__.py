@@ -1,0 +1,1 @@
+"""Linear attention, held against exact expected losses and trained from random matrices."""

@@ -1,0 +1,156 @@
+"""Finitely many weighted prompts on which the mean loss of a linear-attention model IS its expected loss.
+
+A loss that is a polynomial in the sample covariance C is integrated without error (but rounding) by Gauss
+rules on the Bartlett factor of n C: chi-squares on its diagonal, normals below.  The model itself runs on
+these prompts, so a loss, its gradient and a training run need no sampling.  Too many prompts are sampled.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from icgd.bounds.preconditioned import PreconditionedProblem
+from icgd.construct.preconditioned import attend, exact, tokens
+
+MOST_PROMPTS = 60_000
+SAMPLED = 20_000
+
+Rule = tuple[np.ndarray, np.ndarray]
+
+
+def _rule(diagonal: np.ndarray, beside: np.ndarray) -> Rule:
+    """Nodes and weights (sum 1) of the Gauss rule of a Jacobi matrix (Golub and Welsch)."""
+    nodes, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
+    return nodes, vectors[0] ** 2
+
+
+def chi_square_rule(freedom: int, size: int) -> Rule:
+    """E f(s), s chi-square, exact for polynomials of degree 2 size - 1."""
+    k, alpha = np.arange(size), freedom / 2 - 1
+    nodes, weights = _rule(2 * k + 1 + alpha, np.sqrt(k[1:] * (k[1:] + alpha)))
+    return 2 * np.maximum(nodes, 0.0), weights
+
+
+def normal_rule(size: int) -> Rule:
+    """E f(z), z ~ N(0, 1), exact for polynomials of degree 2 size - 1."""
+    return _rule(np.zeros(size), np.sqrt(np.arange(1.0, size)))
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Weighted prompts.  examples: n of the layer's 1/n (columns of zeros are left out of Z).
+
+    target: w.x_{n+1}.  exact: whether weighted means are expectations, or only sample means.
+    """
+
+    Z: Float[Tensor, "K d+1 columns"]
+    target: Float[Tensor, " K"]
+    weight: Float[Tensor, " K"]
+    examples: int
+    exact: bool
+
+    def squared_errors(
+        self, P: Float[Tensor, "L d+1 d+1"], Q: Float[Tensor, "L d+1 d+1"], masked: bool = True
+    ) -> Float[Tensor, " K"]:
+        """(w.x_{n+1} - prediction)^2 on every prompt."""
+        Z = self.Z
+        for P_l, Q_l in zip(P, Q, strict=True):
+            Z = attend(Z, P_l, Q_l, self.examples, masked)
+        return (Z[:, -1, -1] + self.target).square()
+
+    def loss(
+        self, P: Float[Tensor, "L d+1 d+1"], Q: Float[Tensor, "L d+1 d+1"], masked: bool = True
+    ) -> Float[Tensor, ""]:
+        """E(w.x_{n+1} - prediction)^2, differentiable in P and Q."""
+        return self.weight @ self.squared_errors(P, Q, masked)
+
+    def to(self, device: torch.device | str) -> Ensemble:
+        """The same prompts on another device."""
+        Z, target, weight = (part.to(device) for part in (self.Z, self.target, self.weight))
+        return Ensemble(Z, target, weight, self.examples, self.exact)
+
+
+def ensemble(
+    problem: PreconditionedProblem,
+    degree: int,
+    whitened_task: bool,
+    generator: torch.Generator,
+    most: int = MOST_PROMPTS,
+) -> Ensemble:
+    """Prompts that integrate losses of this degree in C.
+
+    whitened_task: w ~ N(0, S^-1), for predictions that are linear in w and in the query (Theorems 3 and 4);
+    otherwise w ~ N(0, I), for errors of degree 2 in w and linear in the query (Theorem 1, all (P, Q)).
+    """
+    d, n = problem.d, problem.n
+    rows = min(n, d)
+    squares = [chi_square_rule(n - i, degree // 2 + 1) for i in range(rows)]
+    below = [(i, j) for i in range(d) for j in range(min(i, rows))]
+    normal, task = normal_rule(degree + 1), normal_rule(3)
+    counts = [len(rule[0]) for rule in squares] + [degree + 1] * len(below)
+    size = math.prod(counts) * d * (d if whitened_task else 3**d)
+    S = exact(problem.covariance)
+    root = torch.linalg.cholesky(S)
+    if size > most:
+        return _sampled(problem, whitened_task, root, generator)
+    rules = [*squares, *[normal] * len(below)]
+    nodes = torch.tensor(np.array(list(product(*(rule[0] for rule in rules)))), dtype=torch.float64)
+    weights = torch.tensor(np.array(list(product(*(rule[1] for rule in rules)))), dtype=torch.float64).prod(1)
+    factor = torch.zeros(len(nodes), d, rows, dtype=torch.float64)
+    for i in range(rows):
+        factor[:, i, i] = nodes[:, i].sqrt()
+    for column, (i, j) in enumerate(below, start=rows):
+        factor[:, i, j] = nodes[:, column]
+    x = factor.transpose(1, 2) @ root.T  # rows; X^T X = n C
+    queries = math.sqrt(d) * root.T
+    if whitened_task:
+        w = math.sqrt(d) * torch.linalg.inv(root)
+        task_weights = torch.full((d,), 1 / d, dtype=torch.float64)
+    else:
+        w = torch.tensor(list(product(task[0], repeat=d)), dtype=torch.float64)
+        task_weights = torch.tensor(list(product(task[1], repeat=d)), dtype=torch.float64).prod(1)
+    grid = torch.cartesian_prod(torch.arange(len(x)), torch.arange(len(w)), torch.arange(d))
+    of_x, of_w, of_query = grid.T
+    weight = weights[of_x] * task_weights[of_w] / d
+    return _assembled(x[of_x], w[of_w], queries[of_query], weight, n, True)
+
+
+def _sampled(
+    problem: PreconditionedProblem,
+    whitened_task: bool,
+    root: Float[Tensor, "d d"],
+    generator: torch.Generator,
+) -> Ensemble:
+    """Random prompts; n examples are drawn as the Bartlett factor of their second moments, at any n."""
+    d, n = problem.d, problem.n
+    rows = min(n, d)
+    draw = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+    factor = np.tril(draw.standard_normal((SAMPLED, d, rows)), -1)
+    for i in range(rows):
+        factor[:, i, i] = np.sqrt(draw.chisquare(n - i, SAMPLED))
+    x = torch.from_numpy(factor).transpose(1, 2) @ root.T
+    query = torch.from_numpy(draw.standard_normal((SAMPLED, d))) @ root.T
+    w = torch.from_numpy(draw.standard_normal((SAMPLED, d)))
+    if whitened_task:
+        w = w @ torch.linalg.inv(root)
+    weight = torch.full((SAMPLED,), 1 / SAMPLED, dtype=torch.float64)
+    return _assembled(x, w, query, weight, n, False)
+
+
+def _assembled(
+    x: Float[Tensor, "K rows d"],
+    w: Float[Tensor, "K d"],
+    query: Float[Tensor, "K d"],
+    weight: Float[Tensor, " K"],
+    n: int,
+    is_exact: bool,
+) -> Ensemble:
+    y = torch.einsum("kid,kd->ki", x, w)
+    return Ensemble(tokens(x, y, query), (w * query).sum(1), weight, n, is_exact)

@@ -1,0 +1,1 @@
+"""Sabotage: damage that the verifier must catch."""

@@ -1,0 +1,289 @@
+"""The verifier tested by sabotage: every damage to a construction or a certificate must be caught, by name.
+
+`python -m icgd.verify.sabotage.run` prints who caught what, beside undamaged controls that must be accepted.
+Damage to a construction is held against the certificate of the plan; sampling is shown beside it, for
+comparison.  A forged certificate is judged by the checker alone: its forger would ship what it describes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table as Printed
+from torch import Tensor
+
+from icgd.bounds.functions.relu_sum import ReluSum
+from icgd.bounds.problem import Problem
+from icgd.bounds.softmax_icgd import SoftmaxPlan, halved, stated
+from icgd.bounds.softmax_icgd import plan as softmax_plan
+from icgd.bounds.step_error.domain import face
+from icgd.bounds.step_error.plan import Plan, plan
+from icgd.construct.block.heads import Aggregate, Read
+from icgd.construct.block.hidden import Ridge
+from icgd.construct.block.literal import Entries
+from icgd.construct.block.stream import Stream
+from icgd.construct.block.table import Table
+from icgd.construct.block.transformer import Layer, Transformer
+from icgd.construct.prompt import Prompt, box, stack_weights
+from icgd.construct.relu_icgd import assemble
+from icgd.construct.softmax_icgd import assemble as softmax_assemble
+from icgd.verify.certificate.issue import certificate, letters
+from icgd.verify.certificate.proof import mismatch, refusal
+from icgd.verify.certificate.softmax_program import certificate as softmax_certificate
+from icgd.verify.sabotage import forgeries
+from icgd.verify.sabotage import softmax as softmax_sabotage
+from icgd.verify.sabotage.mutants import SPIKE, SUMS, Damage, Mutant, Outcome, spiked
+from icgd.verify.search.attack import ROUNDS, attack
+from icgd.verify.search.prompts import seeded
+from icgd.verify.search.random_moves import search
+from icgd.verify.search.sweep import one_step_errors, sweep
+
+SAMPLES, HIDDEN_SAMPLES, EFFORT = 2_000, 20_000, 0.2
+MANY = 2**20
+BASE: dict[str, Any] = {"N": 2, "K": 4, "d": 2, "eps": 0.05}
+DEEP: dict[str, Any] = {"N": 3, "K": 2, "d": 2, "eps": 0.2}
+# fmt: off
+SETTINGS: dict[str, tuple[dict[str, Any], Any]] = {
+    "lean": (BASE, "lean"), "paper": (BASE, "paper"), "deep": (DEEP, "lean"), "deep paper": (DEEP, "paper"),
+    "many": (BASE | {"n": MANY}, "lean"), "many paper": (BASE | {"n": MANY}, "paper"),
+    "linear": (BASE | {"output": "linear"}, "lean"), "linear paper": (BASE | {"output": "linear"}, "paper"),
+    "logistic": (BASE | {"loss": "logistic"}, "lean"), "huber": (BASE | {"loss": "huber"}, "lean"),
+    **softmax_sabotage.SETTINGS,
+    "wide": (BASE | {"d": 4, "eps": 0.2}, "lean"), "three": (BASE | {"K": 3}, "lean"),
+    "three paper": (BASE | {"K": 3, "activation": "sigmoid", "loss": "logistic"}, "paper"),
+}
+# fmt: on
+
+
+@cache
+def made(setting: str) -> Plan | SoftmaxPlan:
+    """The plan of a setting; a problem as large as 2**20 is one that Problem itself would not accept."""
+    given, construction = SETTINGS[setting]
+    problem = Problem.parse(given | {"n": min(given.get("n", 8), 10**6)})
+    object.__setattr__(problem, "n", given.get("n", 8))
+    return softmax_plan(halved(problem)) if construction == "softmax" else plan(problem, construction)
+
+
+def certified(setting: str) -> Any:
+    """The true certificate of a setting, as read from a file."""
+    true = made(setting)
+    found = softmax_certificate(true) if isinstance(true, SoftmaxPlan) else certificate(true)
+    return json.loads(json.dumps(found))
+
+
+def built(setting: str) -> Any:
+    """The transformer of a setting, undamaged."""
+    true = made(setting)
+    return softmax_assemble(true) if isinstance(true, SoftmaxPlan) else assemble(true)
+
+
+def refused(setting: str, found: Any) -> str | None:
+    """Why a certificate does not prove its bound for the problem of a setting, or None."""
+    true = made(setting)
+    if isinstance(true, SoftmaxPlan):
+        return refusal(found, letters(stated(true.problem)), "softmax")
+    return refusal(found, letters(true.problem), true.construction)
+
+
+def control(setting: str) -> str | None:
+    """Why the true certificate with the true matrices is not accepted, or None."""
+    found = certified(setting)
+    return refused(setting, found) or mismatch(found, built(setting).literal())
+
+
+def sampling_sees(mutant: Mutant) -> bool:
+    """Whether random prompts (for hidden mutants: many, and the attack) show an error above eta*eps."""
+    setting, generator = mutant.setting.replace("many paper", "paper").replace("many", "lean"), seeded(0)
+    true = made(setting)
+    allowed = true.problem.eta * true.problem.eps
+    try:
+        mutant.damage(transformer := built(setting))
+        if not mutant.planted:
+            return sweep(transformer, SAMPLES, generator).largest > allowed
+        if isinstance(true, SoftmaxPlan):
+            return search(transformer, HIDDEN_SAMPLES, generator).searched > true.problem.eps
+        found = sweep(transformer, HIDDEN_SAMPLES, generator)
+        rounds = tuple(replace(r, iterations=round(r.iterations * EFFORT)) for r in ROUNDS)
+        more = attack(true, generator, transformer=transformer, rounds=rounds, seeds=found.worst)
+        return max(found.largest, more.largest) > allowed
+    except (KeyError, ValueError, RuntimeError):
+        return True  # it does not even run
+
+
+def judged(mutant: Mutant, sampling: bool = True) -> Outcome:
+    """Damage, judge, and hold the words of the catch against what they should name."""
+    found, problem = certified(mutant.setting), made(mutant.setting).problem
+    by, seen, wrong = "checker", None, None
+    if mutant.what == "certificate":
+        mutant.damage(found)
+        reason = refused(mutant.setting, found)
+    else:
+        by, transformer = "matrices", built(mutant.setting)
+        mutant.damage(transformer)
+        reason, seen = mismatch(found, transformer.literal()), sampling_sees(mutant) if sampling else None
+        if mutant.planted:
+            error = float(one_step_errors(transformer, mutant.planted(problem))[0])
+            wrong = error / (problem.eta * problem.eps)
+    caught = reason is not None and bool(re.search(mutant.expected, reason))
+    evidence = reason if caught else f"{reason}: not {mutant.expected!r}" if reason else "ACCEPTED"
+    return Outcome(mutant.name, caught, by if caught else "nobody", evidence or "", seen, wrong)
+
+
+def run(mutants: Iterable[Mutant], sampling: bool = True) -> list[Outcome]:
+    """What became of each; without `sampling` that column stays empty."""
+    return [judged(mutant, sampling) for mutant in mutants]
+
+
+def _fit(index: int, of: Callable[[ReluSum], ReluSum], target: str) -> Damage:
+    """Damage to the sum for `target` in layer `index`, in both readings."""
+
+    def damage(layer: Layer) -> None:
+        parts = (part for part in [*layer.ridges, *layer.heads] if isinstance(part, Read | Ridge))
+        part = next(part for part in parts if part.target == target)
+        part.relus = of(part.relus)
+        part.table = Table(part.relus)
+
+    return _on(index, damage)
+
+
+def _on(index: int, damage: Damage) -> Damage:
+    return lambda transformer: damage(transformer.layer(index))
+
+
+def _head(index: int, number: int = 0, **values: Any) -> Damage:
+    return _on(index, lambda layer: vars(layer.heads[number]).update(values))
+
+
+def _updates(by: Callable[[Problem], float]) -> Damage:
+    def damage(transformer: Transformer) -> None:
+        for layer in range(len(transformer.layers)):
+            for part in transformer.layer(layer).heads:
+                if isinstance(part, Aggregate):
+                    part.scale *= by(transformer.problem)
+
+    return damage
+
+
+class Corner(Ridge):
+    """A hidden unit that wakes at one corner of W alone (N = 2), and then moves the first weight away."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__({"V1": 1.0}, ReluSum([1.0], [-1.0], [1.0]), "V1")
+        self.w = corner(problem)[0]
+        self.reads_w, self.push = self.w.sign() / self.w.abs(), -float(self.w[0]) / 2
+
+    def increment(self, values: Mapping[str, Tensor]) -> Tensor:
+        w = stack_weights([values["V1"], values["V2"]])
+        moved = torch.zeros_like(values["V1"])
+        moved[..., 0, 0] = self.push * (w @ self.reads_w - (len(self.w) - 1)).clamp(min=0)
+        return moved
+
+    def literal(self, stream: Stream, first: int) -> tuple[Entries, Entries, dict[int, float]]:
+        places = range(stream.weights.start, stream.weights.stop)
+        reads = [(first, place, by) for place, by in zip(places, self.reads_w.tolist(), strict=True)]
+        reads.append((first, stream["one"].start, 1.0 - len(self.w)))
+        return np.array(reads), np.array([(places[0], first, self.push)]), {}
+
+
+def corner(problem: Problem) -> Tensor:
+    """The weights of one corner of W, drawn with a seed of its own."""
+    edges = box(problem, torch.zeros(1, dtype=torch.float64))
+    return edges[None] * (2.0 * torch.randint(2, (1, len(edges)), generator=seeded(77)) - 1)
+
+
+def _prompt(problem: Problem, x: float, w: Tensor) -> Prompt:
+    """n times the example x = (x, 0, ...), y = (B_y, 0, ...)."""
+    xs, ys = (torch.zeros(1, problem.n, size, dtype=torch.float64) for size in (problem.d, problem.d_out))
+    xs[..., 0], ys[..., 0] = x, problem.B_y
+    return Prompt(xs, ys, xs[:, 0], w)
+
+
+def _at_spike(problem: Problem) -> Prompt:
+    w = torch.full((1, problem.D_w), face(problem, 2) * 0.9, dtype=torch.float64)
+    w[:, : problem.K * problem.d] = 0.0
+    w[:, : problem.K * problem.d : problem.d] = SPIKE
+    return _prompt(problem, 1.0, w)
+
+
+def certificates() -> Iterator[Mutant]:
+    """Forged certificates of all constructions."""
+    yield from forgeries.certificates()
+    yield from softmax_sabotage.certificates()
+
+
+def constructions() -> Iterator[Mutant]:
+    """Damaged transformers: what is dropped, swapped, flipped, or off by a little; and the hidden ones."""
+    yield from softmax_sabotage.constructions()
+    # fmt: off
+    table: list[tuple[str, str, Damage, str]] = []
+    for to, last, where in (("deep", 6, r"0, W\d"), ("deep paper", 8, "0, head")):
+        table += [(f"{name} ({to})", to, _fit(0, of, "p1"), where) for name, of in SUMS.items()]
+        for name, damage in {
+            "n, not n+1": _updates(lambda p: p.n / (p.n + 1)), "twice the step": _updates(lambda p: 2.0),
+            "eta off by 1e-12": _updates(lambda p: 1 + 1e-12), "ascent": _updates(lambda p: -1.0),
+            "query not masked": _head(last, offset=0.0),
+            "offset below the range": _head(last, offset=0.1),
+            "p of another layer": _head(last, 2, value="p1"),
+            "dropped head": _on(last, lambda x: x.attention.pop(1)),
+        }.items():
+            table.append((f"{name} ({to})", to, damage, f"{last}, head"))
+    table += [
+        ("slot never cleared", "deep", _on(6, lambda x: x.hidden.pop(-1)), "6, W1 rows"),
+        ("dropped ridge", "deep", _on(3, lambda x: x.hidden.pop(0)), "3, W1 rows"),
+        ("off-by-one layer: V2", "deep", _head(2, matrix="V2"), "2, head 0 K"),
+        ("off-by-one layer: s3", "deep", _head(5, query="s3"), "5, head 0 Q"),
+        ("row, not column", "deep", _head(5, columns=False), r"5, head \d K"),
+        ("stale w: updated early", "deep", lambda t: t.layers.insert(5, t.layers.pop(6)), "5, head"),
+        ("a layer left out", "deep", lambda t: t.layers.pop(4), "4, "),
+        ("no mask", "deep paper", _on(5, lambda x: x.__setattr__("diagonal", False)), "5, diagonal"),
+        ("mask too many", "deep paper", _on(0, lambda x: x.__setattr__("diagonal", True)), "0, diagonal"),
+        ("gate on another slot", "deep paper", _head(6, value="dr1"), "6, head 0 V"),
+    ]
+    only = _updates(lambda p: 1.0 if p.n < MANY else 0.5)
+    at_corner, spike = (lambda p: _prompt(p, 0.0, corner(p))), spiked(SPIKE)
+    wake = _on(4, lambda x: x.hidden.append(Corner(made("wide").problem)))
+    hidden = [
+        ("hidden: a spike of 1e-9 in r", "lean", _fit(0, spike, "p1"), "0, W1", _at_spike),
+        ("hidden: a spike of 1e-9 in r'", "lean", _fit(0, spike, "dr1"), "0, W1", _at_spike),
+        ("hidden: a spike of 1e-9 in heads", "paper", _fit(0, spike, "p1"), "0, head", _at_spike),
+        ("hidden: one corner of W", "wide", wake, "4, W1 rows", at_corner),
+        ("hidden: only at n = 2^20", "many", only, "4, head 0 V", _at_spike),
+        ("hidden: only at n = 2^20, paper", "many paper", only, "6, head 0 V", _at_spike),
+    ]
+    # fmt: on
+    for name, to, damage, words, at in [*((*row, None) for row in table), *hidden]:
+        yield Mutant(name, "construction", to, damage, f"^layer {words}", at)
+
+
+def main() -> int:
+    """Print every mutant with its catch; 1 if one survives or a control is refused."""
+    console, controls = Console(width=150), {setting: control(setting) for setting in SETTINGS}
+    for setting, reason in controls.items():
+        console.print(f"control {setting}: {'REFUSED: ' + reason if reason else 'accepted'}", markup=False)
+    outcomes = run([*constructions(), *certificates()])
+    table = Printed("mutant", "caught by", "sampling sees it", "evidence")
+    for one in outcomes:
+        seen = "" if one.sampling_caught is None else "yes" if one.sampling_caught else "no"
+        seen += f" (x {one.wrong_by:.3g} of eta*eps)" if one.wrong_by is not None else ""
+        cells = (one.name, one.by, seen, one.evidence[:160])
+        table.add_row(*(cell.replace("[", r"\[") for cell in cells))
+    console.print(table)
+    for one in (one for one in outcomes if not one.caught):
+        console.print(f"survived: {one.name}: {one.evidence[:300]}", markup=False)
+    caught = sum(one.caught for one in outcomes)
+    rate = f"{caught} of {len(outcomes)} mutants caught ({caught / len(outcomes):.1%})"
+    console.print(rate, f"and {list(controls.values()).count(None)} of {len(SETTINGS)} controls accepted")
+    return int(any(controls.values()) or caught < len(outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

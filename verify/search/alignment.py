@@ -1,0 +1,73 @@
+"""A search that lines up where units lie in their linear pieces, one unit of the network after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from icgd.bounds.step_error.plan import Plan
+from icgd.verify.search.free_signs import Passes, withdrawn
+from icgd.verify.search.interface import Hunt
+from icgd.verify.search.single_token import Found, decode
+
+_CHAINS, _LED, _MOVES = 96, 16, 64
+_DRAWN_IN = (0.3, 1.0, 3.0, 10.0)
+
+
+def phases(hunt: Hunt, found: Mapping[str, Found]) -> Found:
+    """Random moves of one unit's z and g at a time, the best kept if it gains, and an ascent at the end.
+
+    Leaders take part, too, drawn in by some widths of a piece: their signs are right, their phases are not.
+    """
+    units, genes = hunt.plan.problem.units, hunt.leaders.shape[-1]
+    versions = max(2 * units, _MOVES)
+    so_far = hunt.survivors(found, hunt.affordable(_CHAINS, versions))
+    few = hunt.leaders[: hunt.affordable(_LED, versions)]
+    led = [few * (1 - min(0.3, widths * hunt.width)) for widths in _DRAWN_IN]
+    best = Found.joined([so_far, *(hunt.error.at(withdrawn(hunt.plan, one)) for one in led)])
+    count = len(best.values)
+    reach = torch.full_like(best.values, hunt.width)
+    reach[len(so_far.values) :] *= reach.new_tensor(_DRAWN_IN).repeat_interleave(len(few))
+    reach = reach[:, None, None]
+    rows = torch.arange(count, device=best.points.device)
+    last = hunt.rounds[-1]
+    sweeps = -(-last.iterations // 8)
+    with hunt.progress("phases", sweeps * units * count * _MOVES) as advance:
+        for _ in range(sweeps):
+            basis = phase_moves(hunt.plan, best.points)
+            for unit in torch.randperm(
+                units, generator=hunt.generator, device=hunt.generator.device
+            ).tolist():
+                move = reach * hunt.sizes(0.1, 10, count, _MOVES, 1) * hunt.normal(count, _MOVES, 2)
+                move = torch.where(hunt.uniform(*move.shape) < 0.25, 0.0, move)
+                near = best.points[:, None] + move @ basis[:, :, [unit, units + unit]].mT
+                near = hunt.error.inside(near.flatten(0, 1)).view(count, _MOVES, genes)
+                values, chosen = hunt.error.at(near.flatten(0, 1)).values.view(count, _MOVES).max(dim=1)
+                best = best.improved(Found(near[rows, chosen], values))
+                advance(count * _MOVES)
+            reach = 0.8 * reach
+    fine = replace(last, step=hunt.width / 10)
+    with hunt.progress("fine ascents", count * (1 + fine.iterations)) as advance:
+        return Found.joined([best, hunt.climb(best.points, fine, advance)])
+
+
+def phase_moves(plan: Plan, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes phases"]:
+    """The smallest move of a point that moves one z or g of one unit and, as far as can be, no other.
+
+    A local error depends on the z and g of its unit alone, and on where in a linear piece they lie.
+    """
+    with torch.enable_grad():
+        points = points.detach().requires_grad_()
+        passes = Passes.of(plan, decode(plan.problem, points), {})
+        z = [z / layer.z for z, layer in zip(passes.z, plan.layers, strict=True)]
+        g = [g / layer.g for g, layer in zip(passes.g, plan.layers, strict=True)]
+        places = torch.cat(z + g, dim=-1)
+        each = torch.eye(places.shape[-1], dtype=places.dtype, device=places.device)
+        each = each[:, None].expand(-1, len(points), -1)
+        (slopes,) = torch.autograd.grad(places, points, each, is_grads_batched=True)
+    moves: Tensor = torch.linalg.pinv(slopes.nan_to_num(0.0, 0.0, 0.0).transpose(0, 1), rtol=1e-3)
+    return moves

@@ -1,0 +1,67 @@
+"""Searches that climb, by where they start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from icgd.construct.prompt import split_weights, stack_weights
+from icgd.verify.search.free_signs import withdrawn
+from icgd.verify.search.interface import Hunt
+from icgd.verify.search.prompts import random_prompts
+from icgd.verify.search.single_token import Found, encode
+
+
+def random_tokens(hunt: Hunt, found: Mapping[str, Found]) -> Found:
+    """From random tokens, and from tokens near those that are worst under free signs.
+
+    From those a short move lines most of the true signs up.
+    """
+    starts = [_random(hunt)]
+    if len(hunt.leaders):
+        starts.append(withdrawn(hunt.plan, _cloud(hunt, 0.1)))
+    return hunt.ascend("random tokens", hunt.error.at(torch.cat(starts)))
+
+
+def equal_units(hunt: Hunt, found: Mapping[str, Found]) -> Found:
+    """From tokens all of whose hidden units in a layer are copies of one, near leaders and anywhere.
+
+    Copies make the same local errors, and equal units have equal slopes: an ascent keeps them equal, in a
+    space of few dimensions in which all the signs of a layer line up at once.
+    """
+    clouds = [_cloud(hunt, 0.3), _random(hunt)] if len(hunt.leaders) else [_random(hunt)]
+    return hunt.ascend("equal units", hunt.error.at(withdrawn(hunt.plan, _copied(hunt, torch.cat(clouds)))))
+
+
+def _random(hunt: Hunt) -> Float[Tensor, "B genes"]:
+    problem = hunt.error.problem
+    return encode(
+        problem, random_prompts(problem, hunt.affordable(hunt.pool), hunt.generator, hunt.error.device)
+    )
+
+
+def _cloud(hunt: Hunt, reach: float) -> Float[Tensor, "B genes"]:
+    """Points at distances up to `reach` from leaders, first drawn in so that w can move in all directions."""
+    count = hunt.affordable(0.4 * hunt.pool)
+    size = hunt.sizes(0.003, reach, count, 1)
+    points = hunt.leaders[hunt.choice(len(hunt.leaders), count)] * (1 - size * hunt.uniform(count, 1))
+    return points + size * hunt.normal(*points.shape)
+
+
+def _copied(hunt: Hunt, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes"]:
+    """The points with one hidden unit of each layer, chosen at random, copied onto all others of it."""
+    problem = hunt.error.problem
+    matrices, rows = [], torch.arange(len(points), device=points.device)
+    before: Tensor | None = None
+    for j, v in enumerate(split_weights(problem, points[:, : problem.D_w]), start=1):
+        unit = hunt.choice(v.shape[1], len(points))
+        if j < problem.N:
+            v = v[rows, unit][:, None].expand_as(v)
+        if before is not None:
+            v = v[rows, :, before][:, :, None].expand_as(v)
+        matrices.append(v)
+        before = unit
+    return torch.cat([stack_weights(matrices), points[:, problem.D_w :]], dim=-1)

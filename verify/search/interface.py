@@ -1,0 +1,95 @@
+"""What the searches of an attack share: one interface, and all that a search is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from icgd.bounds.progress import Advance, Progress
+from icgd.bounds.step_error.plan import Plan
+from icgd.verify.search.ascent import Round, Stride
+from icgd.verify.search.single_token import Found, TokenError
+
+_NUMBERS = 1 << 24
+
+
+@dataclass(frozen=True, eq=False)
+class Hunt:
+    """One hunt for the single token of the largest step error.
+
+    leaders: tokens that are worst under free signs, the worst first; none if nothing is approximated.
+    width: the usual width of a linear piece, in units of half the range it lies in.
+    pool: random tokens to look at.  rounds: ever fewer points, climbing at ever finer scales.
+    """
+
+    plan: Plan
+    error: TokenError
+    leaders: Float[Tensor, "C genes"]
+    width: float
+    pool: int
+    rounds: tuple[Round, ...]
+    generator: torch.Generator
+    progress: Progress
+
+    def affordable(self, count: float, each: int = 1) -> int:
+        """So many points, or as many as memory holds when each is kept in so many versions."""
+        return max(1, min(round(count), _NUMBERS // (each * self.leaders.shape[-1])))
+
+    def uniform(self, *shape: int) -> Tensor:
+        at = self.generator.device
+        return torch.rand(*shape, generator=self.generator, dtype=torch.float64, device=at).to(
+            self.error.device
+        )
+
+    def normal(self, *shape: int) -> Tensor:
+        at = self.generator.device
+        return torch.randn(*shape, generator=self.generator, dtype=torch.float64, device=at).to(
+            self.error.device
+        )
+
+    def sizes(self, low: float, high: float, *shape: int) -> Tensor:
+        """Log-uniform between low and high."""
+        return low * (high / low) ** self.uniform(*shape)
+
+    def choice(self, count: int, *shape: int) -> Tensor:
+        """Whole numbers below `count`."""
+        return (count * self.uniform(*shape)).long().clamp(max=count - 1)
+
+    def survivors(self, found: Mapping[str, Found], count: int) -> Found:
+        """The best tokens so far, an equal share from each search: what one finds may be a dead end."""
+        share = -(-count // len(found))
+        return Found.joined([one.distinct(share) for one in found.values()])
+
+    def ascend(self, what: str, starts: Found) -> Found:
+        """Ascents from the best starts, then from the best of those at finer scales; the best of each."""
+        work = sum(this.points * (1 + this.iterations) for this in self.rounds)
+        best, met = starts, [starts.best(self.rounds[-1].points)]
+        with self.progress(what, work) as advance:
+            for this in self.rounds:
+                best = self.climb(best.best(self.affordable(this.points)).points, this, advance)
+                met.append(best.best(self.rounds[-1].points))
+        return Found.joined(met)
+
+    def climb(self, points: Float[Tensor, "B genes"], this: Round, advance: Advance) -> Found:
+        """The worst token met on the ascent from each point, every point with a step size of its own."""
+        step = self.sizes(this.step / 30, this.step, len(points), 1)
+        stride, current = Stride.at(points), points
+        best = Found(points, torch.full_like(points[:, 0], -1.0))
+        for i in range(this.iterations + 1):
+            values, slope = self.error.slope(current)
+            best = best.improved(Found(current, values))
+            move = step * 0.01 ** (i / this.iterations) * stride.along(slope)
+            current = self.error.inside(current + move)
+            advance(len(points))
+        return best
+
+
+class Search(Protocol):
+    """One way to find worse tokens, told what the searches before it found, by their names."""
+
+    def __call__(self, hunt: Hunt, found: Mapping[str, Found]) -> Found: ...

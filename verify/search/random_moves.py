@@ -1,0 +1,81 @@
+"""Looking for a large step error of what takes a gradient step: random prompts, then random moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from icgd.bounds.problem import Problem
+from icgd.bounds.progress import Advance
+from icgd.construct.prompt import Prompt
+from icgd.verify.search.prompts import into_domain, random_prompts
+from icgd.verify.search.sweep import Stepper, batch_size, one_step_errors
+
+ROUNDS, KEPT = 60, 64
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """The largest norm2(err) / eta met: over random prompts, then by random steps away from the worst."""
+
+    sampled: float
+    searched: float
+    samples: int
+    steps: int
+
+
+def search(
+    stepper: Stepper,
+    samples: int,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+    advance: Advance = lambda done: None,
+) -> Search:
+    """Random prompts in batches, then ROUNDS of random moves of all sizes from the KEPT worst."""
+    problem, done, batch = stepper.problem, 0, min(2000, batch_size(stepper.problem))
+    found: list[tuple[Prompt, Tensor]] = []
+    while done < samples:
+        prompt = random_prompts(problem, min(batch, samples - done), generator, device)
+        errors = one_step_errors(stepper, prompt)
+        best = errors.topk(min(KEPT, prompt.batch)).indices
+        found.append((prompt[best], errors[best]))
+        done += prompt.batch
+        advance(prompt.batch)
+    pool = torch.cat([errors for _, errors in found])
+    chosen = pool.topk(min(KEPT, len(pool))).indices
+    at, worst = _joined([prompt for prompt, _ in found])[chosen], pool[chosen]
+    for _ in range(ROUNDS):
+        moved = _moved(problem, at, generator)
+        errors = one_step_errors(stepper, moved)
+        better = errors > worst
+        both, count = _joined([at, moved]), len(worst)
+        at = both[torch.arange(count, device=worst.device) + count * better]
+        worst = torch.where(better, errors, worst)
+        advance(len(chosen))
+    return Search(
+        float(pool.max()) / problem.eta, float(worst.max()) / problem.eta, done, ROUNDS * len(chosen)
+    )
+
+
+def _joined(prompts: list[Prompt]) -> Prompt:
+    parts = ("x", "y", "query", "w")
+    return Prompt(*(torch.cat([getattr(prompt, name) for prompt in prompts]) for name in parts))
+
+
+def _moved(problem: Problem, prompt: Prompt, generator: torch.Generator) -> Prompt:
+    """A random step from every prompt, back into the theorem's domain.
+
+    All examples of a prompt move alike: the error is a mean over them, so its worst case repeats one.
+    """
+    size = 10 ** (-3 * torch.rand(prompt.batch, 1, 1, generator=generator, dtype=torch.float64))
+
+    def shaken(part: Tensor, radius: float) -> Tensor:
+        rows = part if part.ndim == 3 else part[:, None]
+        noise = torch.randn(len(rows), 1, rows.shape[2], generator=generator, dtype=torch.float64)
+        return (rows + (radius * size * noise).to(part)).view_as(part)
+
+    x, y = shaken(prompt.x, problem.B_x), shaken(prompt.y, problem.B_y)
+    query, w = shaken(prompt.query, problem.B_x), shaken(prompt.w, problem.half_width(1))
+    return into_domain(problem, Prompt(x, y, query, w))

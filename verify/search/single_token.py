@@ -1,0 +1,131 @@
+"""The step error as a function of one example (w, x, y), which is all that its worst case takes.
+
+The error of a step is a mean over examples: its supremum over all n is that of one example repeated n times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from icgd.bounds.problem import Problem
+from icgd.bounds.step_error.plan import Plan
+from icgd.construct.prompt import Prompt, box
+from icgd.construct.relu_icgd import assemble
+from icgd.verify.descent import empirical_loss
+from icgd.verify.search.covered import Admit
+from icgd.verify.search.prompts import into_domain
+from icgd.verify.search.sweep import batch_size, one_step_errors
+
+
+def encode(problem: Problem, prompt: Prompt) -> Float[Tensor, "B genes"]:
+    """Single tokens as points: w in units of the half sides of W, then x and y."""
+    return torch.cat([prompt.w / box(problem, prompt.w), prompt.x[:, 0], prompt.y[:, 0]], dim=-1)
+
+
+def decode(problem: Problem, points: Float[Tensor, "B genes"]) -> Prompt:
+    """The tokens of such points, brought back into the theorem's domain."""
+    unit, x, y = points.split([problem.D_w, problem.d, problem.d_out], dim=-1)
+    prompt = Prompt(x[:, None], y[:, None], torch.zeros_like(x), unit * box(problem, unit))
+    return into_domain(problem, prompt)
+
+
+def examples(prompt: Prompt) -> Prompt:
+    """The examples of the first prompt as prompts of one example each."""
+    first = prompt[:1]
+    return replace(
+        first,
+        x=first.x.transpose(0, 1),
+        y=first.y.transpose(0, 1),
+        query=first.x[0],
+        w=first.w.expand(first.n, -1),
+    )
+
+
+def repeated(prompt: Prompt, n: int) -> Prompt:
+    """Prompts of one example as prompts of n."""
+    return replace(prompt, x=prompt.x.expand(-1, n, -1), y=prompt.y.expand(-1, n, -1))
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Points and norm2(err) at each of them."""
+
+    points: Float[Tensor, "B genes"]
+    values: Float[Tensor, " B"]
+
+    def best(self, count: int) -> Found:
+        """The worst tokens of all, the worst first."""
+        values, rows = self.values.topk(min(count, len(self.values)))
+        return Found(self.points[rows], values)
+
+    def improved(self, other: Found) -> Found:
+        """Row by row the worse token of the two."""
+        better = other.values > self.values
+        points = torch.where(better[:, None], other.points, self.points)
+        return Found(points, torch.where(better, other.values, self.values))
+
+    def distinct(self, count: int) -> Found:
+        """The best, but only one of those with nearly the same error: they are mirror images."""
+        best = self.best(8 * count)
+        apart = best.values[1:] < best.values[:-1] * (1 - 1e-4)
+        rows = torch.cat([torch.ones_like(apart[:1]), apart]) if len(apart) else slice(None)
+        return Found(best.points[rows], best.values[rows]).best(count)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Found]) -> Found:
+        return cls(torch.cat([p.points for p in parts]), torch.cat([p.values for p in parts]))
+
+
+class TokenError:
+    """norm2(err) of one step of the planned transformer on single tokens, given as points.
+
+    tried: how many tokens were looked at so far.
+    """
+
+    def __init__(self, plan: Plan, admit: Admit, device: torch.device | str) -> None:
+        self.single, self.admit, self.device = assemble(plan, n=1).to(device), admit, device
+        self.problem, self.tried = self.single.problem, 0
+
+    def inside(self, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes"]:
+        """The nearest points of the domain."""
+        return encode(self.problem, decode(self.problem, points))
+
+    def at(self, points: Float[Tensor, "B genes"]) -> Found:
+        """The points with their errors, 0 where a token is not admitted."""
+        self.tried += len(points)
+        values = [self._values(part) for part in points.split(batch_size(self.problem))]
+        return Found(points, torch.cat(values))
+
+    def _values(self, points: Float[Tensor, "B genes"]) -> Float[Tensor, " B"]:
+        prompt = decode(self.problem, points)
+        return torch.where(self.admit(prompt), one_step_errors(self.single, prompt), 0.0)
+
+    def slope(self, points: Float[Tensor, "B genes"]) -> tuple[Float[Tensor, " B"], Float[Tensor, "B genes"]]:
+        """The error and its slope, through the transformer and exact descent alike.
+
+        A coordinate of w on a face of W counts as without error, which can be a little too low.
+        """
+        self.tried += len(points)
+        parts = [self._slope(part) for part in points.split(batch_size(self.problem))]
+        return torch.cat([values for values, _ in parts]), torch.cat([slopes for _, slopes in parts])
+
+    def _slope(self, points: Float[Tensor, "B genes"]) -> tuple[Tensor, Tensor]:
+        problem = self.problem
+        with torch.enable_grad():
+            points = points.detach().requires_grad_()
+            prompt = decode(problem, points)
+            (exact,) = torch.autograd.grad(
+                empirical_loss(problem, prompt).sum(), prompt.w, create_graph=True, materialize_grads=True
+            )
+            reached = self.single.step(prompt)
+            inside = reached.detach().abs() < box(problem, reached) * (1 - 1e-9)
+            error = torch.where(inside, reached - prompt.w + problem.eta * exact, 0.0)
+            values = (error**2).sum(dim=-1).add(1e-60).sqrt()
+            (slope,) = torch.autograd.grad(values.sum(), points)
+        values = torch.where(self.admit(prompt), values.detach().nan_to_num(0.0), 0.0)
+        return values, torch.nan_to_num(slope)

@@ -1,0 +1,81 @@
+"""Many steps of descent on one batch of prompts, beside exact descent from the same start."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from icgd.bounds.problem import Problem
+from icgd.construct.block.transformer import Transformer
+from icgd.construct.prompt import Prompt
+from icgd.verify.descent import descend, empirical_loss
+from icgd.verify.search.covered import Admit
+from icgd.verify.search.excerpt import followed, steps
+from icgd.verify.search.prompts import random_prompts, start
+from icgd.verify.search.sweep import trajectory_errors
+from icgd.verify.search.tables import RealPrompts
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Steps followed on one batch of prompts, beside exact descent from the same start.
+
+    source: where the prompts come from.  steps: how many are followed, of L in all.
+    errors: the largest norm2(err) at each step.  loss, exact_loss: mean empirical loss of the transformer's
+    and of exact iterates.  apart: the largest norm2 distance between the two; each from step 0 on.
+    """
+
+    source: str
+    start: str
+    prompts: int
+    steps: int
+    L: int
+    errors: list[float]
+    loss: list[float]
+    exact_loss: list[float]
+    apart: list[float]
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def to_follow(
+    problem: Problem, real: RealPrompts | None, starting: str, generator: torch.Generator
+) -> Prompt:
+    """The real prompts, or 64 random ones (fewer where they are long), at w(0): zero or random."""
+    prompt = random_prompts(problem, followed(problem, 64), generator) if real is None else real.prompt
+    return prompt.with_weights(start(problem, starting, prompt.batch, generator))
+
+
+def follow(
+    transformer: Transformer, prompt: Prompt, admit: Admit, source: str, starting: str
+) -> tuple[Trajectory, tuple[float, Prompt]]:
+    """The trajectory, and its largest step error on prompts that the claim covers, with that prompt."""
+    problem = transformer.problem
+    count = steps(problem, prompt.batch)
+    iterates, errors = trajectory_errors(transformer, prompt, count)
+    exact = descend(problem, prompt, count)
+    admitted = torch.stack([admit(prompt.with_weights(w)) for w in iterates[:-1]])
+    covered = torch.where(admitted, errors, 0.0)
+    step, index = divmod(int(covered.argmax()), prompt.batch)
+    worst = prompt.with_weights(iterates[step])[index : index + 1]
+
+    def losses(path: Float[Tensor, "steps+1 B D_w"]) -> list[float]:
+        return [float(empirical_loss(problem, prompt.with_weights(w)).mean()) for w in path]
+
+    apart = torch.linalg.vector_norm(iterates - exact, dim=-1).amax(dim=1)
+    trajectory = Trajectory(
+        source,
+        starting,
+        prompt.batch,
+        count,
+        problem.L,
+        errors.amax(dim=1).tolist(),
+        losses(iterates),
+        losses(exact),
+        apart.tolist(),
+    )
+    return trajectory, (float(covered[step, index]), worst)

@@ -1,0 +1,1 @@
+"""The neighbourhood of one problem: how sizes and errors move with depth and tolerance."""

@@ -1,0 +1,221 @@
+"""The neighbourhood of one problem of Theorem 1: its sizes over eps, sandwich over depth, loss on data.
+
+Every survey is the data of a figure.  The labels say how a curve was made, as the efforts here are far below
+those of a verification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import torch
+
+from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.progress import Advance
+from icgd.bounds.relu_icgd import claims
+from icgd.bounds.step_error.budget import Construction
+from icgd.bounds.step_error.plan import Plan, plan
+from icgd.construct.prompt import Prompt
+from icgd.construct.relu_icgd import assemble
+from icgd.verify.descent import descend, empirical_loss
+from icgd.verify.results import Curve, Plot
+from icgd.verify.search.ascent import Round
+from icgd.verify.search.attack import attack
+from icgd.verify.search.excerpt import excerpt
+from icgd.verify.search.prompts import seeded
+from icgd.verify.search.sweep import sweep
+from icgd.verify.search.tables import DataError, load_table, prompts_from_table
+
+FACTORS = (16.0, 4.0, 1.0, 0.25)
+"""Where sizes are surveyed: eps times these."""
+
+DEPTHS = (1, 2, 3)
+"""Depths that are surveyed, beside the problem's own."""
+
+_SAMPLES, _POOL, _ASCENT = 4_000, 200, Round(32, 8, 0.2)
+_ATTACKABLE = 2_000
+"""Neurons times weights of a network that is small enough to be attacked within a survey."""
+
+DATA = "diabetes"
+_STEPS, _PROMPTS = 20, 64
+_NUMBERS = 1 << 24
+"""Numbers that the iterates of a trajectory may hold."""
+
+_MOST_UNITS = 20_000
+"""ReLUs of a plan that a survey may make; the problem's own plan is there already."""
+
+_FLOATS = 1e300
+"""Heads can be more than a float holds."""
+
+Points = Sequence[tuple[float, int | float]]
+
+
+def sizes(
+    problem: Problem,
+    construction: Construction = "lean",
+    factors: Sequence[float] = FACTORS,
+    advance: Advance = lambda done: None,
+) -> tuple[Plot, ...]:
+    """Heads of the theorem's route, our ReLUs and the lower bound on them over eps; ours over that bound.
+
+    The laws have the theorem's exponent and ours, five times above the last point.  An eps at which the plan
+    is refused (rounding) or large is left out; the problem's own eps is always tried.
+    advance: called with 1 after each plan.
+    """
+    own = plan(problem, construction)
+    if own.fewest_units <= 0:  # every function is a line, and no size depends on eps
+        return ()
+    tolerances = sorted({problem.eps * factor for factor in (*factors, 1.0)}, reverse=True)
+    affordable = problem.eps * (own.units / _MOST_UNITS) ** 2  # units grow like eps^(-1/2)
+    made = []
+    for eps in tolerances:
+        if eps >= min(affordable, problem.eps) and (one := _planned(problem, construction, eps=eps)):
+            made.append(one)
+        advance(1)
+    heads = [(one.problem.eps, _heads(one.problem)) for one in made]
+    units = [(one.problem.eps, one.units) for one in made]
+    fewest = [(one.problem.eps, one.fewest_units) for one in made]
+    kind = "heads" if construction == "paper" else "hidden units"
+    curves = [
+        *_curve("heads of the theorem's fullest layer", heads),
+        *_law("-2", heads),
+        *_curve(f"ReLUs built for one step ({construction}, {kind})", units),
+        *_curve("fewest ReLUs by the lower bound on pieces", fewest),
+        *_law("-1/2", units),
+    ]
+    ratio = [(e, count / least) for (e, count), (_, least) in zip(units, fewest, strict=True) if least > 0]
+    over = _curve("ReLUs built over the fewest for the same tolerances", ratio)
+    return (
+        *_plot("Sizes over the tolerance", "eps", "heads or ReLUs", curves, "xy"),
+        *_plot("ReLUs over the lower bound", "eps", "ratio", over, "x"),
+    )
+
+
+def depths(
+    problem: Problem,
+    construction: Construction = "lean",
+    over: Sequence[int] = DEPTHS,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> tuple[Plot, ...]:
+    """norm2(err)/eta of one step for networks of several depths: sampled, attacked, certified, allowed.
+
+    Depths at which the plan is refused or large, or the network too large for a brief attack, are left out.
+    """
+    rows: list[tuple[int, tuple[float, ...]]] = []
+    if plan(problem, construction).units > _MOST_UNITS:
+        return ()
+    for N in sorted({*over, problem.N}):
+        one = replace(problem, N=N)
+        planned = _planned(one, construction) if one.units * one.D_w <= _ATTACKABLE else None
+        if planned is None:
+            continue
+        made = excerpt(planned)
+        generator, transformer = seeded(seed), assemble(made).to(device)
+        swept = sweep(transformer, _SAMPLES, generator, device=device)
+        found = attack(
+            made, generator, pool=_POOL, rounds=(_ASCENT,), seeds=swept.worst, device=device
+        ).largest
+        met = swept.largest / one.eta, max(found, swept.largest) / one.eta
+        rows.append((N, (*met, planned.certified, one.eps)))
+    labels = (
+        f"sampled, {_SAMPLES:,} prompts",
+        f"attacked, {_ASCENT.points} brief ascents",
+        "bound (prover, not checked)",
+        "allowed",
+    )
+    curves = [
+        curve
+        for k, label in enumerate(labels)
+        for curve in _curve(label, [(N, errors[k]) for N, errors in rows])
+    ]
+    return _plot("Step error over depth", "depth N", "norm2(err)/eta", curves, "y")
+
+
+def losses(
+    problem: Problem,
+    construction: Construction = "lean",
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> tuple[Plot, ...]:
+    """Mean empirical loss on prompts of the diabetes data, and how far the iterates are from exact ones.
+
+    Both start at the same random w(0) of each prompt.  None where the data have too few rows or columns.
+    """
+    try:
+        prompt = _real(problem, seed).to(device)
+    except DataError:
+        return ()
+    steps = max(1, min(_STEPS, _NUMBERS // (prompt.batch * problem.D_w)))
+    paths = (
+        assemble(plan(problem, construction)).to(device).simulate(prompt, steps),
+        descend(problem, prompt, steps),
+    )
+    mean = [[float(empirical_loss(problem, prompt.with_weights(w)).mean()) for w in path] for path in paths]
+    apart = torch.linalg.vector_norm(paths[0] - paths[1], dim=-1).amax(dim=1).tolist()
+    labels = f"transformer, {prompt.batch} prompts", "exact descent"
+    loss = [
+        curve for label, line in zip(labels, mean, strict=True) for curve in _curve(label, [*enumerate(line)])
+    ]
+    distance = _curve("largest over the prompts", [*enumerate(apart)][1:])
+    title = f"on {DATA} data"
+    return (
+        *_plot(f"Loss {title}", "step", "mean empirical loss", loss, ""),
+        *_plot(f"Distance from exact descent {title}", "step", "2-norm", distance, "y"),
+    )
+
+
+def _planned(problem: Problem, construction: Construction, **changed: Any) -> Plan | None:
+    """The plan for this problem with some letters changed, or None where it is refused."""
+    try:
+        return plan(replace(problem, **changed), construction)
+    except ProblemError:
+        return None
+
+
+def _heads(problem: Problem) -> int | float:
+    """The published bound on heads by its own route, no constant hidden."""
+    return next(claim.value for claim in claims(problem) if claim.quantity == "heads")
+
+
+def _real(problem: Problem, seed: int) -> Prompt:
+    """Prompts of the diabetes data at random w(0), the problem's sizes taken from its columns."""
+    table = load_table(DATA)
+    names = [name for name in table.names if name != "target"]
+    inputs, others = names[: problem.d], names[problem.d : problem.d + problem.d_out - 1]
+    targets = ("target", *others)
+    generator = seeded(seed)
+    return prompts_from_table(
+        problem, table, inputs, targets, count=_PROMPTS, generator=generator, weights="random"
+    ).prompt
+
+
+def _law(exponent: str, points: Points) -> list[Curve]:
+    """c eps^exponent beside the points: five times the last of them, which is the smallest eps."""
+    if len(points) < 2 or not all(abs(y) < _FLOATS for _, y in points):
+        return []
+    (last, value), power = points[-1], float(Fraction(exponent))
+    return _curve(f"c eps^({exponent})", [(eps, 5 * value * (eps / last) ** power) for eps, _ in points])
+
+
+def _curve(label: str, points: Points) -> list[Curve]:
+    """The curve through the points that a float can hold; none without any."""
+    held = [(float(x), float(y)) for x, y in points if abs(y) < _FLOATS]
+    return [Curve(label, *zip(*held, strict=True))] if held else []
+
+
+def _plot(title: str, x: str, y: str, curves: Sequence[Curve], logarithmic: str) -> tuple[Plot, ...]:
+    """The plot, where it shows more than a point."""
+    if "y" in logarithmic:
+        curves = [
+            curve
+            for one in curves
+            for curve in _curve(one.label, [(a, b) for a, b in zip(one.x, one.y, strict=True) if b > 0])
+        ]
+    shown = max((len(curve.x) for curve in curves), default=0) > 1
+    return (Plot(title, x, y, tuple(curves), logarithmic),) if shown else ()
