@@ -1,15 +1,16 @@
 """Prompts: layout of w, the box W, and what is refused."""
 
 from dataclasses import replace
+from fractions import Fraction
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.loss import LOSSES
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.domain import face_slack
 from icgd.construct.prompt import Prompt, box, split_weights, stack_weights
 from icgd.verify.search.prompts import random_prompts
@@ -39,17 +40,21 @@ def test_split_and_stack_are_inverse_row_after_row(problem, batch):
                 place += 1
 
 
+# A step of size 1 far from the box: the faces give up 2e-12 of B_v, a hundred times what half_width does.
+@example(Problem.parse({"N": 3, "K": 3, "d": 1, "activation": "softplus", "B_v": 2.0, "eta": 1.0}))
 @settings(deadline=None, max_examples=40)
 @given(problems())
 def test_corners_of_the_box_have_rows_of_norm_at_most_B_v(problem):
     corner = box(problem, torch.zeros((), dtype=torch.float64))
     assert corner.shape == (problem.D_w,)
+    # half_width gives 2**-50 away; its root, quotient and product round, and so does the face's difference.
+    kept = (1 - Fraction(1, 2**50)) * (1 - Fraction(1, 2**53)) ** 4
     for layer, v in enumerate(split_weights(problem, corner[None]), start=1):
-        rows = v[0].numpy().astype(np.longdouble)
-        norms = np.sqrt((rows**2).sum(axis=1))
-        assert (norms <= problem.B_v).all()
-        slack = problem.dims[layer - 1] ** 0.5 * face_slack(problem, layer)
-        assert (norms >= problem.B_v * (1 - 1e-12) - slack).all()  # the largest, but for its faces' slack
+        for row in v[0].tolist():
+            sides = [Fraction(side) for side in row]
+            assert sum(side**2 for side in sides) <= Fraction(problem.B_v) ** 2
+            largest = [side + Fraction(face_slack(problem, layer)) for side in sides]
+            assert sum(side**2 for side in largest) >= (kept * Fraction(problem.B_v)) ** 2
 
 
 @settings(deadline=None, max_examples=40)
