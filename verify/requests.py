@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shlex
 import traceback
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from icgd.bounds.letters import Letters
 from icgd.bounds.problem import Problem, ProblemError
@@ -144,10 +144,9 @@ class Run:
     def verify_once(self, search: Search, folder: Path, workers: int) -> Found:
         """What this process finds out, or what one of `workers` that share `folder` has found out before."""
         path = folder / f"icgd-{self.name.replace('/', '-')}.json"
-        with path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # freed when the file is closed, also by a crash
+        with FileLock(path.with_suffix(".lock")):  # free after a crash, too
             if path.exists():
-                return Found.from_json(path.read_text())
+                return Found.from_json(path.read_text(encoding="utf-8"))
             with _threads(max(1, torch.get_num_threads() // workers)):
                 found = self.verify(search)
             write_atomically(path, found.as_json())

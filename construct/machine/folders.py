@@ -67,7 +67,7 @@ def _keep(folder: Path, made: Path) -> None:
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(folder / name, made / name, follow_symlinks=False)
-        except OSError:  # a file system without links
+        except (OSError, NotImplementedError):  # a system without links, or without links to links
             shutil.copy2(folder / name, made / name, follow_symlinks=False)
 
 

@@ -16,6 +16,9 @@ from icgd.bounds.problem import ProblemError
 MOST_BYTES = 2**28
 """Of a file that is read."""
 
+# A pipe would be waited for, were it not for O_NONBLOCK; Windows has no such flag, and one for bytes.
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
 
 def load_json(path: Path, field: str) -> Any:
     """What a file holds; raises ProblemError, under the name of the field, where it cannot be read.
@@ -36,8 +39,7 @@ def load_json(path: Path, field: str) -> Any:
 
 def _text(path: Path, field: str) -> str:
     try:
-        # A pipe would be waited for, were it not for O_NONBLOCK.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        with open(os.open(path, _READ), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ProblemError(field, path, "it is a pipe or a device, and a file is needed")
             data = file.read(MOST_BYTES + 1)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
+
+import psutil
 
 from icgd.bounds.estimate import human
 from icgd.bounds.problem import Problem, ProblemError
@@ -22,8 +23,8 @@ _WEIGHT_COPIES = 24
 
 
 def available_bytes() -> int:
-    """Physical memory that is free now."""
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Physical memory that work could have now: what is free, and what the system would give back."""
+    return int(psutil.virtual_memory().available)
 
 
 def refuse_if_too_large(problem: Problem, construction: Construction) -> None:

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-_NAME = re.compile(r"\.icgd-[0-9a-f]{16}(?:-was-(?P<place>.+))?", flags=re.DOTALL)
+from filelock import FileLock
+
+_NAME = re.compile(r"(?P<begun>\.icgd-[0-9a-f]{16})(?:\.lock|-was-(?P<place>.+))?", flags=re.DOTALL)
 
 
 @contextmanager
 def unfinished(folder: Path, make: Callable[[Path], None]) -> Iterator[Path]:
-    """A new name in the folder, made and locked; whatever ends this process, its lock ends with it.
+    """A new name in the folder, locked and made; whatever ends this process, its lock ends with it.
 
     What is still under that name at the end is removed, and what killed runs left in the folder, too.
     """
     sweep(folder)
-    path, lock = _claimed(folder, make)
-    try:
-        yield path
-    finally:
-        _remove(path)
-        os.close(lock)
+    path = folder / f".icgd-{secrets.token_hex(8)}"
+    with ExitStack() as held:
+        with suppress(OSError):  # a file system without locks: then no sweep can lock it either
+            held.enter_context(_locked(path, wait=True))
+        try:
+            make(path)
+            yield path
+        finally:
+            _remove(path)
 
 
 def aside(path: Path, place: Path) -> Path:
@@ -47,32 +51,25 @@ def sweep(folder: Path) -> None:
         found = _NAME.fullmatch(path.name)
         if found is None or path.is_symlink():
             continue
-        with suppress(OSError):  # somebody else's, or locked by a run that lives
-            lock = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if found["place"] and not os.path.lexists(folder / found["place"]):
-                    os.rename(path, folder / found["place"])
-                else:
-                    _remove(path)
-            finally:
-                os.close(lock)
+        # Somebody else's, or locked by a run that lives, or swept by another run.
+        with suppress(OSError), _locked(folder / found["begun"], wait=False):
+            if found["place"] and not os.path.lexists(folder / found["place"]):
+                os.rename(path, folder / found["place"])
+            else:
+                _remove(path)
 
 
-def _claimed(folder: Path, make: Callable[[Path], None]) -> tuple[Path, int]:
-    while True:
-        path = folder / f".icgd-{secrets.token_hex(8)}"
-        make(path)
-        try:
-            lock = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:  # a sweep met it before it was locked
-            continue
-        with suppress(OSError):  # a file system without locks: then no sweep can lock it either
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(lock), os.stat(path)):
-                return path, lock
-        os.close(lock)
+@contextmanager
+def _locked(path: Path, *, wait: bool) -> Iterator[None]:
+    """Holds the lock of a name, which is a file of its own; raises OSError where another run holds it."""
+    lock = path.with_name(f"{path.name}.lock")
+    held = FileLock(lock).acquire(blocking=wait)
+    try:
+        with held:
+            yield
+    finally:
+        with suppress(OSError):  # swept by another run, or being looked at by one
+            lock.unlink()
 
 
 def _remove(path: Path) -> None:

@@ -29,7 +29,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 def watch(program: str) -> None:
     """From here to `ready` the program is loading, if it is the command and no library of somebody's."""
     plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if Path(program).name == "icgd" and plain and threading.current_thread() is threading.main_thread():
+    if Path(program).stem == "icgd" and plain and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _leave)
         gc.disable()
 
@@ -50,7 +50,7 @@ def heeding() -> Iterator[None]:
     """
     before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in filter(None, (signal.SIGTERM, getattr(signal, "SIGHUP", None))):  # Windows: no SIGHUP
             if signal.getsignal(number) is signal.SIG_DFL:
                 before[number] = signal.signal(number, _unwind)
     try:

@@ -243,7 +243,7 @@ class Instance:
         names = " ".join([*v, *functions, "product", "phi", "B_y", "lip", "dim"])
         made = ", ".join(self.c[key] for key in ("construction", "arithmetic", "weights"))
         shown = ", ".join(f"{name} = {value}" for name, value in letters.items())
-        proof = (THEORY / "instance.template").read_text().replace("PHI", self.loss)
+        proof = (THEORY / "instance.template").read_text("utf-8").replace("PHI", self.loss)
         for kind in ("product", "dr", "r"):  # R_PROOFS is the end of DR_PROOFS
             proofs = [self._proof(kind, j, rows[j]) for j in range(self.N)]
             proof = proof.replace(f"{kind.upper()}_PROOFS", listed(proofs, " | "))
@@ -295,11 +295,11 @@ def export(certificate: Mapping[str, Any], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for old in (*folder.glob("lemma_*.v"), folder / "instance.v"):
         old.unlink(missing_ok=True)
-    texts = {name: (THEORY / name).read_text() for name in STATIC}
+    texts = {name: (THEORY / name).read_text("utf-8") for name in STATIC}
     texts |= {f"lemma_{lemma.name}.v": lemma.source() for lemma in instance.lemmas.values()}
     if not instance.missing:
         texts["instance.v"] = instance.source()
     for name, text in texts.items():
-        (folder / name).write_text(text)
-    (folder / "missing.txt").write_text("\n".join(instance.missing))
+        (folder / name).write_text(text, "utf-8")
+    (folder / "missing.txt").write_text("\n".join(instance.missing), "utf-8")
     return [folder / name for name in texts]

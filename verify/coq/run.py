@@ -109,12 +109,12 @@ def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress =
     lemmas = sorted(path.name for path in folder.glob("lemma_*.v"))
     instance = folder / "instance.v"
     waves = [[name] for name in STATIC] + [lemmas] + [[instance.name]] * instance.exists()
-    found = instance.exists() and re.search(r"bound : R := \((\d+) / (\d+)\)", instance.read_text())
+    found = instance.exists() and re.search(r"bound : R := \((\d+) / (\d+)\)", instance.read_text("utf-8"))
     bound = Fraction(int(found[1]), int(found[2])) if found else None
-    missing = tuple((folder / "missing.txt").read_text().splitlines())
+    missing = tuple((folder / "missing.txt").read_text("utf-8").splitlines())
     if shutil.which("coqc") is None:
         return CoqReport(None, (), bound, missing, (), 0.0)
-    version = subprocess.run(["coqc", "--print-version"], capture_output=True, text=True).stdout.split()[0]
+    version = _coqc(["--print-version"], folder).stdout.split()[0]
     start, files = time.monotonic(), list[File]()
     with ThreadPoolExecutor(jobs) as pool, progress("coqc", sum(map(len, waves))) as advance:
         for wave in waves:
@@ -130,10 +130,16 @@ def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress =
 
 
 def _compile(folder: Path, name: str, limit: float) -> File:
-    start, command = time.monotonic(), ["coqc", "-w", "none", "-Q", ".", "ICGD", name]
+    start = time.monotonic()
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=limit)
+        done = _coqc(["-w", "none", "-Q", ".", "ICGD", name], folder, limit)
         ok, output = done.returncode == 0, done.stdout + done.stderr
     except subprocess.TimeoutExpired:
         ok, output = False, f"it takes longer than {limit:.0f} s"
     return File(name, ok, time.monotonic() - start, output)
+
+
+def _coqc(options: list[str], folder: Path, limit: float | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["coqc", *options], cwd=folder, capture_output=True, encoding="utf-8", errors="replace", timeout=limit
+    )

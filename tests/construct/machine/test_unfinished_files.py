@@ -1,15 +1,18 @@
 """What killed runs left is swept, what live ones write and what others named is not."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from icgd.construct.machine.files import write_atomically
-from icgd.construct.machine.unfinished_files import sweep, unfinished
+from icgd.construct.machine.unfinished_files import aside, sweep, unfinished
 
 ROOT = Path(__file__).parents[3]
 DEAD = ".icgd-0123456789abcdef"
@@ -39,11 +42,12 @@ def running(folder, kind):
 def test_a_killed_run_is_swept_and_a_live_one_is_not(tmp_path, kind):
     process, name = running(tmp_path, kind)
     with process:
+        both = {name, f"{name}.lock"}
         sweep(tmp_path)
-        assert os.listdir(tmp_path) == [name]
+        assert set(os.listdir(tmp_path)) == both
         process.kill()
         process.wait()
-        assert os.listdir(tmp_path) == [name]
+        assert set(os.listdir(tmp_path)) == both
         sweep(tmp_path)
         assert os.listdir(tmp_path) == []
 
@@ -60,12 +64,12 @@ def test_the_next_run_sweeps(tmp_path):
     (tmp_path / DEAD).mkdir()
     (tmp_path / DEAD / "part").touch()
     with unfinished(tmp_path, Path.touch) as made:
-        assert os.listdir(tmp_path) == [made.name]
+        assert set(os.listdir(tmp_path)) == {made.name, f"{made.name}.lock"}
     assert os.listdir(tmp_path) == []
 
 
 def test_what_others_named_is_not_swept(tmp_path):
-    names = {".icgd-files", f"{DEAD}.txt", f"{DEAD}0", ".icgd-", "icgd", f"{DEAD}-was-"}
+    names = {".icgd-files", f"{DEAD}.txt", f"{DEAD}.lock.lock", f"{DEAD}0", ".icgd-", "icgd", f"{DEAD}-was-"}
     for name in names:
         (tmp_path / name).touch()
     (tmp_path / "elsewhere").mkdir()
@@ -81,6 +85,41 @@ def test_what_was_moved_aside_is_put_back_unless_its_place_is_taken(tmp_path):
     (tmp_path / f"{DEAD}-was-report").mkdir()
     sweep(tmp_path)
     assert os.listdir(tmp_path) == ["report"]
+
+
+def test_what_a_run_moved_aside_stays_there_while_the_run_lives(tmp_path):
+    with unfinished(tmp_path, os.mkdir) as made:
+        moved = aside(made, tmp_path / "report")
+        moved.mkdir()
+        sweep(tmp_path)
+        assert moved.is_dir() and not (tmp_path / "report").exists()
+    sweep(tmp_path)
+    assert os.listdir(tmp_path) == ["report"]
+
+
+def test_a_file_system_without_locks_is_written_to_and_not_swept(tmp_path, monkeypatch):
+    def unlockable(self, **options):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(FileLock, "acquire", unlockable)
+    write_atomically(tmp_path / "a", "one")
+    (tmp_path / DEAD).touch()
+    sweep(tmp_path)
+    assert (tmp_path / "a").read_text() == "one" and set(os.listdir(tmp_path)) == {"a", DEAD}
+
+
+def test_runs_side_by_side_never_sweep_each_other(tmp_path):
+    def lives(number):
+        for _ in range(40):
+            with unfinished(tmp_path, os.mkdir) as made:
+                (made / "part").touch()
+                sweep(tmp_path)
+                assert (made / "part").exists()
+        return number
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lives, range(4))) == [0, 1, 2, 3]
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_listed_is_written_to(tmp_path, monkeypatch):
