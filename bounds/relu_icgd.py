@@ -264,8 +264,9 @@ def built(problem: Problem, construction: Construction = "lean") -> tuple[Claim,
     B_s = bill.name("B_s", offset, "masking offset of the update, above every |s_i(j)[k]|")
     largest = max(layer.norm for layer in bill.layers)
     nu = bill.name("nu", largest, "largest norm of the layers before the update, |W| <= its Frobenius norm")
-    certified = bill.plan.certified
-    error = bill.name("epsilon_*", certified, "bound over all cells at the local errors, rounding included")
+    error = bill.name(
+        "epsilon_*", bill.plan.bound, "bound over all cells at the local errors, rounding included"
+    )
     update = _update_norm(B_s)
     ends = Max(update, _PROJECTION, evaluate=False) if paper else update + _PROJECTION
     heads = {layer.head_count for layer in bill.layers if layer.heads}

@@ -89,7 +89,7 @@ class SoftmaxPlan:
         return cover(self.setting, self.errors, enough=ENOUGH * self.problem.eps)
 
     @property
-    def certified(self) -> float:
+    def bound(self) -> float:
         """A bound on norm2(err)/eta for every prompt in the radii, w in W and n (`problem`'s own eta)."""
         return self.cover.bound * CHECKABLE
 
@@ -126,7 +126,7 @@ def _prices(problem: Problem, layers: tuple[LayerRanges, ...]) -> dict[Term, flo
 
 
 def plan(problem: Problem, *, progress: Progress = silent) -> SoftmaxPlan:
-    """The plan whose certified step error is at most eps, for a problem in the 1/(2n) convention.
+    """The plan whose bound on the step error is at most eps, for a problem in the 1/(2n) convention.
 
     Local errors are divided as in `icgd.bounds.step_error.budget`, e proportional to (price /
     sensitivity)^(2/3). Plans are kept: the same question again costs nothing. Raises ProblemError where the
@@ -146,14 +146,14 @@ def _plan(problem: Problem, progress: Progress) -> SoftmaxPlan:
         for _ in range(12):
             with progress("plan", len(tolerances)) as advance:
                 made = _make(problem, {term: share * e for term, e in tolerances.items()}, advance)
-            if made.certified <= problem.eps:
+            if made.bound <= problem.eps:
                 return made
-            share = math.floor(share * min(0.97, 0.99 * problem.eps / made.certified) * 1e6) / 1e6
+            share = math.floor(share * min(0.97, 0.99 * problem.eps / made.bound) * 1e6) / 1e6
     except (ValueError, ArithmeticError) as error:
         if isinstance(error, ProblemError):
             raise
         raise ProblemError("eps", problem.eps, f"{error}; try smaller radii or another eps") from None
-    raise ProblemError("eps", problem.eps, f"the bound stays at {made.certified:.3g}; raise eps")
+    raise ProblemError("eps", problem.eps, f"the bound stays at {made.bound:.3g}; raise eps")
 
 
 def estimated_units(problem: Problem) -> float:
@@ -283,7 +283,7 @@ def slope_relus(problem: Problem, fits: Mapping[Term, Fit]) -> ReluSum:
 
 
 def claims(problem: Problem) -> tuple[Claim, ...]:
-    """Sizes of one step of our construction and its certified error, for Theorem 2's problem.
+    """Sizes of one step of our construction and the bound on its error, for Theorem 2's problem.
 
     >>> [claim.value for claim in claims(Problem(N=1, d=1, eps=0.5)) if claim.quantity == "layers"]
     [6]
@@ -295,7 +295,7 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
     E = sympy.Symbol("epsilon_*", positive=True)
     constants = letters(problem) | {
         M: (products_units(made), "hidden units of the largest product: two squares, counted off the plan"),
-        E: (2 * made.certified, "bound over all cells at certified local errors, rounding included"),
+        E: (2 * made.bound, "bound over all cells at certified local errors, rounding included"),
     }
     clearing = 2 * D_w + 2 * (scratch + D_w)
     rows: tuple[tuple[str, str, Literal["<=", "=="], sympy.Expr], ...] = (

@@ -42,27 +42,30 @@ TITLE = "A ReLU transformer simulates gradient descent on an N-layer network"
 
 @dataclass(frozen=True)
 class Sandwich:
-    """Every number known about norm2(err) of one step: sampled <= attacked <= certified <= allowed.
+    """Every number known about norm2(err) of one step: sampled <= attacked <= bound <= allowed.
 
-    certified: the plain recurrence at certified local errors, rounding included; None for `exact`, whose
-    bound covers only prompts outside the gate's margin: `certified_off_margin`.  allowed: eta*eps.
+    bound: what the plan guarantees, rounding included, certified once a checker accepts it; None for `exact`,
+    whose bound covers only prompts outside the gate's margin: `bound_off_margin`.  allowed: eta*eps.
     """
 
     sampled: float
     attacked: float
-    certified: float | None
+    bound: float | None
     allowed: float
-    certified_off_margin: float | None = None
+    bound_off_margin: float | None = None
 
     @property
     def limit(self) -> float:
         """What no covered prompt may exceed."""
-        bound = self.certified if self.certified is not None else self.certified_off_margin
+        bound = self.bound if self.bound is not None else self.bound_off_margin
         return self.allowed if bound is None else min(bound, self.allowed)
 
     def as_dict(self) -> dict[str, float | None]:
-        plain = asdict(self)
-        if self.certified_off_margin is None:
+        """The numbers under the names that documents have for them."""
+        named = asdict(self)
+        renamed = {"bound": "certified", "bound_off_margin": "certified_off_margin"}
+        plain = {renamed.get(name, name): value for name, value in named.items()}
+        if self.bound_off_margin is None:
             del plain["certified_off_margin"]
         return plain
 
@@ -127,13 +130,13 @@ def verify(
         *([(attacked.largest, attacked.worst)] if attacked else []),
     ]
     largest, worst = max(met, key=lambda pair: pair[0])
-    certified = problem.eta * made.certified
+    bound = problem.eta * made.bound
     sandwich = Sandwich(
         sampled=max(swept.largest, on_path[0]),
         attacked=largest,
-        certified=None if construction == "exact" else certified,
+        bound=None if construction == "exact" else bound,
         allowed=problem.eta * problem.eps,
-        certified_off_margin=certified if construction == "exact" else None,
+        bound_off_margin=bound if construction == "exact" else None,
     )
     counted = census(judged)
     asserted = (*claims(problem), *built(problem, construction))
@@ -332,8 +335,8 @@ def _step_error_verdict(
     return Verdict(
         f"{THEOREM}/step-error",
         status,
-        f"{ratio} over {searched}; the bound is {made.problem.eta * made.certified:.3g}"
-        + (" outside the margin" if sandwich.certified is None else "")
+        f"{ratio} over {searched}; the bound is {made.problem.eta * made.bound:.3g}"
+        + (" outside the margin" if sandwich.bound is None else "")
         + (_proof_in_words(proof) if proof else "")
         + (f"; {beyond}" if beyond else "")
         + smallest,

@@ -69,7 +69,7 @@ def verify(
     counted: dict[str, int | float] = dict(census(judged))
     with progress("sweep", samples + ROUNDS * KEPT) as advance:
         found = search(searched, samples, generator, device, advance)
-    bound, allowed = 2 * made.certified, problem.eps  # in the units of the gradient of Theorem 2's loss
+    bound, allowed = 2 * made.bound, problem.eps  # in the units of the gradient of Theorem 2's loss
     with progress("certificate", 3) as advance:
         certificate = json.loads(json.dumps(certificate_of(made)))
         advance(1)
@@ -134,7 +134,7 @@ def _step_verdict(
     reason: why the certificate is refused, or where the matrices are not its program.
     """
     # Theorem 2's gradient is twice that of the 1/(2n) convention, and so are errors over its eta.
-    bound, allowed = 2 * made.certified, 2 * made.problem.eps
+    bound, allowed = 2 * made.bound, 2 * made.problem.eps
     largest = 2 * max(found.searched, float(one_step_errors(judged, followed).max()) / judged.problem.eta)
     kept = largest <= min(bound, allowed) + _resolution(judged)
     evidence = (

@@ -30,6 +30,6 @@ def test_every_step_of_any_problem_stays_within_its_certified_error(
     prompt = data.draw(prompts(problem), label="prompt")
     _, errors = trajectory_errors(assemble(made), prompt, problem.L)
     largest = float(errors.max()) / problem.eta
-    target(largest / made.certified, label="error over certified")
-    assert largest <= made.certified + resolution(problem) / problem.eta
-    assert made.certified <= problem.eps
+    target(largest / made.bound, label="error over certified")
+    assert largest <= made.bound + resolution(problem) / problem.eta
+    assert made.bound <= problem.eps

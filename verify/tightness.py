@@ -28,7 +28,7 @@ def tightness(seeds: int = 3) -> Grid:
                 made, before = plan(problem), plan(problem, "lean", "recurrence")
                 attacks = (attack(made, seeded(seed)).largest for seed in range(seeds))
                 found = max(attacks) / problem.eta
-                ratio, plain = made.certified / found, made.recurrence / found
+                ratio, plain = made.bound / found, made.recurrence / found
                 yield N, K, d, eps, round(ratio, 2), target, round(plain, 2), before.units, made.units
 
     columns = ("N", "K", "d", "eps", "ratio", "target", "by recurrence", "ReLUs before", "ReLUs now")

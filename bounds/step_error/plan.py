@@ -45,8 +45,9 @@ class Plan:
 
     tolerances: the local error each approximation was allowed.  layers: ranges under them.
     fits: the piecewise-linear functions; products: the multiplications of `lean`.
-    errors: certified local errors, rounding included.  certified: bound on norm2(err)/eta.
-    route: what the tolerances were divided against, and what `certified` is.  seconds: spent planning.
+    errors: bounds on the local errors, rounding included.  bound: on norm2(err)/eta; certified is only what
+    a checker has accepted.  route: what the tolerances were divided against, and what `bound` comes from.
+    seconds: spent planning.
     """
 
     problem: Problem
@@ -60,8 +61,8 @@ class Plan:
     seconds: float = 0.0
 
     @cached_property
-    def certified(self) -> float:
-        """The bound at the certified local errors, rounding of float64 included."""
+    def bound(self) -> float:
+        """The step error over eta that the local errors allow, rounding of float64 included."""
         return self.recurrence if self.cover is None else self.cover.bound * CHECKABLE
 
     @cached_property
@@ -78,14 +79,14 @@ class Plan:
 
     @cached_property
     def cover(self) -> Cover | None:
-        """The cells that prove `certified`; None where the recurrence does."""
+        """The cells that prove `bound`; None where the recurrence does."""
         if self.route != "cells":
             return None
         return cover(self.setting, self.errors, enough=ENOUGH * self.problem.eps)
 
     @cached_property
     def ledger(self) -> Mapping[Term, float]:
-        """Where the budget goes: the share of `certified` that each local error accounts for."""
+        """Where the budget goes: the share of `bound` that each local error accounts for."""
         present = {term: error for term, error in self.errors.items() if error > 0}
         if self.cover is None:
             weights = sensitivities(self.problem, self.construction, self.layers, self.errors)
@@ -94,7 +95,7 @@ class Plan:
         parts = shares(self.setting, worst, present)[0]
         if not parts.sum() > 0:  # no network reaches the worst point: all bounds are far below eps
             parts = np.array(list(present.values()))
-        return dict(zip(present, (parts / parts.sum() * self.certified).tolist(), strict=True))
+        return dict(zip(present, (parts / parts.sum() * self.bound).tolist(), strict=True))
 
     @property
     def units(self) -> int:
@@ -123,7 +124,7 @@ def plan(
     *,
     progress: Progress = silent,
 ) -> Plan:
-    """The plan whose certified step error is at most eps, at the fewest units that `route` allows.
+    """The plan whose bound on the step error is at most eps, at the fewest units that `route` allows.
 
     Plans are kept: the same question again costs nothing.
     Raises ProblemError if rounding alone would exceed eps.
@@ -179,7 +180,7 @@ def _planned(problem: Problem, construction: Construction, route: Route, progres
         for attempt in range(8 + 2 * len(flat)):
             shared = {term: e if term in flat else share * e for term, e in tolerances.items()}
             made = _make(problem, construction, shared, route, lambda term: advance(fits.get(term, 0.0)))
-            enough = made.certified <= problem.eps
+            enough = made.bound <= problem.eps
             advance(cells)
             if enough:
                 return _spent(made, flat) if made.units <= _FEW else made
@@ -191,7 +192,7 @@ def _planned(problem: Problem, construction: Construction, route: Route, progres
                 share = math.floor(cut * share * 1e6) / 1e6  # the last bits differ between machines
             else:
                 break
-    reason = f"with rounding the bound stays at {made.certified:.3g}; raise eps or take smaller radii"
+    reason = f"with rounding the bound stays at {made.bound:.3g}; raise eps or take smaller radii"
     raise ProblemError("eps", problem.eps, reason)
 
 
@@ -199,7 +200,7 @@ def _spent(made: Plan, flat: AbstractSet[Term]) -> Plan:
     """The same with what its whole pieces have left of eps spent on coarser ones, where that saves ReLUs."""
     problem, best = made.problem, made
     for _ in range(_RESPENT):
-        share = 0.999 * problem.eps / max(made.certified, ENOUGH * problem.eps)
+        share = 0.999 * problem.eps / max(made.bound, ENOUGH * problem.eps)
         limits = useful(problem, made.construction, ranges(problem, made.tolerances))
         larger = {
             term: e if term in flat else min(float(f"{share * e:.3e}"), limits[term][1])
@@ -208,7 +209,7 @@ def _spent(made: Plan, flat: AbstractSet[Term]) -> Plan:
         if share < 1.02 or all(larger[term] <= 1.001 * e for term, e in made.tolerances.items()):
             break
         made = _make(problem, made.construction, larger, made.route, lambda _: None)
-        if made.certified <= problem.eps and made.units < best.units:
+        if made.bound <= problem.eps and made.units < best.units:
             best = made
     return best
 
@@ -227,7 +228,7 @@ def _cut(made: Plan) -> float:
     else:
         worst = Cells(made.cover.at[:, None], made.cover.at[:, None])
         R = float(made.setting.bound(worst, errors)[0])
-    T = max(made.certified - R, 0.0)
+    T = max(made.bound - R, 0.0)
     shares = np.linspace(0.999, 0.001, 999)
     kept = shares[shares * T + R / np.sqrt(shares) <= eps]
     return float(kept[0]) if kept.size else 0.0
@@ -371,7 +372,7 @@ def _check_reach(
     fits: Mapping[Term, Fit],
     products: Mapping[Term, Product],
 ) -> None:
-    """Raises ProblemError unless the ranges under certified errors stay where the fits hold."""
+    """Raises ProblemError unless the ranges under these errors stay where the fits hold."""
     for term, fitted in fits.items():
         if radius(problem, construction, layers, term) > fitted.hi:
             raise _Moved(

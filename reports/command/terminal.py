@@ -175,12 +175,12 @@ def show_plan(console: Console, plan: Plan) -> None:
         if chosen is None:
             rounding += share
             continue
-        part = f"{share / plan.certified:.1%}"
+        part = f"{share / plan.bound:.1%}"
         table.add_row(
             escape(str(term)), f"{plan.errors[term]:.2e}", part, str(chosen.pieces), str(chosen.fewest)
         )
-    if plan.certified:
-        table.add_row("rounding alone", "", f"{rounding / plan.certified:.1e}", "", "")
+    if plan.bound:
+        table.add_row("rounding alone", "", f"{rounding / plan.bound:.1e}", "", "")
     console.print(table)
 
 
@@ -192,8 +192,8 @@ def show_sandwich(console: Console, sandwich: Sandwich, proved: bool) -> None:
     row = sandwich.as_dict().items()  # what no prompt exceeds is rounded up
     table.add_row(*["" if v is None else digits(v, up=name.startswith("certified")) for name, v in row])
     console.print(table)
-    if sandwich.certified is not None and sandwich.attacked > 0:
-        ratio = sandwich.certified / sandwich.attacked
+    if sandwich.bound is not None and sandwich.attacked > 0:
+        ratio = sandwich.bound / sandwich.attacked
         given_away = "what the proof gives away, or the attack has not found"
         console.print(f"{'certified' if proved else 'bound'} / attacked = {ratio:.2f}: {given_away}")
 

@@ -124,8 +124,8 @@ def plan_document(plan: Plan, *, checked: bool = False) -> dict[str, Any]:
     return {
         "units": plan.units,
         "fewest_units": plan.fewest_units,
-        "bound": plan.certified,
-        **({"certified": plan.certified} if checked else {}),
+        "bound": plan.bound,
+        **({"certified": plan.bound} if checked else {}),
         "recurrence": plan.recurrence,
         "terms": terms,
     }

@@ -70,7 +70,7 @@ def test_the_theorem_holds_for_what_is_built_in_its_shape():
         assert counted.layers * problem.L == claimed["depth"].value
         assert counted.heads <= claimed["heads"].value
         assert counted.width <= claimed["width"].value
-        assert plan(problem, "paper").certified <= claimed["step_error"].value == problem.eps
+        assert plan(problem, "paper").bound <= claimed["step_error"].value == problem.eps
 
 
 WAYS = (("lean", "activated"), ("lean", "linear"), ("paper", "activated"))
@@ -182,7 +182,7 @@ def test_symbolic_step_error_agrees_with_the_certified_one(construction):
         largest[f"e_{term.kind}"] = max(error, largest.get(f"e_{term.kind}", 0.0))
     values = {symbol: largest[str(symbol)] for symbol in found.free_symbols}
     assert {"e_r", "e_dr", "e_u"} <= {str(symbol) for symbol in found.free_symbols}
-    assert float(found.subs(values)) >= made.certified * 0.999  # equal errors are the largest ones
+    assert float(found.subs(values)) >= made.bound * 0.999  # equal errors are the largest ones
     assert Term("z", 1) in made.errors  # rounding is in the certified bound alone
 
 

@@ -33,7 +33,7 @@ small = st.builds(
 @given(small, st.integers(0, 2**32))
 def test_a_plan_keeps_eps_and_every_product_its_error(problem, seed):
     made = plan(halved(problem))
-    assert 0 < made.certified <= problem.eps / 2
+    assert 0 < made.bound <= problem.eps / 2
     random = np.random.default_rng(seed)
     for term, left, right, _ in factors(made.problem, made.layers):
         product = made.products[term]

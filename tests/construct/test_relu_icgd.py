@@ -138,7 +138,7 @@ def check_readings(transformer, prompt):
 
 def check_step(transformer, prompt):
     """(c), (d): one step is gradient descent within the certified bound, and stays in W."""
-    problem, certified = transformer.problem, plan(transformer.problem, transformer.name).certified
+    problem, certified = transformer.problem, plan(transformer.problem, transformer.name).bound
     assert certified <= problem.eps
     after = transformer.step(prompt)
     expected, gradient, z = descent(problem, prompt)

@@ -66,7 +66,7 @@ def test_a_step_is_a_gradient_step_of_the_mean_loss(problem, seed):
     transformer = build(problem)
     prompt = random_prompts(transformer.problem, 6, seeded(seed))
     after = transformer.step(prompt).numpy()
-    bound = 2 * plan(halved(problem)).certified * problem.eta
+    bound = 2 * plan(halved(problem)).bound * problem.eta
     for row in range(6):  # Proj onto a box does not expand
         assert np.linalg.norm(after[row] - descended(problem, prompt, row)) <= bound + 1e-12
 

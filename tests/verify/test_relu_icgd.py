@@ -38,7 +38,7 @@ def test_an_honest_construction_keeps_every_claim(construction):
     assert set(status(found).values()) <= {"held", "vacuous"} and found.counterexample is None
     assert [verdict.claim for verdict in found.verdicts] == claim_keys(PROBLEM, construction)
     error = found.sandwich
-    assert 0 < error.sampled <= error.attacked <= error.certified <= error.allowed
+    assert 0 < error.sampled <= error.attacked <= error.bound <= error.allowed
     assert len(found.trajectory.errors) == PROBLEM.L
 
 
@@ -183,7 +183,7 @@ CORNERS = [
 def test_claims_are_kept_in_the_corners(letters, construction):
     found = verify(Problem.parse(letters), construction, samples=3000, effort=0.05)
     assert "failed" not in status(found).values(), found.verdicts
-    assert found.sandwich.attacked <= found.sandwich.certified + 1e-9
+    assert found.sandwich.attacked <= found.sandwich.bound + 1e-9
 
 
 def test_an_error_above_the_certificate_is_a_failure_even_below_eps():
@@ -192,7 +192,7 @@ def test_an_error_above_the_certificate_is_a_failure_even_below_eps():
     for part in aggregates(transformer):
         part.scale *= 1.001
     found = verify(problem, transformer=transformer, **QUICK)
-    assert found.sandwich.certified < found.sandwich.attacked < 0.1 * found.sandwich.allowed
+    assert found.sandwich.bound < found.sandwich.attacked < 0.1 * found.sandwich.allowed
     assert status(found)["step-error"] == "failed"
 
 

@@ -52,7 +52,7 @@ def certificate(made: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any
         "weights": digest(program),
         "lemmas": lemmas(made.fits, made.products, made.layers),
         **reasons(setting, cover, made.errors),
-        "certified": made.certified,
+        "certified": made.bound,
     }
     return issued(found)
 

@@ -207,7 +207,7 @@ def prove(made: Plan, transformer: Transformer, progress: Progress = silent) -> 
         advance(4)
         float32 = _in_float32(made)
         advance(3)
-        return Proof(found, reason or apart, why, made.certified, float32, before, proving, checking)
+        return Proof(found, reason or apart, why, made.bound, float32, before, proving, checking)
 
 
 def _in_float32(made: Plan) -> float | str:

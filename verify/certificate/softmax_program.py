@@ -139,6 +139,6 @@ def certificate(made: SoftmaxPlan) -> dict[str, Any]:
         "weights": digest(program),
         "lemmas": lemmas(made.fits, made.products, made.layers),
         **reasons(made.setting, made.cover, made.errors),
-        "certified": 2 * made.certified,
+        "certified": 2 * made.bound,
     }
     return issued(found)

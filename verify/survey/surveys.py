@@ -121,7 +121,7 @@ def depths(
             made, generator, pool=_POOL, rounds=(_ASCENT,), seeds=swept.worst, device=device
         ).largest
         met = swept.largest / one.eta, max(found, swept.largest) / one.eta
-        rows.append((N, (*met, planned.certified, one.eps)))
+        rows.append((N, (*met, planned.bound, one.eps)))
     labels = (
         f"sampled, {_SAMPLES:,} prompts",
         f"attacked, {_ASCENT.points} brief ascents",

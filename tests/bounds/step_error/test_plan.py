@@ -41,9 +41,9 @@ def problem_of(letters):
 def test_the_promise_is_kept_and_used_up(letters, construction):
     problem = problem_of(letters)
     made = plan(problem, construction)
-    assert made.certified <= problem.eps
+    assert made.bound <= problem.eps
     if made.fits and problem.activation.name == "tanh":
-        assert made.certified >= 0.4 * problem.eps  # nothing is wasted, but for whole pieces
+        assert made.bound >= 0.4 * problem.eps  # nothing is wasted, but for whole pieces
     for term, fitted in made.fits.items():
         assert fitted.error <= made.tolerances[term]
     for term, product in made.products.items():
@@ -62,7 +62,7 @@ def test_the_promise_is_kept_and_used_up(letters, construction):
 )
 def test_the_promise_is_kept_on_random_problems(problem, construction):
     made = plan(problem, construction)
-    assert made.certified <= problem.eps
+    assert made.bound <= problem.eps
     assert set(made.fits) == set(approximated(problem, construction))
 
 
@@ -73,10 +73,10 @@ def test_certified_does_not_rely_on_tolerances_but_on_certified_errors(letters, 
     for term, fitted in made.fits.items():
         assert made.errors[term] > fitted.error  # rounding on top
     again = Setting(problem, ranges(problem, made.errors), from_z(problem, construction))
-    assert cover(again, made.errors).bound == pytest.approx(made.certified, rel=0.05)
+    assert cover(again, made.errors).bound == pytest.approx(made.bound, rel=0.05)
     found = cover(made.setting, made.errors).bound
-    assert found <= made.certified <= found * 1.001
-    assert made.certified <= made.recurrence * (1 + SLACK)
+    assert found <= made.bound <= found * 1.001
+    assert made.bound <= made.recurrence * (1 + SLACK)
 
 
 @pytest.mark.parametrize(("letters", "construction"), CASES)
@@ -85,17 +85,17 @@ def test_suprema_alone_certify_the_other_route(letters, construction):
     made = plan(problem, construction, "recurrence")
     reads = from_z(problem, construction)
     assert made.cover is None
-    assert made.certified == made.recurrence <= problem.eps
-    assert made.certified == step_error(problem, made.layers, made.errors, from_z=reads)
+    assert made.bound == made.recurrence <= problem.eps
+    assert made.bound == step_error(problem, made.layers, made.errors, from_z=reads)
 
 
 @pytest.mark.parametrize(("letters", "construction"), CASES)
 @pytest.mark.parametrize("route", ["cells", "recurrence"])
 def test_the_ledger_adds_up(letters, construction, route):
     made = plan(problem_of(letters), construction, route)
-    assert sum(made.ledger.values()) == pytest.approx(made.certified, rel=1e-8)
+    assert sum(made.ledger.values()) == pytest.approx(made.bound, rel=1e-8)
     assert set(made.ledger) == {term for term, error in made.errors.items() if error > 0}
-    assert min(made.ledger.values(), default=0) >= -1e-6 * made.certified
+    assert min(made.ledger.values(), default=0) >= -1e-6 * made.bound
 
 
 def test_exact_constructions_need_no_cells():
@@ -119,7 +119,7 @@ def test_beats_the_best_plan_with_one_tolerance_for_all(letters, construction):
         reached = step_error(problem, ranges(problem, errors), errors, from_z=from_z(problem, construction))
         low, high = (middle, high) if reached <= problem.eps else (low, middle)
     even = uniform(low)
-    assert even.certified <= problem.eps * 1.001
+    assert even.bound <= problem.eps * 1.001
     # With a handful of pieces, whole numbers decide; otherwise there are savings.
     assert made.units <= even.units + (2 if len(names) < 4 else 0)
 
@@ -186,7 +186,7 @@ def test_tolerances_below_float64_are_refused_at_once(eps):
 def test_plans_are_kept():
     problem = Problem(N=1, eps=0.1)
     assert plan(problem) is plan(Problem(N=1, eps=0.1))
-    assert math.isfinite(plan(problem).certified)
+    assert math.isfinite(plan(problem).bound)
 
 
 shrunk = st.one_of(st.just(1.0), st.floats(0.5, 1), st.floats(-9, 0).map(lambda power: 10**power))
@@ -214,7 +214,7 @@ def test_a_plan_is_never_worse_than_that_of_a_problem_that_contains_it(problem, 
 )
 def test_tiny_ranges_need_no_more_than_ordinary_ones(letters, most):
     made = plan(Problem.parse(letters))
-    assert made.fewest_units <= made.units <= most and made.certified <= made.problem.eps
+    assert made.fewest_units <= made.units <= most and made.bound <= made.problem.eps
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_where_the_budget_goes_is_a_number_even_if_nothing_is_spent():
     made = plan(Problem(B_x=0.01, B_v=0.01, B_y=0.01))
     shares = list(made.ledger.values())
     assert all(math.isfinite(share) and share >= 0 for share in shares)
-    assert sum(shares) == pytest.approx(made.certified)
+    assert sum(shares) == pytest.approx(made.bound)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_what_is_built_is_proved(construction):
     made_ = made(construction)
     found = prove(made_, assemble(made_))
     assert found.refusal is None
-    assert 0 < found.bound == made_.certified == found.certificate["certified"] <= made_.problem.eps
+    assert 0 < found.bound == made_.bound == found.certificate["certified"] <= made_.problem.eps
     assert isinstance(found.float32, str) or found.bound < found.float32 <= made_.problem.eps
     assert found.units_before > made_.units and found.proving > 0 and found.checking > 0
     plain = found.as_dict()

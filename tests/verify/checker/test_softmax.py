@@ -188,7 +188,7 @@ def test_true_certificates_are_accepted_and_speak_of_what_ships(given):
     made_, found, posed = made(**given)
     problem = Problem.parse(posed)
     bound = check(found, posed)
-    assert bound == 2 * made_.certified <= problem.eps
+    assert bound == 2 * made_.bound <= problem.eps
     assert found["program"]["eta"] == 2 * problem.eta
     transformer = assemble(made_)
     prompt = random_prompts(transformer.problem, 5, seeded(1))
@@ -424,4 +424,4 @@ problems = st.builds(
 def test_whatever_is_planned_is_accepted(problem):
     made_ = plan(halved(problem))
     found = json.loads(json.dumps(certificate(made_)))
-    assert check(found, letters(problem)) == 2 * made_.certified <= problem.eps
+    assert check(found, letters(problem)) == 2 * made_.bound <= problem.eps

@@ -51,7 +51,7 @@ def test_no_attack_exceeds_the_bound_and_a_seed_repeats_it(problem, construction
     worst = found.worst.check(problem)
     rounding = 1e-12 * (1 + problem.B_v)
     assert float(one_step_errors(assemble(made), worst)[0]) == found.largest
-    assert found.largest <= problem.eta * made.certified + rounding
+    assert found.largest <= problem.eta * made.bound + rounding
     assert (found.largest, found.evaluations) == (again.largest, again.evaluations)
     assert torch.equal(found.worst.w, again.worst.w)
 

@@ -50,7 +50,7 @@ def test_the_attack_finds_more_than_chance_and_its_prompt_is_admissible():
     worst = found.worst.check(PROBLEM)
     assert worst.n == PROBLEM.n
     assert float(one_step_errors(assemble(made), worst)[0]) == found.largest
-    assert found.largest <= PROBLEM.eta * made.certified
+    assert found.largest <= PROBLEM.eta * made.bound
 
 
 def _error_by_hand(problem, prompt, reached):
@@ -83,7 +83,7 @@ def test_the_attack_uses_every_target_in_the_ball_as_the_certificate_does():
     by_hand = _error_by_hand(problem, worst, assemble(made).step(worst))
     assert by_hand == pytest.approx(found.largest, rel=1e-9)
     clipped = replace(worst, y=worst.y.clamp(0, 1))
-    assert float(one_step_errors(assemble(made), clipped)[0]) < found.largest <= problem.eta * made.certified
+    assert float(one_step_errors(assemble(made), clipped)[0]) < found.largest <= problem.eta * made.bound
 
 
 def test_the_attack_judges_the_transformer_it_is_given():

@@ -60,7 +60,7 @@ def test_depths_keep_the_order_of_the_sandwich():
     sampled, attacked, certified, allowed = (curve.y for curve in plot.curves)
     for row in zip(sampled, attacked, certified, allowed, strict=True):
         assert row[0] > 0 and list(row) == sorted(row)
-    assert certified[1] == plan(PROBLEM).certified and allowed == (0.2, 0.2)
+    assert certified[1] == plan(PROBLEM).bound and allowed == (0.2, 0.2)
     assert plot.curves[0].x == (1.0, 2.0)
     assert depths(PROBLEM, over=(), seed=1) == ()  # one point is no curve
 

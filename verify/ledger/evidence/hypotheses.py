@@ -47,7 +47,7 @@ def smoothness(activation: str = "relu", doublings: int = 20) -> Numbers:
         "h": "2" + f"-{doublings}".translate(RAISED),
         "quotient": float(bend),
         "nearest": float(step) / 2,
-        "certified": plan(posed, "exact").certified if activation == "relu" else 0.0,
+        "certified": plan(posed, "exact").bound if activation == "relu" else 0.0,
         "shows": bool(step != 0) and bool(bend == step / h) and reason is not None,
     }
 
@@ -172,7 +172,7 @@ def _certified(problem: Problem) -> float:
     document = json.loads(json.dumps(certificate(made)))
     if (reason := refusal(document, letters(problem), made.construction)) is not None:
         raise ArithmeticError(f"the certificate is refused: {reason}")
-    return made.certified
+    return made.bound
 
 
 def fewer_derivatives(loss: str = "huber", activation: str = "tanh") -> Numbers:

@@ -60,11 +60,11 @@ def heads_beyond(limit: float = 1e9, depths: Sequence[int] = (1, 2, 3, 4), judge
         "heads": int(sizes["heads"]),
         "units": made.units,
         "fewest": made.fewest_units,
-        "certified": made.certified,
+        "certified": made.bound,
         "K": posed.K,
         "d": posed.d,
         "terabytes": limit * 3 * width**2 * 8 / 1e12,
-        "shows": made.certified <= posed.eps and int(sizes["heads"]) < limit,
+        "shows": made.bound <= posed.eps and int(sizes["heads"]) < limit,
     }
 
 
