@@ -138,7 +138,7 @@ def test_state_dict_round_trip(case):
     assert torch.equal(other.step(prompt), transformer.step(prompt))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.needs("a CUDA device")
 def test_on_a_gpu(case):
     transformer, prompt = case
     moved = copy.deepcopy(transformer).to("cuda")

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 
@@ -94,9 +93,7 @@ def test_every_number_of_the_json_is_a_macro(folder, document):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not (shutil.which("latexmk") and shutil.which("pdftotext")), reason="no latexmk or no pdftotext"
-)
+@pytest.mark.needs("latexmk", "pdftotext")
 def test_every_number_of_the_json_is_in_the_pdf(folder, document):
     command = ["pdftotext", str(folder / "report.pdf"), "-"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -26,7 +26,7 @@ FIGURES = [
     for index, theorem in enumerate(DOCUMENT["theorems"])
 ]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (apt-get install chromium)")
+pytestmark = pytest.mark.needs("chromium")
 
 # fmt: off
 _FLAGS = [

@@ -14,9 +14,7 @@ from icgd.reports.latex.typeset import typeset
 
 DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_latex.json").read_text())
 LEAN, PAPER = "relu-icgd/lean", "relu-icgd/paper"
-needs_tex = pytest.mark.skipif(
-    not all(map(shutil.which, ("latexmk", "pdftotext"))), reason="latexmk and poppler are not installed"
-)
+needs_tex = pytest.mark.needs("latexmk", "pdftotext")
 
 
 def pages_of(pdf):

@@ -4,7 +4,6 @@ import copy
 import itertools
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,10 +20,7 @@ from icgd.reports.mathematics.notation import command, escape
 
 DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_latex.json").read_text())
 LEAN, PAPER = "relu-icgd/lean", "relu-icgd/paper"
-needs_tex = pytest.mark.skipif(
-    not all(map(shutil.which, ("latexmk", "pdftotext", "pdfinfo"))),
-    reason="latexmk and poppler are not installed",
-)
+needs_tex = pytest.mark.needs("latexmk", "pdftotext", "pdfinfo")
 
 
 @pytest.fixture(scope="module")

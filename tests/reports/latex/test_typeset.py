@@ -1,14 +1,13 @@
 """Running TeX: what to install, what went wrong, what to look at, and nothing left lying about."""
 
 import os
-import shutil
 import time
 
 import pytest
 
 from icgd.reports.latex.typeset import BUILD, typeset
 
-needs_tex = pytest.mark.skipif(shutil.which("latexmk") is None, reason="latexmk is not installed")
+needs_tex = pytest.mark.needs("latexmk")
 
 
 def article(folder, body, name="note"):

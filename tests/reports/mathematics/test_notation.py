@@ -1,7 +1,6 @@
 """Nothing that a user or a check wrote can break a document."""
 
 import re
-import shutil
 
 import pytest
 from hypothesis import example, given
@@ -109,7 +108,7 @@ def test_statements_that_are_not_latex_are_escaped():
     assert tidy(r"\log{\left(2 \right)} k_{max}") == r"\ln 2 k_{\max}"
 
 
-@pytest.mark.skipif(shutil.which("latexmk") is None, reason="latexmk is not installed")
+@pytest.mark.needs("latexmk")
 def test_nasty_text_compiles_without_a_warning(tmp_path):
     tex = tmp_path / "nasty.tex"
     tex.write_text(

@@ -15,7 +15,7 @@ from icgd.verify.coq import run as coqc
 from icgd.verify.coq.export import STATIC, Instance, down, export, root, up
 from icgd.verify.coq.run import _compile, run
 
-needs_coq = pytest.mark.skipif(shutil.which("coqc") is None, reason="coqc is not installed")
+needs_coq = pytest.mark.needs("coqc")
 SMALL = {"N": 1, "K": 1, "d": 1, "eps": 0.2}
 
 
