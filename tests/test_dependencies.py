@@ -1,0 +1,30 @@
+"""Every dependency has its reason on a page and an exact version; none is one that was weighed and left."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
+TAKEN, LEFT = PAGE.split("## Weighed and not taken")
+
+
+def asked_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    words = (*project["dependencies"], *project["optional-dependencies"]["dev"])
+    return {re.match(r"[\w-]+", word)[0].lower() for word in words}
+
+
+def named(text):
+    return set(re.findall(r"^\| `([\w.-]+)` \|", text, re.MULTILINE))
+
+
+def test_the_page_gives_a_reason_for_each():
+    assert named(TAKEN) >= asked_for()
+    assert named(LEFT) and not named(LEFT) & asked_for()
+
+
+def test_each_has_an_exact_version():
+    pinned = re.findall(r"^([\w.-]+)==\S+$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE)
+    assert len(pinned) == len({name.lower() for name in pinned})
+    assert asked_for() <= {name.lower() for name in pinned}
