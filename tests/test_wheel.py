@@ -1,0 +1,155 @@
+"""Installed from a wheel, icgd is one name: it disturbs nobody's files, and nobody's disturb it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import icgd
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("icgd", "bounds", "construct", "verify", "reports")
+INTERPRETER = Path("Scripts/python.exe" if os.name == "nt" else "bin/python")
+COMMAND = Path("Scripts/icgd.exe" if os.name == "nt" else "bin/icgd")
+
+pytestmark = pytest.mark.slow
+
+PLUGIN = """
+def pytest_addoption(parser):
+    for name in ("browser", "device", "out", "seed"):
+        parser.addoption(f"--{name}", default="theirs")
+"""
+TYPED = """
+import icgd
+
+reveal_type(icgd.Problem(N=2).dims)
+icgd.Problem(N="two")
+"""
+
+
+def done(*words, folder, code=0):
+    """What a command printed, run in a folder, with no setting of Python or pytest that this run has."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PY", "MYPY"))}
+    run = subprocess.run(list(map(str, words)), cwd=folder, env=env, capture_output=True, text=True)
+    assert run.returncode == code, run.stdout + run.stderr
+    return run.stdout
+
+
+def pip(*words):
+    words = ("--disable-pip-version-check", *words)
+    return done(sys.executable, "-m", "pip", *words, folder=ROOT)
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """The sources alone: `build/` of the checkout may hold what is no longer among them."""
+    folder = tmp_path_factory.mktemp("sources")
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(sources, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    pip("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder, sources)
+    (made,) = folder.iterdir()
+    return made
+
+
+def made_up(folder, name, files):
+    """A wheel of somebody else's."""
+    about = f"{name}-2.0.dist-info"
+    files = files | {
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.0\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{file},,\n" for file in (*files, f"{about}/RECORD"))
+    path = folder / f"{name}-2.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file, text in (files | {f"{about}/RECORD": record}).items():
+            archive.writestr(file, text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def user(wheel, tmp_path_factory):
+    """A fresh environment with icgd beside others, which sees the libraries that are installed here."""
+    folder = tmp_path_factory.mktemp("user")
+    done(sys.executable, "-m", "venv", "--without-pip", "--symlinks", folder, folder=folder)
+    (site,) = folder.rglob("site-packages")
+    (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    entry = {"clashing-2.0.dist-info/entry_points.txt": "[pytest11]\nclashing = clashing\n"}
+    others = [
+        made_up(folder, "construct", {"construct/__init__.py": "kept = True\n"}),
+        made_up(folder, "clashing", {"clashing.py": PLUGIN} | entry),
+    ]
+    pip("--python", folder / INTERPRETER, "install", "--quiet", "--no-deps", "--no-index", *others, wheel)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A folder in which four names are the user's own."""
+    folder = tmp_path_factory.mktemp("work")
+    for name in ("verify/__init__.py", "reports/__init__.py", "construct.py", "bounds.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("raise ImportError('this is no part of icgd')\n")
+    return folder
+
+
+def test_the_wheel_is_the_sources_under_one_name(wheel, sources):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    about = f"icgd-{icgd.__version__}.dist-info/"
+    kept = {name for name in names if not name.startswith(about)}
+    files = (path.relative_to(sources) for name in FOLDERS for path in (sources / name).rglob("*"))
+    expected = {
+        (path if path.parts[0] == "icgd" else "icgd" / path).as_posix()
+        for path in files
+        if (sources / path).is_file()
+    }
+    assert kept == expected
+    assert {Path(name).suffix for name in kept} >= {".py", ".v", ".toml", ".j2", ".bib", ".typed"}
+
+
+def test_others_stay_as_they_were(user, work):
+    code = "import construct, icgd.construct; assert construct.kept and not hasattr(icgd.construct, 'kept')"
+    done(user / INTERPRETER, "-P", "-c", code, folder=work)
+    where = done(user / INTERPRETER, "-c", "import icgd; print(icgd.__file__)", folder=work)
+    assert Path(where.strip()).is_relative_to(user)
+
+
+def test_the_import_is_light_and_the_version_is_said(user, work):
+    heavy = {"torch", "typer", "sympy", "numpy", "scipy", "mpmath", "flint", "rich", "matplotlib"}
+    code = f"import sys, icgd; print(icgd.__version__, *sorted({heavy} & set(sys.modules)))"
+    assert done(user / INTERPRETER, "-c", code, folder=work) == f"{icgd.__version__}\n"
+    assert done(user / COMMAND, "--version", folder=work) == f"icgd {icgd.__version__}\n"
+    assert done(user / INTERPRETER, "-m", "icgd", "--version", folder=work) == f"icgd {icgd.__version__}\n"
+
+
+def test_the_command_runs_beside_a_users_own_names(user, work):
+    assert "looped/parameters" in done(user / COMMAND, "bounds", "looped", folder=work)
+    assert "looped/parameters" in done(user / INTERPRETER, "-m", "icgd", "bounds", "looped", folder=work)
+
+
+def test_the_claims_are_tested_beside_a_users_own_names(user, work):
+    asked = ("--pyargs", "icgd.verify", "-k", "looped and steps", "--browser", "mine")
+    words = ("-m", "pytest", "-p", "icgd.verify.plugin", *asked)
+    told = done(user / INTERPRETER, *words, folder=work)
+    assert re.search(r"^looped/steps +proved ", told, re.MULTILINE)
+
+
+def test_a_users_types_are_checked(user, tmp_path):
+    (tmp_path / "mine.py").write_text(TYPED)
+    words = ("-m", "mypy", "--python-executable", user / INTERPRETER, "mine.py")
+    told = done(sys.executable, *words, folder=tmp_path, code=1)
+    assert 'Revealed type is "tuple[int, ...]"' in told
+    assert re.findall(r"^mine.py:(\d+): error", told, re.MULTILINE) == ["5"]
