@@ -9,6 +9,7 @@ from typing import Literal
 import sympy
 
 from icgd.bounds.activation import Activation
+from icgd.bounds.functions.formula import branch
 from icgd.bounds.functions.scalar import t
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.recurrence import ranges
@@ -88,14 +89,7 @@ def _still_without_smoothness(problem: Problem, order: int) -> str:
 
 def _branch(activation: Activation, kink: float, side: int) -> sympy.Expr:
     """The formula that r follows just left (-1) or right (1) of a kink, free of Max, Min and Abs."""
-    near = sympy.Rational(kink) + sympy.Rational(side, 10**9)
-
-    def at(argument: sympy.Expr) -> sympy.Expr:
-        return argument.subs(t, near)
-
-    chosen = activation.r.expr.replace(sympy.Max, lambda *branches: max(branches, key=at))
-    chosen = chosen.replace(sympy.Min, lambda *branches: min(branches, key=at))
-    return chosen.replace(sympy.Abs, lambda inside: inside if at(inside) >= 0 else -inside)
+    return branch(activation.r.expr, sympy.Rational(kink) + sympy.Rational(side, 10**9))
 
 
 def _jump(

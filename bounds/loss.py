@@ -1,73 +1,171 @@
-"""Losses of the simulated network, each one sympy expression and its slope in ridge form."""
+"""Losses of the simulated network: a table of formulas, each with its slope in the form that layers read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import MappingProxyType
+from functools import cached_property
+from itertools import pairwise
 
 import sympy
 
-from icgd.bounds.functions.scalar import LOGISTIC, Scalar, t
+from icgd.bounds.functions.formula import branch, kinks, parse
+from icgd.bounds.functions.scalar import Scalar, t
+from icgd.bounds.functions.stable_forms import tame
+from icgd.bounds.open_table import OpenTable
 
 p, y = sympy.symbols("p y", real=True)
 
 
 @dataclass(frozen=True)
-class Loss:
-    """A loss l(p, y) = sum_k expr(p[k], y[k]) and its gradient u in p.
+class Ridge:
+    """A slope phi(p - rho y) - sigma y: one function of one linear form, minus a linear term.
 
-    The gradient is u(p, y)[k] = phi(p[k] - rho y[k]) - sigma y[k], the form a layer can read:
-    one function of one linear form, minus a linear term.
-
-    name: what the user types.  expr: one coordinate of the loss, in `icgd.bounds.loss.p` and `.y`.
-    data_range: the range onto which targets of real data are scaled, or None to centre them; every theorem
-    and every search speaks of all y with norm2(y) <= B_y.
+    rho or sigma is 0, as a layer reads y once.  phi is smooth or a clip, Max(low, Min(high, t)).
     """
 
-    name: str
-    expr: sympy.Expr
     phi: Scalar
     rho: float
     sigma: float
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss sum_k l(p[k], y[k]) over the outputs of the network; its slope u = dl/dp has ridge form.
+
+    name: what the user types, which may be the formula itself.  formula: l, in p and y.
+    data_range: the range onto which targets of real data are scaled, or None to centre them; every theorem
+    and every search speaks of all y with norm2(y) <= B_y.
+
+    >>> half = Loss("half", "(p - y)**2/2")
+    >>> half.phi(3.0), half.rho, half.sigma
+    (3.0, 1.0, 0.0)
+    """
+
+    name: str
+    formula: str
     data_range: tuple[float, float] | None = None
 
+    @cached_property
+    def expr(self) -> sympy.Expr:
+        """l in `icgd.bounds.loss.p` and `.y`; raises ValueError for what is no formula."""
+        return parse(self.formula, p, y)
 
-HUBER_RADIUS = 0.5
-"""Where the Huber loss turns from quadratic to linear."""
+    @cached_property
+    def ridge(self) -> Ridge:
+        """The slope; raises ValueError, in one sentence, where no layer can read it."""
+        return ridge(self.expr)
 
-_delta = sympy.Rational(HUBER_RADIUS)
+    @property
+    def phi(self) -> Scalar:
+        """The slope at y = 0, a function of one variable."""
+        return self.ridge.phi
 
-LOSSES = MappingProxyType(
-    {
-        loss.name: loss
-        for loss in (
-            Loss("squared", (p - y) ** 2, Scalar(2 * t), rho=1.0, sigma=0.0),
-            Loss(
-                "logistic",
-                sympy.log(1 + sympy.exp(p)) - y * p,
-                Scalar(LOGISTIC),
-                rho=0.0,
-                sigma=1.0,
-                data_range=(0.0, 1.0),
-            ),
-            Loss(
-                "huber",
-                sympy.Piecewise(
-                    ((p - y) ** 2 / 2, sympy.Abs(p - y) <= _delta),
-                    (_delta * (sympy.Abs(p - y) - _delta / 2), True),
-                ),
-                Scalar(sympy.Max(-_delta, sympy.Min(_delta, t)), (-HUBER_RADIUS, HUBER_RADIUS)),
-                rho=1.0,
-                sigma=0.0,
-            ),
+    @property
+    def rho(self) -> float:
+        """How much of y is taken from p before phi."""
+        return self.ridge.rho
+
+    @property
+    def sigma(self) -> float:
+        """How much of y is taken from the slope after phi."""
+        return self.ridge.sigma
+
+
+def ridge(expr: sympy.Expr) -> Ridge:
+    """The slope of a loss in p as phi(p - rho y) - sigma y; raises ValueError where it has no such form."""
+    rho, sigma = _reads_of_y(expr)
+    moved = sympy.diff(expr.subs(p, t + rho * y), t) + sigma * y
+    if y in moved.free_symbols and y in sympy.simplify(moved).free_symbols:
+        raise ValueError(
+            "its slope in p is not seen to be phi(p - rho y) - sigma y, which is what layers read"
         )
-    }
+    if rho and sigma:
+        raise ValueError(f"its slope has both rho = {rho} and sigma = {sigma}, and layers read y once")
+    if any(sympy.Rational(float(number)) != number for number in (rho, sigma)):
+        raise ValueError(f"rho = {rho} and sigma = {sigma} of its slope are to be numbers of float64")
+    alone = expr.subs(y, 0).subs(p, t)
+    bent = alone.has(sympy.Max, sympy.Min, sympy.Abs)
+    phi = _bent(alone) if bent else Scalar(sympy.diff(tame(alone), t))
+    if phi.is_constant or not (rho or sigma):
+        raise ValueError(f"its slope does not depend on {'p' if phi.is_constant else 'y'}")
+    if phi.kinks and not rho:
+        raise ValueError(
+            "its slope bends at numbers p, whatever y is, and layers have that for p - rho y alone"
+        )
+    return Ridge(phi, float(rho), float(sigma))
+
+
+_PLACES = [sympy.Rational(k, 7) for k in (-33, -12, -3, 1, 5, 19, 40)]
+"""Where a slope is looked at; no kink that anyone would write down is among them."""
+
+
+def _reads_of_y(expr: sympy.Expr) -> tuple[sympy.Rational, sympy.Rational]:
+    """rho and sigma, if the slope has that form: du/dy = -rho du/dp - sigma at some p, and at any other."""
+    slope = sympy.diff(tame(expr), p)
+    bends, tilts = (
+        [sympy.N(sympy.diff(slope, by).subs({p: place, y: 0}), 40) for place in _PLACES] for by in (p, y)
+    )
+    if not all(number.is_Float or number.is_Rational for number in (*bends, *tilts)):
+        raise ValueError("its slope in p is not differentiable")
+    (most, at), (least, under) = max(zip(bends, tilts, strict=True)), min(zip(bends, tilts, strict=True))
+    if most - least > sympy.Float("1e-20", 40) * (1 + abs(most)):
+        rho = -(at - under) / (most - least)
+    else:  # quadratic in p, or linear
+        rho = -at / most if most else sympy.Integer(0)
+    rho, sigma = (sympy.nsimplify(x, rational=True, tolerance=1e-20) for x in (rho, -at - rho * most))
+    return rho, sigma
+
+
+def _bent(alone: sympy.Expr) -> Scalar:
+    """The slope of an expression in t with Max, Min or Abs: smooth after all, or a clip."""
+    ends = [sympy.Rational(kink) for kink in kinks(alone)]
+    middles = [(a + b) / 2 for a, b in pairwise([ends[0] - 2, *ends, ends[-1] + 2])] if ends else [0]
+    slopes = [sympy.simplify(sympy.diff(tame(branch(alone, middle)), t)) for middle in middles]
+    bends = [end for end, (one, other) in zip(ends, pairwise(slopes), strict=True) if one != other]
+    if not bends:
+        return Scalar(slopes[0])
+    low, high = slopes[0], slopes[-1]
+    if bends != [low, high] or slopes[1:-1].count(t) != len(slopes) - 2:
+        where = ", ".join(map(str, bends))
+        raise ValueError(
+            f"its slope bends at {where} and is no clip Max(low, Min(high, t)), so no layer has it"
+        )
+    return Scalar(sympy.Max(low, sympy.Min(high, t)), (float(low), float(high)))
+
+
+def _refuse(loss: Loss) -> None:
+    """Raises ValueError for a name that is a formula, or a loss that no layer can descend on."""
+    try:
+        parse(loss.name, p, y)
+    except ValueError:
+        pass
+    else:
+        raise ValueError(f"{loss.name} is a formula already, which a loss of that name would shadow")
+    try:
+        loss.phi.check()
+    except ValueError as error:
+        raise ValueError(f"no layer descends on the loss {loss.name} = {loss.formula}: {error}") from None
+
+
+LOSSES = OpenTable(
+    "a loss",
+    [
+        Loss("squared", "(p - y)**2"),
+        Loss("logistic", "log(1 + exp(p)) - y*p", data_range=(0.0, 1.0)),
+        Loss("huber", "Min(Abs(p - y), 1/2) * (Abs(p - y) - Min(Abs(p - y), 1/2)/2)"),
+    ],
+    _refuse,
 )
-"""The losses known by name."""
+"""The losses known by name; `LOSSES.register` takes further ones."""
 
 
 def parse_loss(text: str) -> Loss:
-    """The loss called `text`; raises ValueError naming the ones there are."""
-    if text not in LOSSES:
-        raise ValueError(f"not one of {', '.join(LOSSES)}")
-    return LOSSES[text]
+    """The loss called `text`, or the one given by a formula in p and y; raises ValueError with the reason."""
+    if text in LOSSES:
+        return LOSSES[text]
+    loss = Loss(text, text)
+    try:
+        loss.expr, loss.ridge  # noqa: B018
+    except ValueError as error:
+        raise ValueError(f"neither one of {LOSSES.names} nor a loss in p and y ({error})") from None
+    return loss

@@ -19,12 +19,9 @@ import numpy as np
 import sympy
 
 from icgd.bounds.functions import series
-from icgd.bounds.functions.stable_forms import IN_NUMPY, logistic, tame
+from icgd.bounds.functions.stable_forms import IN_NUMPY, tame
 
 t = sympy.Symbol("t", real=True)
-
-LOGISTIC = logistic(t)
-"""1 / (1 + exp(-t)), in the form whose derivatives neither overflow nor widen on balls: products of tanh."""
 
 _MOST_BOXES = 2_000
 """Halvings that a range may take."""
@@ -114,6 +111,14 @@ class Scalar:
         if any(ball != 0 for ball in balls):
             return False  # refuted by a ball: simplifying a large expression may take minutes
         return self.expr.is_polynomial(t) or bool(sympy.simplify(bend.expr) == 0)
+
+    def check(self) -> None:
+        """Raises ValueError for a function of which no floats or no balls can be computed."""
+        try:
+            self.ball(flint.arb(0.5))
+            self(0.5)
+        except (NotImplementedError, NameError, AttributeError, TypeError) as error:
+            raise ValueError(f"{self.expr} cannot be computed ({error})") from None
 
     def compose(self, inner: Scalar) -> Scalar:
         """The function t -> self(inner(t)); both must be free of kinks unless linear."""

@@ -1,0 +1,74 @@
+"""Tables that anyone may add to: entries by name, and no name that stands for two things."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
+class Named(Protocol):
+    """What can stand in a table."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Entry = TypeVar("Entry", bound=Named)
+
+
+class OpenTable(Mapping[str, Entry]):
+    """Entries by name, in the order in which they came.
+
+    what: the noun for an entry, with its article.  refuse: raises ValueError for an entry that a floor could
+    not follow; entries that come with the table are held to it by the tests, later ones by `register`.
+    """
+
+    def __init__(
+        self, what: str, entries: Iterable[Entry], refuse: Callable[[Entry], Any] = lambda entry: None
+    ) -> None:
+        self._what, self._refuse = what, refuse
+        self._entries = {entry.name: entry for entry in entries}
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def names(self) -> str:
+        """All names, as a sentence lists them."""
+        return ", ".join(self._entries)
+
+    def find(self, name: str) -> Entry:
+        """The entry of that name; raises ValueError naming the ones there are."""
+        if name not in self._entries:
+            raise ValueError(f"not one of {self.names}")
+        return self._entries[name]
+
+    def register(self, entry: Entry) -> Entry:
+        """The entry, once it stands in the table; raises ValueError, in one sentence, where it cannot."""
+        name = entry.name
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name for {self._what}: a letter, then letters, digits, - and _")
+        if taken := next((one for one in self._entries if one.casefold() == name.casefold()), None):
+            raise ValueError(f"{name} would shadow {taken}, {self._what} that is known already")
+        self._refuse(entry)
+        self._entries[name] = entry
+        return entry
+
+    @contextmanager
+    def temporarily(self, entry: Entry) -> Iterator[Entry]:
+        """The entry stands in the table inside the context alone; raises ValueError as `register` does."""
+        try:
+            yield self.register(entry)
+        finally:
+            if self._entries.get(entry.name) is entry:
+                del self._entries[entry.name]
