@@ -18,7 +18,8 @@ import sympy
 from sympy import Expr, Integer, Max, Symbol, sqrt
 
 from icgd.bounds.claims import Claim, L, Number, epsilon, eta, letters
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.recurrence import WIDENING, LayerRanges, ranges
 
 SOURCE = "arXiv:2411.16549"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from icgd.bounds.problem import ProblemError
+from icgd.bounds.letters import ProblemError
 
 DAY = 86_400.0
 """Seconds that a command may take."""

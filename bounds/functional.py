@@ -16,8 +16,7 @@ from flint import arb, arb_mat, fmpq, fmpq_mat
 
 from icgd.bounds.claims import Claim, L, d, n
 from icgd.bounds.functions.scalar import lower_float, upper_float
-from icgd.bounds.letters import Letters
-from icgd.bounds.problem import ProblemError
+from icgd.bounds.letters import Letters, ProblemError
 
 SOURCE = "arXiv:2312.06528"
 KERNELS = ("linear", "exp", "softmax", "relu")

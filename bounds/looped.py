@@ -16,8 +16,7 @@ import sympy
 from flint import arb, fmpq, fmpq_mat
 
 from icgd.bounds.claims import Claim, d, epsilon, eta, n
-from icgd.bounds.letters import Letters
-from icgd.bounds.problem import ProblemError
+from icgd.bounds.letters import Letters, ProblemError
 
 SOURCE = "arXiv:2410.11268"
 _PRECISION = 256

@@ -14,8 +14,7 @@ from flint import Ordering, fmpq, fmpq_mpoly_ctx
 from icgd.bounds.algebra.best_steps import best_steps
 from icgd.bounds.algebra.gaussian_moments import Ring
 from icgd.bounds.claims import Claim, n
-from icgd.bounds.letters import Letters
-from icgd.bounds.problem import ProblemError
+from icgd.bounds.letters import Letters, ProblemError
 
 SOURCE = "arXiv:2306.00297"
 ONE_STEP = "preconditioned/theorem-3/one-step"

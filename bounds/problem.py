@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from icgd.bounds.activation import ACTIVATIONS, Activation, parse_activation
+from icgd.bounds.letters import Letters, ProblemError
 from icgd.bounds.loss import LOSSES, Loss, parse_loss
-from icgd.bounds.printable import printable
 
-
-class ProblemError(ValueError):
-    """An impossible value: which field, what it was, what is allowed, in one sentence."""
-
-    def __init__(self, field: str, value: object, allowed: str) -> None:
-        self.field, self.value, self.allowed = field, value, allowed
-        try:
-            shown = str(value)
-        except ValueError:  # an int with more digits than Python will print
-            shown = "a very large number"
-        shown = shown if len(shown) <= 80 else shown[:80] + "..."
-        super().__init__(printable(f"{field} = {shown}: {allowed}"))
-
-
-_LARGEST = 1e6
+_LEAST, _LARGEST = 1e-12, 1e6
 
 
 @lru_cache(maxsize=1024)
@@ -36,7 +21,7 @@ def _dims(N: int, K: int, d: int, d_out: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class Problem(Letters):
     """L steps of gradient descent on an N-layer network, to be simulated in context.
 
     N, K: depth and hidden width of the simulated network; d, d_out: its input and output size
@@ -65,39 +50,37 @@ class Problem:
     loss: Loss = LOSSES["squared"]
     output: str = "activated"
 
+    meanings: ClassVar[Mapping[str, str]] = {
+        "N": "depth of the simulated network",
+        "K": "width of its hidden layers",
+        "d": "input size",
+        "d_out": "output size (0: the same as d)",
+        "n": "examples in context",
+        "L": "gradient steps",
+        "eta": "step size",
+        "eps": "tolerance: a step may be off by eta*eps",
+        "B_x": "bound on the 2-norm of inputs",
+        "B_y": "bound on the 2-norm of targets",
+        "B_v": "bound on the 2-norm of weight rows",
+        "activation": f"{' '.join(ACTIVATIONS)}, or a formula in t",
+        "loss": f"{', '.join(LOSSES)}",
+        "output": "activated or linear",
+    }
+
     def __post_init__(self) -> None:
         for field in ("N", "K", "d", "n", "L"):
-            self._check_count(field, at_least=1)
-        self._check_count("d_out", at_least=0)
+            self._check_count(field)
+        self._check_count("d_out", least=0)
         if self.d_out == 0:
             object.__setattr__(self, "d_out", self.d)
         for field in ("eta", "eps", "B_x", "B_y", "B_v"):
-            value = getattr(self, field)
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not 1e-12 <= value <= _LARGEST
-            ):
-                wanted = f"a finite number above 0 is needed, from 1e-12 to {_LARGEST:g}"
-                raise ProblemError(field, value, wanted)
-            object.__setattr__(self, field, float(value))
+            self._check_number(field, _LEAST, _LARGEST)
         if self.output not in ("activated", "linear"):
             raise ProblemError("output", self.output, "it is either activated or linear")
 
-    def _check_count(self, field: str, at_least: int) -> None:
-        value = getattr(self, field)
-        if isinstance(value, bool) or not isinstance(value, int) or not at_least <= value <= _LARGEST:
-            raise ProblemError(field, value, f"a whole number from {at_least} to {int(_LARGEST)} is needed")
-
     @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> Problem:
+    def parse(cls, values: Mapping[str, Any]) -> Self:
         """A problem from plain values (strings for activation and loss), for command lines and JSON."""
-        known = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise ProblemError(
-                    name, values[name], f"there is no such letter; there are {', '.join(known)}"
-                )
         parsed = dict(values)
         for field, parse in (("activation", parse_activation), ("loss", parse_loss)):
             if field not in parsed or isinstance(parsed[field], Activation | Loss):
@@ -108,19 +91,11 @@ class Problem:
                 parsed[field] = parse(parsed[field])
             except ValueError as error:
                 raise ProblemError(field, parsed[field], str(error)) from None
-        return cls(**parsed)
+        return super().parse(parsed)
 
     def as_dict(self) -> dict[str, int | float | str]:
         """The letters as plain values, such that Problem.parse gives the same problem back."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        return plain | {"activation": self.activation.name, "loss": self.loss.name}
-
-    @property
-    def options(self) -> str:
-        """The command-line options that pose this problem, quoted for a shell."""
-        return shlex.join(
-            word for name, value in self.as_dict().items() for word in (f"--{name}", str(value))
-        )
+        return super().as_dict() | {"activation": self.activation.name, "loss": self.loss.name}
 
     @property
     def dims(self) -> tuple[int, ...]:

@@ -16,7 +16,8 @@ from sympy import Expr, Integer, Max, Symbol, sqrt
 from icgd.bounds.claims import B_v, Claim, D_w, K, L, N, Number, d, d_out, epsilon, eta, letters, n
 from icgd.bounds.functions.random_features import feature_mass, sampled_heads
 from icgd.bounds.functions.scalar import Scalar
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.budget import Construction, approximated, from_z
 from icgd.bounds.step_error.layer_costs import Bill, mlp_norm, slope_units
 from icgd.bounds.step_error.plan import plan
@@ -184,11 +185,12 @@ class _Route:
 
     def _slope_norm(self) -> float:
         """|W1| + |W2| of the MLP for u; a sampled row is divided by sqrt(M), which W2 makes up for."""
-        loss, outputs, R = self.problem.loss, self.problem.d_out, self.local.layers[-1].r
+        loss, outputs = self.problem.loss, self.problem.d_out
+        R = self.local.layers[-1].r + abs(loss.rho) * self.problem.B_y
         if loss.phi.is_piecewise_linear:
             return mlp_norm([slope_units(self.problem)])
         second = math.hypot(_mass(loss.phi, R), math.sqrt(2) * loss.sigma)
-        return math.sqrt(outputs * (3 + 1 / R**2)) + second
+        return math.sqrt(outputs * (3 + (1 + loss.rho**2) / R**2)) + second
 
 
 _PROJECTION = Max(sqrt(2), B_v * sqrt(2 * _UNITS), evaluate=False) + sqrt(2)

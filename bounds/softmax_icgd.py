@@ -17,7 +17,8 @@ import sympy
 from icgd.bounds.claims import Claim, D_w, K, N, d, d_out, letters
 from icgd.bounds.functions.pieces import Fit, fit
 from icgd.bounds.functions.relu_sum import ReluSum
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Advance, Progress, silent
 from icgd.bounds.step_error.budget import (
     approximated,

@@ -13,10 +13,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from icgd.bounds.functional import KERNELS, FunctionalProblem
-from icgd.bounds.problem import ProblemError
+from icgd.bounds.letters import ProblemError
 from icgd.construct.block.weights import posed
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.memory import refuse_prompts
+from icgd.construct.model import Model
 from icgd.construct.regression_tokens import refuse_misfits, refuse_stream, stream
 
 _CHUNK = 1 << 21
@@ -197,3 +198,7 @@ class FunctionalTransformer(nn.Module):
 def build(problem: FunctionalProblem) -> FunctionalTransformer:
     """The transformer of Proposition 1, a head for each kernel (Proposition 3)."""
     return FunctionalTransformer(problem.heads, [problem.rate] * problem.L, problem.d, problem)
+
+
+MODEL = Model(build, FunctionalTransformer.census, FunctionalTransformer.save)
+"""How it is built, counted and written down."""

@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.looped import LoopedProblem
-from icgd.bounds.problem import ProblemError
 from icgd.construct.block.weights import posed
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.memory import refuse_prompts
+from icgd.construct.model import Model
 from icgd.construct.regression_tokens import refuse_misfits, refuse_stream, stream
 
 _CHUNK = 1 << 18
@@ -183,3 +184,7 @@ def _occupied(matrix: Float[Tensor, "D D"]) -> tuple[slice, slice]:
 def build(problem: LoopedProblem) -> LoopedTransformer:
     """The block of the problem's step size; looping it is up to the caller."""
     return LoopedTransformer(problem.rate, problem.d, problem)
+
+
+MODEL = Model(build, LoopedTransformer.census, LoopedTransformer.save)
+"""How it is built, counted and written down."""

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from icgd.bounds.algebra.best_steps import best_steps
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.preconditioned import (
     STATEMENT,
     PreconditionedProblem,
@@ -19,9 +20,9 @@ from icgd.bounds.preconditioned import (
     family_direction,
     minimiser,
 )
-from icgd.bounds.problem import ProblemError
 from icgd.construct.block.weights import posed
 from icgd.construct.machine.files import write_atomically
+from icgd.construct.model import Model
 from icgd.construct.regression_tokens import refuse_misfits, refuse_stream, stream
 
 
@@ -171,3 +172,7 @@ def build(problem: PreconditionedProblem, statement: Statement = STATEMENT) -> L
     """L layers of Theorem 3's family at its best steps; one layer for w ~ N(0, I) is `one_layer`."""
     made = family(problem, best_steps(problem.n, problem.d, problem.L).a, statement=statement)
     return LinearAttention(*sparse(made.A, made.B, statement.sign), masked=statement.masked, problem=problem)
+
+
+MODEL = Model(build, LinearAttention.census, LinearAttention.save)
+"""How it is built, counted and written down."""

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from icgd.bounds.problem import ProblemError
+from icgd.bounds.letters import ProblemError
 
 
 def stream(

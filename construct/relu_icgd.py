@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from icgd.bounds.functions.relu_sum import ReluSum, gate, linear, signed
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
 from icgd.bounds.relu_icgd import violated
 from icgd.bounds.step_error.budget import Construction
@@ -19,10 +20,13 @@ from icgd.bounds.step_error.plan import Plan, plan
 from icgd.bounds.step_error.product import Product
 from icgd.bounds.step_error.recurrence import LayerRanges, Term
 from icgd.bounds.step_error.rounding import above
+from icgd.construct.block.census import census
 from icgd.construct.block.heads import Aggregate, AttentionPart, Clip, Gate, Read
 from icgd.construct.block.hidden import Ridge, clamp_to
 from icgd.construct.block.stream import Stream
 from icgd.construct.block.transformer import Layer, Transformer
+from icgd.construct.block.weights import save_weights
+from icgd.construct.model import Model
 
 
 def build(
@@ -153,7 +157,9 @@ class _Builder:
         return self.problem.loss.rho != 0 and self.problem.output != "linear"
 
     def _phi(self) -> ReluSum:
-        """A loss slope that is exactly piecewise linear (Huber: a clip)."""
+        """A loss slope that bends: its planned fit, or the clip that it is."""
+        if (term := Term("u", self.problem.N)) in self.plan.fits:
+            return self.plan.fits[term].relus
         low, high = self.problem.loss.phi.kinks
         return ReluSum([1.0, 1.0], [-low, -high], [1.0, -1.0], low)
 
@@ -263,3 +269,7 @@ def check_construction(problem: Problem, construction: Construction) -> None:
         raise ProblemError(
             "activation", problem.activation.name, f"Theorem 1 does not apply: {reason}; {holds}"
         )
+
+
+MODEL = Model(build, lambda made: census(made).as_dict(), save_weights)
+"""How it is built, counted and written down."""

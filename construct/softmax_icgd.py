@@ -24,6 +24,8 @@ from icgd.construct.block.hidden import Ridge, clamp_to, run_hidden
 from icgd.construct.block.literal import Entries, Head, LiteralLayer, Sparse
 from icgd.construct.block.stream import Stream
 from icgd.construct.block.table import Table
+from icgd.construct.block.weights import save_weights
+from icgd.construct.model import Model
 from icgd.construct.prompt import Prompt, stack_weights
 
 _AT_ONCE = 1 << 19
@@ -326,3 +328,7 @@ def census(transformer: SoftmaxTransformer) -> dict[str, int]:
         "parameters": sum(layer.parameters() for layer in layers),
         "total_units": sum(layer.hidden for layer in layers),
     }
+
+
+MODEL = Model(build, census, save_weights)
+"""How it is built, counted and written down."""

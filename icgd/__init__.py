@@ -10,7 +10,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from icgd.bounds.problem import Problem, ProblemError
+    from icgd.bounds.letters import ProblemError
+    from icgd.bounds.problem import Problem
     from icgd.bounds.relu_icgd import claims
     from icgd.bounds.step_error.plan import plan
     from icgd.construct.block.transformer import Transformer
@@ -21,7 +22,7 @@ __version__ = version("icgd")
 
 _HOMES = {
     "Problem": "bounds.problem",
-    "ProblemError": "bounds.problem",
+    "ProblemError": "bounds.letters",
     "claims": "bounds.relu_icgd",
     "plan": "bounds.step_error.plan",
     "Transformer": "construct.block.transformer",

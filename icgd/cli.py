@@ -7,7 +7,8 @@ from icgd.reports.command.loading import heeding, ready  # first: what comes aft
 # isort: split
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,18 +17,17 @@ from rich.console import Console
 from rich.markup import escape
 
 import icgd
-from icgd.bounds.hypotheses import hypotheses
-from icgd.bounds.problem import Problem, ProblemError
-from icgd.bounds.step_error.plan import plan
+from icgd.bounds.estimate import Estimate
+from icgd.bounds.letters import Letters, ProblemError
+from icgd.bounds.problem import Problem
 from icgd.construct.machine.files import check_writable
 from icgd.reports.command.audit import (
     Part,
-    buildable,
+    built,
     check_options,
     command_line,
     emit,
     every,
-    known,
     one,
     pose,
     settle_findings,
@@ -35,7 +35,7 @@ from icgd.reports.command.audit import (
 )
 from icgd.reports.command.console import Terminal, flush, let_go, open_streams, say
 from icgd.reports.command.forecast import announce, bounding, checking, settling
-from icgd.reports.command.options import AnyTheorem, Brief, Chosen, Json, Search, Theorem, with_options
+from icgd.reports.command.options import Json, unfolded
 from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.run_files import belonging, leave, place, show_certificates
 from icgd.reports.command.terminal import (
@@ -53,34 +53,37 @@ from icgd.reports.command.terminal import (
 from icgd.reports.document.document import (
     audit_document,
     bounds_document,
-    claims_for,
     closing,
     hypotheses_document,
     plan_document,
     versions,
 )
 from icgd.reports.document.document import load as load_document
+from icgd.verify.catalogue import find, theorems
 from icgd.verify.certificate.issue import load as load_certificate
 from icgd.verify.certificate.proof import judge
 from icgd.verify.coq.export import export
 from icgd.verify.coq.run import run as run_coq
+from icgd.verify.ledger.entries import LedgerError
 from icgd.verify.ledger.entries import as_dict as findings_as_dict
 from icgd.verify.ledger.entries import summary as findings_grid
-from icgd.verify.relu_icgd import THEOREM, replay
 from icgd.verify.search.counterexample import Counterexample
+from icgd.verify.search.options import BRIEF, Search
 from icgd.verify.search.tables import DataError
-from icgd.verify.verdict import any_failed
+from icgd.verify.theorem import Theorem
+from icgd.verify.verdict import Verdict, any_failed
 
 KEPT, FAILED, BAD_INPUT, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 """Exit codes: all claims kept, a claim failed, bad input or output, Ctrl-C, nobody reads the output."""
 
-app = typer.Typer(
-    help=icgd.__doc__,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+Asked = Annotated[str, typer.Argument(help="a theorem, or a file that holds one, such as ./mine.py")]
+AnyOrAll = Annotated[
+    str | None, typer.Argument(help="a theorem, or a file that holds one; none, and no letters: all of them")
+]
+Construction = Annotated[str | None, typer.Option(help="of the theorem; none: its usual one")]
+THOROUGH, SHORT = Search(), Search(**BRIEF)
+USUAL = "relu-icgd"
+"""The theorem that letters are about where none is named."""
 
 
 def _console(json_to: str | None) -> Console:
@@ -106,12 +109,10 @@ def _leave(console: Console, parts: Sequence[Part], whole: dict[str, Any] | None
         show_certificates(console, part.files, folder, part.document["options"])
 
 
-@app.command()
-@with_options
 def audit(
     letters: dict[str, Any],
-    search: Search,
-    theorem: AnyTheorem = None,
+    theorem: AnyOrAll = None,
+    search: Search = THOROUGH,
     reported: Annotated[
         bool, typer.Option("--report/--no-report", help="write PDF, HTML and JSON below --out")
     ] = True,
@@ -120,13 +121,13 @@ def audit(
     """Bounds, construction, certificate, verification and report: the main job."""
     began = time.perf_counter()
     check_options(search, json_to, reported=reported)
-    everything = theorem is None and not letters and not search.data and search.construction == "lean"
-    if everything:
+    everything = theorem is None and not letters and not search.data and search.construction is None
+    about = None if everything else find(theorem or USUAL)
+    if about is None:
         parts = every(search, certify=True, reported=reported)
     else:
-        parts = [one(theorem or THEOREM, letters, search, certify=True, reported=reported)]
-    about = None if everything else theorem or THEOREM
-    settled = settle_findings(about=about) if everything or reported else []
+        parts = [one(about, letters, search, certify=True, reported=reported)]
+    settled = settle_findings(about=about.name if about else None) if everything or reported else []
     console, verdicts = _console(json_to), verdicts_of(parts)
     whole = audit_document(
         {part.name: part.document for part in parts},
@@ -147,12 +148,10 @@ def audit(
     return KEPT if reproduced and not any_failed(verdicts) else FAILED
 
 
-@app.command("report")
-@with_options
 def report_command(
     letters: dict[str, Any],
-    search: Brief,
-    theorem: Theorem = THEOREM,
+    theorem: Asked = USUAL,
+    search: Search = SHORT,
     earlier: Annotated[
         Path | None, typer.Option("--from", help="the report.json of an earlier audit: written again")
     ] = None,
@@ -165,7 +164,7 @@ def report_command(
     if earlier is not None:
         whole = _written_again(console, earlier, search.out)
     else:
-        part = one(theorem, letters, search, certify=search.certify, reported=True)
+        part = one(find(theorem), letters, search, reported=True)
         whole = audit_document(
             {part.name: part.document},
             command=command_line("report", theorem, letters, search),
@@ -191,7 +190,6 @@ def _written_again(console: Console, earlier: Path, out: Path) -> dict[str, Any]
     return whole
 
 
-@app.command("findings")
 def findings_command(
     key: Annotated[str | None, typer.Argument(help="one finding; none: all of them")] = None,
     json_to: Json = None,
@@ -211,12 +209,10 @@ def findings_command(
     return KEPT if all(entry.reproduces for entry in settled) else FAILED
 
 
-@app.command("verify")
-@with_options
 def verify_command(
     letters: dict[str, Any],
-    search: Search,
-    theorem: Theorem = THEOREM,
+    theorem: Asked = USUAL,
+    search: Search = THOROUGH,
     replay_file: Annotated[
         Path | None, typer.Option("--replay", help="a saved counterexample to try again")
     ] = None,
@@ -225,80 +221,83 @@ def verify_command(
     """Sweep and attack, and certify where asked; or replay a saved counterexample."""
     console = _console(json_to)
     if replay_file is not None:
-        verdict = replay(Counterexample.load(replay_file))
+        verdict = _replayed(Counterexample.load(replay_file))
         show_verdicts(console, [verdict])
         emit({"verdicts": [verdict.as_dict()], "versions": versions()}, json_to)
         return FAILED if any_failed([verdict]) else KEPT
     check_options(search, json_to)
-    part = one(theorem, letters, search, certify=search.certify)
+    part = one(find(theorem), letters, search)
     part.show(console)
     _leave(console, [part], None, search.out)
     emit(part.document, json_to)
     return FAILED if part.failed else KEPT
 
 
-@app.command()
-@with_options
+def _replayed(saved: Counterexample) -> Verdict:
+    """The claim of a counterexample, judged again by the theorem that it is about."""
+    about = find(saved.claim.partition("/")[0])
+    if about.replay is None:
+        raise ProblemError("replay", saved.claim, f"{about.name} replays no counterexamples")
+    return about.replay(saved)
+
+
 def bounds(
     letters: dict[str, Any],
-    theorem: Theorem = THEOREM,
-    construction: Chosen = "lean",
+    theorem: Asked = USUAL,
+    construction: Construction = None,
     json_to: Json = None,
 ) -> int:
     """Symbolic and numeric bounds, without building anything."""
-    began = time.perf_counter()
+    began, about = time.perf_counter(), find(theorem)
     console = _console(json_to)
-    if theorem == THEOREM:
-        problem, chosen = pose(letters, construction)
-        made = plan(problem, chosen, progress=bars())
-        asserted = claims_for(made)
-        show_hypotheses(console, hypotheses(problem))
-        show_sizes(console, asserted)
+
+    def estimated(problem: Letters, search: Search) -> Estimate:
+        return bounding(about, problem, search.construction)
+
+    asked, search, _ = pose(about, letters, Search(construction=construction), estimated)
+    announce(estimated(asked.problem, search))
+    found: dict[str, Any] = {"problem": asked.problem.as_dict(), "construction": asked.construction}
+    made = about.plan(asked.problem, **asked.chosen, progress=bars()) if about.plan else None
+    asserted = about.claims(asked.problem, **asked.chosen)
+    if about.hypotheses:
+        judged = about.hypotheses(asked.problem)
+        show_hypotheses(console, judged)
+        found["hypotheses"] = hypotheses_document(judged)
+    show_sizes(console, asserted)
+    if made:
         show_plan(console, made)
-        found: dict[str, Any] = {"problem": problem.as_dict(), "construction": chosen}
-        found |= {"plan": plan_document(made), "hypotheses": hypotheses_document(problem)}
-    else:
-        entry = known(theorem)
-        posed = entry.pose(letters)
-        announce(bounding(theorem, posed))
-        asserted = entry.claims(posed)
-        show_sizes(console, asserted)
-        found = {"problem": posed.as_dict(), "construction": None}
+        found["plan"] = plan_document(made)
     emit(found | {"bounds": bounds_document(asserted)} | closing(began), json_to)
     return KEPT
 
 
-@app.command("build")
-@with_options
 def build_command(
     letters: dict[str, Any],
-    theorem: Theorem = THEOREM,
-    construction: Chosen = "lean",
+    theorem: Asked = USUAL,
+    construction: Construction = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="safetensors file for the literal matrices")
     ] = None,
     json_to: Json = None,
 ) -> int:
     """Construct the transformer; print its census; write its matrices."""
-    began = time.perf_counter()
+    began, about = time.perf_counter(), find(theorem)
     if out is not None:
         check_writable(out)
-    posed, chosen, model = buildable(theorem, letters, construction, written=out is not None)
-    transformer = model.build(posed)
-    counted = model.census(transformer)
+    asked, transformer = built(about, letters, construction, written=out is not None)
+    assert about.model is not None
+    counted = about.model.census(transformer)
     console = _console(json_to)
     show_census(console, counted)
     if out is not None:
         with bars()("write", 1):
-            model.save(transformer, out)
+            about.model.save(transformer, out)
         console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
-    found = {"problem": posed.as_dict(), "construction": chosen, "census": dict(counted)}
+    found = {"problem": asked.problem.as_dict(), "construction": asked.construction, "census": dict(counted)}
     emit(found | closing(began), json_to)
     return KEPT
 
 
-@app.command("check")
-@with_options
 def check_command(
     letters: dict[str, Any],
     certificate: Annotated[Path, typer.Argument(help="a certificate that icgd audit wrote")],
@@ -315,7 +314,7 @@ def check_command(
     began = time.perf_counter()
     found = load_certificate(certificate)
     problem = Problem.parse(letters)
-    announce(checking(found, problem))
+    announce(checking(find(USUAL), found, problem))
     judged = judge(found, problem, construction, progress=bars())
     if coq and judged.construction == "softmax":
         raise ProblemError("coq", "softmax", "only certificates of lean and paper are exported")
@@ -345,6 +344,40 @@ def check_command(
     return KEPT if reason is None and judged.apart is None else FAILED
 
 
+COMMANDS: Mapping[str, Callable[..., int]] = {
+    "audit": audit,
+    "report": report_command,
+    "findings": findings_command,
+    "verify": verify_command,
+    "bounds": bounds,
+    "build": build_command,
+    "check": check_command,
+}
+
+
+def _app(asked: Theorem | None) -> typer.Typer:
+    """The commands, with the letters of every theorem as options; asked: whose letters `--help` shows."""
+    app = typer.Typer(
+        help=icgd.__doc__,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    for name, command in COMMANDS.items():
+        app.command(name)(unfolded(command, asked))
+    return app
+
+
+def _asked(words: Sequence[str]) -> Theorem | None:
+    """The theorem that a command line names, so that its letters are known before the line is read."""
+    for before, word in pairwise(words):
+        flag = "=" in before or before in ("--certify", "--report", "--no-report", "--coq")
+        if (flag or not before.startswith("-")) and (word in theorems() or word.endswith(".py")):
+            return find(word)
+    return None
+
+
 _UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
@@ -355,14 +388,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = list(sys.argv[1:] if arguments is None else arguments)
         ready()
         with heeding():
-            result = app(args=given or ["--help"], standalone_mode=False)
+            result = _app(_asked(given))(args=given or ["--help"], standalone_mode=False)
         if result == INTERRUPTED:  # typer turns Ctrl-C into an exit code, without a word
             raise KeyboardInterrupt
         flush()
         return result if isinstance(result, int) else KEPT
     except _UsageError as error:
         say(" ".join(error.format_message().split()))  # type: ignore[attr-defined]
-    except (ProblemError, DataError) as error:
+    except (ProblemError, DataError, LedgerError) as error:
         say(error)
     except SystemExit as end:
         pipe = end.__context__

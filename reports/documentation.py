@@ -2,55 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 
-from icgd.construct.catalogue import RECIPES
 from icgd.construct.machine.files import write_atomically
 from icgd.reports.document.numbers import grouped
-from icgd.verify.catalogue import THEOREMS, meanings
+from icgd.verify.catalogue import OURS
+from icgd.verify.theorem import Theorem
 
 FOLDER = Path(__file__).parents[1] / "docs"
 
 
-def page(theorem: str) -> str:
+def page(theorem: Theorem) -> str:
     """Markdown: what it is about, its letters, its bounds at the default problem, and what is judged."""
-    module = theorem.replace("-", "_")
-    recipe, judged = RECIPES[theorem], THEOREMS[theorem].claims
-    about = [_prose(import_module(f"{floor}.{module}").__doc__) for floor in _floors(theorem)]
-    problem = recipe.letters()
+    name = theorem.name
+    module = name.replace("-", "_")
+    floors = ("bounds", *(["construct"] if theorem.model else []), "verify")
+    about = [_prose(import_module(f"icgd.{floor}.{module}").__doc__) for floor in floors]
+    problem = theorem.letters()
     lines = [
-        f"# {theorem}",
+        f"# {name}",
         "",
         "*Written by `make docs` from the claims; edit those.*",
         "",
-        *(f"- `{floor}/{module}.py`: {text}" for floor, text in zip(_floors(theorem), about, strict=True)),
+        *(f"- `{floor}/{module}.py`: {text}" for floor, text in zip(floors, about, strict=True)),
         "",
-        f"    icgd audit {theorem}      # bounds, builds, judges; a report in out/report",
-        f"    icgd bounds {theorem}     # constants only",
+        f"    icgd audit {name}      # bounds, builds, judges; a report in out/report",
+        f"    icgd bounds {name}     # constants only",
     ]
-    if recipe.model:
-        lines.append(
-            f"    icgd build {theorem} --out model.safetensors    # docs/weights.md reads it in numpy"
-        )
+    if theorem.model:
+        lines.append(f"    icgd build {name} --out model.safetensors    # docs/weights.md reads it in numpy")
     lines += ["", "## Letters", "", "| option | meaning | default |", "|---|---|---|"]
-    for field in fields(recipe.letters):  # type: ignore[arg-type]
-        shown = meanings()[field.name][1].removeprefix(f"{theorem}: ").rpartition(" [default")[0]
-        if recipe.letters.__name__ != "Problem":
-            shown = recipe.letters.meanings[field.name]  # type: ignore[union-attr]
-        lines.append(f"| `--{field.name}` | {_cell(shown)} | {_cell(str(problem.as_dict()[field.name]))} |")
+    for letter, value in problem.as_dict().items():
+        lines.append(f"| `--{letter}` | {_cell(theorem.letters.meanings[letter])} | {_cell(str(value))} |")
     lines += ["", "## Bounds", "", "| claim | source | statement | at the default |", "|---|---|---|---|"]
-    for claim in recipe.claims(problem):
+    for claim in theorem.claims(problem):
         value = grouped(claim.value, up=claim.relation == "<=")
         lines.append(f"| `{claim.key}` | {claim.source} | {_cell(claim.statement)} | {value} |")
-    lines += ["", "## What is judged", "", *(f"- `{theorem}/{name}`" for name in judged), ""]
+    lines += ["", "## What is judged", "", *(f"- `{key}`" for key in theorem.named_claims()), ""]
     return "\n".join(lines)
-
-
-def _floors(theorem: str) -> tuple[str, ...]:
-    made = ("construct",) if RECIPES[theorem].model else ()
-    return ("bounds", *made, "verify")
 
 
 def _prose(docstring: str | None) -> str:
@@ -62,10 +52,15 @@ def _cell(text: str) -> str:
     return " ".join(text.replace("|", r"\|").split())
 
 
+def written() -> list[Theorem]:
+    """The theorems that have such a page: that of relu-icgd is written by hand."""
+    return [theorem for theorem in OURS if not theorem.constructions]
+
+
 def main(folder: Path = FOLDER) -> None:
     """Write every page."""
-    for theorem in RECIPES:
-        write_atomically(folder / f"{theorem}.md", page(theorem))
+    for theorem in written():
+        write_atomically(folder / f"{theorem.name}.md", page(theorem))
 
 
 if __name__ == "__main__":

@@ -1,152 +1,114 @@
-"""The theorems that are verified by one function each: to add one, add its modules and an entry here."""
+"""The theorems that there are: ours, those of installed packages, and those of files that a user names.
+
+A package adds one by an entry point of the group `icgd.theorems` that is a `Theorem`; a file by holding one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from functools import cache
+import importlib.util
+import sys
+import warnings
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import MappingProxyType
 
-from icgd.bounds.functional import FunctionalProblem
-from icgd.bounds.letters import Letters
-from icgd.bounds.looped import LoopedProblem
-from icgd.bounds.preconditioned import PreconditionedProblem
-from icgd.bounds.problem import Problem
-from icgd.verify import convergence, functional, looped, preconditioned, softmax_icgd
-from icgd.verify.results import Findings
+from icgd.bounds.letters import Letters, ProblemError
+from icgd.verify import convergence, functional, looped, preconditioned, relu_icgd, softmax_icgd
+from icgd.verify.search.options import Search
+from icgd.verify.theorem import Theorem
 
-_MEANINGS = {
-    "N": "depth of the simulated network",
-    "K": "width of its hidden layers",
-    "d": "input size",
-    "d_out": "output size (0: the same as d)",
-    "n": "examples in context",
-    "L": "gradient steps",
-    "eta": "step size",
-    "eps": "tolerance: a step may be off by eta*eps",
-    "B_x": "bound on the 2-norm of inputs",
-    "B_y": "bound on the 2-norm of targets",
-    "B_v": "bound on the 2-norm of weight rows",
-    "activation": "tanh sigmoid softplus gelu sin relu identity, or a formula in t",
-    "loss": "squared, logistic or huber",
-    "output": "activated or linear",
-}
+GROUP = "icgd.theorems"
+"""The entry points by which installed packages add theorems."""
+
+OURS = (
+    relu_icgd.THEOREM,
+    softmax_icgd.THEOREM,
+    convergence.THEOREM,
+    preconditioned.THEOREM,
+    functional.THEOREM,
+    looped.THEOREM,
+)
+
+_known: dict[str, Theorem] = {}
 
 
-@dataclass(frozen=True)
-class Theorem:
-    """How a theorem is posed and verified.  verify takes (problem, seed=, device=, progress=).
+def theorems() -> Mapping[str, Theorem]:
+    """Every theorem by name, ours first; packages whose theorem cannot be loaded are warned about."""
+    if not _known:
+        for ours in OURS:
+            register(ours)
+        for point in entry_points(group=GROUP):
+            try:
+                register(point.load())
+            except Exception as error:  # somebody else's code: it must not keep ours from working
+                warnings.warn(f"the theorem {point.value} of {GROUP} is left out: {error}", stacklevel=2)
+    return MappingProxyType(_known)
 
-    claims: the names of the claims that it judges at its default problem, in the order of the table, so
-    that they can be listed and chosen without verifying anything; `pytest verify/` fails where they differ.
+
+def register(theorem: Theorem) -> Theorem:
+    """Add a theorem; raises ProblemError where another one has its name, or where it is no `Theorem`."""
+    if not isinstance(theorem, Theorem):
+        raise ProblemError("theorem", theorem, "an icgd.verify.theorem.Theorem is needed")
+    for letter in theorem.letters.names():
+        if letter in Search.__dataclass_fields__:
+            raise ProblemError("letter", letter, f"{theorem.name}: an option of every command has that name")
+    if _known.setdefault(theorem.name, theorem) is not theorem:
+        raise ProblemError("theorem", theorem.name, "there is another theorem of that name")
+    return theorem
+
+
+def find(asked: str | Letters) -> Theorem:
+    """The theorem of that name, of that file (such as ./mine.py), or the first that is posed as that problem.
+
+    Raises ProblemError if there is none.
+
+    >>> find("looped").letters().T
+    10
     """
-
-    letters: type[Letters] | type[Problem]
-    verify: Callable[..., Findings]
-    claims: tuple[str, ...]
-
-
-THEOREMS: Mapping[str, Theorem] = {
-    softmax_icgd.THEOREM: Theorem(
-        Problem,
-        softmax_icgd.verify,
-        (
-            "layers",
-            "heads",
-            "width",
-            "mlp_width",
-            "step-error",
-            "loop",
-            "uniform-attention",
-            "query-masked",
-            "matrices",
-            "polynomial-width",
-            "four-layers",
-        ),
-    ),
-    convergence.THEOREM: Theorem(Problem, convergence.verify, convergence.KEYS),
-    preconditioned.THEOREM: Theorem(
-        PreconditionedProblem,
-        preconditioned.verify,
-        (
-            "lemma-1",
-            "theorem-1/global",
-            "theorem-1/gradient",
-            "theorem-1/other-minimum",
-            "theorem-3/stationary",
-            "theorem-4/stationary",
-            "theorem-3/one-step",
-            "theorem-3/critical-point",
-            "theorem-4/critical-point",
-            "lemma-1/model",
-            "theorem-1/loss",
-            "theorem-3/loss",
-            "theorem-4/loss",
-            "parameters",
-            "training/theorem-1",
-            "training/theorem-3",
-            "training/theorem-4",
-        ),
-    ),
-    functional.THEOREM: Theorem(
-        FunctionalProblem,
-        functional.verify,
-        (
-            "descent",
-            "rounding",
-            "heads",
-            "parameters",
-            "largest-eigenvalue",
-            "rate",
-            "linear-semidefinite",
-            "exp-definite",
-            "softmax-similar",
-            "relu-indefinite",
-            "softmax-limit",
-            "matching",
-            "theorem-1/linear",
-            "theorem-1/symmetry",
-            "theorem-1/off-family",
-            "theorem-1/critical-point",
-            "theorem-1/hypotheses",
-            "theorem-1/infimum",
-        ),
-    ),
-    looped.THEOREM: Theorem(
-        LoopedProblem,
-        looped.verify,
-        (
-            "steps",
-            "rounding",
-            "parameters",
-            "contraction",
-            "condition",
-            "failure",
-            "examples",
-            "examples-before",
-        ),
-    ),
-}
+    if isinstance(asked, Letters):
+        for theorem in theorems().values():
+            if theorem.letters is type(asked):
+                return theorem
+        raise ProblemError("problem", type(asked).__name__, "no theorem is posed like that")
+    if asked.endswith(".py"):
+        return _of_file(Path(asked))
+    if asked not in theorems():
+        names = ", ".join(theorems())
+        raise ProblemError("theorem", asked, f"there is {names}; a file that holds one ends in .py")
+    return theorems()[asked]
 
 
-@cache
-def meanings() -> Mapping[str, tuple[type, str]]:
-    """Type (int, float or str) and meaning of every letter of any theorem, for command lines.
+def _of_file(path: Path) -> Theorem:
+    """The one theorem that a Python file holds; the file is run once."""
+    path = path.resolve()
+    name = f"icgd_file_{path.stem}"
+    module = sys.modules.get(name)
+    if module is None or getattr(module, "__file__", None) != str(path):
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None or not path.is_file():
+            raise ProblemError("theorem", path, "there is no such file")
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[name]
+            raise ProblemError("theorem", path, f"it ends with {type(error).__name__}: {error}") from error
+    held = [one for one in vars(module).values() if isinstance(one, Theorem) and one not in OURS]
+    if len(held) != 1:
+        raise ProblemError("theorem", path, f"it holds {len(held)} theorems of its own, and one is needed")
+    return theorems()[held[0].name] if held[0] in theorems().values() else register(held[0])
 
-    A letter that theorems share has the meaning that it has in Theorem 1 of arXiv 2411.16549, or else in the
-    first theorem of the catalogue that has it.
 
-    >>> meanings()["T"]
-    (<class 'int'>, 'looped: loops of the block [default: 10]')
-    """
-    kinds: dict[str, type] = {"int": int, "float": float}
-    found: dict[str, tuple[type, str]] = {}
-    for field in fields(Problem):
-        default = getattr(field.default, "name", field.default)
-        found[field.name] = kinds.get(str(field.type), str), f"{_MEANINGS[field.name]} [default: {default}]"
-    for theorem, letters in ((name, entry.letters) for name, entry in THEOREMS.items()):
-        if issubclass(letters, Problem):
-            continue
-        for field in fields(letters):  # type: ignore[arg-type]
-            text = f"{theorem}: {letters.meanings[field.name]} [default: {field.default}]"
-            found.setdefault(field.name, (kinds.get(str(field.type), str), text))
-    return found
+def takers(letter: str) -> list[str]:
+    """The theorems that have this letter."""
+    return [name for name, theorem in theorems().items() if letter in theorem.letters.names()]
+
+
+def takers_of_option(option: str) -> str:
+    """The theorems that take this option, as a list in words."""
+    return ", ".join(
+        name
+        for name, theorem in theorems().items()
+        if option in theorem.options or (option == "construction" and theorem.constructions)
+    )

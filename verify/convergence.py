@@ -19,23 +19,26 @@ from icgd.bounds.convergence import (
     least_move,
     stationarity,
 )
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Advance, Progress, silent
 from icgd.bounds.step_error.plan import plan
 from icgd.construct.block.transformer import Transformer
 from icgd.construct.machine.memory import refuse_if_too_large
 from icgd.construct.prompt import Prompt
 from icgd.construct.relu_icgd import assemble
+from icgd.verify import workload
 from icgd.verify.descent import descend, empirical_loss, gradient, project
 from icgd.verify.hessian import SAMPLED, certified_single_layer, eigenvalue_range, hessian_search
-from icgd.verify.results import Curve, Findings, Grid, Plot
+from icgd.verify.results import Curve, Grid, Plot, Results
 from icgd.verify.search.excerpt import followed, part_of
 from icgd.verify.search.excerpt import steps as steps_followed
 from icgd.verify.search.prompts import random_prompts, seeded, start
 from icgd.verify.search.tables import DataError, load_table, prompts_from_table
+from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Status, Verdict, with_replay
 
-THEOREM = "convergence"
+NAME = "convergence"
 TITLE = "Error accumulation and convergence of simulated gradient descent"
 KEYS = ("lipschitz", "accumulation", "accumulation-split", "decrease", "stationary")
 ROUNDING = 2.0**-44
@@ -69,17 +72,17 @@ def verify(
     progress: Progress = silent,
     transformer: Transformer | None = None,
     bounds: Curvature | None = None,
-) -> Findings:
+) -> Results:
     """Every claim on prompts drawn from the seed.
 
     transformer: judged instead of ours.  bounds: Hessian bounds judged instead of ours.
     Raises ProblemError where no transformer can be built.
     """
-    replay = f"icgd verify {THEOREM} {problem.options} --seed {seed}"
+    replay = f"icgd verify {NAME} {problem.options} --seed {seed}"
     try:
         found, asserted = bounds or curvature(problem), claims(problem)
     except ProblemError as error:
-        verdicts = [Verdict(f"{THEOREM}/{key}", "inapplicable", f"no constant: {error}") for key in KEYS]
+        verdicts = [Verdict(f"{NAME}/{key}", "inapplicable", f"no constant: {error}") for key in KEYS]
         return _findings(problem, seed, verdicts)
     if transformer is None:
         refuse_if_too_large(problem, "lean")
@@ -113,10 +116,8 @@ def verify(
     return replace(made, claims=asserted, census=census, grids=(grid,), plots=(plot,))
 
 
-def _findings(problem: Problem, seed: int, verdicts: Sequence[Verdict]) -> Findings:
-    return Findings(
-        theorem=THEOREM, title=TITLE, source=SOURCE, problem=problem, seed=seed, verdicts=tuple(verdicts)
-    )
+def _findings(problem: Problem, seed: int, verdicts: Sequence[Verdict]) -> Results:
+    return Results(problem=problem, seed=seed, verdicts=tuple(verdicts))
 
 
 # The constant.
@@ -127,7 +128,7 @@ def _lipschitz(problem: Problem, found: Curvature, sampled: float, ascended: flo
         f"Lambda = {found.lam:.6g}; largest Hessian norm {sampled:.6g} on {SAMPLED} random examples, "
         f"{ascended:.6g} after ascent: Lambda is {found.lam / max(ascended, 1e-300):.3g} times that"
     )
-    key = f"{THEOREM}/lipschitz"
+    key = f"{NAME}/lipschitz"
     if not ascended <= found.lam + ROUNDING * (1 + found.lam):
         return Verdict(key, "failed", evidence)
     boxes = certified_single_layer(problem, found.lam) if problem.N == 1 else None
@@ -237,7 +238,7 @@ def _accumulation(
             spare = ROUNDING * (1 + found.lam)
             if not low - spare <= spectrum[0] <= spectrum[1] <= high + spare:
                 status = "failed"
-        verdicts.append(Verdict(f"{THEOREM}/{key}", status, evidence))
+        verdicts.append(Verdict(f"{NAME}/{key}", status, evidence))
     return verdicts
 
 
@@ -270,7 +271,7 @@ def _convergence(
     progress: Progress,
 ) -> list[Verdict]:
     """Inexact gradient descent at eta, or at 1/Lambda with a transformer of our own where eta is too long."""
-    keys = [f"{THEOREM}/{name}" for name in ("decrease", "stationary")]
+    keys = [f"{NAME}/{name}" for name in ("decrease", "stationary")]
     step, where = problem.eta, f"at eta = {problem.eta:g}"
     if not step * found.lam < 2:
         step = 1 / found.lam
@@ -352,3 +353,15 @@ def measure_descent(
     ratio = torch.nan_to_num(projected / (bound + ROUNDING), nan=torch.inf).amax()
     counts = (broken.sum(), long.sum(), (long & (change < 0)).sum(), (change < 0).sum())
     return (*map(float, counts), float(moves.numel()), float(projected.amax()), float(ratio))
+
+
+THEOREM = Theorem(
+    name=NAME,
+    title=TITLE,
+    source=SOURCE,
+    letters=Problem,
+    claims=claims,
+    judge=verify,
+    judged=KEYS,
+    estimate=workload.convergence,
+)

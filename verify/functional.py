@@ -38,15 +38,17 @@ from icgd.bounds.functional import (
     rate_claim,
 )
 from icgd.bounds.progress import Advance, Progress, silent
-from icgd.construct.functional import Examples, FunctionalTransformer, build
+from icgd.construct.functional import MODEL, Examples, FunctionalTransformer, build
 from icgd.construct.regression_tokens import stream
+from icgd.verify import workload
 from icgd.verify.kernels.prompts import draw, kernel_values, referee
 from icgd.verify.kernels.stationary_family import theorem_one
-from icgd.verify.results import Cell, Curve, Findings, Grid, Plot
+from icgd.verify.results import Cell, Curve, Grid, Plot, Results
 from icgd.verify.search.prompts import seeded
+from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Status, Verdict, with_replay
 
-THEOREM = "functional"
+NAME = "functional"
 TITLE = "Transformers implement functional gradient descent"
 
 _CERTIFIED = 3  # prompts on which balls are computed
@@ -66,13 +68,13 @@ def verify(
     progress: Progress = silent,
     transformer: FunctionalTransformer | None = None,
     witness: Witness = RELU_WITNESS,
-) -> Findings:
+) -> Results:
     """Every claim on prompts drawn from the seed; transformer, witness: judged instead of ours."""
     judged = (transformer or build(problem)).to(device)
     generator = seeded(seed)
     examples = draw(problem, _SAMPLED, generator)
     asserted = list(claims(problem))
-    replay = f"icgd verify {THEOREM} {problem.options} --seed {seed}"
+    replay = f"icgd verify {NAME} {problem.options} --seed {seed}"
     verdicts: list[Verdict] = []
     with progress("descent", 3) as advance:
         labels = judged.labels(*(part.to(device) for part in (examples.x, examples.y, examples.query))).cpu()
@@ -98,10 +100,7 @@ def verify(
     stationary, left = theorem_one(generator, progress=progress)
     verdicts += stationary
     asserted.append(stationarity_claim())
-    return Findings(
-        theorem=THEOREM,
-        title=TITLE,
-        source=SOURCE,
+    return Results(
         problem=problem,
         seed=seed,
         verdicts=with_replay(verdicts, replay),
@@ -116,7 +115,7 @@ def _exact(judged: FunctionalTransformer, problem: FunctionalProblem, examples: 
     """The weights' own layers against descent over the rationals, whatever the kernel's values are."""
     points, y = examples.plain(0)
     # Numbers grow by some 120 bits a layer: enough layers to see an error, few enough to be quick.
-    layers, key = min(problem.L, _EXACT_LAYERS, len(judged.V)), f"{THEOREM}/descent"
+    layers, key = min(problem.L, _EXACT_LAYERS, len(judged.V)), f"{NAME}/descent"
     stand_in = [kernel_values(name, np.array([points]))[0, :-1].tolist() for name in problem.heads]
     weights = [list(zip(*(part[k].tolist() for part in (judged.V, judged.B, judged.C)), strict=True))
                for k in range(layers)]  # fmt: skip
@@ -142,7 +141,7 @@ def _rounding(
     device: torch.device | str,
 ) -> Verdict:
     """Both readings in floats against the referee on all prompts, and against balls on a few."""
-    key = f"{THEOREM}/rounding"
+    key = f"{NAME}/rounding"
     expected = referee(problem.heads, examples, problem.rate, problem.L)
     if labels.shape != expected.shape:
         return Verdict(key, "failed", f"{len(labels) - 1} layers for {problem.L} steps")
@@ -177,11 +176,11 @@ def _heads(problem: FunctionalProblem, examples: Examples) -> Verdict:
         found[name] = float(np.abs(labels - expected).max()) / max(1.0, float(np.abs(expected).max()))
     status: Status = "held" if max(found.values()) <= ROUNDING else "failed"
     shown = ", ".join(f"{name} {value:.2g}" for name, value in found.items())
-    return Verdict(f"{THEOREM}/heads", status, f"largest relative difference over {len(examples.x)}: {shown}")
+    return Verdict(f"{NAME}/heads", status, f"largest relative difference over {len(examples.x)}: {shown}")
 
 
 def _largest(problem: FunctionalProblem, certificates: Sequence[Certificate | None]) -> Verdict:
-    key, known = f"{THEOREM}/largest-eigenvalue", [c for c in certificates if c is not None]
+    key, known = f"{NAME}/largest-eigenvalue", [c for c in certificates if c is not None]
     if not known:
         return Verdict(key, "inapplicable", "softmax in a sum: the matrix has no symmetric form")
     largest = max(float(certificate.largest.upper()) for certificate in known)
@@ -198,7 +197,7 @@ def _rate(
     certificates: Sequence[Certificate | None],
 ) -> Verdict:
     """The distance to the Bayes predictor after every layer, certified to be within C rho^l."""
-    key = f"{THEOREM}/rate"
+    key = f"{NAME}/rate"
     known = [found for found in certificates if found is not None]
     if not known:
         return Verdict(key, "inapplicable", "softmax in a sum: the step has no symmetric form")
@@ -247,7 +246,7 @@ def _show(ball: arb) -> str:
 def _definite(problem: FunctionalProblem, examples: Examples, witness: Witness) -> Iterator[Verdict]:
     """Which similarities are positive definite kernels, each with its proof."""
     yield Verdict(
-        f"{THEOREM}/linear-semidefinite",
+        f"{NAME}/linear-semidefinite",
         "proved" if linear_form_is_square() else "failed",
         "c^T K c = norm2(sum c_i x_i)^2, expanded for free symbols (3 points of the plane); rank at most d",
     )
@@ -261,14 +260,14 @@ def _definite(problem: FunctionalProblem, examples: Examples, witness: Witness) 
             gap = abs(kernel[0][1] - kernel[1][0]) if problem.n > 1 else arb(0)
             evidence = f"no kernel: |h_12 - h_21| = {_show(gap)}; similar to a symmetric matrix, {evidence}"
             proved = positive and bool(gap > 0)
-            yield Verdict(f"{THEOREM}/softmax-similar", "proved" if proved else "vacuous", evidence)
+            yield Verdict(f"{NAME}/softmax-similar", "proved" if proved else "vacuous", evidence)
         else:
             evidence += "; for all inputs semidefinite, a power series with positive coefficients"
-            yield Verdict(f"{THEOREM}/exp-definite", "proved" if positive else "vacuous", evidence)
+            yield Verdict(f"{NAME}/exp-definite", "proved" if positive else "vacuous", evidence)
     exact, circle, coefficient = rayleigh("relu", witness), circle_quotient(), fourier_coefficient(4)
     refuted = exact < 0 and bool(circle < 0) and coefficient < 0
     yield Verdict(
-        f"{THEOREM}/relu-indefinite",
+        f"{NAME}/relu-indefinite",
         "proved" if refuted else "failed",
         f"points {witness.points}, weights {witness.weights}: Rayleigh quotient {exact} in integers; "
         f"8 points of the circle: {_show(circle)}, 1 - √2; Fourier coefficient of degree 4: "
@@ -283,7 +282,7 @@ def _softmax_limit(problem: FunctionalProblem, examples: Examples) -> Verdict:
     gap = abs(softmax.limit - exponential.limit)
     decided = bool(gap > 0)
     return Verdict(
-        f"{THEOREM}/softmax-limit",
+        f"{NAME}/softmax-limit",
         "proved" if decided else "vacuous",
         f"softmax tends to {_show(softmax.limit)} and exp to {_show(exponential.limit)} on one prompt: "
         "softmax regresses s(x) y(x), s the normaliser, and divides by s(x_q)",
@@ -355,7 +354,7 @@ def _matching(
     evidence = "; ".join(lost) or "in the limit no attention beats the data's own kernel (linear, exp)"
     evidence += f", {_STUDIED} prompts, 4 standard errors; ahead of it by 2 at {problem.L} layers: "
     status: Status = "failed" if lost else "held"
-    return grid, plot, Verdict(f"{THEOREM}/matching", status, evidence + (", ".join(ahead) or "none"))
+    return grid, plot, Verdict(f"{NAME}/matching", status, evidence + (", ".join(ahead) or "none"))
 
 
 def _beats(one: Float[Tensor, " B"], other: Float[Tensor, " B"], deviations: float) -> bool:
@@ -387,3 +386,35 @@ def _best_rates(
     train, test = (torch.stack([pair[k] for pair in found]) for k in (0, 1))
     best = train.mean(dim=-1).argmin(dim=0)
     return test[best, torch.arange(posed.L + 1)]
+
+
+THEOREM = Theorem(
+    name=NAME,
+    title=TITLE,
+    source=SOURCE,
+    letters=FunctionalProblem,
+    claims=claims,
+    judge=verify,
+    judged=(
+        "descent",
+        "rounding",
+        "heads",
+        "parameters",
+        "largest-eigenvalue",
+        "rate",
+        "linear-semidefinite",
+        "exp-definite",
+        "softmax-similar",
+        "relu-indefinite",
+        "softmax-limit",
+        "matching",
+        "theorem-1/linear",
+        "theorem-1/symmetry",
+        "theorem-1/off-family",
+        "theorem-1/critical-point",
+        "theorem-1/hypotheses",
+        "theorem-1/infimum",
+    ),
+    model=MODEL,
+    estimate=workload.functional,
+)

@@ -17,7 +17,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.budget import Construction
 from icgd.bounds.step_error.plan import forget
 from icgd.construct.machine.memory import refuse_if_too_large

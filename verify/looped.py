@@ -29,13 +29,15 @@ from icgd.bounds.looped import (
     least_squares,
 )
 from icgd.bounds.progress import Advance, Progress, silent
-from icgd.construct.looped import LoopedTransformer, build
+from icgd.construct.looped import MODEL, LoopedTransformer, build
 from icgd.construct.regression_tokens import stream
-from icgd.verify.results import Curve, Findings, Grid, Plot
+from icgd.verify import workload
+from icgd.verify.results import Curve, Grid, Plot, Results
 from icgd.verify.search.prompts import seeded
+from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Status, Verdict, with_replay
 
-THEOREM = "looped"
+NAME = "looped"
 TITLE = "Looped linear transformers learn in context by multi-step gradient descent"
 ROUNDING = 1e-12
 """How far, relative to the labels, float64 loops may be from descent."""
@@ -83,13 +85,13 @@ def verify(
     device: torch.device | str = "cpu",
     progress: Progress = silent,
     transformer: LoopedTransformer | None = None,
-) -> Findings:
+) -> Results:
     """Every claim on prompts drawn from the seed; transformer: judged instead of ours."""
     judged = (transformer or build(problem)).to(device)
     generator = seeded(seed)
     prompts = draw(problem, _SAMPLED, generator)
     asserted = {claim.key: claim for claim in claims(problem)}
-    replay = f"icgd verify {THEOREM} {problem.options} --seed {seed}"
+    replay = f"icgd verify {NAME} {problem.options} --seed {seed}"
     with progress("loops", _CERTIFIED) as advance:
         exact, contractions = _steps(judged, problem, prompts, advance)
         verdicts = [exact, _rounding(judged, problem, prompts, device)]
@@ -101,10 +103,7 @@ def verify(
         verdicts += [_contraction(problem, contractions, claimed), *_condition(problem, generator, advance)]
         grid, plot, needed = _examples(problem, judged, generator)
         verdicts += [needed, _before(problem)]
-    return Findings(
-        theorem=THEOREM,
-        title=TITLE,
-        source=SOURCE,
+    return Results(
         problem=problem,
         seed=seed,
         verdicts=with_replay(verdicts, replay),
@@ -382,3 +381,25 @@ def _given(found: list[Contraction]) -> Grid:
         "1 - 1/kappa is what a step of 1/lambda_max of this very prompt would give; errors over norm2(w*)"
     )
     return Grid("Contraction on given prompts", columns, tuple(rows), note)
+
+
+THEOREM = Theorem(
+    name=NAME,
+    title=TITLE,
+    source=SOURCE,
+    letters=LoopedProblem,
+    claims=claims,
+    judge=verify,
+    judged=(
+        "steps",
+        "rounding",
+        "parameters",
+        "contraction",
+        "condition",
+        "failure",
+        "examples",
+        "examples-before",
+    ),
+    model=MODEL,
+    estimate=workload.looped,
+)

@@ -1,8 +1,9 @@
-"""A pytest plugin: each claim of each theorem is a test, and its options are the theorems' letters.
+"""A pytest plugin: each claim of each theorem is a test, for the problem that `--icgd` poses.
 
-    pytest verify/ --N 2 --K 3 -k "relu and lean"           # in a clone
-    pytest -p icgd.verify.plugin --pyargs icgd.verify -k looped       # anywhere that icgd is installed
-    pytest -p icgd.verify.plugin tests/                          # your own tests, which may use `icgd_judge`
+    pytest verify/ --icgd "N=2 K=3" -k "relu and lean"                 # in a clone
+    pytest -p icgd.verify.plugin --pyargs icgd.verify -k looped        # anywhere that icgd is installed
+    pytest -p icgd.verify.plugin tests/                                # your own tests, with `icgd_judge`
+    pytest verify/ --icgd "theorem=./mine.py m=4" -k mine              # a theorem of your own
 
 A claim that is proved, held or vacuous passes, one that is inapplicable is skipped with its reason, and one
 that failed prints its evidence and the command that replays it, without a traceback.  Every verdict is in
@@ -13,29 +14,22 @@ its claims stay together, so that `-n auto` fills the cores; see `pytest_xdist_m
 from __future__ import annotations
 
 import math
+import shlex
 import shutil
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import pytest
 
-from icgd.bounds.problem import ProblemError
-from icgd.bounds.step_error.budget import Construction
-from icgd.verify.catalogue import meanings
-from icgd.verify.requests import Found, Run, Search, asked_for, takers
+from icgd.bounds.letters import ProblemError
+from icgd.verify.catalogue import find, takers, theorems
+from icgd.verify.requests import Found, Request, asked_for
+from icgd.verify.search.options import BRIEF, Search
 from icgd.verify.verdict import Status, Verdict
 
-OPTIONS: Mapping[str, tuple[Any, str]] = {
-    "samples": (20_000, "random prompts in the sweep of relu-icgd"),
-    "effort": (0.3, "length of the attack of relu-icgd, 0 for none"),
-    "icgd-seed": (0, "seed of all random work"),
-    "icgd-device": ("cpu", "cpu or cuda"),
-    "icgd-out": ("out", "folder for counterexamples"),
-}
-"""Options besides letters, --construction and --certify: default and meaning."""
-
-_RUNS = pytest.StashKey[tuple[Run, ...]]()
+_ASKED = pytest.StashKey[tuple[Request, ...]]()
+_LETTERS = pytest.StashKey[Mapping[str, Any]]()
 _SEARCH = pytest.StashKey[Search]()
 _FOUND = pytest.StashKey[dict[str, Found]]()
 
@@ -43,7 +37,7 @@ _FOUND = pytest.StashKey[dict[str, Found]]()
 class Asked(NamedTuple):
     """A claim that is a test: of which verification, its key, and the id of the test."""
 
-    run: Run
+    request: Request
     key: str
     id: str
 
@@ -52,49 +46,70 @@ class Asked(NamedTuple):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--N 3 --K 4 ... as on the command line of icgd, and how hard to look."""
-    group = parser.getgroup("icgd", "the problem whose claims are tested")
-    for letter, (kind, meaning) in meanings().items():
-        names = dict.fromkeys((f"--{letter}", f"--{letter.replace('_', '-')}"))
-        group.addoption(*names, type=kind, dest=f"icgd_letter_{letter}", help=meaning.replace("%", "%%"))
-    for name, (default, meaning) in OPTIONS.items():
-        group.addoption(f"--{name}", type=type(default), default=default, help=f"{meaning} [{default}]")
-    choices = get_args(Construction)
-    group.addoption("--construction", choices=choices, help="of relu-icgd (default: lean and paper)")
-    group.addoption("--certify", action="store_true", help="prove the step error of relu-icgd, too")
+    """One option, so that it meets none of another plugin's: --icgd "N=2 K=3 samples=1000 certify"."""
+    options = ", ".join(option.name for option in fields(Search))
+    parser.getgroup("icgd", "the problem whose claims are tested").addoption(
+        "--icgd",
+        action="append",
+        default=[],
+        metavar="'N=2 K=3 ...'",
+        help=f"letters of any theorem; options of icgd verify ({options}); theorem=FILE.py for your own",
+    )
 
 
-def _option(config: pytest.Config, name: str) -> Any:
-    """An option's value; its default where the plugin was loaded too late for the command line."""
-    return config.getoption(name.replace("-", "_"), OPTIONS[name][0])
+def read(words: Iterable[str]) -> tuple[dict[str, Any], Search]:
+    """Letters and search of words such as N=2 and certify; files of theorems are loaded.
+
+    Raises ProblemError.
+    """
+    given = [(name, sign, value) for name, sign, value in (word.partition("=") for word in words)]
+    for name, _, value in given:
+        if name == "theorem":
+            find(value)
+    kinds: dict[str, Any] = {"theorem": str}
+    for theorem in theorems().values():
+        kinds |= {letter: kind for letter, kind in theorem.letters.kinds().items() if letter not in kinds}
+    options = get_type_hints(Search)
+    letters: dict[str, Any] = {}
+    chosen: dict[str, Any] = dict(BRIEF)
+    for name, sign, value in given:
+        if name in options:
+            chosen[name] = _typed(name, value if sign else "", options[name])
+        elif name not in kinds:
+            raise ProblemError(name, value, f"there is no such letter; there are {', '.join(sorted(kinds))}")
+        elif name != "theorem":
+            letters[name] = _typed(name, value, kinds[name])
+    return letters, Search(**chosen)
 
 
-def _letters(config: pytest.Config) -> dict[str, Any]:
-    """The letters that were given."""
-    given = {letter: config.getoption(f"icgd_letter_{letter}", None) for letter in meanings()}
-    return {letter: value for letter, value in given.items() if value is not None}
+def _typed(name: str, value: str, kind: Any) -> Any:
+    """The value of a word as its letter or option has it; a flag stands for itself."""
+    kind = next((one for one in get_args(kind) if one is not type(None)), kind)
+    if kind is bool:
+        if value not in ("", "true", "false"):
+            raise ProblemError(name, value, "it is a flag: it stands alone, or with =true or =false")
+        return value != "false"
+    try:
+        return kind(value)
+    except ValueError:
+        raise ProblemError(name, value, f"a value of type {kind.__name__} is needed") from None
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Raises pytest.UsageError where the options are impossible, before anything is collected."""
     try:
-        config.stash[_SEARCH] = Search(
-            samples=_option(config, "samples"),
-            effort=_option(config, "effort"),
-            seed=_option(config, "icgd-seed"),
-            device=_option(config, "icgd-device"),
-            out=Path(_option(config, "icgd-out")),
-            certify=config.getoption("certify", False),
-        )
-        config.stash[_RUNS] = asked_for(_letters(config), config.getoption("construction", None))
-    except ProblemError as error:
+        words = [word for option in config.getoption("icgd", []) for word in shlex.split(option)]
+        letters, search = read(words)
+        config.stash[_ASKED] = asked_for(letters, search.construction)
+    except ValueError as error:  # a ProblemError, or a quotation mark without its other
         raise pytest.UsageError(str(error)) from None
-    config.stash[_FOUND] = {}
+    config.stash[_LETTERS], config.stash[_SEARCH], config.stash[_FOUND] = letters, search, {}
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Which theorems take the letters that were given: the others keep their defaults."""
-    given = [f"{name} = {value} for {', '.join(takers(name))}" for name, value in _letters(config).items()]
+    letters = config.stash[_LETTERS]
+    given = [f"{name} = {value} for {', '.join(takers(name))}" for name, value in letters.items()]
     return [f"icgd: {line}" for line in (f"seed {config.stash[_SEARCH].seed}", *given)]
 
 
@@ -102,20 +117,20 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that takes `icgd_claim` runs for each claim, one that takes `icgd_run` for each verification."""
-    runs = metafunc.config.stash[_RUNS]
+    """A test with the fixture `icgd_claim` runs for each claim, with `icgd_request` for each verification."""
+    asked = metafunc.config.stash[_ASKED]
     if "icgd_claim" in metafunc.fixturenames:
-        asked = [Asked(run, key, label) for run in runs for label, key in run.claims().items()]
-        metafunc.parametrize("icgd_claim", asked, ids=[one.id for one in asked])
-    elif "icgd_run" in metafunc.fixturenames:
-        metafunc.parametrize("icgd_run", runs, ids=[run.name for run in runs])
+        claims = [Asked(one, key, label) for one in asked for label, key in one.claims().items()]
+        metafunc.parametrize("icgd_claim", claims, ids=[claim.id for claim in claims])
+    elif "icgd_request" in metafunc.fixturenames:
+        metafunc.parametrize("icgd_request", asked, ids=[one.name for one in asked])
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Lets -k find a claim by its key and by the name of its verification, too."""
     asked = getattr(getattr(item, "callspec", None), "params", {}).get("icgd_claim")
     if isinstance(asked, Asked):
-        item.extra_keyword_matches.update({asked.key, asked.run.name})
+        item.extra_keyword_matches.update({asked.key, asked.request.name})
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -129,7 +144,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]
 
-    scopes = {label: run.name for run in config.stash[_RUNS] for label in (*run.claims(), run.name)}
+    scopes = {label: one.name for one in config.stash[_ASKED] for label in (*one.claims(), one.name)}
 
     class ByVerification(LoadGroupScheduling):
         def _split_scope(self, nodeid: str) -> str:
@@ -145,22 +160,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.fixture
 def icgd_found(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[Run], dict[str, Verdict]]:
+) -> Callable[[Request], dict[str, Verdict]]:
     """The verdicts of a verification by key; it runs once, even where several workers ask for it."""
     config = request.config
     known, search = config.stash[_FOUND], config.stash[_SEARCH]
     worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
 
-    def verdicts(run: Run) -> dict[str, Verdict]:
-        if run.name not in known and worker is None:
-            known[run.name] = run.verify(search)
-        elif run.name not in known and worker is not None:
+    def verdicts(asked: Request) -> dict[str, Verdict]:
+        if asked.name not in known and worker is None:
+            known[asked.name] = asked.verify(search)
+        elif asked.name not in known and worker is not None:
             folder = tmp_path_factory.getbasetemp().parent / f"icgd-{worker['testrunuid']}"
             folder.mkdir(exist_ok=True)
-            known[run.name] = run.verify_once(search, folder, int(worker["workercount"]))
-        found = known[run.name]
+            known[asked.name] = asked.verify_once(search, folder, int(worker["workercount"]))
+        found = known[asked.name]
         if found.crash:
-            pytest.fail(f"{run.name} could not be verified\n{found.crash}", pytrace=False)
+            pytest.fail(f"{asked.name} could not be verified\n{found.crash}", pytrace=False)
         return found.verdicts
 
     return verdicts
@@ -204,7 +219,7 @@ def _rows(reporter: pytest.TerminalReporter) -> list[dict[str, str]]:
                     if rows and name in ("claim", "verdict", "evidence"):
                         rows[-1][name] = value
     rows = [row for row in rows if len(row) == 3]
-    labels = [label for run in reporter.config.stash[_RUNS] for label in run.claims()] if rows else []
+    labels = [label for one in reporter.config.stash[_ASKED] for label in one.claims()] if rows else []
     order = {label: place for place, label in enumerate(labels)}
     return sorted(rows, key=lambda row: order.get(row["claim"], math.inf))
 

@@ -26,15 +26,27 @@ from icgd.bounds.preconditioned import (
     minimiser,
 )
 from icgd.bounds.progress import Progress, silent
-from icgd.construct.preconditioned import LinearAttention, build, exact, family, one_layer, sparse, tokens
+from icgd.construct.preconditioned import (
+    MODEL,
+    LinearAttention,
+    build,
+    exact,
+    family,
+    one_layer,
+    sparse,
+    tokens,
+)
+from icgd.verify import workload
 from icgd.verify.linear_attention.cubature import Ensemble, ensemble
 from icgd.verify.linear_attention.step_sizes import SEARCHES, Depth, best_at, depth_grid, depth_plot
 from icgd.verify.linear_attention.trained import Training, training_grid, training_plots, trainings
-from icgd.verify.results import Findings
+from icgd.verify.results import Results
 from icgd.verify.search.prompts import seeded
+from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Status, Verdict
 
-THEOREM = "preconditioned"
+NAME = "preconditioned"
+TITLE = "Linear attention learns preconditioned gradient descent"
 PROMPTS = 200
 _MOST_EXAMPLES = 30
 """Examples up to which Lemma 1 is expanded for the posed n."""
@@ -48,7 +60,7 @@ def verify(
     progress: Progress = silent,
     statement: Statement = STATEMENT,
     transformer: LinearAttention | None = None,
-) -> Findings:
+) -> Results:
     """Judge Lemma 1 and Theorems 1, 3 and 4.
 
     statement: judged instead of the theorems as published.  transformer: L layers, judged instead of the
@@ -84,10 +96,7 @@ def verify(
     size = _verdict(
         "parameters", parameters == expected, f"{parameters} entries counted, {expected:g} claimed", "held"
     )
-    return Findings(
-        theorem=THEOREM,
-        title="Linear attention learns preconditioned gradient descent",
-        source=f"{SOURCE}, Lemma 1 and Theorems 1, 3, 4",
+    return Results(
         problem=problem,
         seed=seed,
         verdicts=(
@@ -106,7 +115,7 @@ def verify(
 
 
 def _verdict(name: str, kept: bool, evidence: str, status: Status) -> Verdict:
-    return Verdict(f"{THEOREM}/{name}", status if kept else "failed", evidence)
+    return Verdict(f"{NAME}/{name}", status if kept else "failed", evidence)
 
 
 def _shown(name: str, kept: bool, evidence: str, shown: str, posed: str, is_shown: bool) -> Verdict:
@@ -178,7 +187,7 @@ def _identities(problem: PreconditionedProblem, statement: Statement) -> Iterato
 def _exact_gradient(problem: PreconditionedProblem, statement: Statement) -> Verdict:
     name = "theorem-1/gradient"
     if problem.d > 4:
-        return Verdict(f"{THEOREM}/{name}", "inapplicable", "the exact loss is expanded up to d = 4")
+        return Verdict(f"{NAME}/{name}", "inapplicable", "the exact loss is expanded up to d = 4")
     covariance = tuple(tuple(row) for row in problem.covariance)
     d = problem.d
     A = minimiser(problem, statement)
@@ -193,7 +202,7 @@ def _exact_gradient(problem: PreconditionedProblem, statement: Statement) -> Ver
 
 def _landscape(problem: PreconditionedProblem) -> Verdict:
     """Our own question, which Theorem 1 leaves open: may descent end elsewhere?"""
-    name = f"{THEOREM}/theorem-1/other-minimum"
+    name = f"{NAME}/theorem-1/other-minimum"
     if problem.d > 3:
         return Verdict(name, "inapplicable", "the exact Hessian is expanded up to d = 3")
     found = other_minimum(problem.eigenvalues, problem.n)
@@ -222,7 +231,7 @@ def _trained(one: Training) -> Verdict:
         f"losses {ends}, lowest predicted {one.predicted:.8g}"
     )
     if not reached and not any(run.converged for run in runs):
-        return Verdict(f"{THEOREM}/training/{one.name}", "inapplicable", f"no run converged; {evidence}")
+        return Verdict(f"{NAME}/training/{one.name}", "inapplicable", f"no run converged; {evidence}")
     return _verdict(f"training/{one.name}", kept, evidence, "held")
 
 
@@ -240,7 +249,7 @@ def _training_verdicts(
             why = "needs L >= 2"
         elif name == "theorem-4" and not depths[1].criticals:
             why = "the search found no critical point at L = 2"
-        yield Verdict(f"{THEOREM}/training/{name}", "inapplicable", why)
+        yield Verdict(f"{NAME}/training/{name}", "inapplicable", why)
 
 
 def judge_one_step(problem: PreconditionedProblem, claim: Claim) -> Verdict:
@@ -265,7 +274,7 @@ def _critical_verdicts(problem: PreconditionedProblem, depths: Sequence[Depth]) 
     if stationary and uncertain:
         listed = ", ".join(map(str, uncertain))
         why = f"the roots of q at L = {listed} were not separated: not decided"
-        yield Verdict(f"{THEOREM}/theorem-3/critical-point", "inapplicable", why)
+        yield Verdict(f"{NAME}/theorem-3/critical-point", "inapplicable", why)
     else:
         yield _verdict(
             "theorem-3/critical-point",
@@ -277,7 +286,7 @@ def _critical_verdicts(problem: PreconditionedProblem, depths: Sequence[Depth]) 
     transformed = [depth for depth in depths if 2 <= depth.L <= MOST_TRANSFORMED]
     name = "theorem-4/critical-point"
     if not transformed:
-        yield Verdict(f"{THEOREM}/{name}", "inapplicable", "at L = 1 the transformation has no effect")
+        yield Verdict(f"{NAME}/{name}", "inapplicable", "at L = 1 the transformation has no effect")
         return
     missed = [depth.L for depth in transformed if not depth.criticals]
     shown = "; ".join(
@@ -289,7 +298,7 @@ def _critical_verdicts(problem: PreconditionedProblem, depths: Sequence[Depth]) 
     if missed:  # a search that misses is no counterexample
         listed = ", ".join(map(str, missed))
         why = f"the search found no box at L = {listed}: not decided" + (f"; {shown}" if shown else "")
-        yield Verdict(f"{THEOREM}/{name}", "inapplicable", why)
+        yield Verdict(f"{NAME}/{name}", "inapplicable", why)
         return
     done = f"L = 2..{MOST_TRANSFORMED}"
     yield _shown(name, True, evidence, done, f"L = {problem.L}", problem.L <= MOST_TRANSFORMED)
@@ -385,10 +394,41 @@ def _theorem_four_on_model(
 ) -> Verdict:
     name, L = "theorem-4/loss", 2
     if problem.L < L or not depths[L - 1].criticals:
-        return Verdict(f"{THEOREM}/{name}", "inapplicable", "needs L >= 2 and a critical point")
+        return Verdict(f"{NAME}/{name}", "inapplicable", "needs L >= 2 and a critical point")
     point, value = depths[L - 1].criticals[0].centre, depths[L - 1].criticals[0].value
     prompts = ensemble(problem, 8, True, generator).to(device)
     made = family(problem, point[:L], point[L:], statement)
     A, B = (part.to(device).requires_grad_() for part in (made.A, made.B) if part is not None)
     P, Q = sparse(A, B, statement.sign)
     return _close(name, prompts, P, Q, statement.masked, value[0], (A, B))
+
+
+THEOREM = Theorem(
+    name=NAME,
+    title=TITLE,
+    source=f"{SOURCE}, Lemma 1 and Theorems 1, 3, 4",
+    letters=PreconditionedProblem,
+    claims=claims,
+    judge=verify,
+    judged=(
+        "lemma-1",
+        "theorem-1/global",
+        "theorem-1/gradient",
+        "theorem-1/other-minimum",
+        "theorem-3/stationary",
+        "theorem-4/stationary",
+        "theorem-3/one-step",
+        "theorem-3/critical-point",
+        "theorem-4/critical-point",
+        "lemma-1/model",
+        "theorem-1/loss",
+        "theorem-3/loss",
+        "theorem-4/loss",
+        "parameters",
+        "training/theorem-1",
+        "training/theorem-3",
+        "training/theorem-4",
+    ),
+    model=MODEL,
+    estimate=workload.preconditioned,
+)

@@ -3,88 +3,46 @@
 from __future__ import annotations
 
 import math
-import shlex
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar, get_args
 
 import torch
 
 from icgd.bounds.claims import Claim
+from icgd.bounds.hypotheses import hypotheses
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
-from icgd.bounds.relu_icgd import built, claims
+from icgd.bounds.relu_icgd import SOURCE, built, claims
 from icgd.bounds.step_error.budget import Construction
 from icgd.bounds.step_error.plan import Plan, plan
 from icgd.bounds.step_error.recurrence import ranges
 from icgd.construct.block.census import Census, census
 from icgd.construct.block.transformer import Transformer
+from icgd.construct.machine.memory import refuse_if_too_large
 from icgd.construct.prompt import Prompt
-from icgd.construct.relu_icgd import assemble, check_construction
+from icgd.construct.relu_icgd import MODEL, assemble, check_construction
+from icgd.verify import workload
 from icgd.verify.block.looping import LOOPED, check_looped
 from icgd.verify.block.one_prompt import Enclosure, enclosable, enclose
 from icgd.verify.block.properties import PROPERTIES, step_properties
 from icgd.verify.certificate.proof import Proof, prove, unchecked
+from icgd.verify.results import Results, Sandwich, StepError
 from icgd.verify.search.attack import ROUNDS, Attack, attack
 from icgd.verify.search.counterexample import Counterexample, shrink
 from icgd.verify.search.covered import Admit, admission
 from icgd.verify.search.excerpt import excerpt, part_of, repeated
+from icgd.verify.search.options import Search
 from icgd.verify.search.prompts import random_prompts, seeded
 from icgd.verify.search.sweep import Sweep, one_step_errors, sweep
-from icgd.verify.search.tables import RealPrompts
-from icgd.verify.search.trajectory import Trajectory, follow, to_follow
+from icgd.verify.search.tables import Table, letters_from, load_table, names, prompts_from_table
+from icgd.verify.search.trajectory import follow, to_follow
+from icgd.verify.survey.background import surveying
+from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Status, Verdict
 
-THEOREM = "relu-icgd"
+NAME = "relu-icgd"
 TITLE = "A ReLU transformer simulates gradient descent on an N-layer network"
-
-
-@dataclass(frozen=True)
-class Sandwich:
-    """Every number known about norm2(err) of one step: sampled <= attacked <= bound <= allowed.
-
-    bound: what the plan guarantees, rounding included, certified once a checker accepts it; None for `exact`,
-    whose bound covers only prompts outside the gate's margin: `bound_off_margin`.  allowed: eta*eps.
-    """
-
-    sampled: float
-    attacked: float
-    bound: float | None
-    allowed: float
-    bound_off_margin: float | None = None
-
-    @property
-    def limit(self) -> float:
-        """What no covered prompt may exceed."""
-        bound = self.bound if self.bound is not None else self.bound_off_margin
-        return self.allowed if bound is None else min(bound, self.allowed)
-
-    def as_dict(self) -> dict[str, float | None]:
-        """The numbers under the names that documents have for them."""
-        named = asdict(self)
-        renamed = {"bound": "certified", "bound_off_margin": "certified_off_margin"}
-        plain = {renamed.get(name, name): value for name, value in named.items()}
-        if self.bound_off_margin is None:
-            del plain["certified_off_margin"]
-        return plain
-
-
-@dataclass(frozen=True, eq=False)
-class Verification:
-    """Everything that was found out about one problem and construction."""
-
-    plan: Plan
-    census: Census
-    claims: tuple[Claim, ...]
-    sandwich: Sandwich
-    sweep: Sweep
-    attack: Attack | None
-    trajectory: Trajectory
-    verdicts: tuple[Verdict, ...]
-    counterexample: Counterexample | None
-    proof: Proof | None = None
-    enclosures: tuple[tuple[str, Enclosure], ...] = ()
 
 
 def verify(
@@ -94,21 +52,29 @@ def verify(
     samples: int = 100_000,
     seed: int = 0,
     effort: float = 1.0,
-    starting: str = "random",
-    real: RealPrompts | None = None,
-    source: str = "random prompts",
+    start: str = "random",
+    data: str | Table | None = None,
+    inputs: str | None = None,
+    targets: str | None = None,
+    prompts: int = 64,
     transformer: Transformer | None = None,
     device: torch.device | str = "cpu",
     certify: bool = False,
     progress: Progress = silent,
-) -> Verification:
+) -> Results:
     """Sweep, attack, follow L steps, check every property and claim; `effort` scales the attack (0: none).
 
     certify: prove the step error, too, and enclose it on the worst prompt met and on a followed one.
-    real: prompts to follow instead of random ones.  transformer: judged instead of the one we would build.
-    Raises ProblemError where the construction does not apply.
+    data: a table whose prompts are followed instead of random ones.  transformer: judged instead of the one
+    we would build.  Raises ProblemError where the construction does not apply, DataError for a bad table.
     """
     check_construction(problem, construction)
+    real, source = None, "random prompts"
+    if data is not None:
+        table = load_table(data)
+        chosen = names(inputs), names(targets)
+        real = prompts_from_table(problem, table, *chosen, count=prompts, generator=seeded(seed))
+        source = table.source
     made = plan(problem, construction, progress=progress)
     judged = (transformer or assemble(made)).to(device)
     short = made if transformer else excerpt(made)
@@ -117,10 +83,8 @@ def verify(
     admit = admission(made)
     with progress("sweep", samples) as advance:
         swept = sweep(searched, samples, generator, device=device, admit=admit, advance=advance)
-    prompt = to_follow(problem, real, starting, generator).to(device)
-    trajectory, on_path = follow(
-        judged, prompt, admit, source, starting if real is None else f"{starting} w(0)"
-    )
+    prompt = to_follow(problem, real, start, generator).to(device)
+    trajectory, on_path = follow(judged, prompt, admit, source, start if real is None else f"{start} w(0)")
     attacked = _attack(short, generator, transformer, swept, admit, effort, device, progress)
     swept = _measured(judged, swept, admit)
     attacked = attacked and _measured(judged, attacked, admit)
@@ -150,10 +114,10 @@ def verify(
 
     with progress("properties", len(PROPERTIES) + len(LOOPED)) as advance:
         properties = []
-        for verdict in step_properties(THEOREM, searched, few):
+        for verdict in step_properties(NAME, searched, few):
             properties.append(verdict)
             advance(1)
-        properties += check_looped(THEOREM, searched, few, rebuild=None if transformer else rebuild)
+        properties += check_looped(NAME, searched, few, rebuild=None if transformer else rebuild)
         advance(len(LOOPED))
     proof: Proof | None = None
     enclosures: tuple[tuple[str, Enclosure], ...] = ()
@@ -173,18 +137,25 @@ def verify(
         *properties,
         *_start_verdicts(problem),
     )
-    return Verification(
-        made,
-        counted,
-        asserted,
-        sandwich,
-        swept,
-        attacked,
-        trajectory,
-        verdicts,
-        counterexample,
-        proof,
-        enclosures,
+    return Results(
+        problem=problem,
+        seed=seed,
+        verdicts=verdicts,
+        construction=construction,
+        claims=asserted,
+        hypotheses=hypotheses(problem),
+        census=counted.as_dict(),
+        certificate=proof.certificate if proof else None,
+        step=StepError(
+            plan=made,
+            sandwich=sandwich,
+            sweep=swept,
+            attack=attacked,
+            trajectory=trajectory,
+            proof=proof,
+            enclosures=enclosures,
+            counterexample=counterexample,
+        ),
     )
 
 
@@ -255,7 +226,7 @@ def _smallest(
         return float(torch.where(admit(prompt), one_step_errors(transformer, prompt), 0.0)[0])
 
     prompt = shrink(worst, lambda candidate: error(candidate) > allowed)
-    claim = f"{THEOREM}/step-error"
+    claim = f"{NAME}/step-error"
     return Counterexample(transformer.problem, construction, claim, prompt, error(prompt), allowed)
 
 
@@ -275,19 +246,6 @@ def replay(counterexample: Counterexample, transformer: Transformer | None = Non
             f"; the file records {counterexample.error:.6g}, not reproduced by the transformer built here"
         )
     return Verdict(counterexample.claim, status, evidence)
-
-
-def save_counterexample(counterexample: Counterexample, folder: Path) -> str:
-    """Write it below `folder`; returns the command that replays it."""
-    path = folder / f"counterexample-{counterexample.construction}.json"
-    counterexample.save(path)
-    return f"icgd verify {THEOREM} --replay {shlex.quote(str(path))}"
-
-
-def claim_keys(problem: Problem, construction: Construction) -> list[str]:
-    """The claims that `verify` will judge, known without judging them."""
-    sizes = [claim.key for claim in _judged(problem, construction) if claim.quantity != "step_error"]
-    return [*sizes, *(f"{THEOREM}/{name}" for name in ("step-error", *PROPERTIES, *LOOPED, "start"))]
 
 
 def _judged(problem: Problem, construction: Construction) -> tuple[Claim, ...]:
@@ -333,7 +291,7 @@ def _step_error_verdict(
         status = "proved" if proof.refusal is None else "held"
     smallest = f"; smallest counterexample: {counterexample.describe()}" if counterexample else ""
     return Verdict(
-        f"{THEOREM}/step-error",
+        f"{NAME}/step-error",
         status,
         f"{ratio} over {searched}; the bound is {made.problem.eta * made.bound:.3g}"
         + (" outside the margin" if sandwich.bound is None else "")
@@ -352,7 +310,7 @@ def _proof_in_words(proof: Proof) -> str:
 def _start_verdicts(problem: Problem) -> Iterator[Verdict]:
     """The theorem starts at w(0) = 0, where many networks have gradient 0."""
     r, last = problem.activation.r, problem.activation_at(problem.N).r
-    key, at = f"{THEOREM}/start", "the gradient at w(0) = 0 is 0, so exact descent stays there"
+    key, at = f"{NAME}/start", "the gradient at w(0) = 0 is 0, so exact descent stays there"
     if last.derivative(0.0) == 0.0:
         yield Verdict(key, "vacuous", f"r'(0) = 0 at the output: {at}")
     elif problem.N >= 2 and r(0.0) == 0.0:
@@ -363,3 +321,48 @@ def _start_verdicts(problem: Problem) -> Iterator[Verdict]:
         )
     else:
         yield Verdict(key, "held", "N = 1: the gradient at w(0) = 0 need not vanish")
+
+
+def _claims(problem: Problem, construction: Construction) -> tuple[Claim, ...]:
+    return (*claims(problem), *built(problem, construction))
+
+
+def _read(letters: Mapping[str, Any], search: Search) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The letters with d, d_out and L from the data, and the table, which is read once."""
+    if search.data is None:
+        return letters, {}
+    table = load_table(search.data)
+    return letters_from(table, letters, search.inputs, search.targets), {"data": table}
+
+
+_SIZES = ("layers", "sublayers", "heads", "mlp_width", "width", "norm")
+_OF_EACH = ("step-error", *PROPERTIES, *LOOPED, "start")
+_OF_THE_THEOREM = ("layers", "depth", "heads", "width", "norm")
+
+THEOREM = Theorem(
+    name=NAME,
+    title=TITLE,
+    source=SOURCE,
+    letters=Problem,
+    claims=_claims,
+    judge=verify,
+    judged={
+        name: (
+            *(_OF_THE_THEOREM if name == "paper" else ()),
+            *(f"{name}/{size}" for size in _SIZES),
+            *_OF_EACH,
+        )
+        for name in get_args(Construction)
+    },
+    model=MODEL,
+    options=frozenset({"samples", "effort", "start", "data", "inputs", "targets", "prompts", "certify"}),
+    fits=refuse_if_too_large,
+    estimate=workload.relu_icgd,
+    constructions=get_args(Construction),
+    applies=check_construction,
+    read=_read,
+    hypotheses=hypotheses,
+    plan=plan,
+    survey=surveying,
+    replay=replay,
+)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from icgd.bounds.claims import Claim
+from icgd.bounds.hypotheses import Hypothesis
 from icgd.bounds.letters import Letters
-from icgd.bounds.problem import Problem
+from icgd.bounds.step_error.plan import Plan
+from icgd.verify.block.one_prompt import Enclosure
+from icgd.verify.certificate.proof import Proof
+from icgd.verify.search.attack import Attack
+from icgd.verify.search.counterexample import Counterexample
+from icgd.verify.search.sweep import Sweep
+from icgd.verify.search.trajectory import Trajectory
 from icgd.verify.verdict import Verdict
 
 Cell = str | int | float | None
@@ -59,23 +66,78 @@ class Plot:
         return cls(values["title"], values["x"], values["y"], tuple(curves), values["log"])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Findings:
-    """Everything that was found out about one theorem on one problem.
+@dataclass(frozen=True)
+class Sandwich:
+    """Every number known about norm2(err) of one step: sampled <= attacked <= bound <= allowed.
 
-    theorem: its name, such as "looped".  title, source: of the theorem, with the arXiv number.
-    claims: the bounds, with explicit constants.  census: sizes counted off the tensors.
-    verdicts: one for each claim that was judged.  certificate: of the step error, where there is one.
+    bound: what the plan guarantees, rounding included, certified once a checker accepts it; None for `exact`,
+    whose bound covers only prompts outside the gate's margin: `bound_off_margin`.  allowed: eta*eps.
     """
 
-    theorem: str
-    title: str
-    source: str
-    problem: Letters | Problem
+    sampled: float
+    attacked: float
+    bound: float | None
+    allowed: float
+    bound_off_margin: float | None = None
+
+    @property
+    def limit(self) -> float:
+        """What no covered prompt may exceed."""
+        bound = self.bound if self.bound is not None else self.bound_off_margin
+        return self.allowed if bound is None else min(bound, self.allowed)
+
+    def as_dict(self) -> dict[str, float | None]:
+        """The numbers under the names that documents have for them."""
+        named = asdict(self)
+        renamed = {"bound": "certified", "bound_off_margin": "certified_off_margin"}
+        plain = {renamed.get(name, name): value for name, value in named.items()}
+        if self.bound_off_margin is None:
+            del plain["certified_off_margin"]
+        return plain
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StepError:
+    """Everything that was found out about the error of one step of a transformer.
+
+    plan: how its tolerance is spent.  sweep, attack: the searches; attack is None where none was asked for.
+    trajectory: many steps beside exact descent.  proof: where one was asked for.  enclosures: of single
+    prompts, by what they are.  counterexample: the smallest one found, where the claim fails.
+    """
+
+    plan: Plan
+    sandwich: Sandwich
+    sweep: Sweep
+    attack: Attack | None
+    trajectory: Trajectory
+    proof: Proof | None = None
+    enclosures: tuple[tuple[str, Enclosure], ...] = ()
+    counterexample: Counterexample | None = None
+
+    @property
+    def is_certified(self) -> bool:
+        """Whether a checker accepted a certificate of the bound."""
+        return self.proof is not None and self.proof.refusal is None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Results:
+    """Everything that was found out about one theorem on one problem.
+
+    verdicts: one for each claim that was judged.  construction: which was judged, where there are several.
+    claims: the bounds, with explicit constants.  hypotheses: of the theorem, each checked on this problem.
+    census: sizes counted off the tensors.  step: where the theorem is about the error of a step.
+    certificate: of the step error, where there is one.
+    """
+
+    problem: Letters
     seed: int
     verdicts: tuple[Verdict, ...]
+    construction: str | None = None
     claims: tuple[Claim, ...] = ()
+    hypotheses: tuple[Hypothesis, ...] = ()
     census: Mapping[str, int | float] = field(default_factory=dict)
+    step: StepError | None = None
     grids: Sequence[Grid] = ()
     plots: Sequence[Plot] = ()
     certificate: Mapping[str, Any] | None = None

@@ -13,31 +13,36 @@ import numpy as np
 import torch
 
 from icgd.bounds.claims import Claim
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Advance, Progress, silent
 from icgd.bounds.softmax_icgd import SOURCE, SoftmaxPlan, claims, four_layers, halved, plan
 from icgd.construct.block.dense import dense_bytes
 from icgd.construct.block.grid_interpolation import FourLayerTransformer
+from icgd.construct.machine.memory import refuse_softmax_if_too_large
 from icgd.construct.prompt import Prompt
 from icgd.construct.softmax_icgd import (
+    MODEL,
     DenseSoftmaxTransformer,
     SoftmaxTransformer,
     assemble,
     build,
     census,
 )
+from icgd.verify import workload
 from icgd.verify.certificate.issue import letters
 from icgd.verify.certificate.proof import mismatch, not_proved, refusal, unchecked
 from icgd.verify.certificate.softmax_program import certificate as certificate_of
 from icgd.verify.descent import step_error
-from icgd.verify.results import Curve, Findings, Grid, Plot
+from icgd.verify.results import Curve, Grid, Plot, Results
 from icgd.verify.search.excerpt import NUMBERS, TOKENS, excerpt, followed, part_of, steps
 from icgd.verify.search.prompts import random_prompts, seeded
 from icgd.verify.search.random_moves import KEPT, ROUNDS, Search, search
 from icgd.verify.search.sweep import Stepper, one_step_errors
+from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Status, Verdict
 
-THEOREM = "softmax-icgd"
+NAME = "softmax-icgd"
 TITLE = "Softmax transformers simulate gradient descent on an N-layer network"
 
 _LITERAL_LIMIT = 1 << 28  # bytes of full matrices that the check of the literal reading may write out
@@ -55,7 +60,7 @@ def verify(
     transformer: SoftmaxTransformer | None = None,
     device: torch.device | str = "cpu",
     progress: Progress = silent,
-) -> Findings:
+) -> Results:
     """Sizes, step error, loops, the uniform head, the masked query, growth with K, and four layers beside.
 
     transformer: judged instead of the one we would build; its problem is `halved(problem)`.
@@ -97,10 +102,7 @@ def verify(
         _literal_verdict(searched, few),
         *compared,
     )
-    return Findings(
-        theorem=THEOREM,
-        title=TITLE,
-        source=SOURCE,
+    return Results(
         problem=problem,
         seed=seed,
         verdicts=verdicts,
@@ -150,7 +152,7 @@ def _step_verdict(
     else:
         evidence += reason
     status: Status = "proved" if reason is None else "held"
-    return Verdict(f"{THEOREM}/step-error", status if kept else "failed", evidence)
+    return Verdict(f"{NAME}/step-error", status if kept else "failed", evidence)
 
 
 def _with_parts(
@@ -186,7 +188,7 @@ def _loop_verdict(judged: SoftmaxTransformer, prompt: Prompt, limit: float) -> V
         f"norm2(err)/eta at most {largest:.3g} in each of {part_of(count, problem.L)} steps on "
         f"{prompt.batch} prompts"
     )
-    return Verdict(f"{THEOREM}/loop", "held" if kept else "failed", evidence)
+    return Verdict(f"{NAME}/loop", "held" if kept else "failed", evidence)
 
 
 def _uniform_verdict(
@@ -208,7 +210,7 @@ def _uniform_verdict(
         f"softmax attention with equal keys is -eta (n+1)/n times the mean of n+1 = {problem.n + 1} tokens, "
         f"to {worst:.2g} of the largest entry, on {prompts} prompts"
     )
-    return Verdict(f"{THEOREM}/uniform-attention", "held" if kept else "failed", evidence)
+    return Verdict(f"{NAME}/uniform-attention", "held" if kept else "failed", evidence)
 
 
 def _masked_verdict(judged: SoftmaxTransformer, prompt: Prompt) -> Verdict:
@@ -217,11 +219,11 @@ def _masked_verdict(judged: SoftmaxTransformer, prompt: Prompt) -> Verdict:
     apart = float((judged.step(prompt) - judged.step(moved)).abs().max()) / judged.problem.eta
     kept = apart <= 2.0**-40 + _resolution(judged)
     evidence = f"a step changes by {apart:.2g} eta when the query is replaced, on {prompt.batch} prompts"
-    return Verdict(f"{THEOREM}/query-masked", "held" if kept else "failed", evidence)
+    return Verdict(f"{NAME}/query-masked", "held" if kept else "failed", evidence)
 
 
 def _literal_verdict(judged: SoftmaxTransformer, prompt: Prompt) -> Verdict:
-    key, size = f"{THEOREM}/matrices", dense_bytes(judged)
+    key, size = f"{NAME}/matrices", dense_bytes(judged)
     if size > _LITERAL_LIMIT:
         why = f"the full matrices would take {size / 2**20:,.0f} MiB, {_LITERAL_LIMIT >> 20} MiB are allowed"
         return Verdict(key, "inapplicable", why)
@@ -249,7 +251,7 @@ def _beside(
             ("polynomial-width", "four-layers"),
             f"not compared, as a size cannot be built: {error}",
         )
-        return (), (), tuple(Verdict(f"{THEOREM}/{name}", "inapplicable", why) for name in names)
+        return (), (), tuple(Verdict(f"{NAME}/{name}", "inapplicable", why) for name in names)
     return (growth, *grids), (plot,), (polynomial, comparison)
 
 
@@ -276,7 +278,7 @@ def _growth(problem: Problem, advance: Advance) -> tuple[Grid, Verdict]:
     columns = ("K", "D_w", "width", "MLP width", "parameters", "log10 of grid nodes, four layers")
     note = f"N = {posed[0].N}, d = {problem.d}, eps = {eps:g}; grid by explicit constants"
     verdict = Verdict(
-        f"{THEOREM}/polynomial-width",
+        f"{NAME}/polynomial-width",
         "held" if kept else "failed",
         f"width grows like D_w^{width:.2f}, MLP width like D_w^{mlp:.2f}, "
         f"parameters like D_w^{parameters:.2f} "
@@ -376,10 +378,36 @@ def _compared(
     if same:
         evidence += f", ours of width {same[0]:,} reach {same[1]:.2g}"
     evidence += f"; error ~ {slope(grid)} against {slope(ours)}"
-    key = f"{THEOREM}/four-layers"
+    key = f"{NAME}/four-layers"
     if reached is None:
         why = f"; no grid up to {best[2]} cells a side is within eps = {problem.eps:g}"
         return Verdict(key, "inapplicable", evidence + why)
     falls = best[1] < grid[0][1]
     evidence += f"; four layers keep eps = {problem.eps:g} from width {reached[0]:,} on"
     return Verdict(key, "held" if falls else "failed", evidence)
+
+
+THEOREM = Theorem(
+    name=NAME,
+    title=TITLE,
+    source=SOURCE,
+    letters=Problem,
+    claims=claims,
+    judge=verify,
+    judged=(
+        "layers",
+        "heads",
+        "width",
+        "mlp_width",
+        "step-error",
+        "loop",
+        "uniform-attention",
+        "query-masked",
+        "matrices",
+        "polynomial-width",
+        "four-layers",
+    ),
+    model=MODEL,
+    fits=refuse_softmax_if_too_large,
+    estimate=workload.softmax_icgd,
+)

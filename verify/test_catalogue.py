@@ -8,29 +8,31 @@ from dataclasses import replace
 import pytest
 
 from icgd.verify.plugin import Asked
-from icgd.verify.requests import Run
+from icgd.verify.requests import Request
 from icgd.verify.verdict import Verdict
 
 
 def test_claim(
     icgd_claim: Asked,
-    icgd_found: Callable[[Run], dict[str, Verdict]],
+    icgd_found: Callable[[Request], dict[str, Verdict]],
     icgd_judge: Callable[[Verdict], None],
 ) -> None:
     """The claim was not refuted; a failure prints the evidence and the command that replays it."""
     missing = Verdict(icgd_claim.key, "inapplicable", "not judged for this problem")
-    verdict = icgd_found(icgd_claim.run).get(icgd_claim.key, missing)
+    verdict = icgd_found(icgd_claim.request).get(icgd_claim.key, missing)
     icgd_judge(replace(verdict, claim=icgd_claim.id))
 
 
-def test_each_claim_is_tested(icgd_run: Run, icgd_found: Callable[[Run], dict[str, Verdict]]) -> None:
+def test_each_claim_is_tested(
+    icgd_request: Request, icgd_found: Callable[[Request], dict[str, Verdict]]
+) -> None:
     """Nothing was judged that is no test; at the default problem every test was judged."""
-    found = icgd_found(icgd_run)
+    found = icgd_found(icgd_request)
     if all(verdict.status == "inapplicable" for verdict in found.values()):
-        pytest.skip(f"{icgd_run.name}: no claim was judged")
-    tested = set(icgd_run.claims().values())
-    is_default = icgd_run.problem == type(icgd_run.problem)()
+        pytest.skip(f"{icgd_request.name}: no claim was judged")
+    tested = set(icgd_request.claims().values())
+    is_default = icgd_request.problem == type(icgd_request.problem)()
     unlisted, unjudged = set(found) - tested, tested - set(found) if is_default else set()
     if unlisted or unjudged:
-        why = f"judged and not listed in verify/catalogue.py: {sorted(unlisted)}; listed and not judged: "
-        pytest.fail(f"{icgd_run.name}: {why}{sorted(unjudged)}", pytrace=False)
+        why = f"judged and not listed by its Theorem: {sorted(unlisted)}; listed and not judged: "
+        pytest.fail(f"{icgd_request.name}: {why}{sorted(unjudged)}", pytrace=False)

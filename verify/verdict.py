@@ -30,9 +30,15 @@ class Verdict:
         return plain | ({"replay": self.replay} if self.replay else {})
 
 
-def with_replay(verdicts: Iterable[Verdict], command: str) -> tuple[Verdict, ...]:
-    """The same verdicts, each failed one with the command that shows it again."""
-    return tuple(replace(v, replay=command) if v.status == "failed" else v for v in verdicts)
+def with_replay(verdicts: Iterable[Verdict], command: str, *, of: str | None = None) -> tuple[Verdict, ...]:
+    """The same verdicts, each failed one that has no command yet with the one that shows it again.
+
+    of: the one claim that the command is about; none: all.
+    """
+    return tuple(
+        replace(v, replay=command) if v.status == "failed" and not v.replay and of in (None, v.claim) else v
+        for v in verdicts
+    )
 
 
 def any_failed(verdicts: Iterable[Verdict]) -> bool:

@@ -7,10 +7,8 @@ takes on one core of a common machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
-from typing import Any
 
 from icgd.bounds.estimate import Estimate, Piece
 from icgd.bounds.functional import FunctionalProblem
@@ -19,6 +17,7 @@ from icgd.bounds.preconditioned import PreconditionedProblem
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.budget import Construction, closed_form, expected_rounding
 from icgd.verify.search.excerpt import EXAMPLES, TOKENS, followed, steps
+from icgd.verify.search.options import Search
 
 START = Piece("start", 3.5)
 """Loading what a command needs."""
@@ -87,17 +86,11 @@ def _prompt(problem: Problem, examples: int) -> float:
     return 1e-6 + _WEIGHT * problem.D_w + each * (examples + 1)
 
 
-def relu_icgd(
-    problem: Problem,
-    construction: Construction,
-    *,
-    samples: int,
-    effort: float,
-    certify: bool,
-    prompts: int | None = None,
-    reported: bool = False,
-) -> Estimate:
-    """Verifying Theorem 1; prompts: of real data, followed instead of random ones."""
+def relu_icgd(problem: Problem, search: Search) -> Estimate:
+    """Verifying Theorem 1."""
+    construction: Construction = search.construction or "lean"  # type: ignore[assignment]
+    samples, effort, certify = search.samples, search.effort, search.certify
+    prompts = search.prompts if search.data is not None else None
     N, short = problem.N, min(problem.n, EXAMPLES)
     fitted, _ = units(problem, construction)
     batch = followed(problem, 64) if prompts is None else prompts
@@ -118,8 +111,7 @@ def relu_icgd(
         parts += _certificate(problem, construction)
         tokens = min(2 * (problem.n + 1), 2 * 257)
         parts.append(Piece("enclosures", 0.1 + 5e-4 * tokens * problem.D_w, 0.0, "K", problem.K))
-    found = Estimate((START, *whole.pieces, *parts))
-    return found + report(problem, construction) if reported else found
+    return Estimate((START, *whole.pieces, *parts))
 
 
 def _attack(problem: Problem, effort: float, *, free: bool) -> list[Piece]:
@@ -150,14 +142,17 @@ def check(N: int, cells: float, fitted: float, made: float) -> float:
     return 0.4 + 4e-5 * cells * N + 1e-4 * fitted + 7e-5 * made
 
 
-def report(problem: Problem, construction: Construction) -> Estimate:
-    """The survey beside a verification, the findings about the theorem, figures and pages."""
+def survey(problem: Problem, construction: Construction) -> Estimate:
+    """The survey beside a verification, and the figures that come of it."""
     at_other_eps = 4 * plan(problem, construction).seconds if construction != "exact" else 0.0
-    pieces = Piece("survey", 3 + at_other_eps), Piece("findings", 2.0), Piece("pages", 12.0)
-    return Estimate(pieces)
+    return Estimate((Piece("survey", 3 + at_other_eps), Piece("pages", 4.0)))
 
 
-def softmax_icgd(problem: Problem) -> Estimate:
+REPORT = Estimate((Piece("pages", 8.0), Piece("findings", 3.0)))
+"""The pages of one theorem, and the findings about it."""
+
+
+def softmax_icgd(problem: Problem, search: Search) -> Estimate:
     """Verifying Theorem 2."""
     N, entries = problem.N, problem.D_w
     token = 1e-6 + 0.15e-6 * problem.units + 0.1e-6 * entries
@@ -168,14 +163,14 @@ def softmax_icgd(problem: Problem) -> Estimate:
     count = steps(whole, batch, each=width)
     fitted, _ = units(problem, "lean")
     made = 2 * plan(problem).seconds + 6e-4 * fitted * (1 + N / 3)
-    search = 13_840 * (short + 1) * token
+    searched = 13_840 * (short + 1) * token
     run = (count + 3) * (0.01 + 0.004 * N + batch * (whole.n + 1) * token)
     held = 8.0 * 6 * (whole.n + 1) * width
     return Estimate(
         (
             START,
             Piece("plan", made, 0.0, *(("eps", problem.eps) if N < 5 else ("N", N))),
-            Piece("search", search, 0.0, "K", problem.K),
+            Piece("search", searched, 0.0, "K", problem.K),
             Piece("steps", run, held, "n", problem.n),
             Piece("certificate", check(N, nodes(problem), 3 * fitted, 6 * fitted * entries)),
             Piece("four layers", 2.0 + 4 * plan(problem).seconds, 0.0, "N", N),
@@ -183,7 +178,7 @@ def softmax_icgd(problem: Problem) -> Estimate:
     )
 
 
-def convergence(problem: Problem) -> Estimate:
+def convergence(problem: Problem, search: Search) -> Estimate:
     """Verifying how errors add up."""
     batch = followed(problem, 32)
     count, long = steps(problem, batch), steps(problem, batch, max(problem.L, 60))
@@ -204,13 +199,13 @@ def convergence(problem: Problem) -> Estimate:
     )
 
 
-def preconditioned(problem: PreconditionedProblem) -> Estimate:
+def preconditioned(problem: PreconditionedProblem, search: Search) -> Estimate:
     """Verifying linear attention's minima."""
     seconds = 4.5 + 3e-4 * problem.n + 0.3 * problem.L + 0.02 * problem.d**3
     return Estimate((START, Piece("minima and training", seconds, 0.0, "n", problem.n)))
 
 
-def functional(problem: FunctionalProblem) -> Estimate:
+def functional(problem: FunctionalProblem, search: Search) -> Estimate:
     """Verifying kernels and functional descent."""
     n, d, L = problem.n, problem.d, problem.L
     exact = 1.7e-5 * n**3
@@ -225,7 +220,7 @@ def functional(problem: FunctionalProblem) -> Estimate:
     )
 
 
-def looped(problem: LoopedProblem) -> Estimate:
+def looped(problem: LoopedProblem, search: Search) -> Estimate:
     """Verifying loops of one block."""
     n, d, T = problem.n, problem.d, problem.T
     exact = 3e-9 * T**2 * d**3 + 2e-7 * n * d**2 * math.sqrt(T) + 1e-6 * n * d * T
@@ -236,15 +231,6 @@ def looped(problem: LoopedProblem) -> Estimate:
     )
 
 
-THEOREMS: Mapping[str, Callable[[Any], Estimate]] = {
-    "softmax-icgd": softmax_icgd,
-    "convergence": convergence,
-    "preconditioned": preconditioned,
-    "functional": functional,
-    "looped": looped,
-}
-"""What verifying a theorem of the catalogue takes, its problem given."""
-
 _FINDING = 0.4
 """Seconds that a finding takes, on average."""
 
@@ -252,8 +238,3 @@ _FINDING = 0.4
 def findings(count: int) -> Estimate:
     """Computing so many findings again."""
     return Estimate((START, Piece("findings", _FINDING * count)))
-
-
-def building(problem: Problem, construction: Construction) -> Estimate:
-    """A transformer with its census."""
-    return Estimate((START,)) + plan(problem, construction) + transformer(problem, construction)

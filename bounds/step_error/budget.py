@@ -22,7 +22,7 @@ from icgd.bounds.step_error.recurrence import (
     ranges,
     step_error,
 )
-from icgd.bounds.step_error.rounding import gamma
+from icgd.bounds.step_error.rounding import gamma, slope_by_heads
 from icgd.bounds.step_error.worst_case import Cells, Setting
 
 Construction = Literal["lean", "paper", "exact"]
@@ -63,7 +63,9 @@ def radius(
 ) -> float:
     """How far from 0 the function that `term` stands for is evaluated."""
     layer = layers[term.layer - 1]
-    return layer.r if term.kind == "u" and not from_z(problem, construction) else layer.z
+    if term.kind != "u" or from_z(problem, construction):
+        return layer.z
+    return layer.r + abs(problem.loss.rho) * problem.B_y
 
 
 def sensitivities(
@@ -285,7 +287,8 @@ def expected_rounding(
             layer = layers[term.layer - 1]
             reach = 2 * math.sqrt(layer.g * (layer.dr_high - layer.dr_low) / 2)
             bend = 2 * reach
-        spread_over = problem.n + 1 if construction == "paper" and term.kind != "u" else 1
+        by_heads = slope_by_heads(problem) if term.kind == "u" else construction == "paper"
+        spread_over = problem.n + 1 if by_heads else 1
         expected[term] = gamma(units * spread_over) * bend * 6 * reach
     if not expected:
         return 0.0

@@ -123,7 +123,7 @@ class Bill:
         self.constants: dict[Symbol, tuple[Number, str]] = dict(letters(plan.problem))
         loss = self.problem.loss
         self.linear_output = self.problem.output == "linear"
-        self.clips = loss.rho != 0 and not loss.phi.derivative.is_constant
+        self.bends = loss.rho != 0 and not loss.phi.derivative.is_constant
         self.scratch: Expr = Integer(0)
         self.layers = self._paper() if plan.construction == "paper" else self._lean()
 
@@ -154,7 +154,7 @@ class Bill:
         """The MLP that computes u: a function of p - rho y, or a fit and a linear term in y."""
         problem = self.problem
         if problem.loss.rho != 0:
-            return [slope_units(problem, bias)]
+            return [self._ridge(bias)]
         fit, count = self._function("u", problem.N)
         targets = Units(d_out, problem.d_out, signed(-problem.loss.sigma), Integer(2))
         return [Units(d_out, problem.d_out, fit, count, 1.0, bias), targets]
@@ -170,10 +170,10 @@ class Bill:
         self.scratch += ((N - 1) if slopes == last - 1 else slopes) * K
         if not self.linear_output:
             self.scratch += d_out * int(self._multiplies(last))
-            own_slot = loss.rho == 0 or self.clips
+            own_slot = loss.rho == 0 or self.bends
             self.scratch += d_out * (int(loss.rho != 0) + int(own_slot))
             form = 1.0 if own_slot else float(loss.phi.derivative(0.0)) * math.hypot(1, loss.rho)
-            layers.append(Layer(self._clip() if self.clips else [], self._multiply(last, form, 0.0)))
+            layers.append(Layer(self._bent_slope() if self.bends else [], self._multiply(last, form, 0.0)))
         for j in range(last - 1, 0, -1):
             offset = above(self.plan.layers[j - 1].g)
             layers.append(Layer(self._bilinear(j, offset), self._multiply(j, 1.0, -offset)))
@@ -204,12 +204,20 @@ class Bill:
                 hidden.append(Units(*self._width(j), relus, count, 1.0, -offset))
         return Layer(self._bilinear(j, offset), hidden)
 
-    def _clip(self) -> list[Heads]:
-        """The Huber slope by attention: the query holds the form, the key is 1."""
-        part = slope_units(self.problem)
-        (heads, constant) = read(part.width, part.size, part.relus, part.count)
+    def _ridge(self, bias: float = 0.0) -> Units:
+        """u as a function of p - rho y: a planned fit, or itself where it has no curvature."""
+        linear_or_clip = Term("u", self.problem.N) not in self.plan.fits
+        if linear_or_clip:
+            return slope_units(self.problem, bias)
+        relus, count = self._function("u", self.problem.N)
+        return Units(d_out, self.problem.d_out, relus, count, math.hypot(1, self.problem.loss.rho), bias)
+
+    def _bent_slope(self) -> list[Heads]:
+        """A loss slope that bends, by attention: the query holds the form, the key is 1."""
+        part = self._ridge()
+        (heads, *constant) = read(part.width, part.size, part.relus, part.count)
         reach = float(np.hypot(part.relus.a * part.form, part.relus.b).max())
-        return [heads._replace(reach=max(1.0, reach)), constant]
+        return [heads._replace(reach=max(1.0, reach)), *constant]
 
     def _multiply(self, j: int, form: float, bias: float) -> list[Units]:
         """s(j) = r'(z(j)) * g(j): two gated units, or a linear term and two squares."""

@@ -14,7 +14,8 @@ import numpy as np
 
 from icgd.bounds.functions.pieces import Fit, fit, square
 from icgd.bounds.functions.scalar import kept_extremes
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
 from icgd.bounds.step_error.budget import (
     DIVISIONS,

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from icgd.bounds.functions.pieces import Fit, square
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.recurrence import LayerRanges, Term
 
 _LEAST = 2.0**-200

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from icgd.bounds.functions.scalar import Scalar
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 
 Kind = Literal["r", "dr", "u", "product", "z", "g", "update"]
 

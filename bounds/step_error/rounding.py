@@ -77,6 +77,11 @@ def relu_sum_rounding(relus: ReluSum, radius: float, offset: float, terms: int, 
     return gamma(terms + 16, unit) * total
 
 
+def slope_by_heads(problem: Problem) -> bool:
+    """Whether heads may compute the loss slope, as they do of p - rho y, and add ReLUs up over all tokens."""
+    return problem.loss.rho != 0
+
+
 def rounding_errors(
     problem: Problem,
     layers: tuple[LayerRanges, ...],
@@ -118,7 +123,8 @@ def rounding_errors(
         size = layers[-1].r + abs(problem.loss.rho) * problem.B_y + 1.0
         errors[Term("u", problem.N)] = gamma(tokens + 18, unit) * 4 * size
     for term, fitted in fits.items():
-        terms = fitted.relus.units * (tokens if by_heads and term.kind != "u" else 1) + dims[term.layer - 1]
+        summed = slope_by_heads(problem) if term.kind == "u" else by_heads
+        terms = fitted.relus.units * (tokens if summed else 1) + dims[term.layer - 1]
         rounding = relu_sum_rounding(fitted.relus, fitted.hi, above(fitted.hi), terms, unit)
         if term.kind == "u":  # the targets stand in the row of the sum
             rounding += gamma(fitted.relus.units + 16, unit) * 2 * abs(problem.loss.sigma) * problem.B_y

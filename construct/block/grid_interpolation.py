@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.domain import face
 from icgd.construct.block.literal import Head, LiteralLayer, Sparse
 from icgd.construct.prompt import Prompt

@@ -10,14 +10,13 @@ import torch
 
 from icgd.bounds.estimate import human
 from icgd.bounds.letters import Letters
-from icgd.bounds.problem import Problem
 from icgd.construct.block.dense import dense_bytes
 from icgd.construct.block.literal import Block
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.memory import refuse
 
 
-def posed(problem: Problem | Letters | None) -> dict[str, str]:
+def posed(problem: Letters | None) -> dict[str, str]:
     """The entry `problem` of the metadata, every letter as JSON; none where no problem was posed."""
     return {} if problem is None else {"problem": json.dumps(problem.as_dict())}
 

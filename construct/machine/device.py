@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from icgd.bounds.problem import ProblemError
+from icgd.bounds.letters import ProblemError
 
 
 def check_device(name: str) -> str:

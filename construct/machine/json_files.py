@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from icgd.bounds.problem import ProblemError
+from icgd.bounds.letters import ProblemError
 
 MOST_BYTES = 2**28
 """Of a file that is read."""

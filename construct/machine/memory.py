@@ -8,7 +8,8 @@ from typing import Any
 import psutil
 
 from icgd.bounds.estimate import human
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.relu_icgd import built
 from icgd.bounds.softmax_icgd import estimated_units as softmax_units
 from icgd.bounds.softmax_icgd import halved

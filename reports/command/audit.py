@@ -7,65 +7,36 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields, replace
-from functools import partial
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from icgd.bounds.estimate import Estimate
-from icgd.bounds.letters import Letters
-from icgd.bounds.problem import Problem, ProblemError
-from icgd.bounds.step_error.budget import Construction
-from icgd.construct.block.census import census
+from icgd.bounds.letters import Letters, ProblemError
+from icgd.bounds.problem import Problem
 from icgd.construct.block.slot_use import anatomy
-from icgd.construct.block.weights import save_weights
-from icgd.construct.catalogue import RECIPES, Model, Recipe
-from icgd.construct.machine.device import check_device
 from icgd.construct.machine.files import check_writable, write_atomically
 from icgd.construct.machine.folders import check_folder
 from icgd.construct.machine.json_files import json_text
-from icgd.construct.machine.memory import refuse_if_matrices_too_large, refuse_if_too_large
-from icgd.construct.relu_icgd import assemble, build, check_construction
-from icgd.reports.command.forecast import (
-    FINDINGS,
-    allow,
-    announce,
-    bounding,
-    everything,
-    verifying,
-    verifying_other,
-)
-from icgd.reports.command.options import Search
+from icgd.construct.machine.memory import refuse_if_matrices_too_large
+from icgd.construct.relu_icgd import assemble
+from icgd.reports.command.forecast import FINDINGS, allow, announce, building, everything, verifying
 from icgd.reports.command.progress_bars import bars
-from icgd.reports.command.run_files import REPORT, place, replay_line, sha256
-from icgd.reports.command.terminal import show, show_findings
-from icgd.reports.document.document import (
-    certificate_text,
-    findings_document,
-    full_name,
-    surroundings_document,
-    verification_document,
-)
+from icgd.reports.command.run_files import REPORT, place, sha256
+from icgd.reports.command.terminal import show
+from icgd.reports.document.document import certificate_text, full_name, results_document
 from icgd.verify import workload
-from icgd.verify.catalogue import THEOREMS
+from icgd.verify.catalogue import takers_of_option, theorems
 from icgd.verify.ledger.entries import Settled, entries, find, settle
-from icgd.verify.relu_icgd import THEOREM, Verification, verify
-from icgd.verify.search.prompts import seeded
-from icgd.verify.search.tables import (
-    Columns,
-    RealPrompts,
-    Table,
-    choose_columns,
-    load_table,
-    prompts_from_table,
-)
-from icgd.verify.survey.background import Surveyed, surveying
+from icgd.verify.requests import Request, requests_of
+from icgd.verify.search.options import EVERYWHERE, Search
+from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Verdict, any_failed, with_replay
 
-Posed = dict[str, Any]
+Posed = Mapping[str, Any]
 """The letters that the user gave."""
 
 
@@ -88,218 +59,134 @@ class Part:
         return any_failed(self.verdicts)
 
 
-def construction_of(name: str) -> Construction:
-    """The construction of that name; raises ProblemError."""
-    if name not in ("lean", "paper", "exact"):
-        raise ProblemError("construction", name, "it is lean, paper or exact")
-    return name  # type: ignore[return-value]
-
-
-def pose(letters: Posed, construction: str) -> tuple[Problem, Construction]:
-    """The problem, once it is known that it can be built and fits in memory; raises ProblemError."""
-    problem, chosen = Problem.parse(letters), construction_of(construction)
-    estimate = bounding(THEOREM, problem, chosen)
-    _refuse(problem, chosen, estimate)
-    announce(estimate)
-    return problem, chosen
-
-
-def _refuse(problem: Problem, chosen: Construction, estimate: Estimate) -> None:
-    """Raises ProblemError where work is too much or cannot begin."""
-    allow(estimate)  # first: of a huge problem even the units cannot be counted
-    check_construction(problem, chosen)
-    refuse_if_too_large(problem, chosen)
-
-
 def check_options(search: Search, json_to: str | None, *, reported: bool = False) -> None:
-    """Raises for options that cannot be followed, before any work is done."""
-    search.check()
+    """Raises for files that cannot be written, before any work is done."""
     check_writable(search.out / "certificate.json")  # or a counterexample, or a report
     if reported:
         check_folder(search.out / REPORT)
     if json_to not in (None, "-"):
         check_writable(Path(str(json_to)))
-    check_device(search.device)
 
 
-def relu_icgd(
+def pose(
+    theorem: Theorem, letters: Posed, search: Search, estimated: Callable[[Letters, Search], Estimate]
+) -> tuple[Request, Search, Mapping[str, Any]]:
+    """The request, the search with its construction, and what was read, once it is known that it can be done.
+
+    Raises ProblemError, before any work is done, for what the theorem does not take or the machine cannot do.
+    """
+    for name in search.given:
+        if name not in theorem.options | EVERYWHERE | {"construction"}:
+            why = f"{theorem.name} has no such option: it is for {takers_of_option(name)}"
+            raise ProblemError(name, search.given[name], why)
+    chosen = theorem.chosen(search.construction)
+    search = replace(search, construction=chosen.get("construction"))
+    letters, read = theorem.read(letters, search) if theorem.read else (letters, {})
+    problem = theorem.letters.parse(letters)
+    allow(estimated(problem, search))  # first: of a huge problem even the units cannot be counted
+    theorem.applies(problem, **chosen)
+    theorem.fits(problem, **chosen)
+    return Request(theorem, problem, search.construction), search, read
+
+
+def one(
+    theorem: Theorem,
     letters: Posed,
     search: Search,
-    folder: Path,
     *,
-    certify: bool,
-    surrounded: bool = False,
+    certify: bool = False,
+    reported: bool = False,
+    surveyed: bool | None = None,
     announced: bool = False,
 ) -> Part:
-    """Theorem 1, on the problem that letters and data pose.
+    """A theorem, verified on the problem that letters and data pose.
 
-    folder: where its files will lie.  surrounded: whether what only a report shows is computed, too.
-    announced: whether it has been said how long it takes.
+    certify: prove what the theorem can prove, whether or not the search says so.
+    reported: whether its files will lie in a report.  surveyed: whether what only a report shows is
+    computed, too; None: as `reported`.  announced: whether it has been said how long it takes.
     """
-    began = time.perf_counter()
-    chosen, columns = construction_of(search.construction), None
-    if search.data:
-        table = load_table(search.data)
-        problem, columns = _from_data(letters, search, table)
-    else:
-        problem = Problem.parse(letters)
-    estimate = verifying(problem, search, chosen, certify=certify, reported=surrounded)
-    _refuse(problem, chosen, estimate)
-    real = _cut(problem, search, table, columns) if columns else None
+    began, surveyed = time.perf_counter(), reported if surveyed is None else surveyed
+    command = command_line("audit", theorem.name, letters, search)
+    again = command_line("verify", theorem.name, letters, search)
+    search = replace(search, certify=search.certify or (certify and "certify" in theorem.options))
+
+    def estimated(problem: Letters, chosen: Search) -> Estimate:
+        return verifying(theorem, problem, chosen, reported=surveyed)
+
+    asked, search, read = pose(theorem, letters, search, estimated)
     if not announced:
-        announce(estimate)
-    beside = _beside(problem, chosen, search) if surrounded else nullcontext()
-    with beside as surveyed:
-        found = verify(
-            problem,
-            chosen,
-            samples=search.samples,
-            seed=search.seed,
-            effort=search.effort,
-            starting=search.start,
-            real=real,
-            source=search.data or "random prompts",
-            device=search.device,
-            certify=certify,
-            progress=bars(),
-        )
-        plots = surveyed(bars()) if surveyed else ()
-    files = {}
-    if found.proof:
-        files[f"certificate-{chosen}.json"] = certificate_text(found.proof.certificate)
-    surroundings = surroundings_document(plots, anatomy(assemble(found.plan))) if surrounded else {}
-    broken, name = found.counterexample, f"counterexample-{chosen}.json"
-    if broken is not None:
-        files[name] = broken.text
-        surroundings["counterexample"] = sha256(broken.text)
-        found = _with_replay(found, folder / name)
-    seconds = time.perf_counter() - began
-
-    def tell(console: Console) -> None:
-        show(console, found, search.seed, seconds)
-
-    document = verification_document(found, seed=search.seed, seconds=seconds) | surroundings
-    document["command"] = command_line("audit", THEOREM, letters, search)
-    return Part(f"{THEOREM}/{chosen}", document, found.verdicts, tell, files)
-
-
-def _beside(problem: Problem, chosen: Construction, search: Search) -> AbstractContextManager[Surveyed]:
-    followed = search.data or ""
-    return surveying(problem, chosen, followed=followed, seed=search.seed, device=search.device)
-
-
-def _from_data(letters: Posed, search: Search, table: Table) -> tuple[Problem, Columns]:
-    """The problem with d, d_out and L filled in from the data, and the columns that say so."""
-    inputs, targets = _names(search.inputs), _names(search.targets)
-    columns = choose_columns(table, inputs, targets, letters.get("d"), letters.get("d_out"))
-    return Problem.parse({"L": 20} | letters | {"d": columns.d, "d_out": columns.d_out}), columns
-
-
-def _cut(problem: Problem, search: Search, table: Table, columns: Columns) -> RealPrompts:
-    generator = seeded(search.seed)
-    return prompts_from_table(
-        problem, table, columns.inputs, columns.targets, count=search.prompts, generator=generator
-    )
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _with_replay(found: Verification, path: Path) -> Verification:
-    """The verification with every failed step-error verdict pointing at its counterexample."""
-    assert found.counterexample is not None
-    claim, command = found.counterexample.claim, replay_line(path)
-    verdicts = tuple(replace(v, replay=command) if v.claim == claim else v for v in found.verdicts)
-    return replace(found, verdicts=verdicts)
-
-
-def catalogued(theorem: str, letters: Posed, search: Search) -> Part:
-    """A theorem of the catalogue."""
-    began = time.perf_counter()
-    chosen = THEOREMS[theorem]
-    posed = known(theorem).pose(letters)
-    found = chosen.verify(posed, seed=search.seed, device=search.device, progress=bars())
-    replay = command_line("verify", theorem, letters, search)
-    found = replace(
-        found, verdicts=tuple(one if one.replay else with_replay([one], replay)[0] for one in found.verdicts)
-    )
-    seconds = time.perf_counter() - began
-    document = findings_document(found, seconds=seconds)
-    document["command"] = command_line("audit", theorem, letters, search)
+        announce(estimated(asked.problem, search))
+    survey = theorem.survey if surveyed else None
+    followed = {"followed": search.data or "", "seed": search.seed, "device": search.device}
+    with survey(asked.problem, **asked.chosen, **followed) if survey else nullcontext() as figures:
+        found = theorem.judged_by(search, asked.problem, progress=bars(), **read)
+        plots = figures(bars()) if figures else ()
+    found = replace(found, plots=(*found.plots, *plots))
     files = {}
     if found.certificate:
-        files[f"certificate-{theorem}.json"] = certificate_text(found.certificate)
+        files[f"certificate-{search.construction or theorem.name}.json"] = certificate_text(found.certificate)
+    more: dict[str, Any] = {}
+    if surveyed and found.step:
+        more["stream"] = anatomy(assemble(found.step.plan)).as_dict()
+    if found.step and (broken := found.step.counterexample):
+        files[broken.file_name] = broken.text
+        more["counterexample"] = sha256(broken.text)
+        path = place(search.out, reported=reported) / broken.file_name
+        found = replace(
+            found, verdicts=with_replay(found.verdicts, broken.replayed_from(path), of=broken.claim)
+        )
+    found = replace(found, verdicts=with_replay(found.verdicts, again))
+    seconds = time.perf_counter() - began
 
     def tell(console: Console) -> None:
-        show_findings(console, found, seconds)
+        show(console, theorem, found, seconds)
 
-    return Part(theorem, document, found.verdicts, tell, files)
-
-
-def known(theorem: str) -> Recipe:
-    """How a theorem other than Theorem 1 is posed and built; raises ProblemError if there is none."""
-    if theorem not in RECIPES:
-        raise ProblemError("theorem", theorem, f"there is {', '.join((THEOREM, *RECIPES))}")
-    return RECIPES[theorem]
+    document = results_document(theorem, found, seconds=seconds) | more | {"command": command}
+    return Part(asked.name, document, found.verdicts, tell, files)
 
 
-def one(theorem: str, letters: Posed, search: Search, *, certify: bool, reported: bool = False) -> Part:
-    """The theorem of that name; raises ProblemError if there is none."""
-    if theorem == THEOREM:
-        folder = place(search.out, reported=reported)
-        return relu_icgd(letters, search, folder, certify=certify, surrounded=reported)
-    known(theorem)
-    plain = type(search)()
-    for name in ("construction", "samples", "effort", "start", "data", "inputs", "targets", "prompts"):
-        if (given := getattr(search, name)) != getattr(plain, name):
-            raise ProblemError(name, given, f"{theorem} has no such option: it is for {THEOREM}")
-    announce(verifying_other(theorem, known(theorem).pose(letters), reported=reported))
-    return catalogued(theorem, letters, search)
-
-
-def buildable(
-    theorem: str, letters: Posed, construction: str, *, written: bool
-) -> tuple[Problem | Letters, str | None, Model]:
-    """The problem, the construction, and how its transformer is made; raises ProblemError if it cannot be.
+def built(
+    theorem: Theorem, letters: Posed, construction: str | None, *, written: bool
+) -> tuple[Request, Any]:
+    """The transformer of a theorem, and what was asked for; raises ProblemError if there is none.
 
     written: whether its matrices are to fit in memory in full, too.
     """
-    if theorem == THEOREM:
-        problem, chosen = Problem.parse(letters), construction_of(construction)
-        estimate = workload.building(problem, chosen)
-        _refuse(problem, chosen, estimate)
-        if written:
-            refuse_if_matrices_too_large(problem, chosen)
-        announce(estimate)
-        counted = Model(
-            lambda p: build(p, chosen, progress=bars()), lambda made: census(made).as_dict(), save_weights
-        )
-        return problem, chosen, counted
-    entry = known(theorem)
-    if entry.model is None:
-        raise ProblemError("theorem", theorem, f"it is about the transformer of {THEOREM}: build that one")
-    posed = entry.pose(letters)
-    announce(bounding(theorem, posed))
-    return posed, None, entry.model
+    if theorem.model is None:
+        raise ProblemError("theorem", theorem.name, "it is about the transformer of another theorem")
+
+    def estimated(problem: Letters, search: Search) -> Estimate:
+        return building(theorem, problem, search.construction)
+
+    asked, search, _ = pose(theorem, letters, Search(construction=construction), estimated)
+    if written and theorem.plan and isinstance(asked.problem, Problem):
+        refuse_if_matrices_too_large(asked.problem, search.construction or "lean")  # type: ignore[arg-type]
+    announce(estimated(asked.problem, search))
+    watched = {"progress": bars()} if theorem.plan else {}
+    return asked, theorem.model.build(asked.problem, **asked.chosen, **watched)
 
 
 def every(search: Search, *, certify: bool, reported: bool = False) -> list[Part]:
-    """Every theorem at its default problem, Theorem 1 in both of its constructions."""
-    folder = place(search.out, reported=reported)
-    theorem_1 = partial(relu_icgd, {}, folder=folder, certify=certify, announced=True)
-    work = [
-        partial(theorem_1, search=search, surrounded=reported),
-        partial(theorem_1, search=replace(search, construction="paper")),
-        *(partial(catalogued, name, {}, search) for name in THEOREMS),
-    ]
-    estimates = everything(search, reported=reported)
+    """Every theorem at its default problem, in each construction that is for it."""
+    asked = [request for theorem in theorems().values() for request in requests_of(theorem, {})]
+    estimates = everything(asked, search, reported=reported)
     announce(sum(estimates.values(), start=Estimate(())))
     shares = [estimate.seconds for name, estimate in estimates.items() if name != FINDINGS]
     parts = []
     with bars()("every theorem", sum(shares), sum(shares)) as advance:
-        for seconds, verified in zip(shares, work, strict=True):
-            parts.append(verified())
+        for seconds, request in zip(shares, asked, strict=True):
+            usual = request.construction in (None, *request.theorem.constructions[:1])
+            chosen = None if usual else request.construction
+            part = one(
+                request.theorem,
+                {},
+                replace(search, construction=chosen),
+                certify=certify,
+                reported=reported,
+                surveyed=reported and usual,
+                announced=True,
+            )
+            parts.append(part)
             advance(seconds)
     return parts
 
@@ -324,10 +211,8 @@ def command_line(verb: str, theorem: str | None, letters: Posed, search: Search)
     words = ["icgd", verb] + ([theorem] if theorem else [])
     for name, value in letters.items():
         words += [f"--{name}", str(value)]
-    for field in fields(search):
-        value = getattr(search, field.name)
-        if value != field.default:
-            words += [f"--{field.name}"] if value is True else [f"--{field.name}", str(value)]
+    for name, value in search.given.items():
+        words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     return shlex.join(words)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from icgd.bounds.estimate import WORTH_SAYING, Estimate, Piece
@@ -11,13 +12,13 @@ from icgd.bounds.letters import Letters
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.budget import Construction
 from icgd.construct.machine import memory
-from icgd.reports.command.options import Search
 from icgd.verify import workload
-from icgd.verify.catalogue import THEOREMS
 from icgd.verify.certificate.issue import letters
 from icgd.verify.certificate.shape import flaw, sums
 from icgd.verify.ledger.entries import entries
-from icgd.verify.relu_icgd import THEOREM
+from icgd.verify.requests import Request
+from icgd.verify.search.options import Search
+from icgd.verify.theorem import Theorem
 
 
 def allow(estimate: Estimate) -> Estimate:
@@ -31,45 +32,25 @@ def announce(estimate: Estimate) -> None:
         print(estimate, file=sys.stderr, flush=True)
 
 
-def verifying(
-    problem: Problem,
-    search: Search,
-    construction: Construction,
-    *,
-    certify: bool,
-    reported: bool = False,
-) -> Estimate:
-    """A verification of Theorem 1 by these options."""
-    return workload.relu_icgd(
-        problem,
-        construction,
-        samples=search.samples,
-        effort=search.effort,
-        certify=certify,
-        prompts=search.prompts if search.data else None,
-        reported=reported,
-    )
-
-
-def verifying_other(theorem: str, problem: Problem | Letters, *, reported: bool = False) -> Estimate:
-    """A verification of a theorem of the catalogue."""
-    pages = (Piece("pages", 8.0), Piece("findings", 3.0)) if reported else ()
-    return workload.THEOREMS[theorem](problem) + Estimate(pages)
+def verifying(theorem: Theorem, problem: Letters, search: Search, *, reported: bool = False) -> Estimate:
+    """A verification by these options; reported: with what only a report shows."""
+    found = theorem.estimate(problem, search)
+    if reported and theorem.survey and isinstance(problem, Problem):
+        found += workload.survey(problem, search.construction or "lean")  # type: ignore[arg-type]
+    return found + workload.REPORT if reported else found
 
 
 FINDINGS = "findings"
 
 
-def everything(search: Search, *, reported: bool = True) -> dict[str, Estimate]:
-    """Every theorem at its default problem, Theorem 1 in two constructions, by name; and all findings."""
-    first = {
-        f"{THEOREM}/{construction}": verifying(
-            Problem(), search, construction, certify=True, reported=reported and construction == "lean"
-        )
-        for construction in ("lean", "paper")
-    }
-    others = {name: verifying_other(name, entry.letters()) for name, entry in THEOREMS.items()}
-    parts = first | others | {FINDINGS: settling()}
+def everything(asked: Iterable[Request], search: Search, *, reported: bool = True) -> dict[str, Estimate]:
+    """Everything asked for, by name, and all findings: the first with a survey, and loading once."""
+    parts = {}
+    for one in asked:
+        usual = one.construction in (None, *one.theorem.constructions[:1])
+        options = replace(search, construction=one.construction, certify="certify" in one.theorem.options)
+        parts[one.name] = verifying(one.theorem, one.problem, options, reported=reported and usual)
+    parts[FINDINGS] = settling()
     return {name: _begun(part) if number else part for number, (name, part) in enumerate(parts.items())}
 
 
@@ -78,14 +59,22 @@ def _begun(estimate: Estimate) -> Estimate:
     return Estimate(tuple(piece for piece in estimate.pieces if piece != workload.START))
 
 
-def bounding(theorem: str, problem: Problem | Letters, construction: Construction = "lean") -> Estimate:
-    """The bounds of a theorem, for which a plan is made where it has one."""
-    planned = isinstance(problem, Problem) and theorem != "convergence"
-    made = workload.plan(problem, construction) if planned else Estimate(())  # type: ignore[arg-type]
+def bounding(theorem: Theorem, problem: Letters, construction: str | None = None) -> Estimate:
+    """The bounds of a theorem; one that builds a block for such a problem makes a plan."""
+    planned = isinstance(problem, Problem) and theorem.model is not None
+    made = workload.plan(problem, construction or "lean") if planned else Estimate(())  # type: ignore[arg-type]
     return Estimate((workload.START,)) + made
 
 
-def checking(found: Mapping[str, Any], problem: Problem) -> Estimate:
+def building(theorem: Theorem, problem: Letters, construction: str | None) -> Estimate:
+    """A transformer with its census."""
+    found = bounding(theorem, problem, construction)
+    if theorem.plan and isinstance(problem, Problem):
+        found += workload.transformer(problem, construction or "lean")  # type: ignore[arg-type]
+    return found
+
+
+def checking(theorem: Theorem, found: Mapping[str, Any], problem: Problem) -> Estimate:
     """A certificate checked, and held against the transformer that is built for it, which must fit."""
     chosen = str(found.get("construction"))
     if flaw(found, letters(problem), chosen) is None:
@@ -96,7 +85,7 @@ def checking(found: Mapping[str, Any], problem: Problem) -> Estimate:
     fitted = sum(len(one) for one in lists if isinstance(one, list))
     seconds = workload.check(problem.N, entries, fitted, fitted * max(problem.K, problem.d))
     construction: Construction = "paper" if found.get("construction") == "paper" else "lean"
-    return bounding(THEOREM, problem, construction) + Estimate((Piece("check", seconds),))
+    return bounding(theorem, problem, construction) + Estimate((Piece("check", seconds),))
 
 
 def settling(key: str | None = None) -> Estimate:

@@ -15,7 +15,6 @@ from rich.console import Console
 
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.json_files import MOST_BYTES
-from icgd.verify.relu_icgd import THEOREM
 
 REPORT = "report"
 """The folder of a report, below --out."""
@@ -69,8 +68,3 @@ def check_line(path: Path, options: str) -> str:
     """
     name = str(path)
     return f"icgd check {shlex.quote(f'./{name}' if name.startswith('-') else name)} {options}"
-
-
-def replay_line(path: Path) -> str:
-    """The command that tries a saved counterexample again."""
-    return f"icgd verify {THEOREM} --replay {shlex.quote(str(path))}"

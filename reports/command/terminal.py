@@ -12,18 +12,17 @@ from rich.padding import Padding
 from rich.table import Table
 
 from icgd.bounds.claims import Claim
-from icgd.bounds.hypotheses import Hypothesis, hypotheses
+from icgd.bounds.hypotheses import Hypothesis
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import Plan
-from icgd.construct.block.census import Census
 from icgd.reports.document.numbers import digits
 from icgd.verify.block.one_prompt import Enclosure
 from icgd.verify.certificate.proof import TRUSTED, Judgement, Proof
 from icgd.verify.ledger.entries import Settled
-from icgd.verify.relu_icgd import Sandwich, Verification
-from icgd.verify.results import Findings, Grid
+from icgd.verify.results import Grid, Results, Sandwich, StepError
 from icgd.verify.search.excerpt import part_of
 from icgd.verify.search.trajectory import Trajectory
+from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -41,31 +40,27 @@ _COLOURS = {
 }
 
 
-def show(console: Console, found: Verification, seed: int, seconds: float) -> None:
-    """Everything a verification found, sizes first and verdicts last."""
-    problem = found.plan.problem
-    console.print(f"[bold]Theorem 1 of arXiv 2411.16549[/], construction [bold]{found.plan.construction}[/]")
-    console.print(escape(problem.options), style="dim", soft_wrap=True)
-    show_hypotheses(console, hypotheses(problem))
-    show_sizes(console, found.claims, found.census, {verdict.claim for verdict in found.verdicts})
-    show_plan(console, found.plan)
-    show_sandwich(console, found.sandwich, bool(found.proof and found.proof.refusal is None))
-    if found.proof:
-        show_proof(console, found.proof, found.enclosures, found.plan.units)
-    show_trajectory(console, found.trajectory, found.sandwich.allowed)
-    show_verdicts(console, found.verdicts)
-    console.print(f"seed {seed}, {seconds:.1f} s", style="dim")
-
-
-def show_findings(console: Console, found: Findings, seconds: float) -> None:
-    """Everything that the verification of one theorem of the catalogue found."""
-    console.print(f"[bold]{escape(found.title)}[/] ({escape(found.source)})")
+def show(console: Console, theorem: Theorem, found: Results, seconds: float) -> None:
+    """Everything that a verification found, sizes first and verdicts last."""
+    built = f", construction [bold]{found.construction}[/]" if found.construction else ""
+    console.print(f"[bold]{escape(theorem.title)}[/] ({escape(theorem.source)}){built}")
     console.print(escape(found.problem.options), style="dim", soft_wrap=True)
-    show_sizes(console, found.claims)
+    show_hypotheses(console, found.hypotheses)
+    show_sizes(console, found.claims, found.census, {verdict.claim for verdict in found.verdicts})
+    if found.step:
+        _show_step(console, found.step)
     for grid in found.grids:
         show_grid(console, grid)
     show_verdicts(console, found.verdicts)
     console.print(f"seed {found.seed}, {seconds:.1f} s", style="dim")
+
+
+def _show_step(console: Console, step: StepError) -> None:
+    show_plan(console, step.plan)
+    show_sandwich(console, step.sandwich, step.is_certified)
+    if step.proof:
+        show_proof(console, step.proof, step.enclosures, step.plan.units)
+    show_trajectory(console, step.trajectory, step.sandwich.allowed)
 
 
 def show_grid(console: Console, grid: Grid) -> None:
@@ -142,17 +137,22 @@ def _cell(value: str | int | float) -> str:
 
 
 def show_sizes(
-    console: Console, asserted: Iterable[Claim], counted: Census | None = None, judged: Collection[str] = ()
+    console: Console,
+    asserted: Iterable[Claim],
+    counts: Mapping[str, int | float] | None = None,
+    judged: Collection[str] = (),
 ) -> None:
     """Each claim's bound with its constants and its value; the census beside those that are about it."""
-    counts = counted.as_dict() if counted else {}
     table = Table("claim", "bound", "value", title="Sizes, every constant in the open", title_justify="left")
-    if counted:
+    asserted = tuple(asserted)
+    counts = counts or {}
+    built = any(claim.key in judged and claim.quantity in counts for claim in asserted)
+    if built:
         table.add_column("built", justify="right")
     table.columns[2].justify = "right"
     for claim in asserted:
         row = [claim.key, f"{claim.relation} {_short(claim.expression)}", _number(claim.value)]
-        if counted:
+        if built:
             row.append(
                 _number(counts[claim.quantity]) if claim.key in judged and claim.quantity in counts else ""
             )

@@ -11,18 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from icgd.bounds.claims import Claim
-from icgd.bounds.hypotheses import hypotheses
-from icgd.bounds.letters import Letters
-from icgd.bounds.problem import Problem, ProblemError
-from icgd.bounds.relu_icgd import SOURCE, built, claims
+from icgd.bounds.hypotheses import Hypothesis
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.step_error.plan import Plan
-from icgd.construct.block.slot_use import Anatomy
 from icgd.construct.machine.json_files import finite, json_text, load_json
 from icgd.reports.document.numbers import quantities
 from icgd.reports.document.step_bound import step_error_document
 from icgd.reports.document.upgrade import misplaced, renamed, unknown_word
-from icgd.verify.relu_icgd import THEOREM, TITLE, Verification
-from icgd.verify.results import Findings, Plot
+from icgd.verify.results import Results, StepError
+from icgd.verify.theorem import Theorem
 
 _PACKAGES = ("icgd", "torch", "numpy", "sympy", "mpmath", "python-flint", "hypothesis")
 
@@ -131,36 +128,46 @@ def plan_document(plan: Plan, *, checked: bool = False) -> dict[str, Any]:
     }
 
 
-def verification_document(found: Verification, *, seed: int, seconds: float) -> dict[str, Any]:
-    """Everything a verification found, as plain values."""
-    checked = found.proof is not None and found.proof.refusal is None
+def results_document(theorem: Theorem, found: Results, *, seconds: float) -> dict[str, Any]:
+    """Everything that the verification of a theorem found, as plain values."""
     document = {
-        "theorem": THEOREM,
-        "title": TITLE,
-        "source": SOURCE,
-        "problem": found.plan.problem.as_dict(),
-        "options": found.plan.problem.options,
-        "construction": found.plan.construction,
-        "census": found.census.as_dict(),
+        "theorem": theorem.name,
+        "title": theorem.title,
+        "source": theorem.source,
+        "problem": found.problem.as_dict(),
+        "options": found.problem.options,
+        "chosen": found.problem.chosen,
+        "construction": found.construction,
+        "census": dict(found.census),
         "bounds": bounds_document(found.claims),
-        "hypotheses": hypotheses_document(found.plan.problem),
-        "step_error": step_error_document(found.sandwich.as_dict(), checked=checked),
-        "plan": plan_document(found.plan, checked=checked),
-        "trajectory": found.trajectory.as_dict(),
-        "search": {
-            "prompts": found.sweep.count,
-            "admitted": found.sweep.admitted,
-            "attacked_tokens": found.attack.evaluations if found.attack else 0,
-        },
-        "certificate": found.proof and found.proof.as_dict(),
-        "hashes": hashes(found.proof.certificate) if found.proof else None,
-        "enclosures": [{"prompt": name, **one.as_dict()} for name, one in found.enclosures],
+        "hypotheses": hypotheses_document(found.hypotheses),
+        "step_error": None,
+        "hashes": hashes(found.certificate) if found.certificate else None,
+        "grids": [grid.as_dict() for grid in found.grids],
+        "plots": [plot.as_dict() for plot in found.plots],
         "verdicts": [verdict.as_dict() for verdict in found.verdicts],
         "versions": versions(),
-        "seed": seed,
+        "seed": found.seed,
         "seconds": round(seconds, 3),
     }
-    return finite(document)
+    return finite(document | (step_document(found.step) if found.step else {}))
+
+
+def step_document(step: StepError) -> dict[str, Any]:
+    """Everything that was found out about the error of one step."""
+    checked = step.is_certified
+    return {
+        "step_error": step_error_document(step.sandwich.as_dict(), checked=checked),
+        "plan": plan_document(step.plan, checked=checked),
+        "trajectory": step.trajectory.as_dict(),
+        "search": {
+            "prompts": step.sweep.count,
+            "admitted": step.sweep.admitted,
+            "attacked_tokens": step.attack.evaluations if step.attack else 0,
+        },
+        "certificate": step.proof and step.proof.as_dict(),
+        "enclosures": [{"prompt": name, **one.as_dict()} for name, one in step.enclosures],
+    }
 
 
 def certificate_text(certificate: Mapping[str, Any]) -> str:
@@ -188,43 +195,9 @@ def full_name(part: str, claim: str, bounds: Mapping[str, Mapping[str, Any]]) ->
     return part + claim.removeprefix(part.partition("/")[0])
 
 
-def surroundings_document(plots: Iterable[Plot], body: Anatomy) -> dict[str, Any]:
-    """What a report shows beside a verification: figures, and the transformer's slots and layers."""
-    return finite({"plots": [plot.as_dict() for plot in plots], "stream": body.as_dict()})
-
-
-def hypotheses_document(problem: Problem) -> list[dict[str, str]]:
-    """The hypotheses of Theorem 1 on this problem: which hold, which fail and what holds then."""
-    return [hypothesis.as_dict() for hypothesis in hypotheses(problem)]
-
-
-def findings_document(found: Findings, *, seconds: float) -> dict[str, Any]:
-    """Everything that the verification of one theorem of the catalogue found, as plain values."""
-    document = {
-        "theorem": found.theorem,
-        "title": found.title,
-        "source": found.source,
-        "problem": found.problem.as_dict(),
-        "options": found.problem.options,
-        "chosen": found.problem.chosen if isinstance(found.problem, Letters) else {},
-        "construction": None,
-        "census": dict(found.census),
-        "bounds": bounds_document(found.claims),
-        "step_error": None,
-        "hashes": hashes(found.certificate) if found.certificate else None,
-        "grids": [grid.as_dict() for grid in found.grids],
-        "plots": [plot.as_dict() for plot in found.plots],
-        "verdicts": [verdict.as_dict() for verdict in found.verdicts],
-        "versions": versions(),
-        "seed": found.seed,
-        "seconds": round(seconds, 3),
-    }
-    return finite(document)
-
-
-def claims_for(plan: Plan) -> tuple[Claim, ...]:
-    """The theorem's claims and those of what is built for the same problem."""
-    return (*claims(plan.problem), *built(plan.problem, plan.construction))
+def hypotheses_document(judged: Iterable[Hypothesis]) -> list[dict[str, str]]:
+    """The hypotheses of a theorem on one problem: which hold, which fail and what holds then."""
+    return [hypothesis.as_dict() for hypothesis in judged]
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -25,8 +25,9 @@ from icgd.bounds.convergence import (
     stationarity,
     suprema,
 )
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.loss import LOSSES
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.problem import Problem
 
 FLAT = Problem(N=1, activation=ACTIVATIONS["identity"])
 

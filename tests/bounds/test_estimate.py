@@ -3,7 +3,7 @@
 import pytest
 
 from icgd.bounds.estimate import DAY, Estimate, Piece
-from icgd.bounds.problem import ProblemError
+from icgd.bounds.letters import ProblemError
 
 SWEEP = Piece("sweep", 30.0, 1e6, "samples", 1000)
 

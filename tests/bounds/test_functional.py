@@ -33,8 +33,8 @@ from icgd.bounds.functional import (
     peak,
     rate_claim,
 )
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.looped import eigenvalues, exact_matrix
-from icgd.bounds.problem import ProblemError
 
 seeds = st.integers(0, 2**32 - 1)
 numbers = st.floats(-3, 3).map(lambda value: round(value, 3))

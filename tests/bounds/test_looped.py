@@ -9,6 +9,7 @@ from flint import fmpq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.looped import (
     CONDITION,
     LoopedProblem,
@@ -24,7 +25,6 @@ from icgd.bounds.looped import (
     is_conditioned,
     least_squares,
 )
-from icgd.bounds.problem import ProblemError
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -18,8 +18,8 @@ from icgd.bounds.algebra.best_steps import (
     transformed_loss,
 )
 from icgd.bounds.algebra.expected_loss import family_gradient, global_minimum, one_layer_loss, other_minimum
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.preconditioned import PreconditionedProblem, Statement, claims, lemma_one, minimiser
-from icgd.bounds.problem import ProblemError
 
 WRONG = {
     "sign": Statement(sign=1),

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.printable import printable
-from icgd.bounds.problem import ProblemError
 
 HARM = "\x1b[31m\x9b2J\r\n\t\x07\u202e\u200b\ud800\u2028"
 

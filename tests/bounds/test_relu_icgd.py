@@ -11,8 +11,9 @@ import torch
 from icgd.bounds.activation import ACTIVATIONS, parse_activation
 from icgd.bounds.claims import D_w, K, N, d, d_out, epsilon
 from icgd.bounds.functions.random_features import sample_features
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.loss import LOSSES
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.relu_icgd import built, claims, laws, local_tolerance, symbolic_step_error, violated
 from icgd.bounds.step_error.budget import approximated
 from icgd.bounds.step_error.plan import plan

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icgd.bounds.activation import ACTIVATIONS
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.loss import LOSSES
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.softmax_icgd import claims, factors, four_layers, halved, plan, summed
 from icgd.bounds.step_error.recurrence import Term
 

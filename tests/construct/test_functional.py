@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from icgd.bounds.functional import KERNELS, FunctionalProblem
-from icgd.bounds.problem import ProblemError
+from icgd.bounds.letters import ProblemError
 from icgd.construct import functional
 from icgd.construct.functional import FunctionalTransformer, build
 from icgd.construct.machine import memory

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.looped import LoopedProblem
-from icgd.bounds.problem import ProblemError
 from icgd.construct import looped
 from icgd.construct.looped import LoopedTransformer, build
 from icgd.construct.machine import memory

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.preconditioned import PreconditionedProblem
-from icgd.bounds.problem import ProblemError
 from icgd.construct.preconditioned import (
     LinearAttention,
     build,

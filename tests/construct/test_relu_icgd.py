@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from icgd.bounds.activation import ACTIVATIONS, parse_activation
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.loss import LOSSES
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.domain import MARGIN
 from icgd.bounds.step_error.plan import plan
 from icgd.construct.block.census import census

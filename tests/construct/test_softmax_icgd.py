@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.loss import LOSSES
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.softmax_icgd import claims, halved, plan
 from icgd.bounds.step_error.domain import face
 from icgd.construct.block.grid_interpolation import FourLayerTransformer

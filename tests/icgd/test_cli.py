@@ -11,10 +11,10 @@ import pytest
 from safetensors import safe_open
 
 from icgd import cli
-from icgd.construct.catalogue import RECIPES
 from icgd.construct.machine import memory
 from icgd.reports import report
 from icgd.reports.latex.typeset import Typeset
+from icgd.verify.catalogue import theorems
 
 QUICK = ["--samples", "500", "--effort", "0.02"]
 
@@ -99,9 +99,9 @@ BAD = [
     (["audit", "--activation", "Abs(t)"], "kink"),
     (["audit", "--activation", "1/t"], "no finite enclosure"),
     (["audit", "--activation", "sqrt(t)"], "no finite enclosure"),
-    (["audit", "--loss", "hinge"], "not one of squared"),
+    (["audit", "--loss", "hinge"], "neither one of squared"),
     (["audit", "--output", "odd"], "activated or linear"),
-    (["audit", "--construction", "huge"], "lean, paper or exact"),
+    (["audit", "--construction", "huge"], "lean or paper or exact"),
     (["audit", "--construction", "exact"], "--activation relu"),
     (["audit", "nonsense"], "there is relu-icgd"),
     (["audit", "--device", "cuda:99"], "CUDA"),
@@ -194,7 +194,7 @@ def test_a_letter_of_another_theorem_is_refused_in_one_line(capsys):
     assert len(lines) == 2 and "kernel = relu" in lines[0] and "theorem = convergence" in lines[1]
 
 
-@pytest.mark.parametrize("theorem", RECIPES)
+@pytest.mark.parametrize("theorem", theorems())
 def test_bounds_of_every_theorem(theorem, capsys):
     assert cli.main(["bounds", theorem, "--json", "-"]) == cli.KEPT
     found = json.loads(capsys.readouterr().out)
@@ -202,7 +202,7 @@ def test_bounds_of_every_theorem(theorem, capsys):
     assert all({"expression", "value", "statement", "latex"} <= set(b) for b in found["bounds"].values())
 
 
-@pytest.mark.parametrize("theorem", [name for name, recipe in RECIPES.items() if recipe.model])
+@pytest.mark.parametrize("theorem", [name for name, one in theorems().items() if one.model])
 def test_build_of_every_theorem_counts_and_saves(theorem, capsys, tmp_path):
     path = tmp_path / "model.safetensors"
     assert cli.main(["build", theorem, "--out", str(path), "--json", "-"]) == cli.KEPT

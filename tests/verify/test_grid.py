@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import estimated_units
 from icgd.verify.grid import ACTIVATIONS, COUNT, outcome, problems
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from icgd import cli
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
 from icgd.construct.block.heads import Aggregate
-from icgd.construct.prompt import Prompt
 from icgd.construct.relu_icgd import assemble
 from icgd.verify.block.properties import PROPERTIES, step_properties
-from icgd.verify.relu_icgd import claim_keys, replay, save_counterexample, verify
+from icgd.verify.relu_icgd import THEOREM, replay, verify
 from icgd.verify.search.counterexample import Counterexample, shrink
 from icgd.verify.search.prompts import random_prompts, seeded
 
@@ -35,18 +35,18 @@ def status(found):
 @pytest.mark.parametrize("construction", ["lean", "paper"])
 def test_an_honest_construction_keeps_every_claim(construction):
     found = honest(construction)
-    assert set(status(found).values()) <= {"held", "vacuous"} and found.counterexample is None
-    assert [verdict.claim for verdict in found.verdicts] == claim_keys(PROBLEM, construction)
-    error = found.sandwich
+    assert set(status(found).values()) <= {"held", "vacuous"} and found.step.counterexample is None
+    assert [verdict.claim for verdict in found.verdicts] == list(THEOREM.named_claims(construction).values())
+    error = found.step.sandwich
     assert 0 < error.sampled <= error.attacked <= error.bound <= error.allowed
-    assert len(found.trajectory.errors) == PROBLEM.L
+    assert len(found.step.trajectory.errors) == PROBLEM.L
 
 
 def test_the_exact_construction_is_judged_off_its_margin_only():
     found = verify(
         replace(PROBLEM, activation=Problem.parse({"activation": "relu"}).activation), "exact", **QUICK
     )
-    assert found.sandwich.attacked < 1e-12 and 0 < found.sweep.admitted < found.sweep.count
+    assert found.step.sandwich.attacked < 1e-12 and 0 < found.step.sweep.admitted < found.step.sweep.count
     assert status(found)["step-error"] == "held"
 
 
@@ -114,12 +114,12 @@ def test_a_counterexample_is_small_saved_and_replayed(tmp_path):
     transformer = assemble(plan(PROBLEM))
     flipped(transformer)
     found = verify(PROBLEM, transformer=transformer, **QUICK)
-    example = found.counterexample
+    example = found.step.counterexample
     assert example.error > example.allowed
     entries = torch.cat([getattr(example.prompt, part).flatten() for part in ("x", "y", "query", "w")])
     assert float((entries == 0).double().mean()) > 0.3  # most entries that do not matter are gone
     assert example.describe() in next(v.evidence for v in found.verdicts if v.claim == example.claim)
-    command = save_counterexample(example, tmp_path)
+    command = example.save_below(tmp_path)
     path = Path(command.split()[-1])
     again = Counterexample.load(path)
     assert torch.equal(again.prompt.w, example.prompt.w) and again.problem == PROBLEM
@@ -144,14 +144,9 @@ def test_properties_come_in_the_order_they_are_listed_in():
     assert [verdict.claim for verdict in verdicts] == [f"x/{name}" for name in PROPERTIES]
 
 
-def test_real_prompts_are_followed(tmp_path):
-    from icgd.verify.search.tables import load_table, prompts_from_table
-
-    problem = replace(PROBLEM, d_out=1)
-    real = prompts_from_table(problem, load_table("diabetes"), count=5, generator=seeded(0))
-    found = verify(problem, real=real, source="diabetes", **QUICK)
-    assert found.trajectory.prompts == 5 and found.trajectory.source == "diabetes"
-    assert isinstance(real.prompt, Prompt)
+def test_real_prompts_are_followed():
+    found = verify(replace(PROBLEM, d_out=1), data="diabetes", prompts=5, **QUICK)
+    assert found.step.trajectory.prompts == 5 and found.step.trajectory.source == "diabetes"
 
 
 def test_the_start_of_the_theorem_is_judged():
@@ -183,7 +178,7 @@ CORNERS = [
 def test_claims_are_kept_in_the_corners(letters, construction):
     found = verify(Problem.parse(letters), construction, samples=3000, effort=0.05)
     assert "failed" not in status(found).values(), found.verdicts
-    assert found.sandwich.attacked <= found.sandwich.bound + 1e-9
+    assert found.step.sandwich.attacked <= found.step.sandwich.bound + 1e-9
 
 
 def test_an_error_above_the_certificate_is_a_failure_even_below_eps():
@@ -192,7 +187,7 @@ def test_an_error_above_the_certificate_is_a_failure_even_below_eps():
     for part in aggregates(transformer):
         part.scale *= 1.001
     found = verify(problem, transformer=transformer, **QUICK)
-    assert found.sandwich.bound < found.sandwich.attacked < 0.1 * found.sandwich.allowed
+    assert found.step.sandwich.bound < found.step.sandwich.attacked < 0.1 * found.step.sandwich.allowed
     assert status(found)["step-error"] == "failed"
 
 
@@ -203,7 +198,7 @@ def test_not_a_number_is_a_failure(monkeypatch):
         transformer, "step", lambda prompt: torch.where(prompt.w[:, :1] > 0.2, torch.nan, honest(prompt))
     )
     found = verify(PROBLEM, transformer=transformer, samples=500, effort=0)
-    assert status(found)["step-error"] == "failed" and found.counterexample.error == float("inf")
+    assert status(found)["step-error"] == "failed" and found.step.counterexample.error == float("inf")
 
 
 def test_a_failure_met_only_on_the_followed_prompts_is_the_counterexample(monkeypatch):
@@ -222,7 +217,7 @@ def test_a_refused_certificate_leaves_the_claim_held_and_says_why(monkeypatch, f
     monkeypatch.setattr(f"icgd.verify.certificate.proof.{name}", lambda *_: reason)
     found = verify(PROBLEM, samples=100, effort=0, certify=True)
     verdict = next(one for one in found.verdicts if one.claim == "relu-icgd/step-error")
-    assert verdict.status == "held" and verdict.replay is None and found.counterexample is None
+    assert verdict.status == "held" and verdict.replay is None and found.step.counterexample is None
     if floor == "checker":
         assert "not proved, because the checker does not accept that dr[2] holds" in verdict.evidence
         assert f"(activation {PROBLEM.activation.name}, loss squared)" in verdict.evidence
@@ -241,5 +236,5 @@ def test_beyond_what_the_checker_looks_at_a_bound_is_held_and_not_failed(constru
     letters = {"N": 1, "activation": "identity", "B_x": 1e6, "B_y": 1e6, "eps": 1e4}
     found = verify(Problem.parse(letters), construction, samples=100, effort=0.0, certify=True)
     verdict = next(one for one in found.verdicts if one.claim == "relu-icgd/step-error")
-    assert found.proof is None and verdict.status == "held"
+    assert found.step.proof is None and verdict.status == "held"
     assert "no certificate: z reaches 1e+06, the checker looks up to 131,072" in verdict.evidence

@@ -20,7 +20,8 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal, get_args
 
-from icgd.bounds.problem import ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.verify.catalogue import theorems
 from icgd.verify.results import Grid
 from icgd.verify.verdict import Status, Verdict
 
@@ -37,8 +38,6 @@ bound holds, or there is more than is characterised.  confirms: true as stated, 
 reading: a reading had to be chosen.  open: nothing is settled.
 """
 
-THEOREMS = ("relu-icgd", "softmax-icgd", "convergence", "preconditioned", "functional", "looped")
-
 
 class LedgerError(ValueError):
     """An entry that cannot be read: which one, and what is wrong with it."""
@@ -53,7 +52,8 @@ class Entry:
     settled.  outcome: of the candidate; refuted only where the paper states or plainly implies it.
     bearing: what that means for the paper.  finding: what was found, {name} standing for a computed number.
     kind: certificate (balls or exact arithmetic on given inputs), identity (symbols), witness (one instance),
-    count (sizes, from formulas or tensors).  evidence: "module.function" of verify, without its "evidence_".
+    count (sizes, from formulas or tensors).  evidence: "module.function" of verify/ledger/evidence/, or the
+    name of a function in the theorem's own `evidence`.
     given: arguments of that function.  holds: what still holds.  expected: recorded numbers.
     tolerance: relative, for floats; all else must be equal.  listed: numbers of the first list of candidates.
     headline: whether a reader with ten minutes must see it.
@@ -182,7 +182,7 @@ def fill(words: str, numbers: Numbers) -> str:
     return _Words().vformat(words, (), numbers)
 
 
-def _entry(values: Mapping[str, Any], file: str) -> Entry:
+def _entry(values: Mapping[str, Any], file: str, paper: str | None) -> Entry:
     name = str(values.get("key", "an entry without a key"))
 
     def require(kept: bool, what: str) -> None:
@@ -196,8 +196,9 @@ def _entry(values: Mapping[str, Any], file: str) -> Entry:
     for unknown in (one for one in values if one not in known):
         require(False, f"{unknown} is no field of an entry")
     entry = Entry(**{**values, "listed": tuple(values.get("listed", ()))})
-    require(entry.key.startswith(file.removesuffix(".toml") + "/"), "its key does not begin with its paper")
-    require(entry.theorem in THEOREMS, f"theorem is one of {', '.join(THEOREMS)}")
+    about, _, rest = entry.key.partition("/")
+    require(bool(rest) and paper in (None, about), "its key does not begin with its paper")
+    require(entry.theorem in theorems(), f"theorem is one of {', '.join(theorems())}")
     require(entry.outcome in get_args(Outcome), f"outcome is one of {', '.join(get_args(Outcome))}")
     require(entry.bearing in get_args(Bearing), f"bearing is one of {', '.join(get_args(Bearing))}")
     require((entry.bearing == "open") == (entry.outcome == "open"), "outcome and bearing are open together")
@@ -208,23 +209,30 @@ def _entry(values: Mapping[str, Any], file: str) -> Entry:
     return entry
 
 
-@lru_cache(maxsize=1)
 def entries() -> tuple[Entry, ...]:
-    """All entries, by paper."""
+    """All entries: ours by paper, then those that theorems of other packages and files bring."""
+    brought = [one.findings for one in theorems().values() if one.findings is not None]
+    others = [entry for file in brought for entry in parse(file.read_text(encoding="utf-8"), file.name)]
+    return (*_ours(), *others)
+
+
+@lru_cache(maxsize=1)
+def _ours() -> tuple[Entry, ...]:
     found: list[Entry] = []
     folder = resources.files(__package__)
     for file in sorted((one for one in folder.iterdir() if one.name.endswith(".toml")), key=lambda f: f.name):
-        found += parse(file.read_text(encoding="utf-8"), file.name)
+        paper = file.name.removesuffix(".toml")
+        found += parse(file.read_text(encoding="utf-8"), file.name, paper)
     return tuple(found)
 
 
-def parse(text: str, file: str) -> list[Entry]:
-    """The entries of one file, called after its paper; raises LedgerError."""
+def parse(text: str, file: str, paper: str | None = None) -> list[Entry]:
+    """The entries of one file, about one paper where its number is given; raises LedgerError."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise LedgerError(f"{file}: {error}") from None
-    found = [_entry(values, file) for values in document.get("finding", [])]
+    found = [_entry(values, file, paper) for values in document.get("finding", [])]
     keys = [entry.key for entry in found]
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
         raise LedgerError(f"{file}: {', '.join(twice)} is there twice")
@@ -258,8 +266,11 @@ def find(key: str) -> Entry:
     raise ProblemError("key", key, hint)
 
 
-def _evidence(name: str) -> Callable[..., Numbers]:
-    module, _, function = name.partition(".")
+def _evidence(entry: Entry) -> Callable[..., Numbers]:
+    brought = theorems()[entry.theorem].evidence
+    if entry.evidence in brought:
+        return brought[entry.evidence]
+    module, _, function = entry.evidence.partition(".")
     found: Callable[..., Numbers] = getattr(
         importlib.import_module(f"{__package__}.evidence.{module}"), function
     )
@@ -270,7 +281,7 @@ def settle(entry: Entry) -> Settled:
     """The entry with its evidence computed again and compared with the recorded numbers."""
     began = time.perf_counter()
     try:
-        numbers = dict(_evidence(entry.evidence)(**entry.given))
+        numbers = dict(_evidence(entry)(**entry.given))
     except Exception as error:  # whatever breaks, the entry is not reproduced
         reason = f"the evidence cannot be computed: {type(error).__name__}: {error}"
         return Settled(entry, {}, (reason,), time.perf_counter() - began)

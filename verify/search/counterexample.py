@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.json_files import json_text, load_json
 from icgd.construct.prompt import Prompt
@@ -45,6 +47,21 @@ class Counterexample:
     def save(self, path: Path) -> None:
         """Write it as JSON, all of it or nothing."""
         write_atomically(path, self.text)
+
+    @property
+    def file_name(self) -> str:
+        """What its file is called in the folder of a run."""
+        return f"counterexample-{self.construction}.json"
+
+    def replayed_from(self, path: Path) -> str:
+        """The command that tries it again, once it is saved there."""
+        theorem = self.claim.partition("/")[0]
+        return f"icgd verify {theorem} --replay {shlex.quote(str(path))}"
+
+    def save_below(self, folder: Path) -> str:
+        """Write it into a folder, under its name; returns the command that tries it again."""
+        self.save(folder / self.file_name)
+        return self.replayed_from(folder / self.file_name)
 
     @property
     def text(self) -> str:

@@ -6,9 +6,10 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,12 +113,15 @@ class RealPrompts:
     y_scaling: Scaling
 
 
-def load_table(source: str) -> Table:
+def load_table(source: str | Table) -> Table:
     """The table called "diabetes" (bundled with scikit-learn), or the CSV file of that path.
 
+    A table is given back as it is.
     A CSV file has a header row, one number per cell, and commas, semicolons or tabs between cells.
     Raises DataError.
     """
+    if isinstance(source, Table):
+        return source
     return _diabetes() if source == "diabetes" else _read_csv(source)
 
 
@@ -232,6 +236,13 @@ def choose_columns(
     return Columns(tuple(inputs), tuple(targets))
 
 
+def _check_rows(table: Table, n: int) -> None:
+    if table.rows < n + 1:
+        raise DataError(
+            f"{table.source} has {table.rows} rows, and n = {n} examples and a query need {n + 1}"
+        )
+
+
 def _largest_row(values: Float[np.ndarray, "rows columns"]) -> float:
     return float(np.linalg.norm(values, axis=1).max())
 
@@ -285,11 +296,7 @@ def prompts_from_table(
     columns = choose_columns(table, inputs, targets, problem.d, problem.d_out)
     if count < 1:
         raise DataError(f"count = {count}: at least one prompt is needed")
-    if table.rows < problem.n + 1:
-        raise DataError(
-            f"{table.source} has {table.rows} rows, and "
-            f"n = {problem.n} examples and a query need {problem.n + 1}"
-        )
+    _check_rows(table, problem.n)
     x_values, y_values = table.select(columns.inputs), table.select(columns.targets)
     x_scaling = scale_to_ball(columns.inputs, x_values, problem.B_x)
     if problem.loss.data_range is None:
@@ -307,3 +314,26 @@ def prompts_from_table(
     w = start(problem, weights, count, generator, device, dtype)
     prompt = Prompt(x[:, :-1], y[:, :-1], x[:, -1], w).to(w.device, dtype)
     return RealPrompts(prompt.check(problem), rows.cpu(), x_scaling, y_scaling)
+
+
+def names(text: str | None) -> list[str] | None:
+    """Columns as a user writes them, separated by commas; None where nothing is chosen.
+
+    >>> names("age, income"), names(None)
+    (['age', 'income'], None)
+    """
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def letters_from(
+    table: Table, letters: Mapping[str, Any], inputs: str | None, targets: str | None
+) -> Mapping[str, Any]:
+    """The letters with d and d_out from the columns that are chosen, and 20 steps unless L is given.
+
+    Raises DataError.
+    """
+    columns = choose_columns(table, names(inputs), names(targets), letters.get("d"), letters.get("d_out"))
+    n = letters.get("n", Problem().n)
+    if isinstance(n, int):  # else the problem will say what is wrong with it
+        _check_rows(table, n)
+    return {"L": 20, **letters, "d": columns.d, "d_out": columns.d_out}

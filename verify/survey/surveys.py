@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Advance
 from icgd.bounds.relu_icgd import claims
 from icgd.bounds.step_error.budget import Construction

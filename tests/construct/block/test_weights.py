@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.preconditioned import PreconditionedProblem
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.problem import Problem
 from icgd.construct.block.weights import save_weights
 from icgd.construct.machine import memory
 from icgd.construct.preconditioned import build as build_linear_attention

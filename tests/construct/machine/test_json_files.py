@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icgd.bounds.problem import ProblemError
+from icgd.bounds.letters import ProblemError
 from icgd.construct.machine import json_files as json_file
 from icgd.construct.machine.json_files import finite, json_text, load_json
 

@@ -2,14 +2,12 @@
 
 import pytest
 
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.softmax_icgd import estimated_units, halved
-from icgd.construct.catalogue import RECIPES
 from icgd.construct.machine import memory
 from icgd.construct.machine.memory import refuse_softmax_if_too_large
 from icgd.construct.softmax_icgd import build, census
-
-SOFTMAX = RECIPES["softmax-icgd"]
 
 
 @pytest.mark.parametrize(
@@ -22,11 +20,11 @@ def test_the_predicted_size_is_near_that_of_what_is_built(letters):
 
 def test_what_would_not_fit_is_one_sentence(monkeypatch):
     with pytest.raises(ProblemError, match=r"the transformer would take about .* TiB and .* is free"):
-        SOFTMAX.pose({"K": 2000, "d": 1000, "eps": 100.0})
-    assert SOFTMAX.pose({}) == Problem()
+        refuse_softmax_if_too_large(Problem(K=2000, d=1000, eps=100.0))
+    refuse_softmax_if_too_large(Problem())
     monkeypatch.setattr(memory, "available_bytes", lambda: 1 << 20)
     with pytest.raises(ProblemError, match="is free; make it smaller"):
-        SOFTMAX.pose({})
+        refuse_softmax_if_too_large(Problem())
 
 
 def test_a_kink_is_left_to_the_plan_to_refuse():

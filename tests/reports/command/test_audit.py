@@ -3,7 +3,6 @@
 import json
 import math
 import shlex
-from contextlib import nullcontext
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,30 +12,22 @@ import pytest
 from rich.console import Console
 
 import icgd.verify.relu_icgd
-import icgd.verify.requests
 from icgd import cli
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
-from icgd.construct.catalogue import RECIPES
-from icgd.reports.command.audit import (
-    buildable,
-    command_line,
-    construction_of,
-    emit,
-    known,
-    one,
-    settle_findings,
-)
-from icgd.reports.command.options import Search
+from icgd.reports.command.audit import built, command_line, emit, one, settle_findings
 from icgd.reports.command.run_files import belonging, check_line, leave, place, show_certificates
 from icgd.reports.document.document import audit_document
 from icgd.reports.html.page import page
 from icgd.reports.latex.source import write
-from icgd.verify.catalogue import THEOREMS
-from icgd.verify.relu_icgd import THEOREM
-from icgd.verify.results import Findings
+from icgd.verify.catalogue import find, theorems
+from icgd.verify.requests import Request
+from icgd.verify.results import Results
+from icgd.verify.search.options import Search
 from icgd.verify.verdict import Verdict
 
+RELU = find("relu-icgd")
 SEARCH = Search(samples=200, effort=0.0)
 
 
@@ -54,20 +45,18 @@ ODD = "t/(1+exp(-t)) # '; touch harm"
 
 
 @pytest.mark.parametrize(
-    "posed", [Problem.parse({"activation": ODD}), *(r.letters() for r in RECIPES.values())]
+    "posed", [Problem.parse({"activation": ODD}), *(one.letters() for one in theorems().values())]
 )
 def test_every_printed_command_gives_the_same_letters_back(posed, tmp_path, capsys):
-    search = icgd.verify.requests.Search(
-        samples=1, effort=0.0, seed=0, device="cpu", out=tmp_path / "my; out"
-    )
-    theorem = next((name for name in RECIPES if RECIPES[name].letters is type(posed)), THEOREM)
-    construction = "lean" if theorem == THEOREM else None
+    search = Search(samples=1, effort=0.0, out=tmp_path / "my; out")
+    theorem = RELU if isinstance(posed, Problem) else find(posed)
+    construction = "lean" if theorem is RELU else None
     files = {"certificate-c.json": "", "counterexample-c.json": ""}
     show_certificates(Console(width=40), files, tmp_path / "my; [bold]out", posed.options)
     told = capsys.readouterr().out.removesuffix("\n")
     check = check_line(tmp_path / "my; [bold]out" / "certificate-c.json", posed.options)
     assert told == f"wrote {tmp_path}/my; [bold]out/certificate-c.json; {check}"
-    for line in (check, icgd.verify.requests.Run(theorem, posed, construction).command(search)):
+    for line in (check, Request(theorem, posed, construction).command(search)):
         words = shlex.split(line)
         letters = {name: words[words.index(f"--{name}") + 1] for name in posed.as_dict()}
         assert letters == {name: str(value) for name, value in posed.as_dict().items()}
@@ -75,42 +64,43 @@ def test_every_printed_command_gives_the_same_letters_back(posed, tmp_path, caps
     assert shlex.split(check)[2] == str(tmp_path / "my; [bold]out" / "certificate-c.json")
 
 
-def test_both_catalogues_know_the_same_theorems_with_the_same_letters():
-    assert list(RECIPES) == list(THEOREMS)
-    assert all(RECIPES[name].letters is THEOREMS[name].letters for name in RECIPES)
-
-
 def test_what_is_not_known_is_refused():
     with pytest.raises(ProblemError, match="theorem = nothing: there is relu-icgd, softmax-icgd"):
-        known("nothing")
-    with pytest.raises(ProblemError, match="construction = wide"):
-        construction_of("wide")
-    with pytest.raises(ProblemError, match="theorem = convergence: it is about the transformer of relu-icgd"):
-        buildable("convergence", {}, "lean", written=False)
+        find("nothing")
+    with pytest.raises(ProblemError, match="construction = wide: it is lean or paper or exact"):
+        one(RELU, {}, replace(SEARCH, construction="wide"))
+    with pytest.raises(ProblemError, match="construction = lean: looped has one construction only"):
+        one(find("looped"), {}, Search(construction="lean"))
+    with pytest.raises(ProblemError, match="samples = 200: looped has no such option: it is for relu-icgd"):
+        one(find("looped"), {}, SEARCH)
+    with pytest.raises(ProblemError, match="theorem = convergence: it is about the transformer of another"):
+        built(find("convergence"), {}, None, written=False)
     with pytest.raises(ProblemError, match="key = zero-strat"):
         settle_findings("zero-strat")
 
 
-@pytest.mark.parametrize("theorem", [THEOREM, *(name for name in RECIPES if RECIPES[name].model)])
+@pytest.mark.parametrize(
+    "theorem", [one for one in theorems().values() if one.model], ids=lambda one: one.name
+)
 def test_every_transformer_is_built_and_counted_by_the_same_calls(theorem):
-    posed, chosen, model = buildable(theorem, {}, "lean", written=True)
-    counted = model.census(model.build(posed))
-    assert counted["parameters"] > 0 and (chosen == "lean") == (theorem == THEOREM)
+    asked, made = built(theorem, {}, None, written=True)
+    assert theorem.model.census(made)["parameters"] > 0
+    assert asked.construction == ("lean" if theorem is RELU else None)
 
 
 def test_a_part_is_named_after_theorem_and_construction(tmp_path):
     search = replace(SEARCH, construction="paper", out=tmp_path)
-    part = one(THEOREM, {"N": 1, "K": 2, "eps": 0.5}, search, certify=True)
+    part = one(RELU, {"N": 1, "K": 2, "eps": 0.5}, search, certify=True)
     assert part.name == "relu-icgd/paper" and not part.failed
     assert part.document["problem"] == Problem(N=1, K=2, eps=0.5).as_dict()
     assert list(tmp_path.iterdir()) == []
     leave(part.files, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["certificate-paper.json"]
-    assert "plots" not in part.document and part.document["hypotheses"]
+    assert not part.document["plots"] and part.document["hypotheses"]
     file = (tmp_path / "certificate-paper.json").read_bytes()
     weights = json.loads(file)["weights"]
     assert part.document["hashes"] == {"certificate": sha256(file).hexdigest(), "weights": weights}
-    surrounded = one(THEOREM, {"N": 1, "K": 2, "eps": 0.5}, search, certify=False, reported=True)
+    surrounded = one(RELU, {"N": 1, "K": 2, "eps": 0.5}, search, certify=False, reported=True)
     assert surrounded.document["plots"] and surrounded.document["stream"]["slots"]
     for document, checked in ((part.document, True), (surrounded.document, False)):
         error, plan = document["step_error"], document["plan"]
@@ -155,9 +145,9 @@ def test_a_failure_is_replayed_by_the_command_that_is_printed(tmp_path, monkeypa
         return built
 
     monkeypatch.setattr(icgd.verify.relu_icgd, "assemble", hasty)
-    monkeypatch.setattr("icgd.reports.command.audit._beside", _nothing)
     out = tmp_path / "my out"
-    part = one(THEOREM, {"N": 1, "K": 2, "d": 1}, replace(SEARCH, out=out), certify=False, reported=reported)
+    theorem = replace(RELU, survey=None)
+    part = one(theorem, {"N": 1, "K": 2, "d": 1}, replace(SEARCH, out=out), reported=reported)
     (broken,) = (one.replay for one in part.verdicts if one.claim == "relu-icgd/step-error")
     folder = place(out, reported=reported)
     assert shlex.split(broken)[-1] == str(folder / "counterexample-lean.json")
@@ -170,19 +160,13 @@ def test_a_failure_is_replayed_by_the_command_that_is_printed(tmp_path, monkeypa
     assert cli.main(shlex.split(broken)[1:]) == cli.FAILED
 
 
-def _nothing(*_):
-    return nullcontext(lambda progress: ())
-
-
-def test_whatever_fails_carries_the_command_that_shows_it_again(monkeypatch):
+def test_whatever_fails_carries_the_command_that_shows_it_again():
     def failing(problem, *, seed, device, progress):
         verdicts = (Verdict("softmax-icgd/step-error", "failed", "an error above eps"),)
-        return Findings(
-            theorem="softmax-icgd", title="t", source="s", problem=problem, seed=seed, verdicts=verdicts
-        )
+        return Results(problem=problem, seed=seed, verdicts=verdicts)
 
-    monkeypatch.setitem(THEOREMS, "softmax-icgd", replace(THEOREMS["softmax-icgd"], verify=failing))
-    part = one("softmax-icgd", {"activation": "t/(1 + exp(-t))"}, replace(Search(), seed=3), certify=False)
+    theorem = replace(find("softmax-icgd"), judge=failing)
+    part = one(theorem, {"activation": "t/(1 + exp(-t))"}, Search(seed=3))
     (verdict,) = part.verdicts
     assert part.failed and shlex.split(verdict.replay) == [
         "icgd", "verify", "softmax-icgd", "--activation", "t/(1 + exp(-t))", "--seed", "3",

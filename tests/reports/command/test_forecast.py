@@ -7,8 +7,11 @@ from icgd.bounds.estimate import Estimate, Piece
 from icgd.bounds.problem import Problem
 from icgd.construct.machine import memory
 from icgd.reports.command.forecast import announce, bounding, checking, everything, settling, verifying
-from icgd.reports.command.options import Search
-from icgd.verify.catalogue import THEOREMS
+from icgd.verify.catalogue import find, theorems
+from icgd.verify.requests import asked_for
+from icgd.verify.search.options import Search
+
+RELU = find("relu-icgd")
 
 
 def test_seconds_are_not_worth_a_line_and_minutes_are(capsys):
@@ -41,20 +44,21 @@ def test_what_is_too_much_is_one_sentence(monkeypatch, tmp_path, capsys, command
 
 
 def test_every_theorem_is_part_of_the_whole():
-    parts = everything(Search())
+    parts = everything(asked_for({}), Search())
     assert list(parts)[:2] == ["relu-icgd/lean", "relu-icgd/paper"]
-    assert {*THEOREMS, "findings"} == {*parts} - {"relu-icgd/lean", "relu-icgd/paper"}
+    assert {name.partition("/")[0] for name in parts} == {*theorems(), "findings"}
     assert sum(piece.name == "start" for part in parts.values() for piece in part.pieces) == 1
     assert settling("local-minimum").seconds < settling().seconds
     data = Search(data="diabetes", prompts=10**6)
-    fewer, more = (verifying(Problem(), search, "lean", certify=False) for search in (Search(), data))
+    fewer, more = (verifying(RELU, Problem(), search) for search in (Search(), data))
     assert fewer.bytes < more.bytes
 
 
 def test_a_check_is_as_long_as_its_certificate():
-    empty = checking({}, Problem()).seconds
-    assert empty == checking({"splits": 3, "program": [None, {"constant": 1}]}, Problem()).seconds
+    empty = checking(RELU, {}, Problem()).seconds
+    assert empty == checking(RELU, {"splits": 3, "program": [None, {"constant": 1}]}, Problem()).seconds
     unit = {"a": [1.0] * 100_000, "b": [], "c": [], "constant": 0.0}
     for more in ({"splits": [0] * 60_000}, {"program": {"loss": {"relus": unit}}}):
-        assert checking(more, Problem()).seconds > empty + 3
-    assert bounding("looped", THEOREMS["looped"].letters()).seconds < bounding("relu-icgd", Problem()).seconds
+        assert checking(RELU, more, Problem()).seconds > empty + 3
+    looped = find("looped")
+    assert bounding(looped, looped.letters()).seconds < bounding(RELU, Problem()).seconds

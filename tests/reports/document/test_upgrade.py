@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from icgd import cli
-from icgd.bounds.problem import ProblemError
+from icgd.bounds.letters import ProblemError
 from icgd.reports.document.document import load
 from icgd.reports.document.upgrade import misplaced, renamed
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
 from icgd.construct.relu_icgd import assemble
 from icgd.verify.certificate.issue import certificate, digest, letters, load

@@ -10,7 +10,8 @@ import pytest
 
 from icgd import cli
 from icgd.bounds.functions.relu_sum import ReluSum
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.softmax_icgd import halved
 from icgd.bounds.softmax_icgd import plan as softmax_plan
 from icgd.bounds.step_error.plan import plan
@@ -183,7 +184,7 @@ def test_exact_has_no_proof_to_give():
     found = verify(
         Problem.parse(SMALL | {"activation": "relu"}), "exact", samples=50, seed=0, effort=0.0, certify=True
     )
-    assert found.proof is None
+    assert found.step.proof is None
     proved = [verdict.claim for verdict in found.verdicts if verdict.as_dict()["verdict"] == "proved"]
     assert "relu-icgd/step-error" not in proved
     with pytest.raises(ProblemError, match="certified"):

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from icgd import cli
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.verify.certificate import shape as certificate_shape
 from icgd.verify.certificate.issue import letters
 from icgd.verify.certificate.proof import certified, refusal

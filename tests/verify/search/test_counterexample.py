@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.construct.prompt import Prompt
 from icgd.verify.search.counterexample import Counterexample
 

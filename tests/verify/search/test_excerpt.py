@@ -81,15 +81,15 @@ def test_a_very_long_problem_is_judged_and_says_on_what(monkeypatch):
     found = verify(LONG, samples=200, effort=0.01, certify=True)
     assert not [verdict for verdict in found.verdicts if verdict.status == "failed"]
     said = {verdict.claim.split("/")[-1]: verdict.evidence for verdict in found.verdicts}
-    run = found.trajectory
+    run = found.step.trajectory
     assert run.steps == len(run.errors) == len(run.loss) - 1 < run.L == 10**6
     assert f"{run.steps:,} of 1,000,000 steps followed" in said["step-error"]
     assert "searched prompts have 32 examples" in said["step-error"]
     assert "repeated to 50,000" in said["step-error"]
     assert "4 prompts of 32 examples" in said["order-free"]
     assert said["one-block"].startswith("20 of 1,000,000 steps")
-    assert found.sweep.worst.n == found.attack.worst.n == LONG.n
-    assert found.enclosures[0][0] == "the worst prompt met"
+    assert found.step.sweep.worst.n == found.step.attack.worst.n == LONG.n
+    assert found.step.enclosures[0][0] == "the worst prompt met"
     longest = max(
         len(part) for part in json.loads(json.dumps(run.as_dict())).values() if isinstance(part, list)
     )

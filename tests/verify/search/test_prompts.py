@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.loss import LOSSES
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.problem import Problem
 from icgd.construct.prompt import box
 from icgd.verify.search.prompts import into_ball, random_prompts, start
 from icgd.verify.strategies import problems

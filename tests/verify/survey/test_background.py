@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.progress import silent
 from icgd.verify.survey.background import surveying
 from icgd.verify.survey.surveys import depths, losses, sizes

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import icgd.verify.survey.surveys as module
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.relu_icgd import claims
 from icgd.bounds.step_error.plan import plan
 from icgd.verify.survey.surveys import depths, losses, sizes
