@@ -12,7 +12,7 @@ import sympy
 from flint import Ordering, fmpq, fmpq_mpoly_ctx
 
 from icgd.bounds.algebra.best_steps import best_steps
-from icgd.bounds.algebra.gaussian_moments import Ring
+from icgd.bounds.algebra.ring_matrices import Ring
 from icgd.bounds.claims import Claim, n
 from icgd.bounds.letters import Letters, ProblemError
 

@@ -16,7 +16,6 @@ import sympy
 
 from icgd.bounds.claims import Claim, D_w, K, N, d, d_out, letters
 from icgd.bounds.functions.pieces import Fit, fit
-from icgd.bounds.functions.relu_sum import ReluSum
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Advance, Progress, silent
@@ -24,15 +23,23 @@ from icgd.bounds.step_error.budget import (
     approximated,
     costs,
     expected_rounding,
+    fixed_point,
     from_z,
     radius,
-    sensitivities,
 )
 from icgd.bounds.step_error.cover import ENOUGH, Cover, cover
-from icgd.bounds.step_error.plan import CHECKABLE, LEMMA_ROOM
+from icgd.bounds.step_error.network_relus import slope_relus
+from icgd.bounds.step_error.plan import CHECKABLE
 from icgd.bounds.step_error.product import ROOM, Product, slope_product
 from icgd.bounds.step_error.recurrence import WIDENING, LayerRanges, Term, ranges, step_error
-from icgd.bounds.step_error.rounding import above, gamma, moved_ranges, relu_sum_rounding, rounding_errors
+from icgd.bounds.step_error.rounding import (
+    above,
+    gamma,
+    moved_ranges,
+    relu_sum_rounding,
+    rounding_errors,
+    settled,
+)
 from icgd.bounds.step_error.worst_case import Setting
 
 SOURCE = "arXiv:2411.16549, Theorem 2"
@@ -41,7 +48,6 @@ HYPOTHESES = (
     "x, y and w are bounded (here: norm2(x_i) <= B_x, norm2(y_i) <= B_y, w in the box W)",
     "r and r' are Lipschitz and smooth, as for Theorem 1",
 )
-"""Fits and products reach a little further than planned: rounding moves ranges."""
 
 
 def halved(problem: Problem) -> Problem:
@@ -164,26 +170,29 @@ def estimated_units(problem: Problem) -> float:
     return sum(cost / math.sqrt(tolerances[term]) for term, cost in price.items())
 
 
+_MOST = 0.5
+"""No local error is worth more than one unit of its own quantity."""
+
+
 @lru_cache(maxsize=32)
 def _divide(problem: Problem) -> dict[Term, float]:
-    errors: dict[Term, float] = {}
-    for _ in range(12):
-        layers = ranges(problem, errors)
-        price = _prices(problem, layers)
-        errors = errors or dict.fromkeys(price, problem.eps)
-        weights = sensitivities(problem, "lean", layers, errors)
-        shape = {term: (price[term] / max(weights[term], 1e-300)) ** (2 / 3) for term in price}
-        reached = step_error(problem, layers, shape, from_z=from_z(problem, "lean"))
-        # No local error is worth more than one unit of its own quantity.
-        errors = {term: min(problem.eps / reached * size, 0.5) for term, size in shape.items()}
+    def refuse_rounding(errors: Mapping[Term, float]) -> None:
         if (rounding := expected_rounding(problem, "lean", errors)) > problem.eps:
             reason = f"rounding in float64 alone reaches {2 * rounding:.2g}; raise eps or take smaller radii"
             raise ProblemError("eps", 2 * problem.eps, reason)  # in the letters of Theorem 2
+
+    errors, _ = fixed_point(
+        problem,
+        "lean",
+        lambda layers: _prices(problem, layers),
+        lambda _, terms: dict.fromkeys(terms, (0.0, _MOST)),
+        refuse_rounding,
+    )
     setting = Setting(problem, ranges(problem, errors), from_z(problem, "lean"))
     found = cover(setting, errors, slack=0.05, enough=ENOUGH * problem.eps)
     gain = problem.eps / max(found.reached, ENOUGH * problem.eps)
     # The last digits depend on threads and machine; weights must not.
-    return {term: float(f"{min(gain * e, 0.5):.3e}") for term, e in errors.items()}
+    return {term: float(f"{min(gain * e, _MOST):.3e}") for term, e in errors.items()}
 
 
 def _make(problem: Problem, tolerances: Mapping[Term, float], advance: Advance) -> SoftmaxPlan:
@@ -206,12 +215,7 @@ def _make(problem: Problem, tolerances: Mapping[Term, float], advance: Advance) 
     local = {term: fitted.error for term, fitted in fits.items()}
     local |= {term: product.error for term, product in inner.items()}
     local |= {term: summed(problem, term) * product.error for term, product in outer.items()}
-    errors: dict[Term, float] = {}
-    for _ in range(3 if all(layer.g for layer in layers) else problem.N + 3):  # as in `moved_ranges`
-        rounding = _rounding(problem, layers, fits, inner, outer)
-        terms = (*local, *(term for term in rounding if term not in local))
-        errors = {t: (local.get(t, 0.0) + rounding.get(t, 0.0)) * LEMMA_ROOM for t in terms}
-        layers = ranges(problem, errors)
+    errors, layers = settled(problem, layers, local, lambda at: _rounding(problem, at, fits, inner, outer))
     made = SoftmaxPlan(problem, fits, inner | outer, errors, layers)
     _check_reach(made)
     return made
@@ -269,18 +273,6 @@ def _check_reach(made: SoftmaxPlan) -> None:
         kept &= product.low <= layer.dr_low <= layer.dr_high <= product.high and layer.g <= product.radius
     if not kept:
         raise ProblemError("eps", problem.eps, "rounding takes a number out of its range; raise eps")
-
-
-def slope_relus(problem: Problem, fits: Mapping[Term, Fit]) -> ReluSum:
-    """phi, the bending part of the loss slope, as ReLUs: of z(N) if rho = 0, else of p(N) - rho y."""
-    phi = problem.loss.phi
-    if Term("u", problem.N) in fits:
-        return fits[Term("u", problem.N)].relus
-    if phi.derivative.is_constant:
-        slope = float(phi.derivative(0.0))
-        return ReluSum([1.0, -1.0], [0.0, 0.0], [slope, -slope], float(phi(0.0)))
-    low, high = phi.kinks
-    return ReluSum([1.0, 1.0], [-low, -high], [1.0, -1.0], low)
 
 
 def claims(problem: Problem) -> tuple[Claim, ...]:

@@ -8,14 +8,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from icgd.bounds.functions.relu_sum import ReluSum, gate, linear, signed
+from icgd.bounds.functions.relu_sum import ReluSum, gate, linear, relu, signed
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
 from icgd.bounds.relu_icgd import violated
 from icgd.bounds.step_error.budget import Construction
 from icgd.bounds.step_error.domain import MARGIN, face
+from icgd.bounds.step_error.network_relus import activation_relus, slope_relus
 from icgd.bounds.step_error.plan import Plan, plan
 from icgd.bounds.step_error.product import Product
 from icgd.bounds.step_error.recurrence import LayerRanges, Term
@@ -71,16 +73,9 @@ class _Builder:
         self.scratch[f"{name}{j}"] = self.problem.dims[j]
         return f"{name}{j}"
 
-    def _function(self, kind: str, j: int) -> ReluSum:
-        """r or r' of layer j as ReLUs: the planned fit, or the function itself if it has no curvature."""
-        term = Term(kind, j)  # type: ignore[arg-type]
-        if term in self.plan.fits:
-            return self.plan.fits[term].relus
-        r = self.problem.activation_at(j).r
-        g = r if kind == "r" else r.derivative
-        if g.is_constant:
-            return ReluSum([], [], [], float(g(0.0)))
-        return linear(float(g.derivative(0.0)), self._ranges(j).z, float(g(0.0)))
+    def _function(self, kind: Literal["r", "dr"], j: int) -> ReluSum:
+        """r or r' of layer j as ReLUs."""
+        return activation_relus(self.problem, self.plan.fits, Term(kind, j), self._ranges(j).z)
 
     def _update(self) -> list[AttentionPart]:
         n = self.problem.n
@@ -107,7 +102,7 @@ class _Builder:
         layers: list[Layer] = []
         for j in range(1, N + 1):
             z, offset = self._slot("z", j), above(self._ranges(j).z)
-            read = Read(self._slot("p", j - 1), f"V{j}", ReluSum([1.0], [offset], [1.0]), z)
+            read = Read(self._slot("p", j - 1), f"V{j}", relu(offset), z)
             hidden = self._slope_at(offset) if j == N else []
             if j < N or self._needs_output():
                 hidden.append(Ridge({z: 1.0}, self._r(j, exact), self._slot("p", j), bias=-offset))
@@ -131,15 +126,14 @@ class _Builder:
             layers.append(Layer(clip, self._multiply(N, form, 0.0)))
         for j in range(N - 1, 0, -1):
             g, offset = self._slot("g", j), above(self._ranges(j).g)
-            relus = ReluSum([1.0], [offset], [1.0])
-            read = Read(self._slot("s", j + 1), f"V{j + 1}", relus, g, columns=True)
+            read = Read(self._slot("s", j + 1), f"V{j + 1}", relu(offset), g, columns=True)
             layers.append(Layer([read], self._multiply(j, {g: 1.0}, -offset)))
         update = self._update()
         return [*layers, Layer(update, self._finish())]
 
     def _r(self, j: int, exact: bool) -> ReluSum:
-        relu = exact and self.problem.activation_at(j).name == "relu"
-        return ReluSum([1.0], [0.0], [1.0]) if relu else self._function("r", j)
+        itself = exact and self.problem.activation_at(j).name == "relu"
+        return relu() if itself else self._function("r", j)
 
     def _multiplies(self, j: int) -> bool:
         """Whether s(j) is computed from a slot that holds r'(z): not where a constant times g is enough."""
@@ -157,11 +151,8 @@ class _Builder:
         return self.problem.loss.rho != 0 and self.problem.output != "linear"
 
     def _phi(self) -> ReluSum:
-        """A loss slope that bends: its planned fit, or the clip that it is."""
-        if (term := Term("u", self.problem.N)) in self.plan.fits:
-            return self.plan.fits[term].relus
-        low, high = self.problem.loss.phi.kinks
-        return ReluSum([1.0, 1.0], [-low, -high], [1.0, -1.0], low)
+        """The part of the loss slope that may bend."""
+        return slope_relus(self.problem, self.plan.fits)
 
     def _slope_at(self, offset: float) -> list[Ridge]:
         """What layer N computes of u from z(N): all of it for a linear output or a slope in p alone."""
@@ -171,16 +162,11 @@ class _Builder:
             return []
         if loss.rho == 0:
             target = self._slot(name, N)
-            fit = self.plan.fits[Term("u", N)].relus
             return [
-                Ridge({z: 1.0}, fit, target, bias=-offset),
+                Ridge({z: 1.0}, self._phi(), target, bias=-offset),
                 Ridge({"y": 1.0}, signed(-loss.sigma), target),
             ]
-        form = {z: 1.0, "y": -loss.rho}
-        if self._clips():
-            return [Ridge(form, self._phi(), self._slot(name, N), bias=-offset)]
-        slope = float(loss.phi.derivative(0.0))
-        return [Ridge(form, signed(slope), self._slot(name, N), bias=-offset)]
+        return [Ridge({z: 1.0, "y": -loss.rho}, self._phi(), self._slot(name, N), bias=-offset)]
 
     def _slope_form(self) -> dict[str, float]:
         """u as a linear form of slots: of p(N) and y for the squared loss, else a slot of its own."""
@@ -196,10 +182,9 @@ class _Builder:
         if self.plan.construction == "exact" and self.problem.activation_at(j).name == "relu":
             opened, closed = {self._slot("dr", j): reach, **form}, {self._slot("dr", j): reach}
             closed |= {name: -c for name, c in form.items()}
-            relu = ReluSum([1.0], [0.0], [1.0])
             return [
-                Ridge(opened, relu, target, bias=bias - reach),
-                Ridge(closed, relu, target, bias=-bias - reach, scale=-1.0),
+                Ridge(opened, relu(), target, bias=bias - reach),
+                Ridge(closed, relu(), target, bias=-bias - reach, scale=-1.0),
             ]
         product: Product = self.plan.products[Term("product", j)]
         ridges = []
@@ -245,10 +230,8 @@ class _Builder:
         loss, N = self.problem.loss, self.problem.N
         p, u = self._slot("p", N), self._slot("u", N)
         if loss.rho == 0:
-            fit = self.plan.fits[Term("u", N)].relus
-            return [Ridge({p: 1.0}, fit, u), Ridge({"y": 1.0}, signed(-loss.sigma), u)]
-        form = {p: 1.0, "y": -loss.rho}
-        return [Ridge(form, self._phi() if self._clips() else signed(float(loss.phi.derivative(0.0))), u)]
+            return [Ridge({p: 1.0}, self._phi(), u), Ridge({"y": 1.0}, signed(-loss.sigma), u)]
+        return [Ridge({p: 1.0, "y": -loss.rho}, self._phi(), u)]
 
 
 def check_construction(problem: Problem, construction: Construction) -> None:

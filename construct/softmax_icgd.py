@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from icgd.bounds.functions.relu_sum import ReluSum, linear, signed
+from icgd.bounds.functions.relu_sum import ReluSum, signed
 from icgd.bounds.problem import Problem
-from icgd.bounds.softmax_icgd import SoftmaxPlan, gate_offset, halved, plan, slope_relus
+from icgd.bounds.softmax_icgd import SoftmaxPlan, gate_offset, halved, plan
 from icgd.bounds.step_error.domain import face
+from icgd.bounds.step_error.network_relus import activation_relus, slope_relus
 from icgd.bounds.step_error.product import Product
 from icgd.bounds.step_error.recurrence import Term
 from icgd.construct.block.hidden import Ridge, clamp_to, run_hidden
@@ -234,13 +235,7 @@ def assemble(made: SoftmaxPlan) -> SoftmaxTransformer:
         return f"{name}{j}"
 
     def function(kind: Literal["r", "dr"], j: int) -> ReluSum:
-        if Term(kind, j) in made.fits:
-            return made.fits[Term(kind, j)].relus
-        r = problem.activation_at(j).r
-        g = r if kind == "r" else r.derivative
-        if g.is_constant:
-            return ReluSum([], [], [], float(g(0.0)))
-        return linear(float(g.derivative(0.0)), made.layers[j - 1].z, float(g(0.0)))
+        return activation_relus(problem, made.fits, Term(kind, j), made.layers[j - 1].z)
 
     def shape(j: int) -> tuple[int, int]:
         return dims[j], dims[j - 1]

@@ -18,7 +18,8 @@ from typing import Any
 import mpmath
 from flint import Ordering, arb, arb_mat, ctx, fmpq, fmpq_mat, fmpq_mpoly_ctx, fmpq_poly
 
-from icgd.bounds.algebra.gaussian_moments import Ring, wishart_traces
+from icgd.bounds.algebra.gaussian_moments import wishart_traces
+from icgd.bounds.algebra.ring_matrices import Ring
 
 WORKING_BITS = 384
 

@@ -16,7 +16,16 @@ from typing import Any
 
 from flint import Ordering, fmpq, fmpq_mat, fmpq_mpoly_ctx
 
-from icgd.bounds.algebra.gaussian_moments import Matrix, Ring, SampleCovariance
+from icgd.bounds.algebra.gaussian_moments import SampleCovariance
+from icgd.bounds.algebra.ring_matrices import (
+    Matrix,
+    Ring,
+    diagonal,
+    matrix_product,
+    matrix_sum,
+    scaled,
+    transposed,
+)
 from icgd.bounds.preconditioned import STATEMENT, Statement
 
 
@@ -24,21 +33,9 @@ def _pairs(d: int) -> list[tuple[int, int]]:
     return list(combinations_with_replacement(range(d), 2))
 
 
-def _product(left: Matrix, right: Matrix) -> list[list[Ring]]:
-    return [[sum(x * right[k][j] for k, x in enumerate(row)) for j in range(len(right[0]))] for row in left]
-
-
-def _transposed(matrix: Matrix) -> list[list[Ring]]:
-    return [list(column) for column in zip(*matrix, strict=True)]
-
-
 def _symmetric(d: int, entries: Sequence[Ring]) -> list[list[Ring]]:
     found = dict(zip(_pairs(d), entries, strict=True))
     return [[found[min(i, j), max(i, j)] for j in range(d)] for i in range(d)]
-
-
-def _diagonal(values: Sequence[Ring], zero: Ring) -> list[list[Ring]]:
-    return [[value if i == j else zero for j in range(len(values))] for i, value in enumerate(values)]
 
 
 @dataclass(frozen=True)
@@ -94,14 +91,14 @@ def one_layer_loss(
     w = [[gens[name]] for name in of_w]
     eigenvalues: list[Ring] = [gens[name] for name in of_S]
     inverse_n: Ring = gens["m"] if n is None else context.constant(fmpq(1, n))
-    S = _diagonal(eigenvalues, zero)
+    S = diagonal(eigenvalues, zero)
     if covariance is not None:
         S = [[context.constant(_rational(value)) for value in row] for row in covariance]
     # The labels are w.x, so the tokens' second moments are those of x and of C w.
-    Cw = _product(C, w)
+    Cw = matrix_product(C, w)
     G = [*([*row, *end] for row, end in zip(C, Cw, strict=True))]
     G.append([*(row[0] for row in Cw), sum(x[0] * y[0] for x, y in zip(w, Cw, strict=True))])
-    entry = _product(_product([p], G), q)[0]
+    entry = matrix_product(matrix_product([p], G), q)[0]
     error = [value + w[j][0] for j, value in enumerate(entry)]
     numbers = {name: at for at, name in enumerate(context.names())}
     entries = {numbers[name]: pair for name, pair in zip(of_C, _pairs(d), strict=True)}
@@ -273,23 +270,18 @@ class _Dual:
         self.value, self.tangent = value, tangent
 
     def __matmul__(self, other: _Dual) -> _Dual:
-        left, right = _product(self.tangent, other.value), _product(self.value, other.tangent)
-        return _Dual(_product(self.value, other.value), _sum(left, right))
+        left, right = matrix_product(self.tangent, other.value), matrix_product(self.value, other.tangent)
+        return _Dual(matrix_product(self.value, other.value), matrix_sum(left, right))
 
     def __add__(self, other: _Dual) -> _Dual:
-        return _Dual(_sum(self.value, other.value), _sum(self.tangent, other.tangent))
+        return _Dual(matrix_sum(self.value, other.value), matrix_sum(self.tangent, other.tangent))
 
     def times(self, factor: Ring) -> _Dual:
-        return _Dual([[factor * x for x in row] for row in self.value],
-                     [[factor * x for x in row] for row in self.tangent])  # fmt: skip
+        return _Dual(scaled(factor, self.value), scaled(factor, self.tangent))
 
     @property
     def T(self) -> _Dual:
-        return _Dual(_transposed(self.value), _transposed(self.tangent))
-
-
-def _sum(left: Matrix, right: Matrix) -> list[list[Ring]]:
-    return [[x + y for x, y in zip(r, s, strict=True)] for r, s in zip(left, right, strict=True)]
+        return _Dual(transposed(self.value), transposed(self.tangent))
 
 
 def family_gradient(L: int, transformed: bool, statement: Statement = STATEMENT) -> FamilyGradient:
@@ -310,13 +302,13 @@ def family_gradient(L: int, transformed: bool, statement: Statement = STATEMENT)
     gens = dict(zip(names, context.gens(), strict=True))
     zero = context.constant(0)
     values, inverses = [gens["lambda0"], gens["lambda1"]], [gens["mu0"], gens["mu1"]]
-    nothing, one = [[zero] * d] * d, _diagonal([zero + 1] * d, zero)
+    nothing, one = [[zero] * d] * d, diagonal([zero + 1] * d, zero)
     direction = [
         zero + statement.family(value, inverse) for value, inverse in zip(values, inverses, strict=True)
     ]
     C = _Dual(_symmetric(d, [gens[name] for name in of_C]), nothing)
     S, S_inverse, I = (
-        _Dual(matrix, nothing) for matrix in (_diagonal(values, zero), _diagonal(inverses, zero), one)
+        _Dual(matrix, nothing) for matrix in (diagonal(values, zero), diagonal(inverses, zero), one)
     )
     entries = dict(enumerate(_pairs(d)))
     moments = SampleCovariance(S.value, gens["m"])
@@ -325,7 +317,7 @@ def family_gradient(L: int, transformed: bool, statement: Statement = STATEMENT)
         bump = [[zero + ((r, c) == (i, j)) for c in range(d)] for r in range(d)]
 
         def matrix(name: str, l: int, base: Sequence[Ring]) -> _Dual:
-            value = _diagonal([gens[f"{name}{l}"] * entry for entry in base], zero)
+            value = diagonal([gens[f"{name}{l}"] * entry for entry in base], zero)
             return _Dual(value, bump if (name, l) == (kind, layer) else nothing)
 
         M, T = I, I

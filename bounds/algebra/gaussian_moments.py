@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
 from math import prod
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-Ring: TypeAlias = Any
-"""An element of a commutative ring: a flint polynomial, a flint rational, a Fraction, an int."""
-Matrix: TypeAlias = Sequence[Sequence[Ring]]
+from icgd.bounds.algebra.ring_matrices import Matrix, Ring
+
 Pair: TypeAlias = tuple[int, int]
 
 

@@ -31,6 +31,7 @@ import sympy
 from flint import Ordering, fmpq_mpoly_ctx
 
 from icgd.bounds.algebra.gaussian_moments import SampleCovariance
+from icgd.bounds.algebra.ring_matrices import diagonal, matrix_product, matrix_sum, scaled, transposed
 from icgd.bounds.claims import Claim
 from icgd.bounds.functional import SOURCE
 
@@ -167,22 +168,25 @@ def linear_gradient(L: int, setting: Setting = AS_STATED) -> LinearGradient:
         return [value ** abs(exponent) for value in (s if exponent >= 0 else s[::-1])]
 
     C = [[gens["C00"], gens["C01"]], [gens["C01"], gens["C11"]]]
-    S, task, base = _diagonal(power(2), zero), _diagonal(power(setting.task), zero), power(setting.family)
-    I, nothing = _diagonal([one, one], zero), [[zero] * 2] * 2
+    S, task, base = diagonal(power(2), zero), diagonal(power(setting.task), zero), power(setting.family)
+    I, nothing = diagonal([one, one], zero), [[zero] * 2] * 2
     moments = SampleCovariance(S, gens["m"])
 
     def partial(bumped: tuple[str, int], i: int, j: int) -> Polynomial:
         M, N = I, nothing
         for l in range(L):
-            B, C_l = (_diagonal([gens[f"{name}{l}"] * value for value in base], zero) for name in "bc")
+            B, C_l = (diagonal([gens[f"{name}{l}"] * value for value in base], zero) for name in "bc")
             for name, matrix in (("b", B), ("c", C_l)):
                 if (name, l) == bumped:
                     matrix[i][j] += gens["bump"]
-            step = _scaled(gens[f"r{l}"], _product(_transposed(C_l), B))
-            moved = _product(step, C)
-            M, N = _sum(M, _product(moved, M)), _sum(N, _sum(_product(moved, N), step))
-        error = _product(_product(_product(S, M), task), _transposed(M))
-        noise = _product(_product(_product(S, N), C), _transposed(N))
+            step = scaled(gens[f"r{l}"], matrix_product(transposed(C_l), B))
+            moved = matrix_product(step, C)
+            M, N = (
+                matrix_sum(M, matrix_product(moved, M)),
+                matrix_sum(N, matrix_sum(matrix_product(moved, N), step)),
+            )
+        error = matrix_product(matrix_product(matrix_product(S, M), task), transposed(M))
+        noise = matrix_product(matrix_product(matrix_product(S, N), C), transposed(N))
         loss = error[0][0] + error[1][1] + gens["m"] * gens["noise2"] * (noise[0][0] + noise[1][1])
         terms = loss.derivative("bump").to_dict().items()
         slope = context.from_dict({powers: value for powers, value in terms if powers[-1] == 0})
@@ -211,23 +215,3 @@ def idle_rate(at_zero: float, covariance: Sequence[Sequence[float]]) -> float:
     labels = sum(value for row in exact[:-1] for value in row[:-1])
     scale = Fraction(at_zero) * labels
     return float(-sum(exact[-1][:-1]) / scale) if scale else 0.0
-
-
-def _product(left: Sequence[Sequence[Any]], right: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    return [[row[0] * right[0][j] + row[1] * right[1][j] for j in range(2)] for row in left]
-
-
-def _sum(left: Sequence[Sequence[Any]], right: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    return [[x + y for x, y in zip(row, other, strict=True)] for row, other in zip(left, right, strict=True)]
-
-
-def _scaled(factor: Any, matrix: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    return [[factor * value for value in row] for row in matrix]
-
-
-def _transposed(matrix: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*matrix, strict=True)]
-
-
-def _diagonal(values: Sequence[Any], zero: Any) -> list[list[Any]]:
-    return [[value if i == j else zero for j in range(2)] for i, value in enumerate(values)]

@@ -86,14 +86,24 @@ class ReluSum:
         )
 
 
+def relu(shift: float = 0.0) -> ReluSum:
+    """relu(t + shift): one unit as it is, or t + shift itself wherever that is not negative."""
+    return ReluSum([1.0], [shift], [1.0])
+
+
 def linear(coefficient: float, radius: float, at_zero: float = 0.0) -> ReluSum:
     """coefficient * t + at_zero on [-radius, infinity) with one unit: c relu(t + radius) - c radius."""
     return ReluSum([1.0], [radius], [coefficient], at_zero - coefficient * radius)
 
 
-def signed(coefficient: float) -> ReluSum:
-    """coefficient * t everywhere, exactly, with two units."""
-    return ReluSum([1.0, -1.0], [0.0, 0.0], [coefficient, -coefficient])
+def signed(coefficient: float, at_zero: float = 0.0) -> ReluSum:
+    """coefficient * t + at_zero everywhere, exactly, with two units."""
+    return ReluSum([1.0, -1.0], [0.0, 0.0], [coefficient, -coefficient], at_zero)
+
+
+def clip(low: float, high: float) -> ReluSum:
+    """clip(t, low, high) with two units: low + relu(t - low) - relu(t - high)."""
+    return ReluSum([1.0, 1.0], [-low, -high], [1.0, -1.0], low)
 
 
 def gate(margin: float) -> ReluSum:

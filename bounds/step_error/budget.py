@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Literal
 
@@ -170,11 +170,32 @@ def closed_form(
 ) -> tuple[Mapping[Term, float], Mapping[Term, float]]:
     """The local errors by the closed form, and their prices."""
     functions = approximated(problem, construction)
+    return fixed_point(
+        problem,
+        construction,
+        lambda layers: costs(problem, construction, layers, functions),
+        lambda layers, _: useful(problem, construction, layers),
+    )
+
+
+def fixed_point(
+    problem: Problem,
+    construction: Construction,
+    prices: Callable[[tuple[LayerRanges, ...]], Mapping[Term, float]],
+    limits: Callable[[tuple[LayerRanges, ...], Iterable[Term]], Mapping[Term, tuple[float, float]]],
+    watch: Callable[[Mapping[Term, float]], None] = lambda errors: None,
+) -> tuple[Mapping[Term, float], Mapping[Term, float]]:
+    """Local errors proportional to (price / sensitivity)^(2/3), their step error eps, and their prices.
+
+    Sensitivities, prices and limits depend on ranges, which depend on the errors: so this goes round a few
+    times.  limits: the smallest and the largest error of every term that is worth anything.
+    watch: called with the errors of every round.
+    """
     errors: dict[Term, float] = {}
-    price: dict[Term, float] = {}
+    price: Mapping[Term, float] = {}
     for _ in range(12):
         layers = ranges(problem, errors)
-        price = costs(problem, construction, layers, functions)
+        price = prices(layers)
         if not price:
             break
         if set(errors) != set(price):
@@ -182,11 +203,12 @@ def closed_form(
         weights = sensitivities(problem, construction, layers, errors)
         shape = {term: (price[term] / max(weights[term], 1e-300)) ** (2 / 3) for term in price}
         reached = step_error(problem, layers, shape, from_z=from_z(problem, construction)) or 1.0
-        limits = useful(problem, construction, layers)
+        between = limits(layers, price)
         errors = {
-            term: min(max(problem.eps / reached * size, limits[term][0]), limits[term][1])
+            term: min(max(problem.eps / reached * size, between[term][0]), between[term][1])
             for term, size in shape.items()
         }
+        watch(errors)
     return errors, price
 
 

@@ -1,22 +1,23 @@
 """The bill of a construction: heads, hidden units and norms, layer by layer, with no tensor built.
 
 construct/relu_icgd.py declares the same layers as modules, and construct/block/census.py counts their
-matrices.  Nothing is shared but the plan, so that the two can be compared.
+matrices.  Nothing is shared but the plan and its sums of ReLUs, so that the two can be compared.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from sympy import Expr, Integer, Symbol
 
 from icgd.bounds.claims import K, N, Number, d_out, letters
-from icgd.bounds.functions.relu_sum import ReluSum, gate, linear, signed
+from icgd.bounds.functions.relu_sum import ReluSum, gate, linear, relu, signed
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.domain import MARGIN
+from icgd.bounds.step_error.network_relus import activation_relus, slope_relus
 from icgd.bounds.step_error.plan import Plan
 from icgd.bounds.step_error.recurrence import Term
 from icgd.bounds.step_error.rounding import above
@@ -97,18 +98,10 @@ def read(width: Expr, size: int, relus: ReluSum, count: Expr) -> list[Heads]:
     return heads
 
 
-def slope_units(problem: Problem, bias: float = 0.0) -> Units:
+def slope_units(problem: Problem) -> Units:
     """u as a piecewise linear function of p - rho y: linear (squared loss) or a clip (Huber)."""
-    loss = problem.loss
-    if loss.phi.derivative.is_constant:
-        relus = signed(float(loss.phi.derivative(0.0)))
-    else:
-        low, high = loss.phi.kinks
-        relus = ReluSum([1.0, 1.0], [-low, -high], [1.0, -1.0], low)
-    return Units(d_out, problem.d_out, relus, Integer(2), math.hypot(1, loss.rho), bias)
-
-
-_RELU = ReluSum([1.0], [0.0], [1.0])
+    relus = slope_relus(problem, {})
+    return Units(d_out, problem.d_out, relus, Integer(relus.units), math.hypot(1, problem.loss.rho))
 
 
 class Bill:
@@ -136,19 +129,18 @@ class Bill:
     def _width(self, j: int) -> tuple[Expr, int]:
         return (d_out if j == self.problem.N else K), self.problem.dims[j]
 
-    def _function(self, kind: str, j: int) -> tuple[ReluSum, Expr]:
+    def _function(self, kind: Literal["r", "dr", "u"], j: int) -> tuple[ReluSum, Expr]:
         """r, r' or u of layer j as so many ReLUs: a planned fit, or exact where there is no curvature."""
-        fit = self.plan.fits.get(Term(kind, j))  # type: ignore[arg-type]
-        if fit:
-            what = {"r": "r", "dr": "r'", "u": "the loss slope"}[kind]
-            meaning = f"ReLUs of the planned fit of {what} in layer {j}, within {fit.tolerance:.3g}"
-            return fit.relus, self.name(f"m_{kind}{j}", fit.relus.units, meaning)
-        r = self.problem.activation_at(j).r
-        g = r if kind == "r" else r.derivative
-        if g.is_constant:
-            return ReluSum([], [], [], float(g(0.0))), Integer(0)
-        radius = self.plan.layers[j - 1].z
-        return linear(float(g.derivative(0.0)), radius, float(g(0.0))), Integer(1)
+        term, fits = Term(kind, j), self.plan.fits
+        if kind == "u":
+            relus = slope_relus(self.problem, fits)
+        else:
+            relus = activation_relus(self.problem, fits, term, self.plan.layers[j - 1].z)
+        if term not in fits:
+            return relus, Integer(relus.units)
+        what = {"r": "r", "dr": "r'", "u": "the loss slope"}[kind]
+        meaning = f"ReLUs of the planned fit of {what} in layer {j}, within {fits[term].tolerance:.3g}"
+        return relus, self.name(f"m_{kind}{j}", relus.units, meaning)
 
     def _slope(self, bias: float = 0.0) -> list[Units]:
         """The MLP that computes u: a function of p - rho y, or a fit and a linear term in y."""
@@ -187,7 +179,7 @@ class Bill:
         return square is not None and square.relus.units > 0
 
     def _bilinear(self, j: int, offset: float) -> list[Heads]:
-        return read(*self._width(j), ReluSum([1.0], [offset], [1.0]), Integer(1))
+        return read(*self._width(j), relu(offset), Integer(1))
 
     def _forward(self, j: int) -> Layer:
         """z(j) by attention, then p(j), r'(z(j)) and what u needs of z(N) by the MLP."""
@@ -196,7 +188,7 @@ class Bill:
         hidden = self._slope(-offset) if output and not from_p else []
         gated = self.exact and self.problem.activation_at(j).name == "relu"
         if not output or from_p:
-            relus, count = (_RELU, Integer(1)) if gated else self._function("r", j)
+            relus, count = (relu(), Integer(1)) if gated else self._function("r", j)
             hidden.append(Units(*self._width(j), relus, count, 1.0, -offset))
         if not (output and self.linear_output):
             relus, count = (gate(MARGIN), Integer(2)) if self.exact else self._function("dr", j)
@@ -206,9 +198,6 @@ class Bill:
 
     def _ridge(self, bias: float = 0.0) -> Units:
         """u as a function of p - rho y: a planned fit, or itself where it has no curvature."""
-        linear_or_clip = Term("u", self.problem.N) not in self.plan.fits
-        if linear_or_clip:
-            return slope_units(self.problem, bias)
         relus, count = self._function("u", self.problem.N)
         return Units(d_out, self.problem.d_out, relus, count, math.hypot(1, self.problem.loss.rho), bias)
 
@@ -223,7 +212,7 @@ class Bill:
         """s(j) = r'(z(j)) * g(j): two gated units, or a linear term and two squares."""
         (width, size), reach = self._width(j), above(self.plan.layers[j - 1].g)
         if self.exact and self.problem.activation_at(j).name == "relu":
-            gated = Units(width, size, _RELU, Integer(1), math.hypot(reach, form))
+            gated = Units(width, size, relu(), Integer(1), math.hypot(reach, form))
             return [gated._replace(bias=sign * bias - reach) for sign in (1, -1)]
         product = self.plan.products[Term("product", j)]
         parts = []

@@ -36,7 +36,7 @@ from icgd.bounds.step_error.cover import ENOUGH, Cover, cover
 from icgd.bounds.step_error.domain import UNIT_ROUNDOFF, face_slack
 from icgd.bounds.step_error.product import ROOM, Product, slope_product
 from icgd.bounds.step_error.recurrence import LayerRanges, Term, ranges, step_error
-from icgd.bounds.step_error.rounding import moved_ranges, rounding_errors
+from icgd.bounds.step_error.rounding import moved_ranges, rounding_errors, settled
 from icgd.bounds.step_error.worst_case import Cells, Setting
 
 
@@ -306,9 +306,6 @@ def estimated_units(problem: Problem, construction: Construction = "lean") -> fl
 CHECKABLE = 1 + 1e-4
 """Room between the bound and what is claimed, for a checker that rounds and encloses in its own way."""
 
-LEMMA_ROOM = 1 + 2.0**-18
-"""The same for a single function's error."""
-
 _ROOMIER, _MOST_ROOM = 8, 1.0
 """Where rounding moves a range further than the room that was left for it, so many times as much is left."""
 
@@ -357,11 +354,13 @@ def in_arithmetic(made: Plan, unit: float) -> Plan:
     problem, fits, products = made.problem, made.fits, made.products
     local = {term: fitted.error for term, fitted in fits.items()}
     local |= {term: product.error for term, product in products.items()}
-    layers, by_heads = made.layers, made.construction == "paper"
-    for _ in range(3 if all(layer.g for layer in layers) else problem.N + 3):  # as in `moved_ranges`
-        rounding = rounding_errors(problem, layers, fits, products, unit, by_heads=by_heads)
-        errors = {term: (local.get(term, 0.0) + e) * LEMMA_ROOM for term, e in rounding.items()}
-        layers = ranges(problem, errors)
+    by_heads = made.construction == "paper"
+    errors, layers = settled(
+        problem,
+        made.layers,
+        local,
+        lambda at: rounding_errors(problem, at, fits, products, unit, by_heads=by_heads),
+    )
     _check_reach(problem, made.construction, layers, fits, products)
     return replace(made, errors=errors, layers=layers)
 

@@ -66,6 +66,29 @@ def moved_ranges(
     return errors, layers
 
 
+LEMMA_ROOM = 1 + 2.0**-18
+"""Room between a local error and its bound, for a checker that rounds and encloses in its own way."""
+
+
+def settled(
+    problem: Problem,
+    layers: tuple[LayerRanges, ...],
+    local: Mapping[Term, float],
+    rounding: Callable[[tuple[LayerRanges, ...]], Mapping[Term, float]],
+) -> tuple[dict[Term, float], tuple[LayerRanges, ...]]:
+    """Local errors with their rounding, and ranges under them; each depends a little on the other.
+
+    Three passes, and as many more as `moved_ranges` takes where a layer has no gradient but for rounding.
+    """
+    errors: dict[Term, float] = {}
+    for _ in range(3 if all(layer.g for layer in layers) else problem.N + 3):
+        rounded = rounding(layers)
+        terms = (*rounded, *(term for term in local if term not in rounded))
+        errors = {term: (local.get(term, 0.0) + rounded.get(term, 0.0)) * LEMMA_ROOM for term in terms}
+        layers = ranges(problem, errors)
+    return errors, layers
+
+
 def relu_sum_rounding(relus: ReluSum, radius: float, offset: float, terms: int, unit: float) -> float:
     """A bound on the rounding of sum_m c relu(a (slot - offset) + b) for |slot - offset| <= radius.
 

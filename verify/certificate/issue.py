@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from icgd.bounds.functions.pieces import Fit
-from icgd.bounds.problem import Problem, ProblemError
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.cover import Cover
 from icgd.bounds.step_error.domain import UNIT_ROUNDOFF
-from icgd.bounds.step_error.plan import LEMMA_ROOM, Plan, in_arithmetic
+from icgd.bounds.step_error.plan import Plan, in_arithmetic
 from icgd.bounds.step_error.product import Product
 from icgd.bounds.step_error.recurrence import Kind, LayerRanges, Term
+from icgd.bounds.step_error.rounding import LEMMA_ROOM
 from icgd.bounds.step_error.worst_case import Setting
 from icgd.construct.machine.json_files import load_json
 from icgd.verify.certificate.program import describe

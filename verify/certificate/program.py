@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, TypedDict
 
-from icgd.bounds.functions.relu_sum import ReluSum, gate, linear
+from icgd.bounds.functions.relu_sum import ReluSum, gate, relu
 from icgd.bounds.step_error.domain import MARGIN, face
+from icgd.bounds.step_error.network_relus import activation_relus, slope_relus
 from icgd.bounds.step_error.recurrence import Term
 from icgd.bounds.step_error.rounding import above
 
@@ -149,26 +150,17 @@ def _from_z(plan: Plan) -> bool:
 
 def loss_slope(problem: Problem, fits: Mapping[Term, Fit], *, from_z: bool) -> LossSlope:
     """How the block computes the slope of the loss."""
-    loss, fitted, relus, slope = problem.loss, fits.get(Term("u", problem.N)), None, None
-    if fitted is not None:
-        relus = plain(fitted.relus)
-    elif loss.phi.derivative.is_constant:
+    loss, relus, slope = problem.loss, None, None
+    if loss.phi.derivative.is_constant and Term("u", problem.N) not in fits:
         slope = float(loss.phi.derivative(0.0))
-    else:  # a clip, the only piecewise linear slope there is
-        low, high = loss.phi.kinks
-        relus = Sum(a=[1.0, 1.0], b=[-low, -high], c=[1.0, -1.0], constant=low)
+    else:
+        relus = plain(slope_relus(problem, fits))
     return LossSlope(rho=loss.rho, sigma=loss.sigma, linear=slope, relus=relus, from_z=from_z)
 
 
 def function(problem: Problem, fits: Mapping[Term, Fit], term: Term, reach: float) -> Sum:
     """r or r' as its fit, or as itself where it has no curvature."""
-    if term in fits:
-        return plain(fits[term].relus)
-    r = problem.activation_at(term.layer).r
-    g = r if term.kind == "r" else r.derivative
-    if g.is_constant:
-        return Sum(a=[], b=[], c=[], constant=float(g(0.0)))
-    return plain(linear(float(g.derivative(0.0)), reach, float(g(0.0))))
+    return plain(activation_relus(problem, fits, term, reach))
 
 
 def product_of(planned: ProductPlan) -> Product:
@@ -183,8 +175,7 @@ def _layer(plan: Plan, j: int) -> NetworkLayer:
     bare = top and problem.output == "linear" and not paper  # s = u: neither r' nor a product
     r = dr = product = None
     if not (top and _from_z(plan)):
-        relu = Sum(a=[1.0], b=[0.0], c=[1.0], constant=0.0)
-        r = relu if exact else function(problem, plan.fits, Term("r", j), ranges.z)
+        r = plain(relu()) if exact else function(problem, plan.fits, Term("r", j), ranges.z)
     if plan.construction == "lean" and not bare:
         product = product_of(plan.products[Term("product", j)])
     if exact and not bare:

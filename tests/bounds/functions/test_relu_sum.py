@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icgd.bounds.functions.relu_sum import ReluSum
+from icgd.bounds.functions.relu_sum import ReluSum, clip, gate, linear, relu, signed
 
 Unit = tuple[float, float, float]
 
@@ -56,3 +56,14 @@ def test_weights_are_checked_and_frozen() -> None:
         ReluSum(0 * one, one, one)
     with pytest.raises(ValueError, match="read-only"):
         ReluSum(one, one, one).c[0] = 2.0
+
+
+@given(st.fractions(-20, 20), st.sampled_from([-0.5, 0.0, 0.25, 2.0]), st.sampled_from([0.5, 1.0, 4.0]))
+def test_named_sums_are_what_their_names_say(x: Fraction, shift: float, wide: float) -> None:
+    s, w = Fraction(shift), Fraction(wide)
+    assert exactly(relu(shift), x) == max(x + s, 0)
+    assert exactly(signed(shift, wide), x) == s * x + w
+    assert exactly(clip(shift - wide, shift + wide), x) == min(max(x, s - w), s + w)
+    assert exactly(gate(wide), x) == min(max(x / w, Fraction(0)), Fraction(1))
+    if x >= -w:
+        assert exactly(linear(shift, wide, 1.0), x) == s * x + 1
