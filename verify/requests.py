@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 
 from icgd.bounds.letters import Letters, ProblemError
 from icgd.construct.machine.files import write_atomically
+from icgd.construct.machine.locks import locked
 from icgd.verify.catalogue import theorems
 from icgd.verify.search.options import Search
 from icgd.verify.theorem import Theorem
@@ -101,9 +101,9 @@ class Request:
     def verify_once(self, search: Search, folder: Path, workers: int) -> Found:
         """What this process finds out, or what one of `workers` that share `folder` has found out before."""
         path = folder / f"icgd-{self.name.replace('/', '-')}.json"
-        with FileLock(path.with_suffix(".lock")):  # freed when the process ends, also by a crash
+        with locked(path):
             if path.exists():
-                return Found.from_json(path.read_text())
+                return Found.from_json(path.read_text("utf-8"))
             with _threads(max(1, torch.get_num_threads() // workers)):
                 found = self.verify(search)
             write_atomically(path, found.as_json())

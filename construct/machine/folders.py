@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from icgd.construct.machine.unfinished_files import aside, unfinished
+from icgd.construct.machine.locks import locked
+from icgd.construct.machine.unfinished_files import unfinished
 
 LISTED = ".icgd-files"
 """The file in such a folder that lists the others of its run, a path a line."""
@@ -24,37 +26,48 @@ def swapped(folder: Path) -> Iterator[Path]:
     check_folder(folder)
     folder = folder.resolve()  # what a link points to is replaced, not the link
     folder.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):  # if this run breaks down, what a killed one had moved aside is in its place again
+        pass
     with unfinished(folder.parent, os.mkdir) as made:
         yield made
         names = sorted(map(str, _files(made)))
         (made / LISTED).write_text("\n".join(names), encoding="utf-8", errors="surrogateescape")
-        _swap(made, folder)
+        with _alone(folder) as old:
+            _keep(folder, made)
+            with suppress(FileNotFoundError):
+                os.rename(folder, old)
+            os.rename(made, folder)
 
 
 def check_folder(folder: Path) -> None:
     """Raises OSError where something else than a folder stands in the place of one."""
-    if os.path.lexists(folder) and not folder.is_dir():
+    try:
+        is_free = stat.S_ISDIR(folder.stat().st_mode)
+    except FileNotFoundError:
+        is_free = not folder.is_symlink()
+    if not is_free:
         raise OSError(errno.ENOTDIR, "it is no folder", str(folder))
 
 
-def _swap(made: Path, folder: Path) -> None:
-    old = aside(made, folder)
-    while True:
+@contextmanager
+def _alone(folder: Path) -> Iterator[Path]:
+    """No other run is in this place meanwhile; gives the name under which what stands in it may wait."""
+    old = folder.with_name(f".icgd-was-{folder.name}")
+    with locked(folder.with_name(f".icgd-{folder.name}")):
+        _settle(old, folder)
         try:
-            _keep(folder, made)
-            os.rename(folder, old)
-        except FileNotFoundError:
-            pass
-        try:
-            os.rename(made, folder)
-            return
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # else another run was faster
-                with suppress(OSError):
-                    os.rename(old, folder)
-                raise
+            yield old
         finally:
-            shutil.rmtree(old, ignore_errors=True)
+            _settle(old, folder)
+
+
+def _settle(old: Path, folder: Path) -> None:
+    """What was moved aside is put back, or removed once there is something in its place."""
+    if os.path.lexists(folder):
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        with suppress(FileNotFoundError):
+            os.rename(old, folder)
 
 
 def _keep(folder: Path, made: Path) -> None:

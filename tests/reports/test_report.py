@@ -79,7 +79,7 @@ def test_a_killed_run_leaves_the_report_as_it_was(written, sent, code):
     assert left == before
     if sent == signal.SIGKILL:
         os.kill(engine, signal.SIGKILL)
-        assert len(os.listdir(written / "out")) == 2
+        assert len(os.listdir(written / "out")) == 3  # what it had begun, and its lock
         assert cli.main(again(written)) == cli.KEPT
         assert json.loads((written / "out" / "report" / "report.json").read_text())["seed"] == 7
         assert (written / "out" / "report" / "mine.txt").read_text() == "mine"

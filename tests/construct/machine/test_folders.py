@@ -80,6 +80,42 @@ def test_a_link_stays_a_link_and_a_file_a_file(tmp_path):
     assert contents(tmp_path / "real") == {"one": "1"}
 
 
+@pytest.mark.parametrize("breaks", [KeyboardInterrupt, PermissionError])
+def test_whatever_breaks_a_run_loses_nothing(tmp_path, monkeypatch, breaks):
+    folder, rename = tmp_path / "b", os.rename
+    put(folder, one="1")
+    (folder / "mine").write_text("mine")
+
+    def rename_but_into_place(old, new):
+        if os.path.basename(new) == "b" and not os.path.basename(old).startswith(".icgd-was-"):
+            raise breaks
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", rename_but_into_place)
+    with pytest.raises(breaks):
+        put(folder, one="2")
+    assert contents(folder) == {"one": "1", "mine": "mine"} and os.listdir(tmp_path) == ["b"]
+
+
+def test_what_a_killed_run_had_moved_aside_is_put_back(tmp_path):
+    folder = tmp_path / "b"
+    put(folder, one="1")
+    (folder / "mine").write_text("mine")
+    folder.rename(tmp_path / ".icgd-was-b")
+    with pytest.raises(KeyboardInterrupt), swapped(folder):
+        raise KeyboardInterrupt
+    assert contents(folder) == {"one": "1", "mine": "mine"} and os.listdir(tmp_path) == ["b"]
+    folder.rename(tmp_path / ".icgd-was-b")
+    put(folder, one="2")
+    assert contents(folder) == {"one": "2", "mine": "mine"} and os.listdir(tmp_path) == ["b"]
+
+
+def test_what_was_moved_aside_goes_once_its_place_is_taken(tmp_path):
+    (tmp_path / ".icgd-was-b").mkdir()
+    put(tmp_path / "b", one="1")
+    assert contents(tmp_path / "b") == {"one": "1"} and os.listdir(tmp_path) == ["b"]
+
+
 def test_runs_at_the_same_time_do_not_mix(tmp_path):
     folder, seen = tmp_path / "b", []
 

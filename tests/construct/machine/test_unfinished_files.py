@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from icgd.construct.machine.files import write_atomically
-from icgd.construct.machine.unfinished_files import aside, sweep, unfinished
+from icgd.construct.machine.unfinished_files import sweep, unfinished
 
 ROOT = Path(__file__).parents[3]
 DEAD = ".icgd-0123456789abcdef"
@@ -76,25 +76,6 @@ def test_what_others_named_is_not_swept(tmp_path):
     (tmp_path / DEAD).symlink_to(tmp_path / "elsewhere")
     sweep(tmp_path)
     assert set(os.listdir(tmp_path)) == names | {"elsewhere", DEAD}
-
-
-def test_what_was_moved_aside_is_put_back_unless_its_place_is_taken(tmp_path):
-    (tmp_path / f"{DEAD}-was-report").mkdir()
-    sweep(tmp_path)
-    assert os.listdir(tmp_path) == ["report"]
-    (tmp_path / f"{DEAD}-was-report").mkdir()
-    sweep(tmp_path)
-    assert os.listdir(tmp_path) == ["report"]
-
-
-def test_what_a_run_moved_aside_stays_there_while_the_run_lives(tmp_path):
-    with unfinished(tmp_path, os.mkdir) as made:
-        moved = aside(made, tmp_path / "report")
-        moved.mkdir()
-        sweep(tmp_path)
-        assert moved.is_dir() and not (tmp_path / "report").exists()
-    sweep(tmp_path)
-    assert os.listdir(tmp_path) == ["report"]
 
 
 def test_a_file_system_without_locks_is_written_to_and_not_swept(tmp_path, monkeypatch):
