@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -65,7 +65,7 @@ class Prompt:
         for name, part, letter in (("x", self.x, "B_x"), ("query", self.query, "B_x"), ("y", self.y, "B_y")):
             radius = getattr(problem, letter)
             largest = float(torch.linalg.vector_norm(part, dim=-1).max())
-            if largest > radius * (1 + 4 * torch.finfo(part.dtype).eps):
+            if largest > _rounded_up(radius, part):
                 raise ProblemError(
                     name,
                     f"2-norm {largest:.6g}",
@@ -74,11 +74,16 @@ class Prompt:
         for layer, v in enumerate(split_weights(problem, self.w), start=1):
             half = problem.half_width(layer)
             largest = float(v.abs().max())
-            if largest > half * (1 + 4 * torch.finfo(v.dtype).eps):
+            if largest > _rounded_up(half, v):
                 raise ProblemError(
                     "w", f"entry {largest:.6g} in layer {layer}", f"W allows at most {half:.6g} there"
                 )
         return self
+
+
+def _rounded_up(limit: float, like: Tensor) -> float:
+    """A limit with room for the few roundings, in the precision of `like`, of what was brought to it."""
+    return limit * (1 + 4 * torch.finfo(like.dtype).eps)
 
 
 def split_weights(problem: Problem, w: Float[Tensor, "B D_w"]) -> list[Float[Tensor, "B rows columns"]]:
@@ -91,6 +96,16 @@ def split_weights(problem: Problem, w: Float[Tensor, "B D_w"]) -> list[Float[Ten
 def stack_weights(matrices: Sequence[Float[Tensor, "B rows columns"]]) -> Float[Tensor, "B D_w"]:
     """The inverse of split_weights."""
     return torch.cat([v.flatten(-2) for v in matrices], dim=-1)
+
+
+def iterates(
+    step: Callable[[Prompt], Float[Tensor, "B D_w"]], prompt: Prompt, steps: int
+) -> Float[Tensor, "steps+1 B D_w"]:
+    """w(0), ..., w(steps), from the prompt's own w: one step applied again and again."""
+    path = [prompt.w]
+    for _ in range(steps):
+        path.append(step(prompt.with_weights(path[-1])))
+    return torch.stack(path)
 
 
 def box(problem: Problem, like: Tensor) -> Float[Tensor, " D_w"]:

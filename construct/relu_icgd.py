@@ -16,7 +16,7 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
 from icgd.bounds.relu_icgd import violated
 from icgd.bounds.step_error.budget import Construction
-from icgd.bounds.step_error.domain import MARGIN, face
+from icgd.bounds.step_error.domain import MARGIN
 from icgd.bounds.step_error.network_relus import activation_relus, slope_relus
 from icgd.bounds.step_error.plan import Plan, plan
 from icgd.bounds.step_error.product import Product
@@ -24,7 +24,7 @@ from icgd.bounds.step_error.recurrence import LayerRanges, Term
 from icgd.bounds.step_error.rounding import above
 from icgd.construct.block.census import census
 from icgd.construct.block.heads import Aggregate, AttentionPart, Clip, Gate, Read
-from icgd.construct.block.hidden import Ridge, clamp_to
+from icgd.construct.block.hidden import Ridge, finish
 from icgd.construct.block.stream import Stream
 from icgd.construct.block.transformer import Layer, Transformer
 from icgd.construct.block.weights import save_weights
@@ -85,14 +85,6 @@ class _Builder:
             for j in range(1, self.problem.N + 1)
         ]
 
-    def _finish(self) -> list[Ridge]:
-        """Projection of w onto the box, and clearing of every scratch slot (exactly, x - x)."""
-        clamps = []
-        for j in range(1, self.problem.N + 1):
-            aim = face(self.problem, j)
-            clamps.append(Ridge({f"V{j}": 1.0}, clamp_to(aim), f"V{j}"))
-        return clamps + [Ridge({name: 1.0}, signed(-1.0), name) for name in self.scratch]
-
     # Our construction.
 
     def _lean(self) -> list[Layer]:
@@ -129,7 +121,7 @@ class _Builder:
             read = Read(self._slot("s", j + 1), f"V{j + 1}", relu(offset), g, columns=True)
             layers.append(Layer([read], self._multiply(j, {g: 1.0}, -offset)))
         update = self._update()
-        return [*layers, Layer(update, self._finish())]
+        return [*layers, Layer(update, finish(self.problem, self.scratch))]
 
     def _r(self, j: int, exact: bool) -> ReluSum:
         itself = exact and self.problem.activation_at(j).name == "relu"
@@ -224,7 +216,7 @@ class _Builder:
                 Layer([Gate(query, matrix, self._slot("dr", j), self._slot("s", j))], diagonal=True)
             )
         update = self._update()
-        return [*layers, Layer(update), Layer([], self._finish())]
+        return [*layers, Layer(update), Layer([], finish(self.problem, self.scratch))]
 
     def _slope_from_output(self) -> list[Ridge]:
         loss, N = self.problem.loss, self.problem.N

@@ -17,17 +17,16 @@ from torch import Tensor, nn
 from icgd.bounds.functions.relu_sum import ReluSum, signed
 from icgd.bounds.problem import Problem
 from icgd.bounds.softmax_icgd import SoftmaxPlan, gate_offset, halved, plan
-from icgd.bounds.step_error.domain import face
 from icgd.bounds.step_error.network_relus import activation_relus, slope_relus
 from icgd.bounds.step_error.product import Product
 from icgd.bounds.step_error.recurrence import Term
-from icgd.construct.block.hidden import Ridge, clamp_to, run_hidden
-from icgd.construct.block.literal import Entries, Head, LiteralLayer, Sparse
+from icgd.construct.block.hidden import HiddenPart, Ridge, finish, literal_mlp, run_hidden
+from icgd.construct.block.literal import Entries, Head, LiteralLayer
 from icgd.construct.block.stream import Stream
 from icgd.construct.block.table import Table
 from icgd.construct.block.weights import save_weights
 from icgd.construct.model import Model
-from icgd.construct.prompt import Prompt, stack_weights
+from icgd.construct.prompt import Prompt, iterates, stack_weights
 
 _AT_ONCE = 1 << 19
 """Numbers per temporary."""
@@ -100,9 +99,6 @@ class Products(nn.Module):
         return np.concatenate(W1), np.concatenate(W2), {}
 
 
-Part = Ridge | Products
-
-
 class MeanHead(nn.Module):
     """Softmax attention with zero queries and keys: scale times the mean of the values over all tokens."""
 
@@ -122,7 +118,7 @@ class SoftmaxLayer(nn.Module):
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[Ridge | Products],
         head: MeanHead | None = None,
         moves: Sequence[tuple[str, str]] = (),
     ) -> None:
@@ -130,9 +126,9 @@ class SoftmaxLayer(nn.Module):
         self.parts, self.head, self.moves = nn.ModuleList(parts), head, tuple(moves)
 
     @property
-    def listed(self) -> list[Part]:
+    def listed(self) -> list[HiddenPart]:
         """The parts of the MLP, as what they are."""
-        return cast(list[Part], list(self.parts))
+        return cast(list[HiddenPart], list(self.parts))
 
     def literal(self, stream: Stream) -> LiteralLayer:
         """The matrices of this layer; entries of a head are Q = K = 0 and V."""
@@ -142,25 +138,9 @@ class SoftmaxLayer(nn.Module):
             if self.head is not None
             for i in range(stream[source].size)
         ]
-        W1, W2, units, constants = [np.empty((0, 3))], [np.empty((0, 3))], 0, dict[int, float]()
-        for part in self.listed:
-            first, second, constant = part.literal(stream, units)
-            W1.append(first)
-            W2.append(second)
-            units += len(second)
-            for place, number in constant.items():
-                constants[place] = constants.get(place, 0.0) + number
-        if constants:
-            W1.append(np.array([[units, stream["one"].start, 1.0]]))
-            W2.append(np.array([[place, units, number] for place, number in constants.items()]))
-            units += 1
-        D = stream.D
-        heads = (Head.of(D, [], [], value),) if self.head else ()
-        first_matrix, second_matrix = (
-            Sparse((units, D), np.concatenate(W1)),
-            Sparse((D, units), np.concatenate(W2)),
-        )
-        return LiteralLayer(heads, first_matrix, second_matrix, diagonal=False)
+        heads = (Head.of(stream.D, [], [], value),) if self.head else ()
+        W1, W2 = literal_mlp(self.listed, stream)
+        return LiteralLayer(heads, W1, W2, diagonal=False)
 
 
 class SoftmaxTransformer(nn.Module):
@@ -202,15 +182,12 @@ class SoftmaxTransformer(nn.Module):
                 for source, target in layer.moves:
                     added = layer.head(values[source])
                     values[target] = values[target] + added.view_as(values[target])
-            run_hidden(cast(list[Ridge], layer.listed), values)  # every part has a Ridge's interface
+            run_hidden(layer.listed, values)
         return stack_weights([values[f"V{j}"] for j in range(1, self.problem.N + 1)])
 
     def simulate(self, prompt: Prompt, steps: int | None = None) -> Float[Tensor, "steps+1 B D_w"]:
         """The iterates w(0), ..., w(steps), from the prompt's own w; steps defaults to L."""
-        path = [prompt.w]
-        for _ in range(self.problem.L if steps is None else steps):
-            path.append(self.step(prompt.with_weights(path[-1])))
-        return torch.stack(path)
+        return iterates(self.step, prompt, self.problem.L if steps is None else steps)
 
 
 def build(problem: Problem) -> SoftmaxTransformer:
@@ -240,10 +217,12 @@ def assemble(made: SoftmaxPlan) -> SoftmaxTransformer:
     def shape(j: int) -> tuple[int, int]:
         return dims[j], dims[j - 1]
 
-    def scaled(j: int, g: str) -> list[Part]:
+    def scaled(j: int, g: str) -> list[Ridge | Products]:
         """s(j) = r'(z(j)) g: the centre of r' times g, and a difference of two squares."""
         product, target = made.products[Term("product", j)], slot("s", j)
-        parts: list[Part] = [Ridge({g: 1.0}, signed(product.centre), target)] if product.centre else []
+        parts: list[Ridge | Products] = (
+            [Ridge({g: 1.0}, signed(product.centre), target)] if product.centre else []
+        )
         if product.square is not None:
             relus, dr = product.square.relus, slot("dr", j)
             bare, shift = ReluSum(relus.a, relus.b, relus.c), -product.a * product.centre
@@ -258,7 +237,7 @@ def assemble(made: SoftmaxPlan) -> SoftmaxTransformer:
     for j in range(1, N + 1):
         z, product = slot("z", j), made.products[Term("z", j)]
         layers.append(SoftmaxLayer([Products("rows", f"V{j}", slot("p", j - 1), z, shape(j), product)]))
-        parts: list[Part] = [Ridge({z: 1.0}, function("dr", j), slot("dr", j))]
+        parts: list[Ridge | Products] = [Ridge({z: 1.0}, function("dr", j), slot("dr", j))]
         if j < N or not from_z:
             parts.append(Ridge({z: 1.0}, function("r", j), slot("p", j)))
         else:
@@ -281,11 +260,9 @@ def assemble(made: SoftmaxPlan) -> SoftmaxTransformer:
         names = slot("p", j - 1), slot("s", j), q
         entries.append(Products("outer", *names, shape(j), product, gate_offset(product)))
     layers.append(SoftmaxLayer(entries))
-    finish = [Ridge({f"V{j}": 1.0}, clamp_to(face(problem, j)), f"V{j}") for j in range(1, N + 1)]
-    finish += [Ridge({name: 1.0}, signed(-1.0), name) for name in scratch]
     # The softmax averages over n + 1 tokens; the query's entries are 0.
     head = MeanHead(-problem.eta * (problem.n + 1) / (2 * problem.n))
-    layers.append(SoftmaxLayer(finish, head, [(f"q{j}", f"V{j}") for j in range(1, N + 1)]))
+    layers.append(SoftmaxLayer(finish(problem, scratch), head, [(f"q{j}", f"V{j}") for j in range(1, N + 1)]))
     return SoftmaxTransformer(problem, Stream(problem, tuple(scratch.items())), layers)
 
 

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from icgd.bounds.functions.relu_sum import ReluSum
-from icgd.construct.block.literal import Entries
+from icgd.bounds.functions.relu_sum import ReluSum, signed
+from icgd.bounds.problem import Problem
+from icgd.bounds.step_error.domain import face
+from icgd.construct.block.literal import Entries, Sparse
 from icgd.construct.block.stream import Stream
 from icgd.construct.block.table import Table
+
+
+class HiddenPart(Protocol):
+    """Some hidden units of an MLP that add to one slot, `target`."""
+
+    target: str
+
+    def erases(self) -> bool:
+        """Whether this subtracts a slot from itself, leaving exactly 0."""
+
+    def increment(self, values: Mapping[str, Tensor]) -> Tensor:
+        """What is added to the target, from the values of the slots that are not identically zero."""
+
+    def literal(self, stream: Stream, first: int) -> tuple[Entries, Entries, dict[int, float]]:
+        """Entries of W1 and W2 for hidden units first, first + 1, ..., and the constants by coordinate."""
 
 
 class Ridge(nn.Module):
@@ -74,19 +92,48 @@ class Ridge(nn.Module):
         return np.concatenate(W1), W2, constants
 
 
-def run_hidden(ridges: Iterator[Ridge] | list[Ridge], values: dict[str, Tensor]) -> None:
-    """Apply an MLP made of `ridges` to the slots `values`, in place; all read the same input."""
+def literal_mlp(parts: Iterable[HiddenPart], stream: Stream) -> tuple[Sparse, Sparse]:
+    """W1 (hidden, D) and W2 (D, hidden) of an MLP: its parts in order, then one unit for all constants."""
+    W1: list[Entries] = [np.empty((0, 3))]
+    W2: list[Entries] = [np.empty((0, 3))]
+    constants: dict[int, float] = {}
+    units = 0
+    for part in parts:
+        first, second, constant = part.literal(stream, units)
+        W1.append(first)
+        W2.append(second)
+        units += len(second)
+        for place, value in constant.items():
+            constants[place] = constants.get(place, 0.0) + value
+    constants = {place: value for place, value in constants.items() if value}
+    if constants:
+        W1.append(np.array([[units, stream["one"].start, 1.0]]))
+        W2.append(np.array([[place, units, value] for place, value in constants.items()]))
+        units += 1
+    D = stream.D
+    return Sparse((units, D), np.concatenate(W1)), Sparse((D, units), np.concatenate(W2))
+
+
+def run_hidden(parts: Iterable[HiddenPart], values: dict[str, Tensor]) -> None:
+    """Apply an MLP made of `parts` to the slots `values`, in place; all read the same input."""
     increments: list[tuple[str, Tensor]] = []
     erased = []
-    for ridge in ridges:
-        if ridge.erases():
-            erased.append(ridge.target)
+    for part in parts:
+        if part.erases():
+            erased.append(part.target)
         else:
-            increments.append((ridge.target, ridge.increment(values)))
+            increments.append((part.target, part.increment(values)))
     for target, increment in increments:
         values[target] = values[target] + increment if target in values else increment
     for target in erased:
         values.pop(target, None)
+
+
+def finish(problem: Problem, scratch: Iterable[str]) -> list[Ridge]:
+    """The last MLP of a block: w is projected onto the box, every scratch slot cleared (exactly, x - x)."""
+    layers = range(1, problem.N + 1)
+    clamps = [Ridge({f"V{j}": 1.0}, clamp_to(face(problem, j)), f"V{j}") for j in layers]
+    return [*clamps, *(Ridge({name: 1.0}, signed(-1.0), name) for name in scratch)]
 
 
 def clamp_to(half_width: float) -> ReluSum:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from icgd.bounds.problem import Problem
 from icgd.construct.block.heads import Aggregate, AttentionPart
-from icgd.construct.block.hidden import Ridge, run_hidden
-from icgd.construct.block.literal import Entries, LiteralLayer, Sparse
+from icgd.construct.block.hidden import Ridge, literal_mlp, run_hidden
+from icgd.construct.block.literal import LiteralLayer
 from icgd.construct.block.stream import State, Stream
-from icgd.construct.prompt import Prompt, stack_weights
+from icgd.construct.prompt import Prompt, iterates, stack_weights
 
 _CHUNK = 1 << 16
 """Numbers per temporary that the structured reading aims at: they then stay in the cache."""
@@ -47,29 +46,8 @@ class Layer(nn.Module):
     def literal(self, stream: Stream) -> LiteralLayer:
         """The matrices of this layer as the theorem writes them."""
         heads = tuple(head for part in self.heads for head in part.literal(stream))
-        W1: list[Entries] = [np.empty((0, 3))]
-        W2: list[Entries] = [np.empty((0, 3))]
-        constants: dict[int, float] = {}
-        units = 0
-        for ridge in self.ridges:
-            first, second, constant = ridge.literal(stream, units)
-            W1.append(first)
-            W2.append(second)
-            units += len(second)
-            for place, value in constant.items():
-                constants[place] = constants.get(place, 0.0) + value
-        constants = {place: value for place, value in constants.items() if value}
-        if constants:
-            W1.append(np.array([[units, stream["one"].start, 1.0]]))
-            W2.append(np.array([[place, units, value] for place, value in constants.items()]))
-            units += 1
-        D = stream.D
-        return LiteralLayer(
-            heads,
-            Sparse((units, D), np.concatenate(W1)),
-            Sparse((D, units), np.concatenate(W2)),
-            self.diagonal,
-        )
+        W1, W2 = literal_mlp(self.ridges, stream)
+        return LiteralLayer(heads, W1, W2, self.diagonal)
 
 
 class Transformer(nn.Module):
@@ -137,10 +115,7 @@ class Transformer(nn.Module):
 
     def simulate(self, prompt: Prompt, steps: int | None = None) -> Float[Tensor, "steps+1 B D_w"]:
         """The iterates w(0), ..., w(steps), from the prompt's own w; steps defaults to L."""
-        iterates = [prompt.w]
-        for _ in range(self.problem.L if steps is None else steps):
-            iterates.append(self.step(prompt.with_weights(iterates[-1])))
-        return torch.stack(iterates)
+        return iterates(self.step, prompt, self.problem.L if steps is None else steps)
 
     def _tokens(self, state: State) -> dict[str, Tensor]:
         """Every token-local part, in place; returns the sums over these tokens, by weight matrix."""
