@@ -14,6 +14,8 @@ import flint
 import sympy
 from flint import arb, arb_mat, fmpq, fmpq_mat
 
+from icgd.bounds.algebra.rationals import exact_matrix, to_flint
+from icgd.bounds.algebra.spectra import extreme_eigenvalues
 from icgd.bounds.claims import Claim, L, d, n
 from icgd.bounds.functions.scalar import lower_float, upper_float
 from icgd.bounds.letters import Letters, ProblemError
@@ -281,56 +283,6 @@ def certify(
         return Certificate(smallest, largest, rho, limit, kk.max(zero).sqrt() * yy.max(zero).sqrt())
 
 
-def extreme_eigenvalues(matrix: Matrix) -> tuple[arb, arb]:
-    """Enclosures of the smallest and largest eigenvalue of a symmetric matrix of balls.
-
-    Approximate eigenvalues are only guesses; Sylvester's law of inertia proves them: the number of negative
-    pivots of A - s I is the number of eigenvalues below s.
-
-    >>> low, high = extreme_eigenvalues([[arb(2), arb(1)], [arb(1), arb(2)]])
-    >>> low.contains(1) and high.contains(3)
-    True
-    """
-    size = len(matrix)
-    with flint.ctx.workprec(_PRECISION):
-        # A Gershgorin disc holds every eigenvalue: the enclosure if no guess can be proved.
-        radius = max((sum((abs(value) for value in row), arb(0)).upper() for row in matrix), key=float)
-        middle = arb_mat([[value.mid() for value in row] for row in matrix])
-        try:
-            guesses = sorted((value.real.mid() for value in middle.eig(algorithm="approx")), key=float)
-        except (ValueError, ZeroDivisionError):
-            return arb(0, radius), arb(0, radius)
-
-        def around(guess: arb, position: int) -> arb:
-            width = abs(guess) * arb(2) ** -80 + radius * arb(2) ** -200
-            for _ in range(8):
-                below = negative_pivots(matrix, guess - width), negative_pivots(matrix, guess + width)
-                if None not in below and below[0] <= position < below[1]:  # type: ignore[operator]
-                    return arb(guess, width)
-                width *= arb(2) ** 20
-            return arb(0, radius)
-
-        return around(guesses[0], 0), around(guesses[-1], size - 1)
-
-
-def negative_pivots(matrix: Matrix, shift: arb) -> int | None:
-    """Eigenvalues below `shift`, counted off L D L^T of the shifted matrix; None where a pivot may be 0."""
-    rows = [[value - shift * (i == j) for j, value in enumerate(row)] for i, row in enumerate(matrix)]
-    count = 0
-    for k, pivots in enumerate(rows):
-        pivot = pivots[k]
-        if pivot.contains(0) or not pivot.is_finite():
-            return None
-        count += bool(pivot < 0)
-        for i in range(k + 1, len(rows)):
-            factor, row = rows[i][k] / pivot, rows[i]
-            for j in range(i, len(rows)):  # the upper triangle alone
-                row[j] -= factor * pivots[j]
-            for j in range(i + 1, len(rows)):
-                rows[j][i] = row[j]
-    return count
-
-
 def descent_identity() -> bool:
     """Two layers on two examples and a query, symbols for everything, against descent on coefficients."""
     K = sympy.Matrix(2, 3, sympy.symbols("k:6"))
@@ -358,8 +310,8 @@ def exact_mismatch(
     kernels: any n x (n+1) values for each head.  The identity is polynomial in them, so floats stand in for
     exp, as exact rationals; that a kernel gets the argument <x_i, x_j> is a comparison of its own.
     """
-    x, y, step = exact_table(points), exact_table([labels]), fmpq(*rate.as_integer_ratio())
-    similar = [exact_table(kernel) for kernel in kernels]
+    x, y, step = exact_matrix(points), exact_matrix([labels]), to_flint(rate)
+    similar = [exact_matrix(kernel) for kernel in kernels]
     total, coefficients = sum(similar[1:], similar[0]), fmpq_mat(1, len(labels))
     Z = fmpq_mat([*x.transpose().tolist(), [*y.tolist()[0], fmpq(0)]])
     for index, heads in enumerate(weights):
@@ -367,10 +319,10 @@ def exact_mismatch(
             return f"layer {index}: {len(heads)} heads for {len(similar)} kernels"
         masked, after = fmpq_mat([row[:-1] for row in Z.tolist()]), Z
         for (V, B, C), kernel in zip(heads, similar, strict=True):
-            b, c = exact_table(B), exact_table(C)
+            b, c = exact_matrix(B), exact_matrix(C)
             if x * b.transpose() * c * x.transpose() != x * x.transpose():
                 return f"layer {index}: <B x_i, C x_j> is not <x_i, x_j>"
-            after += exact_table(V) * masked * kernel
+            after += exact_matrix(V) * masked * kernel
         Z = after
         values = fmpq_mat([(coefficients * total).tolist()[0][:-1]])
         coefficients = coefficients + (y - values) * step
@@ -379,8 +331,3 @@ def exact_mismatch(
         if Z.tolist() != [*x.transpose().tolist(), expected]:
             return f"after layer {index + 1} the stream is not [X; y - f, -f_q]"
     return ""
-
-
-def exact_table(rows: Table) -> fmpq_mat:
-    """The matrix of rationals that these floats are."""
-    return fmpq_mat([[fmpq(*float(value).as_integer_ratio()) for value in row] for row in rows])

@@ -1,19 +1,15 @@
-"""A looped linear transformer (arXiv 2410.11268): contraction on given data, and examples for a target error.
-
-Given data are exact rationals: Gram matrices, descent and characteristic polynomials are computed without
-rounding, eigenvalues as roots of the polynomial in balls (Arb).
-"""
+"""A looped linear transformer (arXiv 2410.11268): contraction on Gaussian data, and the examples for it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import flint
 import sympy
-from flint import arb, fmpq, fmpq_mat
+from flint import arb
 
 from icgd.bounds.claims import Claim, d, epsilon, eta, n
 from icgd.bounds.letters import Letters, ProblemError
@@ -240,113 +236,3 @@ def eigenvalue_bounds(problem: LoopedProblem) -> tuple[arb, arb]:
         root, spread = arb(problem.n).sqrt(), arb(problem.d).sqrt() + arb(problem.t)
         low = (root - spread).max(arb(0))
         return low**2 / problem.n, (root + spread) ** 2 / problem.n
-
-
-def exact_matrix(rows: Sequence[Sequence[float]]) -> fmpq_mat:
-    """The matrix of rationals that these floats are."""
-    return fmpq_mat([[fmpq(*value.as_integer_ratio()) for value in row] for row in rows])
-
-
-def exact_gram(x: fmpq_mat) -> fmpq_mat:
-    """(1/n) sum_i x_i x_i^T for the n rows of x."""
-    return x.transpose() * x * fmpq(1, x.nrows())
-
-
-def eigenvalues(matrix: fmpq_mat) -> list[arb]:
-    """Enclosures of all eigenvalues of a symmetric rational matrix, ascending, with multiplicity.
-
-    Source: roots of the exact characteristic polynomial, isolated by Arb.
-
-    >>> [float(value) for value in eigenvalues(exact_matrix([[2.0, 1.0], [1.0, 2.0]]))]
-    [1.0, 3.0]
-    """
-    with flint.ctx.workprec(_PRECISION):
-        numerator, denominator = matrix.numer_denom()
-        found: Any = numerator.charpoly().complex_roots()  # pairs of root and multiplicity
-        roots = [root.real / denominator for root, multiplicity in found for _ in range(multiplicity)]
-        return sorted(roots, key=float)
-
-
-@dataclass(frozen=True)
-class Contraction:
-    """What T steps do on one prompt; balls (Arb) but for the exact squares.
-
-    smallest, largest: extreme eigenvalues of (1/n) X^T X.  factor: max |1 - eta lambda|.
-    measured: norm2(w_T - w*)^2 / norm2(w*)^2, exactly, w* the least-squares solution.
-    missed: distance of the float64 output from x_q . w*, less 2^-40 (rounding), over norm2(x_q) norm2(w*).
-    Both None where X^T X is singular or w* = 0.
-    """
-
-    smallest: arb
-    largest: arb
-    factor: arb
-    measured: fmpq | None
-    missed: arb | None
-    steps: int
-
-    @property
-    def kappa(self) -> arb:
-        """The condition number; infinite where the smallest eigenvalue may be 0."""
-        return self.largest / self.smallest if self.smallest > 0 else arb("inf")
-
-    @property
-    def holds(self) -> bool:
-        """Whether both errors are certified to be at most factor^T (a rounding of the ball apart)."""
-        with flint.ctx.workprec(_PRECISION):
-            return self.within(self.factor.upper() ** self.steps * (1 + arb(2) ** -200))
-
-    def within(self, bound: arb) -> bool:
-        """Whether both errors are certified to be at most the bound."""
-        if self.measured is None or self.missed is None:
-            return False
-        with flint.ctx.workprec(_PRECISION):
-            return bool(arb(self.measured) <= bound**2) and bool(self.missed <= bound)
-
-    def spans(self, low: arb, high: arb) -> bool:
-        """Whether all eigenvalues are certified to be from low to high."""
-        return bool(self.smallest >= low) and bool(self.largest <= high)
-
-
-def contraction(
-    x: fmpq_mat,
-    w: fmpq_mat,
-    target: fmpq_mat | None,
-    rate: fmpq,
-    steps: int,
-    query: fmpq_mat,
-    answer: fmpq,
-) -> Contraction:
-    """The enclosures for w (d, 1), which descent reached, and the answer of a float run to the query."""
-    with flint.ctx.workprec(_PRECISION):
-        spectrum = eigenvalues(exact_gram(x))
-        smallest, largest = spectrum[0], spectrum[-1]
-        step = arb(rate)
-        factor = abs(1 - step * smallest).max(abs(1 - step * largest))
-        measured, missed = None, None
-        if target is not None and (size := _square(target)):
-            measured = _square(w - target) / size
-            miss = abs(arb(answer - (query * target)[0, 0])) - arb(2) ** -40
-            missed = miss / (arb(size) * arb(_square(query.transpose()))).sqrt()
-        return Contraction(smallest, largest, factor, measured, missed, steps)
-
-
-def _square(vector: fmpq_mat) -> fmpq:
-    return (vector.transpose() * vector)[0, 0]
-
-
-def exact_descent(x: fmpq_mat, y: fmpq_mat, rate: fmpq, steps: int) -> list[fmpq_mat]:
-    """w_0 = 0, ..., w_steps of w - rate (1/n) X^T (X w - y), without rounding; x (n, d), y (n, 1)."""
-    w = fmpq_mat(x.ncols(), 1)
-    path, gram, moment = [w], exact_gram(x), x.transpose() * y * fmpq(1, x.nrows())
-    for _ in range(steps):
-        w = w - (gram * w - moment) * rate
-        path.append(w)
-    return path
-
-
-def least_squares(x: fmpq_mat, y: fmpq_mat) -> fmpq_mat | None:
-    """The exact minimiser of norm2(X w - y), or None where it is not unique."""
-    try:
-        return (x.transpose() * x).solve(x.transpose() * y)
-    except ZeroDivisionError:
-        return None

@@ -13,25 +13,22 @@ from flint import arb, fmpq, fmpq_mat
 from jaxtyping import Float
 from torch import Tensor
 
+from icgd.bounds.algebra.rationals import exact_matrix, to_flint
 from icgd.bounds.looped import (
     FAILURE,
     SOURCE,
-    Contraction,
     LoopedProblem,
     claims,
     condition_bound,
-    contraction,
     eigenvalue_bounds,
-    exact_descent,
-    exact_matrix,
     examples_needed,
     is_conditioned,
-    least_squares,
 )
 from icgd.bounds.progress import Advance, Progress, silent
 from icgd.construct.looped import MODEL, LoopedTransformer, build
 from icgd.construct.regression_tokens import stream
 from icgd.verify import workload
+from icgd.verify.linear_attention.contraction import Contraction, contraction, exact_descent, least_squares
 from icgd.verify.results import Curve, Grid, Plot, Results
 from icgd.verify.search.prompts import seeded
 from icgd.verify.theorem import Theorem
@@ -121,7 +118,7 @@ def _steps(
     affordable = math.isqrt(_EXACT_LIMIT // (problem.n * (problem.d + 1) ** 2))
     loops = min(problem.T, max(2, affordable))
     P, Q = exact_matrix(judged.P.tolist()), exact_matrix(judged.Q.tolist())
-    rate, found, worst = fmpq(*problem.rate.as_integer_ratio()), [], ""
+    rate, found, worst = to_flint(problem.rate), [], ""
     device = judged.P.device
     px, py, pq = (part[:_CERTIFIED].to(device) for part in (prompts.x, prompts.y, prompts.query))
     answers = judged.predict(px, py, pq, problem.T)[-1].tolist()
@@ -136,7 +133,7 @@ def _steps(
             expected = [*(value for (value,) in (y - x * w).tolist()), -(query * w)[0, 0]]
             if [row[-1] for row in tokens.tolist()] != expected and not worst:
                 worst = f"prompt {k}, loop {step}: the label row is not y - X w_{step}"
-        answer = fmpq(*float(answers[k]).as_integer_ratio())
+        answer = to_flint(answers[k])
         found.append(contraction(x, path[-1], least_squares(x, y), rate, problem.T, query, answer))
         advance(1)
     evidence = (

@@ -19,6 +19,7 @@ import mpmath
 from flint import Ordering, arb, arb_mat, ctx, fmpq, fmpq_mat, fmpq_mpoly_ctx, fmpq_poly
 
 from icgd.bounds.algebra.gaussian_moments import wishart_traces
+from icgd.bounds.algebra.rationals import from_flint, to_flint
 from icgd.bounds.algebra.ring_matrices import Ring
 
 WORKING_BITS = 384
@@ -59,12 +60,12 @@ def best_steps(n: int, d: int, L: int) -> Steps:
     (Fraction(6, 13), (0.7692307692307692,))
     """
     m = spectrum(n, d, 2 * L)
-    M = fmpq_mat(L, L, [_q(m[j + k + 2]) for j in range(L) for k in range(L)])
-    right = fmpq_mat(L, 1, [_q(-m[k + 1]) for k in range(L)])
+    M = fmpq_mat(L, L, [to_flint(m[j + k + 2]) for j in range(L) for k in range(L)])
+    right = fmpq_mat(L, 1, [to_flint(-m[k + 1]) for k in range(L)])
     solved = M.solve(right)
-    q = (Fraction(1), *(_fraction(solved[k, 0]) for k in range(L)))
+    q = (Fraction(1), *(from_flint(solved[k, 0]) for k in range(L)))
     loss = sum((c * value for c, value in zip(q, m, strict=False)), Fraction(0))
-    integer = fmpq_poly([_q(c) for c in q]).numer()
+    integer = fmpq_poly([to_flint(c) for c in q]).numer()
     with _precision():
         found: list[Any] = integer.complex_roots()
         roots = sorted(float(root.real.mid()) for root, _ in found)
@@ -101,7 +102,7 @@ def transformed_loss(n: int, d: int, L: int) -> Any:
     gens = context.gens()
     squared = residual(L, gens[-1], gens[:L], gens[L:-1]) ** 2
     terms = squared.to_dict()
-    m = [_q(value) for value in spectrum(n, d, max(powers[-1] for powers in terms))]
+    m = [to_flint(value) for value in spectrum(n, d, max(powers[-1] for powers in terms))]
     total: dict[tuple[int, ...], fmpq] = {}
     for powers, coefficient in terms.items():
         total[powers[:-1]] = total.get(powers[:-1], fmpq(0)) + coefficient * m[powers[-1]]
@@ -176,14 +177,6 @@ def _evaluate(polynomial: Any, point: Sequence[arb]) -> arb:
 
 def _at(q: Sequence[Fraction], t: Fraction) -> Fraction:
     return sum((c * t**k for k, c in enumerate(q)), Fraction(0))
-
-
-def _q(value: Fraction) -> fmpq:
-    return fmpq(value.numerator, value.denominator)
-
-
-def _fraction(value: fmpq) -> Fraction:
-    return Fraction(int(value.p), int(value.q))
 
 
 def _precision() -> Any:

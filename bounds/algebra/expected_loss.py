@@ -17,6 +17,7 @@ from typing import Any
 from flint import Ordering, fmpq, fmpq_mat, fmpq_mpoly_ctx
 
 from icgd.bounds.algebra.gaussian_moments import SampleCovariance
+from icgd.bounds.algebra.rationals import from_flint, to_flint
 from icgd.bounds.algebra.ring_matrices import (
     Matrix,
     Ring,
@@ -62,7 +63,7 @@ class OneLayerLoss:
     def gradient(self, p: Sequence[Ring], q: Matrix) -> list[Ring]:
         """All partial derivatives at rational matrices, for a loss with a rational covariance."""
         point = [*p, *(entry for row in q for entry in row)]
-        named = {number: _rational(value) for number, value in zip(self.numbers, point, strict=True)}
+        named = {number: to_flint(value) for number, value in zip(self.numbers, point, strict=True)}
         return [self.loss.derivative(number).subs(named) for number in self.numbers]
 
 
@@ -93,7 +94,7 @@ def one_layer_loss(
     inverse_n: Ring = gens["m"] if n is None else context.constant(fmpq(1, n))
     S = diagonal(eigenvalues, zero)
     if covariance is not None:
-        S = [[context.constant(_rational(value)) for value in row] for row in covariance]
+        S = [[context.constant(to_flint(value)) for value in row] for row in covariance]
     # The labels are w.x, so the tokens' second moments are those of x and of C w.
     Cw = matrix_product(C, w)
     G = [*([*row, *end] for row, end in zip(C, Cw, strict=True))]
@@ -228,7 +229,7 @@ def other_minimum(eigenvalues: Sequence[Fraction], n: int) -> OtherMinimum:
     p = [Fraction(int(a == 0)) for a in range(d + 1)]
     q = [[-1 / N[0] if (a, j) == (d, 0) else Fraction(0) for j in range(d)] for a in range(d + 1)]
     point = [*p, *(entry for row in q for entry in row)]
-    named = {number: _rational(value) for number, value in zip(model.numbers, point, strict=True)}
+    named = {number: to_flint(value) for number, value in zip(model.numbers, point, strict=True)}
     # Scaling moves p_1, so without it the Hessian sees every direction but that one.
     kept = model.numbers[1:]
     hessian = [[_constant(model.loss.derivative(i).derivative(j).subs(named)) for j in kept] for i in kept]
@@ -237,7 +238,7 @@ def other_minimum(eigenvalues: Sequence[Fraction], n: int) -> OtherMinimum:
     return OtherMinimum(
         critical=all(value == 0 for value in model.gradient(p, q)),
         strict=all(minor > 0 for minor in minors),
-        loss=Fraction(int(loss.p), int(loss.q)),
+        loss=from_flint(loss),
         least=sum((value - value**2 / k for value, k in zip(values, N, strict=True)), Fraction(0)),
     )
 
@@ -353,7 +354,3 @@ def _cancelled(polynomial: Any) -> Any:
             left[inverse] -= common
         reduced[tuple(left)] = reduced.get(tuple(left), 0) + coefficient
     return polynomial.context().from_dict(reduced)
-
-
-def _rational(value: Ring) -> fmpq:
-    return fmpq(value.numerator, value.denominator)

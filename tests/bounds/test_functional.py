@@ -27,17 +27,13 @@ from icgd.bounds.functional import (
     descent_balls,
     descent_identity,
     exact_mismatch,
-    extreme_eigenvalues,
     kernel_balls,
-    negative_pivots,
     peak,
     rate_claim,
 )
 from icgd.bounds.letters import ProblemError
-from icgd.bounds.looped import eigenvalues, exact_matrix
 
 seeds = st.integers(0, 2**32 - 1)
-numbers = st.floats(-3, 3).map(lambda value: round(value, 3))
 
 
 def inputs(seed, n=5, d=3):
@@ -60,24 +56,6 @@ def test_kernels_in_balls_contain_the_floats(seed, name):
     points, _ = inputs(seed)
     balls = np.array([[float(value) for value in row] for row in kernel_balls((name,), points)])
     np.testing.assert_allclose(balls, gram(name, points)[:-1], rtol=1e-13, atol=1e-13)
-
-
-@settings(deadline=None, max_examples=15)
-@given(st.integers(1, 5).flatmap(lambda n: st.lists(numbers, min_size=n * n, max_size=n * n)))
-def test_eigenvalues_by_inertia_meet_those_by_characteristic_polynomial(entries):
-    n = math.isqrt(len(entries))
-    matrix = np.array(entries).reshape(n, n)
-    matrix = matrix + matrix.T
-    low, high = extreme_eigenvalues([[arb(float(value)) for value in row] for row in matrix])
-    roots = eigenvalues(exact_matrix(matrix.tolist()))
-    assert low.overlaps(roots[0]) and high.overlaps(roots[-1])
-    assert float(low.rad()) <= 1e-12 * (1 + float(abs(high).upper()))
-
-
-def test_inertia_counts_and_declines():
-    diagonal = [[arb(value if i == j else 0) for j in range(3)] for i, value in enumerate((-1, 2, 5))]
-    assert [negative_pivots(diagonal, arb(shift)) for shift in (-2, 0, 3, 6)] == [0, 1, 2, 3]
-    assert negative_pivots(diagonal, arb(2)) is None
 
 
 @settings(deadline=None, max_examples=15)

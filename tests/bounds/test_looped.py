@@ -1,11 +1,10 @@
-"""Contraction on exact data, and examples for a target error, each by a second route."""
+"""Contraction on Gaussian data, and examples for a target error, each by a second route."""
 
 import math
 
 import mpmath
 import numpy as np
 import pytest
-from flint import fmpq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,74 +14,10 @@ from icgd.bounds.looped import (
     LoopedProblem,
     claims,
     condition_bound,
-    contraction,
     eigenvalue_bounds,
-    eigenvalues,
-    exact_descent,
-    exact_gram,
-    exact_matrix,
     examples_needed,
     is_conditioned,
-    least_squares,
 )
-
-seeds = st.integers(0, 2**32 - 1)
-
-
-def exact(seed, n=7, d=3):
-    generator = np.random.default_rng(seed)
-    X, w = generator.standard_normal((n, d)), generator.standard_normal((d, 1))
-    return X, X @ w, exact_matrix(X.tolist()), exact_matrix((X @ w).tolist())
-
-
-def floats(matrix):
-    return np.array([[int(value.p) / int(value.q) for value in row] for row in matrix.tolist()])
-
-
-@settings(deadline=None, max_examples=20)
-@given(seeds, st.integers(1, 5))
-def test_eigenvalues_contain_those_of_numpy_in_order(seed, d):
-    X, _, x, _ = exact(seed, n=d + 3, d=d)
-    found = eigenvalues(exact_gram(x))
-    np.testing.assert_allclose([float(v) for v in found], np.linalg.eigvalsh(X.T @ X / len(X)), rtol=1e-9)
-    assert len(found) == d and all(v.rad() < 1e-50 for v in found)
-
-
-def test_multiple_eigenvalues_count():
-    found = eigenvalues(exact_matrix([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, -1.0]]))
-    assert [float(value) for value in found] == [-1.0, 2.0, 2.0]
-
-
-@settings(deadline=None, max_examples=15)
-@given(seeds)
-def test_exact_descent_is_that_of_numpy_and_contracts(seed):
-    X, Y, x, y = exact(seed)
-    spectrum = np.linalg.eigvalsh(X.T @ X / len(X))
-    rate = 1 / spectrum[-1]
-    w = np.zeros((3, 1))
-    for _ in range(6):
-        w = w - rate * X.T @ (X @ w - Y) / len(X)
-    step = fmpq(*float(rate).as_integer_ratio())
-    path = exact_descent(x, y, step, 6)
-    np.testing.assert_allclose(floats(path[-1]), w, rtol=1e-9, atol=1e-9)
-    query = exact_matrix([[1.0, 2.0, -1.0]])
-    answer = (query * path[-1])[0, 0]
-    found = contraction(x, path[-1], least_squares(x, y), step, 6, query, answer)
-    assert found.holds and float(found.kappa) == pytest.approx(spectrum[-1] / spectrum[0], rel=1e-8)
-    # With a step of 1/lambda_max the factor is 1 - 1/kappa (to the rounding of the step).
-    assert float(found.factor) == pytest.approx(1 - spectrum[0] / spectrum[-1], abs=1e-9)
-    off = contraction(x, path[-1] * 5 + path[0], least_squares(x, y), step, 60, query, answer)
-    assert not off.holds
-    far = contraction(x, path[-1], least_squares(x, y), step, 6, query, answer + 100)
-    assert not far.holds
-
-
-def test_singular_data_has_no_condition_number():
-    x, y = exact_matrix([[1.0, 2.0]]), exact_matrix([[1.0]])
-    assert least_squares(x, y) is None
-    w = exact_descent(x, y, fmpq(1, 10), 3)[-1]
-    found = contraction(x, w, None, fmpq(1, 10), 3, exact_matrix([[1.0, 1.0]]), fmpq(0))
-    assert found.measured is None and not found.holds and not found.kappa.is_finite()
 
 
 @settings(deadline=None, max_examples=40)

@@ -17,7 +17,8 @@ from icgd.bounds.algebra.definiteness import (
     fourier_coefficient,
     rayleigh,
 )
-from icgd.bounds.functional import certify, extreme_eigenvalues
+from icgd.bounds.algebra.spectra import extreme_eigenvalues
+from icgd.bounds.functional import certify
 from icgd.verify.ledger.entries import Numbers
 
 _BITS = 320

@@ -10,18 +10,16 @@ import mpmath
 import sympy
 from flint import fmpq, fmpq_mat
 
+from icgd.bounds.algebra.rationals import exact_matrix
+from icgd.bounds.algebra.spectra import eigenvalues, exact_gram
 from icgd.bounds.looped import (
     LoopedProblem,
     condition_bound,
-    eigenvalues,
-    exact_descent,
-    exact_gram,
-    exact_matrix,
     examples_needed,
     is_conditioned,
-    least_squares,
 )
 from icgd.verify.ledger.entries import Numbers
+from icgd.verify.linear_attention.contraction import exact_descent, least_squares
 
 
 def needed(d: int, T: int, eps: float, t: float) -> int:

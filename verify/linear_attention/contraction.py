@@ -1,0 +1,100 @@
+"""What gradient descent achieves on given data: iterates without rounding, eigenvalues in balls.
+
+Given data are the exact rationals that their floats are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import flint
+from flint import arb, fmpq, fmpq_mat
+
+from icgd.bounds.algebra.spectra import eigenvalues, exact_gram
+
+_PRECISION = 256
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """What T steps do on one prompt; balls (Arb) but for the exact squares.
+
+    smallest, largest: extreme eigenvalues of (1/n) X^T X.  factor: max |1 - eta lambda|.
+    measured: norm2(w_T - w*)^2 / norm2(w*)^2, exactly, w* the least-squares solution.
+    missed: distance of the float64 output from x_q . w*, less 2^-40 (rounding), over norm2(x_q) norm2(w*).
+    Both None where X^T X is singular or w* = 0.
+    """
+
+    smallest: arb
+    largest: arb
+    factor: arb
+    measured: fmpq | None
+    missed: arb | None
+    steps: int
+
+    @property
+    def kappa(self) -> arb:
+        """The condition number; infinite where the smallest eigenvalue may be 0."""
+        return self.largest / self.smallest if self.smallest > 0 else arb("inf")
+
+    @property
+    def holds(self) -> bool:
+        """Whether both errors are certified to be at most factor^T (a rounding of the ball apart)."""
+        with flint.ctx.workprec(_PRECISION):
+            return self.within(self.factor.upper() ** self.steps * (1 + arb(2) ** -200))
+
+    def within(self, bound: arb) -> bool:
+        """Whether both errors are certified to be at most the bound."""
+        if self.measured is None or self.missed is None:
+            return False
+        with flint.ctx.workprec(_PRECISION):
+            return bool(arb(self.measured) <= bound**2) and bool(self.missed <= bound)
+
+    def spans(self, low: arb, high: arb) -> bool:
+        """Whether all eigenvalues are certified to be from low to high."""
+        return bool(self.smallest >= low) and bool(self.largest <= high)
+
+
+def contraction(
+    x: fmpq_mat,
+    w: fmpq_mat,
+    target: fmpq_mat | None,
+    rate: fmpq,
+    steps: int,
+    query: fmpq_mat,
+    answer: fmpq,
+) -> Contraction:
+    """The enclosures for w (d, 1), which descent reached, and the answer of a float run to the query."""
+    with flint.ctx.workprec(_PRECISION):
+        spectrum = eigenvalues(exact_gram(x))
+        smallest, largest = spectrum[0], spectrum[-1]
+        step = arb(rate)
+        factor = abs(1 - step * smallest).max(abs(1 - step * largest))
+        measured, missed = None, None
+        if target is not None and (size := _square(target)):
+            measured = _square(w - target) / size
+            miss = abs(arb(answer - (query * target)[0, 0])) - arb(2) ** -40
+            missed = miss / (arb(size) * arb(_square(query.transpose()))).sqrt()
+        return Contraction(smallest, largest, factor, measured, missed, steps)
+
+
+def _square(vector: fmpq_mat) -> fmpq:
+    return (vector.transpose() * vector)[0, 0]
+
+
+def exact_descent(x: fmpq_mat, y: fmpq_mat, rate: fmpq, steps: int) -> list[fmpq_mat]:
+    """w_0 = 0, ..., w_steps of w - rate (1/n) X^T (X w - y), without rounding; x (n, d), y (n, 1)."""
+    w = fmpq_mat(x.ncols(), 1)
+    path, gram, moment = [w], exact_gram(x), x.transpose() * y * fmpq(1, x.nrows())
+    for _ in range(steps):
+        w = w - (gram * w - moment) * rate
+        path.append(w)
+    return path
+
+
+def least_squares(x: fmpq_mat, y: fmpq_mat) -> fmpq_mat | None:
+    """The exact minimiser of norm2(X w - y), or None where it is not unique."""
+    try:
+        return (x.transpose() * x).solve(x.transpose() * y)
+    except ZeroDivisionError:
+        return None
