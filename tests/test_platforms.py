@@ -3,11 +3,12 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
 import icgd
+from icgd.reports.command.run_files import check_line
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("icgd", "bounds", "construct", "verify", "reports")
@@ -61,6 +62,11 @@ def test_every_module_and_a_command_run_without_the_names_that_only_unix_has(tmp
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"icgd {icgd.__version__}\n") and "looped/parameters" in done.stdout
+
+
+def test_a_path_in_a_command_needs_no_quotes_of_one_shell():
+    path = PureWindowsPath("out", "c.json")
+    assert check_line(path, "--N 2") == "icgd check out/c.json --N 2"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

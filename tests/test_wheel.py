@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 PLUGIN = """
 def pytest_addoption(parser):
-    for name in ("browser", "device", "out", "seed"):
+    for name in ("browser", "construction", "device", "N", "out", "output", "samples", "seed"):
         parser.addoption(f"--{name}", default="theirs")
 """
 TYPED = """
@@ -51,7 +51,7 @@ def sources(tmp_path_factory):
     """The sources alone: `build/` of the checkout may hold what is no longer among them."""
     folder = tmp_path_factory.mktemp("sources")
     for name in FOLDERS:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for name in ("pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, folder)
     return folder
@@ -141,10 +141,10 @@ def test_the_command_runs_beside_a_users_own_names(user, work):
 
 
 def test_the_claims_are_tested_beside_a_users_own_names(user, work):
-    asked = ("--pyargs", "icgd.verify", "-k", "looped and steps", "--browser", "mine")
-    words = ("-m", "pytest", "-p", "icgd.verify.plugin", *asked)
+    asked = ["--pyargs", "icgd.verify", "--icgd", "d=2 n=16 T=3", "-k", "looped and steps"]
+    words = ["-m", "pytest", "-p", "icgd.verify.plugin", *asked, "--output", "mine"]
     told = done(user / INTERPRETER, *words, folder=work)
-    assert re.search(r"^looped/steps +proved ", told, re.MULTILINE)
+    assert "T = 3 for looped" in told and re.search(r"^looped/steps +proved ", told, re.MULTILINE)
 
 
 def test_a_users_types_are_checked(user, tmp_path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from rich.console import Console
@@ -60,11 +60,11 @@ def show_certificates(console: Console, files: Mapping[str, str], folder: Path, 
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def check_line(path: Path, options: str) -> str:
+def check_line(path: PurePath, options: str) -> str:
     """The command that judges a certificate for the problem that the options pose.
 
     >>> check_line(Path("my out/c.json"), "--N 2"), check_line(Path("-o/c.json"), "--N 2")
     ("icgd check 'my out/c.json' --N 2", 'icgd check ./-o/c.json --N 2')
     """
-    name = str(path)
+    name = path.as_posix()  # which Windows takes too, unquoted
     return f"icgd check {shlex.quote(f'./{name}' if name.startswith('-') else name)} {options}"

@@ -56,7 +56,7 @@ class Counterexample:
     def replayed_from(self, path: Path) -> str:
         """The command that tries it again, once it is saved there."""
         theorem = self.claim.partition("/")[0]
-        return f"icgd verify {theorem} --replay {shlex.quote(str(path))}"
+        return f"icgd verify {theorem} --replay {shlex.quote(path.as_posix())}"
 
     def save_below(self, folder: Path) -> str:
         """Write it into a folder, under its name; returns the command that tries it again."""
