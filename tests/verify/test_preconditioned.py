@@ -133,7 +133,7 @@ def test_a_damaged_model_is_caught():
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 8))
+@given(st.integers(1, 1000), st.integers(1, 8))  # SciPy's weights overflow from 344 on
 def test_gauss_rules_are_exact(freedom, size):
     nodes, weights = chi_square_rule(freedom, size)
     z, w = normal_rule(size)
