@@ -26,7 +26,8 @@ from icgd.bounds.step_error.worst_case import Setting
 from icgd.construct.machine.json_files import load_json
 from icgd.verify.certificate.program import describe
 from icgd.verify.certificate.shape import flaw
-from icgd.verify.checker.relu import FORMAT, STATEMENT
+from icgd.verify.checker.power_series import NAMED
+from icgd.verify.checker.relu import FORMAT, LOSSES, STATEMENT
 
 Arithmetic = Literal["float64", "float32"]
 UNITS: dict[Arithmetic, float] = {"float64": UNIT_ROUNDOFF, "float32": 2.0**-24}
@@ -76,6 +77,7 @@ def reasons(setting: Setting, cover: Cover, errors: Mapping[Term, float]) -> dic
         ],
         "errors": {str(term): error for term, error in errors.items()},
         "steepness": setting.steepness if setting.problem.loss.rho == 0 else None,
+        **({} if setting.problem.loss.name in LOSSES else {"lip": setting.loss_slope[1] * (1 + 2.0**-40)}),
         "multipliers": [
             {quantity: lam.tolist() for quantity, lam in table.multipliers.items()}
             for table in setting.envelopes
@@ -89,8 +91,10 @@ _RANGES = ("p_in", "z", "r", "curvature", "dr_low", "dr_high", "g", "s", "s_norm
 
 
 def letters(problem: Problem) -> dict[str, int | float | str]:
-    """The letters of a problem as the checker compares them."""
-    return problem.as_dict()
+    """The letters as the checker compares them: a function for which it has no name is written out."""
+    functions = (("activation", problem.activation, NAMED), ("loss", problem.loss, LOSSES))
+    written = {letter: one.formula for letter, one, known in functions if one.name not in known}
+    return problem.as_dict() | written
 
 
 def digest(program: Any) -> str:

@@ -128,11 +128,17 @@ LEAN = LAYER | numbers("above_z above_g above_s")
 SOFTMAX = LAYER | {"z": maybe(record(SQUARE)), "g": maybe(record(SQUARE))}
 SOFTMAX |= {"update": maybe(record(SQUARE | numbers("offset")))}
 RANGES = numbers("p_in z r curvature dr_low dr_high g s s_norm jerk")
+NAMED = "squared", "logistic", "huber"
+"""The losses that certificates call by name; of others they hold the formula."""
+
 HEADER = dict.fromkeys(("format", "construction", "arithmetic", "statement", "weights"), TEXT)
 
 
-def body(N: int, layer: Mapping[str, Shape], logistic: bool) -> dict[str, Shape]:
-    """What is said of N layers.  logistic: the loss has a slope of its own, and how steep it is."""
+def body(N: int, layer: Mapping[str, Shape], logistic: bool, written: bool) -> dict[str, Shape]:
+    """What is said of N layers.  logistic: the loss has a slope of its own, and how steep it is.
+
+    written: the loss is no name but a formula, and the certificate says how steep its slope is.
+    """
     loss = numbers("rho sigma") | {"linear": maybe(NUMBER), "from_z": TRUTH}
     loss |= {"relus": _sum if logistic else maybe(_sum)}
     program = {"construction": TEXT, "output": TEXT} | numbers("N K d d_out n eta")
@@ -147,6 +153,7 @@ def body(N: int, layer: Mapping[str, Shape], logistic: bool) -> dict[str, Shape]
         "layers": one_a_layer(record(RANGES), N),
         "errors": indexed(NUMBER, N),
         "steepness": NUMBER if logistic else maybe(NUMBER),
+        **({"lip": NUMBER} if written else {}),
         "multipliers": one_a_layer(record(dict.fromkeys(("slope", "slope2", "bend2"), LAMBDAS)), N),
         "root": one_a_layer(PAIR, N),
         "splits": at_most(NODES, "entries", split),
@@ -160,7 +167,8 @@ def flaw(found: Mapping[str, Any], posed: Mapping[str, Any], construction: str) 
     posed: every letter.  A certificate for another construction or number of layers is left to its checker.
     """
     N, problem = posed["N"], record(dict.fromkeys(posed, LETTER))
-    fields = body(N, SOFTMAX if construction == "softmax" else LEAN, posed["loss"] == "logistic")
+    loss, layer = posed["loss"], SOFTMAX if construction == "softmax" else LEAN
+    fields = body(N, layer, loss == "logistic", loss not in NAMED)
     reason = record(HEADER | {"problem": problem} | dict.fromkeys(fields, ANY))(found, "")
     if reason or found["construction"] != construction or found["problem"] != posed:
         return reason

@@ -32,8 +32,18 @@ def exact(x: Any) -> fmpq:
 
 def formula(text: str) -> Function:
     """The function of t, on power series, that a posed problem names; raises Unreadable."""
-    text = NAMED.get(text, text).strip()
-    tree = _Tamed(text).visit(ast.parse(text, mode="eval").body)
+    return function(parsed(NAMED.get(text, text)))
+
+
+def parsed(text: str) -> ast.expr:
+    """The parts of a formula; raises SyntaxError."""
+    text = text.strip()
+    tree: ast.expr = _Tamed(text).visit(ast.parse(text, mode="eval").body)
+    return tree
+
+
+def function(tree: ast.expr) -> Function:
+    """The function of t, on power series, that a parsed formula is."""
     return lambda x: _value(tree, x)
 
 
@@ -286,6 +296,11 @@ def jet(f: Function, x: arb, order: int) -> list[arb]:
     except (ArithmeticError, ValueError):
         return [arb("nan")] * (order + 1)
     return [found[k] * factorial(k) for k in range(order + 1)]
+
+
+def derivative(f: Function) -> Function:
+    """f' as a function of any series."""
+    return _taylor(lambda x, order: jet(f, x, order)[1:])
 
 
 def slope(f: Function, x: arb_series) -> arb_series:

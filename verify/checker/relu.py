@@ -7,6 +7,7 @@ number is checked, and the problem is the one the caller poses, not the one the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from flint import arb, ctx, fmpq
 
 from icgd.verify.checker.envelopes import Envelope
 from icgd.verify.checker.lemmas import Refused, Sum, lemma, need, within
+from icgd.verify.checker.loss_slopes import slope_of
 from icgd.verify.checker.power_series import NAMED, Function, Unreadable, exact, formula, jet, slope
 
 FORMAT, PRECISION, FURTHEST = "icgd certificate 1", 128, 2**17
@@ -65,8 +67,15 @@ class Check:
         self.roots = [arb(size).sqrt() for size in self.dims]
         top = "identity" if letters["output"] == "linear" else letters["activation"]
         self.r = [formula(name) for name in [letters["activation"]] * (self.N - 1) + [top]]
-        phi, self.lip, self.phi0, self.loss = LOSSES[letters["loss"]]
-        self.phi, self.rho, self.sigma = formula(phi), self.loss["rho"], self.loss["sigma"]
+        self.known = letters["loss"] in LOSSES
+        if self.known:
+            phi, self.lip, self.phi0, self.loss = LOSSES[letters["loss"]]
+            self.phi = formula(phi)
+        else:
+            self.phi, rho, sigma = slope_of(letters["loss"])
+            self.lip, self.phi0 = arb(certificate["lip"]), abs(jet(self.phi, arb(0), 0)[0])
+            self.loss = {"rho": rho, "sigma": sigma}
+        self.rho, self.sigma = (abs(exact(self.loss[name])) for name in ("rho", "sigma"))
         self.from_z, self.bare = self.lean and self.rho == 0, self.lean and letters["output"] == "linear"
         self.direct = self.from_z or self.bare  # u is computed straight from z(N)
         self.B_x, self.B_y, self.B_v = (arb(letters[name]) for name in ("B_x", "B_y", "B_v"))
@@ -118,8 +127,15 @@ class Check:
             most = norm / unit
         else:
             peak, reach = arb(claim["r"]), claim["r"] + self.rho * self.B_y
-            phi = reach.min(arb(0.5)) if self.letters["loss"] == "huber" else jet(self.phi, reach, 0)[0]
-            most = phi + self.sigma * self.B_y + e("u", j)
+            rest = self.sigma * self.B_y + e("u", j)
+            if self.known:
+                phi = reach.min(arb(0.5)) if self.letters["loss"] == "huber" else jet(self.phi, reach, 0)[0]
+                most = phi + rest
+            else:
+                most = claim["g"] / (1 + arb(2) ** -60) - e("g", j)
+                held = within(self.phi, 0, self.far(), rest - most, most - rest)
+                need(held, f"the loss slope in g[{j}] is in its range")
+                need(within(self.phi, 1, self.far(), -self.lip, self.lip), "the lip of the loss slope holds")
             norm = unit * (self.phi0 + self.lip * peak + e("u", j))
             norm += (self.lip * self.rho + self.sigma) * self.B_y
         need(claim["g"] >= most + e("g", j), f"g[{j}] is in its range")
@@ -160,15 +176,31 @@ class Check:
         }
         if j == self.N and self.letters["loss"] == "huber":  # p - y and the clip round
             least["u"] = self.gamma(tokens + 17) * 4 * (claim["r"] + self.B_y + 1)
-        elif j == self.N and self.letters["loss"] == "logistic":
-            inside: Function = lambda x: self.phi(f(x))  # noqa: E731
-            phi, reach = (inside, claim["z"]) if self.from_z else (self.phi, claim["r"])
-            relus = self.program["loss"]["relus"]
-            targets = self.gamma(len(relus["a"]) + 16) * 2 * self.B_y  # they stand in the row of the sum
-            least["u"] = self.fitted("u", j, phi, relus, reach) + targets
-            steep = self.c["steepness"]
-            need(within(inside, 1, claim["z"], -steep, steep), "the steepness of the loss slope holds")
+        elif j == self.N and self.letters["loss"] != "squared":
+            least["u"] = self.slope_error(f)
         return least
+
+    def far(self) -> float:
+        """How far from 0 phi is evaluated."""
+        return math.nextafter(float((self.layers[-1]["r"] + self.rho * self.B_y).upper()), math.inf)
+
+    def slope_error(self, f: Function) -> arb:
+        """What a loss slope that the program approximates, or holds as one factor, is off by."""
+        loss, z, inside = self.program["loss"], self.layers[-1]["z"], lambda x: self.phi(f(x))
+        if (by := loss["linear"]) is not None:
+            line = {"a": [1.0, -1.0], "b": [0.0, 0.0], "c": [by, -by], "constant": 0.0}
+            need(abs(math.frexp(by)[0]) == 0.5, f"the loss slope has a power of 2 for a factor, not {by}")
+            alone = loss["relus"] is None and lemma(self.phi, line, self.far(), 0.0)
+            need(alone, f"the loss slope is {by} times p - rho y")
+            return arb(0)
+        need(bool(loss["relus"]), "the loss slope is computed where it is read")
+        reach = z if self.from_z else self.layers[-1]["r"] + self.rho * self.B_y
+        error = self.fitted("u", self.N, inside if self.from_z else self.phi, loss["relus"], reach)
+        if self.rho == 0:
+            steep = self.c["steepness"]
+            need(within(inside, 1, z, -steep, steep), "the steepness of the loss slope holds")
+        # The targets stand in the row of the sum.
+        return error + self.gamma(len(loss["relus"]["a"]) + 16) * 2 * self.sigma * self.B_y
 
     def fitted(
         self, kind: str, j: int, f: Function, relus: Sum | None, reach: Any, size: Any = None, spread: int = 1
@@ -181,7 +213,8 @@ class Check:
         need(lemma(f, relus, fit["reach"], fit["error"]), f"the lemma {kind}[{j}] holds")
         sane = all(2.0**-100 <= abs(x) <= 2.0**60 for key in "abc" for x in relus[key] if x)
         need(sane, f"the weights of {kind}[{j}] are of a sane size")
-        spread *= 1 if self.lean or kind == "u" else self.letters["n"] + 1
+        by_heads = self.rho != 0 if kind == "u" else not self.lean
+        spread *= self.letters["n"] + 1 if by_heads else 1
         size = size or fit["reach"] * (3 + arb(2) ** -7) + arb(2) ** -39
         parts = zip(relus["a"], relus["b"], relus["c"], strict=True)
         total = sum((abs(c) * (abs(a) * size + abs(b)) for a, b, c in parts), abs(arb(relus["constant"])))

@@ -142,6 +142,9 @@ class Instance:
         described, loss, r = self.program["layers"][j], self.program["loss"], self.names[j]
         if kind == "product":
             relus, function = described["product"] and described["product"]["square"], "square"
+        elif kind == "u" and self.loss != "logistic":
+            self.missing.append(f"u[{j + 1}]: of slopes that bend only that of logistic is exported")
+            return
         elif kind == "u":
             relus = loss["relus"]
             function = f"(fun t => sigmoid0 ({r}0 t))" if loss["from_z"] else "sigmoid0"

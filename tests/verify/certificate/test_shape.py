@@ -244,4 +244,4 @@ def test_it_shares_no_code_with_the_prover_and_is_small():
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [node.module] if isinstance(node, ast.ImportFrom) else [x.name for x in node.names]
             assert {name.split(".")[0] for name in names} <= {"__future__", "collections", "typing", "re"}
-    assert len(text.splitlines()) <= 190
+    assert len(text.splitlines()) <= 200
