@@ -60,6 +60,7 @@ from icgd.reports.document.document import (
 )
 from icgd.reports.document.document import load as load_document
 from icgd.verify.catalogue import find, theorems
+from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.certificate.issue import load as load_certificate
 from icgd.verify.certificate.proof import judge
 from icgd.verify.coq.export import export
@@ -316,8 +317,9 @@ def check_command(
     problem = Problem.parse(letters)
     announce(checking(find(USUAL), found, problem))
     judged = judge(found, problem, construction, progress=bars())
-    if coq and judged.construction == "softmax":
-        raise ProblemError("coq", "softmax", "only certificates of lean and paper are exported")
+    if coq and judged.construction in CONSTRUCTIONS and not CONSTRUCTIONS[judged.construction].coq:
+        exported = " and ".join(name for name, way in CONSTRUCTIONS.items() if way.coq)
+        raise ProblemError("coq", judged.construction, f"only certificates of {exported} are exported")
     checked = time.perf_counter() - began
     console = _console(json_to)
     show_judgement(console, judged, problem)

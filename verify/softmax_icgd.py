@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -30,7 +29,7 @@ from icgd.construct.softmax_icgd import (
     census,
 )
 from icgd.verify import workload
-from icgd.verify.certificate.issue import letters
+from icgd.verify.certificate.issue import as_read, letters
 from icgd.verify.certificate.proof import mismatch, not_proved, refusal, unchecked
 from icgd.verify.certificate.softmax_program import certificate as certificate_of
 from icgd.verify.descent import step_error
@@ -76,7 +75,7 @@ def verify(
         found = search(searched, samples, generator, device, advance)
     bound, allowed = 2 * made.bound, problem.eps  # in the units of the gradient of Theorem 2's loss
     with progress("certificate", 3) as advance:
-        certificate = json.loads(json.dumps(certificate_of(made)))
+        certificate = as_read(certificate_of(made))
         advance(1)
         reason = refusal(certificate, letters(problem), "softmax")
         advance(1)

@@ -27,9 +27,10 @@ from icgd.reports.command.forecast import FINDINGS, allow, announce, building, e
 from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.run_files import REPORT, place, sha256
 from icgd.reports.command.terminal import show
-from icgd.reports.document.document import certificate_text, full_name, results_document
+from icgd.reports.document.document import full_name, results_document
 from icgd.verify import workload
 from icgd.verify.catalogue import takers_of_option, theorems
+from icgd.verify.certificate.issue import certificate_text
 from icgd.verify.ledger.entries import Settled, entries, find, settle
 from icgd.verify.requests import Request, requests_of
 from icgd.verify.search.options import EVERYWHERE, Search

@@ -17,7 +17,7 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import Plan
 from icgd.reports.document.numbers import digits
 from icgd.verify.block.one_prompt import Enclosure
-from icgd.verify.certificate.proof import TRUSTED, Judgement, Proof
+from icgd.verify.certificate.proof import Judgement, Proof
 from icgd.verify.ledger.entries import Settled
 from icgd.verify.results import Grid, Results, Sandwich, StepError
 from icgd.verify.search.excerpt import part_of
@@ -218,7 +218,7 @@ def show_proof(
     for name, one in enclosures:
         low, high = one.deployed
         console.print(escape(f"on {name}: norm2(err) in [{low:.15g}, {high:.15g}]"))
-    show_trusted(console, TRUSTED)
+    show_trusted(console, proof.trusted)
 
 
 def show_trusted(console: Console, trusted: Iterable[str]) -> None:

@@ -14,10 +14,11 @@ from icgd.bounds.claims import Claim
 from icgd.bounds.hypotheses import Hypothesis
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.step_error.plan import Plan
-from icgd.construct.machine.json_files import finite, json_text, load_json
+from icgd.construct.machine.json_files import finite, load_json
 from icgd.reports.document.numbers import quantities
 from icgd.reports.document.step_bound import step_error_document
 from icgd.reports.document.upgrade import misplaced, renamed, unknown_word
+from icgd.verify.certificate.issue import certificate_text
 from icgd.verify.results import Results, StepError
 from icgd.verify.theorem import Theorem
 
@@ -168,11 +169,6 @@ def step_document(step: StepError) -> dict[str, Any]:
         "certificate": step.proof and step.proof.as_dict(),
         "enclosures": [{"prompt": name, **one.as_dict()} for name, one in step.enclosures],
     }
-
-
-def certificate_text(certificate: Mapping[str, Any]) -> str:
-    """A certificate as the text of its file."""
-    return json_text(certificate) + "\n"
 
 
 def hashes(certificate: Mapping[str, Any]) -> dict[str, str]:

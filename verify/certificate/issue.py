@@ -23,7 +23,7 @@ from icgd.bounds.step_error.product import Product
 from icgd.bounds.step_error.recurrence import Kind, LayerRanges, Term
 from icgd.bounds.step_error.rounding import LEMMA_ROOM
 from icgd.bounds.step_error.worst_case import Setting
-from icgd.construct.machine.json_files import load_json
+from icgd.construct.machine.json_files import json_text, load_json
 from icgd.verify.certificate.program import describe
 from icgd.verify.certificate.shape import flaw
 from icgd.verify.checker.power_series import NAMED
@@ -120,6 +120,16 @@ def lemmas(
                 found.append((Term(kind, j), layer.z, 2.0**-48 * size))
     room = 1 + (LEMMA_ROOM - 1) / 2
     return {str(term): {"reach": reach, "error": error * room} for term, reach, error in found}
+
+
+def certificate_text(found: Mapping[str, Any]) -> str:
+    """A certificate as the text of its file."""
+    return json_text(found) + "\n"
+
+
+def as_read(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A certificate as its reader has it: what its own text says, in a copy that shares nothing with it."""
+    return dict(json.loads(certificate_text(found)))
 
 
 def load(path: Path) -> dict[str, Any]:

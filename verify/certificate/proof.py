@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import icgd.bounds.softmax_icgd
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
-from icgd.bounds.step_error.budget import Construction
 from icgd.bounds.step_error.plan import Plan, plan
 from icgd.bounds.step_error.recurrence import LayerRanges
-from icgd.construct import relu_icgd, softmax_icgd
 from icgd.construct.block.transformer import Transformer
-from icgd.construct.machine.memory import refuse_if_too_large, refuse_program
+from icgd.construct.machine.memory import refuse_program
 from icgd.verify.certificate import shape as certificate_shape
-from icgd.verify.certificate import softmax_matrices as softmax_shipped
-from icgd.verify.certificate.issue import certificate, digest, letters
-from icgd.verify.certificate.matrices import differences, expected
-from icgd.verify.certificate.softmax_program import certificate as softmax_certificate
-from icgd.verify.certificate.softmax_program import describe
-from icgd.verify.checker import softmax as softmax_checker
+from icgd.verify.certificate.constructions import CONSTRUCTIONS
+from icgd.verify.certificate.issue import as_read, certificate, digest, letters
+from icgd.verify.certificate.matrices import differences
 from icgd.verify.checker.lemmas import Refused
-from icgd.verify.checker.relu import FURTHEST, check
+from icgd.verify.checker.relu import FURTHEST
 
 if TYPE_CHECKING:
     from icgd.construct.block.literal import LiteralLayer
 
-TRUSTED = (
-    "IEEE-754 binary arithmetic, round to nearest, no overflow; sums in any order, fused or not",
-    "relu.py, lemmas.py, envelopes.py, power_series.py in verify/checker/, with FLINT and Arb (python-flint)",
-    "verify/certificate/matrices.py, which finds the matrices that ship to be the certificate's program",
-)
-
-SOFTMAX_TRUSTED = (
-    *TRUSTED[:1],
-    "softmax of equal scores: exp(0) is within 16 ulps of 1, then a sum and a division",
-    "all files of verify/checker/ with FLINT and Arb (python-flint)",
-    "softmax_matrices.py and matrices.py in verify/certificate/, which find the matrices to be that program",
-)
+_CERTIFIED = " and ".join(CONSTRUCTIONS)
 
 
 @dataclass(frozen=True)
@@ -64,6 +46,11 @@ class Proof:
     proving: float
     checking: float
 
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """What it rests on."""
+        return CONSTRUCTIONS[self.certificate["construction"]].trusted
+
     def as_dict(self) -> dict[str, Any]:
         """The outcome as plain values, without the certificate itself."""
         return {
@@ -76,7 +63,7 @@ class Proof:
             "units_before": self.units_before,
             "proving_seconds": round(self.proving, 3),
             "checking_seconds": round(self.checking, 3),
-            "trusted": list(TRUSTED),
+            "trusted": list(self.trusted),
         }
 
 
@@ -89,11 +76,10 @@ def refusal(
     """
     if reason := certificate_shape.flaw(found, posed, construction):
         return reason
+    if construction not in CONSTRUCTIONS:
+        return f"construction = {construction} can be proved ({_CERTIFIED} can)"
     try:
-        if construction == "softmax":
-            softmax_checker.check(found, posed)
-        else:
-            check(found, posed, construction)
+        CONSTRUCTIONS[construction].check(found, posed)
     except Refused as claim:
         return str(claim)
     return None if found["weights"] == digest(found["program"]) else "the digest of the weights is right"
@@ -102,9 +88,7 @@ def refusal(
 def mismatch(found: Mapping[str, Any], layers: Iterable[LiteralLayer]) -> str | None:
     """The first place where the matrices of a block are not the certificate's program, or None."""
     try:
-        program = found["program"]
-        softmax = found["construction"] == "softmax"
-        wanted = softmax_shipped.expected(program) if softmax else expected(program)
+        wanted = CONSTRUCTIONS[found["construction"]].matrices(found["program"])
     except (LookupError, TypeError, ValueError):
         return "the program has no matrices: a part is missing, or no list of numbers where it should be"
     for one in differences(wanted, layers):
@@ -130,10 +114,11 @@ class Judgement:
 
 
 def certified(problem: Problem, construction: str) -> dict[str, Any]:
-    """The certificate for lean, paper or softmax, ready for JSON; raises ProblemError where there is none."""
-    if construction == "softmax":
-        return softmax_certificate(icgd.bounds.softmax_icgd.plan(icgd.bounds.softmax_icgd.halved(problem)))
-    return certificate(plan(problem, cast(Construction, construction)))
+    """The certificate for a problem, as its file holds it; raises ProblemError where there is none."""
+    if construction not in CONSTRUCTIONS:
+        raise ProblemError("construction", construction, f"only {_CERTIFIED} can be certified")
+    way = CONSTRUCTIONS[construction]
+    return as_read(way.issue(way.plan(problem)))
 
 
 def judge(
@@ -143,27 +128,23 @@ def judge(
     *,
     progress: Progress = silent,
 ) -> Judgement:
-    """Judge a certificate for lean, paper or softmax; the construction is the certificate's unless posed.
+    """Judge a certificate; the construction is the certificate's unless posed.
 
     problem: in the letters of the theorem that the construction is of; raises ProblemError where the
     construction cannot be built for it, or its matrices would not fit in memory.
     """
     chosen = str(found.get("construction")) if construction is None else construction
-    trusted = SOFTMAX_TRUSTED if chosen == "softmax" else TRUSTED
+    trusted = CONSTRUCTIONS[chosen].trusted if chosen in CONSTRUCTIONS else ()
     with progress("check", 4) as advance:
         if reason := refusal(found, letters(problem), chosen):
             return Judgement(chosen, reason, None, None, trusted)
         advance(1)
         refuse_program(found["program"], problem)
-        if chosen == "softmax":
-            made = icgd.bounds.softmax_icgd.plan(icgd.bounds.softmax_icgd.halved(problem), progress=progress)
-            refuse_program(describe(made), problem)
-            built = softmax_icgd.assemble(made).literal()
-        else:
-            refuse_if_too_large(problem, cast(Construction, chosen))
-            built = relu_icgd.build(problem, cast(Construction, chosen), progress=progress).literal()
+        way = CONSTRUCTIONS[chosen]
+        way.refuse(problem)
+        built = way.assemble(way.plan(problem, progress=progress))
         advance(2)
-        apart = mismatch(found, built)
+        apart = mismatch(found, built.literal())
         advance(1)
         return Judgement(chosen, None, found["certified"], apart, trusted)
 
@@ -196,7 +177,7 @@ def prove(made: Plan, transformer: Transformer, progress: Progress = silent) -> 
     before = plan(problem, construction, "recurrence", progress=progress).units
     with progress("certificate", 13) as advance:
         began = time.perf_counter()
-        found = json.loads(json.dumps(certificate(made)))
+        found = as_read(certificate(made))
         proving = made.seconds + time.perf_counter() - began
         advance(2)
         began = time.perf_counter()
@@ -213,9 +194,9 @@ def prove(made: Plan, transformer: Transformer, progress: Progress = silent) -> 
 
 def _in_float32(made: Plan) -> float | str:
     try:
-        found = json.loads(json.dumps(certificate(made, "float32")))
+        found = as_read(certificate(made, "float32"))
         if found["certified"] > made.problem.eps:
             return f"not proved: rounding takes the bound to {found['certified']:.3g}, above eps"
-        return check(found, letters(made.problem), made.construction)
+        return CONSTRUCTIONS[made.construction].check(found, letters(made.problem))
     except (ProblemError, Refused) as reason:
         return f"not proved: {reason}"

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from icgd.bounds.problem import Problem
-from icgd.bounds.softmax_icgd import halved
-from icgd.bounds.softmax_icgd import plan as softmax_plan
-from icgd.bounds.step_error.plan import plan
-from icgd.verify.certificate.issue import certificate
-from icgd.verify.certificate.softmax_program import certificate as softmax_certificate
+from icgd.verify.certificate.proof import certified
 from icgd.verify.sabotage.mutants import LOST, SPIKE, Damage, Mutant, more, put, spike
 
 Forgery = tuple[str, Damage, str] | tuple[str, Damage, str, str]
 """A name, what is done, the words of the catch, and the setting if it is another than usual."""
 STEEP = spike(SPIKE)
-RANGES = {
+_RANGES = {
     "p_in": "p",
     "z": "z",
     "r": "derivative 0",
@@ -31,18 +26,12 @@ RANGES = {
 }
 
 
-def _certified(problem: Problem, construction: Any) -> Any:
-    if construction == "softmax":
-        return softmax_certificate(softmax_plan(halved(problem)))
-    return certificate(plan(problem, construction))
-
-
 def relabelled(**easier: Any) -> Damage:
     """The true certificate of an easier problem, with the letters of the posed one written over its own."""
 
     def damage(found: Any) -> None:
-        own = _certified(Problem.parse((posed := found["problem"]) | easier), found["construction"])
-        found |= json.loads(json.dumps(own)) | {"problem": posed}
+        own = certified(Problem.parse((posed := found["problem"]) | easier), found["construction"])
+        found |= own | {"problem": posed}
         found["program"]["n"] = posed["n"]
 
     return damage
@@ -67,13 +56,13 @@ def lowered(sums: Sequence[str], how: str, less: Callable[[float], float]) -> It
                 name, place, words = f"lemma {kind}[{j}]", f"lemmas.{kind}[{j}]", rf"lemma {kind}\[{j}\]"
                 yield f"{name} loosened", put(f"{place}.error", lambda x: x / 2), f"{words} holds"
                 yield f"{name} shortened", put(f"{place}.reach", lambda x: x * 0.97), f"{words} reaches"
-        for name, words in RANGES.items():
+        for name, words in _RANGES.items():
             changed = put(f"layers.{j - 1}.{name}", lambda x: x * 0.97)
             yield f"range {name} of layer {j} lowered", changed, f"^{words}"
         yield f"dr_low of layer {j} raised", put(f"layers.{j - 1}.dr_low", lambda x: x + 0.05), "derivative 1"
 
 
-def certificates() -> Iterator[Mutant]:
+def relu_forgeries() -> Iterator[Mutant]:
     """Forged certificates of Theorem 1: whatever a forger might lower, swap, leave out or plant."""
     for name, damage, expected, *setting in _forgeries():
         yield Mutant(name, "certificate", "".join(setting) or "lean", damage, expected)

@@ -7,7 +7,6 @@ comparison.  A forged certificate is judged by the checker alone: its forger wou
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,10 +22,9 @@ from torch import Tensor
 
 from icgd.bounds.functions.relu_sum import ReluSum
 from icgd.bounds.problem import Problem
-from icgd.bounds.softmax_icgd import SoftmaxPlan, halved, stated
-from icgd.bounds.softmax_icgd import plan as softmax_plan
+from icgd.bounds.softmax_icgd import SoftmaxPlan
 from icgd.bounds.step_error.domain import face
-from icgd.bounds.step_error.plan import Plan, plan
+from icgd.bounds.step_error.plan import Plan
 from icgd.construct.block.heads import Aggregate, Read
 from icgd.construct.block.hidden import Ridge
 from icgd.construct.block.literal import Entries
@@ -34,14 +32,12 @@ from icgd.construct.block.stream import Stream
 from icgd.construct.block.table import Table
 from icgd.construct.block.transformer import Layer, Transformer
 from icgd.construct.prompt import Prompt, box, stack_weights
-from icgd.construct.relu_icgd import assemble
-from icgd.construct.softmax_icgd import assemble as softmax_assemble
-from icgd.verify.certificate.issue import certificate, letters
+from icgd.verify.certificate.constructions import CONSTRUCTIONS, Certifiable
+from icgd.verify.certificate.issue import as_read, letters
 from icgd.verify.certificate.proof import mismatch, refusal
-from icgd.verify.certificate.softmax_program import certificate as softmax_certificate
-from icgd.verify.sabotage import forgeries
-from icgd.verify.sabotage import softmax as softmax_sabotage
+from icgd.verify.sabotage.forgeries import relu_forgeries
 from icgd.verify.sabotage.mutants import SPIKE, SUMS, Damage, Mutant, Outcome, spiked
+from icgd.verify.sabotage.softmax import SOFTMAX_SETTINGS, softmax_damage, softmax_forgeries
 from icgd.verify.search.attack import ROUNDS, attack
 from icgd.verify.search.prompts import seeded
 from icgd.verify.search.random_moves import search
@@ -57,7 +53,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], Any]] = {
     "many": (BASE | {"n": MANY}, "lean"), "many paper": (BASE | {"n": MANY}, "paper"),
     "linear": (BASE | {"output": "linear"}, "lean"), "linear paper": (BASE | {"output": "linear"}, "paper"),
     "logistic": (BASE | {"loss": "logistic"}, "lean"), "huber": (BASE | {"loss": "huber"}, "lean"),
-    **softmax_sabotage.SETTINGS,
+    **SOFTMAX_SETTINGS,
     "wide": (BASE | {"d": 4, "eps": 0.2}, "lean"), "three": (BASE | {"K": 3}, "lean"),
     "three paper": (BASE | {"K": 3, "activation": "sigmoid", "loss": "logistic"}, "paper"),
 }
@@ -70,34 +66,32 @@ def made(setting: str) -> Plan | SoftmaxPlan:
     given, construction = SETTINGS[setting]
     problem = Problem.parse(given | {"n": min(given.get("n", 8), 10**6)})
     object.__setattr__(problem, "n", given.get("n", 8))
-    return softmax_plan(halved(problem)) if construction == "softmax" else plan(problem, construction)
+    return CONSTRUCTIONS[construction].plan(problem)
 
 
-def certified(setting: str) -> Any:
-    """The true certificate of a setting, as read from a file."""
-    true = made(setting)
-    found = softmax_certificate(true) if isinstance(true, SoftmaxPlan) else certificate(true)
-    return json.loads(json.dumps(found))
+def true_certificate(setting: str) -> Any:
+    """The certificate of a setting, as read from a file."""
+    return as_read(_way(setting).issue(made(setting)))
 
 
-def built(setting: str) -> Any:
-    """The transformer of a setting, undamaged."""
-    true = made(setting)
-    return softmax_assemble(true) if isinstance(true, SoftmaxPlan) else assemble(true)
+def undamaged(setting: str) -> Any:
+    """The transformer of a setting."""
+    return _way(setting).assemble(made(setting))
 
 
 def refused(setting: str, found: Any) -> str | None:
     """Why a certificate does not prove its bound for the problem of a setting, or None."""
-    true = made(setting)
-    if isinstance(true, SoftmaxPlan):
-        return refusal(found, letters(stated(true.problem)), "softmax")
-    return refusal(found, letters(true.problem), true.construction)
+    return refusal(found, letters(_way(setting).posed(made(setting))), SETTINGS[setting][1])
+
+
+def _way(setting: str) -> Certifiable:
+    return CONSTRUCTIONS[SETTINGS[setting][1]]
 
 
 def control(setting: str) -> str | None:
     """Why the true certificate with the true matrices is not accepted, or None."""
-    found = certified(setting)
-    return refused(setting, found) or mismatch(found, built(setting).literal())
+    found = true_certificate(setting)
+    return refused(setting, found) or mismatch(found, undamaged(setting).literal())
 
 
 def sampling_sees(mutant: Mutant) -> bool:
@@ -106,7 +100,7 @@ def sampling_sees(mutant: Mutant) -> bool:
     true = made(setting)
     allowed = true.problem.eta * true.problem.eps
     try:
-        mutant.damage(transformer := built(setting))
+        mutant.damage(transformer := undamaged(setting))
         if not mutant.planted:
             return sweep(transformer, SAMPLES, generator).largest > allowed
         if isinstance(true, SoftmaxPlan):
@@ -121,13 +115,13 @@ def sampling_sees(mutant: Mutant) -> bool:
 
 def judged(mutant: Mutant, sampling: bool = True) -> Outcome:
     """Damage, judge, and hold the words of the catch against what they should name."""
-    found, problem = certified(mutant.setting), made(mutant.setting).problem
+    found, problem = true_certificate(mutant.setting), made(mutant.setting).problem
     by, seen, wrong = "checker", None, None
     if mutant.what == "certificate":
         mutant.damage(found)
         reason = refused(mutant.setting, found)
     else:
-        by, transformer = "matrices", built(mutant.setting)
+        by, transformer = "matrices", undamaged(mutant.setting)
         mutant.damage(transformer)
         reason, seen = mismatch(found, transformer.literal()), sampling_sees(mutant) if sampling else None
         if mutant.planted:
@@ -216,13 +210,13 @@ def _at_spike(problem: Problem) -> Prompt:
 
 def certificates() -> Iterator[Mutant]:
     """Forged certificates of all constructions."""
-    yield from forgeries.certificates()
-    yield from softmax_sabotage.certificates()
+    yield from relu_forgeries()
+    yield from softmax_forgeries()
 
 
 def constructions() -> Iterator[Mutant]:
     """Damaged transformers: what is dropped, swapped, flipped, or off by a little; and the hidden ones."""
-    yield from softmax_sabotage.constructions()
+    yield from softmax_damage()
     # fmt: off
     table: list[tuple[str, str, Damage, str]] = []
     for to, last, where in (("deep", 6, r"0, W\d"), ("deep paper", 8, "0, head")):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,26 +10,25 @@ import torch
 
 from icgd.bounds.functions.relu_sum import ReluSum
 from icgd.bounds.problem import Problem
-from icgd.bounds.step_error.plan import plan
 from icgd.construct.block.hidden import Ridge
 from icgd.construct.block.literal import Head, LiteralLayer
 from icgd.construct.block.table import Table
 from icgd.construct.prompt import Prompt
 from icgd.construct.softmax_icgd import Products, SoftmaxTransformer
-from icgd.verify.certificate.issue import certificate
+from icgd.verify.certificate.proof import certified
 from icgd.verify.checker.relu import STATEMENT
 from icgd.verify.sabotage.forgeries import Forgery, lowered, relabelled, subtree
 from icgd.verify.sabotage.mutants import LOST, SPIKE, SUMS, Damage, Mutant, more, put, spike, spiked
 
-SMALL: dict[str, Any] = {"N": 2, "K": 2, "d": 2, "n": 3, "eps": 0.2}
-SETTINGS: dict[str, tuple[dict[str, Any], Any]] = {
-    "softmax": (SMALL, "softmax"),
-    "softmax logistic": (SMALL | {"loss": "logistic", "activation": "sigmoid"}, "softmax"),
-    "softmax huber": (SMALL | {"loss": "huber", "d_out": 1}, "softmax"),
-    "softmax linear": (SMALL | {"output": "linear"}, "softmax"),
-    "softmax deep": (SMALL | {"N": 3}, "softmax"),
+_SMALL: dict[str, Any] = {"N": 2, "K": 2, "d": 2, "n": 3, "eps": 0.2}
+SOFTMAX_SETTINGS: dict[str, tuple[dict[str, Any], Any]] = {
+    "softmax": (_SMALL, "softmax"),
+    "softmax logistic": (_SMALL | {"loss": "logistic", "activation": "sigmoid"}, "softmax"),
+    "softmax huber": (_SMALL | {"loss": "huber", "d_out": 1}, "softmax"),
+    "softmax linear": (_SMALL | {"output": "linear"}, "softmax"),
+    "softmax deep": (_SMALL | {"N": 3}, "softmax"),
 }
-LEAST = ReluSum([1.0], [0.0], [1e-9])
+_LEAST = ReluSum([1.0], [0.0], [1e-9])
 LAST = 9  # layers of the block with N = 2: z r z r u s g s q and the mean, from 0
 
 
@@ -103,7 +101,7 @@ def _spike(transformer: SoftmaxTransformer) -> None:
     part.table = Table(part.relus)
 
 
-def constructions() -> Iterator[Mutant]:
+def softmax_damage() -> Iterator[Mutant]:
     """Damaged blocks: what is dropped, swapped, flipped, opened, or off by a little; and a hidden spike."""
     # fmt: off
     table: list[tuple[str, Damage, str]] = []
@@ -132,7 +130,7 @@ def constructions() -> Iterator[Mutant]:
         ("the mean taken early", lambda t: t.layers.insert(8, t.layers.pop(9)), "8, "),
         ("a layer left out", lambda t: t.layers.pop(5), "5, "),
         ("a layer too many", lambda t: t.layers.append(type(t.blocks[0])([])), "10, layer"),
-        ("a unit more", _on(3, lambda x: x.parts.append(Ridge({"z2": 1.0}, LEAST, "p2"))), "3, W1 rows"),
+        ("a unit more", _on(3, lambda x: x.parts.append(Ridge({"z2": 1.0}, _LEAST, "p2"))), "3, W1 rows"),
         ("queries that are not 0", _literal(_attentive("Q")), f"{LAST}, head 0 Q"),
         ("keys that are not 0", _literal(_attentive("K")), f"{LAST}, head 0 K"),
         ("a head twice", _literal(lambda x, D: replace(x, heads=x.heads * 2)), f"{LAST}, heads"),
@@ -145,7 +143,7 @@ def constructions() -> Iterator[Mutant]:
     yield Mutant(name, "construction", "softmax", _spike, "^layer 0, W1", _at_spike)
 
 
-def certificates() -> Iterator[Mutant]:
+def softmax_forgeries() -> Iterator[Mutant]:
     """Forged certificates: as of Theorem 1, and what is new in this block."""
     for name, damage, expected, *setting in _forgeries():
         to = " ".join(["softmax", *setting])
@@ -216,8 +214,6 @@ def _forgeries() -> Iterator[Forgery]:
 
 
 def _renamed(found: Any) -> None:
-    own = certificate(plan(Problem.parse(found["problem"])))
-    found |= json.loads(json.dumps(own)) | {
-        name: found[name] for name in ("problem", "construction", "statement")
-    }
+    own = certified(Problem.parse(found["problem"]), "lean")
+    found |= own | {name: found[name] for name in ("problem", "construction", "statement")}
     found["program"]["construction"] = "softmax"

@@ -15,14 +15,13 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.softmax_icgd import halved
 from icgd.bounds.softmax_icgd import plan as softmax_plan
 from icgd.bounds.step_error.plan import plan
-from icgd.construct import relu_icgd, softmax_icgd
 from icgd.construct.machine import memory
 from icgd.construct.relu_icgd import assemble
 from icgd.construct.softmax_icgd import build as build_softmax
+from icgd.verify.certificate import proof
+from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.certificate.issue import certificate, letters
-from icgd.verify.certificate.matrices import expected
-from icgd.verify.certificate.proof import TRUSTED, certified, judge, mismatch, prove, refusal
-from icgd.verify.certificate.softmax_matrices import expected as softmax_expected
+from icgd.verify.certificate.proof import certified, judge, mismatch, prove, refusal
 from icgd.verify.certificate.softmax_program import certificate as softmax_certificate
 from icgd.verify.relu_icgd import verify
 
@@ -46,7 +45,7 @@ def test_what_is_built_is_proved(construction):
     assert found.units_before > made_.units and found.proving > 0 and found.checking > 0
     plain = found.as_dict()
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
-    assert plain["accepted"] and plain["trusted"] == list(TRUSTED)
+    assert plain["accepted"] and plain["trusted"] == list(CONSTRUCTIONS[construction].trusted)
     assert plain["weights"] == found.certificate["weights"]
 
 
@@ -100,12 +99,12 @@ def test_refusals_are_sentences():
 def test_certificates_of_any_construction_are_judged_in_one_call():
     problem = Problem.parse(SMALL | {"N": 2})
     for construction in ("lean", "paper", "softmax"):
-        found = json.loads(json.dumps(certified(problem, construction)))
+        found = certified(problem, construction)
         for asked in (None, construction):
             judgement = judge(found, problem, asked)
             assert (judgement.construction, judgement.refusal, judgement.apart) == (construction, None, None)
             assert judgement.bound == found["certified"] <= problem.eps
-            assert ("softmax" in " ".join(judgement.trusted)) == (construction == "softmax")
+            assert judgement.trusted == CONSTRUCTIONS[construction].trusted
         lowered = judge(found | {"certified": found["certified"] * 0.9}, problem)
         assert lowered.bound is None and "bound in the cell" in (lowered.refusal or "")
         other = "lean" if construction != "lean" else "paper"
@@ -121,10 +120,10 @@ def test_certificates_of_any_construction_are_judged_in_one_call():
 @pytest.mark.parametrize("construction", ["lean", "paper", "softmax"])
 def test_matrices_that_would_not_fit_are_refused_before_they_are_made(construction, monkeypatch):
     problem = Problem.parse(SMALL | {"N": 2})
-    found = json.loads(json.dumps(certified(problem, construction)))
+    found = certified(problem, construction)
     monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
-    for module in (relu_icgd, softmax_icgd):
-        monkeypatch.setattr(module, "assemble", lambda *_: pytest.fail("the transformer was built"))
+    way = replace(CONSTRUCTIONS[construction], assemble=lambda *_: pytest.fail("the transformer was built"))
+    monkeypatch.setattr(proof, "CONSTRUCTIONS", {construction: way})
     with pytest.raises(ProblemError, match=r"would take about .* [KM]iB and 1e\+03 B is free"):
         judge(found, problem)
     lowered = found | {"certified": found["certified"] * 0.9}
@@ -137,8 +136,8 @@ def test_matrices_that_would_not_fit_are_refused_before_they_are_made(constructi
 )
 def test_no_program_has_more_entries_than_its_memory_is_predicted_for(construction, given, monkeypatch):
     problem = Problem.parse(SMALL | {"N": 2} | given)
-    program = json.loads(json.dumps(certified(problem, construction)["program"]))
-    wanted = softmax_expected(program) if construction == "softmax" else expected(program)
+    program = certified(problem, construction)["program"]
+    wanted = CONSTRUCTIONS[construction].matrices(program)
     entries, sizes = sum(len(layer.entries) for layer in wanted), []
     monkeypatch.setattr(memory, "refuse", lambda needed, *_: sizes.append(needed))
     memory.refuse_program(program, problem)
@@ -148,7 +147,7 @@ def test_no_program_has_more_entries_than_its_memory_is_predicted_for(constructi
 def test_a_certificate_with_more_units_than_fit_is_refused(monkeypatch):
     """Every unit of a product stands in the matrices once for each entry of V, twice over."""
     problem = Problem.parse(SMALL | {"d": 9})
-    found = json.loads(json.dumps(certified(problem, "softmax")))
+    found = certified(problem, "softmax")
     plain, sizes = found["program"]["layers"][0]["z"]["square"], []
     monkeypatch.setattr(memory, "refuse", lambda needed, *_: sizes.append(needed))
     memory.refuse_program(found["program"], problem)
@@ -220,7 +219,7 @@ def test_certify_writes_what_check_accepts(capsys, tmp_path, construction):
     code, out, _ = run(capsys, "check", str(path), *OPTIONS, *chosen, "--json", "-")
     judged = json.loads(out)
     assert code == cli.KEPT and judged["accepted"] and judged["bound"] == document["certificate"]["bound"]
-    assert judged["trusted"] == list(TRUSTED)
+    assert judged["trusted"] == list(CONSTRUCTIONS[construction].trusted)
 
     tighter = [*OPTIONS[:-1], "0.1"]
     code, out, _ = run(capsys, "check", str(path), *tighter, *chosen, "--json", "-")

@@ -119,7 +119,7 @@ def test_what_is_too_much_or_does_nothing_is_refused_before_the_checker_sees_it(
 ):
     found, posed = made()
     put(path, new)(found)
-    monkeypatch.setattr("icgd.verify.certificate.proof.check", None)
+    monkeypatch.setattr("icgd.verify.certificate.proof.CONSTRUCTIONS", {"lean": None})
     assert refusal(found, posed, "lean") == words
 
 

@@ -7,7 +7,15 @@ import pytest
 from icgd.verify.certificate import shape as certificate_shape
 from icgd.verify.sabotage import run as sabotage
 from icgd.verify.sabotage.mutants import Mutant, put
-from icgd.verify.sabotage.run import SETTINGS, certificates, certified, constructions, control, refused, run
+from icgd.verify.sabotage.run import (
+    SETTINGS,
+    certificates,
+    constructions,
+    control,
+    refused,
+    run,
+    true_certificate,
+)
 
 HIDDEN = [mutant for mutant in constructions() if mutant.planted]
 QUICK = [*(mutant for mutant in constructions() if not mutant.planted), *certificates()]
@@ -37,7 +45,7 @@ def test_every_damage_is_caught_by_name(mutant):
 )
 def test_the_checkers_refuse_every_forgery_without_the_shape(mutant, monkeypatch):
     monkeypatch.setattr(certificate_shape, "flaw", lambda *_: None)
-    found = certified(mutant.setting)
+    found = true_certificate(mutant.setting)
     mutant.damage(found)
     reason = refused(mutant.setting, found)
     assert reason and not re.search(r"Error\b|NoneType|[{}]", reason), reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,8 +18,8 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.relu_icgd import violated
 from icgd.bounds.step_error.plan import plan
 from icgd.construct.prompt import split_weights
-from icgd.verify.certificate.issue import certificate, letters
-from icgd.verify.certificate.proof import refusal
+from icgd.verify.certificate.issue import letters
+from icgd.verify.certificate.proof import certified, refusal
 from icgd.verify.descent import descend, gradient
 from icgd.verify.ledger.entries import RAISED, Numbers
 from icgd.verify.search.prompts import random_prompts, seeded, start
@@ -168,11 +167,10 @@ def amplified(
 
 def _certified(problem: Problem) -> float:
     """The bound of a plan, once the independent checker accepts its certificate; else ArithmeticError."""
-    made = plan(problem)
-    document = json.loads(json.dumps(certificate(made)))
-    if (reason := refusal(document, letters(problem), made.construction)) is not None:
+    document = certified(problem, "lean")
+    if (reason := refusal(document, letters(problem), "lean")) is not None:
         raise ArithmeticError(f"the certificate is refused: {reason}")
-    return made.bound
+    return float(document["certified"])
 
 
 def fewer_derivatives(loss: str = "huber", activation: str = "tanh") -> Numbers:

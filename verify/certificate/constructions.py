@@ -1,0 +1,108 @@
+"""Every construction whose step error can be certified, with all that this takes: one entry each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import icgd.bounds.softmax_icgd
+import icgd.bounds.step_error.plan
+import icgd.verify.checker.relu
+import icgd.verify.checker.softmax
+from icgd.bounds.problem import Problem
+from icgd.bounds.progress import Progress, silent
+from icgd.bounds.softmax_icgd import SoftmaxPlan, halved, stated
+from icgd.bounds.step_error.budget import Construction
+from icgd.bounds.step_error.plan import Plan
+from icgd.construct import relu_icgd, softmax_icgd
+from icgd.construct.block.literal import Block
+from icgd.construct.machine.memory import refuse_if_too_large, refuse_softmax_if_too_large
+from icgd.verify.certificate import matrices, softmax_matrices, softmax_program
+from icgd.verify.certificate.issue import certificate
+from icgd.verify.certificate.matrices import ExpectedLayer
+
+TRUSTED = (
+    "IEEE-754 binary arithmetic, round to nearest, no overflow; sums in any order, fused or not",
+    "all files of verify/checker/ but softmax.py, with FLINT and Arb (python-flint)",
+    "verify/certificate/matrices.py, which finds the matrices that ship to be the certificate's program",
+)
+"""What a proof about ReLU attention rests on."""
+
+SOFTMAX_TRUSTED = (
+    *TRUSTED[:1],
+    "softmax of equal scores: exp(0) is within 16 ulps of 1, then a sum and a division",
+    "all files of verify/checker/ with FLINT and Arb (python-flint)",
+    "softmax_matrices.py and matrices.py in verify/certificate/, which find the matrices to be that program",
+)
+"""What a proof about softmax attention rests on."""
+
+
+@dataclass(frozen=True)
+class Certifiable:
+    """How the step error of one construction is planned, built, certified and judged.
+
+    refuse: raises ProblemError for a problem whose transformer does not exist, or would not fit in memory.
+    plan: of a problem in the letters of its theorem, as `plan(problem, progress=...)`.  posed: that problem
+    again.  assemble: the block that a plan describes.  issue: a plan's certificate.
+    check: what a certificate proves for all letters of a problem, or Refused, by a checker of its own.
+    matrices: what the block of a certificate's program must be.  trusted: what a proof rests on.
+    coq: whether `icgd.verify.coq` can export its certificates.
+    """
+
+    refuse: Callable[[Problem], None]
+    plan: Callable[..., Any]
+    posed: Callable[[Any], Problem]
+    assemble: Callable[[Any], Block]
+    issue: Callable[[Any], dict[str, Any]]
+    check: Callable[[Mapping[str, Any], Mapping[str, Any]], float]
+    matrices: Callable[[Any], list[ExpectedLayer]]
+    trusted: tuple[str, ...]
+    coq: bool
+
+
+def _relu(construction: Construction) -> Certifiable:
+    def refuse(problem: Problem) -> None:
+        relu_icgd.check_construction(problem, construction)
+        refuse_if_too_large(problem, construction)
+
+    def plan(problem: Problem, *, progress: Progress = silent) -> Plan:
+        return icgd.bounds.step_error.plan.plan(problem, construction, progress=progress)
+
+    return Certifiable(
+        refuse,
+        plan,
+        lambda made: made.problem,
+        relu_icgd.assemble,
+        certificate,
+        partial(icgd.verify.checker.relu.check, construction=construction),
+        matrices.expected,
+        TRUSTED,
+        coq=True,
+    )
+
+
+def _plan_softmax(problem: Problem, *, progress: Progress = silent) -> SoftmaxPlan:
+    return icgd.bounds.softmax_icgd.plan(halved(problem), progress=progress)
+
+
+CONSTRUCTIONS: Mapping[str, Certifiable] = MappingProxyType(
+    {
+        "lean": _relu("lean"),
+        "paper": _relu("paper"),
+        "softmax": Certifiable(
+            refuse_softmax_if_too_large,
+            _plan_softmax,
+            lambda made: stated(made.problem),
+            softmax_icgd.assemble,
+            softmax_program.certificate,
+            icgd.verify.checker.softmax.check,
+            softmax_matrices.expected,
+            SOFTMAX_TRUSTED,
+            coq=False,
+        ),
+    }
+)
+"""Those that can be certified, by name; `exact` is not among them, as its bound holds off a margin only."""
