@@ -6,9 +6,9 @@ Everything numeric is ball arithmetic (Arb): inputs are the exact rationals that
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import flint
 import sympy
@@ -48,28 +48,19 @@ class FunctionalProblem(Letters):
     ('linear', 'exp')
     """
 
-    d: int = 4
-    n: int = 12
-    L: int = 40
-    r: float = 0.0
-    radius: float = 1.0
-    kernel: str = "exp"
-
-    meanings: ClassVar[Mapping[str, str]] = {
-        "d": "size of an input",
-        "n": "labelled examples in the prompt",
-        "L": "layers, each a step of functional gradient descent",
-        "r": "step size, 0 for 1/(largest eigenvalue that n points of the sphere can have)",
-        "radius": "2-norm of the inputs",
-        "kernel": "heads of each layer: linear, exp, softmax, relu, joined by +",
-    }
+    d: Annotated[int, "size of an input"] = 4
+    n: Annotated[int, "labelled examples in the prompt"] = 12
+    L: Annotated[int, "layers, each a step of functional gradient descent"] = 40
+    r: Annotated[float, "step size, 0 for 1/(largest eigenvalue that n points of the sphere can have)"] = 0.0
+    radius: Annotated[float, "2-norm of the inputs"] = 1.0
+    kernel: Annotated[str, "heads of each layer: linear, exp, softmax, relu, joined by +"] = "exp"
 
     def __post_init__(self) -> None:
-        self._check_count("d", most=1024)
-        self._check_count("n", most=128)
-        self._check_count("L", most=2000)
-        self._check_number("r", 0.0, 1e6)
-        self._check_number("radius", 1e-3, math.sqrt(_EXPONENT))
+        self.check_count("d", most=1024)
+        self.check_count("n", most=128)
+        self.check_count("L", most=2000)
+        self.check_number("r", 0.0, 1e6)
+        self.check_number("radius", 1e-3, math.sqrt(_EXPONENT))
         names = self.kernel.split("+") if isinstance(self.kernel, str) else []
         if not 1 <= len(names) <= 8 or any(name not in KERNELS for name in names):
             raise ProblemError("kernel", self.kernel, f"up to 8 of {', '.join(KERNELS)}, joined by +")

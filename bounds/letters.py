@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, ClassVar, Self
+from typing import Any, Self, get_args, get_type_hints
 
 from icgd.bounds.printable import printable
 
@@ -26,10 +26,9 @@ class ProblemError(ValueError):
 class Letters:
     """Base of a theorem's problem; a subclass is a frozen dataclass that checks its fields in __post_init__.
 
-    meanings: what each letter means, for command lines and reports.
+    A letter is annotated with its type and its meaning, for command lines and reports:
+    `n: Annotated[int, "examples in context"] = 8`.
     """
-
-    meanings: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
@@ -52,8 +51,14 @@ class Letters:
     @classmethod
     def kinds(cls) -> dict[str, type]:
         """The type of each letter as it is typed: int, float or str."""
-        plain = {"int": int, "float": float}
-        return {field.name: plain.get(str(field.type), str) for field in fields(cls)}  # type: ignore[arg-type]
+        hints = get_type_hints(cls)
+        return {name: hints[name] if hints[name] in (int, float) else str for name in cls.names()}
+
+    @classmethod
+    def meanings(cls) -> dict[str, str]:
+        """What each letter means; a letter that says nothing of it stands for itself."""
+        hints = get_type_hints(cls, include_extras=True)
+        return {name: str((*get_args(hints[name])[1:], name)[0]) for name in cls.names()}
 
     @property
     def chosen(self) -> dict[str, float]:
@@ -67,12 +72,15 @@ class Letters:
             word for name, value in self.as_dict().items() for word in (f"--{name}", str(value))
         )
 
-    def _check_count(self, name: str, least: int = 1, most: int = 10**6) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ProblemError(name, value, f"a whole number from {least} to {most} is needed")
+    def check_count(self, *names: str, least: int = 1, most: int = 10**6) -> None:
+        """Raises ProblemError unless each of these letters is a whole number in that range."""
+        for name in names:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise ProblemError(name, value, f"a whole number from {least} to {most} is needed")
 
-    def _check_number(self, name: str, least: float, most: float) -> None:
+    def check_number(self, name: str, least: float, most: float) -> None:
+        """Raises ProblemError unless the letter is a number in that range, which is then a float."""
         value = getattr(self, name)
         real = isinstance(value, int | float) and not isinstance(value, bool)
         if not real or not least <= value <= most:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import flint
 import sympy
@@ -51,32 +50,22 @@ class LoopedProblem(Letters):
     Source: arXiv 2410.11268.  Raises ProblemError.
     """
 
-    d: int = 4
-    n: int = 64
-    T: int = 10
-    eta: float = 0.0
-    t: float = 2.0
-    eps: float = 1e-2
-    c: float = 1.0
-
-    meanings: ClassVar[Mapping[str, str]] = {
-        "d": "size of an input",
-        "n": "examples in the prompt",
-        "T": "loops of the block",
-        "eta": "step size, 0 for n/(sqrt n + sqrt d + t)^2",
-        "t": "deviation: the condition number is bounded with probability 1 - 2 exp(-t^2/2)",
-        "eps": "target error after T loops, as a fraction of norm2(w*)",
-        "c": "assumed constant of the earlier requirement n = exp(c T)",
-    }
+    d: Annotated[int, "size of an input"] = 4
+    n: Annotated[int, "examples in the prompt"] = 64
+    T: Annotated[int, "loops of the block"] = 10
+    eta: Annotated[float, "step size, 0 for n/(sqrt n + sqrt d + t)^2"] = 0.0
+    t: Annotated[float, "deviation: the condition number is bounded with probability 1 - 2 exp(-t^2/2)"] = 2.0
+    eps: Annotated[float, "target error after T loops, as a fraction of norm2(w*)"] = 1e-2
+    c: Annotated[float, "assumed constant of the earlier requirement n = exp(c T)"] = 1.0
 
     def __post_init__(self) -> None:
-        self._check_count("d", most=256)
-        self._check_count("n", most=4096)
-        self._check_count("T", most=500)
-        self._check_number("eta", 0.0, 1e6)
-        self._check_number("t", 0.1, 10.0)
-        self._check_number("eps", 1e-12, 1 - 1e-6)
-        self._check_number("c", 1e-3, 10.0)
+        self.check_count("d", most=256)
+        self.check_count("n", most=4096)
+        self.check_count("T", most=500)
+        self.check_number("eta", 0.0, 1e6)
+        self.check_number("t", 0.1, 10.0)
+        self.check_number("eps", 1e-12, 1 - 1e-6)
+        self.check_number("c", 1e-3, 10.0)
         growth = self.rate * (math.sqrt(self.n) + math.sqrt(self.d) + self.t) ** 2 / self.n
         if growth > 1 and self.T * math.log10(growth) > 100:
             raise ProblemError(

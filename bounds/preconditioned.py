@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar
+from typing import Annotated
 
 import sympy
 from flint import Ordering, fmpq, fmpq_mpoly_ctx
@@ -38,23 +38,19 @@ class PreconditionedProblem(Letters):
     (Fraction(2, 1), Fraction(1, 2))
     """
 
-    d: int = 2
-    n: int = 10
-    L: int = 3
-    S: str = "auto"
-
-    meanings: ClassVar[dict[str, str]] = {
-        "d": "size of an input x",
-        "n": "in-context examples",
-        "L": "layers, the depth up to which Theorems 3 and 4 are judged",
-        "S": "eigenvalues of the covariance of x, such as 2,1/2; one value stands for all d; "
+    d: Annotated[int, "size of an input x"] = 2
+    n: Annotated[int, "in-context examples"] = 10
+    L: Annotated[int, "layers, the depth up to which Theorems 3 and 4 are judged"] = 3
+    S: Annotated[
+        str,
+        "eigenvalues of the covariance of x, such as 2,1/2; one value stands for all d; "
         "auto takes 2,1/2 at d = 2, else 1",
-    }
+    ] = "auto"
 
     def __post_init__(self) -> None:
-        self._check_count("d", most=5)
-        self._check_count("n", most=10_000)
-        self._check_count("L", most=8)
+        self.check_count("d", most=5)
+        self.check_count("n", most=10_000)
+        self.check_count("L", most=8)
         wanted = f"{self.d} rationals from 1/100 to 100 (one stands for all), within a factor 100, are needed"
         try:
             text = str(self.S)

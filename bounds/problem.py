@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, Self
 
 from icgd.bounds.activation import ACTIVATIONS, Activation, parse_activation
 from icgd.bounds.letters import Letters, ProblemError
@@ -35,46 +35,28 @@ class Problem(Letters):
     (2, 3, 2)
     """
 
-    N: int = 3
-    K: int = 4
-    d: int = 2
-    d_out: int = 0
-    n: int = 8
-    L: int = 5
-    eta: float = 0.1
-    eps: float = 0.05
-    B_x: float = 1.0
-    B_y: float = 1.0
-    B_v: float = 1.0
-    activation: Activation = ACTIVATIONS["tanh"]
-    loss: Loss = LOSSES["squared"]
-    output: str = "activated"
-
-    meanings: ClassVar[Mapping[str, str]] = {
-        "N": "depth of the simulated network",
-        "K": "width of its hidden layers",
-        "d": "input size",
-        "d_out": "output size (0: the same as d)",
-        "n": "examples in context",
-        "L": "gradient steps",
-        "eta": "step size",
-        "eps": "tolerance: a step may be off by eta*eps",
-        "B_x": "bound on the 2-norm of inputs",
-        "B_y": "bound on the 2-norm of targets",
-        "B_v": "bound on the 2-norm of weight rows",
-        "activation": f"{' '.join(ACTIVATIONS)}, or a formula in t",
-        "loss": f"{', '.join(LOSSES)}",
-        "output": "activated or linear",
-    }
+    N: Annotated[int, "depth of the simulated network"] = 3
+    K: Annotated[int, "width of its hidden layers"] = 4
+    d: Annotated[int, "input size"] = 2
+    d_out: Annotated[int, "output size (0: the same as d)"] = 0
+    n: Annotated[int, "examples in context"] = 8
+    L: Annotated[int, "gradient steps"] = 5
+    eta: Annotated[float, "step size"] = 0.1
+    eps: Annotated[float, "tolerance: a step may be off by eta*eps"] = 0.05
+    B_x: Annotated[float, "bound on the 2-norm of inputs"] = 1.0
+    B_y: Annotated[float, "bound on the 2-norm of targets"] = 1.0
+    B_v: Annotated[float, "bound on the 2-norm of weight rows"] = 1.0
+    activation: Annotated[Activation, f"{' '.join(ACTIVATIONS)}, or a formula in t"] = ACTIVATIONS["tanh"]
+    loss: Annotated[Loss, f"{', '.join(LOSSES)}"] = LOSSES["squared"]
+    output: Annotated[str, "activated or linear"] = "activated"
 
     def __post_init__(self) -> None:
-        for field in ("N", "K", "d", "n", "L"):
-            self._check_count(field)
-        self._check_count("d_out", least=0)
+        self.check_count("N", "K", "d", "n", "L")
+        self.check_count("d_out", least=0)
         if self.d_out == 0:
             object.__setattr__(self, "d_out", self.d)
         for field in ("eta", "eps", "B_x", "B_y", "B_v"):
-            self._check_number(field, _LEAST, _LARGEST)
+            self.check_number(field, _LEAST, _LARGEST)
         if self.output not in ("activated", "linear"):
             raise ProblemError("output", self.output, "it is either activated or linear")
 

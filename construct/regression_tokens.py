@@ -23,7 +23,7 @@ def refuse_misfits(d: int, x: Tensor, y: Tensor, query: Tensor) -> None:
 
     >>> refuse_misfits(2, torch.ones(3, 5, 2), torch.ones(3, 4), torch.ones(3, 2))
     Traceback (most recent call last):
-    icgd.bounds.problem.ProblemError: y = shape (3, 4): x has shape (3, 5, 2), so (3, 5) is needed
+    icgd.bounds.letters.ProblemError: y = shape (3, 4): x has shape (3, 5, 2), so (3, 5) is needed
     """
     _refuse_shape("x", x, (None, None, d), "one prompt and one example")
     B, n, _ = x.shape

@@ -5,38 +5,91 @@ The public names are loaded when they are first used: `import icgd` itself needs
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from icgd.bounds.letters import ProblemError
+    from icgd.bounds.activation import Activation
+    from icgd.bounds.claims import Claim
+    from icgd.bounds.functional import FunctionalProblem
+    from icgd.bounds.letters import Letters, ProblemError
+    from icgd.bounds.looped import LoopedProblem
+    from icgd.bounds.loss import Loss
+    from icgd.bounds.preconditioned import PreconditionedProblem
     from icgd.bounds.problem import Problem
     from icgd.bounds.relu_icgd import claims
     from icgd.bounds.step_error.plan import plan
     from icgd.construct.block.transformer import Transformer
+    from icgd.construct.model import Model
     from icgd.construct.prompt import Prompt
     from icgd.construct.relu_icgd import build
+    from icgd.verify.catalogue import find as theorem
+    from icgd.verify.catalogue import theorems
+    from icgd.verify.results import Results
+    from icgd.verify.theorem import Theorem
+    from icgd.verify.verdict import Verdict
+
+# Worker threads that wait by spinning stall each other as soon as another process wants a core: a sweep was
+# seen to take forty times as long.  Read once, when torch is first imported; the user's own setting stands.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = version("icgd")
 
 _HOMES = {
-    "Problem": "bounds.problem",
-    "ProblemError": "bounds.letters",
-    "claims": "bounds.relu_icgd",
-    "plan": "bounds.step_error.plan",
-    "Transformer": "construct.block.transformer",
-    "Prompt": "construct.prompt",
-    "build": "construct.relu_icgd",
+    "bounds.activation": ("Activation",),
+    "bounds.claims": ("Claim",),
+    "bounds.functional": ("FunctionalProblem",),
+    "bounds.letters": ("Letters", "ProblemError"),
+    "bounds.looped": ("LoopedProblem",),
+    "bounds.loss": ("Loss",),
+    "bounds.preconditioned": ("PreconditionedProblem",),
+    "bounds.problem": ("Problem",),
+    "bounds.relu_icgd": ("claims",),
+    "bounds.step_error.plan": ("plan",),
+    "construct.block.transformer": ("Transformer",),
+    "construct.model": ("Model",),
+    "construct.prompt": ("Prompt",),
+    "construct.relu_icgd": ("build",),
+    "verify.catalogue": ("theorems",),
+    "verify.results": ("Results",),
+    "verify.theorem": ("Theorem",),
+    "verify.verdict": ("Verdict",),
 }
 
-__all__ = ["Problem", "ProblemError", "Prompt", "Transformer", "__version__", "build", "claims", "plan"]
+__all__ = [
+    "Activation",
+    "Claim",
+    "FunctionalProblem",
+    "Letters",
+    "LoopedProblem",
+    "Loss",
+    "Model",
+    "PreconditionedProblem",
+    "Problem",
+    "ProblemError",
+    "Prompt",
+    "Results",
+    "Theorem",
+    "Transformer",
+    "Verdict",
+    "__version__",
+    "build",
+    "claims",
+    "plan",
+    "theorem",
+    "theorems",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name == "theorem":
+        return import_module("icgd.verify.catalogue").find
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"icgd.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -291,6 +291,7 @@ def build_command(
     console = _console(json_to)
     show_census(console, counted)
     if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
         with bars()("write", 1):
             about.model.save(transformer, out)
         console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)

@@ -34,7 +34,7 @@ def page(theorem: Theorem) -> str:
         lines.append(f"    icgd build {name} --out model.safetensors    # docs/weights.md reads it in numpy")
     lines += ["", "## Letters", "", "| option | meaning | default |", "|---|---|---|"]
     for letter, value in problem.as_dict().items():
-        lines.append(f"| `--{letter}` | {_cell(theorem.letters.meanings[letter])} | {_cell(str(value))} |")
+        lines.append(f"| `--{letter}` | {_cell(theorem.letters.meanings()[letter])} | {_cell(str(value))} |")
     lines += ["", "## Bounds", "", "| claim | source | statement | at the default |", "|---|---|---|---|"]
     for claim in theorem.claims(problem):
         value = grouped(claim.value, up=claim.relation == "<=")

@@ -153,3 +153,85 @@ def test_a_users_types_are_checked(user, tmp_path):
     told = done(sys.executable, *words, folder=tmp_path, code=1)
     assert 'Revealed type is "tuple[int, ...]"' in told
     assert re.findall(r"^mine.py:(\d+): error", told, re.MULTILINE) == ["5"]
+
+
+# A theorem of a third party: the worked example of docs/adding-a-theorem.md, as a file and as a package.
+
+EXAMPLE = (ROOT / "docs" / "one_step.py").read_text(encoding="utf-8")
+PACKAGED = """
+
+from dataclasses import replace
+from pathlib import Path
+
+THEOREM = replace(
+    THEOREM,
+    findings=Path(__file__).with_name("mine.toml"),
+    evidence={"entries": lambda d, m: {"entries": 4 * (d + m) ** 2, "shows": True}},
+)
+"""
+FINDING = """
+[[finding]]
+key = "2212.07677/entries"
+theorem = "one-step"
+source = "arXiv:2212.07677, Proposition 1"
+claim = "The four matrices are given."
+candidate = "They have 4 (d + m)^2 entries."
+outcome = "confirmed"
+bearing = "sharper"
+kind = "count"
+evidence = "entries"
+given = { d = 3, m = 2 }
+finding = "{entries} entries."
+holds = "Everything."
+expected = { entries = 100 }
+"""
+
+
+@pytest.fixture(scope="module")
+def mine(work):
+    (work / "one_step.py").write_text(EXAMPLE, encoding="utf-8")
+    return "./one_step.py"
+
+
+def test_the_worked_example_is_short_and_complete():
+    assert len(EXAMPLE.splitlines()) < 60
+    page = (ROOT / "docs" / "adding-a-theorem.md").read_text(encoding="utf-8")
+    assert "one_step.py" in page and "icgd.theorems" in page
+
+
+def test_a_file_is_a_theorem_for_every_command(user, work, mine):
+    assert "one-step/size" in done(user / COMMAND, "bounds", mine, "--m", "3", folder=work)
+    assert "examples in context" in done(user / COMMAND, "audit", mine, "--help", folder=work)
+    done(user / COMMAND, "build", mine, "--out", "kept/made.safetensors", folder=work)
+    assert (work / "kept" / "made.safetensors").stat().st_size > 4 * 25 * 8
+    told = done(user / COMMAND, "audit", mine, "--m", "1", folder=work)
+    assert re.search(r"one-step/step .* proved", told)
+    assert "one-step/step" in (work / "out" / "report" / "report.html").read_text(encoding="utf-8")
+    assert "icgdOneStepBoundSize" in (work / "out" / "report" / "report.tex").read_text(encoding="utf-8")
+    words = ["--pyargs", "icgd.verify", "--icgd", f"theorem={mine} m=1", "-k", "one-step"]
+    told = done(user / INTERPRETER, "-m", "pytest", "-p", "icgd.verify.plugin", *words, folder=work)
+    assert re.search(r"^one-step/step +proved ", told, re.MULTILINE)
+    again = "import icgd; print(icgd.theorem('./one_step.py').verify().verdicts[0].status)"
+    assert done(user / INTERPRETER, "-c", again, folder=work) == "proved\n"
+
+
+def test_a_wrong_file_is_found_out(user, work):
+    (work / "wrong.py").write_text(EXAMPLE.replace("block_diag(0 * x, -y)", "block_diag(0 * x, y)"))
+    told = done(user / COMMAND, "audit", "./wrong.py", "--no-report", folder=work, code=1)
+    assert re.search(r"one-step/step .* failed", told) and "replay: icgd verify ./wrong.py" in told
+    (work / "empty.py").write_text("")
+    done(user / COMMAND, "audit", "./empty.py", folder=work, code=2)
+
+
+def test_an_installed_package_brings_its_theorem_and_its_findings(user, work, tmp_path_factory):
+    entry = {"mine-2.0.dist-info/entry_points.txt": "[icgd.theorems]\none = mine:THEOREM\n"}
+    files = {"mine.py": EXAMPLE + PACKAGED, "mine.toml": FINDING} | entry
+    package = made_up(tmp_path_factory.mktemp("package"), "mine", files)
+    words = ("--python", user / INTERPRETER, "install", "--quiet", "--no-deps", "--no-index")
+    pip(*words, package)
+    try:
+        assert "one-step/size" in done(user / COMMAND, "bounds", "one-step", "--m", "3", folder=work)
+        told = done(user / COMMAND, "findings", "2212.07677/entries", folder=work)
+        assert "100 entries." in told
+    finally:
+        pip("--python", user / INTERPRETER, "uninstall", "--quiet", "--yes", "mine")

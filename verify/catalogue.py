@@ -31,6 +31,7 @@ OURS = (
 )
 
 _known: dict[str, Theorem] = {}
+_files: dict[str, str] = {}
 
 
 def theorems() -> Mapping[str, Theorem]:
@@ -72,7 +73,9 @@ def find(asked: str | Letters) -> Theorem:
                 return theorem
         raise ProblemError("problem", type(asked).__name__, "no theorem is posed like that")
     if asked.endswith(".py"):
-        return _of_file(Path(asked))
+        found = _of_file(Path(asked))
+        _files[found.name] = asked
+        return found
     if asked not in theorems():
         names = ", ".join(theorems())
         raise ProblemError("theorem", asked, f"there is {names}; a file that holds one ends in .py")
@@ -98,6 +101,11 @@ def _of_file(path: Path) -> Theorem:
     if len(held) != 1:
         raise ProblemError("theorem", path, f"it holds {len(held)} theorems of its own, and one is needed")
     return theorems()[held[0].name] if held[0] in theorems().values() else register(held[0])
+
+
+def word(theorem: Theorem) -> str:
+    """What commands call it: its name, or the file that holds it, as that was asked for."""
+    return _files.get(theorem.name, theorem.name)
 
 
 def takers(letter: str) -> list[str]:

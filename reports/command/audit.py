@@ -29,7 +29,7 @@ from icgd.reports.command.run_files import REPORT, place, sha256
 from icgd.reports.command.terminal import show
 from icgd.reports.document.document import full_name, results_document
 from icgd.verify import workload
-from icgd.verify.catalogue import takers_of_option, theorems
+from icgd.verify.catalogue import takers_of_option, theorems, word
 from icgd.verify.certificate.issue import certificate_text
 from icgd.verify.ledger.entries import Settled, entries, find, settle
 from icgd.verify.requests import Request, requests_of
@@ -107,8 +107,8 @@ def one(
     computed, too; None: as `reported`.  announced: whether it has been said how long it takes.
     """
     began, surveyed = time.perf_counter(), reported if surveyed is None else surveyed
-    command = command_line("audit", theorem.name, letters, search)
-    again = command_line("verify", theorem.name, letters, search)
+    command = command_line("audit", word(theorem), letters, search)
+    again = command_line("verify", word(theorem), letters, search)
     search = replace(search, certify=search.certify or (certify and "certify" in theorem.options))
 
     def estimated(problem: Letters, chosen: Search) -> Estimate:
@@ -181,7 +181,7 @@ def every(search: Search, *, certify: bool, reported: bool = False) -> list[Part
             part = one(
                 request.theorem,
                 {},
-                replace(search, construction=chosen),
+                replace(search.only(request.theorem.options), construction=chosen),
                 certify=certify,
                 reported=reported,
                 surveyed=reported and usual,

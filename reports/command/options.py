@@ -36,7 +36,7 @@ def _letters(theorem: Theorem, *, hidden: bool, named: bool = False) -> dict[str
     kinds, usual = theorem.letters.kinds(), theorem.letters().as_dict()
     found = {}
     for name, kind in kinds.items():
-        meaning = f"{theorem.name}: " * named + theorem.letters.meanings[name]
+        meaning = f"{theorem.name}: " * named + theorem.letters.meanings()[name]
         names = list(dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]))
         optional: Any = kind | None
         option = typer.Option(

@@ -71,7 +71,7 @@ def test_impossible_letters_are_refused(field, value):
 def test_plain_values_pose_the_same_problem():
     problem = LoopedProblem(T=3)
     assert LoopedProblem.parse(problem.as_dict()) == problem
-    assert set(LoopedProblem.meanings) == set(problem.as_dict())
+    assert all(text != name for name, text in LoopedProblem.meanings().items())
 
 
 @pytest.mark.parametrize("eta", [1e-9, 0.01, 0.3, 1.5])

@@ -46,6 +46,10 @@ class Search:
                 raise ProblemError(name, columns, "columns are chosen from --data, which is missing")
         check_device(self.device)
 
+    def only(self, taken: frozenset[str]) -> Search:
+        """The same options for a theorem that takes these: others are at their defaults."""
+        return Search(**{name: value for name, value in self.given.items() if name in taken | EVERYWHERE})
+
     @property
     def given(self) -> dict[str, Any]:
         """The options that are not at their defaults."""
@@ -58,11 +62,3 @@ BRIEF: Mapping[str, Any] = {"samples": 20_000, "effort": 0.3}
 
 EVERYWHERE = frozenset({"seed", "device", "out"})
 """Options that every theorem takes."""
-
-
-def refuse_unknown(search: Search, taken: frozenset[str], theorem: str, takers: Mapping[str, str]) -> None:
-    """Raises ProblemError for an option that is set and that this theorem does not take; takers: who does."""
-    for name, value in search.given.items():
-        if name not in taken | EVERYWHERE:
-            whose = f": it is for {takers[name]}" if takers.get(name) else ""
-            raise ProblemError(name, value, f"{theorem} has no such option{whose}")
