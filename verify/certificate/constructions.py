@@ -23,6 +23,7 @@ from icgd.construct.machine.memory import refuse_if_too_large, refuse_softmax_if
 from icgd.verify.certificate import matrices, softmax_matrices, softmax_program
 from icgd.verify.certificate.issue import certificate
 from icgd.verify.certificate.matrices import ExpectedLayer
+from icgd.verify.certificate.shape import RELU_LAYER, SOFTMAX_LAYER, Shape
 
 TRUSTED = (
     "IEEE-754 binary arithmetic, round to nearest, no overflow; sums in any order, fused or not",
@@ -47,9 +48,9 @@ class Certifiable:
     refuse: raises ProblemError for a problem whose transformer does not exist, or would not fit in memory.
     plan: of a problem in the letters of its theorem, as `plan(problem, progress=...)`.  posed: that problem
     again.  assemble: the block that a plan describes.  issue: a plan's certificate.
+    layer: what a certificate's program says of a layer.  matrices: what the block of a program must be.
     check: what a certificate proves for all letters of a problem, or Refused, by a checker of its own.
-    matrices: what the block of a certificate's program must be.  trusted: what a proof rests on.
-    coq: whether `icgd.verify.coq` can export its certificates.
+    trusted: what a proof rests on.  coq: whether `icgd.verify.coq` can export its certificates.
     """
 
     refuse: Callable[[Problem], None]
@@ -57,6 +58,7 @@ class Certifiable:
     posed: Callable[[Any], Problem]
     assemble: Callable[[Any], Block]
     issue: Callable[[Any], dict[str, Any]]
+    layer: Mapping[str, Shape]
     check: Callable[[Mapping[str, Any], Mapping[str, Any]], float]
     matrices: Callable[[Any], list[ExpectedLayer]]
     trusted: tuple[str, ...]
@@ -77,6 +79,7 @@ def _relu(construction: Construction) -> Certifiable:
         lambda made: made.problem,
         relu_icgd.assemble,
         certificate,
+        RELU_LAYER,
         partial(icgd.verify.checker.relu.check, construction=construction),
         matrices.expected,
         TRUSTED,
@@ -98,6 +101,7 @@ CONSTRUCTIONS: Mapping[str, Certifiable] = MappingProxyType(
             lambda made: stated(made.problem),
             softmax_icgd.assemble,
             softmax_program.certificate,
+            SOFTMAX_LAYER,
             icgd.verify.checker.softmax.check,
             softmax_matrices.expected,
             SOFTMAX_TRUSTED,

@@ -25,7 +25,7 @@ from icgd.bounds.step_error.rounding import LEMMA_ROOM
 from icgd.bounds.step_error.worst_case import Setting
 from icgd.construct.machine.json_files import json_text, load_json
 from icgd.verify.certificate.program import describe
-from icgd.verify.certificate.shape import flaw
+from icgd.verify.certificate.shape import RELU_LAYER, Shape, flaw
 from icgd.verify.checker.power_series import NAMED
 from icgd.verify.checker.relu import FORMAT, LOSSES, STATEMENT
 
@@ -57,12 +57,12 @@ def certificate(made: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any
         **reasons(setting, cover, made.errors),
         "certified": made.bound,
     }
-    return issued(found)
+    return issued(found, RELU_LAYER)
 
 
-def issued(found: dict[str, Any]) -> dict[str, Any]:
+def issued(found: dict[str, Any], layer: Mapping[str, Shape]) -> dict[str, Any]:
     """The certificate, once it has the shape that its judge will ask for; raises ProblemError."""
-    if reason := flaw(found, found["problem"], found["construction"]):
+    if reason := flaw(found, found["problem"], found["construction"], layer):
         raise ProblemError("certificate", found["construction"], f"no checker would look at it: {reason}")
     return found
 

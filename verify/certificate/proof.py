@@ -67,6 +67,15 @@ class Proof:
         }
 
 
+def misshapen(
+    found: Mapping[str, Any], posed: Mapping[str, int | float | str], construction: str
+) -> str | None:
+    """Why no checker would look at a certificate, without looking at what it proves; None if one would."""
+    if construction not in CONSTRUCTIONS:
+        return f"construction = {construction} can be proved ({_CERTIFIED} can)"
+    return certificate_shape.flaw(found, posed, construction, CONSTRUCTIONS[construction].layer)
+
+
 def refusal(
     found: Mapping[str, Any], posed: Mapping[str, int | float | str], construction: str
 ) -> str | None:
@@ -74,10 +83,8 @@ def refusal(
 
     posed: every letter, as in `icgd.verify.certificate.issue.letters`.
     """
-    if reason := certificate_shape.flaw(found, posed, construction):
+    if reason := misshapen(found, posed, construction):
         return reason
-    if construction not in CONSTRUCTIONS:
-        return f"construction = {construction} can be proved ({_CERTIFIED} can)"
     try:
         CONSTRUCTIONS[construction].check(found, posed)
     except Refused as claim:

@@ -124,9 +124,9 @@ LAMBDAS = at_most(
 SQUARE = numbers("a b") | {"square": maybe(_sum)}
 LAYER = numbers("face") | {"r": maybe(_sum), "dr": maybe(_sum)}
 LAYER |= {"product": maybe(record(numbers("centre") | SQUARE))}
-LEAN = LAYER | numbers("above_z above_g above_s")
-SOFTMAX = LAYER | {"z": maybe(record(SQUARE)), "g": maybe(record(SQUARE))}
-SOFTMAX |= {"update": maybe(record(SQUARE | numbers("offset")))}
+RELU_LAYER = LAYER | numbers("above_z above_g above_s")
+SOFTMAX_LAYER = LAYER | {"z": maybe(record(SQUARE)), "g": maybe(record(SQUARE))}
+SOFTMAX_LAYER |= {"update": maybe(record(SQUARE | numbers("offset")))}
 RANGES = numbers("p_in z r curvature dr_low dr_high g s s_norm jerk")
 NAMED = "squared", "logistic", "huber"
 """The losses that certificates call by name; of others they hold the formula."""
@@ -161,13 +161,15 @@ def body(N: int, layer: Mapping[str, Shape], logistic: bool, written: bool) -> d
     }
 
 
-def flaw(found: Mapping[str, Any], posed: Mapping[str, Any], construction: str) -> str | None:
+def flaw(
+    found: Mapping[str, Any], posed: Mapping[str, Any], construction: str, layer: Mapping[str, Shape]
+) -> str | None:
     """The first field of a certificate that is not as it should be, in one sentence, or None.
 
-    posed: every letter.  A certificate for another construction or number of layers is left to its checker.
+    posed: every letter.  layer: what the program of that construction says of a layer, RELU_LAYER or another.
+    A certificate for another construction or number of layers is left to its checker.
     """
-    N, problem = posed["N"], record(dict.fromkeys(posed, LETTER))
-    loss, layer = posed["loss"], SOFTMAX if construction == "softmax" else LEAN
+    N, loss, problem = posed["N"], posed["loss"], record(dict.fromkeys(posed, LETTER))
     fields = body(N, layer, loss == "logistic", loss not in NAMED)
     reason = record(HEADER | {"problem": problem} | dict.fromkeys(fields, ANY))(found, "")
     if reason or found["construction"] != construction or found["problem"] != posed:

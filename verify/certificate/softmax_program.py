@@ -20,6 +20,7 @@ from icgd.verify.certificate.program import (
     product_of,
     sizes,
 )
+from icgd.verify.certificate.shape import SOFTMAX_LAYER
 from icgd.verify.checker.relu import FORMAT
 from icgd.verify.checker.softmax import STATEMENT
 
@@ -141,4 +142,4 @@ def certificate(made: SoftmaxPlan) -> dict[str, Any]:
         **reasons(made.setting, made.cover, made.errors),
         "certified": 2 * made.bound,
     }
-    return issued(found)
+    return issued(found, SOFTMAX_LAYER)

@@ -5,6 +5,7 @@ import copy
 import json
 import math
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from icgd import cli
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.verify.certificate import shape as certificate_shape
+from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.certificate.issue import letters
 from icgd.verify.certificate.proof import certified, refusal
 from icgd.verify.checker import relu as checker
@@ -97,7 +99,8 @@ def test_what_is_true_has_the_shape():
     for construction in ("lean", "paper", "softmax"):
         for given in ({}, {"loss": "logistic"}, {"loss": "huber"}, {"output": "linear"}, {"N": 1}):
             found, posed = made(construction, **given)
-            assert certificate_shape.flaw(found, posed, construction) is None
+            layer = CONSTRUCTIONS[construction].layer
+            assert certificate_shape.flaw(found, posed, construction, layer) is None
 
 
 @pytest.mark.parametrize(("path", "new", "words"), FLAWS, ids=[flaw[2] for flaw in FLAWS])
@@ -119,7 +122,8 @@ def test_what_is_too_much_or_does_nothing_is_refused_before_the_checker_sees_it(
 ):
     found, posed = made()
     put(path, new)(found)
-    monkeypatch.setattr("icgd.verify.certificate.proof.CONSTRUCTIONS", {"lean": None})
+    unused = replace(CONSTRUCTIONS["lean"], check=lambda *_: pytest.fail("the checker was asked"))
+    monkeypatch.setattr("icgd.verify.certificate.proof.CONSTRUCTIONS", {"lean": unused})
     assert refusal(found, posed, "lean") == words
 
 
