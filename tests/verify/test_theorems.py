@@ -1,0 +1,150 @@
+"""The registry: every theorem by one door, from us, from a package or from a file."""
+
+import re
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from icgd import Claim, Letters, Problem, ProblemError, Results, Theorem, Verdict, theorem, theorems
+from icgd.verify import catalogue
+from icgd.verify.catalogue import find, register, takers, takers_of_option, word
+from icgd.verify.requests import asked_for
+from icgd.verify.search.options import EVERYWHERE, Search
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "docs" / "one_step.py"
+RELU, LOOPED = find("relu-icgd"), find("looped")
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch):
+    """Whatever a test registers is gone after it."""
+    theorems()
+    monkeypatch.setattr(catalogue, "_known", dict(catalogue._known))
+    monkeypatch.setattr(catalogue, "_files", dict(catalogue._files))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nothing(Letters):
+    m: int = 1
+
+
+def mine(**changes):
+    plain = {
+        "name": "mine",
+        "title": "t",
+        "source": "arXiv:1234.56789",
+        "letters": Nothing,
+        "claims": lambda problem: (),
+        "judge": lambda problem, *, seed, device, progress: Results(
+            problem=problem, seed=seed, verdicts=(Verdict("mine/a", "held", f"seed {seed} on {device}"),)
+        ),
+        "judged": ("a",),
+    }
+    return Theorem(**(plain | changes))
+
+
+@pytest.mark.parametrize("each", theorems().values(), ids=lambda one: one.name)
+def test_every_theorem_says_what_there_is_to_say(each):
+    problem = each.letters()
+    assert re.search(r"arXiv:\d{4}\.\d{5}", each.source) and each.title
+    assert each.letters.parse(problem.as_dict()) == problem
+    assert all(text != name for name, text in each.letters.meanings().items())
+    assert all(isinstance(claim, Claim) for claim in each.claims(problem, **each.chosen(None)))
+    assert each.estimate(problem, Search()).seconds > 0
+    assert each.options <= set(Search.__dataclass_fields__) - EVERYWHERE
+    for construction in each.constructions or (None,):
+        assert all(key.startswith(f"{each.name}/") for key in each.named_claims(construction))
+        assert each.fits(problem, **each.chosen(construction)) is None
+
+
+def test_names_of_claims_are_unique_over_constructions():
+    lean, paper = (RELU.named_claims(one) for one in ("lean", "paper"))
+    assert not set(lean) & set(paper)
+    assert lean["relu-icgd/lean/step-error"] == paper["relu-icgd/paper/step-error"] == "relu-icgd/step-error"
+    assert "relu-icgd/heads" in paper and "relu-icgd/lean/heads" in lean
+
+
+def test_a_theorem_is_found_by_its_name_its_problem_and_its_file():
+    assert theorem("looped") is LOOPED and theorem(LOOPED.letters()) is LOOPED
+    assert theorem(Problem()) is RELU  # the first that is posed so
+    with pytest.raises(ProblemError, match="problem = Nothing: no theorem is posed like that"):
+        theorem(Nothing())
+    found = theorem(str(EXAMPLE))
+    assert found.name == "one-step" and theorem("one-step") is found is theorem(str(EXAMPLE))
+    assert word(found) == str(EXAMPLE) and word(LOOPED) == "looped"
+
+
+def test_python_judges_any_theorem_by_the_same_call():
+    register(mine())
+    found = theorem("mine").verify(Nothing(m=2), seed=7)
+    assert found.problem.m == 2 and found.verdicts[0].evidence == "seed 7 on cpu"
+    with pytest.raises(ProblemError, match="samples = 5: mine has no such option"):
+        theorem("mine").verify(samples=5)
+    with pytest.raises(ProblemError, match="construction = lean: mine has one construction only"):
+        theorem("mine").verify(construction="lean")
+    small = RELU.verify(Problem(N=1, K=1, d=1, n=1, eps=0.5), samples=10, effort=0.0, construction="paper")
+    assert small.construction == "paper" and small.step.sweep.count == 10
+
+
+def test_names_may_not_meet():
+    with pytest.raises(ProblemError, match="theorem = looped: there is another theorem of that name"):
+        register(mine(name="looped"))
+
+
+def test_a_letter_may_not_be_called_as_an_option():
+    @dataclass(frozen=True, kw_only=True)
+    class Seeded(Letters):
+        seed: int = 0
+
+    with pytest.raises(ProblemError, match="letter = seed: mine: an option of every command"):
+        register(mine(letters=Seeded))
+    with pytest.raises(ProblemError, match="theorem = mine: an icgd"):
+        register("mine")
+
+
+def test_a_package_that_breaks_is_left_out_with_a_warning(monkeypatch):
+    points = [
+        EntryPoint("broken", "no_such_module:THEOREM", catalogue.GROUP),
+        EntryPoint("whole", "test_theorems_whole:THEOREM", catalogue.GROUP),
+    ]
+    monkeypatch.setattr(EntryPoint, "load", lambda self: mine() if self.name == "whole" else 1 / 0)
+    monkeypatch.setattr(catalogue, "entry_points", lambda group: points)
+    monkeypatch.setattr(catalogue, "_known", {})
+    with pytest.warns(UserWarning, match="no_such_module:THEOREM of icgd.theorems is left out: division"):
+        found = theorems()
+    assert list(found)[-1] == "mine" and next(iter(found)) == "relu-icgd"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "it holds 0 theorems of its own"),
+        ("from icgd.verify.looped import THEOREM", "it holds 0 theorems of its own"),
+        ("1/0", "it ends with ZeroDivisionError: division by zero"),
+        (None, "there is no such file"),
+    ],
+)
+def test_a_file_without_its_theorem_is_one_sentence(tmp_path, text, words):
+    path = tmp_path / f"mine_{len(words)}.py"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(ProblemError, match=words):
+        find(str(path))
+
+
+def test_letters_and_options_know_their_takers():
+    assert takers("T") == ["looped"] and takers("N") == ["relu-icgd", "softmax-icgd", "convergence"]
+    assert takers_of_option("samples") == takers_of_option("construction") == "relu-icgd"
+    register(mine())
+    assert takers("m") == ["mine"]
+    assert {one.theorem.name for one in asked_for({"m": 3})} == set(theorems())
+
+
+def test_a_search_knows_what_was_given():
+    search = Search(samples=7, seed=3, certify=True)
+    assert search.given == {"samples": 7, "seed": 3, "certify": True}
+    assert search.only(frozenset()) == Search(seed=3)
+    assert search.only(frozenset({"samples"})) == replace(search, certify=False)
