@@ -35,8 +35,8 @@ _FLAGS = [
     "--remote-debugging-pipe",
 ]
 # fmt: on
-_LIMIT = 30.0
-"""Seconds that any one answer may take."""
+_LIMIT = 300.0
+"""Seconds after which a browser that does not answer hangs."""
 
 
 class Browser:
@@ -65,7 +65,7 @@ class Browser:
     def close(self) -> None:
         self._process.terminate()
         try:
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
