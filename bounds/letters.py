@@ -49,6 +49,12 @@ class Letters:
         return {name: getattr(self, name) for name in self.names()}
 
     @classmethod
+    def defaults(cls) -> dict[str, object]:
+        """What a letter is where it is not given, by its name where it has one."""
+        given = ((field.name, field.default) for field in fields(cls))  # type: ignore[arg-type]
+        return {name: getattr(value, "name", value) for name, value in given}
+
+    @classmethod
     def kinds(cls) -> dict[str, type]:
         """The type of each letter as it is typed: int, float or str."""
         hints = get_type_hints(cls)

@@ -9,7 +9,7 @@ from icgd import __version__
 
 def main() -> int:
     """Run the command of the arguments; returns its exit code."""
-    if sys.argv[1:] == ["--version"]:
+    if sys.argv[1:2] == ["--version"]:
         print(f"icgd {__version__}")
         return 0
     from icgd.cli import main as run

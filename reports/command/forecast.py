@@ -89,6 +89,6 @@ def checking(theorem: Theorem, found: Mapping[str, Any], problem: Problem) -> Es
     return bounding(theorem, problem, construction) + Estimate((Piece("check", seconds),))
 
 
-def settling(key: str | None = None) -> Estimate:
-    """The findings, or one of them, computed again."""
-    return workload.findings(1 if key else len(list(entries())))
+def settling(key: str | None = None, *, about: str | None = None) -> Estimate:
+    """The findings, those about one theorem, or one of them, computed again."""
+    return workload.findings(1 if key else sum(about in (None, entry.theorem) for entry in entries()))

@@ -33,7 +33,7 @@ def letters(asked: Theorem | None) -> list[inspect.Parameter]:
 
 def _letters(theorem: Theorem, *, hidden: bool, named: bool = False) -> dict[str, inspect.Parameter]:
     """The options of one theorem's letters; named: whether the help says of which theorem they are."""
-    kinds, usual = theorem.letters.kinds(), theorem.letters().as_dict()
+    kinds, usual = theorem.letters.kinds(), theorem.letters.defaults()
     found = {}
     for name, kind in kinds.items():
         meaning = f"{theorem.name}: " * named + theorem.letters.meanings()[name]

@@ -134,8 +134,9 @@ def test_an_old_locale_is_no_obstacle():
     plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
     script = r"""
 from icgd import cli
+from icgd.reports.command.console import Terminal
 print(cli.main(["findings", "local-minimum"]), cli.main(["audit", "--data", "n\u00f6"]))
-cli.Terminal().print("\u00e9\u2264\U0001f600")
+Terminal().print("\u00e9\u2264\U0001f600")
 """
     words = [sys.executable, "-c", script]
     done = subprocess.run(words, cwd=ROOT, env=os.environ | plain, capture_output=True)

@@ -1,0 +1,369 @@
+"""What each command of the command line does."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from icgd.bounds.estimate import Estimate
+from icgd.bounds.letters import Letters, ProblemError
+from icgd.bounds.problem import Problem
+from icgd.construct.machine.files import check_writable
+from icgd.reports.command.audit import (
+    Part,
+    built,
+    check_options,
+    command_line,
+    emit,
+    every,
+    one,
+    pose,
+    settle_findings,
+    verdicts_of,
+)
+from icgd.reports.command.console import Terminal
+from icgd.reports.command.forecast import announce, bounding, checking, settling
+from icgd.reports.command.options import Json
+from icgd.reports.command.progress_bars import bars
+from icgd.reports.command.run_files import belonging, leave, place, show_certificates
+from icgd.reports.command.terminal import (
+    show_census,
+    show_finding,
+    show_grid,
+    show_hypotheses,
+    show_judgement,
+    show_ledger,
+    show_plan,
+    show_report,
+    show_sizes,
+    show_verdicts,
+)
+from icgd.reports.document.document import (
+    audit_document,
+    bounds_document,
+    closing,
+    hypotheses_document,
+    plan_document,
+    versions,
+)
+from icgd.reports.document.document import load as load_document
+from icgd.verify.catalogue import find, theorems
+from icgd.verify.certificate.constructions import CONSTRUCTIONS
+from icgd.verify.certificate.issue import load as load_certificate
+from icgd.verify.certificate.proof import judge
+from icgd.verify.coq.export import export
+from icgd.verify.coq.run import run as run_coq
+from icgd.verify.ledger.entries import as_dict as findings_as_dict
+from icgd.verify.ledger.entries import summary as findings_grid
+from icgd.verify.search.counterexample import Counterexample
+from icgd.verify.search.options import BRIEF, Search
+from icgd.verify.verdict import Verdict, any_failed
+
+KEPT, FAILED = 0, 1
+"""What a command ends with: all claims kept, or a claim failed."""
+
+Asked = Annotated[str, typer.Argument(help="a theorem, or a file that holds one, such as ./mine.py")]
+AnyOrAll = Annotated[
+    str | None, typer.Argument(help="a theorem, or a file that holds one; none, and no letters: all of them")
+]
+Construction = Annotated[str | None, typer.Option(help="of the theorem; none: its usual one")]
+THOROUGH, SHORT = Search(), Search(**BRIEF)
+USUAL = "relu-icgd"
+"""The theorem that letters are about where none is named."""
+
+
+def _console(json_to: str | None) -> Console:
+    watched = sys.stderr is not None and sys.stderr.isatty()
+    return Terminal(stderr=json_to == "-", quiet=json_to == "-" and not watched)
+
+
+def _report(console: Console, document: dict[str, Any], out: Path, files: Mapping[str, str]) -> None:
+    from icgd.reports.report import write  # matplotlib and jinja load when something is drawn
+
+    show_report(console, write(document, place(out, reported=True), files, progress=bars()))
+
+
+def _leave(console: Console, parts: Sequence[Part], whole: dict[str, Any] | None, out: Path) -> None:
+    """Write what the parts of a run leave: a report, which `whole` is about, or their own files alone."""
+    files = {name: text for part in parts for name, text in part.files.items()}
+    if whole is None:
+        leave(files, out)
+    else:
+        _report(console, whole, out, files)
+    for part in parts:
+        folder = place(out, reported=whole is not None)
+        show_certificates(console, part.files, folder, part.document["options"])
+
+
+def audit(
+    letters: dict[str, Any],
+    theorem: AnyOrAll = None,
+    search: Search = THOROUGH,
+    reported: Annotated[
+        bool, typer.Option("--report/--no-report", help="write PDF, HTML and JSON below --out")
+    ] = True,
+    json_to: Json = None,
+) -> int:
+    """Judge theorems: bounds, transformer, proof, report.
+
+    Everything there is about a theorem on one problem; of all theorems where none is named.
+    """
+    began = time.perf_counter()
+    check_options(search, json_to, reported=reported)
+    everything = theorem is None and not letters and not search.data and search.construction is None
+    about = None if everything else find(theorem or USUAL)
+    if about is None:
+        parts = every(search, certify=True, reported=reported)
+    else:
+        parts = [one(about, letters, search, certify=True, reported=reported)]
+    settled = settle_findings(about=about.name if about else None) if everything or reported else []
+    console, verdicts = _console(json_to), verdicts_of(parts)
+    whole = audit_document(
+        {part.name: part.document for part in parts},
+        command=command_line("audit", theorem, letters, search),
+        seed=search.seed,
+        seconds=time.perf_counter() - began,
+        findings=[entry.as_dict() for entry in settled],
+    )
+    if everything:
+        show_verdicts(console, verdicts)
+    else:
+        parts[0].show(console)
+    if settled:
+        show_ledger(console, settled)
+    _leave(console, parts, whole if reported else None, search.out)
+    emit(whole if everything else parts[0].document, json_to)
+    reproduced = all(entry.reproduces for entry in settled)
+    return KEPT if reproduced and not any_failed(verdicts) else FAILED
+
+
+def report_command(
+    letters: dict[str, Any],
+    theorem: Asked = USUAL,
+    search: Search = SHORT,
+    earlier: Annotated[
+        Path | None, typer.Option("--from", help="the report.json of an earlier audit: written again")
+    ] = None,
+    json_to: Json = None,
+) -> int:
+    """Write a report: LaTeX, PDF, HTML, figures, JSON.
+
+    Below --out, after a shorter search than that of audit; the PDF where a TeX engine is there.
+    """
+    began = time.perf_counter()
+    check_options(search, json_to, reported=True)
+    console = _console(json_to)
+    if earlier is not None:
+        whole = _written_again(console, earlier, search.out)
+    else:
+        part = one(find(theorem), letters, search, reported=True)
+        whole = audit_document(
+            {part.name: part.document},
+            command=command_line("report", theorem, letters, search),
+            seed=search.seed,
+            seconds=time.perf_counter() - began,
+        )
+        show_verdicts(console, part.verdicts)
+        _leave(console, [part], whole, search.out)
+    emit(whole, json_to)
+    return FAILED if any(verdict["verdict"] == "failed" for verdict in whole["verdicts"]) else KEPT
+
+
+def _written_again(console: Console, earlier: Path, out: Path) -> dict[str, Any]:
+    """The document of an earlier report, once its report is written."""
+    whole = load_document(earlier)
+    try:
+        _report(console, whole, out, belonging(whole, earlier.parent))
+    except Exception as error:
+        if isinstance(error, OSError | ProblemError):
+            raise
+        kind = type(error).__name__  # what somebody wrote into a report.json may be wrong in any way
+        raise ProblemError("from", earlier, f"it is no report that can be shown ({kind}: {error})") from None
+    return whole
+
+
+def findings_command(
+    key: Annotated[
+        str | None,
+        typer.Argument(help="one finding, or a theorem whose findings they are; none: all of them"),
+    ] = None,
+    json_to: Json = None,
+) -> int:
+    """What we found out about published statements.
+
+    Each is confirmed, refuted or open; all their numbers are computed again.
+    """
+    began = time.perf_counter()
+    if json_to not in (None, "-"):
+        check_writable(Path(str(json_to)))
+    about = find(key).name if key and (key in theorems() or key.endswith(".py")) else None
+    announce(settling(None if about else key, about=about))
+    settled = settle_findings(None if about else key, about=about)
+    console = _console(json_to)
+    if key is None or about:
+        show_grid(console, findings_grid(settled))
+    else:
+        show_finding(console, settled[0])
+    emit(findings_as_dict(settled) | closing(began), json_to)
+    return KEPT if all(entry.reproduces for entry in settled) else FAILED
+
+
+def verify_command(
+    letters: dict[str, Any],
+    theorem: Asked = USUAL,
+    search: Search = THOROUGH,
+    replay_file: Annotated[
+        Path | None, typer.Option("--replay", help="a saved counterexample to try again")
+    ] = None,
+    json_to: Json = None,
+) -> int:
+    """Search for counterexamples, or replay one.
+
+    Random sweeps and adversarial attacks; with --certify a proof, too.
+    """
+    console = _console(json_to)
+    if replay_file is not None:
+        verdict = _replayed(Counterexample.load(replay_file))
+        show_verdicts(console, [verdict])
+        emit({"verdicts": [verdict.as_dict()], "versions": versions()}, json_to)
+        return FAILED if any_failed([verdict]) else KEPT
+    check_options(search, json_to)
+    part = one(find(theorem), letters, search)
+    part.show(console)
+    _leave(console, [part], None, search.out)
+    emit(part.document, json_to)
+    return FAILED if part.failed else KEPT
+
+
+def _replayed(saved: Counterexample) -> Verdict:
+    """The claim of a counterexample, judged again by the theorem that it is about."""
+    about = find(saved.claim.partition("/")[0])
+    if about.replay is None:
+        raise ProblemError("replay", saved.claim, f"{about.name} replays no counterexamples")
+    return about.replay(saved)
+
+
+def bounds(
+    letters: dict[str, Any],
+    theorem: Asked = USUAL,
+    construction: Construction = None,
+    json_to: Json = None,
+) -> int:
+    """Bounds with every constant; nothing is built."""
+    began, about = time.perf_counter(), find(theorem)
+    console = _console(json_to)
+
+    def estimated(problem: Letters, search: Search) -> Estimate:
+        return bounding(about, problem, search.construction)
+
+    asked, search, _ = pose(about, letters, Search(construction=construction), estimated)
+    announce(estimated(asked.problem, search))
+    found: dict[str, Any] = {"problem": asked.problem.as_dict(), "construction": asked.construction}
+    made = about.plan(asked.problem, **asked.chosen, progress=bars()) if about.plan else None
+    asserted = about.claims(asked.problem, **asked.chosen)
+    if about.hypotheses:
+        judged = about.hypotheses(asked.problem)
+        show_hypotheses(console, judged)
+        found["hypotheses"] = hypotheses_document(judged)
+    show_sizes(console, asserted)
+    if made:
+        show_plan(console, made)
+        found["plan"] = plan_document(made)
+    emit(found | {"bounds": bounds_document(asserted)} | closing(began), json_to)
+    return KEPT
+
+
+def build_command(
+    letters: dict[str, Any],
+    theorem: Asked = USUAL,
+    construction: Construction = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="safetensors file for the literal matrices")
+    ] = None,
+    json_to: Json = None,
+) -> int:
+    """Build the transformer, count it, save it."""
+    began, about = time.perf_counter(), find(theorem)
+    if out is not None:
+        check_writable(out)
+    asked, transformer = built(about, letters, construction, written=out is not None)
+    assert about.model is not None
+    counted = about.model.census(transformer)
+    console = _console(json_to)
+    show_census(console, counted)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with bars()("write", 1):
+            about.model.save(transformer, out)
+        console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
+    found = {"problem": asked.problem.as_dict(), "construction": asked.construction, "census": dict(counted)}
+    emit(found | closing(began), json_to)
+    return KEPT
+
+
+def check_command(
+    letters: dict[str, Any],
+    certificate: Annotated[Path, typer.Argument(help="a certificate that icgd audit wrote")],
+    construction: Annotated[
+        str | None, typer.Option("--construction", help="lean, paper or softmax; none: what it says itself")
+    ] = None,
+    coq: Annotated[
+        bool, typer.Option("--coq", help="export to Coq, too, and run coqc if it is there")
+    ] = False,
+    out: Annotated[Path, typer.Option("--out", help="folder for the Coq files")] = Path("out/coq"),
+    json_to: Json = None,
+) -> int:
+    """Judge a certificate by the independent checker.
+
+    For the problem that the options pose, and for the transformer that is built here for it.
+    """
+    began = time.perf_counter()
+    found = load_certificate(certificate)
+    problem = Problem.parse(letters)
+    announce(checking(find(USUAL), found, problem))
+    judged = judge(found, problem, construction, progress=bars())
+    if coq and judged.construction in CONSTRUCTIONS and not CONSTRUCTIONS[judged.construction].coq:
+        exported = " and ".join(name for name, way in CONSTRUCTIONS.items() if way.coq)
+        raise ProblemError("coq", judged.construction, f"only certificates of {exported} are exported")
+    checked = time.perf_counter() - began
+    console = _console(json_to)
+    show_judgement(console, judged, problem)
+    reason, machine = judged.refusal, None
+    if coq and reason is None:
+        export(found, out)
+        machine = run_coq(out, progress=bars())
+        for line in machine.statement.splitlines():
+            console.print(escape(line), highlight=False)
+        if machine.version and not machine.ok:
+            reason = "Coq accepts its export"
+    document = {
+        "problem": problem.as_dict(),
+        "construction": judged.construction,
+        "coq": machine and machine.as_dict(),
+        "accepted": reason is None,
+        "refusal": reason,
+        "built_here": None if reason else judged.apart or "the same program",
+        "bound": judged.bound if reason is None else None,
+        "trusted": list(judged.trusted),
+        "checking_seconds": round(checked, 3),
+    }
+    emit(document | closing(began), json_to)
+    return KEPT if reason is None and judged.apart is None else FAILED
+
+
+COMMANDS: Mapping[str, Callable[..., int]] = {
+    "audit": audit,
+    "report": report_command,
+    "findings": findings_command,
+    "verify": verify_command,
+    "bounds": bounds,
+    "build": build_command,
+    "check": check_command,
+}
