@@ -1,7 +1,7 @@
 """Theorem 1 of arXiv 2411.16549 in numbers: its sizes with every hidden constant, and those of what is built.
 
 `claims`: the theorem by its own route (equal local errors, randomly sampled features).
-`built`: the constructions of construct/relu_icgd.py, counted here from the plan alone.
+`built`: the constructions of construct/block/assembly.py, counted here from the plan alone.
 """
 
 from __future__ import annotations

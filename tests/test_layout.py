@@ -1,42 +1,162 @@
-"""The layout shows the idea: imports go down the floors, files stay small, no drawer for odds and ends."""
+"""The layout shows the idea: imports go down the floors, walls between rooms stand, files stay small."""
 
 import ast
+import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = ("bounds", "construct", "verify", "reports", "icgd")
-SOURCES = sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))
+THEOREMS = ("convergence", "functional", "looped", "preconditioned", "relu_icgd", "softmax_icgd")
+ODDS_AND_ENDS = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "base", "core", "tools"}
+LINES = 420
 
 
-def imported(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+def named(path):
+    """The name under which a source file is imported."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts if parts[0] == "icgd" else ("icgd", *parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def is_source(path):
+    """Whether a file is a module of the package; claims as tests lie beside the verdicts that they run."""
+    return not path.name.startswith("test_") and path.name != "conftest.py"
+
+
+SOURCES = {
+    named(path): path
+    for floor in FLOORS
+    for path in sorted((ROOT / floor).rglob("*.py"))
+    if is_source(path) and "__pycache__" not in path.parts
+}
+THEOREM_MODULES = [
+    name for floor in FLOORS[:4] for theorem in THEOREMS if (name := f"icgd.{floor}.{theorem}") in SOURCES
+]
+TESTS = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "verify").glob("test_*.py"), ROOT / "verify/conftest.py"]
+FOLDERS = sorted({path.parent for path in SOURCES.values()})
+
+
+@cache
+def imports(path):
+    """Every name that a file imports, wherever in it, as full names of modules or of what is in them."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{path}: imports are written in full"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(found)
 
 
-def floor_of(module):
-    """The floor of a module of ours: icgd.bounds.plan is in bounds, icgd.cli in icgd; None for others."""
-    first, *rest = module.split(".")
-    if first != "icgd":
-        return None
-    return rest[0] if rest and rest[0] in FLOORS else "icgd"
+def modules(path):
+    """The modules of ours that a file imports; `from a import b` means a.b where that is a module, else a."""
+    mine = {name for name in imports(path) if name.split(".")[0] == "icgd"}
+    return {name if name in SOURCES else name.rpartition(".")[0] for name in mine} & set(SOURCES)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_down_only(path):
-    own = path.relative_to(ROOT).parts[0]
-    floors = {floor_of(name) for name in imported(path)} - {None}
-    assert all(FLOORS.index(floor) <= FLOORS.index(own) for floor in floors)
-    assert not floors or own == "icgd" or "icgd" not in floors
-    if own == "bounds":
-        assert "torch" not in {name.split(".")[0] for name in imported(path)}
+def within(name, room):
+    return name == room or name.startswith(room + ".")
+
+
+def floor(name):
+    part = [*name.split("."), "icgd"][1]
+    return FLOORS.index(part) if part in FLOORS else len(FLOORS) - 1
+
+
+def by_name(name):
+    return pytest.mark.parametrize(name, SOURCES, ids=lambda module: module.removeprefix("icgd."))
+
+
+@by_name("name")
+def test_imports_go_down_only(name):
+    up = {other for other in modules(SOURCES[name]) if floor(other) > floor(name)}
+    assert not up, f"{name} imports from a floor above: {up}"
+    if within(name, "icgd.bounds"):
+        assert not {other for other in imports(SOURCES[name]) if within(other, "torch")}
+
+
+def forbidden(name):
+    """The rooms that a module must not know of."""
+    if within(name, "icgd.reports.html"):
+        yield "icgd.reports.latex"
+    if within(name, "icgd.reports.latex"):
+        yield "icgd.reports.html"
+    if within(name, "icgd.reports.document"):  # a document knows no page
+        yield from ("icgd.reports.html", "icgd.reports.latex")
+    if name in THEOREM_MODULES:
+        own = name.rpartition(".")[2]
+        yield "icgd.verify.ledger"
+        yield from (other for other in THEOREM_MODULES if other.rpartition(".")[2] != own)
+
+
+@by_name("name")
+def test_walls_stand(name):
+    behind = [
+        (other, room) for other in modules(SOURCES[name]) for room in forbidden(name) if within(other, room)
+    ]
+    assert not behind, f"{name} imports {behind}"
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if within(name, "icgd.verify.checker")])
+def test_the_checker_shares_no_code_with_what_it_judges(name):
+    outside = {other for other in imports(SOURCES[name]) if other.split(".")[0] == "icgd"}
+    assert all(within(other, "icgd.verify.checker") for other in outside)
+
+
+def test_every_theorem_has_its_modules_behind_walls():
+    """A theorem may need no transformer of its own, but bounds and verdicts each has."""
+    assert {name.rpartition(".")[2] for name in THEOREM_MODULES} == set(THEOREMS)
+    assert {f"icgd.{floor}.{theorem}" for floor in ("bounds", "verify") for theorem in THEOREMS} <= set(
+        THEOREM_MODULES
+    )
+
+
+def test_no_imports_go_in_a_circle():
+    left = {name: modules(path) - {name} for name, path in SOURCES.items()}
+    while free := {name for name, needed in left.items() if not needed & set(left)}:
+        left = {name: needed for name, needed in left.items() if name not in free}
+    assert not left, f"in a circle, or above one: {sorted(left)}"
+
+
+def test_every_module_is_used_or_tested():
+    sources, tests = (
+        {other for path in paths for other in modules(path) if SOURCES[other] != path}
+        for paths in (SOURCES.values(), TESTS)
+    )
+    texts = [*SOURCES.values(), ROOT / "Makefile", *(ROOT / "verify/ledger").glob("*.toml")]
+    text = "".join(path.read_text(encoding="utf-8") for path in texts)
+    for name, path in SOURCES.items():
+        if path.name not in ("__init__.py", "__main__.py"):
+            run = f"-m {name}" in text  # as a command
+            named = f'evidence = "{path.stem}.' in text and within(name, "icgd.verify.ledger.evidence")
+            assert name in sources | tests or run or named, f"nobody imports {name}"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_folders_are_packages_that_ship(folder):
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert named(folder / "__init__.py") in packages
+    body = ast.parse((folder / "__init__.py").read_text()).body
+    assert ast.get_docstring(ast.Module(body, []))
+    assert len(body) == 1 or folder.name == "icgd", "code hides in an __init__"
+
+
+def test_nothing_ships_that_is_not_there():
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert sorted(packages) == sorted(named(folder / "__init__.py") for folder in FOLDERS)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_tests_mirror_the_tree(folder):
+    mirror = ROOT / "tests" / folder.relative_to(ROOT)
+    assert list(mirror.glob("test_*.py")), f"no tests in {mirror.relative_to(ROOT)}"
 
 
 def test_files_are_small_and_named_for_what_they_hold():
-    for path in SOURCES:
-        assert path.stem not in {"utils", "helpers", "misc", "common"}
-        assert len(path.read_text().splitlines()) <= 420, path
+    for path in (*SOURCES.values(), *TESTS):
+        assert path.stem not in ODDS_AND_ENDS
+        assert path in TESTS or len(path.read_text(encoding="utf-8").splitlines()) <= LINES, path

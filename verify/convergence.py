@@ -23,10 +23,10 @@ from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Advance, Progress, silent
 from icgd.bounds.step_error.plan import plan
+from icgd.construct.block.assembly import assemble
 from icgd.construct.block.transformer import Transformer
 from icgd.construct.machine.memory import refuse_if_too_large
 from icgd.construct.prompt import Prompt
-from icgd.construct.relu_icgd import assemble
 from icgd.verify import workload
 from icgd.verify.descent import descend, empirical_loss, gradient, project
 from icgd.verify.hessian import SAMPLED, certified_single_layer, eigenvalue_range, hessian_search

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-import numpy as np
 import sympy
 import torch
-from torch import Tensor
 
 from icgd.bounds.algebra.best_steps import best_steps, spectrum, stationarity
 from icgd.bounds.algebra.expected_loss import family_gradient, global_minimum, one_layer_loss, other_minimum
@@ -30,14 +27,9 @@ from icgd.construct.preconditioned import (
     MODEL,
     LinearAttention,
     build,
-    exact,
-    family,
-    one_layer,
-    sparse,
-    tokens,
 )
 from icgd.verify import workload
-from icgd.verify.linear_attention.cubature import Ensemble, ensemble
+from icgd.verify.linear_attention.on_model import judged_on_model
 from icgd.verify.linear_attention.step_sizes import SEARCHES, Depth, best_at, depth_grid, depth_plot
 from icgd.verify.linear_attention.trained import Training, training_grid, training_plots, trainings
 from icgd.verify.results import Results
@@ -47,7 +39,6 @@ from icgd.verify.verdict import Status, Verdict
 
 NAME = "preconditioned"
 TITLE = "Linear attention learns preconditioned gradient descent"
-PROMPTS = 200
 _MOST_EXAMPLES = 30
 """Examples up to which Lemma 1 is expanded for the posed n."""
 
@@ -78,12 +69,7 @@ def verify(
         for L in range(1, problem.L + 1):
             depths.append(best_at(problem, L, generator))
             advance(1)
-    on_model = [
-        _lemma_one_on_prompts(problem, judged, generator, device),
-        _theorem_one_on_model(problem, statement, generator, device),
-        _theorem_three_on_model(problem, judged, generator, device),
-        _theorem_four_on_model(problem, statement, depths, generator, device),
-    ]
+    on_model = judged_on_model(problem, judged, statement, depths, generator, device)
     with progress("training", 3) as advance:
         trained = []
         for done in trainings(problem, statement, depths, generator, device):
@@ -302,105 +288,6 @@ def _critical_verdicts(problem: PreconditionedProblem, depths: Sequence[Depth]) 
         return
     done = f"L = 2..{MOST_TRANSFORMED}"
     yield _shown(name, True, evidence, done, f"L = {problem.L}", problem.L <= MOST_TRANSFORMED)
-
-
-def _lemma_one_on_prompts(
-    problem: PreconditionedProblem,
-    judged: LinearAttention,
-    generator: torch.Generator,
-    device: torch.device | str,
-) -> Verdict:
-    """The model on random prompts beside descent in numpy, from the paper's text."""
-    d, n = problem.d, problem.n
-    root = torch.linalg.cholesky(exact(problem.covariance))
-    x = torch.randn(PROMPTS, n + 1, d, generator=generator, dtype=torch.float64) @ root.T
-    y = torch.randn(PROMPTS, n, generator=generator, dtype=torch.float64)
-    states = judged.states(tokens(x[:, :n], y, x[:, n]).to(device))
-    S_inverse = np.linalg.inv(np.array(problem.covariance, dtype=float))
-    X, Y = x.numpy(), y.numpy()
-    w = np.zeros((PROMPTS, d))
-    worst, scale = 0.0, 1.0
-    steps = best_steps(n, d, problem.L).a
-    for l, state in enumerate(states):
-        row = state[:, -1].detach().cpu().numpy()
-        wanted = np.concatenate([Y, np.zeros((PROMPTS, 1))], axis=1) - np.einsum("bid,bd->bi", X, w)
-        scale = max(scale, float(np.abs(wanted).max()))
-        worst = max(worst, float(np.abs(row - wanted).max()))
-        if l < len(steps):
-            error = np.einsum("bid,bd->bi", X[:, :n], w) - Y
-            w = w - np.einsum("bid,bi->bd", X[:, :n], error) / n @ (steps[l] * S_inverse).T
-    allowed = 1e-11 * scale
-    evidence = (
-        f"label rows after 0..{len(states) - 1} layers are at most {worst:.2g} (allowed {allowed:.2g}) from "
-        f"y - X w(l) of descent in numpy, {PROMPTS} random prompts"
-    )
-    return _verdict("lemma-1/model", worst <= allowed and len(states) == problem.L + 1, evidence, "held")
-
-
-def _close(
-    name: str, prompts: Ensemble, P: Tensor, Q: Tensor, masked: bool, wanted: float, what: Sequence[Tensor]
-) -> Verdict:
-    """Whether the loss of (P, Q) is the claimed one and, where it is exact, stationary in `what`.
-
-    A sampled mean is held to five standard errors.
-    """
-    errors = prompts.squared_errors(P, Q, masked)
-    loss = prompts.weight @ errors
-    slope = max(float(part.abs().max()) for part in torch.autograd.grad(loss, what))
-    found = float(loss.detach())
-    if prompts.exact:
-        kept = abs(found - wanted) <= 1e-9 * wanted + 1e-14 and slope <= 1e-7
-        how = f"{len(prompts.Z):,} cubature prompts; largest partial derivative {slope:.2g}"
-    else:
-        error = float(errors.detach().std()) / math.sqrt(len(errors))
-        kept = abs(found - wanted) <= 5 * error
-        how = f"{len(prompts.Z):,} sampled prompts, standard error {error:.2g}; partials not judged"
-    return _verdict(name, kept, f"loss {found:.10g} of the model, {wanted:.10g} claimed ({how})", "held")
-
-
-def _theorem_one_on_model(
-    problem: PreconditionedProblem,
-    statement: Statement,
-    generator: torch.Generator,
-    device: torch.device | str,
-) -> Verdict:
-    prompts = ensemble(problem, 2, False, generator).to(device)
-    model = one_layer(problem, statement).to(device)
-    wanted = float(claims(problem)[0].value)
-    P, Q = model.P, model.Q
-    return _close("theorem-1/loss", prompts, P, Q, model.masked, wanted, (P, Q))
-
-
-def _theorem_three_on_model(
-    problem: PreconditionedProblem,
-    judged: LinearAttention,
-    generator: torch.Generator,
-    device: torch.device | str,
-) -> Verdict:
-    prompts = ensemble(problem, 2 * problem.L, True, generator).to(device)
-    wanted = float(best_steps(problem.n, problem.d, problem.L).loss)
-    A = judged.Q.detach()[:, :-1, :-1].clone().requires_grad_()
-    Q = torch.nn.functional.pad(A, (0, 1, 0, 1))  # Theorem 3 moves A alone
-    Q = Q + (judged.Q - torch.nn.functional.pad(judged.Q[:, :-1, :-1], (0, 1, 0, 1))).detach()
-    return _close("theorem-3/loss", prompts, judged.P, Q, judged.masked, wanted, (A,))
-
-
-def _theorem_four_on_model(
-    problem: PreconditionedProblem,
-    statement: Statement,
-    depths: Sequence[Depth],
-    generator: torch.Generator,
-    device: torch.device | str,
-) -> Verdict:
-    name, L = "theorem-4/loss", 2
-    if problem.L < L or not depths[L - 1].criticals:
-        return Verdict(f"{NAME}/{name}", "inapplicable", "needs L >= 2 and a critical point")
-    point, value = depths[L - 1].criticals[0].centre, depths[L - 1].criticals[0].value
-    prompts = ensemble(problem, 8, True, generator).to(device)
-    made = family(problem, point[:L], point[L:], statement)
-    A, B = (part.to(device).requires_grad_() for part in (made.A, made.B) if part is not None)
-    P, Q = sparse(A, B, statement.sign)
-    return _close(name, prompts, P, Q, statement.masked, value[0], (A, B))
 
 
 THEOREM = Theorem(

@@ -17,11 +17,12 @@ from icgd.bounds.relu_icgd import SOURCE, built, claims
 from icgd.bounds.step_error.budget import Construction
 from icgd.bounds.step_error.plan import Plan, plan
 from icgd.bounds.step_error.recurrence import ranges
+from icgd.construct.block.assembly import assemble
 from icgd.construct.block.census import Census, census
 from icgd.construct.block.transformer import Transformer
 from icgd.construct.machine.memory import refuse_if_too_large
 from icgd.construct.prompt import Prompt
-from icgd.construct.relu_icgd import MODEL, assemble, check_construction
+from icgd.construct.relu_icgd import MODEL, check_construction
 from icgd.verify import workload
 from icgd.verify.block.looping import LOOPED, check_looped
 from icgd.verify.block.one_prompt import Enclosure, enclosable, enclose

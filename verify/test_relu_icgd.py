@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from icgd.bounds.activation import ACTIVATIONS
 from icgd.bounds.step_error.budget import Construction
 from icgd.bounds.step_error.plan import plan
-from icgd.construct.relu_icgd import assemble
+from icgd.construct.block.assembly import assemble
 from icgd.verify.relu_icgd import resolution
 from icgd.verify.search.sweep import trajectory_errors
 from icgd.verify.strategies import problems, prompts

@@ -1,6 +1,6 @@
 """The bill of a construction: heads, hidden units and norms, layer by layer, with no tensor built.
 
-construct/relu_icgd.py declares the same layers as modules, and construct/block/census.py counts their
+construct/block/assembly.py declares the same layers as modules, and construct/block/census.py counts their
 matrices.  Nothing is shared but the plan and its sums of ReLUs, so that the two can be compared.
 """
 

@@ -17,12 +17,12 @@ from rich.console import Console
 from icgd.bounds.estimate import Estimate
 from icgd.bounds.letters import Letters, ProblemError
 from icgd.bounds.problem import Problem
+from icgd.construct.block.assembly import assemble
 from icgd.construct.block.slot_use import anatomy
 from icgd.construct.machine.files import check_writable, write_atomically
 from icgd.construct.machine.folders import check_folder
 from icgd.construct.machine.json_files import json_text
 from icgd.construct.machine.memory import refuse_if_matrices_too_large
-from icgd.construct.relu_icgd import assemble
 from icgd.reports.command.forecast import FINDINGS, allow, announce, building, everything, verifying
 from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.run_files import REPORT, place, sha256

@@ -13,9 +13,9 @@ import jinja2
 from icgd.construct.machine.files import write_atomically
 from icgd.reports.document.bearings import found_text, settled_line, sorted_by_bearing, tally
 from icgd.reports.document.first_page import STATUSES, checked, not_shown, notable, trusted
-from icgd.reports.document.sections import Section, abreast, share, wide
 from icgd.reports.document.step_bound import UNCHECKED, column_name
 from icgd.reports.latex.macros import Numbers, exact, number, words
+from icgd.reports.latex.sections import Section, abreast, share, wide
 from icgd.reports.mathematics.citations import Sources
 from icgd.reports.mathematics.notation import Tex, code, command, escape
 

@@ -7,7 +7,7 @@ import pytest
 from icgd import cli
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
-from icgd.construct.relu_icgd import assemble
+from icgd.construct.block.assembly import assemble
 from icgd.verify.search.attack import attack
 from icgd.verify.search.prompts import seeded
 from icgd.verify.search.sweep import sweep

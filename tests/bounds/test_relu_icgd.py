@@ -18,9 +18,10 @@ from icgd.bounds.relu_icgd import built, claims, laws, local_tolerance, symbolic
 from icgd.bounds.step_error.budget import approximated
 from icgd.bounds.step_error.plan import plan
 from icgd.bounds.step_error.recurrence import Term, ranges, step_error
+from icgd.construct.block.assembly import _Builder
 from icgd.construct.block.census import census
 from icgd.construct.prompt import Prompt
-from icgd.construct.relu_icgd import _Builder, build
+from icgd.construct.relu_icgd import build
 
 
 def by_quantity(claims):

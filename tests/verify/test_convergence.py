@@ -11,8 +11,8 @@ from icgd.bounds.activation import ACTIVATIONS
 from icgd.bounds.convergence import Curvature, accumulated, curvature
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
+from icgd.construct.block.assembly import assemble
 from icgd.construct.prompt import split_weights
-from icgd.construct.relu_icgd import assemble
 from icgd.verify import convergence, hessian
 from icgd.verify.convergence import KEYS, measure_descent, verify
 from icgd.verify.descent import descend, gradient, project

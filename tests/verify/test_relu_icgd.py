@@ -12,8 +12,8 @@ from icgd import cli
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
+from icgd.construct.block.assembly import assemble
 from icgd.construct.block.heads import Aggregate
-from icgd.construct.relu_icgd import assemble
 from icgd.verify.block.properties import PROPERTIES, step_properties
 from icgd.verify.relu_icgd import THEOREM, replay, verify
 from icgd.verify.search.counterexample import Counterexample, shrink

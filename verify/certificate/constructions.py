@@ -18,6 +18,7 @@ from icgd.bounds.softmax_icgd import SoftmaxPlan, halved, stated
 from icgd.bounds.step_error.budget import Construction
 from icgd.bounds.step_error.plan import Plan
 from icgd.construct import relu_icgd, softmax_icgd
+from icgd.construct.block.assembly import assemble
 from icgd.construct.block.literal import Block
 from icgd.construct.machine.memory import refuse_if_too_large, refuse_softmax_if_too_large
 from icgd.verify.certificate import matrices, softmax_matrices, softmax_program
@@ -77,7 +78,7 @@ def _relu(construction: Construction) -> Certifiable:
         refuse,
         plan,
         lambda made: made.problem,
-        relu_icgd.assemble,
+        assemble,
         certificate,
         RELU_LAYER,
         partial(icgd.verify.checker.relu.check, construction=construction),

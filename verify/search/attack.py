@@ -15,9 +15,9 @@ import torch
 
 from icgd.bounds.progress import Progress, silent
 from icgd.bounds.step_error.plan import Plan
+from icgd.construct.block.assembly import assemble
 from icgd.construct.block.transformer import Transformer
 from icgd.construct.prompt import Prompt
-from icgd.construct.relu_icgd import assemble
 from icgd.verify.search.alignment import phases
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.basin_hopping import hops

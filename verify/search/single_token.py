@@ -14,8 +14,8 @@ from torch import Tensor
 
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import Plan
+from icgd.construct.block.assembly import assemble
 from icgd.construct.prompt import Prompt, box
-from icgd.construct.relu_icgd import assemble
 from icgd.verify.descent import empirical_loss
 from icgd.verify.search.covered import Admit
 from icgd.verify.search.prompts import into_domain

@@ -19,8 +19,8 @@ from icgd.bounds.progress import Advance
 from icgd.bounds.relu_icgd import claims
 from icgd.bounds.step_error.budget import Construction
 from icgd.bounds.step_error.plan import Plan, plan
+from icgd.construct.block.assembly import assemble
 from icgd.construct.prompt import Prompt
-from icgd.construct.relu_icgd import assemble
 from icgd.verify.descent import descend, empirical_loss
 from icgd.verify.results import Curve, Plot
 from icgd.verify.search.ascent import Round

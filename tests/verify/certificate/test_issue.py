@@ -11,7 +11,7 @@ import torch
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
-from icgd.construct.relu_icgd import assemble
+from icgd.construct.block.assembly import assemble
 from icgd.verify.certificate.issue import certificate, digest, letters, load
 from icgd.verify.certificate.program import describe
 from icgd.verify.checker.relu import Refused, check

@@ -12,10 +12,10 @@ from safetensors import safe_open
 from icgd.bounds.functions.relu_sum import ReluSum
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
+from icgd.construct.block.assembly import assemble
 from icgd.construct.block.hidden import Ridge
 from icgd.construct.block.literal import Head, LiteralLayer, Sparse
 from icgd.construct.block.weights import save_weights
-from icgd.construct.relu_icgd import assemble
 from icgd.verify.certificate.matrices import SLACK, Difference, differences, expected
 from icgd.verify.certificate.program import describe, layout
 from icgd.verify.strategies import problems

@@ -15,8 +15,8 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.softmax_icgd import halved
 from icgd.bounds.softmax_icgd import plan as softmax_plan
 from icgd.bounds.step_error.plan import plan
+from icgd.construct.block.assembly import assemble
 from icgd.construct.machine import memory
-from icgd.construct.relu_icgd import assemble
 from icgd.construct.softmax_icgd import build as build_softmax
 from icgd.verify.certificate import proof
 from icgd.verify.certificate.constructions import CONSTRUCTIONS

@@ -24,8 +24,8 @@ from icgd.bounds.functions.relu_sum import ReluSum
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
 from icgd.bounds.step_error.worst_case import Cells
+from icgd.construct.block.assembly import assemble
 from icgd.construct.prompt import Prompt
-from icgd.construct.relu_icgd import assemble
 from icgd.verify.certificate.issue import certificate, letters
 from icgd.verify.checker import envelopes, lemmas, loss_slopes, power_series
 from icgd.verify.checker import relu as checker

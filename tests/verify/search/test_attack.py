@@ -11,8 +11,8 @@ from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
 from icgd.bounds.step_error.plan import plan
+from icgd.construct.block.assembly import assemble
 from icgd.construct.prompt import split_weights
-from icgd.construct.relu_icgd import assemble
 from icgd.verify.search import attack as module
 from icgd.verify.search.alignment import phase_moves
 from icgd.verify.search.ascent import Round

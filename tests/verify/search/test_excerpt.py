@@ -9,7 +9,7 @@ import torch
 
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
-from icgd.construct.relu_icgd import assemble
+from icgd.construct.block.assembly import assemble
 from icgd.verify import convergence, descent, softmax_icgd
 from icgd.verify.block.one_prompt import enclosable, enclose
 from icgd.verify.descent import gradient, step_error

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
 from icgd.bounds.step_error.recurrence import Term
+from icgd.construct.block.assembly import assemble
 from icgd.construct.prompt import box
-from icgd.construct.relu_icgd import assemble
 from icgd.verify.descent import gradient
 from icgd.verify.search import free_signs as module
 from icgd.verify.search.ascent import Round

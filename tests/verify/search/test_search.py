@@ -10,8 +10,8 @@ from icgd.bounds.loss import LOSSES
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.domain import MARGIN
 from icgd.bounds.step_error.plan import plan
+from icgd.construct.block.assembly import assemble
 from icgd.construct.prompt import Prompt
-from icgd.construct.relu_icgd import assemble
 from icgd.verify.descent import descend, step_error
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.attack import attack

@@ -7,7 +7,7 @@ import torch
 
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
-from icgd.construct.relu_icgd import assemble
+from icgd.construct.block.assembly import assemble
 from icgd.verify.search.covered import everything
 from icgd.verify.search.free_signs import withdrawn
 from icgd.verify.search.prompts import random_prompts, seeded
