@@ -18,7 +18,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple, cast, get_args, get_type_hints
 
 import pytest
 
@@ -26,7 +26,7 @@ from icgd.bounds.letters import ProblemError
 from icgd.verify.catalogue import find, takers, theorems
 from icgd.verify.requests import Found, Request, asked_for
 from icgd.verify.search.options import BRIEF, Search
-from icgd.verify.verdict import Status, Verdict
+from icgd.verify.verdict import STATUSES, Status, Verdict
 
 _ASKED = pytest.StashKey[tuple[Request, ...]]()
 _LETTERS = pytest.StashKey[Mapping[str, Any]]()
@@ -238,7 +238,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows = _rows(terminalreporter)
     if not rows:
         return
-    colours = {"proved": "green", "held": "green", "failed": "red"}
+    colours = {"good": "green", "fair": "green", "care": "yellow", "bad": "red"}
     width = max(len(row["claim"]) for row in rows)
     terminalreporter.section("claims")
     for row in rows:
@@ -247,8 +247,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if terminalreporter.config.get_verbosity() < 1 and len(evidence) > room:
             evidence = evidence[: max(room - 3, 0)] + "..."
         terminalreporter.write(f"{row['claim']:{width}} ")
-        terminalreporter.write(f"{row['verdict']:12}", **{colours.get(row["verdict"], "yellow"): True})
+        terminalreporter.write(
+            f"{row['verdict']:12}", **{colours[STATUSES[cast(Status, row["verdict"])].tone]: True}
+        )
         terminalreporter.write(f" {evidence}\n")
-    counts = {status: sum(row["verdict"] == status for row in rows) for status in get_args(Status)}
+    counts = {status: sum(row["verdict"] == status for row in rows) for status in STATUSES}
     counted = ", ".join(f"{count} {status}" for status, count in counts.items())
     terminalreporter.write(f"{len(rows)} claim{'s' * (len(rows) != 1)}: {counted}\n", bold=True)

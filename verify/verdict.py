@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NotRequired, TypedDict
 
 Status = Literal["proved", "held", "failed", "inapplicable", "vacuous"]
+Tone = Literal["good", "fair", "care", "bad"]
+"""How a reader should take it; each page has a colour of its own for it."""
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a status says of a claim, in a few words, and in which tone."""
+
+    words: str
+    tone: Tone
+
+
+STATUSES: Mapping[Status, Meaning] = {
+    "proved": Meaning(
+        "an exact identity, ball arithmetic or a checked certificate settles it on the stated inputs", "good"
+    ),
+    "held": Meaning(
+        "nothing spoke against it in the search or comparison that the evidence describes; no proof", "fair"
+    ),
+    "failed": Meaning("a counterexample was found: the replay command shows it again", "bad"),
+    "inapplicable": Meaning("a hypothesis of the claim fails here: the evidence says which", "care"),
+    "vacuous": Meaning("true, and useless here: the evidence says why", "care"),
+}
+"""Every status there is, in the order in which they are counted."""
+
+
+class VerdictDocument(TypedDict):
+    """A verdict as plain values, under the names that every document has for them."""
+
+    claim: str
+    verdict: Status
+    evidence: str
+    replay: NotRequired[str]
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The conclusion on one claim.
 
-    status: `proved` (an independent checker accepted a certificate, or an exact identity or balls settle the
-    claim as stated, on given inputs where it is about those), `held` (no counterexample in the
-    search that `evidence` describes, or an exact comparison came out right), `failed` (see `replay`),
-    `inapplicable` (a hypothesis fails: `evidence` says which), `vacuous` (true and useless: why).
+    status: one of `STATUSES`.  evidence: what settles it, or what was searched and how.
     replay: the command that shows a failure again.
     """
 
@@ -25,9 +55,9 @@ class Verdict:
     evidence: str
     replay: str | None = None
 
-    def as_dict(self) -> dict[str, str]:
-        plain = {"claim": self.claim, "verdict": self.status, "evidence": self.evidence}
-        return plain | ({"replay": self.replay} if self.replay else {})
+    def as_dict(self) -> VerdictDocument:
+        plain: VerdictDocument = {"claim": self.claim, "verdict": self.status, "evidence": self.evidence}
+        return {**plain, "replay": self.replay} if self.replay else plain
 
 
 def with_replay(verdicts: Iterable[Verdict], command: str, *, of: str | None = None) -> tuple[Verdict, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -23,7 +24,7 @@ from icgd.verify.results import Grid, Results, Sandwich, StepError
 from icgd.verify.search.excerpt import part_of
 from icgd.verify.search.trajectory import Trajectory
 from icgd.verify.theorem import Theorem
-from icgd.verify.verdict import Verdict
+from icgd.verify.verdict import STATUSES, Tone, Verdict
 
 if TYPE_CHECKING:
     from icgd.reports.report import Report
@@ -31,13 +32,7 @@ if TYPE_CHECKING:
 _PROSE = 48
 """Columns that a text of sentences needs to be read."""
 
-_COLOURS = {
-    "proved": "bold green",
-    "held": "green",
-    "failed": "bold red",
-    "inapplicable": "yellow",
-    "vacuous": "yellow",
-}
+_COLOURS: Mapping[Tone, str] = {"good": "bold green", "fair": "green", "care": "yellow", "bad": "bold red"}
 
 
 def show(console: Console, theorem: Theorem, found: Results, seconds: float) -> None:
@@ -187,10 +182,13 @@ def show_plan(console: Console, plan: Plan) -> None:
 def show_sandwich(console: Console, sandwich: Sandwich, proved: bool) -> None:
     """sampled <= attacked <= certified (unless proved: bound) <= allowed, in the theorem's unit."""
     table = Table(title="Error of one step, norm2(err)", title_justify="left")
-    for name in sandwich.as_dict():
-        table.add_column(name if proved else name.replace("certified", "bound"), justify="right")
-    row = sandwich.as_dict().items()  # what no prompt exceeds is rounded up
-    table.add_row(*["" if v is None else digits(v, up=name.startswith("certified")) for name, v in row])
+    row = asdict(sandwich)
+    if sandwich.bound_off_margin is None:
+        del row["bound_off_margin"]
+    for name in row:
+        table.add_column(name.replace("bound", "certified") if proved else name, justify="right")
+    # What no prompt exceeds is rounded up.
+    table.add_row(*["" if v is None else digits(v, up=name.startswith("bound")) for name, v in row.items()])
     console.print(table)
     if sandwich.bound is not None and sandwich.attacked > 0:
         ratio = sandwich.bound / sandwich.attacked
@@ -279,7 +277,7 @@ def show_verdicts(console: Console, verdicts: Iterable[Verdict]) -> None:
     table = Table("claim", "verdict", "evidence", title="Verdicts", title_justify="left")
     shown = list(verdicts)
     for verdict in shown:
-        colour = _COLOURS[verdict.status]
+        colour = _COLOURS[STATUSES[verdict.status].tone]
         table.add_row(escape(verdict.claim), f"[{colour}]{verdict.status}[/]", escape(verdict.evidence))
     console.print(table)
     for replay in dict.fromkeys(verdict.replay for verdict in shown if verdict.replay):
