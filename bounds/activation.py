@@ -91,6 +91,9 @@ ACTIVATIONS = OpenTable(
         Activation("sin", "sin(t)"),
         Activation("relu", "Max(0, t)"),
         Activation("identity", "t"),
+        Activation("swish", "t/(1+exp(-t))"),  # arXiv 1710.05941, beta = 1
+        Activation("mish", "t*tanh(log(1+exp(t)))"),  # arXiv 1908.08681
+        Activation("shifted-softplus", "log(1+exp(t)) - log(2)"),  # arXiv 1706.08566: like ELU, but smooth
     ],
     _refuse,
 )

@@ -153,6 +153,7 @@ LOSSES = OpenTable(
         Loss("squared", "(p - y)**2"),
         Loss("logistic", "log(1 + exp(p)) - y*p", data_range=(0.0, 1.0)),
         Loss("huber", "Min(Abs(p - y), 1/2) * (Abs(p - y) - Min(Abs(p - y), 1/2)/2)"),
+        Loss("log-cosh", "log(cosh(p - y))"),
     ],
     _refuse,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from icgd.bounds.letters import ProblemError
+from icgd.bounds.loss import LOSSES
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
 from icgd.bounds.relu_icgd import violated
@@ -29,7 +30,9 @@ def check_construction(problem: Problem, construction: Construction) -> None:
         if problem.activation.name != "relu":
             raise ProblemError("construction", "exact", "it is for --activation relu; use lean or paper")
         if not problem.loss.phi.is_piecewise_linear:
-            raise ProblemError("loss", problem.loss.name, "--construction exact needs squared or huber")
+            bent = [name for name, loss in LOSSES.items() if loss.phi.is_piecewise_linear]
+            allowed = f"--construction exact needs a slope made of lines, as of {' and '.join(bent)}"
+            raise ProblemError("loss", problem.loss.name, allowed)
         return
     reason = violated(problem)
     if reason:

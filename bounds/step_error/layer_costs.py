@@ -204,9 +204,11 @@ class Bill:
     def _bent_slope(self) -> list[Heads]:
         """A loss slope that bends, by attention: the query holds the form, the key is 1."""
         part = self._ridge()
-        (heads, *constant) = read(part.width, part.size, part.relus, part.count)
-        reach = float(np.hypot(part.relus.a * part.form, part.relus.b).max())
-        return [heads._replace(reach=max(1.0, reach)), *constant]
+        heads = read(part.width, part.size, part.relus, part.count)
+        if part.relus.units:
+            reach = float(np.hypot(part.relus.a * part.form, part.relus.b).max())
+            heads[0] = heads[0]._replace(reach=max(1.0, reach))
+        return heads
 
     def _multiply(self, j: int, form: float, bias: float) -> list[Units]:
         """s(j) = r'(z(j)) * g(j): two gated units, or a linear term and two squares."""

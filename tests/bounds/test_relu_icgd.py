@@ -41,7 +41,7 @@ SHAPED = [
     for loss in LOSSES
     for output in ("activated", "linear")
     for construction, activation in SHAPES
-    if not (construction == "exact" and loss == "logistic")
+    if not (construction == "exact" and not LOSSES[loss].phi.is_piecewise_linear)
 ]
 # Every shape at depth 1, and at one greater depth.
 DEEP = [(*shape, depth) for i, shape in enumerate(SHAPED) for depth in (1, 2 + i % 2)]

@@ -16,6 +16,7 @@ from icgd.bounds.step_error.domain import face
 from icgd.construct.block.grid_interpolation import FourLayerTransformer
 from icgd.construct.prompt import Prompt
 from icgd.construct.softmax_icgd import DenseSoftmaxTransformer, MeanHead, build, census
+from icgd.verify.kernels.formula import slope
 from icgd.verify.search.prompts import random_prompts, seeded
 
 SLOPES = {
@@ -23,6 +24,13 @@ SLOPES = {
     "huber": lambda p, y: np.clip(p - y, -0.5, 0.5),
     "logistic": lambda p, y: 1 / (1 + np.exp(-p)) - y,
 }
+
+
+def slope_by_hand(loss):
+    """The slope of the loss in p: what is not written out above is worked out from the formula."""
+    return SLOPES.get(loss.name, lambda p, y: slope(loss.formula, "p", p=p, y=y))
+
+
 small = st.builds(
     Problem,
     N=st.integers(1, 3),
@@ -51,7 +59,7 @@ def descended(problem, prompt, row):
             linear = j == problem.N and problem.output == "linear"
             p.append(z if linear else np.tanh(z))
             dr.append(np.ones_like(z) if linear else 1 - np.tanh(z) ** 2)
-        s = dr[-1] * SLOPES[problem.loss.name](p[-1], y)
+        s = dr[-1] * slope_by_hand(problem.loss)(p[-1], y)
         for j in range(problem.N - 1, -1, -1):
             total[j] += np.outer(s, p[j]) / problem.n
             if j:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from icgd.bounds.step_error.domain import MARGIN
 from icgd.bounds.step_error.plan import Plan
+from icgd.construct.block.elementwise import torch_callable
 from icgd.construct.prompt import Prompt, split_weights
-from icgd.verify.descent import torch_callable
 
 Admit = Callable[[Prompt], Bool[Tensor, " B"]]
 """Says of each prompt whether the claim covers it."""

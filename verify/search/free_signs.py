@@ -21,8 +21,8 @@ from icgd.bounds.progress import Progress, silent
 from icgd.bounds.step_error.budget import from_z
 from icgd.bounds.step_error.plan import Plan
 from icgd.bounds.step_error.recurrence import Term
+from icgd.construct.block.elementwise import torch_callable
 from icgd.construct.prompt import Prompt, box, split_weights, stack_weights
-from icgd.verify.descent import torch_callable
 from icgd.verify.search.ascent import Stride
 from icgd.verify.search.prompts import random_prompts
 from icgd.verify.search.single_token import decode, encode
