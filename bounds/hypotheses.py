@@ -31,16 +31,6 @@ class Hypothesis:
     why: str
     still: str = ""
 
-    def as_dict(self) -> dict[str, str]:
-        """Everything, as plain values."""
-        return {
-            "name": self.name,
-            "statement": self.statement,
-            "status": self.status,
-            "why": self.why,
-            "holds": self.still,
-        }
-
 
 def hypotheses(problem: Problem) -> tuple[Hypothesis, ...]:
     """Every hypothesis of Theorem 1, judged on the ranges that the problem's radii allow.

@@ -49,18 +49,19 @@ from icgd.reports.document.document import (
     audit_document,
     bounds_document,
     closing,
+    findings_document,
     hypotheses_document,
     plan_document,
     versions,
 )
-from icgd.reports.document.document import load as load_document
+from icgd.reports.document.shape import AuditDocument
+from icgd.reports.document.upgrade import load as load_document
 from icgd.verify.catalogue import find, theorems
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.certificate.issue import load as load_certificate
 from icgd.verify.certificate.proof import judge
 from icgd.verify.coq.export import export
 from icgd.verify.coq.run import run as run_coq
-from icgd.verify.ledger.entries import as_dict as findings_as_dict
 from icgd.verify.ledger.entries import summary as findings_grid
 from icgd.verify.search.counterexample import Counterexample
 from icgd.verify.search.options import BRIEF, Search
@@ -84,13 +85,13 @@ def _console(json_to: str | None) -> Console:
     return Terminal(stderr=json_to == "-", quiet=json_to == "-" and not watched)
 
 
-def _report(console: Console, document: dict[str, Any], out: Path, files: Mapping[str, str]) -> None:
+def _report(console: Console, document: AuditDocument, out: Path, files: Mapping[str, str]) -> None:
     from icgd.reports.report import write  # matplotlib and jinja load when something is drawn
 
     show_report(console, write(document, place(out, reported=True), files, progress=bars()))
 
 
-def _leave(console: Console, parts: Sequence[Part], whole: dict[str, Any] | None, out: Path) -> None:
+def _leave(console: Console, parts: Sequence[Part], whole: AuditDocument | None, out: Path) -> None:
     """Write what the parts of a run leave: a report, which `whole` is about, or their own files alone."""
     files = {name: text for part in parts for name, text in part.files.items()}
     if whole is None:
@@ -130,7 +131,7 @@ def audit(
         command=command_line("audit", theorem, letters, search),
         seed=search.seed,
         seconds=time.perf_counter() - began,
-        findings=[entry.as_dict() for entry in settled],
+        findings=settled,
     )
     if everything:
         show_verdicts(console, verdicts)
@@ -176,7 +177,7 @@ def report_command(
     return FAILED if any(verdict["verdict"] == "failed" for verdict in whole["verdicts"]) else KEPT
 
 
-def _written_again(console: Console, earlier: Path, out: Path) -> dict[str, Any]:
+def _written_again(console: Console, earlier: Path, out: Path) -> AuditDocument:
     """The document of an earlier report, once its report is written."""
     whole = load_document(earlier)
     try:
@@ -211,7 +212,7 @@ def findings_command(
         show_grid(console, findings_grid(settled))
     else:
         show_finding(console, settled[0])
-    emit(findings_as_dict(settled) | closing(began), json_to)
+    emit(findings_document(settled) | closing(began), json_to)
     return KEPT if all(entry.reproduces for entry in settled) else FAILED
 
 

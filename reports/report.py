@@ -44,8 +44,8 @@ def write(
     """The report of a document in `folder`, which it replaces when it is whole.
 
     document: as `icgd.reports.document.document.audit_document` makes it, or as
-    `icgd.reports.document.document.load` reads it back. files: name -> text of what else belongs to the run,
-    such as its certificates.
+    `icgd.reports.document.upgrade.load` reads it back.
+    files: name -> text of what else belongs to the run, such as its certificates.
     """
     count = max(1, figures_expected(document))
     # To typeset figures takes longer than to draw them.

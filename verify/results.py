@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from icgd.bounds.claims import Claim
@@ -30,10 +30,6 @@ class Grid:
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
 
-    def as_dict(self) -> dict[str, object]:
-        """The table as plain values."""
-        return {"title": self.title, "columns": self.columns, "rows": self.rows, "note": self.note}
-
 
 @dataclass(frozen=True)
 class Curve:
@@ -54,16 +50,11 @@ class Plot:
     curves: tuple[Curve, ...]
     logarithmic: str = ""
 
-    def as_dict(self) -> dict[str, object]:
-        """The figure's data as plain values."""
-        curves = [{"label": curve.label, "x": curve.x, "y": curve.y} for curve in self.curves]
-        return {"title": self.title, "x": self.x, "y": self.y, "log": self.logarithmic, "curves": curves}
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plot:
-        """The figure whose `as_dict`, perhaps by way of JSON, this is."""
+        """The figure whose `asdict`, perhaps by way of JSON, this is."""
         curves = (Curve(one["label"], tuple(one["x"]), tuple(one["y"])) for one in values["curves"])
-        return cls(values["title"], values["x"], values["y"], tuple(curves), values["log"])
+        return cls(**{**values, "curves": tuple(curves)})
 
 
 @dataclass(frozen=True)
@@ -85,15 +76,6 @@ class Sandwich:
         """What no covered prompt may exceed."""
         bound = self.bound if self.bound is not None else self.bound_off_margin
         return self.allowed if bound is None else min(bound, self.allowed)
-
-    def as_dict(self) -> dict[str, float | None]:
-        """The numbers under the names that documents have for them."""
-        named = asdict(self)
-        renamed = {"bound": "certified", "bound_off_margin": "certified_off_margin"}
-        plain = {renamed.get(name, name): value for name, value in named.items()}
-        if self.bound_off_margin is None:
-            del plain["certified_off_margin"]
-        return plain
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -39,35 +39,28 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class SlotUse:
     """The block of one gradient step as its stream of slots and the sub-layers that act on it, in order."""
 
     slots: tuple[Place, ...]
     sublayers: tuple[Sublayer, ...]
 
-    def as_dict(self) -> dict[str, list[dict[str, object]]]:
-        """The same as plain values: {slots: [{name, start, size}], sublayers: [{layer, kind, ...}]}."""
-        return {
-            "slots": [asdict(slot) for slot in self.slots],
-            "sublayers": [asdict(sublayer) for sublayer in self.sublayers],
-        }
 
-
-def anatomy(transformer: Block) -> Anatomy:
-    """The anatomy of whatever can be written out, off its matrices and not off what it declares.
+def slot_use(transformer: Block) -> SlotUse:
+    """Which slots whatever can be written out uses where, off its matrices and not off what it declares.
 
     A layer's matrices are written out one layer after the other; sub-layers that are absent are left out.
 
     >>> from icgd.bounds.problem import Problem
     >>> from icgd.construct.relu_icgd import build
-    >>> first = anatomy(build(Problem(N=1, d=1, n=2, eps=0.5))).sublayers[0]
+    >>> first = slot_use(build(Problem(N=1, d=1, n=2, eps=0.5))).sublayers[0]
     >>> first.kind, first.reads, first.writes
     ('attention', ('x', 'V1', 'one'), ('z1',))
     """
     stream = transformer.stream
     slots = tuple(Place(slot.name, slot.start, slot.size) for slot in stream.slots.values())
     layers = enumerate(transformer.literal(), start=1)
-    return Anatomy(
+    return SlotUse(
         slots, tuple(found for number, layer in layers for found in _dissect(stream, number, layer))
     )
 

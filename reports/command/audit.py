@@ -17,17 +17,16 @@ from rich.console import Console
 from icgd.bounds.estimate import Estimate
 from icgd.bounds.letters import Letters, ProblemError
 from icgd.bounds.problem import Problem
-from icgd.construct.block.assembly import assemble
-from icgd.construct.block.slot_use import anatomy
 from icgd.construct.machine.files import check_writable, write_atomically
 from icgd.construct.machine.folders import check_folder
 from icgd.construct.machine.json_files import json_text
 from icgd.construct.machine.memory import refuse_if_matrices_too_large
 from icgd.reports.command.forecast import FINDINGS, allow, announce, building, everything, verifying
 from icgd.reports.command.progress_bars import bars
-from icgd.reports.command.run_files import REPORT, place, sha256
+from icgd.reports.command.run_files import REPORT, place
 from icgd.reports.command.terminal import show
 from icgd.reports.document.document import full_name, results_document
+from icgd.reports.document.shape import TheoremDocument
 from icgd.verify import workload
 from icgd.verify.catalogue import takers_of_option, theorems, word
 from icgd.verify.certificate.issue import certificate_text
@@ -50,7 +49,7 @@ class Part:
     """
 
     name: str
-    document: dict[str, Any]
+    document: TheoremDocument
     verdicts: tuple[Verdict, ...]
     show: Callable[[Console], None]
     files: Mapping[str, str]
@@ -126,12 +125,8 @@ def one(
     files = {}
     if found.certificate:
         files[f"certificate-{search.construction or theorem.name}.json"] = certificate_text(found.certificate)
-    more: dict[str, Any] = {}
-    if surveyed and found.step:
-        more["stream"] = anatomy(assemble(found.step.plan)).as_dict()
     if found.step and (broken := found.step.counterexample):
         files[broken.file_name] = broken.text
-        more["counterexample"] = sha256(broken.text)
         path = place(search.out, reported=reported) / broken.file_name
         found = replace(
             found, verdicts=with_replay(found.verdicts, broken.replayed_from(path), of=broken.claim)
@@ -142,7 +137,7 @@ def one(
     def tell(console: Console) -> None:
         show(console, theorem, found, seconds)
 
-    document = results_document(theorem, found, seconds=seconds) | more | {"command": command}
+    document = results_document(theorem, found, command=command, seconds=seconds, drawn=surveyed)
     return Part(asked.name, document, found.verdicts, tell, files)
 
 
@@ -217,7 +212,7 @@ def command_line(verb: str, theorem: str | None, letters: Posed, search: Search)
     return shlex.join(words)
 
 
-def emit(document: dict[str, Any], json_to: str | None) -> None:
+def emit(document: Mapping[str, object], json_to: str | None) -> None:
     """The document as JSON on the standard output or in a file, if it was asked for."""
     text = json_text(document, indent=1) + "\n"
     if json_to == "-":

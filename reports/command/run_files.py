@@ -9,12 +9,12 @@ import hashlib
 import shlex
 from collections.abc import Mapping
 from pathlib import Path, PurePath
-from typing import Any
 
 from rich.console import Console
 
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.json_files import MOST_BYTES
+from icgd.reports.document.shape import AuditDocument
 
 REPORT = "report"
 """The folder of a report, below --out."""
@@ -31,24 +31,17 @@ def leave(files: Mapping[str, str], folder: Path) -> None:
         write_atomically(folder / name, text)
 
 
-def belonging(document: Mapping[str, Any], folder: Path) -> dict[str, str]:
+def belonging(document: AuditDocument, folder: Path) -> dict[str, str]:
     """Those files in the folder that are of the run that the document is about, by their SHA-256."""
-    hashes = {
-        digest
-        for part in document["theorems"].values()
-        for digest in ((part.get("hashes") or {}).get("certificate"), part.get("counterexample"))
-    }
+    parts = document["theorems"].values()
+    hashes = {made["certificate"] for part in parts if (made := part.get("hashes"))}
+    hashes |= {part["counterexample"] for part in parts if "counterexample" in part}
     found = {}
     for path in sorted([*folder.glob("certificate-*.json"), *folder.glob("counterexample-*.json")]):
         data = path.read_bytes() if path.is_file() and path.stat().st_size <= MOST_BYTES else b""
         if hashlib.sha256(data).hexdigest() in hashes:
             found[path.name] = data.decode("utf-8")
     return found
-
-
-def sha256(text: str) -> str:
-    """Of the file that holds the text."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def show_certificates(console: Console, files: Mapping[str, str], folder: Path, options: str) -> None:

@@ -1,4 +1,4 @@
-"""The machine-readable report: one dictionary with the keys that every command promises."""
+"""The machine-readable report: what was found, under the keys that every command promises."""
 
 from __future__ import annotations
 
@@ -6,20 +6,41 @@ import hashlib
 import importlib.metadata
 import platform
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
 
 from icgd.bounds.claims import Claim
 from icgd.bounds.hypotheses import Hypothesis
-from icgd.bounds.letters import ProblemError
 from icgd.bounds.step_error.plan import Plan
-from icgd.construct.machine.json_files import finite, load_json
+from icgd.construct.block.assembly import assemble
+from icgd.construct.block.slot_use import SlotUse, slot_use
+from icgd.construct.machine.json_files import finite
 from icgd.reports.document.numbers import quantities
-from icgd.reports.document.step_bound import step_error_document
-from icgd.reports.document.upgrade import misplaced, renamed, unknown_word
+from icgd.reports.document.shape import (
+    AuditDocument,
+    BoundDocument,
+    CertificateDocument,
+    Certified,
+    FindingDocument,
+    FindingsDocument,
+    GridDocument,
+    HashesDocument,
+    HypothesisDocument,
+    OffMargin,
+    PlanDocument,
+    PlotDocument,
+    StepDocument,
+    StepErrorDocument,
+    StreamDocument,
+    TermDocument,
+    TheoremDocument,
+    TrajectoryDocument,
+)
 from icgd.verify.certificate.issue import certificate_text
-from icgd.verify.results import Results, StepError
+from icgd.verify.certificate.proof import Proof
+from icgd.verify.ledger.entries import Bearing, Outcome, Settled
+from icgd.verify.results import Grid, Plot, Results, Sandwich, StepError
+from icgd.verify.search.trajectory import Trajectory
 from icgd.verify.theorem import Theorem
 
 _PACKAGES = ("icgd", "torch", "numpy", "sympy", "mpmath", "python-flint", "hypothesis")
@@ -36,48 +57,44 @@ def versions() -> dict[str, str]:
     return found
 
 
-def closing(began: float) -> dict[str, Any]:
+def closing(began: float) -> dict[str, object]:
     """How a document ends: what computed it, and how long that took since `began`, a perf_counter."""
     return {"versions": versions(), "seconds": round(time.perf_counter() - began, 3)}
 
 
 def audit_document(
-    theorems: Mapping[str, dict[str, Any]],
+    theorems: Mapping[str, TheoremDocument],
     *,
     command: str,
     seed: int,
     seconds: float,
-    findings: Sequence[dict[str, Any]] = (),
-) -> dict[str, Any]:
+    findings: Iterable[Settled] = (),
+) -> AuditDocument:
     """Everything that an audit found, theorem by theorem; PDF and HTML are made from this alone.
 
-    theorems: a document for each, under a name such as relu-icgd/lean.  findings: settled entries.
+    theorems: a document for each, under a name such as relu-icgd/lean.
     """
-    document: dict[str, Any] = {
+    document: AuditDocument = {
         "command": command,
         "theorems": dict(theorems),
-        "findings": list(findings),
+        "findings": [finding_document(one) for one in findings],
         "verdicts": [
-            verdict | {"claim": full_name(name, verdict["claim"], part["bounds"])}
+            {**verdict, "claim": full_name(name, verdict["claim"], part["bounds"])}
             for name, part in theorems.items()
             for verdict in part["verdicts"]
         ],
-    }
-    document = finite(document)
-    numbers = {one.macro: one.value for one in quantities(document)}
-    return document | {
-        "numbers": numbers,
+        "numbers": {},
         "versions": versions(),
         "seed": seed,
         "seconds": round(seconds, 3),
     }
+    document = finite(document)
+    document["numbers"] = {one.macro: one.value for one in quantities(document)}
+    return document
 
 
-def bounds_document(asserted: tuple[Claim, ...]) -> dict[str, Any]:
-    """{name: {expression, value, relation, source, constants, ...}}; whole numbers are exact.
-
-    statement, latex: the assertion and its bound in LaTeX.
-    """
+def bounds_document(asserted: Iterable[Claim]) -> dict[str, BoundDocument]:
+    """The bounds by the keys of their claims; whole numbers are exact."""
     return {
         claim.key: {
             "title": claim.title,
@@ -98,13 +115,13 @@ def bounds_document(asserted: tuple[Claim, ...]) -> dict[str, Any]:
     }
 
 
-def plan_document(plan: Plan, *, checked: bool = False) -> dict[str, Any]:
+def plan_document(plan: Plan, *, checked: bool = False) -> PlanDocument:
     """The tolerance plan: every local error, the share of the bound it accounts for, its pieces and ReLUs.
 
     checked: whether a checker accepted a certificate of the bound, which may be called certified only then.
-    relus: of one function, with `uses` of them; over all errors their products add up to `units`.
+    Over all errors, the products of `relus` and `uses` add up to `units`.
     """
-    terms = {}
+    terms: dict[str, TermDocument] = {}
     for term, share in sorted(plan.ledger.items(), key=lambda item: -item[1]):
         fitted = plan.fits.get(term)
         product = plan.products.get(term)
@@ -123,15 +140,22 @@ def plan_document(plan: Plan, *, checked: bool = False) -> dict[str, Any]:
         "units": plan.units,
         "fewest_units": plan.fewest_units,
         "bound": plan.bound,
-        **({"certified": plan.bound} if checked else {}),
+        **(Certified(certified=plan.bound) if checked else Certified()),
         "recurrence": plan.recurrence,
         "terms": terms,
     }
 
 
-def results_document(theorem: Theorem, found: Results, *, seconds: float) -> dict[str, Any]:
-    """Everything that the verification of a theorem found, as plain values."""
-    document = {
+def results_document(
+    theorem: Theorem, found: Results, *, command: str, seconds: float, drawn: bool = False
+) -> TheoremDocument:
+    """Everything that the verification of a theorem found, as plain values.
+
+    command: what computes it again.  drawn: whether the stream of its transformer is to be drawn.
+    """
+    step = found.step
+    of_step: StepDocument = step_document(step, drawn=drawn) if step else {}
+    document: TheoremDocument = {
         "theorem": theorem.name,
         "title": theorem.title,
         "source": theorem.source,
@@ -142,42 +166,135 @@ def results_document(theorem: Theorem, found: Results, *, seconds: float) -> dic
         "census": dict(found.census),
         "bounds": bounds_document(found.claims),
         "hypotheses": hypotheses_document(found.hypotheses),
-        "step_error": None,
+        "step_error": step_error_document(step.sandwich, checked=step.is_certified) if step else None,
         "hashes": hashes(found.certificate) if found.certificate else None,
-        "grids": [grid.as_dict() for grid in found.grids],
-        "plots": [plot.as_dict() for plot in found.plots],
+        "grids": [grid_document(grid) for grid in found.grids],
+        "plots": [plot_document(plot) for plot in found.plots],
         "verdicts": [verdict.as_dict() for verdict in found.verdicts],
         "versions": versions(),
         "seed": found.seed,
         "seconds": round(seconds, 3),
+        **of_step,
+        "command": command,
     }
-    return finite(document | (step_document(found.step) if found.step else {}))
+    return finite(document)
 
 
-def step_document(step: StepError) -> dict[str, Any]:
-    """Everything that was found out about the error of one step."""
-    checked = step.is_certified
+def grid_document(grid: Grid) -> GridDocument:
+    """A table of results."""
+    return {"title": grid.title, "columns": grid.columns, "rows": grid.rows, "note": grid.note}
+
+
+def plot_document(plot: Plot) -> PlotDocument:
+    """The data of a figure."""
     return {
-        "step_error": step_error_document(step.sandwich.as_dict(), checked=checked),
-        "plan": plan_document(step.plan, checked=checked),
-        "trajectory": step.trajectory.as_dict(),
+        "title": plot.title,
+        "x": plot.x,
+        "y": plot.y,
+        "log": plot.logarithmic,
+        "curves": [{"label": curve.label, "x": curve.x, "y": curve.y} for curve in plot.curves],
+    }
+
+
+def step_error_document(sandwich: Sandwich, *, checked: bool) -> StepErrorDocument:
+    """What is known of the step error; checked: whether a checker accepted a certificate of the bound."""
+    off_margin = sandwich.bound_off_margin
+    return {
+        "sampled": sandwich.sampled,
+        "attacked": sandwich.attacked,
+        "bound": sandwich.bound,
+        **(Certified(certified=sandwich.bound) if checked else Certified()),
+        "allowed": sandwich.allowed,
+        **(OffMargin() if off_margin is None else OffMargin(bound_off_margin=off_margin)),
+    }
+
+
+def step_document(step: StepError, *, drawn: bool = False) -> StepDocument:
+    """How the error of one step was bounded and searched, and what was found on the way.
+
+    drawn: whether the stream of its transformer is to be drawn.
+    """
+    document: StepDocument = {
+        "plan": plan_document(step.plan, checked=step.is_certified),
+        "trajectory": trajectory_document(step.trajectory),
         "search": {
             "prompts": step.sweep.count,
             "admitted": step.sweep.admitted,
             "attacked_tokens": step.attack.evaluations if step.attack else 0,
         },
-        "certificate": step.proof and step.proof.as_dict(),
-        "enclosures": [{"prompt": name, **one.as_dict()} for name, one in step.enclosures],
+        "certificate": certificate_document(step.proof) if step.proof else None,
+        "enclosures": [
+            {"prompt": name, "row": one.prompt, "real": list(one.real), "deployed": list(one.deployed)}
+            for name, one in step.enclosures
+        ],
+    }
+    if drawn:
+        document["stream"] = stream_document(slot_use(assemble(step.plan)))
+    if step.counterexample:
+        document["counterexample"] = sha256(step.counterexample.text)
+    return document
+
+
+def trajectory_document(followed: Trajectory) -> TrajectoryDocument:
+    """Many steps, with the error of each, beside exact descent."""
+    return {
+        "source": followed.source,
+        "start": followed.start,
+        "prompts": followed.prompts,
+        "steps": followed.steps,
+        "L": followed.L,
+        "errors": followed.errors,
+        "loss": followed.loss,
+        "exact_loss": followed.exact_loss,
+        "apart": followed.apart,
     }
 
 
-def hashes(certificate: Mapping[str, Any]) -> dict[str, str]:
+def certificate_document(proof: Proof) -> CertificateDocument:
+    """What became of a certificate, without the certificate itself."""
+    return {
+        "accepted": proof.refusal is None,
+        "refusal": proof.refusal,
+        "bound": proof.bound,
+        "float32": proof.float32,
+        "weights": proof.certificate["weights"],
+        "cells": proof.certificate["splits"].count(0),
+        "units_before": proof.units_before,
+        "proving_seconds": round(proof.proving, 3),
+        "checking_seconds": round(proof.checking, 3),
+        "trusted": list(proof.trusted),
+    }
+
+
+def stream_document(use: SlotUse) -> StreamDocument:
+    """The stream of a transformer: its slots, and which sub-layer reads and writes which."""
+    return {
+        "slots": [{"name": slot.name, "start": slot.start, "size": slot.size} for slot in use.slots],
+        "sublayers": [
+            {
+                "layer": sublayer.layer,
+                "kind": sublayer.kind,
+                "heads": sublayer.heads,
+                "units": sublayer.units,
+                "reads": sublayer.reads,
+                "writes": sublayer.writes,
+            }
+            for sublayer in use.sublayers
+        ],
+    }
+
+
+def hashes(certificate: Mapping[str, Any]) -> HashesDocument:
     """SHA-256 of the file of a certificate, and of the weights that it is about."""
-    file = hashlib.sha256(certificate_text(certificate).encode()).hexdigest()
-    return {"certificate": file, "weights": certificate["weights"]}
+    return {"certificate": sha256(certificate_text(certificate)), "weights": certificate["weights"]}
 
 
-def full_name(part: str, claim: str, bounds: Mapping[str, Mapping[str, Any]]) -> str:
+def sha256(text: str) -> str:
+    """Of the file that holds the text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def full_name(part: str, claim: str, bounds: Mapping[str, BoundDocument]) -> str:
     """The name of a claim among those of several parts; bounds: of its part.
 
     What a construction does is named after it; the sizes that a theorem states are the theorem's.
@@ -185,28 +302,54 @@ def full_name(part: str, claim: str, bounds: Mapping[str, Mapping[str, Any]]) ->
     >>> full_name("relu-icgd/lean", "relu-icgd/step-error", {}), full_name("looped", "looped/steps", {})
     ('relu-icgd/lean/step-error', 'looped/steps')
     """
-    size = bounds.get(claim, {"quantity": "step_error"})["quantity"] != "step_error"
-    if size or claim.startswith(f"{part}/"):
+    if (claim in bounds and bounds[claim]["quantity"] != "step_error") or claim.startswith(f"{part}/"):
         return claim
     return part + claim.removeprefix(part.partition("/")[0])
 
 
-def hypotheses_document(judged: Iterable[Hypothesis]) -> list[dict[str, str]]:
+def hypotheses_document(judged: Iterable[Hypothesis]) -> list[HypothesisDocument]:
     """The hypotheses of a theorem on one problem: which hold, which fail and what holds then."""
-    return [hypothesis.as_dict() for hypothesis in judged]
+    return [
+        {
+            "name": one.name,
+            "statement": one.statement,
+            "status": one.status,
+            "why": one.why,
+            "holds": one.still,
+        }
+        for one in judged
+    ]
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The document of an earlier report; raises ProblemError where it is none."""
-    document = load_json(path, "from")
-    if not isinstance(document, dict) or not {"theorems", "findings", "command"} <= set(document):
-        raise ProblemError("from", path, "it is not the report.json that icgd audit or icgd report wrote")
-    try:
-        wrong, word = misplaced(document), unknown_word(document)
-        if not wrong and word is None:
-            return renamed(document)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise ProblemError("from", path, "parts of the report are missing or are of another kind") from None
-    if wrong:
-        raise ProblemError("from", path, f"a number is needed at {wrong}")
-    raise ProblemError("from", path, f"there is no verdict, outcome or status {word!r}")
+def finding_document(settled: Settled) -> FindingDocument:
+    """An entry of the ledger with what was computed again."""
+    entry = settled.entry
+    return {
+        "key": entry.key,
+        "theorem": entry.theorem,
+        "source": entry.source,
+        "claim": entry.claim,
+        "candidate": entry.candidate,
+        "outcome": entry.outcome,
+        "bearing": entry.bearing,
+        "kind": entry.kind,
+        "headline": entry.headline,
+        "text": settled.text,
+        "holds": settled.holds,
+        "numbers": dict(settled.numbers),
+        "reproduces": settled.reproduces,
+        "differences": list(settled.differences),
+        "replay": entry.replay,
+        "seconds": round(settled.seconds, 3),
+    }
+
+
+def findings_document(settled: Iterable[Settled]) -> FindingsDocument:
+    """Settled entries, with how many came out which way and what they mean."""
+    found = [finding_document(one) for one in settled]
+    return {
+        "findings": found,
+        "outcomes": {word: sum(one["outcome"] == word for one in found) for word in get_args(Outcome)},
+        "bearings": {word: sum(one["bearing"] == word for one in found) for word in get_args(Bearing)},
+        "reproduced": sum(one["reproduces"] for one in found),
+    }

@@ -51,20 +51,6 @@ def any_unchecked(parts: Iterable[Mapping[str, Any]]) -> bool:
     return any((is_bounded(part) or is_bounded_off_margin(part)) and not is_checked(part) for part in parts)
 
 
-def step_error_document(known: Mapping[str, Any], *, checked: bool) -> dict[str, Any]:
-    """What is known of the step error: `bound` is the prover's, `certified` the same once it was checked.
-
-    >>> step_error_document({"sampled": 0.1, "certified": 0.4, "allowed": 0.5}, checked=False)
-    {'sampled': 0.1, 'bound': 0.4, 'allowed': 0.5}
-    """
-    told: dict[str, Any] = {}
-    for key, value in known.items():
-        told[key.replace("certified", "bound")] = value
-        if key == "certified" and checked:
-            told[key] = value
-    return told
-
-
 def excluded(part: Mapping[str, Any]) -> tuple[int, int] | None:
     """Random prompts that the part's claim is not about, and random prompts in all; None for none."""
     search = part.get("search") or {}

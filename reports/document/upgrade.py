@@ -1,14 +1,17 @@
-"""The document of an earlier report: where a number is missing, and its bounds under the names of today."""
+"""The document of a report that was written before: checked, and with its bounds under the names of today."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
+from icgd.bounds.letters import ProblemError
+from icgd.construct.machine.json_files import load_json
 from icgd.reports.document.bearings import BEARINGS
 from icgd.reports.document.first_page import STATUSES
 from icgd.reports.document.numbers import quantities
-from icgd.reports.document.step_bound import is_checked, step_error_document
+from icgd.reports.document.shape import AuditDocument
 
 _NUMBERS = ("census", "step_error", "plan", "search")
 """Sections in which nothing but numbers stands."""
@@ -20,30 +23,53 @@ _NO_FLOATS = ("inf", "-inf", "nan")
 """What stands for the floats that JSON has not."""
 
 
-def renamed(document: dict[str, Any]) -> dict[str, Any]:
-    """The same where a bound is called certified only if a checker accepted a certificate of it."""
+def load(path: Path) -> AuditDocument:
+    """The document of a report that was written before; raises ProblemError where it is none."""
+    document = load_json(path, "from")
+    if not isinstance(document, dict) or not {"theorems", "findings", "command"} <= set(document):
+        raise ProblemError("from", path, "it is not the report.json that icgd audit or icgd report wrote")
+    try:
+        wrong, word = misplaced(document), unknown_word(document)
+        if not wrong and word is None:
+            return renamed(document)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ProblemError("from", path, "parts of the report are missing or are of another kind") from None
+    if wrong:
+        raise ProblemError("from", path, f"a number is needed at {wrong}")
+    raise ProblemError("from", path, f"there is no verdict, outcome or status {word!r}")
+
+
+def renamed(document: dict[str, Any]) -> AuditDocument:
+    """The same where a bound is called certified only if a checker accepted a certificate of it.
+
+    What stands in a file is of no type, so that this is where it is said to be of ours.
+    """
     for part in document["theorems"].values():
-        checked, error, plan = is_checked(part), part.get("step_error"), part.get("plan")
+        checked = bool((part.get("certificate") or {}).get("accepted"))
+        error, plan = part.get("step_error"), part.get("plan")
         if error and "allowed" in error and "bound" not in error:
-            part["step_error"] = step_error_document(error, checked=checked)
+            part["step_error"] = _renamed(error, checked=checked)
         if plan and "bound" not in plan:
-            part["plan"] = _renamed_plan(plan, checked=checked)
+            terms = {name: _renamed(term, checked=False) for name, term in plan["terms"].items()}
+            part["plan"] = _renamed(plan, checked=checked) | {"terms": terms}
+    typed = cast(AuditDocument, document)
     if "numbers" in document:
-        document["numbers"] = {one.macro: one.value for one in quantities(document)}
-    return document
+        typed["numbers"] = {one.macro: one.value for one in quantities(typed)}
+    return typed
 
 
-def _renamed_plan(plan: Mapping[str, Any], *, checked: bool) -> dict[str, Any]:
-    told = {}
-    for key, value in plan.items():
-        told["bound" if key == "certified" else key] = value
+def _renamed(bounds: Mapping[str, Any], *, checked: bool) -> dict[str, Any]:
+    """What was called certified is called bound, and certified, too, where it was checked.
+
+    >>> _renamed({"sampled": 0.1, "certified": 0.4, "allowed": 0.5}, checked=False)
+    {'sampled': 0.1, 'bound': 0.4, 'allowed': 0.5}
+    """
+    names: dict[str, Any] = {}
+    for key, value in bounds.items():
+        names[key.replace("certified", "bound")] = value
         if key == "certified" and checked:
-            told[key] = value
-    terms = {
-        name: {"bound" if key == "certified" else key: value for key, value in term.items()}
-        for name, term in plan["terms"].items()
-    }
-    return {**told, "terms": terms}
+            names[key] = value
+    return names
 
 
 def misplaced(document: Mapping[str, Any]) -> str | None:

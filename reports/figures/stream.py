@@ -66,7 +66,7 @@ def rows_of(slots: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def stream_figure(stream: Mapping[str, Any]) -> Figure:
-    """The figure of icgd.construct.block.slot_use.Anatomy.as_dict()."""
+    """The figure of a transformer's stream."""
     rows, sublayers = rows_of(stream["slots"]), stream["sublayers"]
     gaps = [sum(rows[i].group != rows[i - 1].group for i in range(1, k + 1)) for k in range(len(rows))]
     at = [-(k * _ROW + gap * _GAP) for k, gap in enumerate(gaps)]  # inches below the first line

@@ -12,8 +12,9 @@ import pytest
 
 from icgd import cli
 from icgd.reports import report
-from icgd.reports.command.run_files import belonging, sha256
-from icgd.reports.document.document import load
+from icgd.reports.command.run_files import belonging
+from icgd.reports.document.document import sha256
+from icgd.reports.document.upgrade import load
 from icgd.reports.latex.typeset import Typeset
 
 ROOT = Path(__file__).parents[2]

@@ -56,10 +56,6 @@ class Enclosure:
     real: Interval
     deployed: Interval
 
-    def as_dict(self) -> dict[str, object]:
-        """The intervals as lists."""
-        return {"row": self.prompt, "real": list(self.real), "deployed": list(self.deployed)}
-
 
 def enclose(
     transformer: Transformer, prompt: Prompt, index: int = 0, *, unit: float = UNIT_ROUNDOFF

@@ -51,21 +51,6 @@ class Proof:
         """What it rests on."""
         return CONSTRUCTIONS[self.certificate["construction"]].trusted
 
-    def as_dict(self) -> dict[str, Any]:
-        """The outcome as plain values, without the certificate itself."""
-        return {
-            "accepted": self.refusal is None,
-            "refusal": self.refusal,
-            "bound": self.bound,
-            "float32": self.float32,
-            "weights": self.certificate["weights"],
-            "cells": self.certificate["splits"].count(0),
-            "units_before": self.units_before,
-            "proving_seconds": round(self.proving, 3),
-            "checking_seconds": round(self.checking, 3),
-            "trusted": list(self.trusted),
-        }
-
 
 def misshapen(
     found: Mapping[str, Any], posed: Mapping[str, int | float | str], construction: str

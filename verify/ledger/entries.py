@@ -124,20 +124,6 @@ class Settled:
             return Verdict(f"ledger/{entry.key}", "failed", f"not reproduced: {found}", entry.replay)
         return Verdict(f"ledger/{entry.key}", status, f"{entry.outcome}: {self.text}", entry.replay)
 
-    def as_dict(self) -> dict[str, object]:
-        """Everything, as plain values."""
-        entry = self.entry
-        same = ("key", "theorem", "source", "claim", "candidate", "outcome", "bearing", "kind", "headline")
-        return {name: getattr(entry, name) for name in same} | {
-            "text": self.text,
-            "holds": self.holds,
-            "numbers": dict(self.numbers),
-            "reproduces": self.reproduces,
-            "differences": list(self.differences),
-            "replay": entry.replay,
-            "seconds": round(self.seconds, 3),
-        }
-
 
 class _Words(string.Formatter):
     """Fills in numbers the way a person reads them; what is not known becomes a question mark."""
@@ -313,15 +299,3 @@ def summary(settled: Iterable[Settled]) -> Grid:
     )  # fmt: skip
     note = "outcome: of the sentence that comes first; bearing: on the paper; numbers computed just now"
     return Grid("Findings", ("key", "outcome", "bearing", "finding"), rows, note)
-
-
-def as_dict(settled: Iterable[Settled]) -> dict[str, object]:
-    """The settled entries as a document, with how many came out which way and what they mean."""
-    found = list(settled)
-    counts = {outcome: sum(one.entry.outcome == outcome for one in found) for outcome in get_args(Outcome)}
-    return {
-        "findings": [one.as_dict() for one in found],
-        "outcomes": counts,
-        "bearings": {one: sum(it.entry.bearing == one for it in found) for one in get_args(Bearing)},
-        "reproduced": sum(one.reproduces for one in found),
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -37,9 +37,6 @@ class Trajectory:
     loss: list[float]
     exact_loss: list[float]
     apart: list[float]
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
 
 
 def to_follow(

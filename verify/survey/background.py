@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -85,7 +86,7 @@ def _answer(question: dict[str, Any]) -> None:
     problem, asked = Problem.parse(question.pop("problem")), question.pop("asked")
     for name in asked:
         plots = _SURVEYS[name](problem, **question)
-        print(json.dumps([plot.as_dict() for plot in plots]), flush=True)
+        print(json.dumps([asdict(plot) for plot in plots]), flush=True)
 
 
 def _leave_with_parent() -> None:

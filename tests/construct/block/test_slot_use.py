@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from icgd.bounds.problem import Problem
 from icgd.construct import softmax_icgd
 from icgd.construct.block.literal import Head, LiteralLayer, Sparse
-from icgd.construct.block.slot_use import anatomy
+from icgd.construct.block.slot_use import Place, slot_use
 from icgd.construct.block.stream import Stream
 from icgd.construct.relu_icgd import build
 
@@ -41,7 +41,7 @@ def added(layer, kind, softmax, H):
 @pytest.mark.parametrize("name", BLOCKS)
 def test_changing_a_slot_changes_what_reads_it_and_nothing_else(name):
     block = BLOCKS[name]
-    found, layers, rng = anatomy(block), list(block.literal()), np.random.default_rng(0)
+    found, layers, rng = slot_use(block), list(block.literal()), np.random.default_rng(0)
     slots = {slot.name: slice(slot.start, slot.start + slot.size) for slot in found.slots}
     assert sum(slot.size for slot in found.slots) == block.stream.D
     for sublayer in found.sublayers:
@@ -63,7 +63,7 @@ def test_changing_a_slot_changes_what_reads_it_and_nothing_else(name):
 @pytest.mark.parametrize("name", BLOCKS)
 def test_counts_are_those_of_the_matrices(name):
     layers = list(BLOCKS[name].literal())
-    found = anatomy(BLOCKS[name])
+    found = slot_use(BLOCKS[name])
     expected = [
         (number, kind, count)
         for number, layer in enumerate(layers, start=1)
@@ -97,7 +97,7 @@ class Written:
 )
 def test_any_matrices_are_read_by_column_and_written_by_row(entries):
     block = Written(entries)
-    attention, mlp = anatomy(block).sublayers
+    attention, mlp = slot_use(block).sublayers
     layer = block.layer
     for slot in block.stream.slots.values():
         at = slice(slot.start, slot.stop)
@@ -110,10 +110,8 @@ def test_any_matrices_are_read_by_column_and_written_by_row(entries):
 
 def test_it_is_read_off_the_tensors_and_not_off_a_declaration():
     block = build(SMALL)
-    before = anatomy(block)
+    before = slot_use(block)
     del block.layer(0).hidden[0]  # r of the first layer: p1 is no longer written there
-    after = anatomy(block)
+    after = slot_use(block)
     assert "p1" in before.sublayers[1].writes and "p1" not in after.sublayers[1].writes
-    plain = after.as_dict()
-    assert plain["slots"][0] == {"name": "x", "start": 0, "size": 2}
-    assert plain["sublayers"][0]["kind"] == "attention"
+    assert after.slots[0] == Place("x", 0, 2) and after.sublayers[0].kind == "attention"

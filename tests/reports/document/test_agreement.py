@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from icgd import cli
-from icgd.reports.document.document import load
 from icgd.reports.document.numbers import grouped, quantities
+from icgd.reports.document.upgrade import load
 
 QUICK = ["--samples", "2000", "--effort", "0.1"]
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from icgd.reports.document.document import step_error_document
 from icgd.reports.document.numbers import digits, grouped, quantities
-from icgd.reports.document.step_bound import step_error_document
+from icgd.verify.results import Sandwich
 
 DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_html.json").read_text())
 SIZES = st.floats(min_value=1e-290, max_value=1e290)
@@ -70,7 +71,7 @@ def test_only_what_a_checker_accepted_has_the_name_certified():
     values = {one.macro: one.value for one in quantities(DOCUMENT)}
     assert values["icgdErrorCertified"] == values["icgdErrorBound"]
     assert values["icgdPlanCertified"] == values["icgdPlanBound"]
-    bare = {"sampled": 0.1, "attacked": 0.2, "certified": 0.4, "allowed": 0.5}
+    bare = Sandwich(sampled=0.1, attacked=0.2, bound=0.4, allowed=0.5)
     for checked in (False, True):
         part = {"problem": {}, "bounds": {}, "certificate": {"accepted": checked}}
         for written in (checked, True):

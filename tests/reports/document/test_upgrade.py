@@ -8,8 +8,7 @@ import pytest
 
 from icgd import cli
 from icgd.bounds.letters import ProblemError
-from icgd.reports.document.document import load
-from icgd.reports.document.upgrade import misplaced, renamed
+from icgd.reports.document.upgrade import load, misplaced, renamed
 
 DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_html.json").read_text())
 LEAN = "relu-icgd/lean"

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
 from icgd.bounds.problem import Problem
-from icgd.construct.block.slot_use import anatomy
+from icgd.construct.block.slot_use import slot_use
 from icgd.construct.relu_icgd import build
+from icgd.reports.document.document import stream_document
 from icgd.reports.figures import figures
 from icgd.reports.figures.curves import drawable, figure_of, look
 from icgd.reports.figures.figures import draw, loss_plot, sketches, steps_plot
@@ -23,7 +24,7 @@ from icgd.reports.figures.stream import rows_of, stream_figure
 from icgd.reports.figures.style import COLOURS, STYLE, typeset
 
 PROBLEM = Problem(N=2, K=2, d=2, n=3, eps=0.5)
-STREAM = anatomy(build(PROBLEM)).as_dict()
+STREAM = stream_document(slot_use(build(PROBLEM)))
 
 
 def plot(*curves, log="", title="A plot"):
@@ -196,7 +197,7 @@ def test_steps_and_loss_are_those_of_the_document():
 
 @pytest.mark.parametrize("construction", ["lean", "paper"])
 def test_the_stream_has_a_mark_wherever_a_slot_is_read_or_written(construction):
-    stream = anatomy(build(PROBLEM, construction)).as_dict()
+    stream = stream_document(slot_use(build(PROBLEM, construction)))
     lines = {line.get_gid(): line for line in stream_figure(stream).axes[0].get_lines() if line.get_gid()}
     for slot in stream["slots"]:
         for how in ("reads", "writes"):

