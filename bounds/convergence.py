@@ -91,7 +91,7 @@ def _suprema(problem: Problem, layer: LayerRanges) -> Suprema:
     return Suprema(layer.p_in, layer.slope, layer.curvature, layer.spread, layer.g, layer.s_norm, tilt)
 
 
-MOST_LAYERS = 100
+_MOST_LAYERS = 100
 """Deeper networks have a Hessian of too many blocks."""
 
 
@@ -101,8 +101,8 @@ def suprema(problem: Problem) -> tuple[tuple[Suprema, ...], float]:
 
     Raises ProblemError where no finite Lipschitz constant exists or none is found.
     """
-    if problem.N > MOST_LAYERS:
-        raise ProblemError("N", problem.N, f"networks of up to {MOST_LAYERS} layers are bounded; take fewer")
+    if problem.N > _MOST_LAYERS:
+        raise ProblemError("N", problem.N, f"networks of up to {_MOST_LAYERS} layers are bounded; take fewer")
     for layer in range(1, problem.N + 1):
         if not problem.activation_at(layer).is_smooth:
             name = problem.activation.name
@@ -257,7 +257,7 @@ def least_move(lam: float, step: float, eps: float) -> float:
     return eps / (1 - step * lam / 2)
 
 
-def stationarity(lam: float, step: float, eps: float, drop: Any, steps: int) -> Any:
+def least_gradient(lam: float, step: float, eps: float, drop: Any, steps: int) -> Any:
     """The least projected gradient among `steps` steps that lower L_n by `drop` (a number or an array)."""
     c = 1 - step * lam / 2
     root = np.sqrt(np.maximum(eps**2 + 4 * c * drop / (step * steps), 0.0))

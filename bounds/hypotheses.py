@@ -14,7 +14,7 @@ from icgd.bounds.functions.scalar import t
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.recurrence import ranges
 
-Judgement = Literal["holds", "fails", "undecided"]
+HypothesisStatus = Literal["holds", "fails", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Hypothesis:
 
     name: str
     statement: str
-    status: Judgement
+    status: HypothesisStatus
     why: str
     still: str = ""
 

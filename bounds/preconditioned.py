@@ -118,11 +118,11 @@ class Statement:
     masked: bool = True
 
 
-STATEMENT = Statement()
+AS_PUBLISHED = Statement()
 """The theorems as published, in the reading of signs that Lemma 1 needs."""
 
 
-def minimiser(problem: PreconditionedProblem, statement: Statement = STATEMENT) -> list[list[Fraction]]:
+def minimiser(problem: PreconditionedProblem, statement: Statement = AS_PUBLISHED) -> list[list[Fraction]]:
     """Theorem 1's A, exactly.
 
     >>> minimiser(PreconditionedProblem(d=1, n=4, S="1"))  # 1 / (5/4 + 1/4)
@@ -135,7 +135,7 @@ def minimiser(problem: PreconditionedProblem, statement: Statement = STATEMENT) 
 
 
 def family_direction(
-    problem: PreconditionedProblem, statement: Statement = STATEMENT
+    problem: PreconditionedProblem, statement: Statement = AS_PUBLISHED
 ) -> list[list[Fraction]]:
     """Theorems 3 and 4's A_l / a_l, exactly: S^-1."""
     return problem.spectral(tuple(statement.family(v, 1 / v) for v in problem.eigenvalues))
@@ -224,7 +224,7 @@ class LemmaOne:
     symmetric: bool
 
 
-def lemma_one(d: int, n: int, statement: Statement = STATEMENT) -> LemmaOne:
+def lemma_one(d: int, n: int, statement: Statement = AS_PUBLISHED) -> LemmaOne:
     """Lemma 1, one layer from any w; by induction, every depth.
 
     Column i of the label row holds y_i - w.x_i and the query's -w.x_{n+1}, before with w and after with w'.

@@ -21,7 +21,7 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.budget import Construction, approximated, from_z
 from icgd.bounds.step_error.layer_costs import Bill, mlp_norm, slope_units
 from icgd.bounds.step_error.plan import plan
-from icgd.bounds.step_error.recurrence import LayerRanges, propagate, ranges, step_error
+from icgd.bounds.step_error.recurrence import LayerRanges, propagate, ranges, step_error_bound
 from icgd.bounds.step_error.rounding import above
 
 SOURCE = "arXiv:2411.16549, Theorem 1"
@@ -80,7 +80,7 @@ def local_tolerance(problem: Problem) -> LocalTolerance:
         errors = dict.fromkeys(terms, e)
         try:
             layers = ranges(problem, errors)
-            return step_error(problem, layers, errors, from_z=False), layers
+            return step_error_bound(problem, layers, errors, from_z=False), layers
         except ValueError:  # a range has overflowed
             return math.inf, ()
 

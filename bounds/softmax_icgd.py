@@ -30,8 +30,8 @@ from icgd.bounds.step_error.budget import (
 from icgd.bounds.step_error.cover import ENOUGH, Cover, cover
 from icgd.bounds.step_error.network_relus import slope_relus
 from icgd.bounds.step_error.plan import CHECKABLE
-from icgd.bounds.step_error.product import ROOM, Product, slope_product
-from icgd.bounds.step_error.recurrence import WIDENING, LayerRanges, Term, ranges, step_error
+from icgd.bounds.step_error.product import RANGE_ROOM, Product, slope_product
+from icgd.bounds.step_error.recurrence import WIDENING, LayerRanges, Term, ranges, step_error_bound
 from icgd.bounds.step_error.rounding import (
     above,
     gamma,
@@ -132,7 +132,7 @@ def _prices(problem: Problem, layers: tuple[LayerRanges, ...]) -> dict[Term, flo
     return price
 
 
-def plan(problem: Problem, *, progress: Progress = silent) -> SoftmaxPlan:
+def plan_softmax(problem: Problem, *, progress: Progress = silent) -> SoftmaxPlan:
     """The plan whose bound on the step error is at most eps, for a problem in the 1/(2n) convention.
 
     Local errors are divided as in `icgd.bounds.step_error.budget`, e proportional to (price /
@@ -163,7 +163,7 @@ def _plan(problem: Problem, progress: Progress) -> SoftmaxPlan:
     raise ProblemError("eps", problem.eps, f"the bound stays at {made.bound:.3g}; raise eps")
 
 
-def estimated_units(problem: Problem) -> float:
+def estimated_softmax_units(problem: Problem) -> float:
     """About how many ReLUs one step will take, before any is made; the problem is as in `plan`."""
     tolerances = _divide(problem)
     price = _prices(problem, ranges(problem, tolerances))
@@ -199,7 +199,7 @@ def _make(problem: Problem, tolerances: Mapping[Term, float], advance: Advance) 
     layers = ranges(problem, tolerances)
     fits = {}
     for term, g in approximated(problem, "lean").items():
-        reach = radius(problem, "lean", layers, term) * (1 + ROOM)
+        reach = radius(problem, "lean", layers, term) * (1 + RANGE_ROOM)
         fits[term] = fit(g, -reach, reach, tolerances[term])
         advance(1)
     inner: dict[Term, Product] = {}
@@ -210,7 +210,9 @@ def _make(problem: Problem, tolerances: Mapping[Term, float], advance: Advance) 
     outer: dict[Term, Product] = {}
     for term, left, right, _ in factors(problem, layers):
         tolerance = tolerances[term] / summed(problem, term)
-        outer[term] = Product.within(-left * (1 + ROOM), left * (1 + ROOM), right * (1 + ROOM), tolerance)
+        outer[term] = Product.within(
+            -left * (1 + RANGE_ROOM), left * (1 + RANGE_ROOM), right * (1 + RANGE_ROOM), tolerance
+        )
         advance(1)
     local = {term: fitted.error for term, fitted in fits.items()}
     local |= {term: product.error for term, product in inner.items()}
@@ -259,7 +261,7 @@ def gate_offset(product: Product) -> float:
     True
     """
     assert product.square is not None
-    return above((product.square.hi + float(abs(product.square.relus.b).max(initial=0.0))) * (1 + ROOM))
+    return above((product.square.hi + float(abs(product.square.relus.b).max(initial=0.0))) * (1 + RANGE_ROOM))
 
 
 def _check_reach(made: SoftmaxPlan) -> None:
@@ -281,7 +283,7 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
     >>> [claim.value for claim in claims(Problem(N=1, d=1, eps=0.5)) if claim.quantity == "layers"]
     [6]
     """
-    made = plan(halved(problem))
+    made = plan_softmax(halved(problem))
     bare = int(problem.loss.rho == 0)  # the loss slope is read off z(N), so p(N) is never formed
     scratch = 5 * (N - 1) * K + (5 - bare) * d_out
     M = sympy.Symbol("M", integer=True, positive=True)
@@ -353,7 +355,7 @@ def four_layers(problem: Problem) -> FourLayers:
     layers = ranges(problem, {})
 
     def moved(errors: Mapping[Term, float]) -> float:
-        return step_error(problem, layers, errors, from_z=False)
+        return step_error_bound(problem, layers, errors, from_z=False)
 
     lipschitz: list[float] = []
     radii: list[float] = []

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from icgd.bounds.algebra.best_steps import best_steps
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.preconditioned import (
-    STATEMENT,
+    AS_PUBLISHED,
     PreconditionedProblem,
     Statement,
     family_direction,
@@ -146,10 +146,10 @@ def family(
     problem: PreconditionedProblem,
     a: tuple[float, ...],
     b: tuple[float, ...] | None = None,
-    statement: Statement = STATEMENT,
+    statement: Statement = AS_PUBLISHED,
 ) -> Family:
     """The matrices of these steps; b may leave out its last entry, which has no effect."""
-    direction = exact(family_direction(problem, statement))
+    direction = rounded_tensor(family_direction(problem, statement))
     A = torch.tensor(a, dtype=torch.float64)[:, None, None] * direction
     if b is None:
         return Family(A, None)
@@ -157,18 +157,18 @@ def family(
     return Family(A, steps[:, None, None] * torch.eye(problem.d, dtype=torch.float64))
 
 
-def exact(matrix: list[list[Fraction]]) -> Float[Tensor, "rows columns"]:
+def rounded_tensor(matrix: list[list[Fraction]]) -> Float[Tensor, "rows columns"]:
     """A matrix of rationals, each entry rounded once."""
     return torch.tensor([[float(v) for v in row] for row in matrix], dtype=torch.float64)
 
 
-def one_layer(problem: PreconditionedProblem, statement: Statement = STATEMENT) -> LinearAttention:
+def one_layer(problem: PreconditionedProblem, statement: Statement = AS_PUBLISHED) -> LinearAttention:
     """Theorem 1's minimiser as a model."""
-    A = exact(minimiser(problem, statement))[None]
+    A = rounded_tensor(minimiser(problem, statement))[None]
     return LinearAttention(*sparse(A, sign=statement.sign), masked=statement.masked, problem=problem)
 
 
-def build(problem: PreconditionedProblem, statement: Statement = STATEMENT) -> LinearAttention:
+def build(problem: PreconditionedProblem, statement: Statement = AS_PUBLISHED) -> LinearAttention:
     """L layers of Theorem 3's family at its best steps; one layer for w ~ N(0, I) is `one_layer`."""
     made = family(problem, best_steps(problem.n, problem.d, problem.L).a, statement=statement)
     return LinearAttention(*sparse(made.A, made.B, statement.sign), masked=statement.masked, problem=problem)

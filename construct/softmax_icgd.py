@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from icgd.bounds.functions.relu_sum import ReluSum, signed
 from icgd.bounds.problem import Problem
-from icgd.bounds.softmax_icgd import SoftmaxPlan, gate_offset, halved, plan
+from icgd.bounds.softmax_icgd import SoftmaxPlan, gate_offset, halved, plan_softmax
 from icgd.bounds.step_error.network_relus import activation_relus, slope_relus
 from icgd.bounds.step_error.product import Product
 from icgd.bounds.step_error.recurrence import Term
 from icgd.construct.block.hidden import HiddenPart, Ridge, finish, literal_mlp, run_hidden
 from icgd.construct.block.literal import Entries, Head, LiteralLayer
 from icgd.construct.block.stream import Stream
-from icgd.construct.block.table import Table
+from icgd.construct.block.table import LookupTable
 from icgd.construct.block.weights import save_weights
 from icgd.construct.model import Model
 from icgd.construct.prompt import Prompt, iterates, stack_weights
@@ -59,7 +59,7 @@ class Products(nn.Module):
         self.a, self.b, self.offset = product.a, product.b, offset
         squares = product.square.relus
         self.relus = ReluSum(squares.a, squares.b, squares.c)  # constants of the two squares cancel
-        self.table = Table(self.relus)
+        self.table = LookupTable(self.relus)
 
     def erases(self) -> bool:
         return False
@@ -196,10 +196,10 @@ def build(problem: Problem) -> SoftmaxTransformer:
     >>> len(build(Problem(N=1, d=1, n=2, eps=0.5)).layers)
     6
     """
-    return assemble(plan(halved(problem)))
+    return assemble_softmax(plan_softmax(halved(problem)))
 
 
-def assemble(made: SoftmaxPlan) -> SoftmaxTransformer:
+def assemble_softmax(made: SoftmaxPlan) -> SoftmaxTransformer:
     """The transformer that a plan describes."""
     problem, dims, N = made.problem, made.problem.dims, made.problem.N
     loss, from_z = problem.loss, problem.loss.rho == 0
@@ -289,7 +289,7 @@ class DenseSoftmaxTransformer(nn.Module):
         return H
 
 
-def census(transformer: SoftmaxTransformer) -> dict[str, int]:
+def softmax_census(transformer: SoftmaxTransformer) -> dict[str, int]:
     """Sizes of one step counted off the literal matrices."""
     layers = list(transformer.literal())
     return {
@@ -302,5 +302,5 @@ def census(transformer: SoftmaxTransformer) -> dict[str, int]:
     }
 
 
-MODEL = Model(build, census, save_weights)
+MODEL = Model(build, softmax_census, save_weights)
 """How it is built, counted and written down."""

@@ -58,7 +58,7 @@ from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.upgrade import load as load_document
 from icgd.verify.catalogue import find, theorems
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
-from icgd.verify.certificate.issue import load as load_certificate
+from icgd.verify.certificate.issue import load_certificate as load_certificate
 from icgd.verify.certificate.proof import judge
 from icgd.verify.coq.export import export
 from icgd.verify.coq.run import run as run_coq

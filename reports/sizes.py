@@ -16,11 +16,11 @@ from pathlib import Path
 
 from icgd.bounds.estimate import Estimate
 
-FACTOR = 3.0
+_FACTOR = 3.0
 """How far past its estimate a command may run."""
 
 _QUICK = "--samples 2000 --effort 0.05"
-COMMANDS = (
+_COMMANDS = (
     *(f"bounds relu-icgd {letters}" for letters in (
         "", "--N 1", "--N 5", "--N 6 --K 16", "--N 1 --eps 1e-7", "--K 500 --d 300",
         "--n 1000000 --L 1000000",
@@ -51,7 +51,7 @@ COMMANDS = (
 )  # fmt: skip
 
 
-def one(command: str, folder: Path) -> tuple[float, float, int, str]:
+def _one(command: str, folder: Path) -> tuple[float, float, int, str]:
     """The estimate of a command, the seconds that it takes, its exit code and the last line it says."""
     words = command.split()
     out = ["--out", str(folder)] if words[0] == "verify" else []
@@ -73,18 +73,18 @@ def table() -> int:
     late = 0
     print(f"{'command':72} {'estimate':>9} {'taken':>7} {'ratio':>6}")
     with tempfile.TemporaryDirectory() as folder:
-        for command in COMMANDS:
-            foreseen, seconds, code, said = one(command, Path(folder))
+        for command in _COMMANDS:
+            foreseen, seconds, code, said = _one(command, Path(folder))
             if code == 2:
                 print(f"{command:72} {'refused':>9} {seconds:6.1f}s        {said[:140]}", flush=True)
                 broken = "Traceback" in said
             else:
                 ratio = seconds / max(foreseen, 1e-9)
-                broken = ratio > FACTOR or code not in (0, 1)
+                broken = ratio > _FACTOR or code not in (0, 1)
                 mark = "  TOO LATE" if broken else ""
                 print(f"{command:72} {foreseen:8.1f}s {seconds:6.1f}s {ratio:6.2f}{mark}", flush=True)
             late += broken
-    print(f"{len(COMMANDS)} commands, {late} past {FACTOR:g} times their estimate")
+    print(f"{len(_COMMANDS)} commands, {late} past {_FACTOR:g} times their estimate")
     return int(late > 0)
 
 

@@ -16,8 +16,8 @@ from icgd.bounds.convergence import (
     claims,
     curvature,
     diameter,
+    least_gradient,
     least_move,
-    stationarity,
 )
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
@@ -349,7 +349,7 @@ def measure_descent(
     long = (moves > least_move(lam, h, eps)) & (allowed < -spare)
     projected = torch.stack([_projected(problem, prompt.with_weights(w)) for w in iterates[:-1]]).amin(dim=0)
     drop = (losses[0] - losses[-1]).cpu().numpy()
-    bound = torch.from_numpy(stationarity(lam, h, eps, drop, steps)).to(projected)
+    bound = torch.from_numpy(least_gradient(lam, h, eps, drop, steps)).to(projected)
     ratio = torch.nan_to_num(projected / (bound + ROUNDING), nan=torch.inf).amax()
     counts = (broken.sum(), long.sum(), (long & (change < 0)).sum(), (change < 0).sum())
     return (*map(float, counts), float(moves.numel()), float(projected.amax()), float(ratio))

@@ -25,7 +25,7 @@ from icgd.construct.machine.memory import refuse_if_too_large
 from icgd.verify.relu_icgd import verify
 from icgd.verify.verdict import Status
 
-ACTIVATIONS = (
+GRID_ACTIVATIONS = (
     "tanh", "sigmoid", "softplus", "gelu", "sin", "identity", "t/(1+exp(-t))", "1/(1+t**2)", "t/sqrt(1+t**2)",
     "t/(1+t**2)", "1/cosh(t)", "log(1+t**2)", "sqrt(1+t**2)", "exp(-t**4)", "log(cosh(t))", "cosh(t)-1",
     "tanh(t)/(1+t**2)", "(t**2+1)**0.3", "atan(t)", "Abs(-1)*tanh(t)+t/4",
@@ -34,7 +34,7 @@ COUNT, SEED = 300, 0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class _Outcome:
     """What became of a problem.
 
     status: the verdict on its step error, or "refused" if it was not built.  evidence: of the verdict, or
@@ -48,12 +48,12 @@ class Outcome:
     failed: tuple[str, ...] = ()
 
 
-def problems(count: int = COUNT, seed: int = SEED) -> Iterator[tuple[dict[str, Any], Construction]]:
+def grid_problems(count: int = COUNT, seed: int = SEED) -> Iterator[tuple[dict[str, Any], Construction]]:
     """Letters and construction of every problem: all activations in turn, everything else drawn from a seed.
 
     N from 1 to 6, radii from 0.01 to 10, the three losses, both outputs, lean and paper.
 
-    >>> letters, construction = next(problems())
+    >>> letters, construction = next(grid_problems())
     >>> letters["activation"], letters["N"], construction
     ('tanh', 4, 'lean')
     """
@@ -63,7 +63,7 @@ def problems(count: int = COUNT, seed: int = SEED) -> Iterator[tuple[dict[str, A
         return float(f"{10 ** rng.uniform(low, high):.2g}")
 
     for index in range(count):
-        letters: dict[str, Any] = {"activation": ACTIVATIONS[index % len(ACTIVATIONS)]}
+        letters: dict[str, Any] = {"activation": GRID_ACTIVATIONS[index % len(GRID_ACTIVATIONS)]}
         letters |= {"N": rng.randint(1, 6), "K": rng.randint(1, 5), "d": rng.randint(1, 4)}
         letters |= {
             "d_out": rng.randint(1, 4),
@@ -76,20 +76,20 @@ def problems(count: int = COUNT, seed: int = SEED) -> Iterator[tuple[dict[str, A
         yield letters, rng.choice(["lean", "paper"])
 
 
-def outcome(letters: dict[str, Any], construction: Construction, samples: int = 200) -> Outcome:
+def outcome(letters: dict[str, Any], construction: Construction, samples: int = 200) -> _Outcome:
     """Plan, certificate, check, matrices and a sweep of so many prompts for one problem."""
     try:
         problem = Problem.parse(letters)
         refuse_if_too_large(problem, construction)
         found = verify(problem, construction, samples=samples, effort=0, certify=True)
     except ProblemError as error:
-        return Outcome(letters, construction, "refused", str(error))
+        return _Outcome(letters, construction, "refused", str(error))
     step = next(verdict for verdict in found.verdicts if verdict.claim.endswith("/step-error"))
     failed = tuple(verdict.claim for verdict in found.verdicts if verdict.status == "failed")
-    return Outcome(letters, construction, step.status, step.evidence, failed)
+    return _Outcome(letters, construction, step.status, step.evidence, failed)
 
 
-def run(posed: Iterable[tuple[dict[str, Any], Construction]], console: Console) -> Counter[str]:
+def run_grid(posed: Iterable[tuple[dict[str, Any], Construction]], console: Console) -> Counter[str]:
     """Judge them one by one; returns how many ended in which way."""
     counts: Counter[str] = Counter()
     for index, (letters, construction) in enumerate(posed):
@@ -114,7 +114,7 @@ def run(posed: Iterable[tuple[dict[str, Any], Construction]], console: Console) 
 def main() -> int:
     """The whole grid; the exit code is 1 if a claim failed or a step error is held and not proved."""
     console = Console()
-    counts = run(problems(), console)
+    counts = run_grid(grid_problems(), console)
     console.print(", ".join(f"{count} {status}" for status, count in counts.most_common() if count))
     return 1 if counts["failed"] or counts["held"] else 0
 

@@ -8,14 +8,14 @@ from fractions import Fraction
 import sympy
 import torch
 
-from icgd.bounds.algebra.best_steps import best_steps, spectrum, stationarity
+from icgd.bounds.algebra.best_steps import best_steps, spectrum, stationarity_defects
 from icgd.bounds.algebra.expected_loss import family_gradient, global_minimum, one_layer_loss, other_minimum
 from icgd.bounds.claims import Claim
 from icgd.bounds.preconditioned import (
+    AS_PUBLISHED,
     MOST_TRANSFORMED,
     ONE_STEP,
     SOURCE,
-    STATEMENT,
     PreconditionedProblem,
     Statement,
     claims,
@@ -49,7 +49,7 @@ def verify(
     seed: int = 0,
     device: torch.device | str = "cpu",
     progress: Progress = silent,
-    statement: Statement = STATEMENT,
+    statement: Statement = AS_PUBLISHED,
     transformer: LinearAttention | None = None,
 ) -> Results:
     """Judge Lemma 1 and Theorems 1, 3 and 4.
@@ -254,7 +254,7 @@ def judge_one_step(problem: PreconditionedProblem, claim: Claim) -> Verdict:
 
 def _critical_verdicts(problem: PreconditionedProblem, depths: Sequence[Depth]) -> Iterator[Verdict]:
     found = {depth.L: best_steps(problem.n, problem.d, depth.L) for depth in depths}
-    stationary = not any(any(stationarity(problem.n, problem.d, steps.q)) for steps in found.values())
+    stationary = not any(any(stationarity_defects(problem.n, problem.d, steps.q)) for steps in found.values())
     uncertain = [L for L, steps in found.items() if not steps.certified]
     deepest = found[problem.L]
     if stationary and uncertain:

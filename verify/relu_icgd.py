@@ -36,7 +36,7 @@ from icgd.verify.search.excerpt import excerpt, part_of, repeated
 from icgd.verify.search.options import Search
 from icgd.verify.search.prompts import random_prompts, seeded
 from icgd.verify.search.sweep import Sweep, one_step_errors, sweep
-from icgd.verify.search.tables import Table, letters_from, load_table, names, prompts_from_table
+from icgd.verify.search.tables import DataTable, letters_from, load_table, names, prompts_from_table
 from icgd.verify.search.trajectory import follow, to_follow
 from icgd.verify.survey.background import surveying
 from icgd.verify.theorem import Theorem
@@ -54,7 +54,7 @@ def verify(
     seed: int = 0,
     effort: float = 1.0,
     start: str = "random",
-    data: str | Table | None = None,
+    data: str | DataTable | None = None,
     inputs: str | None = None,
     targets: str | None = None,
     prompts: int = 64,

@@ -15,7 +15,7 @@ from icgd.bounds.claims import Claim
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Advance, Progress, silent
-from icgd.bounds.softmax_icgd import SOURCE, SoftmaxPlan, claims, four_layers, halved, plan
+from icgd.bounds.softmax_icgd import SOURCE, SoftmaxPlan, claims, four_layers, halved, plan_softmax
 from icgd.construct.block.dense import dense_bytes
 from icgd.construct.block.grid_interpolation import FourLayerTransformer
 from icgd.construct.machine.memory import refuse_softmax_if_too_large
@@ -24,19 +24,19 @@ from icgd.construct.softmax_icgd import (
     MODEL,
     DenseSoftmaxTransformer,
     SoftmaxTransformer,
-    assemble,
+    assemble_softmax,
     build,
-    census,
+    softmax_census,
 )
 from icgd.verify import workload
-from icgd.verify.certificate.issue import as_read, letters
+from icgd.verify.certificate.issue import as_read, posed_letters
 from icgd.verify.certificate.proof import mismatch, not_proved, refusal, unchecked
-from icgd.verify.certificate.softmax_program import certificate as certificate_of
+from icgd.verify.certificate.softmax_program import softmax_certificate
 from icgd.verify.descent import step_error
 from icgd.verify.results import Curve, Grid, Plot, Results
-from icgd.verify.search.excerpt import NUMBERS, TOKENS, excerpt, followed, part_of, steps
+from icgd.verify.search.excerpt import MOST_NUMBERS, TOKENS, excerpt, followed, part_of, steps
 from icgd.verify.search.prompts import random_prompts, seeded
-from icgd.verify.search.random_moves import KEPT, ROUNDS, Search, search
+from icgd.verify.search.random_moves import MOVE_ROUNDS, WORST_KEPT, MovesFound, search
 from icgd.verify.search.sweep import Stepper, one_step_errors
 from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Status, Verdict
@@ -65,19 +65,19 @@ def verify(
     transformer: judged instead of the one we would build; its problem is `halved(problem)`.
     Raises ProblemError where the construction does not apply.
     """
-    made = plan(halved(problem), progress=progress)
-    judged = (transformer or assemble(made)).to(device)
+    made = plan_softmax(halved(problem), progress=progress)
+    judged = (transformer or assemble_softmax(made)).to(device)
     short = made if transformer else excerpt(made)
-    searched = judged if short is made else assemble(short).to(device)
+    searched = judged if short is made else assemble_softmax(short).to(device)
     generator, asserted = seeded(seed), claims(problem)
-    counted: dict[str, int | float] = dict(census(judged))
-    with progress("sweep", samples + ROUNDS * KEPT) as advance:
+    counted: dict[str, int | float] = dict(softmax_census(judged))
+    with progress("sweep", samples + MOVE_ROUNDS * WORST_KEPT) as advance:
         found = search(searched, samples, generator, device, advance)
     bound, allowed = 2 * made.bound, problem.eps  # in the units of the gradient of Theorem 2's loss
     with progress("certificate", 3) as advance:
-        certificate = as_read(certificate_of(made))
+        certificate = as_read(softmax_certificate(made))
         advance(1)
-        reason = refusal(certificate, letters(problem), "softmax")
+        reason = refusal(certificate, posed_letters(problem), "softmax")
         advance(1)
         if reason is not None:
             reason = unchecked(made.layers) or not_proved(problem, reason)
@@ -125,7 +125,7 @@ def _sizes(asserted: tuple[Claim, ...], counted: dict[str, int | float]) -> Iter
 def _step_verdict(
     judged: SoftmaxTransformer,
     made: SoftmaxPlan,
-    found: Search,
+    found: MovesFound,
     followed: Prompt,
     certificate: Mapping[str, Any],
     reason: str | None,
@@ -195,7 +195,7 @@ def _uniform_verdict(
 ) -> Verdict:
     """The head against an exactly rounded mean, which shares no code with it."""
     problem = judged.problem
-    prompts = max(1, min(256, NUMBERS // (3 * (problem.n + 1))))
+    prompts = max(1, min(256, MOST_NUMBERS // (3 * (problem.n + 1))))
     # In Theorem 2's own letters -eta (n+1)/n: eta here is twice that, and the entries carry no 1/2.
     scale = -problem.eta / 2 * (problem.n + 1) / problem.n
     values = torch.randn(prompts, problem.n + 1, 3, generator=generator, dtype=torch.float64)
@@ -260,7 +260,7 @@ def _growth(problem: Problem, advance: Advance) -> tuple[Grid, Verdict]:
     posed = [replace(problem, N=max(problem.N, 2), K=K, eps=eps) for K in _WIDTHS]
     rows = []
     for one in posed:
-        built, grid = census(build(one)), four_layers(halved(one))
+        built, grid = softmax_census(build(one)), four_layers(halved(one))
         rows.append(
             (one.K, one.D_w, built["width"], built["mlp_width"], built["parameters"], grid.log10_nodes)
         )
@@ -313,7 +313,7 @@ def _four_layers(
                 least.variables,
                 least.log10_nodes,
                 least.per_halving,
-                census(build(tiny))["total_units"],
+                softmax_census(build(tiny))["total_units"],
             ),
         ),
         "nodes prod_i (ceil(2 R_i m Lip_i / eps) + 1), m = D_w + d + d_out, Lip_i from the error recurrence",
@@ -329,7 +329,7 @@ def _four_layers(
         grid.append((four.mlp_width, measured(four), cells))
     for eps in _TOLERANCES:
         deep = build(smallest(problem, eps))
-        size = census(deep)
+        size = softmax_census(deep)
         ours.append((size["mlp_width"], measured(deep), size["layers"]))
         advance(1)
     rows = [

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import forget, plan
-from icgd.verify.certificate.issue import as_read, certificate, letters
+from icgd.verify.certificate.issue import as_read, certificate, posed_letters
 from icgd.verify.checker.relu import check
 from icgd.verify.results import Cell, Grid
 from icgd.verify.search.attack import attack
@@ -55,7 +55,7 @@ def _timed(problems: Iterable[tuple[str, Problem]]) -> Iterator[tuple[Cell, ...]
         made = plan(problem)
         found = as_read(certificate(made))
         proved = time.perf_counter()
-        check(found, letters(problem), "lean")
+        check(found, posed_letters(problem), "lean")
         checked = time.perf_counter()
         times = proved - began, checked - proved
         sizes = made.units, found["splits"].count(0)

@@ -16,7 +16,7 @@ from icgd.bounds.looped import LoopedProblem
 from icgd.bounds.preconditioned import PreconditionedProblem
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.budget import Construction, closed_form, expected_rounding
-from icgd.verify.search.excerpt import EXAMPLES, TOKENS, followed, steps
+from icgd.verify.search.excerpt import MOST_EXAMPLES, TOKENS, followed, steps
 from icgd.verify.search.options import Search
 
 START = Piece("start", 3.5)
@@ -91,7 +91,7 @@ def relu_icgd(problem: Problem, search: Search) -> Estimate:
     construction: Construction = search.construction or "lean"  # type: ignore[assignment]
     samples, effort, certify = search.samples, search.effort, search.certify
     prompts = search.prompts if search.data is not None else None
-    N, short = problem.N, min(problem.n, EXAMPLES)
+    N, short = problem.N, min(problem.n, MOST_EXAMPLES)
     fitted, _ = units(problem, construction)
     batch = followed(problem, 64) if prompts is None else prompts
     count = steps(problem, batch)
@@ -156,7 +156,7 @@ def softmax_icgd(problem: Problem, search: Search) -> Estimate:
     """Verifying Theorem 2."""
     N, entries = problem.N, problem.D_w
     token = 1e-6 + 0.15e-6 * problem.units + 0.1e-6 * entries
-    short = min(problem.n, EXAMPLES)
+    short = min(problem.n, MOST_EXAMPLES)
     width = problem.d + problem.d_out + 5 * problem.units + 2 * entries
     whole = problem if (problem.n + 1) * width <= TOKENS else replace(problem, n=short)
     batch = followed(whole, 32)

@@ -73,7 +73,7 @@ def best_steps(n: int, d: int, L: int) -> Steps:
     return Steps(tuple(1 / root for root in roots), loss, q, (*between, 2 * Fraction(roots[-1])))
 
 
-def stationarity(n: int, d: int, q: Sequence[Fraction]) -> list[Fraction]:
+def stationarity_defects(n: int, d: int, q: Sequence[Fraction]) -> list[Fraction]:
     """E tr(C^(k+1) q(C)) for k < L, zero exactly at a critical point with distinct steps."""
     m = spectrum(n, d, 2 * len(q))
     return [sum((c * m[j + k + 1] for j, c in enumerate(q)), Fraction(0)) for k in range(len(q) - 1)]

@@ -27,7 +27,7 @@ from icgd.bounds.algebra.ring_matrices import (
     scaled,
     transposed,
 )
-from icgd.bounds.preconditioned import STATEMENT, Statement
+from icgd.bounds.preconditioned import AS_PUBLISHED, Statement
 
 
 def _pairs(d: int) -> list[tuple[int, int]]:
@@ -132,7 +132,7 @@ class GlobalMinimum:
         return self.free and self.attained and self.valued
 
 
-def global_minimum(d: int, statement: Statement = STATEMENT) -> GlobalMinimum:
+def global_minimum(d: int, statement: Statement = AS_PUBLISHED) -> GlobalMinimum:
     """Theorem 1 for every n and every S at once: the squares are completed and compared.
 
     With p = (u, v), column j of q = (a_j, c_j), g_j = c_j u + v a_j and H_j = sym(u a_j^T) + v c_j I,
@@ -285,7 +285,7 @@ class _Dual:
         return _Dual(transposed(self.value), transposed(self.tangent))
 
 
-def family_gradient(L: int, transformed: bool, statement: Statement = STATEMENT) -> FamilyGradient:
+def family_gradient(L: int, transformed: bool, statement: Statement = AS_PUBLISHED) -> FamilyGradient:
     """Theorem 3's stationarity, or Theorem 4's with `transformed`, x ~ N(0, S) and w ~ N(0, S^-1).
 
     After l layers x has become T_l x and the label of token j is theta_l.x_j (less w.x for the query):

@@ -35,7 +35,7 @@ from icgd.bounds.algebra.ring_matrices import diagonal, matrix_product, matrix_s
 from icgd.bounds.claims import Claim
 from icgd.bounds.functional import SOURCE
 
-Table = tuple[tuple[int, ...], ...]
+IntegerMatrix = tuple[tuple[int, ...], ...]
 Polynomial = Any
 
 OFF_FAMILY = 1e-10
@@ -61,7 +61,7 @@ def stationarity_claim() -> Claim:
     )
 
 
-def signed_permutations(d: int) -> tuple[Table, ...]:
+def signed_permutations(d: int) -> tuple[IntegerMatrix, ...]:
     """The 2^d d! orthogonal matrices of integers.
 
     >>> len(signed_permutations(3))
@@ -74,7 +74,7 @@ def signed_permutations(d: int) -> tuple[Table, ...]:
     )
 
 
-def quarter_turns() -> tuple[Table, ...]:
+def quarter_turns() -> tuple[IntegerMatrix, ...]:
     """The four rotations of the square: no reflections.
 
     >>> quarter_turns()[1]
@@ -83,7 +83,7 @@ def quarter_turns() -> tuple[Table, ...]:
     return ((1, 0), (0, 1)), ((0, -1), (1, 0)), ((-1, 0), (0, -1)), ((0, 1), (-1, 0))
 
 
-def group_average(group: Sequence[Table]) -> sympy.Matrix:
+def group_average(group: Sequence[IntegerMatrix]) -> sympy.Matrix:
     """The mean of g A g^T over the group, A a matrix of symbols a_ij.
 
     The gradient in B S^1/2 turns into g A g^T when g turns the whitened prompt, so this is what is left of
@@ -101,7 +101,7 @@ def group_average(group: Sequence[Table]) -> sympy.Matrix:
 
 
 @lru_cache(maxsize=16)
-def leaves_the_trace(group: tuple[Table, ...]) -> bool:
+def leaves_the_trace(group: tuple[IntegerMatrix, ...]) -> bool:
     """Whether the average of every A is trace(A)/d times I.
 
     Quarter turns, and with them all rotations of the plane, also leave (a_10 - a_01)/2 times a quarter turn.
@@ -115,7 +115,7 @@ def leaves_the_trace(group: tuple[Table, ...]) -> bool:
 
 
 @dataclass(frozen=True)
-class Setting:
+class LinearSetting:
     """Powers of S^1/2 in the linear problem; the defaults are the theorem's, others break a hypothesis.
 
     family: B = b S^(family/2), and C.  task: labels w.x + noise, w ~ N(0, S^(task/2)).
@@ -125,7 +125,7 @@ class Setting:
     task: int = -2
 
 
-AS_STATED = Setting()
+AS_STATED = LinearSetting()
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class LinearGradient:
 
 
 @lru_cache(maxsize=16)
-def linear_gradient(L: int, setting: Setting = AS_STATED) -> LinearGradient:
+def linear_gradient(L: int, setting: LinearSetting = AS_STATED) -> LinearGradient:
     """d = 2, h(U, W) = U^T W, x ~ N(0, S), labels w.x + noise; every n, S = diag(s_0^2, s_1^2), r, b, c.
 
     With C the sample covariance and e = (1/n) sum_i noise_i x_i, label j of layer l is

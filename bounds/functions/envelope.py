@@ -18,21 +18,21 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from icgd.bounds.functions.relu_sum import Vector
 from icgd.bounds.functions.scalar import PRECISION, Scalar, ball_between, lower_float, upper_float
 
-Vector = NDArray[np.float64]
 Boxes = NDArray[np.float64]
 """Lower and upper ends first, then the side of 0, then the bin."""
 
-Quantity = Literal["slope", "slope2", "bend2"]
-QUANTITIES: tuple[Quantity, ...] = ("slope", "slope2", "bend2")
+Averaged = Literal["slope", "slope2", "bend2"]
+QUANTITIES: tuple[Averaged, ...] = ("slope", "slope2", "bend2")
 """|r'|, |r'|^2 and |r''|^2: what averages are taken of."""
 
 BINS = 64
 WIDER = 1 + 1e-14
 _LEVELS, _TANGENTS = (1.0, 0.6, 0.3, 0.1), 5
 
-ROOM = 2.0**-17
+SUPREMUM_ROOM = 2.0**-17
 """What is added to every supremum, relative to its terms, so that a checker need not be finer than that."""
 _FINE, _MOST_PARTS = 1e-4, 16
 """How far suprema may be above what is seen; bins are cut into up to so many parts for that."""
@@ -52,14 +52,14 @@ class Envelope:
     bend: Vector
     square: Vector
     least: Vector
-    multipliers: dict[Quantity, Vector]
-    heights: dict[Quantity, NDArray[np.float64]]
+    multipliers: dict[Averaged, Vector]
+    heights: dict[Averaged, NDArray[np.float64]]
 
     def bin(self, z: Vector) -> NDArray[np.int64]:
         """The first of the BINS + 1 steps that reaches |z|."""
         return np.minimum(np.ceil(z / self.reach * BINS * (1 + 1e-12)), BINS).astype(np.int64)
 
-    def average(self, quantity: Quantity, bins: NDArray[np.int64], low: Vector, high: Vector) -> Vector:
+    def average(self, quantity: Averaged, bins: NDArray[np.int64], low: Vector, high: Vector) -> Vector:
         """A bound on the mean of the quantity where the mean of r^2 is between `low` and `high`."""
         lam = self.multipliers[quantity][:, None]
         lines = self.heights[quantity][:, bins] + np.maximum(lam * low, lam * high)
@@ -93,7 +93,7 @@ class _Part(NamedTuple):
         turning = (most < 0) & (far < -2 * most)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             above = np.where(turning, far**2 / (-4 * most), far + most)
-            high = np.fmin(self.value[1] + above, self.whole[1]) + (1e-13 + ROOM) * size
+            high = np.fmin(self.value[1] + above, self.whole[1]) + (1e-13 + SUPREMUM_ROOM) * size
             seen = np.fmax(self.value[0], self.value[0] + np.abs(self.rise).min(axis=0) * half + least)
         return high, seen
 
@@ -125,19 +125,19 @@ def _envelope(r: Scalar, reach: float, parts: int) -> tuple[Envelope | None, flo
             high, seen = (phi.less(lam, squares[0]) if lam else phi).suprema(half, size)
             tops = np.maximum(tops, _running_max(high.reshape(2, BINS, parts).max(axis=-1)))
             reached = max(reached, float(seen.max()))
-        if tops[-1] - reached > 2 * ROOM * size:
+        if tops[-1] - reached > 2 * SUPREMUM_ROOM * size:
             beyond = max(beyond, (tops[-1] - reached) / max(size, 1e-300))
         return tops
 
     peaks = [running(0.0, d, -d) for d in derivatives]
     least = np.sqrt(np.maximum(-running(0.0, -squares[0]), 0.0)) ** 2
-    averaged: dict[Quantity, tuple[_Part, ...]] = {
+    averaged: dict[Averaged, tuple[_Part, ...]] = {
         "slope": (derivatives[1], -derivatives[1]),
         "slope2": (squares[1],),
         "bend2": (squares[2],),
     }
-    multipliers: dict[Quantity, Vector] = {}
-    heights: dict[Quantity, NDArray[np.float64]] = {}
+    multipliers: dict[Averaged, Vector] = {}
+    heights: dict[Averaged, NDArray[np.float64]] = {}
     for quantity, phis in averaged.items():
         middle = np.max([phi.value[1] for phi in phis], axis=0)
         lam = _tangents(squares[0].value[1], middle)

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import flint
 import numpy as np
 
-from icgd.bounds.functions.polygon import Blocked, Curve, Triple, Vector
-from icgd.bounds.functions.relu_sum import ReluSum
+from icgd.bounds.functions.polygon import Blocked, Graph, Triple
+from icgd.bounds.functions.relu_sum import ReluSum, Vector
 from icgd.bounds.functions.scalar import PRECISION, Scalar, t, upper_float
 
 _INSIDE = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
@@ -196,7 +196,7 @@ def _deviates(ball: Callable[[float], flint.arb], triple: Triple, tolerance: flo
     return bool(abs((g2 - g1) * (x3 - x1) - (g3 - g1) * (x2 - x1)) > 2 * tolerance * (x3 - x1))
 
 
-def _proved(curve: Curve, tolerance: float, relus: ReluSum) -> Fit | None:
+def _proved(curve: Graph, tolerance: float, relus: ReluSum) -> Fit | None:
     """The sum with its certificates, or None if it is not within the tolerance."""
     g, lo, hi = curve.g, curve.lo, curve.hi
     error = certified_error(relus, g, lo, hi)
@@ -211,7 +211,7 @@ def _proved(curve: Curve, tolerance: float, relus: ReluSum) -> Fit | None:
     return Fit(g, lo, hi, tolerance, relus, error, pieces, len(witnesses) + 1, witnesses)
 
 
-def _candidates(curve: Curve, tolerance: float) -> Iterator[ReluSum]:
+def _candidates(curve: Graph, tolerance: float) -> Iterator[ReluSum]:
     """Sums to try, the ones with fewest pieces first."""
     if curve.g.is_piecewise_linear:
         inside = sorted(k for k in curve.g.kinks if curve.lo < k < curve.hi)
@@ -239,7 +239,7 @@ def fit(g: Scalar, lo: float, hi: float, tolerance: float) -> Fit:
     """
     if not (lo < hi and tolerance > 0):
         raise ValueError(f"need lo < hi and tolerance > 0, not [{lo}, {hi}] and {tolerance}")
-    for curve in (Curve(g, lo, hi), Curve(g, lo, hi, by_balls=True)):
+    for curve in (Graph(g, lo, hi), Graph(g, lo, hi, by_balls=True)):
         for relus in _candidates(curve, tolerance):
             if proved := _proved(curve, tolerance, relus):
                 return proved
@@ -261,7 +261,7 @@ def square(radius: float, tolerance: float) -> Fit:
     """
     if not (radius > 0 and tolerance > 0):
         raise ValueError(f"need radius > 0 and tolerance > 0, not {radius} and {tolerance}")
-    curve = Curve(Scalar(t**2), -radius, radius)
+    curve = Graph(Scalar(t**2), -radius, radius)
     fewest_wings = max(0, math.ceil(radius / math.sqrt(8 * tolerance) - 0.5))
     for wings in (fewest_wings, fewest_wings + 1):  # one more if rounding breaks a tie
         h = radius / (wings + 0.5)

@@ -17,13 +17,12 @@ from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from icgd.bounds.functions.relu_sum import Vector
 from icgd.bounds.functions.scalar import Scalar
 from icgd.bounds.functions.stable_forms import IN_MATH
 
-Vector: TypeAlias = npt.NDArray[np.float64]
-Point: TypeAlias = tuple[float, float]
+_Point: TypeAlias = tuple[float, float]
 Triple: TypeAlias = tuple[float, float, float]
 Real: TypeAlias = Callable[[float], float]
 
@@ -75,14 +74,14 @@ def _places(lo: float, hi: float, count: int) -> Vector:
 
 
 @dataclass(frozen=True)
-class Curve:
+class Graph:
     """The graph of a continuous g over [lo, hi], in floating point: nothing here is trusted.
 
     by_balls: evaluate on balls, which is slow, for a g whose formula rounds too much.
 
     >>> import sympy
     >>> from icgd.bounds.functions.scalar import t
-    >>> x, v = Curve(Scalar(t**2), 0.0, 1.0).polygon(0.125)
+    >>> x, v = Graph(Scalar(t**2), 0.0, 1.0).polygon(0.125)
     >>> x.tolist(), v.tolist()
     ([0.0, 1.0], [-0.125, 0.875])
     """
@@ -143,7 +142,7 @@ class Curve:
         i = min(bisect_right(self.breaks, x), len(self.signs))
         return self.breaks[i], self.signs[i - 1]
 
-    def chord(self, p: float, drop: float) -> Point | None:
+    def chord(self, p: float, drop: float) -> _Point | None:
         """The chord from p to q that g leaves by `drop` at most, at m: (m, q) if g bends one way."""
         value, slope, bend = self.calls
         end, sign = self.stretch(p)
@@ -191,7 +190,7 @@ class Curve:
         q = _bisect(lambda x: self.crooked(p, x)[0] > drop, p, self.hi)
         return self.crooked(p, q)[1]
 
-    def furthest(self, a: Point, b: Point, tolerance: float) -> tuple[Point, Point, Point, int]:
+    def furthest(self, a: _Point, b: _Point, tolerance: float) -> tuple[_Point, _Point, _Point, int]:
         """The line in the tube that starts on the segment from a to b and leaves the tube last.
 
         Returns its start, its last touching point, its end, and the edge of the tube at which it
@@ -233,7 +232,7 @@ class Curve:
         rise = float(edge[n]) if side else float(low[best, n] + high[best, n]) / 2
         value = self.calls[0]
 
-        def line(z: float) -> Point:
+        def line(z: float) -> _Point:
             return z, start[1] + rise * (z - start[0])
 
         if not side:

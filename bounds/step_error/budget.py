@@ -20,7 +20,7 @@ from icgd.bounds.step_error.recurrence import (
     loss_slope_of_z,
     propagate,
     ranges,
-    step_error,
+    step_error_bound,
 )
 from icgd.bounds.step_error.rounding import gamma, slope_by_heads
 from icgd.bounds.step_error.worst_case import Cells, Setting
@@ -202,7 +202,7 @@ def fixed_point(
             errors = dict.fromkeys(price, problem.eps)
         weights = sensitivities(problem, construction, layers, errors)
         shape = {term: (price[term] / max(weights[term], 1e-300)) ** (2 / 3) for term in price}
-        reached = step_error(problem, layers, shape, from_z=from_z(problem, construction)) or 1.0
+        reached = step_error_bound(problem, layers, shape, from_z=from_z(problem, construction)) or 1.0
         between = limits(layers, price)
         errors = {
             term: min(max(problem.eps / reached * size, between[term][0]), between[term][1])
@@ -314,4 +314,4 @@ def expected_rounding(
         expected[term] = gamma(units * spread_over) * bend * 6 * reach
     if not expected:
         return 0.0
-    return step_error(problem, layers, expected, from_z=from_z(problem, construction))
+    return step_error_bound(problem, layers, expected, from_z=from_z(problem, construction))

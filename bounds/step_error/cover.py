@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from icgd.bounds.step_error.worst_case import ROOM, Cells, Errors, Setting, Vector
+from icgd.bounds.functions.relu_sum import Vector
+from icgd.bounds.step_error.worst_case import CELL_ROOM, Cells, Errors, Setting
 
-SLACK = 0.02
+COVER_SLACK = 0.02
 """How far above the largest value that the bound takes at a point its supremum may stay."""
 ENOUGH = 1e-3
 """The share of eps below which nobody needs a tighter bound."""
@@ -38,14 +39,16 @@ class Cover:
         return int((self.splits == 0).sum())
 
 
-def cover(setting: Setting, errors: Errors, slack: float = SLACK, enough: float = 0.0) -> Cover:
+def cover(setting: Setting, errors: Errors, slack: float = COVER_SLACK, enough: float = 0.0) -> Cover:
     """Cells fine enough that their bound is within `slack` of the best there is, or as many as allowed.
 
     enough: a bound below which nothing is made any tighter.
     """
     root = setting.everything
     cells, values = root, setting.bound(root, errors)
-    reachable = np.maximum(root.high / (1 + 2 * ROOM), (root.low + root.high) / 2)  # inside what W can reach
+    reachable = np.maximum(
+        root.high / (1 + 2 * CELL_ROOM), (root.low + root.high) / 2
+    )  # inside what W can reach
     node, tree = np.zeros(1, dtype=np.int64), _Tree()
     reached, at, bound = 0.0, root.high[:, 0], 0.0
     while len(cells):

@@ -46,7 +46,7 @@ class Heads(NamedTuple):
     values: float
 
 
-class Layer(NamedTuple):
+class LayerCosts(NamedTuple):
     """What the attention and the MLP of one layer are made of; either may be empty."""
 
     heads: Sequence[Heads] = ()
@@ -87,7 +87,7 @@ def mlp_norm(parts: Iterable[Units]) -> float:
     return math.sqrt(first + unit) + math.sqrt(second)
 
 
-def read(width: Expr, size: int, relus: ReluSum, count: Expr) -> list[Heads]:
+def read_heads(width: Expr, size: int, relus: ReluSum, count: Expr) -> list[Heads]:
     """Heads that apply ReLUs to <query, key>; all constants take one more head."""
     heads = []
     if relus.units:
@@ -153,7 +153,7 @@ class Bill:
 
     # `lean` and `exact`.
 
-    def _lean(self) -> list[Layer]:
+    def _lean(self) -> list[LayerCosts]:
         last, loss = self.problem.N, self.problem.loss
         layers = [self._forward(j) for j in range(1, last + 1)]
         # z and s in every layer, p and g in the hidden ones, then p(N) and u where they have slots.
@@ -165,10 +165,12 @@ class Bill:
             own_slot = loss.rho == 0 or self.bends
             self.scratch += d_out * (int(loss.rho != 0) + int(own_slot))
             form = 1.0 if own_slot else float(loss.phi.derivative(0.0)) * math.hypot(1, loss.rho)
-            layers.append(Layer(self._bent_slope() if self.bends else [], self._multiply(last, form, 0.0)))
+            layers.append(
+                LayerCosts(self._bent_slope() if self.bends else [], self._multiply(last, form, 0.0))
+            )
         for j in range(last - 1, 0, -1):
             offset = above(self.plan.layers[j - 1].g)
-            layers.append(Layer(self._bilinear(j, offset), self._multiply(j, 1.0, -offset)))
+            layers.append(LayerCosts(self._bilinear(j, offset), self._multiply(j, 1.0, -offset)))
         return layers
 
     def _multiplies(self, j: int) -> bool:
@@ -179,9 +181,9 @@ class Bill:
         return square is not None and square.relus.units > 0
 
     def _bilinear(self, j: int, offset: float) -> list[Heads]:
-        return read(*self._width(j), relu(offset), Integer(1))
+        return read_heads(*self._width(j), relu(offset), Integer(1))
 
-    def _forward(self, j: int) -> Layer:
+    def _forward(self, j: int) -> LayerCosts:
         """z(j) by attention, then p(j), r'(z(j)) and what u needs of z(N) by the MLP."""
         output, offset = j == self.problem.N, above(self.plan.layers[j - 1].z)
         from_p = self.problem.loss.rho != 0 and not self.linear_output
@@ -194,7 +196,7 @@ class Bill:
             relus, count = (gate(MARGIN), Integer(2)) if self.exact else self._function("dr", j)
             if self._multiplies(j):
                 hidden.append(Units(*self._width(j), relus, count, 1.0, -offset))
-        return Layer(self._bilinear(j, offset), hidden)
+        return LayerCosts(self._bilinear(j, offset), hidden)
 
     def _ridge(self, bias: float = 0.0) -> Units:
         """u as a function of p - rho y: a planned fit, or itself where it has no curvature."""
@@ -204,7 +206,7 @@ class Bill:
     def _bent_slope(self) -> list[Heads]:
         """A loss slope that bends, by attention: the query holds the form, the key is 1."""
         part = self._ridge()
-        heads = read(part.width, part.size, part.relus, part.count)
+        heads = read_heads(part.width, part.size, part.relus, part.count)
         if part.relus.units:
             reach = float(np.hypot(part.relus.a * part.form, part.relus.b).max())
             heads[0] = heads[0]._replace(reach=max(1.0, reach))
@@ -232,11 +234,11 @@ class Bill:
 
     # `paper`.
 
-    def _paper(self) -> list[Layer]:
+    def _paper(self) -> list[LayerCosts]:
         depth = range(1, self.problem.N + 1)
         self.scratch += 3 * ((N - 1) * K + d_out) + d_out  # p, r' and s in every layer, and u
-        layers = [Layer(read(*self._width(j), *self._function("r", j))) for j in depth]
-        slopes = [part for j in depth for part in read(*self._width(j), *self._function("dr", j))]
+        layers = [LayerCosts(read_heads(*self._width(j), *self._function("r", j))) for j in depth]
+        slopes = [part for j in depth for part in read_heads(*self._width(j), *self._function("dr", j))]
         widths = [self._width(j) for j in reversed(depth)]
-        gates = [Layer([Heads(2 * width, 1.0, 2.0 * size)]) for width, size in widths]
-        return [*layers, Layer(slopes), Layer(hidden=self._slope()), *gates]
+        gates = [LayerCosts([Heads(2 * width, 1.0, 2.0 * size)]) for width, size in widths]
+        return [*layers, LayerCosts(slopes), LayerCosts(hidden=self._slope()), *gates]

@@ -34,8 +34,8 @@ from icgd.bounds.step_error.budget import (
 )
 from icgd.bounds.step_error.cover import ENOUGH, Cover, cover
 from icgd.bounds.step_error.domain import UNIT_ROUNDOFF, face_slack
-from icgd.bounds.step_error.product import ROOM, Product, slope_product
-from icgd.bounds.step_error.recurrence import LayerRanges, Term, ranges, step_error
+from icgd.bounds.step_error.product import RANGE_ROOM, Product, slope_product
+from icgd.bounds.step_error.recurrence import LayerRanges, Term, ranges, step_error_bound
 from icgd.bounds.step_error.rounding import moved_ranges, rounding_errors, settled
 from icgd.bounds.step_error.worst_case import Cells, Setting
 
@@ -69,7 +69,7 @@ class Plan:
     @cached_property
     def recurrence(self) -> float:
         """The plain recurrence at the same local errors: every supremum on its own."""
-        return step_error(
+        return step_error_bound(
             self.problem, self.layers, self.errors, from_z=from_z(self.problem, self.construction)
         )
 
@@ -225,7 +225,7 @@ def _cut(made: Plan) -> float:
     by_heads = made.construction == "paper"
     errors = rounding_errors(problem, made.layers, made.fits, made.products, by_heads=by_heads)
     if made.cover is None:
-        R = step_error(problem, made.layers, errors, from_z=from_z(problem, made.construction))
+        R = step_error_bound(problem, made.layers, errors, from_z=from_z(problem, made.construction))
     else:
         worst = Cells(made.cover.at[:, None], made.cover.at[:, None])
         R = float(made.setting.bound(worst, errors)[0])
@@ -320,7 +320,7 @@ def _make(
     tolerances: Mapping[Term, float],
     route: Route,
     watch: Callable[[Term], None],
-    room: float = ROOM,
+    room: float = RANGE_ROOM,
 ) -> Plan:
     planned = ranges(problem, tolerances)
     fits = {}

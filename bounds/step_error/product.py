@@ -14,7 +14,7 @@ from icgd.bounds.step_error.recurrence import LayerRanges, Term
 _LEAST = 2.0**-200
 """A range of factors that are 0, so that both can still be brought to the same range."""
 
-ROOM = 2e-3
+RANGE_ROOM = 2e-3
 """How much further than the ranges they are planned for fits and products reach: rounding moves ranges."""
 
 
@@ -72,7 +72,7 @@ def slope_product(
     layer: LayerRanges,
     tolerances: Mapping[Term, float],
     rounding: Mapping[Term, float],
-    room: float = ROOM,
+    room: float = RANGE_ROOM,
 ) -> Product:
     """r'(z) g in layer j, for an r'(z) that leaves its range by a share `room` of it and by its rounding."""
     spread = room * (layer.dr_high - layer.dr_low) / 2 + 8 * rounding.get(Term("dr", j), 0.0)

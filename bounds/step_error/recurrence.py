@@ -18,7 +18,7 @@ from icgd.bounds.functions.scalar import Scalar
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 
-Kind = Literal["r", "dr", "u", "product", "z", "g", "update"]
+TermKind = Literal["r", "dr", "u", "product", "z", "g", "update"]
 
 
 class Term(NamedTuple):
@@ -29,7 +29,7 @@ class Term(NamedTuple):
     z, g, update: rounding of the matrix products and of the mean over examples.
     """
 
-    kind: Kind
+    kind: TermKind
     layer: int
 
     def __str__(self) -> str:
@@ -205,7 +205,7 @@ def propagate(
     return Propagation(p=tuple(p[1:]), dr=tuple(dr), s=tuple(s), gradient=gradient)
 
 
-def step_error(
+def step_error_bound(
     problem: Problem, layers: tuple[LayerRanges, ...], errors: Mapping[Term, float], *, from_z: bool
 ) -> float:
     """A bound on norm2(err)/eta for every prompt in the radii, every w in W and every n."""

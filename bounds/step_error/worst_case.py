@@ -26,13 +26,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from icgd.bounds.functions.envelope import Envelope, Quantity, envelope
+from icgd.bounds.functions.envelope import Averaged, Envelope, envelope
+from icgd.bounds.functions.relu_sum import Vector
 from icgd.bounds.functions.scalar import Scalar
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.recurrence import WIDENING, LayerRanges, Term, loss_slope_of_z
 
-Vector = NDArray[np.float64]
-ROOM = 1e-6
+CELL_ROOM = 1e-6
 """How much wider than needed the cell of everything is, for a checker whose enclosures are other ones."""
 Errors = Mapping[Term, Any]
 """Local errors: floats, or arrays with one entry a cell."""
@@ -100,7 +100,7 @@ class Setting:
     def everything(self) -> Cells:
         """The one cell that holds every network in W."""
         low, high = np.sqrt([(e.least[-1], e.square[-1]) for e in self.envelopes]).T
-        return Cells(low[:, None] / (1 + ROOM), high[:, None] * (1 + ROOM))
+        return Cells(low[:, None] / (1 + CELL_ROOM), high[:, None] * (1 + CELL_ROOM))
 
     def half_width(self, j: int) -> float:
         """Half the side of W in V_j, rounded up."""
@@ -212,7 +212,7 @@ class _Layer:
     def __init__(
         self, table: Envelope, bins: NDArray[np.int64], low: Vector, high: Vector, units: int
     ) -> None:
-        def total(quantity: Quantity) -> Vector:
+        def total(quantity: Averaged) -> Vector:
             return units * table.average(quantity, bins, low, high)
 
         self.slope, self.bend, self.high_peak = table.slope[bins], table.bend[bins], table.square[bins]

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from icgd.bounds.functions.relu_sum import ReluSum
-from icgd.construct.block.literal import Entry, Head
+from icgd.construct.block.literal import Head, MatrixEntry
 from icgd.construct.block.stream import State, Stream
-from icgd.construct.block.table import Table
+from icgd.construct.block.table import LookupTable
 
 
 def _constant_head(stream: Stream, target: str, constant: float) -> Iterator[Head]:
@@ -39,7 +39,7 @@ class Read(nn.Module):
     ) -> None:
         super().__init__()
         self.query, self.matrix, self.target, self.columns = query, matrix, target, columns
-        self.relus, self.table = relus, Table(relus)
+        self.relus, self.table = relus, LookupTable(relus)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -61,11 +61,11 @@ class Read(nn.Module):
         rows, width = matrix.shared[::-1] if self.columns else matrix.shared
         for k in range(rows):
             places = [matrix.at(i, k) if self.columns else matrix.at(k, i) for i in range(width)]
-            key: list[Entry] = [*((i, place, 1.0) for i, place in enumerate(places)), (width, one, 1.0)]
+            key: list[MatrixEntry] = [*((i, place, 1.0) for i, place in enumerate(places)), (width, one, 1.0)]
             for a, b, c in zip(
                 self.relus.a.tolist(), self.relus.b.tolist(), self.relus.c.tolist(), strict=True
             ):
-                asked: list[Entry] = [*((i, query[i], a) for i in range(width)), (width, one, b)]
+                asked: list[MatrixEntry] = [*((i, query[i], a) for i in range(width)), (width, one, b)]
                 yield Head.of(stream.D, asked, key, [(target[k], one, c)])
         yield from _constant_head(stream, self.target, self.relus.constant)
 
@@ -79,7 +79,7 @@ class Clip(nn.Module):
     def __init__(self, form: dict[str, float], relus: ReluSum, target: str) -> None:
         super().__init__()
         self.form, self.target = form, target
-        self.relus, self.table = relus, Table(relus)
+        self.relus, self.table = relus, LookupTable(relus)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -94,7 +94,9 @@ class Clip(nn.Module):
             for a, b, c in zip(
                 self.relus.a.tolist(), self.relus.b.tolist(), self.relus.c.tolist(), strict=True
             ):
-                asked: list[Entry] = [(0, stream[name][k], a * scale) for name, scale in self.form.items()]
+                asked: list[MatrixEntry] = [
+                    (0, stream[name][k], a * scale) for name, scale in self.form.items()
+                ]
                 yield Head.of(stream.D, [*asked, (0, one, b)], [(0, one, 1.0)], [(target[k], one, c)])
         yield from _constant_head(stream, self.target, self.relus.constant)
 
@@ -129,8 +131,8 @@ class Gate(nn.Module):
         )
         for k in range(target.size):
             if self.matrix is None:
-                asked: list[Entry] = [(0, query[k], 1.0)]
-                key: list[Entry] = [(0, one, 1.0)]
+                asked: list[MatrixEntry] = [(0, query[k], 1.0)]
+                key: list[MatrixEntry] = [(0, one, 1.0)]
             else:
                 asked = [(i, query[i], 1.0) for i in range(query.size)]
                 key = [(i, stream[self.matrix].at(i, k), 1.0) for i in range(query.size)]
@@ -175,7 +177,7 @@ class Aggregate(nn.Module):
     def literal(self, stream: Stream) -> Iterator[Head]:
         key, value, matrix = stream[self.key], stream[self.value], stream[self.matrix]
         one, mask = stream["one"].start, stream["t"].start
-        asked: list[Entry] = [(0, one, 1.0)]
+        asked: list[MatrixEntry] = [(0, one, 1.0)]
         for k in range(key.size):
             weight = [(0, key[k], 1.0), (0, mask, 2 * self.offset), (0, one, -self.offset)]
             yield Head.of(

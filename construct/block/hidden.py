@@ -15,7 +15,7 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.domain import face
 from icgd.construct.block.literal import Entries, Sparse
 from icgd.construct.block.stream import Stream
-from icgd.construct.block.table import Table
+from icgd.construct.block.table import LookupTable
 
 
 class HiddenPart(Protocol):
@@ -44,7 +44,7 @@ class Ridge(nn.Module):
     ) -> None:
         super().__init__()
         self.form, self.target, self.bias, self.scale = dict(form), target, bias, scale
-        self.relus, self.table = relus, Table(relus)
+        self.relus, self.table = relus, LookupTable(relus)
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from icgd.bounds.problem import Problem
 if TYPE_CHECKING:
     from icgd.construct.block.stream import Stream
 
-Entry = tuple[int, int, float]
+MatrixEntry = tuple[int, int, float]
 """Row, column, value."""
 
 Entries = npt.NDArray[np.float64]
@@ -31,7 +31,7 @@ class Sparse:
     Memory is that of its entries: nothing as long as a side of the matrix is kept.
     """
 
-    def __init__(self, shape: tuple[int, int], entries: Iterable[Entry] | Entries) -> None:
+    def __init__(self, shape: tuple[int, int], entries: Iterable[MatrixEntry] | Entries) -> None:
         listed = entries if isinstance(entries, np.ndarray) else np.array(list(entries), dtype=np.float64)
         row, column, value = listed.reshape(-1, 3).T
         places, which = np.unique(
@@ -75,7 +75,7 @@ class Head:
     V: Sparse
 
     @classmethod
-    def of(cls, D: int, Q: Iterable[Entry], K: Iterable[Entry], V: Iterable[Entry]) -> Head:
+    def of(cls, D: int, Q: Iterable[MatrixEntry], K: Iterable[MatrixEntry], V: Iterable[MatrixEntry]) -> Head:
         return cls(Sparse((D, D), Q), Sparse((D, D), K), Sparse((D, D), V))
 
 

@@ -30,7 +30,7 @@ class Sublayer:
 
 
 @dataclass(frozen=True)
-class Place:
+class SlotPlace:
     """The coordinates start, ..., start + size - 1 of the stream under one name."""
 
     name: str
@@ -42,7 +42,7 @@ class Place:
 class SlotUse:
     """The block of one gradient step as its stream of slots and the sub-layers that act on it, in order."""
 
-    slots: tuple[Place, ...]
+    slots: tuple[SlotPlace, ...]
     sublayers: tuple[Sublayer, ...]
 
 
@@ -58,7 +58,7 @@ def slot_use(transformer: Block) -> SlotUse:
     ('attention', ('x', 'V1', 'one'), ('z1',))
     """
     stream = transformer.stream
-    slots = tuple(Place(slot.name, slot.start, slot.size) for slot in stream.slots.values())
+    slots = tuple(SlotPlace(slot.name, slot.start, slot.size) for slot in stream.slots.values())
     layers = enumerate(transformer.literal(), start=1)
     return SlotUse(
         slots, tuple(found for number, layer in layers for found in _dissect(stream, number, layer))

@@ -16,7 +16,7 @@ _CELLS_PER_UNIT = 64
 """How fine a uniform grid may be, per unit, before a binary search is the better choice."""
 
 
-class Table(nn.Module):
+class LookupTable(nn.Module):
     """The function of a ReluSum, element-wise, at a cost that does not depend on its units.
 
     The line on each piece is summed exactly (as rationals) and rounded once.  A uniform grid whose

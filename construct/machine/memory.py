@@ -11,8 +11,7 @@ from icgd.bounds.estimate import human
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.relu_icgd import built
-from icgd.bounds.softmax_icgd import estimated_units as softmax_units
-from icgd.bounds.softmax_icgd import halved
+from icgd.bounds.softmax_icgd import estimated_softmax_units, halved
 from icgd.bounds.step_error.budget import Construction
 from icgd.bounds.step_error.plan import estimated_units
 
@@ -40,7 +39,7 @@ def refuse_if_too_large(problem: Problem, construction: Construction) -> None:
 def refuse_softmax_if_too_large(problem: Problem) -> None:
     """The same for the transformer of Theorem 2, whose problem has its loss in that theorem's convention."""
     if problem.activation.is_smooth:  # otherwise there is no such transformer, as its plan will say
-        entries = 14 * problem.D_w + 30 * problem.units + 6 * softmax_units(halved(problem))
+        entries = 14 * problem.D_w + 30 * problem.units + 6 * estimated_softmax_units(halved(problem))
         refuse(entries * _BYTES_PER_ENTRY, "the transformer", problem)
 
 

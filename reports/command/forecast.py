@@ -13,7 +13,7 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.budget import Construction
 from icgd.construct.machine import memory
 from icgd.verify import workload
-from icgd.verify.certificate.issue import letters
+from icgd.verify.certificate.issue import posed_letters
 from icgd.verify.certificate.proof import misshapen
 from icgd.verify.certificate.shape import sums
 from icgd.verify.ledger.entries import entries
@@ -78,7 +78,7 @@ def building(theorem: Theorem, problem: Letters, construction: str | None) -> Es
 def checking(theorem: Theorem, found: Mapping[str, Any], problem: Problem) -> Estimate:
     """A certificate checked, and held against the transformer that is built for it, which must fit."""
     chosen = str(found.get("construction"))
-    if misshapen(found, letters(problem), chosen) is None:
+    if misshapen(found, posed_letters(problem), chosen) is None:
         memory.refuse_program(found["program"], problem)
     splits = found.get("splits")
     entries = len(splits) if isinstance(splits, list) else 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NotRequired, TypeAlias, TypedDict
 
-from icgd.bounds.hypotheses import Judgement
+from icgd.bounds.hypotheses import HypothesisStatus
 from icgd.verify.ledger.entries import Bearing, Kind, Outcome
 from icgd.verify.results import Cell
 from icgd.verify.verdict import VerdictDocument
@@ -48,7 +48,7 @@ class HypothesisDocument(TypedDict):
 
     name: str
     statement: str
-    status: Judgement
+    status: HypothesisStatus
     why: str
     holds: str
 

@@ -19,10 +19,10 @@ from icgd.bounds.convergence import (
     diameter,
     hessian_blocks,
     is_convex,
+    least_gradient,
     least_move,
     lipschitz,
     operator_norm,
-    stationarity,
     suprema,
 )
 from icgd.bounds.letters import ProblemError
@@ -128,7 +128,7 @@ def test_stationarity_inverts_the_descent_inequality(lam, share, eps, drop, step
     """The largest m with steps h (c m^2 - eps m) <= drop, plus eps; at least_move a move gains nothing."""
     h = share / lam
     c = 1 - h * lam / 2
-    m = stationarity(lam, h, eps, drop, steps) - eps
+    m = least_gradient(lam, h, eps, drop, steps) - eps
     assert steps * h * (c * m * m - eps * m) == pytest.approx(drop, abs=1e-6 * (1 + drop))
     assert least_move(lam, h, eps) * c == pytest.approx(eps)
 

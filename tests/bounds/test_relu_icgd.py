@@ -17,7 +17,7 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.relu_icgd import built, claims, laws, local_tolerance, symbolic_step_error, violated
 from icgd.bounds.step_error.budget import approximated
 from icgd.bounds.step_error.plan import plan
-from icgd.bounds.step_error.recurrence import Term, ranges, step_error
+from icgd.bounds.step_error.recurrence import Term, ranges, step_error_bound
 from icgd.construct.block.assembly import _Builder
 from icgd.construct.block.census import census
 from icgd.construct.prompt import Prompt
@@ -98,7 +98,7 @@ def test_the_local_tolerance_is_the_largest_one(seed):
 
     def error(e):
         errors = dict.fromkeys(approximated(problem, "paper"), e)
-        return step_error(problem, ranges(problem, errors), errors, from_z=False)
+        return step_error_bound(problem, ranges(problem, errors), errors, from_z=False)
 
     assert error(local.e) <= problem.eps < error(local.e * 1.001)
     assert problem.eps / local.C <= local.e <= problem.eps / local.C * (1 + 1e-9)

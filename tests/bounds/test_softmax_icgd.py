@@ -13,7 +13,7 @@ from icgd.bounds.activation import ACTIVATIONS
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.loss import LOSSES
 from icgd.bounds.problem import Problem
-from icgd.bounds.softmax_icgd import claims, factors, four_layers, halved, plan, summed
+from icgd.bounds.softmax_icgd import claims, factors, four_layers, halved, plan_softmax, summed
 from icgd.bounds.step_error.recurrence import Term
 
 small = st.builds(
@@ -33,7 +33,7 @@ small = st.builds(
 @settings(max_examples=5, deadline=None)
 @given(small, st.integers(0, 2**32))
 def test_a_plan_keeps_eps_and_every_product_its_error(problem, seed):
-    made = plan(halved(problem))
+    made = plan_softmax(halved(problem))
     assert 0 < made.bound <= problem.eps / 2
     random = np.random.default_rng(seed)
     for term, left, right, _ in factors(made.problem, made.layers):
@@ -62,7 +62,7 @@ def test_finer_eps_costs_its_square_root():
 
 def test_a_kinked_activation_is_refused():
     with pytest.raises(ProblemError, match="activation"):
-        plan(Problem(activation=ACTIVATIONS["relu"]))
+        plan_softmax(Problem(activation=ACTIVATIONS["relu"]))
 
 
 def token_gradient(problem, v):

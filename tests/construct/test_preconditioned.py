@@ -14,9 +14,9 @@ from icgd.bounds.preconditioned import PreconditionedProblem
 from icgd.construct.preconditioned import (
     LinearAttention,
     build,
-    exact,
     family,
     one_layer,
+    rounded_tensor,
     sparse,
     tokens,
 )
@@ -73,7 +73,7 @@ def test_matrices_have_the_blocks_of_the_theorems():
     made = family(problem, (0.5, 0.25), (2.0,))
     P, Q = sparse(made.A, made.B)
     assert torch.equal(P[0], torch.diag(torch.tensor([2.0, 2.0, 1.0]).double())) and not P[1, :2].any()
-    S = exact(problem.covariance)
+    S = rounded_tensor(problem.covariance)
     assert torch.allclose(-Q[0, :2, :2] @ S, 0.5 * torch.eye(2).double(), atol=1e-14)
     assert not Q[:, -1].any() and not Q[:, :, -1].any()
     assert len(one_layer(problem).P) == 1

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.loss import LOSSES
 from icgd.bounds.problem import Problem
-from icgd.bounds.softmax_icgd import claims, halved, plan
+from icgd.bounds.softmax_icgd import claims, halved, plan_softmax
 from icgd.bounds.step_error.domain import face
 from icgd.construct.block.grid_interpolation import FourLayerTransformer
 from icgd.construct.prompt import Prompt
-from icgd.construct.softmax_icgd import DenseSoftmaxTransformer, MeanHead, build, census
+from icgd.construct.softmax_icgd import DenseSoftmaxTransformer, MeanHead, build, softmax_census
 from icgd.verify.kernels.formula import slope
 from icgd.verify.search.prompts import random_prompts, seeded
 
@@ -75,7 +75,7 @@ def test_a_step_is_a_gradient_step_of_the_mean_loss(problem, seed):
     transformer = build(problem)
     prompt = random_prompts(transformer.problem, 6, seeded(seed))
     after = transformer.step(prompt).numpy()
-    bound = 2 * plan(halved(problem)).bound * problem.eta
+    bound = 2 * plan_softmax(halved(problem)).bound * problem.eta
     for row in range(6):  # Proj onto a box does not expand
         assert np.linalg.norm(after[row] - descended(problem, prompt, row)) <= bound + 1e-12
 
@@ -89,7 +89,7 @@ def test_the_matrices_compute_the_same(problem, seed):
     H = DenseSoftmaxTransformer(transformer)(stream.pack(stream.open(prompt)))
     expected = stream.pack(stream.open(prompt.with_weights(transformer.step(prompt))))
     torch.testing.assert_close(H, expected, rtol=0, atol=1e-12)
-    counted = census(transformer)
+    counted = softmax_census(transformer)
     for claim in claims(problem):
         if claim.quantity != "step_error":
             found = counted[claim.quantity]

@@ -7,7 +7,7 @@ import pytest
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import estimated_units
-from icgd.verify.grid import ACTIVATIONS, COUNT, outcome, problems
+from icgd.verify.grid import COUNT, GRID_ACTIVATIONS, grid_problems, outcome
 
 ONCE_REFUSED = [
     *({"activation": formula, "N": 2} for formula in (
@@ -50,7 +50,7 @@ def quick(letters, construction):
         return True
 
 
-GRID = list(problems())
+GRID = list(grid_problems())
 SAMPLE = [one for one in random.Random(1).sample(GRID, 60) if quick(*one)][:16]
 
 
@@ -64,10 +64,10 @@ def test_every_problem_is_proved_or_refused_beforehand_in_one_sentence(index):
 
 def test_the_grid_is_what_it_is_said_to_be():
     letters = [one for one, _ in GRID]
-    assert len(GRID) == COUNT == 300 and {one["activation"] for one in letters} == set(ACTIVATIONS)
+    assert len(GRID) == COUNT == 300 and {one["activation"] for one in letters} == set(GRID_ACTIVATIONS)
     assert {one["N"] for one in letters} == set(range(1, 7))
     assert {one["loss"] for one in letters} == {"squared", "logistic", "huber"}
     assert {construction for _, construction in GRID} == {"lean", "paper"}
     radii = [one[name] for one in letters for name in ("B_x", "B_y", "B_v")]
     assert 0.01 <= min(radii) < 0.02 and 8 < max(radii) <= 10
-    assert len(ACTIVATIONS) == 20 and len(SAMPLE) == 16
+    assert len(GRID_ACTIVATIONS) == 20 and len(SAMPLE) == 16

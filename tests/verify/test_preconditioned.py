@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icgd.bounds.algebra.expected_loss import one_layer_loss
-from icgd.bounds.preconditioned import ONE_STEP, STATEMENT, PreconditionedProblem, claims
+from icgd.bounds.preconditioned import AS_PUBLISHED, ONE_STEP, PreconditionedProblem, claims
 from icgd.construct.preconditioned import build
 from icgd.verify.linear_attention.cubature import chi_square_rule, ensemble, normal_rule
 from icgd.verify.linear_attention.step_sizes import Depth
@@ -62,7 +62,7 @@ def test_a_search_that_misses_is_no_counterexample():
 
 
 def test_sizes_beyond_those_shown_are_not_proved():
-    far = {v.claim: v for v in _identities(PreconditionedProblem(d=5, n=31, L=4), STATEMENT)}
+    far = {v.claim: v for v in _identities(PreconditionedProblem(d=5, n=31, L=4), AS_PUBLISHED)}
     beyond = {"lemma-1": "n = 31", "theorem-1/global": "d = 5"}
     beyond |= dict.fromkeys(("theorem-3/stationary", "theorem-4/stationary"), "d = 5, L = 4")
     for name, posed in beyond.items():
@@ -95,22 +95,25 @@ def test_a_seed_gives_the_same_findings(honest):
 
 
 MUTANTS = {
-    "sign": (replace(STATEMENT, sign=1), {"lemma-1", "theorem-1/global", "theorem-1/loss", "lemma-1/model"}),
+    "sign": (
+        replace(AS_PUBLISHED, sign=1),
+        {"lemma-1", "theorem-1/global", "theorem-1/loss", "lemma-1/model"},
+    ),
     "1/n": (
-        replace(STATEMENT, preconditioner=lambda e, trace, m: m * e + m * trace),
+        replace(AS_PUBLISHED, preconditioner=lambda e, trace, m: m * e + m * trace),
         {"theorem-1/global", "theorem-1/gradient", "theorem-1/loss", "training/theorem-1"},
     ),
     "no trace": (
-        replace(STATEMENT, preconditioner=lambda e, trace, m: (1 + m) * e),
+        replace(AS_PUBLISHED, preconditioner=lambda e, trace, m: (1 + m) * e),
         {"theorem-1/global", "theorem-1/gradient", "theorem-1/loss", "training/theorem-1"},
     ),
     "identity": (
-        replace(STATEMENT, family=lambda value, inverse: 1 + 0 * value),
+        replace(AS_PUBLISHED, family=lambda value, inverse: 1 + 0 * value),
         {"theorem-3/stationary", "theorem-4/stationary", "theorem-3/loss", "theorem-4/loss",
          "training/theorem-3", "lemma-1/model"},
     ),
     "no mask": (
-        replace(STATEMENT, masked=False),
+        replace(AS_PUBLISHED, masked=False),
         # One layer has no use for the mask where P is the theorem's: the query's label is still 0.
         {"lemma-1", "lemma-1/model", "theorem-3/loss", "theorem-4/loss"},
     ),

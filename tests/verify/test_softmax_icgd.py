@@ -9,8 +9,8 @@ import torch
 import icgd.verify.softmax_icgd as module
 from icgd.bounds.functions.relu_sum import ReluSum
 from icgd.bounds.problem import Problem
-from icgd.bounds.softmax_icgd import halved, plan
-from icgd.construct.block.table import Table
+from icgd.bounds.softmax_icgd import halved, plan_softmax
+from icgd.construct.block.table import LookupTable
 from icgd.construct.softmax_icgd import Products, SoftmaxTransformer, build
 from icgd.verify.softmax_icgd import verify
 
@@ -57,7 +57,7 @@ def test_an_honest_construction_keeps_every_claim():
     ) | {"step-error": "proved"}
     assert verdicts["four-layers"].status == "inapplicable"  # so few cells do not reach eps
     evidence = verdicts["step-error"].evidence
-    leaves = plan(halved(PROBLEM)).cover.leaves
+    leaves = plan_softmax(halved(PROBLEM)).cover.leaves
     assert f"by a certificate of {leaves} cells" in evidence and "2 eta and eps/2 of (1/(2n)) sum" in evidence
     assert all(len(row) == len(grid.columns) for grid in found.grids for row in grid.rows)
     assert found.plots[0].logarithmic == "xy" and found.census["heads"] == 1
@@ -88,7 +88,7 @@ def test_what_no_sampling_can_see_is_not_proved():
     c = part.relus.c.copy()
     c[0] = np.nextafter(c[0], 9)
     part.relus = ReluSum(part.relus.a, part.relus.b, c)
-    part.table = Table(part.relus)
+    part.table = LookupTable(part.relus)
     verdicts = judged(transformer)
     assert not broken(verdicts) and verdicts["step-error"].status == "held"
     evidence = verdicts["step-error"].evidence

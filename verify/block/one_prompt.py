@@ -28,10 +28,10 @@ from icgd.construct.block.hidden import Ridge
 from icgd.construct.block.transformer import Transformer
 from icgd.construct.prompt import Prompt, split_weights
 
-Balls = list[flint.arb]
-Slots = dict[str, Balls]
+_Balls = list[flint.arb]
+Slots = dict[str, _Balls]
 Interval = tuple[float, float]
-Part = AttentionPart | Ridge
+_Part = AttentionPart | Ridge
 
 _UPWARD = 1 + 2.0**-20  # covers the rounding of sums of far fewer than 2**30 non-negative floats
 _UNDERFLOW = 2.0**-900  # more than underflow, gradual or flushed to zero, can do to one number here
@@ -93,21 +93,21 @@ def enclosable(prompt: Prompt, index: int = 0) -> bool:
     return len(_different(prompt, index)[1]) <= DISTINCT
 
 
-def _exact(values: Sequence[float]) -> Balls:
+def _exact(values: Sequence[float]) -> _Balls:
     return [flint.arb(value) for value in values]
 
 
-def _dot(u: Balls, v: Balls) -> flint.arb:
+def _dot(u: _Balls, v: _Balls) -> flint.arb:
     return sum((a * b for a, b in zip(u, v, strict=True)), start=flint.arb(0))
 
 
-def _flat(matrix: list[Balls]) -> Balls:
+def _flat(matrix: list[_Balls]) -> _Balls:
     return [entry for row in matrix for entry in row]
 
 
 def _descent(
-    problem: Problem, examples: list[Slots], times: list[int], matrices: list[list[Balls]]
-) -> list[Balls]:
+    problem: Problem, examples: list[Slots], times: list[int], matrices: list[list[_Balls]]
+) -> list[_Balls]:
     """w - eta grad L_n(w), each layer's matrix flat: the recursion for s_i(j) of arXiv 2411.16549."""
     loss, functions = problem.loss, [problem.activation_at(j).r for j in range(1, problem.N + 1)]
     gradient = [[flint.arb(0) for _ in _flat(v)] for v in matrices]
@@ -129,7 +129,7 @@ def _descent(
     return [[w - rate * slope for w, slope in pair] for pair in pairs]
 
 
-def _norm(problem: Problem, target: list[Balls], reached: list[Balls], unit: float) -> Interval:
+def _norm(problem: Problem, target: list[_Balls], reached: list[_Balls], unit: float) -> Interval:
     total = flint.arb(0)
     for j, (wanted, got) in enumerate(zip(target, reached, strict=True), start=1):
         half = flint.arb(face(problem, j))
@@ -161,7 +161,7 @@ class _Summand(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _pieces(relus: ReluSum) -> tuple[Balls, list[tuple[flint.arb, flint.arb]], float, float]:
+def _pieces(relus: ReluSum) -> tuple[_Balls, list[tuple[flint.arb, flint.arb]], float, float]:
     """Kinks, the lines (slope, level) between them; rise, fixed: what is rounded at t is rise |t| + fixed."""
     parts = ([flint.fmpq(q.numerator, q.denominator) for q in part] for part in relus.segments())
     kinks, slopes, levels = ([flint.arb(q) for q in part] for part in parts)
@@ -180,7 +180,7 @@ class _Step:
     """
 
     transformer: Transformer
-    matrices: list[list[Balls]]
+    matrices: list[list[_Balls]]
     times: list[int]
     unit: float
 
@@ -189,7 +189,7 @@ class _Step:
         """Of the whole prompt."""
         return sum(self.times)
 
-    def __call__(self, tokens: list[Slots]) -> list[Balls]:
+    def __call__(self, tokens: list[Slots]) -> list[_Balls]:
         """What w becomes, each layer's matrix flat."""
         tokens = [dict(token) for token in tokens]
         flat = {f"V{j}": _flat(v) for j, v in enumerate(self.matrices, start=1)}
@@ -211,7 +211,7 @@ class _Step:
         wider = gamma(operations, self.unit) * size * _UPWARD + _UNDERFLOW
         return value + flint.arb(0, wider) if self.unit else value
 
-    def _apply(self, parts: Sequence[Part], values: Slots) -> None:
+    def _apply(self, parts: Sequence[_Part], values: Slots) -> None:
         """Add to the slots what the parts, which all read the same input, make of them."""
         after: Slots = {}
         for target in {part.target: None for part in parts}:
@@ -228,7 +228,7 @@ class _Step:
                 after[target].append(self._rounded(value, size, sum(s.operations for s in found)))
         values.update(after)
 
-    def _summand(self, part: Part, k: int, values: Slots, residual: bool) -> _Summand:
+    def _summand(self, part: _Part, k: int, values: Slots, residual: bool) -> _Summand:
         """What one part adds to entry k of its target; residual: and the argument itself.
 
         Operations are those of the literal sums, a mean over tokens as a sum over all in any order, or of the
@@ -267,7 +267,7 @@ class _Step:
         size = sum((self._size(a) * self._size(b) for a, b in zip(u, v, strict=True)), start=abs(bias))
         return _Summand(_dot(u, v) + bias, size, len(u))
 
-    def _aggregate(self, part: Aggregate, tokens: list[Slots], old: Balls) -> Balls:
+    def _aggregate(self, part: Aggregate, tokens: list[Slots], old: _Balls) -> _Balls:
         """The matrix, flat, after the sum over examples; the offset comes off the key, not the product."""
         totals, offset = [(flint.arb(0), 0.0)] * len(old), flint.arb(part.offset)
         for values, count in zip(tokens, self.times, strict=True):

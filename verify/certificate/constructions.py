@@ -26,15 +26,15 @@ from icgd.verify.certificate.issue import certificate
 from icgd.verify.certificate.matrices import ExpectedLayer
 from icgd.verify.certificate.shape import RELU_LAYER, SOFTMAX_LAYER, Shape
 
-TRUSTED = (
+_RELU_TRUSTED = (
     "IEEE-754 binary arithmetic, round to nearest, no overflow; sums in any order, fused or not",
     "all files of verify/checker/ but softmax.py, with FLINT and Arb (python-flint)",
     "verify/certificate/matrices.py, which finds the matrices that ship to be the certificate's program",
 )
 """What a proof about ReLU attention rests on."""
 
-SOFTMAX_TRUSTED = (
-    *TRUSTED[:1],
+_SOFTMAX_TRUSTED = (
+    *_RELU_TRUSTED[:1],
     "softmax of equal scores: exp(0) is within 16 ulps of 1, then a sum and a division",
     "all files of verify/checker/ with FLINT and Arb (python-flint)",
     "softmax_matrices.py and matrices.py in verify/certificate/, which find the matrices to be that program",
@@ -83,13 +83,13 @@ def _relu(construction: Construction) -> Certifiable:
         RELU_LAYER,
         partial(icgd.verify.checker.relu.check, construction=construction),
         matrices.expected,
-        TRUSTED,
+        _RELU_TRUSTED,
         coq=True,
     )
 
 
 def _plan_softmax(problem: Problem, *, progress: Progress = silent) -> SoftmaxPlan:
-    return icgd.bounds.softmax_icgd.plan(halved(problem), progress=progress)
+    return icgd.bounds.softmax_icgd.plan_softmax(halved(problem), progress=progress)
 
 
 CONSTRUCTIONS: Mapping[str, Certifiable] = MappingProxyType(
@@ -100,12 +100,12 @@ CONSTRUCTIONS: Mapping[str, Certifiable] = MappingProxyType(
             refuse_softmax_if_too_large,
             _plan_softmax,
             lambda made: stated(made.problem),
-            softmax_icgd.assemble,
-            softmax_program.certificate,
+            softmax_icgd.assemble_softmax,
+            softmax_program.softmax_certificate,
             SOFTMAX_LAYER,
             icgd.verify.checker.softmax.check,
-            softmax_matrices.expected,
-            SOFTMAX_TRUSTED,
+            softmax_matrices.expected_softmax,
+            _SOFTMAX_TRUSTED,
             coq=False,
         ),
     }

@@ -20,7 +20,7 @@ from icgd.bounds.step_error.cover import Cover
 from icgd.bounds.step_error.domain import UNIT_ROUNDOFF
 from icgd.bounds.step_error.plan import Plan, in_arithmetic
 from icgd.bounds.step_error.product import Product
-from icgd.bounds.step_error.recurrence import Kind, LayerRanges, Term
+from icgd.bounds.step_error.recurrence import LayerRanges, Term, TermKind
 from icgd.bounds.step_error.rounding import LEMMA_ROOM
 from icgd.bounds.step_error.worst_case import Setting
 from icgd.construct.machine.json_files import json_text, load_json
@@ -30,7 +30,7 @@ from icgd.verify.checker.power_series import NAMED
 from icgd.verify.checker.relu import FORMAT, LOSSES, STATEMENT
 
 Arithmetic = Literal["float64", "float32"]
-UNITS: dict[Arithmetic, float] = {"float64": UNIT_ROUNDOFF, "float32": 2.0**-24}
+ROUNDOFFS: dict[Arithmetic, float] = {"float64": UNIT_ROUNDOFF, "float32": 2.0**-24}
 
 
 def certificate(made: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any]:
@@ -41,13 +41,13 @@ def certificate(made: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any
     """
     program = describe(made)
     if arithmetic != "float64":
-        made = in_arithmetic(made, UNITS[arithmetic])
+        made = in_arithmetic(made, ROUNDOFFS[arithmetic])
     cover, setting = made.cover, made.setting
     if cover is None:
         raise ProblemError("construction", made.construction, "only plans against the cells are certified")
     found = {
         "format": FORMAT,
-        "problem": letters(made.problem),
+        "problem": posed_letters(made.problem),
         "construction": made.construction,
         "arithmetic": arithmetic,
         "statement": STATEMENT,
@@ -90,7 +90,7 @@ def reasons(setting: Setting, cover: Cover, errors: Mapping[Term, float]) -> dic
 _RANGES = ("p_in", "z", "r", "curvature", "dr_low", "dr_high", "g", "s", "s_norm")
 
 
-def letters(problem: Problem) -> dict[str, int | float | str]:
+def posed_letters(problem: Problem) -> dict[str, int | float | str]:
     """The letters as the checker compares them: a function for which it has no name is written out."""
     functions = (("activation", problem.activation, NAMED), ("loss", problem.loss, LOSSES))
     written = {letter: one.formula for letter, one, known in functions if one.name not in known}
@@ -111,7 +111,7 @@ def lemmas(
         if product.square is not None:
             found.append((term, product.square.hi, product.square.error))
     for j, layer in enumerate(layers, start=1):
-        lines: dict[Kind, float] = {
+        lines: dict[TermKind, float] = {
             "r": layer.slope * layer.z + layer.r,
             "dr": layer.curvature * layer.z + layer.dr,
         }
@@ -132,7 +132,7 @@ def as_read(found: Mapping[str, Any]) -> dict[str, Any]:
     return dict(json.loads(certificate_text(found)))
 
 
-def load(path: Path) -> dict[str, Any]:
+def load_certificate(path: Path) -> dict[str, Any]:
     """A certificate from a file; raises ProblemError where it is not JSON."""
     found = load_json(path, "certificate")
     if not isinstance(found, dict):

@@ -14,13 +14,21 @@ from fractions import Fraction
 from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
-from icgd.verify.certificate.program import LossSlope, NetworkLayer, Program, Sum, layout, scratch, sizes
+from icgd.verify.certificate.program import (
+    LossSlope,
+    NetworkLayer,
+    PlainSum,
+    Program,
+    layer_sizes,
+    layout,
+    scratch,
+)
 
 if TYPE_CHECKING:
     from icgd.construct.block.literal import LiteralLayer
     from icgd.verify.certificate.softmax_program import SoftmaxProgram
 
-SLACK = Fraction(4, 2**53)
+ENTRY_SLACK = Fraction(4, 2**53)
 """Four roundings, of the 16 in the gamma(terms + 16) of `step_error.rounding`: at most 4 ulp a product."""
 
 
@@ -31,10 +39,10 @@ class Computed(NamedTuple):
     slack: Fraction
 
 
-Number = float | Computed  # a float is met bit for bit
-Place = tuple[str, int, int, int]  # matrix, head (0 for W1, W2), row, column
+EntryValue = float | Computed  # a float is met bit for bit
+EntryPlace = tuple[str, int, int, int]  # matrix, head (0 for W1, W2), row, column
 Factors = tuple[float | Fraction, ...]  # of a product; a Fraction says that it was computed
-Form = Mapping[str, Factors]  # a linear form of slots, entry k of each
+LinearForm = Mapping[str, Factors]  # a linear form of slots, entry k of each
 
 
 @dataclass
@@ -45,15 +53,15 @@ class ExpectedLayer:
     diagonal: bool = False
     heads: int = 0
     hidden: int = 0
-    entries: dict[Place, Number] = field(default_factory=dict)
+    entries: dict[EntryPlace, EntryValue] = field(default_factory=dict)
 
-    def head(self, *matrices: Iterable[tuple[int, int, Number]]) -> None:
+    def head(self, *matrices: Iterable[tuple[int, int, EntryValue]]) -> None:
         """One more head: (row, column, value) of Q, K and V."""
         for name, entries in zip("QKV", matrices, strict=True):
             self.entries |= {(name, self.heads, row, column): value for row, column, value in entries}
         self.heads += 1
 
-    def unit(self, reads: Mapping[int, Number], adds: Mapping[int, Number]) -> None:
+    def unit(self, reads: Mapping[int, EntryValue], adds: Mapping[int, EntryValue]) -> None:
         """One more hidden unit, by coordinates."""
         self.entries |= {("W1", 0, self.hidden, place): value for place, value in reads.items()}
         self.entries |= {("W2", 0, place, self.hidden): value for place, value in adds.items()}
@@ -70,20 +78,20 @@ class Difference(NamedTuple):
     actual: float
 
 
-def number(*products: Factors) -> Number:
+def entry_value(*products: Factors) -> EntryValue:
     """A sum of products: a float where copying and scaling by powers of 2 are all it takes."""
     kept = [factors for factors in products if all(factors)]
     rough = [x for factors in kept for x in factors if isinstance(x, Fraction) or math.frexp(x)[0] % 0.5]
     if len(kept) <= 1 and len(rough) <= 1 and not any(isinstance(x, Fraction) for x in rough):
         return float(math.prod(kept[0])) if kept else 0.0
     exact = [math.prod((Fraction(x) for x in factors), start=Fraction(1)) for factors in kept]
-    return Computed(sum(exact, Fraction(0)), sum(map(abs, exact), Fraction(0)) * SLACK)
+    return Computed(sum(exact, Fraction(0)), sum(map(abs, exact), Fraction(0)) * ENTRY_SLACK)
 
 
-_RELU: Sum = {"a": [1.0], "b": [0.0], "c": [1.0], "constant": 0.0}
+_RELU: PlainSum = {"a": [1.0], "b": [0.0], "c": [1.0], "constant": 0.0}
 
 
-def pair(b: float, c: float) -> Sum:  # c relu(t + b) - c relu(-t + b); for b = 0 it is c t
+def pair(b: float, c: float) -> PlainSum:  # c relu(t + b) - c relu(-t + b); for b = 0 it is c t
     return {"a": [1.0, -1.0], "b": [b, b], "c": [c, -c], "constant": 0.0}
 
 
@@ -99,12 +107,16 @@ class ExpectedBlock:
         self.close()
         self.layers.append(ExpectedLayer(self.t + 1, diagonal))
 
-    def ridge(self, form: Form, bias: Sequence[Factors], relus: Sum, target: str, scale: float = 1.0) -> None:
+    def ridge(
+        self, form: LinearForm, bias: Sequence[Factors], relus: PlainSum, target: str, scale: float = 1.0
+    ) -> None:
         """target[k] += scale relus(form + bias), a hidden unit for each k and ReLU."""
         units = []
         for a, b, c in zip(relus["a"], relus["b"], relus["c"], strict=True):
-            reads = {name: number((a, *by)) for name, by in form.items()}
-            units.append((reads, number(*((a, *factors) for factors in bias), (b,)), number((scale, c))))
+            reads = {name: entry_value((a, *by)) for name, by in form.items()}
+            units.append(
+                (reads, entry_value(*((a, *factors) for factors in bias), (b,)), entry_value((scale, c)))
+            )
         for k, place in enumerate(self.slots[target]):
             for reads, shift, value in units:
                 at = {self.slots[name][k]: coefficient for name, coefficient in reads.items()}
@@ -114,7 +126,7 @@ class ExpectedBlock:
     def close(self) -> None:
         """The constants of all ridges of a layer share its last unit, relu(1)."""
         if any(all(factors) for terms in self.constants.values() for factors in terms):
-            adds = {place: number(*terms) for place, terms in self.constants.items()}
+            adds = {place: entry_value(*terms) for place, terms in self.constants.items()}
             self.layers[-1].unit({self.one: 1.0}, adds)
         self.constants = {}
 
@@ -142,10 +154,12 @@ class _Block(ExpectedBlock):
 
     def rows(self, j: int) -> list[range]:
         """The coordinates of V_j, row by row."""
-        place, width = self.slots[f"V{j}"], sizes(self.program)[j - 1]
+        place, width = self.slots[f"V{j}"], layer_sizes(self.program)[j - 1]
         return [place[k : k + width] for k in range(0, len(place), width)]
 
-    def attend(self, relus: Sum | None, form: Form, keys: Sequence[Sequence[int]], target: str) -> None:
+    def attend(
+        self, relus: PlainSum | None, form: LinearForm, keys: Sequence[Sequence[int]], target: str
+    ) -> None:
         """target[k] += relus(<form, key k>), a slot's entry i at key i; without keys, its entry k alone."""
         if relus is None:
             raise ValueError(f"the program has no ReLUs for {target}")
@@ -157,7 +171,7 @@ class _Block(ExpectedBlock):
             ]
             K = [(i, at, 1.0) for i, at in enumerate([*key, self.one])]
             for a, b, c in zip(relus["a"], relus["b"], relus["c"], strict=True):
-                Q = [(i, at, number((a, *by))) for i, at, by in reads]
+                Q = [(i, at, entry_value((a, *by))) for i, at, by in reads]
                 add([*Q, (len(key), self.one, b)], K, [(place, self.one, c)])
         if constant := relus["constant"]:
             add(one, one, [(place, self.one, constant) for place in self.slots[target]])
@@ -179,15 +193,21 @@ class _Block(ExpectedBlock):
             offset, p = layer["above_s"], self.slots[f"p{j - 1}"]
             for s, row in zip(self.slots[f"s{j}"], self.rows(j), strict=True):
                 K = [(0, s, 1.0), (0, self.t, 2 * offset), (0, self.one, -offset)]
-                self.layers[-1].head([one], K, [(*at, number((scale,))) for at in zip(row, p, strict=True)])
-            V = [(*at, number((-scale, offset))) for row in self.rows(j) for at in zip(row, p, strict=True)]
+                self.layers[-1].head(
+                    [one], K, [(*at, entry_value((scale,))) for at in zip(row, p, strict=True)]
+                )
+            V = [
+                (*at, entry_value((-scale, offset)))
+                for row in self.rows(j)
+                for at in zip(row, p, strict=True)
+            ]
             self.layers[-1].head([one], [(0, self.t, 1.0)], V)
 
-    def multiply(self, j: int, form: Form, bias: Sequence[Factors]) -> None:
+    def multiply(self, j: int, form: LinearForm, bias: Sequence[Factors]) -> None:
         """s(j) = r'(z(j)) times form + bias."""
         s, dr, reach, product = f"s{j}", f"dr{j}", self.of[j]["above_g"], self.of[j]["product"]
         if product and product["centre"]:  # centre relu(t + reach) - centre reach
-            relus: Sum = {**_RELU, "constant": -reach}
+            relus: PlainSum = {**_RELU, "constant": -reach}
             self.ridge(form, [*bias, (reach,)], relus, s, product["centre"])
         for sign in (1.0, -1.0):
             signed = {name: (sign, *by) for name, by in form.items()}
@@ -212,7 +232,7 @@ class _Block(ExpectedBlock):
                     self.ridge({f"z{j}": (1.0,)}, shift, relus, target)
         if self.program["output"] != "linear":
             u, p, rho, linear = f"u{self.N}", f"p{self.N}", self.loss["rho"], self.loss["linear"]
-            form: Form = {u: (1.0,)}
+            form: LinearForm = {u: (1.0,)}
             self.layer()
             if linear is not None:
                 form = {p: (linear,), "y": (linear, -rho)}
@@ -260,7 +280,7 @@ def check_shape(program: Program | SoftmaxProgram) -> None:
         raise ValueError("a program has N layers and a loss slope, with rho = 0 or sigma = 0")
 
 
-def _agree(wanted: Number, actual: float) -> bool:
+def _agree(wanted: EntryValue, actual: float) -> bool:
     if isinstance(wanted, float):
         return wanted == actual
     return math.isfinite(actual) and abs(wanted.value - Fraction(actual)) <= wanted.slack
@@ -273,7 +293,7 @@ def differences(layers: Sequence[ExpectedLayer], actual: Iterable[LiteralLayer])
         if wanted is None or layer is None:
             found.append(Difference(index, "layer", None, wanted is not None, layer is not None))
             continue
-        D, got, listed = wanted.D, dict[Place, float](), 0
+        D, got, listed = wanted.D, dict[EntryPlace, float](), 0
         counts = [("heads", wanted.heads, len(layer.heads)), ("diagonal", wanted.diagonal, layer.diagonal)]
         matrices = [("W1", 0, layer.W1, (wanted.hidden, D)), ("W2", 0, layer.W2, (D, wanted.hidden))]
         for m, head in enumerate(layer.heads):

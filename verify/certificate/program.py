@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from icgd.bounds.step_error.product import Product as ProductPlan
 
 
-class Sum(TypedDict):
+class PlainSum(TypedDict):
     """t -> constant + sum_m c[m] relu(a[m] t + b[m])."""
 
     a: list[float]
@@ -28,7 +28,7 @@ class Sum(TypedDict):
     constant: float
 
 
-class Product(TypedDict):
+class PlainProduct(TypedDict):
     """x g = centre g + (square(a (x - centre) + b g) - square(a (x - centre) - b g)) / 4.
 
     square: None where x is as good as its centre.
@@ -37,7 +37,7 @@ class Product(TypedDict):
     centre: float
     a: float
     b: float
-    square: Sum | None
+    square: PlainSum | None
 
 
 class NetworkLayer(TypedDict):
@@ -52,9 +52,9 @@ class NetworkLayer(TypedDict):
     above_z: float
     above_g: float
     above_s: float
-    r: Sum | None
-    dr: Sum | None
-    product: Product | None
+    r: PlainSum | None
+    dr: PlainSum | None
+    product: PlainProduct | None
 
 
 class LossSlope(TypedDict):
@@ -66,7 +66,7 @@ class LossSlope(TypedDict):
     rho: float
     sigma: float
     linear: float | None
-    relus: Sum | None
+    relus: PlainSum | None
     from_z: bool
 
 
@@ -90,7 +90,7 @@ class Program(Header):
     layers: list[NetworkLayer]
 
 
-def sizes(program: Header) -> list[int]:
+def layer_sizes(program: Header) -> list[int]:
     """(d, K, ..., K, d_out)."""
     return [program["d"], *[program["K"]] * (program["N"] - 1), program["d_out"]]
 
@@ -114,7 +114,7 @@ def scratch(program: Program) -> Iterator[tuple[str, int]]:
 
 def layout(program: Program) -> dict[str, range]:
     """The coordinates of every slot of the stream: x, y, V1..VN (row after row), scratch, one, t."""
-    dims = sizes(program)
+    dims = layer_sizes(program)
     lengths = {"x": dims[0], "y": dims[-1]}
     lengths |= {f"V{j}": rows * columns for j, (columns, rows) in enumerate(pairwise(dims), start=1)}
     lengths |= {f"{name}{j}": dims[j] for name, j in scratch(program)} | {"one": 1, "t": 1}
@@ -139,9 +139,9 @@ def describe(plan: Plan, n: int | None = None) -> Program:
     )
 
 
-def plain(relus: ReluSum) -> Sum:
+def plain(relus: ReluSum) -> PlainSum:
     """A sum of ReLUs in plain numbers."""
-    return Sum(a=relus.a.tolist(), b=relus.b.tolist(), c=relus.c.tolist(), constant=relus.constant)
+    return PlainSum(a=relus.a.tolist(), b=relus.b.tolist(), c=relus.c.tolist(), constant=relus.constant)
 
 
 def _from_z(plan: Plan) -> bool:
@@ -158,15 +158,15 @@ def loss_slope(problem: Problem, fits: Mapping[Term, Fit], *, from_z: bool) -> L
     return LossSlope(rho=loss.rho, sigma=loss.sigma, linear=slope, relus=relus, from_z=from_z)
 
 
-def function(problem: Problem, fits: Mapping[Term, Fit], term: Term, reach: float) -> Sum:
+def activation_sum(problem: Problem, fits: Mapping[Term, Fit], term: Term, reach: float) -> PlainSum:
     """r or r' as its fit, or as itself where it has no curvature."""
     return plain(activation_relus(problem, fits, term, reach))
 
 
-def product_of(planned: ProductPlan) -> Product:
+def product_of(planned: ProductPlan) -> PlainProduct:
     """A product in plain numbers.  A square without units is a constant, which the difference loses."""
     square = plain(planned.square.relus) if planned.square and planned.square.relus.units else None
-    return Product(centre=planned.centre, a=planned.a, b=planned.b, square=square)
+    return PlainProduct(centre=planned.centre, a=planned.a, b=planned.b, square=square)
 
 
 def _layer(plan: Plan, j: int) -> NetworkLayer:
@@ -175,13 +175,13 @@ def _layer(plan: Plan, j: int) -> NetworkLayer:
     bare = top and problem.output == "linear" and not paper  # s = u: neither r' nor a product
     r = dr = product = None
     if not (top and _from_z(plan)):
-        r = plain(relu()) if exact else function(problem, plan.fits, Term("r", j), ranges.z)
+        r = plain(relu()) if exact else activation_sum(problem, plan.fits, Term("r", j), ranges.z)
     if plan.construction == "lean" and not bare:
         product = product_of(plan.products[Term("product", j)])
     if exact and not bare:
         dr = plain(gate(MARGIN))
     elif paper or (product and product["square"]):
-        dr = function(problem, plan.fits, Term("dr", j), ranges.z)
+        dr = activation_sum(problem, plan.fits, Term("dr", j), ranges.z)
     return NetworkLayer(
         face=face(problem, j),
         above_z=above(ranges.z),

@@ -16,7 +16,7 @@ from icgd.construct.block.transformer import Transformer
 from icgd.construct.machine.memory import refuse_program
 from icgd.verify.certificate import shape as certificate_shape
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
-from icgd.verify.certificate.issue import as_read, certificate, digest, letters
+from icgd.verify.certificate.issue import as_read, certificate, digest, posed_letters
 from icgd.verify.certificate.matrices import differences
 from icgd.verify.checker.lemmas import Refused
 from icgd.verify.checker.relu import FURTHEST
@@ -66,7 +66,7 @@ def refusal(
 ) -> str | None:
     """Why a certificate does not prove its bound for this problem, or None if it does.
 
-    posed: every letter, as in `icgd.verify.certificate.issue.letters`.
+    posed: every letter, as in `icgd.verify.certificate.issue.posed_letters`.
     """
     if reason := misshapen(found, posed, construction):
         return reason
@@ -128,7 +128,7 @@ def judge(
     chosen = str(found.get("construction")) if construction is None else construction
     trusted = CONSTRUCTIONS[chosen].trusted if chosen in CONSTRUCTIONS else ()
     with progress("check", 4) as advance:
-        if reason := refusal(found, letters(problem), chosen):
+        if reason := refusal(found, posed_letters(problem), chosen):
             return Judgement(chosen, reason, None, None, trusted)
         advance(1)
         refuse_program(found["program"], problem)
@@ -173,7 +173,7 @@ def prove(made: Plan, transformer: Transformer, progress: Progress = silent) -> 
         proving = made.seconds + time.perf_counter() - began
         advance(2)
         began = time.perf_counter()
-        reason = refusal(found, letters(problem), construction)
+        reason = refusal(found, posed_letters(problem), construction)
         checking = time.perf_counter() - began
         advance(4)
         apart = None if reason else mismatch(found, transformer.literal())
@@ -189,6 +189,6 @@ def _in_float32(made: Plan) -> float | str:
         found = as_read(certificate(made, "float32"))
         if found["certified"] > made.problem.eps:
             return f"not proved: rounding takes the bound to {found['certified']:.3g}, above eps"
-        return CONSTRUCTIONS[made.construction].check(found, letters(made.problem))
+        return CONSTRUCTIONS[made.construction].check(found, posed_letters(made.problem))
     except (ProblemError, Refused) as reason:
         return f"not proved: {reason}"

@@ -13,21 +13,21 @@ from typing import Any
 Shape = Callable[[Any, str], str | None]
 """What a part of a certificate, called by its place in it, should be and is not, as a sentence; or None."""
 
-NODES, UNITS, MULTIPLIERS = 1 << 16, 1 << 17, 64
+MOST_CELLS, MOST_UNITS, MOST_MULTIPLIERS = 1 << 16, 1 << 17, 64
 """Entries of the tree of cells, units of one sum, multipliers of one quantity: no proof needs more."""
 
 ALL_NODES, ALL_UNITS = 1 << 21, 1 << 20
 """Entries of the tree times layers, units of all sums: minutes of a checker's time."""
 
 
-def finite(part: Any) -> bool:
+def _finite(part: Any) -> bool:
     """Whether this is a number that a checker may compute with."""
     return isinstance(part, int | float) and not isinstance(part, bool) and abs(part) < 1e300
 
 
 def finites(part: Any, least: int = 0) -> bool:
     """Whether this is a list of finite numbers, at least so many."""
-    return isinstance(part, list) and least <= len(part) and all(map(finite, part))
+    return isinstance(part, list) and least <= len(part) and all(map(_finite, part))
 
 
 def leaf(what: str, holds: Callable[[Any], bool]) -> Shape:
@@ -82,8 +82,8 @@ def record(fields: Mapping[str, Shape]) -> Shape:
 
 
 def _sum(part: Any, at: str) -> str | None:
-    units = at_most(UNITS, "units", NUMBERS)
-    if reason := record({"a": units, "b": units, "c": units, "constant": NUMBER})(part, at):
+    units = at_most(MOST_UNITS, "units", _NUMBERS)
+    if reason := record({"a": units, "b": units, "c": units, "constant": _NUMBER})(part, at):
         return reason
     if not len(part["a"]) == len(part["b"]) == len(part["c"]):
         return f"a, b and c of {at} are equally long"
@@ -95,7 +95,7 @@ def _sum(part: Any, at: str) -> str | None:
 
 def numbers(names: str) -> dict[str, Shape]:
     """Fields that are finite numbers, by their names with spaces between."""
-    return dict.fromkeys(names.split(), NUMBER)
+    return dict.fromkeys(names.split(), _NUMBER)
 
 
 def indexed(shape: Shape, N: int) -> Shape:
@@ -113,13 +113,13 @@ def indexed(shape: Shape, N: int) -> Shape:
 
 
 ANY: Shape = lambda part, at: None  # noqa: E731
-NUMBER, NUMBERS = leaf("a finite number", finite), leaf("a list of finite numbers", finites)
+_NUMBER, _NUMBERS = leaf("a finite number", _finite), leaf("a list of finite numbers", finites)
 TEXT = leaf("a text", lambda x: isinstance(x, str))
 TRUTH = leaf("true or false", lambda x: isinstance(x, bool))
-LETTER = leaf("a finite number or a text", lambda x: finite(x) or isinstance(x, str))
+LETTER = leaf("a finite number or a text", lambda x: _finite(x) or isinstance(x, str))
 PAIR = leaf("a pair of finite numbers", lambda x: finites(x, 2) and len(x) == 2)
 LAMBDAS = at_most(
-    MULTIPLIERS, "entries", leaf("a list of one or more finite numbers", lambda x: finites(x, 1))
+    MOST_MULTIPLIERS, "entries", leaf("a list of one or more finite numbers", lambda x: finites(x, 1))
 )
 SQUARE = numbers("a b") | {"square": maybe(_sum)}
 LAYER = numbers("face") | {"r": maybe(_sum), "dr": maybe(_sum)}
@@ -131,7 +131,7 @@ RANGES = numbers("p_in z r curvature dr_low dr_high g s s_norm jerk")
 NAMED = "squared", "logistic", "huber"
 """The losses that certificates call by name; of others they hold the formula."""
 
-HEADER = dict.fromkeys(("format", "construction", "arithmetic", "statement", "weights"), TEXT)
+_HEADER = dict.fromkeys(("format", "construction", "arithmetic", "statement", "weights"), TEXT)
 
 
 def body(N: int, layer: Mapping[str, Shape], logistic: bool, written: bool) -> dict[str, Shape]:
@@ -139,7 +139,7 @@ def body(N: int, layer: Mapping[str, Shape], logistic: bool, written: bool) -> d
 
     written: the loss is no name but a formula, and the certificate says how steep its slope is.
     """
-    loss = numbers("rho sigma") | {"linear": maybe(NUMBER), "from_z": TRUTH}
+    loss = numbers("rho sigma") | {"linear": maybe(_NUMBER), "from_z": TRUTH}
     loss |= {"relus": _sum if logistic else maybe(_sum)}
     program = {"construction": TEXT, "output": TEXT} | numbers("N K d d_out n eta")
     program |= {"loss": record(loss), "layers": one_a_layer(record(layer), N)}
@@ -151,13 +151,13 @@ def body(N: int, layer: Mapping[str, Shape], logistic: bool, written: bool) -> d
         "program": record(program),
         "lemmas": indexed(record(numbers("reach error")), N),
         "layers": one_a_layer(record(RANGES), N),
-        "errors": indexed(NUMBER, N),
-        "steepness": NUMBER if logistic else maybe(NUMBER),
-        **({"lip": NUMBER} if written else {}),
+        "errors": indexed(_NUMBER, N),
+        "steepness": _NUMBER if logistic else maybe(_NUMBER),
+        **({"lip": _NUMBER} if written else {}),
         "multipliers": one_a_layer(record(dict.fromkeys(("slope", "slope2", "bend2"), LAMBDAS)), N),
         "root": one_a_layer(PAIR, N),
-        "splits": at_most(NODES, "entries", split),
-        "certified": NUMBER,
+        "splits": at_most(MOST_CELLS, "entries", split),
+        "certified": _NUMBER,
     }
 
 
@@ -171,10 +171,10 @@ def flaw(
     """
     N, loss, problem = posed["N"], posed["loss"], record(dict.fromkeys(posed, LETTER))
     fields = body(N, layer, loss == "logistic", loss not in NAMED)
-    reason = record(HEADER | {"problem": problem} | dict.fromkeys(fields, ANY))(found, "")
+    reason = record(_HEADER | {"problem": problem} | dict.fromkeys(fields, ANY))(found, "")
     if reason or found["construction"] != construction or found["problem"] != posed:
         return reason
-    return record(HEADER | {"problem": ANY} | fields)(found, "") or excess(found)
+    return record(_HEADER | {"problem": ANY} | fields)(found, "") or excess(found)
 
 
 def sums(program: Any) -> Iterator[Mapping[str, Any]]:

@@ -1,7 +1,7 @@
 """What the matrices of a block with softmax attention must be, entry for entry, by code of its own.
 
-`icgd.verify.certificate.matrices.differences` compares.  Order counts: slots as in
-`icgd.verify.certificate.softmax_program.layout`, hidden units part by part and coordinate by coordinate.
+`icgd.verify.certificate.matrices.differences` compares.  Order counts: slots as in `softmax_layout`, hidden
+units part by part and coordinate by coordinate.
 """
 
 from __future__ import annotations
@@ -9,15 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from icgd.verify.certificate.matrices import ExpectedBlock, ExpectedLayer, Number, check_shape, number, pair
-from icgd.verify.certificate.program import Product, Sum, sizes
-from icgd.verify.certificate.softmax_program import SoftmaxProgram, Squares, layout, scratch
+from icgd.verify.certificate.matrices import (
+    EntryValue,
+    ExpectedBlock,
+    ExpectedLayer,
+    check_shape,
+    entry_value,
+    pair,
+)
+from icgd.verify.certificate.program import PlainProduct, PlainSum, layer_sizes
+from icgd.verify.certificate.softmax_program import SoftmaxProgram, Squares, softmax_layout, softmax_scratch
 
 
 class _Block(ExpectedBlock):
     def __init__(self, program: SoftmaxProgram) -> None:
-        super().__init__(layout(program), program["loss"])
-        self.program, self.dims, self.N = program, sizes(program), program["N"]
+        super().__init__(softmax_layout(program), program["loss"])
+        self.program, self.dims, self.N = program, layer_sizes(program), program["N"]
         self.of = dict(enumerate(program["layers"], start=1))
 
     def entries(self, j: int) -> list[tuple[int, int]]:
@@ -28,19 +35,24 @@ class _Block(ExpectedBlock):
         """coordinate target += left right for every (left, right, target): all squares of sums come first."""
         square = part["square"]
         for sign in (1.0, -1.0):
-            units: list[tuple[Number, Number, dict[int, Number], Number]] = []
+            units: list[tuple[EntryValue, EntryValue, dict[int, EntryValue], EntryValue]] = []
             for a, b, c in zip(square["a"], square["b"], square["c"], strict=True):
-                shift = {self.one: number((b,))}
+                shift = {self.one: entry_value((b,))}
                 if offset is not None:
-                    shift = {self.one: number((b,), (-1.0, offset)), self.t: number((offset,))}
+                    shift = {self.one: entry_value((b,), (-1.0, offset)), self.t: entry_value((offset,))}
                 units.append(
-                    (number((part["a"], a)), number((sign, part["b"], a)), shift, number((sign / 4, c)))
+                    (
+                        entry_value((part["a"], a)),
+                        entry_value((sign, part["b"], a)),
+                        shift,
+                        entry_value((sign / 4, c)),
+                    )
                 )
             for left, right, target in factors:
                 for by_left, by_right, shift, adds in units:
                     self.layers[-1].unit({left: by_left, right: by_right, **shift}, {target: adds})
 
-    def scaled(self, j: int, source: str, product: Product) -> None:
+    def scaled(self, j: int, source: str, product: PlainProduct) -> None:
         """s(j) = r'(z(j)) times the slot `source`."""
         if product["centre"]:
             self.ridge({source: (1.0,)}, [], pair(0.0, product["centre"]), f"s{j}")
@@ -48,7 +60,7 @@ class _Block(ExpectedBlock):
             a, b = product["a"], product["b"]
             for sign in (1.0, -1.0):
                 form = {f"dr{j}": (a,), source: (sign, b)}
-                bare: Sum = {**product["square"], "constant": 0.0}
+                bare: PlainSum = {**product["square"], "constant": 0.0}
                 self.ridge(form, [(-a, product["centre"])], bare, f"s{j}", sign / 4)
 
     def forward(self, j: int) -> None:
@@ -92,10 +104,10 @@ class _Block(ExpectedBlock):
         moves = [
             place for j in self.of for place in zip(self.slots[f"V{j}"], self.slots[f"q{j}"], strict=True)
         ]
-        self.layers[-1].head([], [], [(*place, number((scale,))) for place in moves])
+        self.layers[-1].head([], [], [(*place, entry_value((scale,))) for place in moves])
 
 
-def expected(program: SoftmaxProgram) -> list[ExpectedLayer]:
+def expected_softmax(program: SoftmaxProgram) -> list[ExpectedLayer]:
     """Every layer of one block; raises ValueError or KeyError where parts of the program are missing."""
     check_shape(program)
     block = _Block(program)
@@ -104,4 +116,4 @@ def expected(program: SoftmaxProgram) -> list[ExpectedLayer]:
     for j in reversed(block.of):
         block.backward(j)
     block.update()
-    return block.finished([layer["face"] for layer in program["layers"]], scratch(program))
+    return block.finished([layer["face"] for layer in program["layers"]], softmax_scratch(program))

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from icgd.bounds.softmax_icgd import gate_offset, stated
 from icgd.bounds.step_error.domain import face
 from icgd.bounds.step_error.recurrence import Term
-from icgd.verify.certificate.issue import digest, issued, lemmas, letters, reasons
+from icgd.verify.certificate.issue import digest, issued, lemmas, posed_letters, reasons
 from icgd.verify.certificate.program import (
     Header,
-    Product,
-    Sum,
-    function,
+    PlainProduct,
+    PlainSum,
+    activation_sum,
+    layer_sizes,
     loss_slope,
     plain,
     product_of,
-    sizes,
 )
 from icgd.verify.certificate.shape import SOFTMAX_LAYER
 from icgd.verify.checker.relu import FORMAT
@@ -34,7 +34,7 @@ class Squares(TypedDict):
 
     a: float
     b: float
-    square: Sum
+    square: PlainSum
 
 
 class GatedSquares(Squares):
@@ -52,10 +52,10 @@ class SoftmaxNetworkLayer(TypedDict):
     """
 
     face: float
-    r: Sum | None
-    dr: Sum
+    r: PlainSum | None
+    dr: PlainSum
     z: Squares
-    product: Product
+    product: PlainProduct
     g: Squares | None
     update: GatedSquares
 
@@ -66,7 +66,7 @@ class SoftmaxProgram(Header):
     layers: list[SoftmaxNetworkLayer]
 
 
-def describe(plan: SoftmaxPlan) -> SoftmaxProgram:
+def describe_softmax(plan: SoftmaxPlan) -> SoftmaxProgram:
     """The program of a plan; JSON keeps it bit for bit."""
     problem = plan.problem
     return SoftmaxProgram(
@@ -88,8 +88,8 @@ def _layer(plan: SoftmaxPlan, j: int) -> SoftmaxNetworkLayer:
     unread = j == problem.N and problem.loss.rho == 0
     return SoftmaxNetworkLayer(
         face=face(problem, j),
-        r=None if unread else function(problem, plan.fits, Term("r", j), reach),
-        dr=function(problem, plan.fits, Term("dr", j), reach),
+        r=None if unread else activation_sum(problem, plan.fits, Term("r", j), reach),
+        dr=activation_sum(problem, plan.fits, Term("dr", j), reach),
         z=_squares(plan.products[Term("z", j)]),
         product=product_of(plan.products[Term("product", j)]),
         g=_squares(plan.products[Term("g", j)]) if j < problem.N else None,
@@ -102,7 +102,7 @@ def _squares(planned: ProductPlan) -> Squares:
     return Squares(a=planned.a, b=planned.b, square=plain(planned.square.relus))
 
 
-def scratch(program: SoftmaxProgram) -> Iterator[tuple[str, int]]:
+def softmax_scratch(program: SoftmaxProgram) -> Iterator[tuple[str, int]]:
     """Scratch slots, each with the layer of the network that it belongs to, in order."""
     N = program["N"]
     for j, layer in enumerate(program["layers"], start=1):
@@ -112,27 +112,27 @@ def scratch(program: SoftmaxProgram) -> Iterator[tuple[str, int]]:
     yield from (("q", j) for j in range(1, N + 1))
 
 
-def layout(program: SoftmaxProgram) -> dict[str, range]:
+def softmax_layout(program: SoftmaxProgram) -> dict[str, range]:
     """The coordinates of every slot of the stream: x, y, V1..VN, scratch, one, t; q_j is as large as V_j."""
-    dims = sizes(program)
+    dims = layer_sizes(program)
     matrices = {j: rows * columns for j, (columns, rows) in enumerate(pairwise(dims), start=1)}
     lengths = {"x": dims[0], "y": dims[-1]} | {f"V{j}": size for j, size in matrices.items()}
-    for name, j in scratch(program):
+    for name, j in softmax_scratch(program):
         lengths[f"{name}{j}"] = matrices[j] if name == "q" else dims[j]
     lengths |= {"one": 1, "t": 1}
     ends = accumulate(lengths.values())
     return {name: range(end - size, end) for (name, size), end in zip(lengths.items(), ends, strict=True)}
 
 
-def certificate(made: SoftmaxPlan) -> dict[str, Any]:
+def softmax_certificate(made: SoftmaxPlan) -> dict[str, Any]:
     """The certificate of a plan in Theorem 2's letters: half the plan's eta, twice its eps and bound.
 
     Raises ProblemError where a checker would refuse it for its size.
     """
-    program = describe(made)
+    program = describe_softmax(made)
     found = {
         "format": FORMAT,
-        "problem": letters(stated(made.problem)),
+        "problem": posed_letters(stated(made.problem)),
         "construction": "softmax",
         "arithmetic": "float64",
         "statement": STATEMENT,

@@ -18,7 +18,7 @@ from types import SimpleNamespace as Row
 from typing import Any
 
 from icgd.bounds.functions.relu_sum import ReluSum
-from icgd.verify.certificate.program import sizes
+from icgd.verify.certificate.program import layer_sizes
 
 THEORY = Path(__file__).parent
 STATIC = ("propagation.v", "local.v")
@@ -127,7 +127,7 @@ class Instance:
 
     def __init__(self, certificate: Mapping[str, Any]) -> None:
         self.c, self.program, self.letters = certificate, certificate["program"], certificate["problem"]
-        self.dims, self.N, self.loss = sizes(self.program), self.program["N"], self.letters["loss"]
+        self.dims, self.N, self.loss = layer_sizes(self.program), self.program["N"], self.letters["loss"]
         top = "identity" if self.letters["output"] == "linear" else self.letters["activation"]
         self.names = [self.letters["activation"]] * (self.N - 1) + [top]
         self.lemmas: dict[tuple[str, int], Lemma] = {}

@@ -17,8 +17,8 @@ from torch import Tensor
 from icgd.bounds.algebra.stationary_family import (
     AS_STATED,
     OFF_FAMILY,
-    Setting,
-    Table,
+    IntegerMatrix,
+    LinearSetting,
     idle_rate,
     leaves_the_trace,
     linear_gradient,
@@ -106,7 +106,7 @@ def orbits(d: int, count: int, generator: torch.Generator, broken: str = "") -> 
     axes = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))[0]
     roots = torch.linspace(0.6, 1.5, d, dtype=torch.float64)
     root, inverse = axes * roots @ axes.mT, axes / roots @ axes.mT
-    group: tuple[Table, ...] = signed_permutations(d)
+    group: tuple[IntegerMatrix, ...] = signed_permutations(d)
     if broken == "no orbit":
         group = group[:1]
     elif broken == "no reflections":
@@ -209,7 +209,7 @@ def critical_point(kernel: str, where: Orbits, start: Float[Tensor, " 3L"]) -> F
 def theorem_one(
     generator: torch.Generator,
     *,
-    setting: Setting = AS_STATED,
+    setting: LinearSetting = AS_STATED,
     broken: str = "",
     progress: Progress = silent,
 ) -> tuple[tuple[Verdict, ...], Grid]:
@@ -250,7 +250,7 @@ def _verdict(name: str, status: Status, evidence: str) -> Verdict:
     return Verdict(f"functional/theorem-1/{name}", status, evidence)
 
 
-def _linear(setting: Setting) -> Verdict:
+def _linear(setting: LinearSetting) -> Verdict:
     found = {L: linear_gradient(L, setting) for L in range(1, _EXACT_LAYERS + 1)}
     left = [L for L, one in found.items() if not one.stationary]
     terms = ", ".join(str(len(one.along[0])) for one in found.values())

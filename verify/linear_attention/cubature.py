@@ -17,10 +17,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from icgd.bounds.preconditioned import PreconditionedProblem
-from icgd.construct.preconditioned import attend, exact, tokens
+from icgd.construct.preconditioned import attend, rounded_tensor, tokens
 
 MOST_PROMPTS = 60_000
-SAMPLED = 20_000
+SAMPLED_PROMPTS = 20_000
 
 Rule = tuple[np.ndarray, np.ndarray]
 
@@ -96,7 +96,7 @@ def ensemble(
     normal, task = normal_rule(degree + 1), normal_rule(3)
     counts = [len(rule[0]) for rule in squares] + [degree + 1] * len(below)
     size = math.prod(counts) * d * (d if whitened_task else 3**d)
-    S = exact(problem.covariance)
+    S = rounded_tensor(problem.covariance)
     root = torch.linalg.cholesky(S)
     if size > most:
         return _sampled(problem, whitened_task, root, generator)
@@ -132,15 +132,15 @@ def _sampled(
     d, n = problem.d, problem.n
     rows = min(n, d)
     draw = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
-    factor = np.tril(draw.standard_normal((SAMPLED, d, rows)), -1)
+    factor = np.tril(draw.standard_normal((SAMPLED_PROMPTS, d, rows)), -1)
     for i in range(rows):
-        factor[:, i, i] = np.sqrt(draw.chisquare(n - i, SAMPLED))
+        factor[:, i, i] = np.sqrt(draw.chisquare(n - i, SAMPLED_PROMPTS))
     x = torch.from_numpy(factor).transpose(1, 2) @ root.T
-    query = torch.from_numpy(draw.standard_normal((SAMPLED, d))) @ root.T
-    w = torch.from_numpy(draw.standard_normal((SAMPLED, d)))
+    query = torch.from_numpy(draw.standard_normal((SAMPLED_PROMPTS, d))) @ root.T
+    w = torch.from_numpy(draw.standard_normal((SAMPLED_PROMPTS, d)))
     if whitened_task:
         w = w @ torch.linalg.inv(root)
-    weight = torch.full((SAMPLED,), 1 / SAMPLED, dtype=torch.float64)
+    weight = torch.full((SAMPLED_PROMPTS,), 1 / SAMPLED_PROMPTS, dtype=torch.float64)
     return _assembled(x, w, query, weight, n, False)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from icgd.bounds.algebra.best_steps import best_steps
 from icgd.bounds.preconditioned import PreconditionedProblem, Statement, claims
-from icgd.construct.preconditioned import LinearAttention, exact, family, one_layer, sparse, tokens
+from icgd.construct.preconditioned import LinearAttention, family, one_layer, rounded_tensor, sparse, tokens
 from icgd.verify.linear_attention.cubature import Ensemble, ensemble
 from icgd.verify.linear_attention.step_sizes import Depth
 from icgd.verify.verdict import Verdict
@@ -48,7 +48,7 @@ def _lemma_one(
 ) -> Verdict:
     """The model on random prompts beside descent in numpy, from the paper's text."""
     d, n = problem.d, problem.n
-    root = torch.linalg.cholesky(exact(problem.covariance))
+    root = torch.linalg.cholesky(rounded_tensor(problem.covariance))
     x = torch.randn(PROMPTS, n + 1, d, generator=generator, dtype=torch.float64) @ root.T
     y = torch.randn(PROMPTS, n, generator=generator, dtype=torch.float64)
     states = judged.states(tokens(x[:, :n], y, x[:, n]).to(device))

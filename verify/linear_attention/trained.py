@@ -25,7 +25,7 @@ _REACHED = 1e-4
 
 Normal = Callable[[int, float], Float[Tensor, " size"]]
 """Normal numbers: how many, and their standard deviation."""
-Point = tuple[tuple[float, ...], tuple[float, ...]]
+StepSizes = tuple[tuple[float, ...], tuple[float, ...]]
 """Step sizes a and b."""
 
 
@@ -71,7 +71,7 @@ def trainings(
         L -= 1
         prompts = ensemble(problem, 2 * L, True, generator, _MOST_TRAINED).to(device)
     if prompts.exact:
-        orders: list[Point] = [(order, ()) for order in permutations(depths[L - 1].a)]
+        orders: list[StepSizes] = [(order, ()) for order in permutations(depths[L - 1].a)]
         yield _train_family("theorem-3", problem, statement, prompts, orders, depths[L - 1].loss, normal)
     if problem.L >= 2 and depths[1].criticals:
         prompts = ensemble(problem, 8, True, generator, _MOST_TRAINED).to(device)
@@ -125,7 +125,7 @@ def _train_family(
     problem: PreconditionedProblem,
     statement: Statement,
     prompts: Ensemble,
-    points: Sequence[Point],
+    points: Sequence[StepSizes],
     predicted: float,
     normal: Normal,
 ) -> Training:

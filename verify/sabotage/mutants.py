@@ -41,7 +41,7 @@ class Mutant:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Catch:
     """What became of a mutant; sampling_caught is None for certificates, wrong_by counts eta*eps."""
 
     name: str

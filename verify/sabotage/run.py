@@ -29,14 +29,14 @@ from icgd.construct.block.heads import Aggregate, Read
 from icgd.construct.block.hidden import Ridge
 from icgd.construct.block.literal import Entries
 from icgd.construct.block.stream import Stream
-from icgd.construct.block.table import Table
+from icgd.construct.block.table import LookupTable
 from icgd.construct.block.transformer import Layer, Transformer
 from icgd.construct.prompt import Prompt, box, stack_weights
 from icgd.verify.certificate.constructions import CONSTRUCTIONS, Certifiable
-from icgd.verify.certificate.issue import as_read, letters
+from icgd.verify.certificate.issue import as_read, posed_letters
 from icgd.verify.certificate.proof import mismatch, refusal
 from icgd.verify.sabotage.forgeries import relu_forgeries
-from icgd.verify.sabotage.mutants import SPIKE, SUMS, Damage, Mutant, Outcome, spiked
+from icgd.verify.sabotage.mutants import SPIKE, SUMS, Catch, Damage, Mutant, spiked
 from icgd.verify.sabotage.softmax import SOFTMAX_SETTINGS, softmax_damage, softmax_forgeries
 from icgd.verify.search.attack import ROUNDS, attack
 from icgd.verify.search.prompts import seeded
@@ -81,7 +81,7 @@ def undamaged(setting: str) -> Any:
 
 def refused(setting: str, found: Any) -> str | None:
     """Why a certificate does not prove its bound for the problem of a setting, or None."""
-    return refusal(found, letters(_way(setting).posed(made(setting))), SETTINGS[setting][1])
+    return refusal(found, posed_letters(_way(setting).posed(made(setting))), SETTINGS[setting][1])
 
 
 def _way(setting: str) -> Certifiable:
@@ -113,7 +113,7 @@ def sampling_sees(mutant: Mutant) -> bool:
         return True  # it does not even run
 
 
-def judged(mutant: Mutant, sampling: bool = True) -> Outcome:
+def judged(mutant: Mutant, sampling: bool = True) -> Catch:
     """Damage, judge, and hold the words of the catch against what they should name."""
     found, problem = true_certificate(mutant.setting), made(mutant.setting).problem
     by, seen, wrong = "checker", None, None
@@ -129,10 +129,10 @@ def judged(mutant: Mutant, sampling: bool = True) -> Outcome:
             wrong = error / (problem.eta * problem.eps)
     caught = reason is not None and bool(re.search(mutant.expected, reason))
     evidence = reason if caught else f"{reason}: not {mutant.expected!r}" if reason else "ACCEPTED"
-    return Outcome(mutant.name, caught, by if caught else "nobody", evidence or "", seen, wrong)
+    return Catch(mutant.name, caught, by if caught else "nobody", evidence or "", seen, wrong)
 
 
-def run(mutants: Iterable[Mutant], sampling: bool = True) -> list[Outcome]:
+def judge_all(mutants: Iterable[Mutant], sampling: bool = True) -> list[Catch]:
     """What became of each; without `sampling` that column stays empty."""
     return [judged(mutant, sampling) for mutant in mutants]
 
@@ -144,7 +144,7 @@ def _fit(index: int, of: Callable[[ReluSum], ReluSum], target: str) -> Damage:
         parts = (part for part in [*layer.ridges, *layer.heads] if isinstance(part, Read | Ridge))
         part = next(part for part in parts if part.target == target)
         part.relus = of(part.relus)
-        part.table = Table(part.relus)
+        part.table = LookupTable(part.relus)
 
     return _on(index, damage)
 
@@ -263,7 +263,7 @@ def main() -> int:
     console, controls = Console(width=150), {setting: control(setting) for setting in SETTINGS}
     for setting, reason in controls.items():
         console.print(f"control {setting}: {'REFUSED: ' + reason if reason else 'accepted'}", markup=False)
-    outcomes = run([*constructions(), *certificates()])
+    outcomes = judge_all([*constructions(), *certificates()])
     table = Printed("mutant", "caught by", "sampling sees it", "evidence")
     for one in outcomes:
         seen = "" if one.sampling_caught is None else "yes" if one.sampling_caught else "no"

@@ -12,7 +12,7 @@ from icgd.bounds.functions.relu_sum import ReluSum
 from icgd.bounds.problem import Problem
 from icgd.construct.block.hidden import Ridge
 from icgd.construct.block.literal import Head, LiteralLayer
-from icgd.construct.block.table import Table
+from icgd.construct.block.table import LookupTable
 from icgd.construct.prompt import Prompt
 from icgd.construct.softmax_icgd import Products, SoftmaxTransformer
 from icgd.verify.certificate.proof import certified
@@ -46,7 +46,7 @@ def _sum(index: int, number: int, of: Callable[[ReluSum], ReluSum]) -> Damage:
     def damage(layer: Any) -> None:
         part = layer.listed[number]
         part.relus = of(part.relus)
-        part.table = Table(part.relus)
+        part.table = LookupTable(part.relus)
 
     return _on(index, damage)
 
@@ -98,7 +98,7 @@ def _spike(transformer: SoftmaxTransformer) -> None:
     part = transformer.blocks[0].listed[0]
     assert isinstance(part, Products)
     part.relus = spiked(part.a * SPIKE + part.b)(part.relus)
-    part.table = Table(part.relus)
+    part.table = LookupTable(part.relus)
 
 
 def softmax_damage() -> Iterator[Mutant]:

@@ -12,13 +12,13 @@ from torch import Tensor
 from icgd.bounds.step_error.plan import Plan
 from icgd.verify.search.free_signs import Passes, withdrawn
 from icgd.verify.search.interface import Hunt
-from icgd.verify.search.single_token import Found, decode
+from icgd.verify.search.single_token import FoundTokens, decode
 
 _CHAINS, _LED, _MOVES = 96, 16, 64
 _DRAWN_IN = (0.3, 1.0, 3.0, 10.0)
 
 
-def phases(hunt: Hunt, found: Mapping[str, Found]) -> Found:
+def phases(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
     """Random moves of one unit's z and g at a time, the best kept if it gains, and an ascent at the end.
 
     Leaders take part, too, drawn in by some widths of a piece: their signs are right, their phases are not.
@@ -28,7 +28,7 @@ def phases(hunt: Hunt, found: Mapping[str, Found]) -> Found:
     so_far = hunt.survivors(found, hunt.affordable(_CHAINS, versions))
     few = hunt.leaders[: hunt.affordable(_LED, versions)]
     led = [few * (1 - min(0.3, widths * hunt.width)) for widths in _DRAWN_IN]
-    best = Found.joined([so_far, *(hunt.error.at(withdrawn(hunt.plan, one)) for one in led)])
+    best = FoundTokens.joined([so_far, *(hunt.error.at(withdrawn(hunt.plan, one)) for one in led)])
     count = len(best.values)
     reach = torch.full_like(best.values, hunt.width)
     reach[len(so_far.values) :] *= reach.new_tensor(_DRAWN_IN).repeat_interleave(len(few))
@@ -47,12 +47,12 @@ def phases(hunt: Hunt, found: Mapping[str, Found]) -> Found:
                 near = best.points[:, None] + move @ basis[:, :, [unit, units + unit]].mT
                 near = hunt.error.inside(near.flatten(0, 1)).view(count, _MOVES, genes)
                 values, chosen = hunt.error.at(near.flatten(0, 1)).values.view(count, _MOVES).max(dim=1)
-                best = best.improved(Found(near[rows, chosen], values))
+                best = best.improved(FoundTokens(near[rows, chosen], values))
                 advance(count * _MOVES)
             reach = 0.8 * reach
     fine = replace(last, step=hunt.width / 10)
     with hunt.progress("fine ascents", count * (1 + fine.iterations)) as advance:
-        return Found.joined([best, hunt.climb(best.points, fine, advance)])
+        return FoundTokens.joined([best, hunt.climb(best.points, fine, advance)])
 
 
 def phase_moves(plan: Plan, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes phases"]:

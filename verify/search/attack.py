@@ -22,16 +22,16 @@ from icgd.verify.search.alignment import phases
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.basin_hopping import hops
 from icgd.verify.search.climbs import equal_units, random_tokens
-from icgd.verify.search.covered import Admit, everything
+from icgd.verify.search.covered import Admit, all_covered
 from icgd.verify.search.free_signs import free_signs
-from icgd.verify.search.interface import Hunt, Search
-from icgd.verify.search.single_token import Found, TokenError, decode, encode, examples, repeated
+from icgd.verify.search.interface import Hunt, TokenSearch
+from icgd.verify.search.single_token import FoundTokens, TokenError, decode, encode, examples, with_examples
 from icgd.verify.search.sweep import one_step_errors
 
 ROUNDS = (Round(2048, 20, 0.1), Round(256, 50, 0.03), Round(64, 50, 0.01))
 """Ever fewer points at ever finer scales: first where errors weigh most, then how they line up."""
 
-PORTFOLIO: Mapping[str, Search] = MappingProxyType(
+PORTFOLIO: Mapping[str, TokenSearch] = MappingProxyType(
     {
         "random tokens": random_tokens,
         "equal units": equal_units,
@@ -69,7 +69,7 @@ def attack(
     pool: int = 20_000,
     rounds: tuple[Round, ...] = ROUNDS,
     seeds: Prompt | None = None,
-    admit: Admit = everything,
+    admit: Admit = all_covered,
     device: torch.device | str = "cpu",
     progress: Progress = silent,
 ) -> Attack:
@@ -92,14 +92,14 @@ def attack(
         encode(problem, free.tokens) if free else torch.empty(0, problem.D_w + problem.d + problem.d_out)
     )
     hunt = Hunt(plan, error, leaders, width, pool, rounds, generator, progress)
-    found: dict[str, Found] = {}
+    found: dict[str, FoundTokens] = {}
     if seeds is not None:
         found["seeds"] = error.at(encode(problem, examples(seeds.to(device))))
     for name, search in PORTFOLIO.items():
         if width or name in LEADERLESS:
             found[name] = search(hunt, found)
     best = torch.cat([one.best(_FINALISTS).points for one in found.values()])
-    finalists = repeated(decode(problem, best), plan.problem.n)
+    finalists = with_examples(decode(problem, best), plan.problem.n)
     replayed = torch.where(admit(finalists), one_step_errors(target, finalists), 0.0)
     winner = int(replayed.argmax())
     return Attack(

@@ -8,12 +8,12 @@ from dataclasses import replace
 import torch
 
 from icgd.verify.search.interface import Hunt
-from icgd.verify.search.single_token import Found
+from icgd.verify.search.single_token import FoundTokens
 
 _HOPPERS, _TRIES, _SETTLE = 48, 12, 25
 
 
-def hops(hunt: Hunt, found: Mapping[str, Found]) -> Found:
+def hops(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
     """Random moves of a few coordinates of the best tokens so far, each settled by a short ascent."""
     best = hunt.survivors(found, hunt.affordable(_HOPPERS, _TRIES))
     count, genes = best.points.shape
@@ -28,5 +28,5 @@ def hops(hunt: Hunt, found: Mapping[str, Found]) -> Found:
             tried = hunt.error.inside((best.points[:, None] + moves).flatten(0, 1))
             settled = hunt.climb(tried, settle, advance)
             values, chosen = settled.values.view(count, _TRIES).max(dim=1)
-            best = best.improved(Found(settled.points.view(count, _TRIES, genes)[rows, chosen], values))
+            best = best.improved(FoundTokens(settled.points.view(count, _TRIES, genes)[rows, chosen], values))
     return best

@@ -12,10 +12,10 @@ from icgd.construct.prompt import split_weights, stack_weights
 from icgd.verify.search.free_signs import withdrawn
 from icgd.verify.search.interface import Hunt
 from icgd.verify.search.prompts import random_prompts
-from icgd.verify.search.single_token import Found, encode
+from icgd.verify.search.single_token import FoundTokens, encode
 
 
-def random_tokens(hunt: Hunt, found: Mapping[str, Found]) -> Found:
+def random_tokens(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
     """From random tokens, and from tokens near those that are worst under free signs.
 
     From those a short move lines most of the true signs up.
@@ -26,7 +26,7 @@ def random_tokens(hunt: Hunt, found: Mapping[str, Found]) -> Found:
     return hunt.ascend("random tokens", hunt.error.at(torch.cat(starts)))
 
 
-def equal_units(hunt: Hunt, found: Mapping[str, Found]) -> Found:
+def equal_units(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
     """From tokens all of whose hidden units in a layer are copies of one, near leaders and anywhere.
 
     Copies make the same local errors, and equal units have equal slopes: an ascent keeps them equal, in a

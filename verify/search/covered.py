@@ -17,14 +17,14 @@ Admit = Callable[[Prompt], Bool[Tensor, " B"]]
 """Says of each prompt whether the claim covers it."""
 
 
-def everything(prompt: Prompt) -> Bool[Tensor, " B"]:
+def all_covered(prompt: Prompt) -> Bool[Tensor, " B"]:
     """Every prompt is covered."""
     return torch.ones(prompt.batch, dtype=torch.bool, device=prompt.x.device)
 
 
 def admission(plan: Plan) -> Admit:
     """The prompts that a construction's claim covers: all of them, but for `exact`."""
-    return outside_margin(plan) if plan.construction == "exact" else everything
+    return outside_margin(plan) if plan.construction == "exact" else all_covered
 
 
 def outside_margin(plan: Plan) -> Admit:
@@ -35,7 +35,7 @@ def outside_margin(plan: Plan) -> Admit:
     problem = plan.problem
 
     def admit(prompt: Prompt) -> Bool[Tensor, " B"]:
-        admitted = everything(prompt)
+        admitted = all_covered(prompt)
         p = prompt.x
         for j, v in enumerate(split_weights(problem, prompt.w), start=1):
             z = p @ v.mT

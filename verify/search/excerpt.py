@@ -17,10 +17,10 @@ from icgd.bounds.softmax_icgd import SoftmaxPlan
 from icgd.bounds.step_error.plan import Plan
 from icgd.construct.prompt import Prompt
 
-EXAMPLES = 32
+MOST_EXAMPLES = 32
 """Examples of a prompt that is searched over, or on which a property is judged."""
 
-NUMBERS = 1 << 21
+MOST_NUMBERS = 1 << 21
 """Numbers of a batch of prompts that are followed: their tensors take a few dozen bytes a number."""
 
 STEPS = 1000
@@ -42,7 +42,7 @@ Planned = TypeVar("Planned", Plan, SoftmaxPlan)
 def excerpt(made: Planned) -> Planned:
     """The same plan for at most EXAMPLES examples."""
     problem = made.problem
-    return made if problem.n <= EXAMPLES else replace(made, problem=replace(problem, n=EXAMPLES))
+    return made if problem.n <= MOST_EXAMPLES else replace(made, problem=replace(problem, n=MOST_EXAMPLES))
 
 
 def repeated(prompt: Prompt, n: int) -> Prompt:
@@ -55,7 +55,7 @@ def repeated(prompt: Prompt, n: int) -> Prompt:
 
 def once(prompt: Prompt) -> Prompt:
     """The examples of a repeated prompt, at most EXAMPLES of them, or the prompt as it is."""
-    for n in range(1, min(EXAMPLES, prompt.n - 1) + 1):
+    for n in range(1, min(MOST_EXAMPLES, prompt.n - 1) + 1):
         few = replace(prompt, x=prompt.x[:, :n], y=prompt.y[:, :n])
         whole = repeated(few, prompt.n)
         if torch.equal(whole.x, prompt.x) and torch.equal(whole.y, prompt.y):
@@ -65,7 +65,7 @@ def once(prompt: Prompt) -> Prompt:
 
 def followed(problem: Problem, wanted: int) -> int:
     """How many prompts of all n examples are followed, at most so many as are wanted."""
-    return max(1, min(wanted, NUMBERS // ((problem.n + 1) * (problem.d + problem.d_out))))
+    return max(1, min(wanted, MOST_NUMBERS // ((problem.n + 1) * (problem.d + problem.d_out))))
 
 
 def steps(problem: Problem, batch: int, wanted: int | None = None, *, each: int | None = None) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 from icgd.bounds.progress import Advance, Progress
 from icgd.bounds.step_error.plan import Plan
 from icgd.verify.search.ascent import Round, Stride
-from icgd.verify.search.single_token import Found, TokenError
+from icgd.verify.search.single_token import FoundTokens, TokenError
 
 _NUMBERS = 1 << 24
 
@@ -60,12 +60,12 @@ class Hunt:
         """Whole numbers below `count`."""
         return (count * self.uniform(*shape)).long().clamp(max=count - 1)
 
-    def survivors(self, found: Mapping[str, Found], count: int) -> Found:
+    def survivors(self, found: Mapping[str, FoundTokens], count: int) -> FoundTokens:
         """The best tokens so far, an equal share from each search: what one finds may be a dead end."""
         share = -(-count // len(found))
-        return Found.joined([one.distinct(share) for one in found.values()])
+        return FoundTokens.joined([one.distinct(share) for one in found.values()])
 
-    def ascend(self, what: str, starts: Found) -> Found:
+    def ascend(self, what: str, starts: FoundTokens) -> FoundTokens:
         """Ascents from the best starts, then from the best of those at finer scales; the best of each."""
         work = sum(this.points * (1 + this.iterations) for this in self.rounds)
         best, met = starts, [starts.best(self.rounds[-1].points)]
@@ -73,23 +73,23 @@ class Hunt:
             for this in self.rounds:
                 best = self.climb(best.best(self.affordable(this.points)).points, this, advance)
                 met.append(best.best(self.rounds[-1].points))
-        return Found.joined(met)
+        return FoundTokens.joined(met)
 
-    def climb(self, points: Float[Tensor, "B genes"], this: Round, advance: Advance) -> Found:
+    def climb(self, points: Float[Tensor, "B genes"], this: Round, advance: Advance) -> FoundTokens:
         """The worst token met on the ascent from each point, every point with a step size of its own."""
         step = self.sizes(this.step / 30, this.step, len(points), 1)
         stride, current = Stride.at(points), points
-        best = Found(points, torch.full_like(points[:, 0], -1.0))
+        best = FoundTokens(points, torch.full_like(points[:, 0], -1.0))
         for i in range(this.iterations + 1):
             values, slope = self.error.slope(current)
-            best = best.improved(Found(current, values))
+            best = best.improved(FoundTokens(current, values))
             move = step * 0.01 ** (i / this.iterations) * stride.along(slope)
             current = self.error.inside(current + move)
             advance(len(points))
         return best
 
 
-class Search(Protocol):
+class TokenSearch(Protocol):
     """One way to find worse tokens, told what the searches before it found, by their names."""
 
-    def __call__(self, hunt: Hunt, found: Mapping[str, Found]) -> Found: ...
+    def __call__(self, hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens: ...

@@ -13,11 +13,11 @@ from icgd.construct.prompt import Prompt
 from icgd.verify.search.prompts import into_domain, random_prompts
 from icgd.verify.search.sweep import Stepper, batch_size, one_step_errors
 
-ROUNDS, KEPT = 60, 64
+MOVE_ROUNDS, WORST_KEPT = 60, 64
 
 
 @dataclass(frozen=True, eq=False)
-class Search:
+class MovesFound:
     """The largest norm2(err) / eta met: over random prompts, then by random steps away from the worst."""
 
     sampled: float
@@ -32,21 +32,21 @@ def search(
     generator: torch.Generator,
     device: torch.device | str = "cpu",
     advance: Advance = lambda done: None,
-) -> Search:
+) -> MovesFound:
     """Random prompts in batches, then ROUNDS of random moves of all sizes from the KEPT worst."""
     problem, done, batch = stepper.problem, 0, min(2000, batch_size(stepper.problem))
     found: list[tuple[Prompt, Tensor]] = []
     while done < samples:
         prompt = random_prompts(problem, min(batch, samples - done), generator, device)
         errors = one_step_errors(stepper, prompt)
-        best = errors.topk(min(KEPT, prompt.batch)).indices
+        best = errors.topk(min(WORST_KEPT, prompt.batch)).indices
         found.append((prompt[best], errors[best]))
         done += prompt.batch
         advance(prompt.batch)
     pool = torch.cat([errors for _, errors in found])
-    chosen = pool.topk(min(KEPT, len(pool))).indices
+    chosen = pool.topk(min(WORST_KEPT, len(pool))).indices
     at, worst = _joined([prompt for prompt, _ in found])[chosen], pool[chosen]
-    for _ in range(ROUNDS):
+    for _ in range(MOVE_ROUNDS):
         moved = _moved(problem, at, generator)
         errors = one_step_errors(stepper, moved)
         better = errors > worst
@@ -54,8 +54,8 @@ def search(
         at = both[torch.arange(count, device=worst.device) + count * better]
         worst = torch.where(better, errors, worst)
         advance(len(chosen))
-    return Search(
-        float(pool.max()) / problem.eta, float(worst.max()) / problem.eta, done, ROUNDS * len(chosen)
+    return MovesFound(
+        float(pool.max()) / problem.eta, float(worst.max()) / problem.eta, done, MOVE_ROUNDS * len(chosen)
     )
 
 

@@ -46,38 +46,38 @@ def examples(prompt: Prompt) -> Prompt:
     )
 
 
-def repeated(prompt: Prompt, n: int) -> Prompt:
+def with_examples(prompt: Prompt, n: int) -> Prompt:
     """Prompts of one example as prompts of n."""
     return replace(prompt, x=prompt.x.expand(-1, n, -1), y=prompt.y.expand(-1, n, -1))
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class FoundTokens:
     """Points and norm2(err) at each of them."""
 
     points: Float[Tensor, "B genes"]
     values: Float[Tensor, " B"]
 
-    def best(self, count: int) -> Found:
+    def best(self, count: int) -> FoundTokens:
         """The worst tokens of all, the worst first."""
         values, rows = self.values.topk(min(count, len(self.values)))
-        return Found(self.points[rows], values)
+        return FoundTokens(self.points[rows], values)
 
-    def improved(self, other: Found) -> Found:
+    def improved(self, other: FoundTokens) -> FoundTokens:
         """Row by row the worse token of the two."""
         better = other.values > self.values
         points = torch.where(better[:, None], other.points, self.points)
-        return Found(points, torch.where(better, other.values, self.values))
+        return FoundTokens(points, torch.where(better, other.values, self.values))
 
-    def distinct(self, count: int) -> Found:
+    def distinct(self, count: int) -> FoundTokens:
         """The best, but only one of those with nearly the same error: they are mirror images."""
         best = self.best(8 * count)
         apart = best.values[1:] < best.values[:-1] * (1 - 1e-4)
         rows = torch.cat([torch.ones_like(apart[:1]), apart]) if len(apart) else slice(None)
-        return Found(best.points[rows], best.values[rows]).best(count)
+        return FoundTokens(best.points[rows], best.values[rows]).best(count)
 
     @classmethod
-    def joined(cls, parts: Sequence[Found]) -> Found:
+    def joined(cls, parts: Sequence[FoundTokens]) -> FoundTokens:
         return cls(torch.cat([p.points for p in parts]), torch.cat([p.values for p in parts]))
 
 
@@ -95,11 +95,11 @@ class TokenError:
         """The nearest points of the domain."""
         return encode(self.problem, decode(self.problem, points))
 
-    def at(self, points: Float[Tensor, "B genes"]) -> Found:
+    def at(self, points: Float[Tensor, "B genes"]) -> FoundTokens:
         """The points with their errors, 0 where a token is not admitted."""
         self.tried += len(points)
         values = [self._values(part) for part in points.split(batch_size(self.problem))]
-        return Found(points, torch.cat(values))
+        return FoundTokens(points, torch.cat(values))
 
     def _values(self, points: Float[Tensor, "B genes"]) -> Float[Tensor, " B"]:
         prompt = decode(self.problem, points)

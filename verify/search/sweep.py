@@ -15,7 +15,7 @@ from icgd.bounds.progress import Advance
 from icgd.construct.block.transformer import Transformer
 from icgd.construct.prompt import Prompt
 from icgd.verify.descent import step_error
-from icgd.verify.search.covered import Admit, everything
+from icgd.verify.search.covered import Admit, all_covered
 from icgd.verify.search.prompts import random_prompts
 
 _NUMBERS_AT_ONCE = 1 << 22
@@ -63,7 +63,7 @@ def sweep(
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float64,
-    admit: Admit = everything,
+    admit: Admit = all_covered,
     advance: Advance | None = None,
 ) -> Sweep:
     """One step on `count` random prompts within the radii, w anywhere in W, in batches."""

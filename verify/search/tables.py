@@ -32,7 +32,7 @@ class DataError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class DataTable:
     """A named numeric table.
 
     faults: for each column that is not numbers throughout, where and why.  Such a column cannot be chosen;
@@ -113,29 +113,31 @@ class RealPrompts:
     y_scaling: Scaling
 
 
-def load_table(source: str | Table) -> Table:
+def load_table(source: str | DataTable) -> DataTable:
     """The table called "diabetes" (bundled with scikit-learn), or the CSV file of that path.
 
     A table is given back as it is.
     A CSV file has a header row, one number per cell, and commas, semicolons or tabs between cells.
     Raises DataError.
     """
-    if isinstance(source, Table):
+    if isinstance(source, DataTable):
         return source
     return _diabetes() if source == "diabetes" else _read_csv(source)
 
 
-def _diabetes() -> Table:
+def _diabetes() -> DataTable:
     try:
         from sklearn.datasets import load_diabetes  # not paid for by those who bring their own data
     except ImportError:
         raise DataError("the diabetes data come with scikit-learn, which is not installed") from None
     bunch = load_diabetes()
     inputs = bunch.data[:, [bunch.feature_names.index(name) for name in _DIABETES]]
-    return Table("diabetes", (*_DIABETES, "target"), np.column_stack([inputs, bunch.target]).astype(float))
+    return DataTable(
+        "diabetes", (*_DIABETES, "target"), np.column_stack([inputs, bunch.target]).astype(float)
+    )
 
 
-def _read_csv(source: str) -> Table:
+def _read_csv(source: str) -> DataTable:
     try:
         text = Path(source).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -169,7 +171,7 @@ def _read_csv(source: str) -> Table:
                 continue
             what = f"{cell.strip()!r} is not a finite number" if cell.strip() else "the cell is empty"
             faults.setdefault(name, f"line {line}, column {name!r}: {what}; mend it or choose other columns")
-    return Table(source, names, values, faults)
+    return DataTable(source, names, values, faults)
 
 
 def _check_header(source: str, names: tuple[str, ...]) -> None:
@@ -190,7 +192,7 @@ def _number(cell: str) -> float | None:
 
 
 def choose_columns(
-    table: Table,
+    table: DataTable,
     inputs: Sequence[str] | None = None,
     targets: Sequence[str] | None = None,
     d: int | None = None,
@@ -236,7 +238,7 @@ def choose_columns(
     return Columns(tuple(inputs), tuple(targets))
 
 
-def _check_rows(table: Table, n: int) -> None:
+def _check_rows(table: DataTable, n: int) -> None:
     if table.rows < n + 1:
         raise DataError(
             f"{table.source} has {table.rows} rows, and n = {n} examples and a query need {n + 1}"
@@ -276,7 +278,7 @@ def scale_to_range(
 
 def prompts_from_table(
     problem: Problem,
-    table: Table,
+    table: DataTable,
     inputs: Sequence[str] | None = None,
     targets: Sequence[str] | None = None,
     *,
@@ -326,7 +328,7 @@ def names(text: str | None) -> list[str] | None:
 
 
 def letters_from(
-    table: Table, letters: Mapping[str, Any], inputs: str | None, targets: str | None
+    table: DataTable, letters: Mapping[str, Any], inputs: str | None, targets: str | None
 ) -> Mapping[str, Any]:
     """The letters with d and d_out from the columns that are chosen, and 20 steps unless L is given.
 

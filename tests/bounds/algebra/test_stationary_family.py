@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icgd.bounds.algebra.stationary_family import (
-    Setting,
+    LinearSetting,
     idle_rate,
     leaves_the_trace,
     linear_gradient,
@@ -38,7 +38,8 @@ def test_nothing_is_off_the_family(L):
 
 
 @pytest.mark.parametrize(
-    "setting", [Setting(family=0), Setting(family=-2), Setting(family=1), Setting(task=0)]
+    "setting",
+    [LinearSetting(family=0), LinearSetting(family=-2), LinearSetting(family=1), LinearSetting(task=0)],
 )
 @pytest.mark.parametrize("L", [1, 2])
 def test_another_family_and_other_labels_leave_it(setting, L):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from icgd.bounds.activation import ACTIVATIONS
 from icgd.bounds.functions.pieces import fit
-from icgd.bounds.functions.polygon import Curve, Vector
+from icgd.bounds.functions.polygon import Graph
+from icgd.bounds.functions.relu_sum import Vector
 from icgd.bounds.functions.scalar import Scalar
 
 BASE = {name: ACTIVATIONS[name].r for name in ("tanh", "sigmoid", "softplus", "gelu", "sin")}
@@ -30,7 +31,7 @@ def in_tube(g: Scalar, hi: float, x: Vector, v: Vector, tolerance: float) -> boo
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_a_last_side_shorter_than_a_sample_has_a_value() -> None:
     end, tolerance = 1.1266351072727219, 0.00045549
-    curve = Curve(ACTIVATIONS["tanh"].r, -end, end)
+    curve = Graph(ACTIVATIONS["tanh"].r, -end, end)
     within = tolerance * (1 - 1e-6) - curve.rounding
     x, v = curve.polygon(within)
     assert 0 < x[-1] - x[-2] < 1e-5
@@ -49,28 +50,28 @@ def test_a_last_side_shorter_than_a_sample_has_a_value() -> None:
     st.sampled_from([2.0**-52, 1e-12, 1e-9, 1e-7, 1e-6, 1e-5]),
 )
 def test_an_end_right_after_a_knot(name: str, radius: float, tolerance: float, k: int, beyond: float) -> None:
-    x, _ = Curve(CURVES[name], -radius, radius).polygon(tolerance)
+    x, _ = Graph(CURVES[name], -radius, radius).polygon(tolerance)
     assume(x.size > 2)
     knot = float(x[1 + k % (x.size - 2)])
     hi = knot + beyond * abs(knot)
     assume(hi > knot)
-    found = Curve(CURVES[name], -radius, hi).polygon(tolerance)
+    found = Graph(CURVES[name], -radius, hi).polygon(tolerance)
     assert in_tube(CURVES[name], hi, *found, tolerance)
 
 
 @pytest.mark.parametrize("name", sorted(CURVES))
 def test_triples_end_where_the_last_one_reaches_the_end(name: str) -> None:
     """Cut right after a triple, the curve has that triple and none beyond it."""
-    whole = Curve(CURVES[name], -1.5, 1.5)
+    whole = Graph(CURVES[name], -1.5, 1.5)
     triples = whole.triples(1e-2)
     assert triples
     for number, triple in enumerate(triples, start=1):
-        part = Curve(CURVES[name], -1.5, triple[2] + 1e-9)
+        part = Graph(CURVES[name], -1.5, triple[2] + 1e-9)
         assert len(part.triples(1e-2)) in (number, number - 1)
 
 
 def test_triples_do_not_start_at_the_end() -> None:
-    curve = Curve(ACTIVATIONS["sin"].r, -0.5, 2.0)
+    curve = Graph(ACTIVATIONS["sin"].r, -0.5, 2.0)
     seen = curve.crooked(-0.5, 2.0)[0]
     object.__setattr__(curve, "chord", lambda p, drop: None)
     found = curve.triples(seen * (1 - 1e-9))

@@ -18,7 +18,7 @@ from icgd.bounds.step_error.budget import (
 )
 from icgd.bounds.step_error.cover import cover
 from icgd.bounds.step_error.plan import plan
-from icgd.bounds.step_error.recurrence import Term, ranges, step_error
+from icgd.bounds.step_error.recurrence import Term, ranges, step_error_bound
 from icgd.bounds.step_error.worst_case import Cells, Setting
 
 CASES = [
@@ -81,7 +81,7 @@ def test_sensitivities_sum_to_the_step_error(letters, construction):
     for term, error in made.errors.items():  # and they are the derivatives
         more = dict(made.errors) | {term: error * 1.001 + 1e-6}
         bounds = [
-            step_error(problem, made.layers, each, from_z=from_z(problem, construction))
+            step_error_bound(problem, made.layers, each, from_z=from_z(problem, construction))
             for each in (made.errors, more)
         ]
         slope = (bounds[1] - bounds[0]) / (more[term] - error)
@@ -129,7 +129,7 @@ def test_the_bound_is_about_eps(letters, construction, route):
     found = (
         cover(setting, errors).reached
         if route == "cells"
-        else step_error(problem, layers, errors, from_z=reads)
+        else step_error_bound(problem, layers, errors, from_z=reads)
     )
     assert found == pytest.approx(problem.eps, rel=0.1)
     assert set(errors) == set(price_of(problem, construction)) and min(errors.values()) > 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error import cover as module
 from icgd.bounds.step_error.cover import cover
-from icgd.bounds.step_error.recurrence import Term, ranges, step_error
+from icgd.bounds.step_error.recurrence import Term, ranges, step_error_bound
 from icgd.bounds.step_error.worst_case import Cells, Setting
 from icgd.verify.strategies import problems
 
@@ -74,7 +74,7 @@ def test_leaves_tile_the_root_and_carry_the_bound(letters, size):
     setting, errors = setting_of(Problem.parse(letters), size)
     found = cover(setting, errors)
     low, high = check(found, lambda cells: setting.bound(cells, errors))
-    assert found.reached <= found.bound <= found.reached * (1 + module.SLACK)
+    assert found.reached <= found.bound <= found.reached * (1 + module.COVER_SLACK)
     at = found.at[:, None]
     assert float(setting.bound(Cells(at, at), errors)[0]) == found.reached
     assert ((low <= at) & (at <= high)).all(axis=0).any()
@@ -89,8 +89,8 @@ def test_leaves_tile_the_root_and_carry_the_bound(letters, size):
 def test_cells_are_never_worse_than_suprema(problem, size, from_z):
     setting, errors = setting_of(problem, size, from_z and problem.loss.rho == 0)
     found = cover(setting, errors)
-    plain = step_error(problem, setting.layers, errors, from_z=setting.from_z)
-    assert 0 < found.reached <= found.bound <= found.reached * (1 + module.SLACK)
+    plain = step_error_bound(problem, setting.layers, errors, from_z=setting.from_z)
+    assert 0 < found.reached <= found.bound <= found.reached * (1 + module.COVER_SLACK)
     assert found.bound <= plain * (1 + 30 * size + 1e-4)  # second order, and rounding up
 
 
@@ -98,7 +98,7 @@ def test_they_save_more_the_deeper_the_network():
     shares = []
     for N in (2, 3, 4):
         setting, errors = setting_of(Problem(N=N, K=4), 1e-4)
-        plain = step_error(setting.problem, setting.layers, errors, from_z=False)
+        plain = step_error_bound(setting.problem, setting.layers, errors, from_z=False)
         shares.append(cover(setting, errors).bound / plain)
     assert shares[0] < 0.7 and shares[1] < 0.5 and shares[2] < 0.42
 

@@ -14,10 +14,10 @@ from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error import plan as module
 from icgd.bounds.step_error.budget import approximated, from_z
-from icgd.bounds.step_error.cover import SLACK, cover
+from icgd.bounds.step_error.cover import COVER_SLACK, cover
 from icgd.bounds.step_error.plan import plan
 from icgd.bounds.step_error.product import Product
-from icgd.bounds.step_error.recurrence import ranges, step_error
+from icgd.bounds.step_error.recurrence import ranges, step_error_bound
 from icgd.bounds.step_error.worst_case import Setting
 from icgd.verify.strategies import problems
 
@@ -77,7 +77,7 @@ def test_certified_does_not_rely_on_tolerances_but_on_certified_errors(letters, 
     assert cover(again, made.errors).bound == pytest.approx(made.bound, rel=0.05)
     found = cover(made.setting, made.errors).bound
     assert found <= made.bound <= found * 1.001
-    assert made.bound <= made.recurrence * (1 + SLACK)
+    assert made.bound <= made.recurrence * (1 + COVER_SLACK)
 
 
 @pytest.mark.parametrize(("letters", "construction"), CASES)
@@ -87,7 +87,7 @@ def test_suprema_alone_certify_the_other_route(letters, construction):
     reads = from_z(problem, construction)
     assert made.cover is None
     assert made.bound == made.recurrence <= problem.eps
-    assert made.bound == step_error(problem, made.layers, made.errors, from_z=reads)
+    assert made.bound == step_error_bound(problem, made.layers, made.errors, from_z=reads)
 
 
 @pytest.mark.parametrize(("letters", "construction"), CASES)
@@ -117,7 +117,9 @@ def test_beats_the_best_plan_with_one_tolerance_for_all(letters, construction):
     for _ in range(40):  # the largest tolerance that the recurrence allows
         middle = (low + high) / 2
         errors = dict.fromkeys(names, middle)
-        reached = step_error(problem, ranges(problem, errors), errors, from_z=from_z(problem, construction))
+        reached = step_error_bound(
+            problem, ranges(problem, errors), errors, from_z=from_z(problem, construction)
+        )
         low, high = (middle, high) if reached <= problem.eps else (low, middle)
     even = uniform(low)
     assert even.bound <= problem.eps * 1.001

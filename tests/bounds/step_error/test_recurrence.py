@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icgd.bounds.problem import Problem
-from icgd.bounds.step_error.recurrence import Term, propagate, ranges, step_error
+from icgd.bounds.step_error.recurrence import Term, propagate, ranges, step_error_bound
 from icgd.construct.prompt import split_weights
 from icgd.verify.search.prompts import random_prompts
 from icgd.verify.strategies import problems
@@ -132,7 +132,7 @@ def test_no_choice_of_local_errors_beats_the_recurrence(problem, size, seed, une
     errors = {term: size * (rng.uniform() ** 3 if uneven else 1.0) for term in terms(problem)}
     from_z = problem.loss.rho == 0
     layers = ranges(problem, errors)
-    bound = step_error(problem, layers, errors, from_z=from_z)
+    bound = step_error_bound(problem, layers, errors, from_z=from_z)
     prompt = random_prompts(problem, 40, torch.Generator().manual_seed(seed))
     for best, seen in worst_signs(problem, prompt, errors, from_z):
         assert float(best.max()) <= bound * (1 + 1e-9) + 1e-13
@@ -158,7 +158,7 @@ def test_every_kind_of_error_counts_and_nearly_as_much_as_it_can(term):
     """On one neuron the attack comes close to the bound: the test above would see a factor missing."""
     problem = Problem(N=1, K=1, d=1, n=1, activation=Problem().activation, B_y=1.0)
     errors = dict.fromkeys(terms(problem), 0.0) | {term: 1e-3}
-    bound = step_error(problem, ranges(problem, errors), errors, from_z=False)
+    bound = step_error_bound(problem, ranges(problem, errors), errors, from_z=False)
     prompt = random_prompts(problem, 4000, torch.Generator().manual_seed(1))
     *_, (best, _) = worst_signs(problem, prompt, errors, False, rounds=3)
     assert 0.3 * bound <= float(best.max()) <= bound
@@ -226,7 +226,7 @@ def test_larger_errors_give_wider_ranges_and_larger_bounds(problem, seed):
             assert getattr(a, name) <= getattr(b, name) * (1 + 1e-9), name
         assert a.dr_low >= b.dr_low - 1e-9
     bounds = [
-        step_error(problem, layers, errors, from_z=False)
+        step_error_bound(problem, layers, errors, from_z=False)
         for layers, errors in ((below, small), (above, large))
     ]
     assert 0 < bounds[0] <= bounds[1]
@@ -234,7 +234,7 @@ def test_larger_errors_give_wider_ranges_and_larger_bounds(problem, seed):
 
 def test_no_error_no_bound():
     problem = Problem(N=3)
-    assert step_error(problem, ranges(problem, {}), {}, from_z=False) == 0.0
+    assert step_error_bound(problem, ranges(problem, {}), {}, from_z=False) == 0.0
 
 
 def test_one_layer_by_hand():
@@ -245,5 +245,5 @@ def test_one_layer_by_hand():
     assert (layer.slope, layer.curvature) == (pytest.approx(1.0), 0.0)
     errors = {Term("u", 1): 1.0, Term("z", 1): 0.25, Term("update", 1): 0.125}
     # |du| <= 1 + 2 * 0.25, times |x| / 2 = 1, plus the update's own error
-    assert step_error(problem, (layer,), errors, from_z=False) == pytest.approx(1.5 + 0.125)
+    assert step_error_bound(problem, (layer,), errors, from_z=False) == pytest.approx(1.5 + 0.125)
     assert str(Term("u", 1)) == "u[1]" and math.isclose(layer.dr, 1.0, rel_tol=1e-6)

@@ -13,10 +13,10 @@ from icgd.bounds.functions.relu_sum import ReluSum
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.budget import from_z
 from icgd.bounds.step_error.plan import plan
-from icgd.bounds.step_error.recurrence import Term, step_error
+from icgd.bounds.step_error.recurrence import Term, step_error_bound
 from icgd.bounds.step_error.rounding import UNIT_ROUNDOFF, gamma, relu_sum_rounding, rounding_errors
 from icgd.construct.block.dense import DenseTransformer
-from icgd.construct.block.table import Table
+from icgd.construct.block.table import LookupTable
 from icgd.construct.relu_icgd import build
 from icgd.verify.search.prompts import random_prompts
 
@@ -67,7 +67,7 @@ def test_sums_of_relus_in_float32(units, offset, seed):
         total += c[m] * max(np.float32(0), np.float32(a[m] * slot + folded[m]))
     exact = float(relus(t))
     assert abs(float(total) - exact) <= allowed
-    by_table = Table(relus).to(torch.float32)(torch.tensor([t], dtype=torch.float32))
+    by_table = LookupTable(relus).to(torch.float32)(torch.tensor([t], dtype=torch.float32))
     assert abs(float(by_table) - float(relus(float(np.float32(t))))) <= allowed
 
 
@@ -81,7 +81,7 @@ def test_a_whole_step_in_float32(construction, letters, literal):
     errors |= {term: product.error for term, product in made.products.items()}
     for term, error in rounding_errors(problem, made.layers, made.fits, made.products, SINGLE).items():
         errors[term] = errors.get(term, 0.0) + error
-    bound = step_error(problem, made.layers, errors, from_z=from_z(problem, construction))
+    bound = step_error_bound(problem, made.layers, errors, from_z=from_z(problem, construction))
     # float32's rounding, and not the fits, makes up this bound: otherwise nothing is tested.
     assert bound > 2 * made.bound or construction == "paper"
 
@@ -98,7 +98,7 @@ def test_a_whole_step_in_float32(construction, letters, literal):
     difference = torch.linalg.vector_norm(found.double() - exact, dim=1) / problem.eta
     assert float(difference.max()) <= bound
     rounding_alone = rounding_errors(problem, made.layers, made.fits, made.products, SINGLE)
-    alone = step_error(problem, made.layers, rounding_alone, from_z=from_z(problem, construction))
+    alone = step_error_bound(problem, made.layers, rounding_alone, from_z=from_z(problem, construction))
     assert 0 < float(difference.max()) <= alone * 1.01
 
 

@@ -14,10 +14,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icgd.bounds.functions.envelope import ROOM as ENVELOPE_ROOM
+from icgd.bounds.functions.envelope import SUPREMUM_ROOM as ENVELOPE_ROOM
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.cover import cover
-from icgd.bounds.step_error.recurrence import Term, ranges, step_error
+from icgd.bounds.step_error.recurrence import Term, ranges, step_error_bound
 from icgd.bounds.step_error.worst_case import Cells, Setting
 from icgd.verify.strategies import problems
 
@@ -246,7 +246,7 @@ def test_a_slope_read_off_z_does_not_multiply_suprema():
     problem = Problem.parse({"N": 2, "K": 3, "activation": "t**3", "loss": "logistic"})
     errors = dict.fromkeys([Term("r", 1), Term("z", 2)], 1e-4)
     setting = setting_of(problem, errors, True)
-    plain = step_error(problem, setting.layers, errors, from_z=True)
+    plain = step_error_bound(problem, setting.layers, errors, from_z=True)
     assert cover(setting, errors).bound <= plain * 1.01
 
 

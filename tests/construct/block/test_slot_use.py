@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from icgd.bounds.problem import Problem
 from icgd.construct import softmax_icgd
 from icgd.construct.block.literal import Head, LiteralLayer, Sparse
-from icgd.construct.block.slot_use import Place, slot_use
+from icgd.construct.block.slot_use import SlotPlace, slot_use
 from icgd.construct.block.stream import Stream
 from icgd.construct.relu_icgd import build
 
@@ -114,4 +114,4 @@ def test_it_is_read_off_the_tensors_and_not_off_a_declaration():
     del block.layer(0).hidden[0]  # r of the first layer: p1 is no longer written there
     after = slot_use(block)
     assert "p1" in before.sublayers[1].writes and "p1" not in after.sublayers[1].writes
-    assert after.slots[0] == Place("x", 0, 2) and after.sublayers[0].kind == "attention"
+    assert after.slots[0] == SlotPlace("x", 0, 2) and after.sublayers[0].kind == "attention"

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from icgd.bounds.functions.relu_sum import ReluSum
-from icgd.construct.block.table import Table
+from icgd.construct.block.table import LookupTable
 
 UNIT = {torch.float64: 2.0**-53, torch.float32: 2.0**-24}
 
@@ -25,7 +25,7 @@ def kinks(relus):
 
 def assert_same(relus, points, dtype=torch.float64, roundings=32):
     """Table and sum agree to a few roundings of the numbers that the sum adds."""
-    table = Table(relus).to(dtype)
+    table = LookupTable(relus).to(dtype)
     x = torch.as_tensor(np.asarray(points, dtype=float), dtype=dtype)
     found = table(x)
     assert found.dtype == dtype and found.shape == x.shape
@@ -111,7 +111,7 @@ def test_an_almost_even_grid_is_not_taken_for_an_even_one():
 def test_uniform_grid_uses_no_search_and_is_exact_at_its_kinks():
     at = np.arange(100) / 8
     relus = ReluSum(np.ones(100), -at, np.full(100, 0.25))
-    table = Table(relus)
+    table = LookupTable(relus)
     assert table.uniform
     assert table(torch.from_numpy(at)).tolist() == exact(relus, at).tolist()
 
@@ -121,7 +121,7 @@ def test_uniform_grid_uses_no_search_and_is_exact_at_its_kinks():
 @settings(deadline=None, max_examples=50)
 def test_keeps_every_shape_and_leaves_its_input_alone(relus, shape):
     x = torch.linspace(-3, 3, int(np.prod(shape, dtype=int)), dtype=torch.float64).reshape(shape)
-    before, table = x.clone(), Table(relus)
+    before, table = x.clone(), LookupTable(relus)
     flat = table(x)
     assert flat.shape == x.shape and torch.equal(x, before)
     if x.dim() >= 2:  # an input that is not contiguous
@@ -130,18 +130,18 @@ def test_keeps_every_shape_and_leaves_its_input_alone(relus, shape):
 
 
 def test_exactly_linear_sums_are_recognised():
-    table = Table(ReluSum([1.0, -1.0], [0.0, 0.0], [-1.0, 1.0]))
+    table = LookupTable(ReluSum([1.0, -1.0], [0.0, 0.0], [-1.0, 1.0]))
     assert table.linear == (-1.0, 0.0)
     x = torch.tensor([1e300, -0.1, 0.0, 2.0**-1060])
     assert torch.equal(table(x), -x)
-    assert Table(ReluSum([], [], [], 3.0)).linear == (0.0, 3.0)
-    assert Table(ReluSum([1.0], [0.0], [1.0])).linear is None
+    assert LookupTable(ReluSum([], [], [], 3.0)).linear == (0.0, 3.0)
+    assert LookupTable(ReluSum([1.0], [0.0], [1.0])).linear is None
 
 
 def test_cost_does_not_grow_with_the_number_of_kinks():
     for units in (10, 1000):
         at = np.sort(np.random.default_rng(0).uniform(-1, 1, units))
-        table = Table(ReluSum(np.ones(units), -at, np.ones(units)))
+        table = LookupTable(ReluSum(np.ones(units), -at, np.ones(units)))
         held = sum(buffer.numel() for buffer in table.buffers())
         assert held <= 4 * 64 * (units + 2)  # _CELLS_PER_UNIT bounds the memory
 
@@ -149,8 +149,8 @@ def test_cost_does_not_grow_with_the_number_of_kinks():
 def test_follows_to_and_state_dict():
     at = np.array([0.0, 1.0, 1.5, 4.0, 4.5])
     relus = ReluSum(np.ones(5), -at, [1.0, 2.0, -1.0, 3.0, 1.0])
-    table = Table(relus)
-    copy = Table(relus)
+    table = LookupTable(relus)
+    copy = LookupTable(relus)
     copy.load_state_dict(table.state_dict())
     x = torch.linspace(-1, 6, 50, dtype=torch.float64)
     assert torch.equal(copy(x), table(x))

@@ -4,10 +4,10 @@ import pytest
 
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
-from icgd.bounds.softmax_icgd import estimated_units, halved
+from icgd.bounds.softmax_icgd import estimated_softmax_units, halved
 from icgd.construct.machine import memory
 from icgd.construct.machine.memory import refuse_softmax_if_too_large
-from icgd.construct.softmax_icgd import build, census
+from icgd.construct.softmax_icgd import build, softmax_census
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,9 @@ from icgd.construct.softmax_icgd import build, census
 )
 def test_the_predicted_size_is_near_that_of_what_is_built(letters):
     problem = Problem.parse(letters)
-    assert census(build(problem))["total_units"] == pytest.approx(estimated_units(halved(problem)), rel=0.15)
+    assert softmax_census(build(problem))["total_units"] == pytest.approx(
+        estimated_softmax_units(halved(problem)), rel=0.15
+    )
 
 
 def test_what_would_not_fit_is_one_sentence(monkeypatch):

@@ -13,7 +13,7 @@ from icgd.bounds.problem import Problem
 from icgd.construct.block.dense import DenseTransformer, dense_bytes
 from icgd.construct.block.heads import Aggregate, Clip, Gate, Read
 from icgd.construct.block.hidden import Ridge
-from icgd.construct.block.table import Table
+from icgd.construct.block.table import LookupTable
 from icgd.construct.prompt import box, split_weights
 from icgd.construct.relu_icgd import build
 from icgd.verify.block.one_prompt import enclose
@@ -294,7 +294,7 @@ def test_damage_is_seen(construction, where):
         read.relus = ReluSum(read.relus.a, read.relus.b, read.relus.c, read.relus.constant + 1e-3)
     else:
         update.scale += 1e-3
-    read.table = Table(read.relus)
+    read.table = LookupTable(read.relus)
     after = enclose(transformer, prompt)
     assert after.deployed[0] > before.deployed[1] or after.deployed[1] < before.deployed[0]
     assert inside(one_step_errors(transformer, prompt)[0], after.deployed)

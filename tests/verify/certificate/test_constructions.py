@@ -7,7 +7,7 @@ import pytest
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
-from icgd.verify.certificate.issue import as_read, certificate_text, letters
+from icgd.verify.certificate.issue import as_read, certificate_text, posed_letters
 from icgd.verify.certificate.matrices import differences
 from icgd.verify.checker.lemmas import Refused
 
@@ -23,16 +23,16 @@ def made(request):
 
 def test_a_plan_is_of_the_problem_posed(made):
     way, plan, found = made
-    assert way.posed(plan) == PROBLEM and found["problem"] == letters(PROBLEM)
+    assert way.posed(plan) == PROBLEM and found["problem"] == posed_letters(PROBLEM)
     assert CONSTRUCTIONS[found["construction"]] is way
 
 
 def test_its_checker_accepts_its_certificate_for_that_problem_alone(made):
     way, _, found = made
-    assert way.check(as_read(found), letters(PROBLEM)) == found["certified"] <= PROBLEM.eps
+    assert way.check(as_read(found), posed_letters(PROBLEM)) == found["certified"] <= PROBLEM.eps
     for letter, other in {"eps": 0.1, "K": 3, "loss": "huber"}.items():
         with pytest.raises(Refused):
-            way.check(as_read(found), letters(PROBLEM) | {letter: other})
+            way.check(as_read(found), posed_letters(PROBLEM) | {letter: other})
 
 
 def test_what_is_assembled_is_the_program_of_the_certificate(made):
@@ -45,7 +45,7 @@ def test_another_construction_is_told_apart(made):
     for other in CONSTRUCTIONS.values():
         if other is not way:
             with pytest.raises(Refused):
-                other.check(as_read(found), letters(PROBLEM))
+                other.check(as_read(found), posed_letters(PROBLEM))
 
 
 def test_no_transformer_is_refused_where_none_exists(made):

@@ -12,7 +12,7 @@ from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
 from icgd.construct.block.assembly import assemble
-from icgd.verify.certificate.issue import certificate, digest, letters, load
+from icgd.verify.certificate.issue import certificate, digest, load_certificate, posed_letters
 from icgd.verify.certificate.program import describe
 from icgd.verify.checker.relu import Refused, check
 from icgd.verify.descent import step_error
@@ -33,11 +33,14 @@ def test_files_keep_it_bit_for_bit(tmp_path, construction):
     found = certificate(made(construction))
     path = tmp_path / "certificate.json"
     path.write_text(json.dumps(found, allow_nan=False))
-    assert load(path) == found == certificate(made(construction))
-    assert found["weights"] == digest(found["program"]) == digest(load(path)["program"])
-    assert found["problem"] == letters(made(construction).problem)
+    assert load_certificate(path) == found == certificate(made(construction))
+    assert found["weights"] == digest(found["program"]) == digest(load_certificate(path)["program"])
+    assert found["problem"] == posed_letters(made(construction).problem)
     assert found["program"] == describe(made(construction))
-    assert check(load(path), letters(made(construction).problem), construction) == found["certified"]
+    assert (
+        check(load_certificate(path), posed_letters(made(construction).problem), construction)
+        == found["certified"]
+    )
 
 
 def places(tree, path=()):
@@ -75,7 +78,7 @@ def test_what_is_no_certificate_is_said_to_be_none(tmp_path, text):
     path = tmp_path / "certificate.json"
     path.write_text(text)
     with pytest.raises(ProblemError, match=r"^certificate = "):
-        load(path)
+        load_certificate(path)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[" * 200_000])
@@ -83,7 +86,7 @@ def test_files_that_no_parser_likes(tmp_path, content):
     path = tmp_path / "certificate.json"
     path.write_bytes(content)
     with pytest.raises(ProblemError):
-        load(path)
+        load_certificate(path)
 
 
 def test_constructions_without_cells_have_none():
@@ -115,7 +118,7 @@ def errors_in_single(made_, prompt):
 @pytest.mark.parametrize("construction", ["lean", "paper"])
 def test_float32_stays_below_its_bound(construction):
     made_ = made(construction, SINGLE)
-    posed = letters(made_.problem)
+    posed = posed_letters(made_.problem)
     found = json.loads(json.dumps(certificate(made_, "float32")))
     assert found["arithmetic"] == "float32"
     bound = found["certified"]
@@ -145,12 +148,12 @@ def test_float32_needs_more_room_than_float64():
     assert all(other["errors"][term] >= error for term, error in double["errors"].items())
     relabelled = double | {"arithmetic": "float32"}
     with pytest.raises(Refused, match="covers what the program does"):
-        check(json.loads(json.dumps(relabelled)), letters(made_.problem), "lean")
+        check(json.loads(json.dumps(relabelled)), posed_letters(made_.problem), "lean")
 
 
 def test_float32_is_too_coarse_for_a_fine_plan():
     made_ = made("lean", (("activation", "identity"), ("eps", 1e-9)))
-    posed = letters(made_.problem)
+    posed = posed_letters(made_.problem)
     try:
         found = json.loads(json.dumps(certificate(made_, "float32")))
     except ProblemError:

@@ -16,7 +16,7 @@ from icgd.construct.block.assembly import assemble
 from icgd.construct.block.hidden import Ridge
 from icgd.construct.block.literal import Head, LiteralLayer, Sparse
 from icgd.construct.block.weights import save_weights
-from icgd.verify.certificate.matrices import SLACK, Difference, differences, expected
+from icgd.verify.certificate.matrices import ENTRY_SLACK, Difference, differences, expected
 from icgd.verify.certificate.program import describe, layout
 from icgd.verify.strategies import problems
 
@@ -266,7 +266,7 @@ def test_computed_entries_have_four_roundings_and_no_more():
     wanted, transformer = built()
     layer = list(transformer.literal())[6]
     scale = layer.heads[0].V.values
-    assert float(SLACK) == 2.0**-51
+    assert float(ENTRY_SLACK) == 2.0**-51
     for ulps, seen in ((0, False), (1, False), (9, True)):
         V = altered(layer.heads[0].V, 0, scale[0] + ulps * np.spacing(scale[0]))
         head = replace(layer.heads[0], V=V)

@@ -12,17 +12,16 @@ from icgd import cli
 from icgd.bounds.functions.relu_sum import ReluSum
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
-from icgd.bounds.softmax_icgd import halved
-from icgd.bounds.softmax_icgd import plan as softmax_plan
+from icgd.bounds.softmax_icgd import halved, plan_softmax
 from icgd.bounds.step_error.plan import plan
 from icgd.construct.block.assembly import assemble
 from icgd.construct.machine import memory
 from icgd.construct.softmax_icgd import build as build_softmax
 from icgd.verify.certificate import proof
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
-from icgd.verify.certificate.issue import certificate, letters
+from icgd.verify.certificate.issue import certificate, posed_letters
 from icgd.verify.certificate.proof import certified, judge, mismatch, prove, refusal
-from icgd.verify.certificate.softmax_program import certificate as softmax_certificate
+from icgd.verify.certificate.softmax_program import softmax_certificate
 from icgd.verify.relu_icgd import verify
 
 SMALL = {"N": 1, "K": 2, "d": 2, "n": 3, "eps": 0.2}
@@ -85,7 +84,7 @@ def test_a_layer_missing_or_of_another_construction():
 
 
 def test_refusals_are_sentences():
-    found, posed = certificate(made()), letters(made().problem)
+    found, posed = certificate(made()), posed_letters(made().problem)
     assert refusal(found, posed, "lean") is None
     assert "paper" in (refusal(found, posed, "paper") or "")
     assert "eps" in (refusal(found, posed | {"eps": 0.1}, "lean") or "")
@@ -165,7 +164,7 @@ def test_a_huge_problem_is_one_sentence_and_bad_input(capsys, tmp_path):
 
 def test_softmax_matrices_are_held_against_their_own_program():
     problem = Problem.parse(SMALL)
-    found = softmax_certificate(softmax_plan(halved(problem)))
+    found = softmax_certificate(plan_softmax(halved(problem)))
     assert mismatch(found, build_softmax(problem).literal()) is None
     assert mismatch(found, build_softmax(replace(problem, eta=0.2)).literal()).startswith("layer 5, head 0 V")
     assert mismatch(found, assemble(made(N=1)).literal()) is not None

@@ -16,7 +16,7 @@ from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.verify.certificate import shape as certificate_shape
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
-from icgd.verify.certificate.issue import letters
+from icgd.verify.certificate.issue import posed_letters
 from icgd.verify.certificate.proof import certified, refusal
 from icgd.verify.checker import relu as checker
 from icgd.verify.checker import softmax as softmax_checker
@@ -36,7 +36,7 @@ def _text(construction, given=()):
 def made(construction="lean", **given):
     """A certificate as read from a file, and the letters posed."""
     text = _text(construction, tuple(given.items()))
-    return json.loads(text), letters(Problem.parse(SMALL | given))
+    return json.loads(text), posed_letters(Problem.parse(SMALL | given))
 
 
 def added(path, name="foo"):
@@ -151,9 +151,9 @@ def test_all_sums_and_cells_together_are_limited(monkeypatch):
 def test_the_prover_issues_nothing_beyond_the_same_limits(monkeypatch, construction):
     found, _ = made(construction)
     nodes = len(found["splits"])
-    monkeypatch.setattr(certificate_shape, "NODES", nodes)
+    monkeypatch.setattr(certificate_shape, "MOST_CELLS", nodes)
     assert certified(Problem.parse(SMALL), construction)
-    monkeypatch.setattr(certificate_shape, "NODES", nodes - 1)
+    monkeypatch.setattr(certificate_shape, "MOST_CELLS", nodes - 1)
     with pytest.raises(ProblemError, match=f"splits has at most {nodes - 1} entries, not {nodes}"):
         certified(Problem.parse(SMALL), construction)
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from icgd.bounds.loss import LOSSES
 from icgd.bounds.problem import Problem
-from icgd.bounds.softmax_icgd import halved, plan
+from icgd.bounds.softmax_icgd import halved, plan_softmax
 from icgd.construct.block.literal import Sparse
-from icgd.construct.softmax_icgd import assemble
+from icgd.construct.softmax_icgd import assemble_softmax
 from icgd.verify.certificate.matrices import differences
-from icgd.verify.certificate.softmax_matrices import expected
-from icgd.verify.certificate.softmax_program import describe, layout
+from icgd.verify.certificate.softmax_matrices import expected_softmax
+from icgd.verify.certificate.softmax_program import describe_softmax, softmax_layout
 
 problems = st.builds(
     lambda **letters: Problem.parse(letters),
@@ -36,24 +36,24 @@ problems = st.builds(
 @given(problems)
 @example(Problem.parse({"K": 2, "d": 3, "d_out": 1, "n": 1, "eta": 0.01, "loss": "huber"}))
 def test_what_is_built_is_the_program(problem):
-    made = plan(halved(problem))
-    program, transformer = json.loads(json.dumps(describe(made))), assemble(made)
-    assert program == describe(made)
+    made = plan_softmax(halved(problem))
+    program, transformer = json.loads(json.dumps(describe_softmax(made))), assemble_softmax(made)
+    assert program == describe_softmax(made)
     slots = transformer.stream.slots
-    assert {name: (part.start, part.stop) for name, part in layout(program).items()} == {
+    assert {name: (part.start, part.stop) for name, part in softmax_layout(program).items()} == {
         name: (slot.start, slot.stop) for name, slot in slots.items()
     }
-    assert differences(expected(program), transformer.literal()) == []
+    assert differences(expected_softmax(program), transformer.literal()) == []
 
 
-MADE = plan(halved(Problem.parse({"N": 2, "K": 2, "d": 2, "n": 3, "eps": 0.5})))
+MADE = plan_softmax(halved(Problem.parse({"N": 2, "K": 2, "d": 2, "n": 3, "eps": 0.5})))
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 9), st.booleans(), st.integers(0, 2**32), st.sampled_from([1e-13, 1e-3, -2.0]))
 def test_every_entry_counts(index, first, seed, by):
     """One entry of one matrix changed, or one more put where there is none: seen there, and nowhere else."""
-    rng, layers = np.random.default_rng(seed), list(assemble(MADE).literal())
+    rng, layers = np.random.default_rng(seed), list(assemble_softmax(MADE).literal())
     name = "W1" if first else "W2"
     matrix = getattr(layers[index], name)
     entries = np.column_stack([matrix.rows, matrix.columns, matrix.values])
@@ -65,7 +65,7 @@ def test_every_entry_counts(index, first, seed, by):
         place = tuple(int(rng.integers(side)) for side in matrix.shape)
         entries = np.vstack([entries, [*place, by]])  # equal places add up
     layers[index] = replace(layers[index], **{name: Sparse(matrix.shape, entries)})
-    found = differences(expected(describe(MADE)), layers)
+    found = differences(expected_softmax(describe_softmax(MADE)), layers)
     assert [(one.layer, one.where, one.entry) for one in found if one.entry] == [(index, name, place)]
 
 
@@ -74,4 +74,4 @@ def test_every_entry_counts(index, first, seed, by):
 )
 def test_programs_that_are_none(harm):
     with pytest.raises((ValueError, LookupError)):
-        expected(describe(MADE) | harm)
+        expected_softmax(describe_softmax(MADE) | harm)

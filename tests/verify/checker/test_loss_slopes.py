@@ -12,7 +12,7 @@ from icgd.bounds.loss import LOSSES, parse_loss
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
 from icgd.verify.certificate import shape
-from icgd.verify.certificate.issue import certificate, letters
+from icgd.verify.certificate.issue import certificate, posed_letters
 from icgd.verify.certificate.proof import refusal
 from icgd.verify.checker.lemmas import Refused
 from icgd.verify.checker.loss_slopes import slope_of
@@ -122,7 +122,7 @@ SMALL = {"N": 2, "K": 2, "d": 2, "n": 3, "eps": 0.5, "loss": "log(cosh(p - y))"}
 @cache
 def made(construction="lean", **given):
     problem = Problem.parse(SMALL | given)
-    return json.dumps(certificate(plan(problem, construction))), letters(problem)
+    return json.dumps(certificate(plan(problem, construction))), posed_letters(problem)
 
 
 def test_the_losses_that_have_names_are_the_same_everywhere():

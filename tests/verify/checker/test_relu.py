@@ -26,7 +26,7 @@ from icgd.bounds.step_error.plan import plan
 from icgd.bounds.step_error.worst_case import Cells
 from icgd.construct.block.assembly import assemble
 from icgd.construct.prompt import Prompt
-from icgd.verify.certificate.issue import certificate, letters
+from icgd.verify.certificate.issue import certificate, posed_letters
 from icgd.verify.checker import envelopes, lemmas, loss_slopes, power_series
 from icgd.verify.checker import relu as checker
 from icgd.verify.checker.envelopes import BINS, Envelope
@@ -62,7 +62,7 @@ def pieces(relus, lo, hi):
 def made(construction="lean", **given):
     """A plan, its certificate as read from a file, and the letters posed."""
     found, text = _made(construction, tuple(sorted(given.items())))
-    return found, json.loads(text), letters(found.problem)
+    return found, json.loads(text), posed_letters(found.problem)
 
 
 @pytest.fixture(autouse=True)
@@ -753,4 +753,4 @@ def test_a_clip_rounds_by_its_own_bias_however_small_its_argument():
 
 
 def test_the_prover_leaves_the_room_that_the_checker_needs():
-    assert prover_envelope.ROOM >= envelopes.FINE
+    assert prover_envelope.SUPREMUM_ROOM >= envelopes.FINE

@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icgd.bounds.problem import Problem
-from icgd.bounds.softmax_icgd import halved, plan
+from icgd.bounds.softmax_icgd import halved, plan_softmax
 from icgd.bounds.step_error.recurrence import Term
 from icgd.bounds.step_error.worst_case import Cells
-from icgd.construct.softmax_icgd import DenseSoftmaxTransformer, MeanHead, assemble
-from icgd.verify.certificate.issue import letters
-from icgd.verify.certificate.softmax_program import certificate
+from icgd.construct.softmax_icgd import DenseSoftmaxTransformer, MeanHead, assemble_softmax
+from icgd.verify.certificate.issue import posed_letters
+from icgd.verify.certificate.softmax_program import softmax_certificate
 from icgd.verify.checker import relu as checker
 from icgd.verify.checker import softmax as softmax_checker
 from icgd.verify.checker.lemmas import Refused, exact
@@ -50,14 +50,14 @@ CASES = [
 
 @cache
 def _made(given):
-    made = plan(halved(Problem.parse(SMALL | dict(given))))
-    return made, json.dumps(certificate(made))
+    made = plan_softmax(halved(Problem.parse(SMALL | dict(given))))
+    return made, json.dumps(softmax_certificate(made))
 
 
 def made(**given):
     """A plan, its certificate as read from a file, and the letters posed."""
     found, text = _made(tuple(sorted(given.items())))
-    return found, json.loads(text), letters(Problem.parse(SMALL | given))
+    return found, json.loads(text), posed_letters(Problem.parse(SMALL | given))
 
 
 # The file itself.
@@ -190,7 +190,7 @@ def test_true_certificates_are_accepted_and_speak_of_what_ships(given):
     bound = check(found, posed)
     assert bound == 2 * made_.bound <= problem.eps
     assert found["program"]["eta"] == 2 * problem.eta
-    transformer = assemble(made_)
+    transformer = assemble_softmax(made_)
     prompt = random_prompts(transformer.problem, 5, seeded(1))
     after = transformer.step(prompt).numpy()
     for row in range(5):
@@ -279,7 +279,7 @@ def test_what_is_least_is_what_the_formulas_say():
 @pytest.mark.parametrize("given", CASES[:4], ids=str)
 def test_the_query_contributes_exactly_nothing(given):
     made_, *_ = made(**given)
-    transformer = assemble(made_)
+    transformer = assemble_softmax(made_)
     stream, dense = transformer.stream, DenseSoftmaxTransformer(transformer)
     dense.matrices = dense.matrices[:-1]
     prompt = random_prompts(transformer.problem, 50, seeded(4))
@@ -422,6 +422,6 @@ problems = st.builds(
 @settings(deadline=None, max_examples=12)
 @given(problems)
 def test_whatever_is_planned_is_accepted(problem):
-    made_ = plan(halved(problem))
-    found = json.loads(json.dumps(certificate(made_)))
-    assert check(found, letters(problem)) == 2 * made_.bound <= problem.eps
+    made_ = plan_softmax(halved(problem))
+    found = json.loads(json.dumps(softmax_certificate(made_)))
+    assert check(found, posed_letters(problem)) == 2 * made_.bound <= problem.eps

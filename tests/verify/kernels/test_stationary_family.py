@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from icgd.bounds.algebra.stationary_family import Setting, quarter_turns
+from icgd.bounds.algebra.stationary_family import LinearSetting, quarter_turns
 from icgd.bounds.functional import KERNELS
 from icgd.construct import functional as attention
 from icgd.construct.functional import FunctionalTransformer
@@ -56,7 +56,7 @@ def test_a_broken_hypothesis_is_caught(few, broken):
     assert judged["linear"] == "proved"
 
 
-@pytest.mark.parametrize("setting", [Setting(family=0), Setting(task=0)])
+@pytest.mark.parametrize("setting", [LinearSetting(family=0), LinearSetting(task=0)])
 def test_another_family_is_caught_by_algebra(setting):
     assert family._linear(setting).status == "failed"
 

@@ -12,8 +12,8 @@ from icgd.verify.sabotage.run import (
     certificates,
     constructions,
     control,
+    judge_all,
     refused,
-    run,
     true_certificate,
 )
 
@@ -35,7 +35,7 @@ def test_the_undamaged_is_accepted(setting):
 
 @pytest.mark.parametrize("mutant", QUICK, ids=lambda mutant: mutant.name)
 def test_every_damage_is_caught_by_name(mutant):
-    (outcome,) = run([mutant], sampling=False)
+    (outcome,) = judge_all([mutant], sampling=False)
     assert outcome.caught, outcome.evidence
     assert not re.search(r"Error\b|NoneType|[{}]", outcome.evidence), outcome.evidence
 
@@ -54,7 +54,7 @@ def test_the_checkers_refuse_every_forgery_without_the_shape(mutant, monkeypatch
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", HIDDEN, ids=lambda mutant: mutant.name)
 def test_hidden_damage_is_real_unseen_by_sampling_and_caught(mutant):
-    (outcome,) = run([mutant])
+    (outcome,) = judge_all([mutant])
     assert outcome.caught, outcome.evidence
     assert outcome.wrong_by > 1
     assert outcome.sampling_caught is False
@@ -64,14 +64,14 @@ def test_no_damage_is_no_catch():
     nothing = [
         Mutant("nothing", what, "lean", lambda _: None, ".") for what in ("construction", "certificate")
     ]
-    for outcome in run(nothing):
+    for outcome in judge_all(nothing):
         assert (outcome.caught, outcome.by, outcome.evidence) == (False, "nobody", "ACCEPTED")
         assert not outcome.sampling_caught
 
 
 def test_a_catch_for_another_reason_does_not_count():
     wrong = Mutant("eps", "certificate", "lean", put("problem.eps", 0.2), "lemma")
-    (outcome,) = run([wrong])
+    (outcome,) = judge_all([wrong])
     assert not outcome.caught and "not 'lemma'" in outcome.evidence
 
 

@@ -18,11 +18,11 @@ from icgd.verify.search.alignment import phase_moves
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.attack import LEADERLESS, PORTFOLIO, attack
 from icgd.verify.search.climbs import _copied
-from icgd.verify.search.covered import everything
+from icgd.verify.search.covered import all_covered
 from icgd.verify.search.free_signs import Passes, free_signs, withdrawn
 from icgd.verify.search.interface import Hunt
 from icgd.verify.search.prompts import random_prompts, seeded
-from icgd.verify.search.single_token import Found, TokenError, decode, encode
+from icgd.verify.search.single_token import FoundTokens, TokenError, decode, encode
 from icgd.verify.search.sweep import one_step_errors
 from icgd.verify.strategies import problems
 
@@ -32,7 +32,7 @@ BRIEF = (Round(64, 10, 0.2), Round(16, 10, 0.02))
 
 def _hunt(problem=PROBLEM, seed=1, progress=silent):
     made = plan(problem)
-    error = TokenError(made, everything, "cpu")
+    error = TokenError(made, all_covered, "cpu")
     leaders = encode(error.problem, free_signs(made, seeded(seed), pool=256, effort=0.3).tokens)
     return Hunt(made, error, leaders, 0.1, 1000, BRIEF, seeded(seed), progress)
 
@@ -124,8 +124,8 @@ def test_a_phase_of_the_first_layer_moves_nearly_alone():
 
 def test_a_hunt_shares_its_survivors_among_searches():
     hunt = _hunt()
-    low = Found(hunt.leaders, torch.linspace(1, 2, len(hunt.leaders), dtype=torch.float64))
-    high = Found(hunt.leaders + 1, torch.linspace(3, 4, len(hunt.leaders), dtype=torch.float64))
+    low = FoundTokens(hunt.leaders, torch.linspace(1, 2, len(hunt.leaders), dtype=torch.float64))
+    high = FoundTokens(hunt.leaders + 1, torch.linspace(3, 4, len(hunt.leaders), dtype=torch.float64))
     assert (
         sorted((hunt.survivors({"low": low, "high": high}, 6).values > 2.5).tolist())
         == [False] * 3 + [True] * 3

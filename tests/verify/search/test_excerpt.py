@@ -16,7 +16,7 @@ from icgd.verify.descent import gradient, step_error
 from icgd.verify.relu_icgd import verify
 from icgd.verify.search import excerpt as excerpt_module
 from icgd.verify.search.counterexample import Counterexample
-from icgd.verify.search.excerpt import EXAMPLES, excerpt, followed, once, repeated, steps
+from icgd.verify.search.excerpt import MOST_EXAMPLES, excerpt, followed, once, repeated, steps
 from icgd.verify.search.prompts import random_prompts, seeded
 from icgd.verify.search.sweep import one_step_errors
 
@@ -26,11 +26,11 @@ LONG = replace(SMALL, n=50_000, L=10**6)
 
 @pytest.mark.parametrize("construction", ["lean", "paper"])
 def test_the_excerpt_errs_like_the_whole_on_repeated_examples(construction):
-    made = plan(replace(SMALL, n=5 * EXAMPLES), construction)
+    made = plan(replace(SMALL, n=5 * MOST_EXAMPLES), construction)
     few = random_prompts(excerpt(made).problem, 20, seeded(0))
-    assert few.n == EXAMPLES
+    assert few.n == MOST_EXAMPLES
     short = one_step_errors(assemble(excerpt(made)), few)
-    long = one_step_errors(assemble(made), repeated(few, 5 * EXAMPLES))
+    long = one_step_errors(assemble(made), repeated(few, 5 * MOST_EXAMPLES))
     # Sums of at most 161 tokens in another order; an error is far below 1, its terms are not above it.
     torch.testing.assert_close(short, long, rtol=0, atol=400 * 2.0**-52)
 
@@ -41,7 +41,7 @@ def test_repeated_examples_are_found_again():
         long = repeated(prompt, n)
         assert long.n == n and torch.equal(long.x[:, n - 1], prompt.x[:, (n - 1) % 5])
         assert once(long).n <= 5 and torch.equal(repeated(once(long), n).y, long.y)
-    different = random_prompts(replace(SMALL, n=3 * EXAMPLES), 1, seeded(1))
+    different = random_prompts(replace(SMALL, n=3 * MOST_EXAMPLES), 1, seeded(1))
     assert once(different) is different
 
 

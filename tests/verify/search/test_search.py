@@ -15,7 +15,7 @@ from icgd.construct.prompt import Prompt
 from icgd.verify.descent import descend, step_error
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.attack import attack
-from icgd.verify.search.covered import admission, everything
+from icgd.verify.search.covered import admission, all_covered
 from icgd.verify.search.prompts import random_prompts, seeded
 from icgd.verify.search.sweep import one_step_errors, sweep, trajectory_errors
 
@@ -125,7 +125,7 @@ class _Exactly:
 def test_prompts_in_the_margin_are_not_admitted():
     problem = Problem.parse({"N": 2, "K": 2, "d": 2, "n": 1, "activation": "relu"})
     admit = admission(plan(problem, "exact"))
-    assert admission(plan(PROBLEM)) is everything
+    assert admission(plan(PROBLEM)) is all_covered
     w = torch.zeros(3, problem.D_w, dtype=torch.float64)
     w[:, 0] = torch.tensor([MARGIN / 2, -0.1, 0.6])  # the first unit sees z = w x
     w[:, 2], w[:, 4:] = -0.5, -0.5

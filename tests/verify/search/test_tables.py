@@ -14,7 +14,7 @@ from icgd.bounds.problem import Problem
 from icgd.verify.search.tables import (
     Columns,
     DataError,
-    Table,
+    DataTable,
     choose_columns,
     load_table,
     prompts_from_table,
@@ -130,7 +130,7 @@ def test_diabetes_is_scikit_learns_and_leads_with_the_best_columns():
 
 
 def _table(*names, rows=6):
-    return Table("shelf.csv", names, np.arange(rows * len(names), dtype=float).reshape(rows, -1))
+    return DataTable("shelf.csv", names, np.arange(rows * len(names), dtype=float).reshape(rows, -1))
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_numbers_too_large_to_centre_never_become_prompts():
     ):
         prompts_from_table(
             Problem(d_out=1, n=2),
-            Table("shelf.csv", ("a", "b", "y"), values),
+            DataTable("shelf.csv", ("a", "b", "y"), values),
             count=1,
             generator=_generator(),
         )
@@ -314,7 +314,7 @@ def test_columns_must_fit_the_problem():
 
 def test_a_constant_column_scales_to_zero():
     values = np.column_stack([np.full(9, 0.1), np.arange(9.0), np.full(9, 3.0)])
-    table = Table("shelf.csv", ("c", "a", "y"), values)
+    table = DataTable("shelf.csv", ("c", "a", "y"), values)
     for loss in LOSSES.values():
         real = prompts_from_table(Problem(d_out=1, n=4, loss=loss), table, count=2, generator=_generator())
         assert not real.prompt.x[..., 0].any() and real.prompt.x[..., 1].any() and not real.prompt.y.any()

@@ -18,7 +18,7 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.relu_icgd import violated
 from icgd.bounds.step_error.plan import plan
 from icgd.construct.prompt import split_weights
-from icgd.verify.certificate.issue import letters
+from icgd.verify.certificate.issue import posed_letters
 from icgd.verify.certificate.proof import certified, refusal
 from icgd.verify.descent import descend, gradient
 from icgd.verify.ledger.entries import RAISED, Numbers
@@ -168,7 +168,7 @@ def amplified(
 def _certified(problem: Problem) -> float:
     """The bound of a plan, once the independent checker accepts its certificate; else ArithmeticError."""
     document = certified(problem, "lean")
-    if (reason := refusal(document, letters(problem), "lean")) is not None:
+    if (reason := refusal(document, posed_letters(problem), "lean")) is not None:
         raise ArithmeticError(f"the certificate is refused: {reason}")
     return float(document["certified"])
 
