@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from icgd.bounds.progress import Progress, silent
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.folders import swapped
 from icgd.construct.machine.json_files import json_text
+from icgd.reports.document.shape import AuditDocument
 from icgd.reports.figures.figures import draw, figures_expected
 from icgd.reports.html.page import page
 from icgd.reports.latex import source as latex
@@ -35,7 +35,7 @@ class Report:
 
 
 def write(
-    document: Mapping[str, Any],
+    document: AuditDocument,
     folder: Path,
     files: Mapping[str, str] = MappingProxyType({}),
     *,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+
+from icgd.reports.document.shape import FindingDocument
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,14 @@ UNSAID = Bearing(
 )
 
 
-def label(finding: Mapping[str, Any]) -> str:
+def label(finding: FindingDocument) -> str:
     """One word for a finding: its bearing, or the outcome where the document has no bearings."""
     return str(finding.get("bearing") or finding["outcome"])
 
 
 def sorted_by_bearing(
-    findings: Iterable[Mapping[str, Any]],
-) -> list[tuple[str, Bearing, list[Mapping[str, Any]]]]:
+    findings: Iterable[FindingDocument],
+) -> list[tuple[str, Bearing, list[FindingDocument]]]:
     """(bearing, its meaning, the findings that bear so), none empty; "others" for those that do not say."""
     found = list(findings)
     groups = [
@@ -74,7 +75,7 @@ def sorted_by_bearing(
     return [group for group in groups if group[2]]
 
 
-def tally(findings: Iterable[Mapping[str, Any]]) -> str:
+def tally(findings: Iterable[FindingDocument]) -> str:
     """How many of the findings bear in which way, as a clause; empty where there are none.
 
     >>> tally([{"bearing": "gap"}, {"bearing": "contradicts"}, {"bearing": "gap"}])
@@ -91,7 +92,7 @@ def tally(findings: Iterable[Mapping[str, Any]]) -> str:
     return ", ".join((f"{count} of {len(found)} {rest}", *parts[1:]))
 
 
-def settled_line(finding: Mapping[str, Any]) -> str:
+def settled_line(finding: FindingDocument) -> str:
     """The sentence that a finding settles and how; empty where there is none.
 
     >>> settled_line({"candidate": "The bound holds for every S.", "outcome": "refuted"})
@@ -101,12 +102,12 @@ def settled_line(finding: Mapping[str, Any]) -> str:
     return f"Settled: {candidate}: {finding['outcome']}." if candidate else ""
 
 
-def found_text(finding: Mapping[str, Any]) -> str:
+def found_text(finding: FindingDocument) -> str:
     """What was found."""
     return str(finding.get("text") or finding.get("finding") or "")
 
 
-def briefly(finding: Mapping[str, Any]) -> str:
+def briefly(finding: FindingDocument) -> str:
     """What the source says and what was found; what was settled, where the document has no bearings."""
     claim = str(finding.get("claim") or "")
     said = f"The source: {_ended(claim)}" if claim else ""

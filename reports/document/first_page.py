@@ -7,10 +7,10 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from icgd.reports.document.bearings import BEARINGS, briefly, label
-from icgd.reports.document.numbers import digits
+from icgd.reports.document.numbers import digits, exceeds, is_number
+from icgd.reports.document.shape import AuditDocument, CertificateDocument, TheoremDocument
 from icgd.reports.document.step_bound import (
     PLANNER,
     any_unchecked,
@@ -18,8 +18,9 @@ from icgd.reports.document.step_bound import (
     is_bounded,
     is_bounded_off_margin,
 )
+from icgd.verify.verdict import Status
 
-STATUSES = ("proved", "held", "failed", "inapplicable", "vacuous")
+STATUSES: tuple[Status, ...] = ("proved", "held", "failed", "inapplicable", "vacuous")
 
 _LABELS = tuple(dict.fromkeys((*BEARINGS, "refuted", "open", "confirmed")))
 _AGAINST = ("contradicts", "refuted", "gap")
@@ -50,7 +51,7 @@ class Notable:
     replay: str = ""
 
 
-def checked(document: Mapping[str, Any]) -> tuple[Checked, ...]:
+def checked(document: AuditDocument) -> tuple[Checked, ...]:
     """The verdicts of every theorem, counted."""
     return tuple(
         Checked(name, part["title"], part["source"], Counter(one["verdict"] for one in part["verdicts"]))
@@ -58,7 +59,7 @@ def checked(document: Mapping[str, Any]) -> tuple[Checked, ...]:
     )
 
 
-def notable(document: Mapping[str, Any], *, most: int = 9, letters: int = 460) -> tuple[Notable, ...]:
+def notable(document: AuditDocument, *, most: int = 9, letters: int = 460) -> tuple[Notable, ...]:
     """Failed claims first, then the ledger's headlines, what speaks against a source and vacuous claims.
 
     Of those that contradict a source or are refuted, at most `most` less 2, so that none of the other
@@ -84,7 +85,7 @@ def whole_sentences(text: str, letters: int) -> str:
     return plain[: ends[-1]] if ends else textwrap.shorten(plain, letters, placeholder=" ...")
 
 
-def _spread(document: Mapping[str, Any], word: str) -> Iterator[Notable]:
+def _spread(document: AuditDocument, word: str) -> Iterator[Notable]:
     """The findings under one label, a theorem at a time in turn, so that none crowds out the others."""
     queues: dict[str, list[Notable]] = {name.split("/")[0]: [] for name in document["theorems"]}
     for one in document.get("findings") or ():
@@ -94,7 +95,7 @@ def _spread(document: Mapping[str, Any], word: str) -> Iterator[Notable]:
         yield from [queue.pop(0) for queue in queues.values() if queue]
 
 
-def _ranked(document: Mapping[str, Any]) -> Iterator[Notable]:
+def _ranked(document: AuditDocument) -> Iterator[Notable]:
     findings = document.get("findings") or ()
     yield from _judged(document, "failed")
     for one in findings:
@@ -113,7 +114,7 @@ def _ranked(document: Mapping[str, Any]) -> Iterator[Notable]:
     yield from _judged(document, "inapplicable")
 
 
-def _judged(document: Mapping[str, Any], status: str) -> Iterator[Notable]:
+def _judged(document: AuditDocument, status: str) -> Iterator[Notable]:
     seen = set()
     for name, part in document["theorems"].items():
         for one in part["verdicts"]:
@@ -122,23 +123,26 @@ def _judged(document: Mapping[str, Any], status: str) -> Iterator[Notable]:
                 yield Notable(status, one["claim"], one["evidence"], name, one.get("replay") or "")
 
 
-def trusted(document: Mapping[str, Any]) -> tuple[str, ...]:
+def trusted(document: AuditDocument) -> tuple[str, ...]:
     """What has to be right for `proved` to mean what it says."""
     parts = document["theorems"].values()
-    certificates = [part["certificate"] for part in parts if part.get("certificate")]
-    told = list(dict.fromkeys(line for one in certificates for line in one.get("trusted", ())))
-    told += [PLANNER] if any_unchecked(parts) else []
-    told += ["what is proved elsewhere: sympy's polynomials, the rationals and the balls of python-flint"]
-    told += ["the reading of the sources: statements here are in this report's words"]
-    return tuple(told)
+    lines = list(dict.fromkeys(line for one in _certificates(document) for line in one.get("trusted", ())))
+    lines += [PLANNER] if any_unchecked(parts) else []
+    lines += ["what is proved elsewhere: sympy's polynomials, the rationals and the balls of python-flint"]
+    lines += ["the reading of the sources: statements here are in this report's words"]
+    return tuple(lines)
 
 
-def not_shown(document: Mapping[str, Any]) -> tuple[str, ...]:
+def _certificates(document: AuditDocument) -> list[CertificateDocument]:
+    return [one for part in document["theorems"].values() if (one := part.get("certificate"))]
+
+
+def not_shown(document: AuditDocument) -> tuple[str, ...]:
     """What a hurried reader could take this report for, and it is not."""
     return tuple(_gaps(document))
 
 
-def _gaps(document: Mapping[str, Any]) -> Iterator[str]:
+def _gaps(document: AuditDocument) -> Iterator[str]:
     parts = document["theorems"]
     counts: Counter[str] = sum((Counter(one.counts) for one in checked(document)), Counter())
     if counts["held"]:
@@ -152,8 +156,7 @@ def _gaps(document: Mapping[str, Any]) -> Iterator[str]:
     )
     if any(name.startswith(("relu-icgd", "softmax-icgd")) for name in parts):
         yield "learning: the weights of relu-icgd and softmax-icgd are constructed, not reached by training"
-    certificates = [part["certificate"] for part in parts.values() if part.get("certificate")]
-    if any(isinstance(one.get("float32"), str) for one in certificates):
+    if any(isinstance(one.get("float32"), str) for one in _certificates(document)):
         yield "single precision: the certificates are about float64 weights and do not carry over to float32"
     built = [part for part in parts.values() if part.get("step_error")]
     for name, part in parts.items():
@@ -179,12 +182,12 @@ def _gaps(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"{_are(undecided, 'finding')} open: neither confirmed nor refuted"
 
 
-def _left_out(name: str, part: Mapping[str, Any]) -> str:
+def _left_out(name: str, part: TheoremDocument) -> str:
     """That a bound is not about every prompt, and how far the others may err."""
-    allowed = part["step_error"].get("allowed")
-    errors = [one for one in (part.get("trajectory") or {}).get("errors") or () if isinstance(one, float)]
-    above = isinstance(allowed, float) and max(errors, default=0.0) > allowed
-    reached = f" (on the prompts followed they reach {digits(max(errors))})" if above else ""
+    error, path = part.get("step_error"), part.get("trajectory")
+    largest = max(filter(is_number, path["errors"] if path else ()), default=0.0)
+    above = error is not None and exceeds(largest, error["allowed"])
+    reached = f" (on the prompts followed they reach {digits(largest)})" if above else ""
     return (
         f"every prompt: {exclusion(part) or 'some prompts have a pre-activation in the margin of the gate'}; "
         f"the claim on the step error of {name} is not about those, the error table does not count them, and "

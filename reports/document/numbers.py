@@ -7,15 +7,16 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context
-from typing import Any
+from typing import TypeGuard
 
+from icgd.reports.document.shape import AuditDocument, Number, NumberSection
 from icgd.reports.document.step_bound import is_checked
 
 _DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 _FIRST = "relu-icgd/lean"
 """The construction whose numbers need no prefix: \\icgdHeads are its heads."""
 
-_SECTIONS = {
+_SECTIONS: Mapping[NumberSection, str] = {
     "problem": "Letter",
     "census": "",
     "step_error": "Error",
@@ -53,7 +54,7 @@ class Quantity:
         return digits(self.value, up=self.up)
 
 
-def digits(value: float, *, up: bool = False) -> str:
+def digits(value: Number, *, up: bool = False) -> str:
     """Whole numbers in full, others to four digits; the only rounding between a document and a reader.
 
     up: never below the value, as an upper bound must be printed.
@@ -63,9 +64,7 @@ def digits(value: float, *, up: bool = False) -> str:
     >>> digits(0.0047784114, up=True), digits(0.05, up=True)
     ('0.004779', '0.05')
     """
-    if isinstance(value, int):
-        return str(value)
-    if not math.isfinite(value):
+    if isinstance(value, int | str) or not math.isfinite(value):
         return str(value)
     short = f"{value:.4g}"
     if up and float(short) < value * (1 - 2.0**-50):  # a bound that is short in decimals stays short
@@ -74,7 +73,7 @@ def digits(value: float, *, up: bool = False) -> str:
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 
-def grouped(value: float, *, up: bool = False) -> str:
+def grouped(value: Number, *, up: bool = False) -> str:
     """The same digits as a person reads them: thousands in groups, as siunitx does it in LaTeX.
 
     >>> grouped(1219433928), grouped(1062.77), grouped(-1234.5, up=True), grouped(0.0047784114, up=True)
@@ -84,7 +83,7 @@ def grouped(value: float, *, up: bool = False) -> str:
     return f"{int(shown):,}" if shown.removeprefix("-").isdecimal() else shown
 
 
-def quantities(document: Mapping[str, Any]) -> tuple[Quantity, ...]:
+def quantities(document: AuditDocument) -> tuple[Quantity, ...]:
     """The numbers of a report's document, each under a name of its own.
 
     document: as icgd.reports.document.document.audit_document makes it.  Raises ValueError where two names
@@ -98,7 +97,7 @@ def quantities(document: Mapping[str, Any]) -> tuple[Quantity, ...]:
     return found
 
 
-def _quantities(document: Mapping[str, Any]) -> Iterator[Quantity]:
+def _quantities(document: AuditDocument) -> Iterator[Quantity]:
     for theorem, part in document["theorems"].items():
         short = theorem.removeprefix("relu-icgd/")
         prefix = beginning_of(theorem)
@@ -112,18 +111,18 @@ def _quantities(document: Mapping[str, Any]) -> Iterator[Quantity]:
                 # TeX tells n from N, and so must the names of letters.
                 letter = key if len(key) == 1 and key.isascii() and key.isalpha() else _camel(key)
                 name = prefix + title + letter
-                if _is_number(value):
+                if is_number(value):
                     yield Quantity(name, f"{theorem} {section} {key}", value, (section, key) in _UPPER)
         for key, claim in part["bounds"].items():
             own = key.removeprefix(f"{theorem.split('/')[0]}/")
             if theorem == _FIRST or not theorem.startswith("relu-icgd/") or own.startswith(short):
                 name = prefix + "Bound" + _camel(own.removeprefix(f"{short}/"), also=own.startswith(short))
-                if _is_number(claim["value"]):
+                if is_number(claim["value"]):
                     upper = claim["relation"] == "<="
                     yield Quantity(name, f"{theorem} bounds {key}", claim["value"], upper)
     for entry in document.get("findings", ()):
         for key, value in entry["numbers"].items():
-            if _is_number(value):
+            if is_number(value):
                 short = entry["key"].split("/")[-1]
                 name = f"icgdFinding{_camel(short)}{_camel(key)}"
                 yield Quantity(name, f"finding {entry['key']} {key}", value)
@@ -138,8 +137,14 @@ def beginning_of(theorem: str) -> str:
     return "icgd" + ("" if theorem == _FIRST else _camel(theorem.removeprefix("relu-icgd/")))
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a number and no word for one."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def exceeds(one: object, other: object) -> bool:
+    """Whether both are numbers, and the first is larger."""
+    return is_number(one) and is_number(other) and one > other
 
 
 def _camel(words: str, *, also: bool = False) -> str:

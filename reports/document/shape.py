@@ -15,7 +15,10 @@ from icgd.verify.verdict import VerdictDocument
 
 Word: TypeAlias = Literal["inf", "-inf", "nan"]
 Number: TypeAlias = float | Word
-"""A number; JSON has none that is infinite, and a word stands for it."""
+"""A number; a word stands for those that JSON has not."""
+
+NumberSection: TypeAlias = Literal["problem", "census", "step_error", "plan", "certificate"]
+"""A part of a theorem's document whose numbers have names."""
 
 
 class ConstantDocument(TypedDict):
@@ -66,8 +69,8 @@ class CurveDocument(TypedDict):
     """One line of a plot: y over x."""
 
     label: str
-    x: Sequence[Number]
-    y: Sequence[Number | None]
+    x: Sequence[float]
+    y: Sequence[Number]
 
 
 class PlotDocument(TypedDict):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+
+from icgd.reports.document.shape import TheoremDocument
 
 UNCHECKED = "bound (prover, not checked)"
 
@@ -11,27 +12,30 @@ PLANNER = "the planner's interval bounds, which no checker has seen in this run"
 """What is trusted where no certificate was checked."""
 
 
-def is_checked(part: Mapping[str, Any]) -> bool:
+def is_checked(part: TheoremDocument) -> bool:
     """Whether a checker accepted a certificate of this part in this run."""
-    return bool((part.get("certificate") or {}).get("accepted"))
+    certificate = part.get("certificate")
+    return bool(certificate and certificate["accepted"])
 
 
-def is_bounded(part: Mapping[str, Any]) -> bool:
+def is_bounded(part: TheoremDocument) -> bool:
     """Whether the part has a bound on its step error that holds for every prompt."""
-    return (part.get("step_error") or {}).get("bound") is not None
+    error = part.get("step_error")
+    return error is not None and error.get("bound") is not None
 
 
-def is_bounded_off_margin(part: Mapping[str, Any]) -> bool:
+def is_bounded_off_margin(part: TheoremDocument) -> bool:
     """Whether the part has a bound for prompts outside the gate's margin alone."""
-    return (part.get("step_error") or {}).get("bound_off_margin") is not None
+    error = part.get("step_error")
+    return error is not None and error.get("bound_off_margin") is not None
 
 
-def bound_key(part: Mapping[str, Any]) -> str:
+def bound_key(part: TheoremDocument) -> str:
     """Where the document has the bound under the name that it may have."""
     return "certified" if is_checked(part) else "bound"
 
 
-def bound_name(part: Mapping[str, Any]) -> str:
+def bound_name(part: TheoremDocument) -> str:
     """The bound's name: certified, or that it is the prover's and was not checked.
 
     >>> bound_name({"certificate": {"accepted": True}}), bound_name({"certificate": None})
@@ -40,25 +44,26 @@ def bound_name(part: Mapping[str, Any]) -> str:
     return "certified" if is_checked(part) else UNCHECKED
 
 
-def column_name(parts: Iterable[Mapping[str, Any]]) -> str:
+def column_name(parts: Iterable[TheoremDocument]) -> str:
     """The head of a column of such bounds; plain "bound" where only some of them were checked."""
     names = {bound_name(part) for part in parts if is_bounded(part) or is_bounded_off_margin(part)}
     return names.pop() if len(names) == 1 else "bound" if names else "certified"
 
 
-def any_unchecked(parts: Iterable[Mapping[str, Any]]) -> bool:
+def any_unchecked(parts: Iterable[TheoremDocument]) -> bool:
     """Whether some bound rests on the prover alone."""
     return any((is_bounded(part) or is_bounded_off_margin(part)) and not is_checked(part) for part in parts)
 
 
-def excluded(part: Mapping[str, Any]) -> tuple[int, int] | None:
+def excluded(part: TheoremDocument) -> tuple[int, int] | None:
     """Random prompts that the part's claim is not about, and random prompts in all; None for none."""
-    search = part.get("search") or {}
-    prompts, admitted = search.get("prompts") or 0, search.get("admitted")
-    return (prompts - admitted, prompts) if admitted is not None and admitted < prompts else None
+    search = part.get("search")
+    if search is None or "admitted" not in search or search["admitted"] >= search["prompts"]:
+        return None
+    return search["prompts"] - search["admitted"], search["prompts"]
 
 
-def exclusion(part: Mapping[str, Any]) -> str | None:
+def exclusion(part: TheoremDocument) -> str | None:
     """Which prompts the claim is not about, and what share of the random ones they are.
 
     >>> exclusion({"search": {"prompts": 2000, "admitted": 1060}})

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
-from icgd.reports.document.numbers import digits, grouped
+from icgd.reports.document.numbers import digits, grouped, is_number
+from icgd.reports.document.shape import PlanDocument, PlotDocument, TermDocument, TheoremDocument
 from icgd.reports.document.step_bound import exclusion, is_bounded, is_checked
 
 _SENTENCES: dict[str, tuple[str, str]] = {
@@ -80,7 +79,7 @@ _SENTENCES: dict[str, tuple[str, str]] = {
 """By title of the plot: what is seen, and the table whose note says how it was made."""
 
 
-def caption(part: Mapping[str, Any], plot: Mapping[str, Any], seed: int) -> str:
+def caption(part: TheoremDocument, plot: PlotDocument, seed: int) -> str:
     """The caption of a plot."""
     text, table = _SENTENCES.get(plot["title"], (f"{plot['y']} over {plot['x']}.", ""))
     notes = [grid["note"] for grid in part.get("grids") or () if grid["title"] == table and grid["note"]]
@@ -90,10 +89,10 @@ def caption(part: Mapping[str, Any], plot: Mapping[str, Any], seed: int) -> str:
     return f"{text}{made}{lost} Seed {seed}."
 
 
-def _hidden(plot: Mapping[str, Any]) -> int:
+def _hidden(plot: PlotDocument) -> int:
     """Points that the axes cannot show."""
     shown = [
-        not isinstance(y, str)
+        is_number(y)
         and math.isfinite(y)
         and ("y" not in plot["log"] or y > 0)
         and ("x" not in plot["log"] or x > 0)
@@ -103,7 +102,7 @@ def _hidden(plot: Mapping[str, Any]) -> int:
     return len(shown) - sum(shown)
 
 
-def stream_caption(part: Mapping[str, Any]) -> str:
+def stream_caption(part: TheoremDocument) -> str:
     """The caption of the drawing of the stream."""
     width = sum(slot["size"] for slot in part["stream"]["slots"])
     return (
@@ -113,11 +112,11 @@ def stream_caption(part: Mapping[str, Any]) -> str:
     )
 
 
-def budget_caption(part: Mapping[str, Any]) -> str:
+def budget_caption(part: TheoremDocument) -> str:
     """The caption of the error budget."""
     plan = part["plan"]
     small = sum(term["share"] for term in plan["terms"].values() if not drawn_in_budget(term, plan))
-    bound, allowed = digits(plan["bound"], up=True), digits(part["problem"]["eps"])
+    bound, allowed = digits(plan["bound"], up=True), digits(float(part["problem"]["eps"]))
     rest = f"; what is not drawn comes to {digits(small, up=True)}" if small > 0 else ""
     return (
         f"How much of the bound {bound} on norm2(err)/eta each local error accounts for, at the "
@@ -126,12 +125,12 @@ def budget_caption(part: Mapping[str, Any]) -> str:
     )
 
 
-def drawn_in_budget(term: Mapping[str, Any], plan: Mapping[str, Any]) -> bool:
+def drawn_in_budget(term: TermDocument, plan: PlanDocument) -> bool:
     """Whether a local error weighs enough to be seen."""
     return bool(term["share"] > 1e-3 * plan["bound"])
 
 
-def steps_caption(part: Mapping[str, Any]) -> str:
+def steps_caption(part: TheoremDocument) -> str:
     """The caption of the errors of all steps."""
     path, search = part["trajectory"], part.get("search")
     source = f"{path['source']}, start {path['start']}"
@@ -150,7 +149,7 @@ def steps_caption(part: Mapping[str, Any]) -> str:
     return f"{text}, and what the theorem allows.{beyond}"
 
 
-def loss_caption(part: Mapping[str, Any]) -> str:
+def loss_caption(part: TheoremDocument) -> str:
     """The caption of the loss along the descent."""
     path = part["trajectory"]
     prompts, apart = grouped(path["prompts"]), digits(path["apart"][-1], up=True)

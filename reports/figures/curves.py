@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from icgd.reports.document.numbers import is_number
+from icgd.reports.document.shape import CurveDocument, PlotDocument
 from icgd.reports.figures.style import COLOURS, COLUMN, DASHES, GREY, MARKERS, PAGE, typeset
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.7, 0.14, 0.1, 0.39
@@ -34,15 +36,13 @@ _HALF_LINE = 20
 _LONG = 500
 _LAW = re.compile(r"c (\w+)\^\((-?[\d/]+)\)")
 
-Curve = Mapping[str, Any]
 
-
-def drawable(curve: Curve) -> tuple[list[float], list[float]]:
+def drawable(curve: CurveDocument) -> tuple[list[float], list[float]]:
     """The points of a curve that are numbers; those of a long one inside a level stretch add nothing."""
     kept = [
         (float(x), float(y))
         for x, y in zip(curve["x"], curve["y"], strict=True)
-        if not isinstance(y, str) and y is not None and math.isfinite(y)
+        if is_number(y) and math.isfinite(y)
     ]
     if len(kept) > _LONG:
         level = [
@@ -53,7 +53,7 @@ def drawable(curve: Curve) -> tuple[list[float], list[float]]:
     return [x for x, _ in kept], [y for _, y in kept]
 
 
-def figure_of(plot: Mapping[str, Any]) -> Figure:
+def figure_of(plot: PlotDocument) -> Figure:
     """The figure of Plot.as_dict().
 
     Many curves whose labels are "this, that" become a panel for each `this`.  Curves labelled
@@ -119,12 +119,12 @@ def look(index: int) -> dict[str, Any]:
     }
 
 
-def _panels(curves: Sequence[Curve]) -> list[tuple[str, list[tuple[str, Curve]]]]:
+def _panels(curves: Sequence[CurveDocument]) -> list[tuple[str, list[tuple[str, CurveDocument]]]]:
     """(title, [(label, curve)]): one panel, or one for each first half of labels such as "this, that"."""
     whole = [("", [(curve["label"], curve) for curve in curves])]
     if len(curves) <= _MOST_LINES or not all(curve["label"].count(", ") == 1 for curve in curves):
         return whole
-    panels: dict[str, list[tuple[str, Curve]]] = {}
+    panels: dict[str, list[tuple[str, CurveDocument]]] = {}
     for curve in curves:
         this, that = curve["label"].split(", ")
         panels.setdefault(this, []).append((that, curve))
@@ -133,7 +133,7 @@ def _panels(curves: Sequence[Curve]) -> list[tuple[str, list[tuple[str, Curve]]]
 
 
 def _fill(
-    axes: Axes, plot: Mapping[str, Any], curves: Iterable[tuple[str, Curve]], marks: dict[str, int]
+    axes: Axes, plot: PlotDocument, curves: Iterable[tuple[str, CurveDocument]], marks: dict[str, int]
 ) -> None:
     laws, xs, ys = [], set[float](), set[float]()
     for name, curve in curves:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from icgd.reports.document.numbers import digits
+from icgd.reports.document.shape import PlanDocument
 from icgd.reports.figures.captions import drawn_in_budget
 from icgd.reports.figures.style import COLUMN, SMALL, typeset
 
@@ -29,7 +28,7 @@ _KINDS = {
 _OTHER = ("rounding", "1.0", "....")
 
 
-def budget_figure(plan: Mapping[str, Any]) -> Figure:
+def budget_figure(plan: PlanDocument) -> Figure:
     """The figure of a document's plan: shares of its bound on norm2(err)/eta."""
     terms = [(name, term) for name, term in plan["terms"].items() if drawn_in_budget(term, plan)]
     terms = sorted(terms, key=lambda item: -item[1]["share"])[:_MOST]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from icgd.bounds.progress import Advance
 from icgd.construct.machine.files import write_atomically
+from icgd.reports.document.shape import AuditDocument, CurveDocument, PlotDocument, TheoremDocument
 from icgd.reports.document.step_bound import bound_name
 from icgd.reports.figures.captions import budget_caption, caption, loss_caption, steps_caption, stream_caption
 from icgd.reports.figures.curves import figure_of
@@ -49,15 +49,13 @@ class Sketch:
     figure: Figure
 
 
-def figures_expected(document: Mapping[str, Any]) -> int:
+def figures_expected(document: AuditDocument) -> int:
     """About how many figures will be drawn."""
     parts = document["theorems"].values()
     return sum(len(part.get("plots") or ()) + 3 * bool(part.get("trajectory")) for part in parts)
 
 
-def draw(
-    document: Mapping[str, Any], folder: Path, advance: Advance = lambda done: None
-) -> tuple[Drawn, ...]:
+def draw(document: AuditDocument, folder: Path, advance: Advance = lambda done: None) -> tuple[Drawn, ...]:
     """A PDF and an SVG in `folder` for every figure of the document, in its order."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
@@ -71,7 +69,7 @@ def draw(
     return tuple(drawn)
 
 
-def sketches(document: Mapping[str, Any]) -> Iterator[Sketch]:
+def sketches(document: AuditDocument) -> Iterator[Sketch]:
     """The figures one after the other; each is made when it is asked for, within STYLE."""
     taken: set[str] = set()
     for theorem, part in document["theorems"].items():
@@ -82,49 +80,57 @@ def sketches(document: Mapping[str, Any]) -> Iterator[Sketch]:
             yield Sketch(theorem, name, title, text, figure)
 
 
-def _of_part(part: Mapping[str, Any], seed: int) -> Iterator[tuple[str, str, Figure]]:
+def _of_part(part: TheoremDocument, seed: int) -> Iterator[tuple[str, str, Figure]]:
     """(title, caption, figure) of one theorem: its transformer, its plots, then its budget and its steps."""
     if part.get("stream"):
         yield "The transformer as its stream", stream_caption(part), stream_figure(part["stream"])
     for plot in part.get("plots") or ():
         if plot["curves"]:
             yield plot["title"], caption(part, plot, seed), figure_of(plot)
-    terms = (part.get("plan") or {}).get("terms") or {}
-    if any(term["share"] > 0 for term in terms.values()):
-        yield "Where the error budget goes", budget_caption(part), budget_figure(part["plan"])
-    if part.get("trajectory"):
+    plan, path = part.get("plan"), part.get("trajectory")
+    if plan and any(term["share"] > 0 for term in plan["terms"].values()):
+        yield "Where the error budget goes", budget_caption(part), budget_figure(plan)
+    if path:
         yield "Error of every step", steps_caption(part), figure_of(steps_plot(part))
-        if part["trajectory"]["source"] != "random prompts":
+        if path["source"] != "random prompts":
             yield "Loss along the descent", loss_caption(part), figure_of(loss_plot(part))
 
 
-def steps_plot(part: Mapping[str, Any]) -> dict[str, Any]:
+def steps_plot(part: TheoremDocument) -> PlotDocument:
     """norm2(err) of each followed step beside what is sampled, attacked, bounded, allowed: a plot."""
-    path, error = part["trajectory"], part.get("step_error") or {}
+    path, error = part["trajectory"], part.get("step_error")
     steps = list(range(1, len(path["errors"]) + 1))
-    curves = [{"label": f"followed, {path['prompts']:,} prompts", "x": steps, "y": path["errors"]}]
-    for name, label in (
-        ("sampled", "sampled, any step"),
-        ("attacked", "attacked, any step"),
-        ("bound", bound_name(part)),
-        ("bound_off_margin", f"{bound_name(part)} outside the margin"),
-        ("allowed", "allowed, eta eps"),
-    ):
-        if error.get(name) is not None:
-            ends = sorted({steps[0], steps[-1]})
-            curves.append({"label": label, "x": ends, "y": [error[name]] * len(ends)})
+    ends = sorted({*steps[:1], *steps[-1:]})
+    curves: list[CurveDocument] = [
+        {"label": f"followed, {path['prompts']:,} prompts", "x": steps, "y": path["errors"]}
+    ]
+    if error:
+        levels = {
+            "sampled, any step": error["sampled"],
+            "attacked, any step": error["attacked"],
+            bound_name(part): error["bound"],
+            f"{bound_name(part)} outside the margin": error.get("bound_off_margin"),
+            "allowed, eta eps": error["allowed"],
+        }
+        curves += [
+            {"label": label, "x": ends, "y": [level] * len(ends)}
+            for label, level in levels.items()
+            if level is not None
+        ]
     return {"title": "", "x": "step", "y": "norm2(err)", "log": "y", "curves": curves}
 
 
-def loss_plot(part: Mapping[str, Any]) -> dict[str, Any]:
+def loss_plot(part: TheoremDocument) -> PlotDocument:
     """The mean loss of the transformer's and of exact iterates, as a plot."""
     path = part["trajectory"]
-    lines = (("transformer", "loss"), ("exact descent", "exact_loss"))
-    curves = [{"label": label, "x": list(range(len(path[key]))), "y": path[key]} for label, key in lines]
+    lines = {"transformer": path["loss"], "exact descent": path["exact_loss"]}
+    curves: list[CurveDocument] = [
+        {"label": label, "x": range(len(line)), "y": line} for label, line in lines.items()
+    ]
     return {"title": "", "x": "step", "y": "mean empirical loss", "log": "", "curves": curves}
 
 
-def _save(figure: Figure, path: Path, metadata: dict[str, Any]) -> None:
+def _save(figure: Figure, path: Path, metadata: dict[str, str | None]) -> None:
     held = io.BytesIO()
     figure.savefig(held, format=path.suffix[1:], metadata=metadata)
     data = held.getvalue()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from icgd.reports.document.shape import SlotDocument, StreamDocument, SublayerDocument
 from icgd.reports.figures.style import GREY, PAGE, SMALL, typeset
 
 _MOST_ROWS = 48
@@ -46,10 +46,10 @@ class Row:
         return f"${letter}({number})$" if number else f"${letter}$"
 
 
-def rows_of(slots: Sequence[Mapping[str, Any]]) -> list[Row]:
+def rows_of(slots: Sequence[SlotDocument]) -> list[Row]:
     """The lines of the drawing, grouped; too many slots are joined by kind."""
     joined = len(slots) > _MOST_ROWS
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    found: dict[str, list[SlotDocument]] = {}
     for slot in slots:
         kind, number = _split(slot["name"])
         found.setdefault(f"{kind}j" if joined and number else slot["name"], []).append(slot)
@@ -65,7 +65,7 @@ def rows_of(slots: Sequence[Mapping[str, Any]]) -> list[Row]:
     return sorted(rows, key=lambda row: row.group)
 
 
-def stream_figure(stream: Mapping[str, Any]) -> Figure:
+def stream_figure(stream: StreamDocument) -> Figure:
     """The figure of a transformer's stream."""
     rows, sublayers = rows_of(stream["slots"]), stream["sublayers"]
     gaps = [sum(rows[i].group != rows[i - 1].group for i in range(1, k + 1)) for k in range(len(rows))]
@@ -107,14 +107,14 @@ def _split(name: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else ("", "")
 
 
-def _counted(sublayer: Mapping[str, Any]) -> str:
+def _counted(sublayer: SublayerDocument) -> str:
     count, what = (
         (sublayer["heads"], "head") if sublayer["kind"] == "attention" else (sublayer["units"], "ReLU")
     )
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _shade(axes: Axes, sublayers: Sequence[Mapping[str, Any]]) -> None:
+def _shade(axes: Axes, sublayers: Sequence[SublayerDocument]) -> None:
     """Every other layer on grey, with its number above."""
     for layer in sorted({sublayer["layer"] for sublayer in sublayers}):
         columns = [k for k, sublayer in enumerate(sublayers) if sublayer["layer"] == layer]
@@ -131,7 +131,7 @@ def _shade(axes: Axes, sublayers: Sequence[Mapping[str, Any]]) -> None:
     axes.text(-0.02, 1.0, "layer", transform=axes.transAxes, ha="right", va="bottom")
 
 
-def _wire(axes: Axes, row: Row, y: float, sublayers: Sequence[Mapping[str, Any]], size: float) -> None:
+def _wire(axes: Axes, row: Row, y: float, sublayers: Sequence[SublayerDocument], size: float) -> None:
     """The line of a slot, solid from where it may hold other numbers than 0, and its marks."""
     reads = [k for k, sublayer in enumerate(sublayers) if row.members & set(sublayer["reads"])]
     writes = [k for k, sublayer in enumerate(sublayers) if row.members & set(sublayer["writes"])]

@@ -12,23 +12,30 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from icgd.reports.document import first_page
 from icgd.reports.document.bearings import found_text, label, settled_line, sorted_by_bearing, tally
-from icgd.reports.document.numbers import Quantity, grouped, quantities
+from icgd.reports.document.numbers import Quantity, exceeds, grouped, quantities
+from icgd.reports.document.shape import (
+    AuditDocument,
+    BoundDocument,
+    FindingDocument,
+    TheoremDocument,
+)
 from icgd.reports.document.step_bound import UNCHECKED, bound_key, bound_name, column_name, exclusion
 from icgd.reports.html.inline_svg import inline
 from icgd.reports.mathematics import mathml
 from icgd.reports.mathematics.formulas import formula
+from icgd.verify.verdict import Status, VerdictDocument
 
 if TYPE_CHECKING:
     from icgd.reports.figures.figures import Drawn
 
-STATUSES = {
+STATUSES: Mapping[Status, str] = {
     "failed": "a counterexample was found; the command beside it shows it again",
     "vacuous": "true, and useless here: the evidence says why",
     "inapplicable": "a hypothesis of the claim fails here: the evidence says which",
@@ -45,7 +52,7 @@ _POWER = re.compile(r"\b[0-9.]+e-[0-9]+")
 _ARXIV = re.compile(r"arXiv[: ](\d{4}\.\d{4,5})")
 
 
-def page(document: Mapping[str, Any], figures: Sequence[Drawn]) -> str:
+def page(document: AuditDocument, figures: Sequence[Drawn]) -> str:
     """The document with its figures as the text of one HTML file; the same input gives the same text.
 
     figures: of any theorem; each one's SVG is read and becomes part of the page.
@@ -106,7 +113,7 @@ def page(document: Mapping[str, Any], figures: Sequence[Drawn]) -> str:
     )
 
 
-def shown(value: Any) -> Markup:
+def shown(value: object) -> Markup:
     """A value of the document for a reader: numbers rounded once, with all their digits in the markup.
 
     >>> print(shown(0.0047784114), shown(None), shown("<b>"))
@@ -123,7 +130,7 @@ def shown(value: Any) -> Markup:
     return escape(str(value))
 
 
-def exact(value: Any) -> Markup:
+def exact(value: object) -> Markup:
     """A number with every digit, for what rounding would make untrue: the ends of an enclosure."""
     return _data(value, repr(value)) if isinstance(value, int | float) else shown(value)
 
@@ -162,12 +169,12 @@ def unbroken(text: str) -> Markup:
 class _Numbers:
     """The named numbers: each carries its name at the first place where the page shows it."""
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
+    def __init__(self, document: AuditDocument) -> None:
         self.all = quantities(document)
         self._at = {one.place: one for one in self.all}
         self._placed: set[str] = set()
 
-    def at(self, value: Any, *place: str) -> Markup:
+    def at(self, value: object, *place: str) -> Markup:
         """The number at a place of the document; anything else as it is."""
         quantity = self._at.get(" ".join(place))
         return shown(value) if quantity is None else self.named(quantity)
@@ -203,8 +210,8 @@ class _Part:
     """One theorem on one problem, as the page shows it.  held: its entry in the document."""
 
     name: str
-    held: Mapping[str, Any]
-    figures: Sequence[Mapping[str, Any]]
+    held: TheoremDocument
+    figures: Sequence[dict[str, object]]
     alone: str | None
     """The document's command, if the document is about one theorem only."""
     known: Mapping[str, str]
@@ -230,7 +237,7 @@ class _Part:
         return f"{line} --seed {shlex.quote(str(self.held.get('seed') or 0))}"
 
     @cached_property
-    def rows(self) -> list[tuple[str, Mapping[str, Any]]]:
+    def rows(self) -> list[tuple[str, VerdictDocument]]:
         return [(self.name, verdict) for verdict in self.held.get("verdicts") or ()]
 
     @cached_property
@@ -242,16 +249,16 @@ class _Part:
         return self.verdict_on.get(claim.replace("_", "-"), "")
 
     @cached_property
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[Status, int]:
         counted = Counter(verdict["verdict"] for _, verdict in self.rows)
         return {status: counted[status] for status in STATUSES if counted[status]}
 
     @cached_property
-    def steps(self) -> list[tuple[Any, ...]]:
+    def steps(self) -> list[tuple[object, ...]]:
         """Step, error, share of what is allowed in percent, losses and distance, from the start on."""
         run = self.held["trajectory"]
-        allowed = (self.held.get("step_error") or {}).get("allowed")
-        rows: list[tuple[Any, ...]] = []
+        allowed = self.errors.get("allowed")
+        rows: list[tuple[object, ...]] = []
         for step, (loss, exact_loss, apart) in enumerate(
             zip(run["loss"], run["exact_loss"], run["apart"], strict=True)
         ):
@@ -272,7 +279,7 @@ class _Part:
         return bound_key(self.held)
 
     @cached_property
-    def errors(self) -> Mapping[str, Any]:
+    def errors(self) -> Mapping[str, object]:
         """What is known of the step error; empty where that is nothing."""
         return self.held.get("step_error") or {}
 
@@ -281,25 +288,23 @@ class _Part:
         """Which prompts the claim on the step error is not about, if there are such."""
         return exclusion(self.held)
 
-    def exceeds(self, claim: Mapping[str, Any]) -> bool:
+    def exceeds(self, claim: BoundDocument) -> bool:
         """Whether what was built is larger than what a source's claim comes to."""
         built = (self.held.get("census") or {}).get(claim["quantity"])
-        numbers = all(isinstance(one, int | float) for one in (built, claim["value"]))
-        return claim["source"] != "icgd" and numbers and built > claim["value"]
+        return claim["source"] != "icgd" and exceeds(built, claim["value"])
 
     @cached_property
     def slack(self) -> float | None:
         """bound / attacked: what the proof gives away or the attack has not found."""
-        errors = self.held.get("step_error") or {}
-        return _ratio(errors.get("bound"), errors.get("attacked"))
+        return _ratio(self.errors.get("bound"), self.errors.get("attacked"))
 
 
-def _ratio(part: Any, whole: Any) -> float | None:
+def _ratio(part: object, whole: object) -> float | None:
     """None where one is no number or nothing is divided."""
     return part / whole if isinstance(part, float) and isinstance(whole, float) and whole else None
 
 
-def _display(claim: Mapping[str, Any], lead: str) -> Markup:
+def _display(claim: BoundDocument, lead: str) -> Markup:
     """A bound as lines of mathematics, each within the page; abbreviations below it."""
     made = formula(claim["expression"], claim.get("constants") or {}, claim["latex"], room=_ROOM)
     rows: list[tuple[str, str]] = [
@@ -318,18 +323,18 @@ def _stacked(tex: str) -> str:
     return column.replace("& ", "")
 
 
-def _heading(document: Mapping[str, Any]) -> str:
+def _heading(document: AuditDocument) -> str:
     titles = list(dict.fromkeys(part.get("title") or name for name, part in document["theorems"].items()))
     return (
         titles[0] if len(titles) == 1 else f"Audit of {len(titles)} theorems on in-context gradient descent"
     )
 
 
-def _parts(document: Mapping[str, Any], figures: Sequence[Drawn]) -> list[_Part]:
+def _parts(document: AuditDocument, figures: Sequence[Drawn]) -> list[_Part]:
     parts: list[_Part] = []
     theorems = {part.get("theorem") or name for name, part in document["theorems"].items()}
     alone = document.get("command") if len(theorems) == 1 else None
-    told: dict[str, tuple[Mapping[str, Any], str]] = {}
+    told: dict[str, tuple[BoundDocument, str]] = {}
     for name, held in document["theorems"].items():
         own = [_figure(f, index) for index, f in enumerate(figures) if f.theorem == name]
         known = {}
@@ -342,7 +347,7 @@ def _parts(document: Mapping[str, Any], figures: Sequence[Drawn]) -> list[_Part]
     return parts
 
 
-def _figure(drawn: Drawn, index: int) -> dict[str, Any]:
+def _figure(drawn: Drawn, index: int) -> dict[str, object]:
     svg = inline(drawn.svg.read_text(encoding="utf-8"), f"figure-{index + 1}", drawn.title)
     return {"id": f"figure-{index + 1}", "title": drawn.title, "caption": drawn.caption, "svg": svg}
 
@@ -357,16 +362,16 @@ def _data(value: float, text: str, macro: str = "", *, identify: bool = False) -
     return Markup("<data{}>{}</data>").format(attributes, text)
 
 
-def _verdicts(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _verdicts(document: AuditDocument) -> Iterator[tuple[str, VerdictDocument]]:
     for name, part in document["theorems"].items():
         for verdict in part.get("verdicts") or ():
             yield name, verdict
 
 
-def _by_theorem(document: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+def _by_theorem(document: AuditDocument) -> dict[str, list[FindingDocument]]:
     """The findings, those on the theorems of the document first and in its order."""
     names = [part.get("theorem") or name for name, part in document["theorems"].items()]
-    found: dict[str, list[Mapping[str, Any]]] = {name: [] for name in names}
+    found: dict[str, list[FindingDocument]] = {name: [] for name in names}
     for entry in document.get("findings") or ():
         found.setdefault(entry.get("theorem") or "other", []).append(entry)
     return {name: entries for name, entries in found.items() if entries}

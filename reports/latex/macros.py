@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
 from icgd.reports.document.numbers import Quantity, beginning_of, digits, quantities
+from icgd.reports.document.shape import AuditDocument, BoundDocument
 from icgd.reports.mathematics.notation import Tex, command, escape
 
 
-def number(value: Any, *, up: bool = False) -> Tex:
+def number(value: object, *, up: bool = False) -> Tex:
     r"""A value of the document as LaTeX; floats only ever as icgd.reports.document.numbers rounds them.
 
     >>> number(0.0047784), number(None), number("inf"), number(True)
@@ -31,7 +31,7 @@ def number(value: Any, *, up: bool = False) -> Tex:
     return Tex(rf"\num{{{shown}}}")
 
 
-def exact(value: Any) -> Tex:
+def exact(value: object) -> Tex:
     """A float with every digit: the end of an enclosure, which rounding would make untrue."""
     return Tex(rf"\num{{{value!r}}}") if isinstance(value, int | float) else escape(value)
 
@@ -39,7 +39,7 @@ def exact(value: Any) -> Tex:
 class Numbers:
     """The named numbers of a document by the place where they stand."""
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
+    def __init__(self, document: AuditDocument) -> None:
         self.all = quantities(document)
         self._places = {one.place: one for one in self.all}
 
@@ -54,12 +54,12 @@ class Numbers:
                 [(one.macro.removeprefix(start), macro(one)) for one in named],
             )
 
-    def at(self, place: str, value: Any) -> Tex:
+    def at(self, place: str, value: object) -> Tex:
         """The macro of the number at a place, or the value itself."""
         found = self._places.get(place)
         return number(value) if found is None or found.value != value else macro(found)
 
-    def bound(self, theorem: str, key: str, claim: Mapping[str, Any]) -> Tex:
+    def bound(self, theorem: str, key: str, claim: BoundDocument) -> Tex:
         """The value of a claim's bound, which another part of the same theorem may have named."""
         places = (f"{theorem} bounds {key}", *(p for p in self._places if p.endswith(f" bounds {key}")))
         named = [self._places[place] for place in places if place in self._places]
@@ -67,7 +67,7 @@ class Numbers:
         return macro(same[0]) if same else number(claim["value"], up=claim["relation"] == "<=")
 
 
-def words(document: Mapping[str, Any]) -> Iterator[tuple[str, Tex, str]]:
+def words(document: AuditDocument) -> Iterator[tuple[str, Tex, str]]:
     r"""Macros that say where the numbers are from: name, text, and what it is; hashes break where they must.
 
     \icgdSeed, \icgdCommand and \icgdVersion always; hashes of a certificate that was made.
@@ -76,11 +76,13 @@ def words(document: Mapping[str, Any]) -> Iterator[tuple[str, Tex, str]]:
     yield "icgdCommand", command(document.get("command") or "icgd"), "command"
     yield "icgdVersion", escape((document.get("versions") or {}).get("icgd", "")), "versions icgd"
     for theorem, part in document["theorems"].items():
-        of = part.get("hashes") or {"weights": (part.get("certificate") or {}).get("weights")}
-        for key, name in (("certificate", "CertificateHash"), ("weights", "WeightsHash")):
-            if of.get(key):
-                what = "the file of the certificate" if key == "certificate" else "the weights it is about"
-                yield beginning_of(theorem) + name, command(of[key]), f"{theorem}: SHA-256 of {what}"
+        begin, hashes, certificate = beginning_of(theorem), part.get("hashes"), part.get("certificate")
+        if hashes:
+            file = command(hashes["certificate"])
+            yield f"{begin}CertificateHash", file, f"{theorem}: SHA-256 of the file of the certificate"
+        if hashed := hashes or certificate:
+            weights = command(hashed["weights"])
+            yield f"{begin}WeightsHash", weights, f"{theorem}: SHA-256 of the weights it is about"
 
 
 def beginning(names: Sequence[str]) -> str:

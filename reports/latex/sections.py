@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from icgd.reports.document.numbers import digits, grouped
+from icgd.reports.document.numbers import digits, exceeds, grouped
+from icgd.reports.document.shape import BoundDocument, Number, NumberSection, TermDocument, TheoremDocument
 from icgd.reports.document.step_bound import bound_key, bound_name, exclusion, is_bounded
 from icgd.reports.latex.macros import Numbers, number
 from icgd.reports.mathematics.citations import Sources
 from icgd.reports.mathematics.formulas import formula
 from icgd.reports.mathematics.notation import Tex, escape, quantity, statement, symbol
+from icgd.verify.results import Cell
 
 if TYPE_CHECKING:
     from icgd.reports.figures.figures import Drawn
@@ -38,7 +40,7 @@ class Section:
     def __init__(
         self,
         name: str,
-        part: Mapping[str, Any],
+        part: TheoremDocument,
         numbers: Numbers,
         sources: Sources,
         figures: Sequence[Drawn],
@@ -58,7 +60,7 @@ class Section:
         self.broad_figures = [(one,) for one in figures if self.owns(one) and wide(one.pdf)]
         self.figures = abreast(one for one in figures if self.owns(one))
 
-    def __getattr__(self, key: str) -> Any:
+    def __getattr__(self, key: str) -> object:
         """A key of the document's part; None where it was not computed."""
         if key.startswith("__"):
             raise AttributeError(key)
@@ -70,10 +72,10 @@ class Section:
     @property
     def letters(self) -> Iterator[tuple[Tex, Tex]]:
         """The problem's letters that are numbers."""
+        chosen = self.part.get("chosen") or {}
         for key, value in self.part["problem"].items():
             name = {"eps": "epsilon"}.get(key, key)
             if isinstance(value, int | float):
-                chosen = self.chosen or {}
                 shown = self.numbers.at(f"{self.name} problem {key}", chosen.get(key, value))
                 yield symbol(name), Tex(rf"{shown}\text{{ (automatic)}}") if key in chosen else shown
 
@@ -82,11 +84,11 @@ class Section:
         """The problem's letters that are words."""
         return [(key, value) for key, value in self.part["problem"].items() if isinstance(value, str)]
 
-    def _constants(self) -> dict[tuple[str, Any, str], tuple[Tex, Tex, str]]:
+    def _constants(self) -> dict[tuple[str, Number, str], tuple[Tex, Tex, str]]:
         """Name, value, meaning -> what is shown for them; a symbol with two values says whose each is."""
         problem = {**self.part["problem"], **(self.part.get("chosen") or {})}
-        rows: dict[tuple[str, Any, str], tuple[Tex, Tex, str]] = {}
-        values: dict[str, set[Any]] = {}
+        rows: dict[tuple[str, Number, str], tuple[Tex, Tex, str]] = {}
+        values: dict[str, set[Number]] = {}
         for claim in self.part["bounds"].values():
             for name, constant in claim["constants"].items():
                 values.setdefault(name, set()).add(constant["value"])
@@ -124,7 +126,7 @@ class Section:
         return rows
 
     @property
-    def bounds(self) -> Iterator[dict[str, Any]]:
+    def bounds(self) -> Iterator[dict[str, object]]:
         """Every claim that this part is the first to show."""
         for key, claim in self.claims.items():
             yield {
@@ -171,17 +173,16 @@ class Section:
                 if name.startswith(own) if own else claim["source"] == "icgd":
                     ours, sign = shown, Tex(r"$\le$" if claim["relation"] == "<=" else "$=$")
                 else:
-                    numbers = isinstance(claim["value"], int | float) and isinstance(value, int | float)
-                    more = numbers and value > claim["value"]
+                    more = exceeds(value, claim["value"])
                     theirs = Tex(rf"{shown}\rlap{{$^{{\dagger}}$}}") if more else shown
             counted = self.numbers.at(f"{self.name} census {key}", value)
             yield key.replace("_", " ").replace("mlp", "MLP"), counted, sign, ours, theirs
 
-    def at(self, section: str, key: str) -> Tex:
+    def at(self, section: NumberSection, key: str) -> Tex:
         """A number of one of the document's sections."""
         return self.numbers.at(f"{self.name} {section} {key}", (self.part.get(section) or {}).get(key))
 
-    def bounded_by(self, section: str) -> Tex:
+    def bounded_by(self, section: NumberSection) -> Tex:
         """The bound of a section of the document, under the name that it may have."""
         return self.at(section, bound_key(self.part))
 
@@ -195,20 +196,23 @@ class Section:
         return exclusion(self.part)
 
     @property
-    def terms(self) -> list[tuple[Tex, Mapping[str, Any]]]:
+    def terms(self) -> list[tuple[Tex, TermDocument]]:
         """Local errors of the plan that take ReLUs."""
-        rows = (self.part.get("plan") or {}).get("terms", {}).items()
-        return [(_term(name), one) for name, one in rows if one.get("pieces") is not None]
+        return [(_term(name), one) for name, one in self._terms.items() if one["pieces"] is not None]
+
+    @property
+    def _terms(self) -> Mapping[str, TermDocument]:
+        plan = self.part.get("plan")
+        return plan["terms"] if plan else {}
 
     @property
     def rounded(self) -> tuple[int, Tex] | None:
         """Local errors that are rounding alone: how many, and the largest share of one."""
-        rows = (self.part.get("plan") or {}).get("terms", {}).values()
-        shares = [one["share"] for one in rows if one.get("pieces") is None]
+        shares = [one["share"] for one in self._terms.values() if one["pieces"] is None]
         return (len(shares), number(max(shares))) if shares else None
 
     @property
-    def steps(self) -> list[tuple[int, Any, Any, Any, Any]]:
+    def steps(self) -> list[tuple[int, Number | None, Number, Number, Number]]:
         """Rows of the trajectory, at most a dozen of them, the first and the last among them."""
         run = self.part.get("trajectory")
         if not run:
@@ -228,12 +232,12 @@ class Section:
         return [rows[round(i * (len(rows) - 1) / (_STEPS - 1))] for i in range(_STEPS)]
 
     @property
-    def slender_tables(self) -> list[dict[str, Any]]:
+    def slender_tables(self) -> list[dict[str, object]]:
         """The theorem's own tables that have room in half a line and on part of a page."""
         return [table for table in self._tables() if table["slender"]]
 
     @property
-    def broad_tables(self) -> list[dict[str, Any]]:
+    def broad_tables(self) -> list[dict[str, object]]:
         """The theorem's other tables."""
         return [table for table in self._tables() if not table["slender"]]
 
@@ -243,7 +247,7 @@ class Section:
         held = self.constants, self.census, self.slender_figures, self.plan, self.steps, self.slender_tables
         return any(held)
 
-    def _tables(self) -> Iterator[dict[str, Any]]:
+    def _tables(self) -> Iterator[dict[str, object]]:
         """The theorem's own tables, with the lines of their headings and a width for every column."""
         for grid in self.part.get("grids") or ():
             columns, rows = grid["columns"], grid["rows"]
@@ -300,7 +304,7 @@ def share(parts: Sequence[Section]) -> None:
                 part.claims = {k: v for k, v in part.claims.items() if k not in repeated}
 
 
-def _said(claim: Mapping[str, Any]) -> Tex:
+def _said(claim: BoundDocument) -> Tex:
     """The statement, unless it only repeats the bound that is displayed below it."""
     text = claim["statement"]
     if claim["latex"] in text and claim["source"] == "icgd":
@@ -310,7 +314,7 @@ def _said(claim: Mapping[str, Any]) -> Tex:
     return Tex("") if bare else statement(text)
 
 
-def _equals(claim: Mapping[str, Any]) -> Tex:
+def _equals(claim: BoundDocument) -> Tex:
     """How a bound's value as printed relates to its expression; nothing where it is the expression."""
     value = claim["value"]
     if claim["expression"] == str(value):
@@ -329,11 +333,11 @@ def _term(name: str) -> Tex:
     return Tex(f"{kinds[found[1]]}, layer {found[2]}")
 
 
-def _cell(value: Any) -> Tex:
+def _cell(value: object) -> Tex:
     return Tex("") if value is None else number(value)
 
 
-def _needs(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[float]:
+def _needs(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[float]:
     """How wide a column is, in digits: its cells on one line each, its heading a word a line if it must."""
     needs = []
     for index, column in enumerate(columns):

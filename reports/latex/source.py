@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jinja2
 
 from icgd.construct.machine.files import write_atomically
 from icgd.reports.document.bearings import found_text, settled_line, sorted_by_bearing, tally
 from icgd.reports.document.first_page import STATUSES, checked, not_shown, notable, trusted
+from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.step_bound import UNCHECKED, column_name
 from icgd.reports.latex.macros import Numbers, exact, number, words
 from icgd.reports.latex.sections import Section, abreast, share, wide
@@ -27,7 +28,7 @@ FRAGMENTS = ("constants", "claims", "census", "sandwich", "plan", "findings", "f
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write(document: Mapping[str, Any], figures: Sequence[Drawn], folder: Path) -> Path:
+def write(document: AuditDocument, figures: Sequence[Drawn], folder: Path) -> Path:
     """Write report.tex with all that it inputs into the folder, and the fragments; the path of report.tex.
 
     Every number with a name is a macro of icgd-numbers.tex, so that no fragment holds a stale one.
@@ -123,7 +124,7 @@ def _papers(names: Sequence[str], sources: Sources) -> list[tuple[Tex, str]]:
     return [(sources.cite(name), name) for name in sorted(papers)]
 
 
-def _findings(document: Mapping[str, Any], numbers: Numbers, sources: Sources) -> list[dict[str, Any]]:
+def _findings(document: AuditDocument, numbers: Numbers, sources: Sources) -> list[dict[str, object]]:
     """Groups of findings, each under the way in which they bear on their sources."""
     return [
         {
