@@ -18,10 +18,13 @@ from icgd.bounds.algebra.rationals import exact_matrix, to_flint
 from icgd.bounds.algebra.spectra import extreme_eigenvalues
 from icgd.bounds.claims import Claim, L, d, n
 from icgd.bounds.functions.scalar import lower_float, upper_float
+from icgd.bounds.kernel import KERNELS, Kernel
 from icgd.bounds.letters import Letters, ProblemError
 
 SOURCE = "arXiv:2312.06528"
-KERNELS = ("linear", "exp", "softmax", "relu")
+COMPARED = ("linear", "exp", "softmax", "relu")
+"""The kernels that the paper speaks of, by name: what is said of particular ones is said of these."""
+
 ROUNDING = 1e-12
 """How far, relative to the labels, a float64 run may be from exact descent: the claim of equality."""
 
@@ -40,7 +43,7 @@ _heads = sympy.Symbol("H", integer=True, positive=True)
 class FunctionalProblem(Letters):
     """L layers of attention with the given kernels, on n labelled points of a sphere.
 
-    kernel: one or more of linear, exp, softmax, relu, one head each, joined by "+".
+    kernel: one or more names of `icgd.bounds.kernel.KERNELS`, one head each, joined by "+".
     r: step size of every layer; 0 takes the largest 1/(upper bound on lambda_max) that holds for all inputs.
     Source: arXiv 2312.06528, Propositions 1 to 3.  Raises ProblemError.
 
@@ -53,7 +56,7 @@ class FunctionalProblem(Letters):
     L: Annotated[int, "layers, each a step of functional gradient descent"] = 40
     r: Annotated[float, "step size, 0 for 1/(largest eigenvalue that n points of the sphere can have)"] = 0.0
     radius: Annotated[float, "2-norm of the inputs"] = 1.0
-    kernel: Annotated[str, "heads of each layer: linear, exp, softmax, relu, joined by +"] = "exp"
+    kernel: Annotated[str, f"heads of each layer: {KERNELS.names}, joined by +"] = "exp"
 
     def __post_init__(self) -> None:
         self.check_count("d", most=1024)
@@ -63,7 +66,9 @@ class FunctionalProblem(Letters):
         self.check_number("radius", 1e-3, math.sqrt(_EXPONENT))
         names = self.kernel.split("+") if isinstance(self.kernel, str) else []
         if not 1 <= len(names) <= 8 or any(name not in KERNELS for name in names):
-            raise ProblemError("kernel", self.kernel, f"up to 8 of {', '.join(KERNELS)}, joined by +")
+            raise ProblemError("kernel", self.kernel, f"up to 8 of {KERNELS.names}, joined by +")
+        for name in names:
+            _check_size(name, self.radius, self.n)
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -80,15 +85,30 @@ class FunctionalProblem(Letters):
         return self.r or 1 / (self.n * peak(self.heads, self.radius, self.n)) * (1 - 2**-50)
 
 
+_MOST = 1e100
+"""What a kernel may reach, so that its Gram matrices stay far inside float64."""
+
+
+def _check_size(name: str, radius: float, points: int) -> None:
+    """Raises ProblemError for a kernel that is not finite, or too large, at this radius."""
+    reach = f"for |s| <= {radius**2:g}"
+    try:
+        largest = KERNELS[name].largest(radius, points)
+    except ValueError as error:
+        raise ProblemError(
+            "kernel", name, f"it is to be finite {reach}, and positive if normalised"
+        ) from error
+    if not largest <= _MOST:
+        raise ProblemError("kernel", name, f"it reaches {largest:.3g} {reach}, beyond {_MOST:g}")
+
+
 def peak(heads: Sequence[str], radius: float, points: int) -> float:
-    """A bound on lambda_max / n over all inputs of that norm: trace for kernels, row sums for softmax.
+    """A bound on lambda_max / n over all inputs of that norm, summed over heads.
 
     >>> peak(("linear", "exp"), 1.0, 5)
     3.718281828459045
     """
-    square = radius**2
-    values = {"linear": square, "relu": square, "exp": math.exp(square), "softmax": 1 / points}
-    return sum(values[name] for name in heads)
+    return sum(KERNELS[name].largest(radius, points) for name in heads)
 
 
 def claims(problem: FunctionalProblem) -> tuple[Claim, ...]:
@@ -100,7 +120,7 @@ def claims(problem: FunctionalProblem) -> tuple[Claim, ...]:
         _heads: (len(problem.heads), "heads of a layer, one a kernel"),
         _peak: (
             peak(problem.heads, problem.radius, problem.n),
-            "largest K(x, x) at this radius, 1/n for softmax, summed over heads",
+            "largest size of K at this radius, 1/n for softmax, summed over heads",
         ),
     }
 
@@ -185,11 +205,12 @@ def kernel_balls(heads: Sequence[str], points: Sequence[Sequence[float]]) -> Mat
     """
     inner = _inner_products(points)
     total = [[arb(0) for _ in row] for row in inner[:-1]]
-    for name in heads:
-        sums = _normalisers(inner) if name == "softmax" else [arb(1)] * len(inner)
-        for row, products in zip(total, inner, strict=False):
-            for j, product in enumerate(products):
-                row[j] += _apply(name, product) / sums[j]
+    for kernel in (KERNELS[name] for name in heads):
+        similar = _similarities(kernel, inner)
+        sums = _normalisers(similar) if kernel.normalised else [arb(1)] * len(inner)
+        for row, values in zip(total, similar, strict=False):
+            for j, value in enumerate(values):
+                row[j] += value / sums[j]
     return total
 
 
@@ -198,14 +219,12 @@ def _inner_products(points: Sequence[Sequence[float]]) -> Matrix:
     return [[sum((a * b for a, b in zip(u, v, strict=True)), arb(0)) for v in exact] for u in exact]
 
 
-def _normalisers(inner: Matrix) -> Row:
-    return [sum((value.exp() for value in column), arb(0)) for column in zip(*inner, strict=True)]
+def _similarities(kernel: Kernel, inner: Matrix) -> Matrix:
+    return [[kernel.k.ball(value) for value in row] for row in inner]
 
 
-def _apply(name: str, value: arb) -> arb:
-    if name == "linear":
-        return value
-    return value.max(arb(0)) if name == "relu" else value.exp()
+def _normalisers(similar: Matrix) -> Row:
+    return [sum(column, arb(0)) for column in zip(*similar, strict=True)]
 
 
 def descent_balls(kernel: Matrix, labels: Sequence[float], rate: float, steps: int) -> list[Row]:
@@ -246,21 +265,25 @@ def certify(
     """The certificate on one prompt; None for softmax in a sum, whose matrix has no symmetric form.
 
     Softmax alone: with E = exp's Gram matrix and D its normalisers the step is I - r D^-1 E, similar to
-    I - r S, S = D^-1/2 E D^-1/2, so D^1/2 y and D^-1/2 e_q / D_q take the places of y and k_q.
+    I - r S, S = D^-1/2 E D^-1/2, so D^1/2 y and D^-1/2 e_q / D_q take the places of y and k_q.  The same
+    holds for any other normalised kernel.
     """
-    if "softmax" in heads and len(heads) > 1:
+    normalised = any(KERNELS[name].normalised for name in heads)
+    if normalised and len(heads) > 1:
         return None
     with flint.ctx.workprec(_PRECISION):
-        kernel = kernel_balls(heads, points)
         y = [arb(value) for value in labels]
-        if heads[0] == "softmax":
-            sums = _normalisers(_inner_products(points))
+        if normalised:
+            similar = _similarities(KERNELS[heads[0]], _inner_products(points))
+            sums = _normalisers(similar)
             roots = [value.sqrt() for value in sums[:-1]]
             kernel = [
                 [value / (a * b) for value, b in zip(row, [*roots, sums[-1]], strict=True)]
-                for row, a in zip(kernel_balls(("exp",), points), roots, strict=True)
+                for row, a in zip(similar[:-1], roots, strict=True)
             ]
             y = [value * a for value, a in zip(y, roots, strict=True)]
+        else:
+            kernel = kernel_balls(heads, points)
         gram = [row[:-1] for row in kernel]
         query = [row[-1] for row in kernel]
         smallest, largest = extreme_eigenvalues(gram)

@@ -12,8 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from icgd.bounds.functional import KERNELS, FunctionalProblem
+from icgd.bounds.functional import FunctionalProblem
+from icgd.bounds.kernel import KERNELS, Kernel
 from icgd.bounds.letters import ProblemError
+from icgd.construct.block.attention import similarities
 from icgd.construct.block.weights import posed
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.memory import refuse_prompts
@@ -26,12 +28,15 @@ _CHUNK = 1 << 21
 
 def similarity(kernel: str, u: Float[Tensor, "B S d"], v: Float[Tensor, "B T d"]) -> Float[Tensor, "B S T"]:
     """h(U, V)_ij = K(u_i, v_j) between keys u and tokens v; softmax normalises over the keys."""
-    inner = u @ v.mT
-    if kernel == "exp":
-        return inner.exp_()
-    if kernel == "relu":
-        return inner.clamp_(min=0)
-    return torch.softmax(inner, dim=-2) if kernel == "softmax" else inner
+    return similarities(_kernel(kernel), u @ v.mT, keys=-2)
+
+
+def _kernel(name: str) -> Kernel:
+    """The kernel of that name; raises ProblemError where there is none."""
+    try:
+        return KERNELS.find(name)
+    except ValueError as error:
+        raise ProblemError("kernel", name, str(error)) from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +76,7 @@ class FunctionalTransformer(nn.Module):
     ) -> None:
         super().__init__()
         for kernel in kernels:
-            if kernel not in KERNELS:
-                raise ProblemError("kernel", kernel, f"it is one of {', '.join(KERNELS)}")
+            _kernel(kernel)
         self.kernels, self.d, self.problem = tuple(kernels), d, problem
         shape = (len(rates), len(kernels))
         V = torch.zeros(*shape, d + 1, d + 1, dtype=torch.float64)
@@ -132,7 +136,7 @@ class FunctionalTransformer(nn.Module):
             return torch.stack(path)
         batch, n, _ = x.shape
         path_bytes = (len(rates) + 1) * batch * (n + 1) * x.element_size()
-        refuse_prompts(path_bytes + 2 * max(_CHUNK, n * (n + 1)) * x.element_size())
+        refuse_prompts(path_bytes + 3 * max(_CHUNK, n * (n + 1)) * x.element_size())
         result = x.new_empty(len(rates) + 1, batch, n + 1)
         for part in torch.arange(batch).split(max(1, _CHUNK // (n * (n + 1)))):
             rows = slice(int(part[0]), int(part[-1]) + 1)
@@ -150,12 +154,14 @@ class FunctionalTransformer(nn.Module):
         tokens = torch.cat([x, query[:, None]], dim=1)
         dense: Tensor | None = None
         for kernel in self.kernels:
-            if kernel == "linear":
+            if _kernel(kernel).is_inner_product:
                 continue
-            keys = tokens if kernel == "softmax" else x  # the query's key counts in the normaliser alone
+            keys = (
+                tokens if _kernel(kernel).normalised else x
+            )  # the query's key counts in the normaliser alone
             found = similarity(kernel, keys, tokens)[:, : x.shape[1]]
             dense = found if dense is None else dense.add_(found)
-        linear = self.kernels.count("linear")
+        linear = sum(_kernel(kernel).is_inner_product for kernel in self.kernels)
         result[0, :, :-1], result[0, :, -1] = y, 0.0
         for step, rate in enumerate(rates):
             residual = result[step, :, None, :-1]
@@ -183,15 +189,22 @@ class FunctionalTransformer(nn.Module):
         """Write P = V and Q = [[B^T C, 0], [0, 0]] of every layer and head as safetensors.
 
         Tensors `layer.00.P`, `layer.00.Q` (heads, d+1, d+1) for Z + sum P Z M k(Z^T Q Z), with the kernel k
-        of each head in the metadata: linear k is the identity (a sum over examples, not a mean), the others
-        act entry by entry, softmax on columns.  The metadata hold the letters of the problem, too.
+        of each head in the metadata, by its name and its formula, which acts entry by entry (a sum over
+        examples, not a mean); normalised ones are divided by the sum of their column.  The metadata hold the
+        letters of the problem, too.
         """
         tensors = {}
         for index, (V, B, C) in enumerate(zip(self.V, self.B, self.C, strict=True)):
             Q = torch.zeros_like(V)
             Q[:, : self.d, : self.d] = B.mT @ C
             tensors[f"layer.{index:02d}.P"], tensors[f"layer.{index:02d}.Q"] = V.contiguous(), Q
-        metadata = {"kernels": json.dumps(self.kernels), "update": "Z + sum_m P_m Z M k_m(Z^T Q_m Z)"}
+        known = {name: _kernel(name) for name in self.kernels}
+        metadata = {
+            "kernels": json.dumps(self.kernels),
+            "formulas": json.dumps({name: kernel.formula for name, kernel in known.items()}),
+            "normalised": json.dumps([name for name, kernel in known.items() if kernel.normalised]),
+            "update": "Z + sum_m P_m Z M k_m(Z^T Q_m Z)",
+        }
         write_atomically(path, safetensors.torch.save(tensors, metadata | posed(self.problem)))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.looped import LoopedProblem
+from icgd.construct.block.attention import attention
 from icgd.construct.block.weights import posed
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.memory import refuse_prompts
@@ -64,7 +65,8 @@ class LoopedTransformer(nn.Module):
         refuse_prompts(3 * H.shape[0] * H.shape[1] ** 2 * H.element_size())
         Z = H.mT
         masked = torch.cat([Z[..., :-1], torch.zeros_like(Z[..., -1:])], dim=-1)
-        return (Z + P @ masked @ (Z.mT @ Q @ Z) / (H.shape[1] - 1)).mT
+        kind = attention("linear")
+        return (Z + P @ masked @ kind.weights(Z.mT @ Q @ Z, keys=-2) / kind.divisor(H.shape[1])).mT
 
     def forward(self, H: Float[Tensor, "B T D"], loops: int = 1) -> Float[Tensor, "B T D"]:
         """The block applied `loops` times, at a cost linear in the tokens: P (Z M Z^T) Q Z, P by its rows.
@@ -146,7 +148,7 @@ class LoopedTransformer(nn.Module):
     def save(self, path: Path) -> None:
         """Write `layer.00.P` and `layer.00.Q` (d+1, d+1) as safetensors, the letters in the metadata."""
         tensors = {"layer.00.P": self.P, "layer.00.Q": self.Q}
-        metadata = {"update": "Z + (1/n) P Z M Z^T Q Z, repeated", "loops": "any"}
+        metadata = {"attention": "linear", "update": "Z + (1/n) P Z M Z^T Q Z, repeated", "loops": "any"}
         write_atomically(path, safetensors.torch.save(tensors, metadata | posed(self.problem)))
 
 

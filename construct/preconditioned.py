@@ -111,6 +111,7 @@ class LinearAttention(nn.Module):
     def save(self, path: Path) -> None:
         """Write P and Q, each (L, d+1, d+1), as safetensors; formula and letters in the metadata."""
         metadata = {
+            "attention": "linear",
             "layer": "Z <- Z + (1/n) P Z M (Z^T Q Z)",
             "M": "diag(1, .., 1, 0)" if self.masked else "I",
             "Z": "columns (x_i; y_i), i = 1..n, then (x_{n+1}; 0)",

@@ -20,6 +20,7 @@ from icgd.bounds.softmax_icgd import SoftmaxPlan, gate_offset, halved, plan_soft
 from icgd.bounds.step_error.network_relus import activation_relus, slope_relus
 from icgd.bounds.step_error.product import Product
 from icgd.bounds.step_error.recurrence import Term
+from icgd.construct.block.attention import attention
 from icgd.construct.block.hidden import HiddenPart, Ridge, finish, literal_mlp, run_hidden
 from icgd.construct.block.literal import Entries, Head, LiteralLayer
 from icgd.construct.block.stream import Stream
@@ -271,6 +272,7 @@ class DenseSoftmaxTransformer(nn.Module):
 
     def __init__(self, transformer: SoftmaxTransformer) -> None:
         super().__init__()
+        self.kind = attention(transformer.attention)
         self.matrices = [
             (
                 [(head.Q.dense(), head.K.dense(), head.V.dense()) for head in layer.heads],
@@ -284,7 +286,8 @@ class DenseSoftmaxTransformer(nn.Module):
         """One gradient step."""
         for heads, W1, W2 in self.matrices:
             for Q, K, V in heads:
-                H = H + F.scaled_dot_product_attention(H @ Q.T, H @ K.T, H @ V.T)
+                weights = self.kind.weights(H @ Q.T @ (H @ K.T).mT)
+                H = H + weights @ (H @ V.T) / self.kind.divisor(H.shape[1])
             H = H + torch.relu(H @ W1.T) @ W2.T
         return H
 

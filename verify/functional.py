@@ -23,7 +23,7 @@ from icgd.bounds.algebra.definiteness import (
 )
 from icgd.bounds.algebra.stationary_family import stationarity_claim
 from icgd.bounds.functional import (
-    KERNELS,
+    COMPARED,
     ROUNDING,
     SOURCE,
     Certificate,
@@ -94,7 +94,7 @@ def verify(
         if (first := certificates[0]) is not None and first.converges:
             asserted.append(rate_claim(problem, first))
         verdicts += [*_definite(problem, examples, witness), _softmax_limit(problem, examples)]
-    with progress("matching", len(_DATA) * len(KERNELS)) as advance:
+    with progress("matching", len(_DATA) * len(COMPARED)) as advance:
         grid, plot, verdict = _matching(problem, generator, advance)
         verdicts.append(verdict)
     stationary, left = theorem_one(generator, progress=progress)
@@ -166,10 +166,15 @@ def _rounding(
     )
 
 
+def _shown(problem: FunctionalProblem) -> tuple[str, ...]:
+    """The kernels that the paper compares, and those that were posed."""
+    return tuple(dict.fromkeys((*COMPARED, *problem.heads)))
+
+
 def _heads(problem: FunctionalProblem, examples: Examples) -> Verdict:
     """Every kernel alone, and their sum, one head each, against the referee."""
     found = {}
-    for name in (*KERNELS, "+".join(KERNELS)):
+    for name in (*_shown(problem), "+".join(COMPARED)):
         posed = replace(problem, kernel=name, r=0.0)
         labels = build(posed).labels(examples.x, examples.y, examples.query).numpy()
         expected = referee(posed.heads, examples, posed.rate, posed.L)
@@ -290,9 +295,9 @@ def _softmax_limit(problem: FunctionalProblem, examples: Examples) -> Verdict:
 
 
 def _spectra(problem: FunctionalProblem, examples: Examples) -> Grid:
-    """All four similarities on one prompt."""
+    """The similarities on one prompt."""
     rows: list[tuple[Cell, ...]] = []
-    for name in KERNELS:
+    for name in _shown(problem):
         posed = replace(problem, kernel=name, r=0.0)
         certificate = certify((name,), *examples.plain(0), posed.rate)
         assert certificate is not None
@@ -330,26 +335,26 @@ def _matching(
         chosen, tested = (draw(posed, _STUDIED, generator) for _ in range(2))
         power = float((tested.answer**2).mean())
         errors = {}
-        for name in KERNELS:
+        for name in COMPARED:
             errors[name] = _best_rates(posed, name, chosen, tested) / power
             advance(1)
-        limits = {name: (_limit(name, tested) - tested.answer) ** 2 / power for name in KERNELS}
+        limits = {name: (_limit(name, tested) - tested.answer) ** 2 / power for name in COMPARED}
         curves += [Curve(f"data {data}, attention {name}", depth, tuple(found.mean(dim=1).tolist()))
                    for name, found in errors.items()]  # fmt: skip
-        for name in KERNELS if data != "relu" else ():
+        for name in COMPARED if data != "relu" else ():
             if _beats(limits[name], limits[data], 4.0):
                 lost.append(f"in the limit {name} beats {data} on its own data")
             if _beats(errors[name][-1], errors[data][-1], 2.0):
                 ahead.append(f"{name} on {data} data")
         shown = data if data != "relu" else "relu (clipped)"
-        rows.append((shown, problem.L, *(float(errors[name][-1].mean()) for name in KERNELS)))
-        ends = (float(limits[name].mean()) if name != "relu" else None for name in KERNELS)
+        rows.append((shown, problem.L, *(float(errors[name][-1].mean()) for name in COMPARED)))
+        ends = (float(limits[name].mean()) if name != "relu" else None for name in COMPARED)
         rows.append((shown, "limit", *ends))
     note = (
         f"mean squared error over the labels' power, {_STUDIED} test prompts; one step for all layers, "
         "the best of 14 on other prompts; the data's own limit is Bayes; relu has none, and is clipped"
     )
-    grid = Grid("Matching attention to data", ("data", "layers", *KERNELS), tuple(rows), note)
+    grid = Grid("Matching attention to data", ("data", "layers", *COMPARED), tuple(rows), note)
     plot = Plot("Test error over depth", "layer", "mean squared error / power", tuple(curves), "y")
     evidence = "; ".join(lost) or "in the limit no attention beats the data's own kernel (linear, exp)"
     evidence += f", {_STUDIED} prompts, 4 standard errors; ahead of it by 2 at {problem.L} layers: "

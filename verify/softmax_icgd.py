@@ -232,7 +232,7 @@ def _literal_verdict(judged: SoftmaxTransformer, prompt: Prompt) -> Verdict:
     scratch = after[..., stream.weights.stop : stream["one"].start].abs().max()
     kept = apart <= _SAME and float(scratch) <= _SAME
     evidence = (
-        f"the matrices under scaled_dot_product_attention and relu agree to {apart:.2g} in every token, "
+        f"the matrices under softmax attention and relu agree to {apart:.2g} in every token, "
         f"scratch is cleared to {float(scratch):.2g}, on {prompt.batch} prompts"
     )
     return Verdict(key, "held" if kept else "failed", evidence)

@@ -9,6 +9,9 @@ import flint
 import sympy
 from flint import arb
 
+from icgd.bounds.functions.scalar import t
+from icgd.bounds.kernel import KERNELS
+
 _PRECISION = 320
 
 
@@ -25,17 +28,20 @@ RELU_WITNESS = Witness(((1, 0), (1, 1), (0, 1), (-1, 1)), (2, -2, 2, -1))
 
 
 def rayleigh(kernel: str, witness: Witness) -> Fraction:
-    """c^T K c / c^T c, exactly; for linear and relu.
+    """c^T K c / c^T c, exactly, for a kernel that is rational at integers; raises ValueError for others.
 
     >>> rayleigh("relu", RELU_WITNESS)
     Fraction(-2, 13)
     """
-    total = 0
+    total, formula = Fraction(0), KERNELS[kernel]
     for u, a in zip(witness.points, witness.weights, strict=True):
         for v, b in zip(witness.points, witness.weights, strict=True):
             inner = sum(p * q for p, q in zip(u, v, strict=True))
-            total += a * b * (max(inner, 0) if kernel == "relu" else inner)
-    return Fraction(total, sum(weight**2 for weight in witness.weights))
+            value = formula.k.expr.subs(t, inner)
+            if formula.normalised or not value.is_Rational:
+                raise ValueError(f"{kernel} is not known to be rational at {inner}")
+            total += a * b * Fraction(int(value.p), int(value.q))
+    return total / sum(weight**2 for weight in witness.weights)
 
 
 def circle_quotient(points: int = 8, degree: int = 4) -> arb:

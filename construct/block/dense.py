@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from icgd.construct.block.attention import attention
 from icgd.construct.block.literal import Block, LiteralLayer
 from icgd.construct.block.transformer import Transformer
 
@@ -13,7 +14,8 @@ from icgd.construct.block.transformer import Transformer
 class DenseLayer(nn.Module):
     """H + (1/T) sum_m (V_m H) relu((Q_m H)^T (K_m H)), then H + W2 relu(W1 H), on full matrices.
 
-    Q, K, V: (M, D, D); W1: (hidden, D); W2: (D, hidden).  Source: Bai et al. 2023 and
+    Q, K, V: (M, D, D); W1: (hidden, D); W2: (D, hidden).  kind: of the attention, relu over T as above or
+    another name of `icgd.construct.block.attention.ATTENTIONS`.  Source: Bai et al. 2023 and
     arXiv 2411.16549, preliminaries; with `diagonal`, each token attends to itself alone (EWML).
     """
 
@@ -23,9 +25,11 @@ class DenseLayer(nn.Module):
     W1: Tensor
     W2: Tensor
 
-    def __init__(self, layer: LiteralLayer, D: int, dtype: torch.dtype = torch.float64) -> None:
+    def __init__(
+        self, layer: LiteralLayer, D: int, dtype: torch.dtype = torch.float64, kind: str = "relu"
+    ) -> None:
         super().__init__()
-        self.diagonal = layer.diagonal
+        self.diagonal, self.kind = layer.diagonal, attention(kind)
         for name in "QKV":
             full = torch.zeros(len(layer.heads), D, D, dtype=dtype)
             for m, head in enumerate(layer.heads):
@@ -40,9 +44,9 @@ class DenseLayer(nn.Module):
         for Q, K, V in zip(self.Q, self.K, self.V, strict=True):
             query, key, value = H @ Q.T, H @ K.T, H @ V.T
             if self.diagonal:
-                added += torch.relu((query * key).sum(-1, keepdim=True)) * value
+                added += self.kind.weights((query * key).sum(-1, keepdim=True)) * value
             else:
-                added += torch.relu(query @ key.transpose(-1, -2)) @ value / T
+                added += self.kind.weights(query @ key.transpose(-1, -2)) @ value / self.kind.divisor(T)
         H = H + added
         return H + torch.relu(H @ self.W1.T) @ self.W2.T
 
@@ -54,7 +58,8 @@ class DenseTransformer(nn.Module):
         super().__init__()
         self.L = transformer.problem.L
         D = transformer.stream.D
-        self.layers = nn.ModuleList(DenseLayer(layer, D, dtype) for layer in transformer.literal())
+        kind = transformer.attention
+        self.layers = nn.ModuleList(DenseLayer(layer, D, dtype, kind) for layer in transformer.literal())
 
     def block(self, H: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """One gradient step."""

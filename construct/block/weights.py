@@ -10,6 +10,7 @@ import torch
 
 from icgd.bounds.estimate import human
 from icgd.bounds.letters import Letters
+from icgd.construct.block.attention import attention
 from icgd.construct.block.dense import dense_bytes
 from icgd.construct.block.literal import Block
 from icgd.construct.machine.files import write_atomically
@@ -48,7 +49,7 @@ def save_weights(block: Block, path: Path) -> None:
     metadata = {
         **posed(block.problem),
         "construction": block.name,
-        "attention": block.attention,
+        "attention": attention(block.attention).name,
         "layers": str(index + 1),
         "diagonal": json.dumps(diagonal),
         "stream": json.dumps({name: [slot.start, slot.stop] for name, slot in block.stream.slots.items()}),

@@ -10,7 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from icgd.bounds.functional import FunctionalProblem
+from icgd.bounds.kernel import KERNELS
 from icgd.construct.functional import Examples
+from icgd.verify.kernels import formula
 
 
 def draw(problem: FunctionalProblem, count: int, generator: torch.Generator) -> Examples:
@@ -35,15 +37,14 @@ def _covariance(heads: Sequence[str], points: Float[Tensor, "B T d"]) -> Float[T
 
 def kernel_values(name: str, points: np.ndarray) -> np.ndarray:
     """K(x_i, x_j) in numpy, from the formulas; the referee's own route."""
-    inner = np.einsum("bid,bjd->bij", points, points)
-    if name == "exp":
-        return np.exp(inner)
-    if name == "relu":
-        return np.where(inner > 0, inner, 0.0)
-    if name == "softmax":
-        weights = np.exp(inner)
-        return weights / weights.sum(axis=1, keepdims=True)
-    return inner
+    return similar(name, np.einsum("bid,bjd->bij", points, points))
+
+
+def similar(name: str, scores: np.ndarray) -> np.ndarray:
+    """The kernel of scores (batch, keys, tokens) in numpy; a normalised one sums up to 1 over the keys."""
+    kernel = KERNELS[name]
+    found = np.array(np.broadcast_to(formula.values(kernel.formula, s=scores), scores.shape))
+    return found / found.sum(axis=1, keepdims=True) if kernel.normalised else found
 
 
 def referee(

@@ -25,9 +25,10 @@ from icgd.bounds.algebra.stationary_family import (
     quarter_turns,
     signed_permutations,
 )
-from icgd.bounds.functional import KERNELS
+from icgd.bounds.functional import COMPARED
 from icgd.bounds.progress import Progress, silent
 from icgd.construct.functional import FunctionalTransformer, similarity
+from icgd.verify.kernels.prompts import similar
 from icgd.verify.linear_attention.training import train
 from icgd.verify.results import Cell, Grid
 from icgd.verify.verdict import Status, Verdict
@@ -168,11 +169,7 @@ def numpy_loss(
     row = np.broadcast_to(np.eye(n, n + 1, dtype=complex), (len(x), n, n + 1))
     for rate, b, c in zip(r, B, C, strict=True):
         h = np.einsum("kia,ba,bd,dc,kjc->kij", x, b, skew, c, x)
-        if kernel == "relu":
-            h = np.where(h.real > 0, h, 0)
-        elif kernel != "linear":
-            h = np.exp(h)
-            h = h / h.sum(axis=1, keepdims=True) if kernel == "softmax" else h
+        h = similar(kernel, h)
         row = row + rate * np.einsum("kmi,kij->kmj", row[:, :, :n], h[:, :n])
     error = np.concatenate([row[:, :, n], np.ones((len(x), 1))], axis=1)
     return complex(np.einsum("ki,kij,kj->k", error, K, error).mean())
@@ -218,13 +215,13 @@ def theorem_one(
     setting: of the exact polynomials, broken: of the orbits; judged instead of what the theorem presupposes.
     """
     stated = [(L, broken) for L in range(1, _LAYERS + 1)]
-    posed = [(kernel, *one) for one in (*stated, *((1, name) for name in BREAKS)) for kernel in KERNELS]
+    posed = [(kernel, *one) for one in (*stated, *((1, name) for name in BREAKS)) for kernel in COMPARED]
     found = []
     with progress("stationarity", len(posed) + 6) as advance:
         for kernel, L, name in posed:
             found.append(_at_critical(kernel, L, generator, name))
             advance(1)
-        as_stated, without = found[: len(stated) * len(KERNELS)], found[len(stated) * len(KERNELS) :]
+        as_stated, without = found[: len(stated) * len(COMPARED)], found[len(stated) * len(COMPARED) :]
         judged = (
             lambda: _linear(setting),
             _symmetry,
@@ -282,7 +279,7 @@ def _off_family(generator: torch.Generator, broken: str) -> Verdict:
     """Random points of the family on random orbits, by autograd and, on one orbit each, by complex steps."""
     worst, apart, told, silent = 0.0, 0.0, 0, 0
     for d in (2,) if broken == "no reflections" else (2, 3):
-        for kernel in KERNELS:
+        for kernel in COMPARED:
             for index in range(_ORBITS):
                 where = orbits(d, 1, generator, broken)
                 drawn = torch.rand(3 * _LAYERS, generator=generator, dtype=torch.float64) + 0.3
@@ -300,9 +297,10 @@ def _off_family(generator: torch.Generator, broken: str) -> Verdict:
     return _verdict(
         "off-family",
         "held" if kept else "failed",
-        f"{', '.join(KERNELS)}, L = {_LAYERS}, n = {_EXAMPLES}, d = 2, 3: off the family at most {worst:.2g} "
-        f"of one prompt's gradient ({OFF_FAMILY:g} allowed) on {told} orbits, each with its own S, r, b, c, "
-        f"and {silent} more without a gradient; autograd and complex steps in numpy differ by {apart:.2g}",
+        f"{', '.join(COMPARED)}, L = {_LAYERS}, n = {_EXAMPLES}, d = 2, 3: off the family at most "
+        f"{worst:.2g} of one prompt's gradient ({OFF_FAMILY:g} allowed) on {told} orbits, each with its own "
+        f"S, r, b, c, and {silent} more without a gradient; autograd and complex steps in numpy differ by "
+        f"{apart:.2g}",
     )
 
 
@@ -391,7 +389,7 @@ def _infimum(generator: torch.Generator) -> Verdict:
     where = Orbits(where.x, labels, where.family, where.skew)
     nothing = torch.zeros(_LAYERS, dtype=torch.float64)
     worst, rates = 0.0, []
-    for kernel in KERNELS:
+    for kernel in COMPARED:
         at_zero = float(similarity(kernel, 0 * where.x, 0 * where.x)[0, 0, 0])
         rates.append(idle_rate(at_zero, where.covariance[0].tolist()))
         first = nothing.clone()
@@ -402,6 +400,6 @@ def _infimum(generator: torch.Generator) -> Verdict:
         "infimum",
         "vacuous" if worst <= OFF_FAMILY else "failed",
         "as read, no news: b = c = 0 attains the infimum 0 for any inputs and labels (norm of the gradient "
-        f"at most {worst:.2g} on a prompt without symmetry; {', '.join(KERNELS)} with r_0 = "
+        f"at most {worst:.2g} on a prompt without symmetry; {', '.join(COMPARED)} with r_0 = "
         f"{', '.join(f'{rate:.3g}' for rate in rates)}); off-family and critical-point judge what is meant",
     )

@@ -1,0 +1,77 @@
+"""Kinds of attention: how the scores of a head become the weights of its values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import sympy
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from icgd.bounds.functions.scalar import t
+from icgd.bounds.kernel import KERNELS, Kernel
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.open_table import OpenTable
+from icgd.construct.block.elementwise import torch_callable
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Weights are a kernel of the scores, and their sum is divided by a count.
+
+    name: as files call it.  kernel: its name in `icgd.bounds.kernel.KERNELS`.  over: what is divided by; all
+    tokens, the examples among them (all but the query), or nothing.
+
+    >>> ATTENTIONS["relu"].weights(torch.tensor([[-1.0, 2.0]])), ATTENTIONS["relu"].divisor(5)
+    (tensor([[0., 2.]]), 5)
+    """
+
+    name: str
+    kernel: str
+    over: Literal["tokens", "examples", "nothing"] = "nothing"
+
+    def weights(self, scores: Float[Tensor, "*batch S T"], keys: int = -1) -> Float[Tensor, "*batch S T"]:
+        """The kernel of every score; a normalised one sums up to 1 along the dimension of the keys."""
+        return similarities(KERNELS[self.kernel], scores, keys)
+
+    def divisor(self, tokens: int) -> int:
+        """What the sum over so many tokens is divided by."""
+        return {"tokens": tokens, "examples": tokens - 1, "nothing": 1}[self.over]
+
+
+def similarities(
+    kernel: Kernel, scores: Float[Tensor, "*batch S T"], keys: int = -1
+) -> Float[Tensor, "*batch S T"]:
+    """A kernel of every score, divided by its sum over the dimension of the keys if it is normalised."""
+    if kernel.normalised and kernel.k.expr == sympy.exp(t):  # without overflow
+        return torch.softmax(scores, dim=keys)
+    found = torch_callable(kernel.k)(scores)
+    return found / found.sum(dim=keys, keepdim=True) if kernel.normalised else found
+
+
+def _refuse(attention: Attention) -> None:
+    """Raises ValueError for a kind whose kernel is not there."""
+    if attention.kernel not in KERNELS:
+        raise ValueError(f"{attention.name} wants the kernel {attention.kernel}, not one of {KERNELS.names}")
+
+
+ATTENTIONS = OpenTable(
+    "a kind of attention",
+    [
+        Attention("relu", "relu", "tokens"),
+        Attention("softmax", "softmax"),
+        Attention("linear", "linear", "examples"),
+    ],
+    _refuse,
+)
+"""The kinds known by name; `ATTENTIONS.register` takes further ones."""
+
+
+def attention(name: str) -> Attention:
+    """The kind of that name; raises ProblemError where there is none."""
+    try:
+        return ATTENTIONS.find(name)
+    except ValueError as error:
+        raise ProblemError("attention", name, str(error)) from None
