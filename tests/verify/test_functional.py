@@ -10,6 +10,7 @@ from icgd.bounds.functional import FunctionalProblem
 from icgd.construct.functional import FunctionalTransformer, build
 from icgd.verify import functional
 from icgd.verify.functional import draw, verify
+from icgd.verify.kernels import matching
 from icgd.verify.kernels.stationary_family import theorem_one
 from icgd.verify.search.prompts import seeded
 
@@ -23,7 +24,7 @@ def stationary():
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch, request):
-    monkeypatch.setattr(functional, "_STUDIED", 128)
+    monkeypatch.setattr(matching, "STUDIED", 128)
     monkeypatch.setattr(functional, "theorem_one", lambda *_, **__: stationary())  # has tests of its own
 
 
@@ -144,8 +145,8 @@ def test_data_of_another_kernel_breaks_the_matching_claim(monkeypatch):
         swapped = other.get(posed.kernel, posed.kernel)
         return draw(FunctionalProblem(d=3, n=8, kernel=swapped), count, generator)
 
-    monkeypatch.setattr(functional, "draw", unmatched)
-    monkeypatch.setattr(functional, "_STUDIED", 1024)
+    monkeypatch.setattr(matching, "draw", unmatched)
+    monkeypatch.setattr(matching, "STUDIED", 1024)
     assert status(verify(problem))["matching"] == "failed"
 
 
