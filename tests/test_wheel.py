@@ -27,9 +27,14 @@ def pytest_addoption(parser):
 """
 TYPED = """
 import icgd
+from icgd.reports.document.shape import AuditDocument
 
 reveal_type(icgd.Problem(N=2).dims)
 icgd.Problem(N="two")
+
+
+def claims(document: AuditDocument) -> list[str]:
+    return [verdict["clam"] for verdict in document["verdicts"]]
 """
 
 
@@ -152,7 +157,7 @@ def test_a_users_types_are_checked(user, tmp_path):
     words = ("-m", "mypy", "--python-executable", user / INTERPRETER, "mine.py")
     told = done(sys.executable, *words, folder=tmp_path, code=1)
     assert 'Revealed type is "tuple[int, ...]"' in told
-    assert re.findall(r"^mine.py:(\d+): error", told, re.MULTILINE) == ["5"]
+    assert re.findall(r"^mine.py:(\d+): error", told, re.MULTILINE) == ["6", "10"]
 
 
 # A theorem of a third party: the worked example of docs/adding-a-theorem.md, as a file and as a package.

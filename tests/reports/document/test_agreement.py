@@ -9,6 +9,7 @@ import pytest
 
 from icgd import cli
 from icgd.reports.document.numbers import grouped, quantities
+from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.upgrade import load
 
 QUICK = ["--samples", "2000", "--effort", "0.1"]
@@ -65,6 +66,11 @@ def test_an_audit_of_no_theorem_is_an_audit_of_all(folder, document):
     assert len({v["claim"] for v in document["verdicts"]}) == len(document["verdicts"])
     assert document["findings"] and all(entry["reproduces"] for entry in document["findings"])
     assert json.loads((folder.parent / "audit.json").read_text()) == document
+
+
+@pytest.mark.slow
+def test_every_theorem_has_a_document_of_the_type(document, misfits):
+    assert list(misfits(document, AuditDocument)) == []
 
 
 @pytest.mark.slow
