@@ -1,1 +1,1 @@
-"""What must be true of one block beside a small error: properties, looping, one prompt enclosed."""
+"""Checks of one block other than its step-error bound: properties, looping, enclosures of single prompts."""

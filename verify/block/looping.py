@@ -1,4 +1,4 @@
-"""Whether a transformer is looped: L steps are one block applied L times, and no weight depends on L."""
+"""Checks that a transformer is looped: L steps are one block applied L times, and no weight depends on L."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LOOPED = ("one-block", "free-of-L")
 """The claims that `check_looped` judges, in its order."""
 
 APPLIED = 20
-"""Applications of the block that are compared, with a run and on the literal matrices."""
+"""At most how many applications of the block are compared."""
 
 LITERAL_LIMIT = 1 << 28
-"""Full matrices up to this many bytes are written out and looped, too."""
+"""Full matrices of at most this many bytes are also written out and looped."""
 
 
 def check_looped(
@@ -35,9 +35,9 @@ def check_looped(
 ) -> list[Verdict]:
     """Whether a run of L steps is one block applied L times, with weights that do not depend on L.
 
-    transformer: any construction.  prompt: a small batch.  rebuild: the builder of such a transformer from a
-    problem; the blocks that it makes for L and for another number are compared entry by entry.
-    Of a long run the first APPLIED steps are taken.
+    transformer: any construction.  prompt: a small batch.  rebuild: builds such a transformer from a
+    problem; the blocks built for L and for another number of steps are compared entry by entry.
+    Only the first APPLIED steps of a long run are compared.
     """
     problem = transformer.problem
     L = problem.L
@@ -47,8 +47,8 @@ def check_looped(
         w = transformer.step(prompt.with_weights(w))
     same = bool(torch.equal(simulated, w))
     evidence = (
-        f"{part_of(applied, L)} steps and as many applications of one block: "
-        f"{'equal bit by bit' if same else 'DIFFERENT'}"
+        f"{part_of(applied, L)} steps against the same number of applications of one block: "
+        f"{'equal bit for bit' if same else 'DIFFERENT'}"
     )
     if dense_bytes(transformer) <= LITERAL_LIMIT:
         dense = DenseTransformer(transformer).to(prompt.x.device)
@@ -58,12 +58,12 @@ def check_looped(
         literal = H[..., transformer.stream.weights]  # in every token
         apart = float((literal - simulated[:, None]).abs().max())
         same = same and apart <= 1e-9 * (1 + float(simulated.abs().max()))
-        evidence += f"; one literal block {applied} times: {apart:.2g} apart"
+        evidence += f"; the literal block applied {applied} times differs by {apart:.2g}"
     looped = Verdict(f"{theorem}/one-block", "held" if same else "failed", evidence)
     if rebuild is None:
-        unknown = "only one transformer is given: how it would be built for another L is not known"
+        unknown = "only one transformer was given, and nothing says how to build it for another L"
         return [looped, Verdict(f"{theorem}/free-of-L", "inapplicable", unknown)]
-    other = 2 * L + 1 if L <= APPLIED else L // 2  # a problem takes no L without end
+    other = 2 * L + 1 if L <= APPLIED else L // 2  # the L of a problem has an upper limit
     longer = rebuild(replace(problem, L=other))
     equal = _same_block(transformer, longer)
     what = "every entry of the literal block is the same" if equal else "the literal blocks DIFFER"

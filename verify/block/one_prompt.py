@@ -1,7 +1,7 @@
-"""One prompt's step error between two numbers that are proved: no sampling, no trust in float64.
+"""Rigorous lower and upper bounds on the step error at one given prompt, by ball arithmetic.
 
-Exact descent and the transformer are both evaluated on balls (Arb), the floats of prompt and weights taken as
-exact rationals; for the transformer in float64 every rounding widens a ball by Higham's bound.
+Exact descent and the transformer are both evaluated on balls (Arb), with the floats of prompt and weights
+taken as exact rationals; for the transformer in float64, every rounding widens a ball by Higham's bound.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ Interval = tuple[float, float]
 _Part = AttentionPart | Ridge
 
 _UPWARD = 1 + 2.0**-20  # covers the rounding of sums of far fewer than 2**30 non-negative floats
-_UNDERFLOW = 2.0**-900  # more than underflow, gradual or flushed to zero, can do to one number here
-_TABLE = 48  # roundings of a table look-up: its lines, their values, the choice of a line beside a kink
+_UNDERFLOW = 2.0**-900  # more than underflow, gradual or flushed to zero, can change one number here
+_TABLE = 48  # roundings of a table look-up: its lines, their values, the choice of a line next to a kink
 
 
 DISTINCT = 256
-"""Different examples of a prompt that is enclosed: each takes a few milliseconds."""
+"""A prompt with more distinct examples than this is not enclosed: each takes a few milliseconds."""
 
 
 @dataclass(frozen=True)
 class Enclosure:
-    """norm2(err) of one step, as `icgd.verify.descent.step_error` defines it, lies in these intervals.
+    """Intervals that contain norm2(err) of one step, as `icgd.verify.descent.step_error` defines it.
 
-    prompt: its row in the batch.  real: for the transformer over the reals, its declared weights exact.
-    deployed: for it in floats, sums in any order, fused or not, by tables or on the literal matrices (whose
-    entries are rounded products of declared weights); contains `real`.
+    prompt: its row in the batch.  real: for the transformer over the reals, with its declared weights exact.
+    deployed: for the transformer in floats, with sums in any order, fused or not, computed by tables or on
+    the literal matrices (whose entries are rounded products of declared weights); contains `real`.
     Assumptions: IEEE-754 binary arithmetic, round to nearest, no overflow.
     """
 
@@ -60,16 +60,16 @@ class Enclosure:
 def enclose(
     transformer: Transformer, prompt: Prompt, index: int = 0, *, unit: float = UNIT_ROUNDOFF
 ) -> Enclosure:
-    """The step error of row `index` of the prompts, for any transformer of our parts, damaged ones too.
+    """The step error of row `index` of the prompts, for any transformer made of our parts, even damaged.
 
     unit: roundoff of the deployed arithmetic.  As in `step_error`, a coordinate of w within 32 units of a
-    face of W (times |target| + face) counts as on it; where a ball cannot tell, both cases are enclosed.
+    face of W (times |target| + face) counts as on it; where a ball cannot decide, both cases are enclosed.
     """
     problem = transformer.problem
     with flint.ctx.workprec(PRECISION):
         stacked = split_weights(problem, prompt.w[index : index + 1])
         matrices = [[_exact(row) for row in v[0].tolist()] for v in stacked]
-        examples, times = _different(prompt, index)
+        examples, times = _distinct(prompt, index)
         x, y = examples[:, : problem.d].tolist(), examples[:, problem.d :].tolist()
         rows = [(*pair, 1.0) for pair in zip(x, y, strict=True)]
         rows.append((prompt.query[index].tolist(), [0.0] * problem.d_out, 0.0))
@@ -80,17 +80,17 @@ def enclose(
     return Enclosure(index, real, (min(real[0], deployed[0]), max(real[1], deployed[1])))
 
 
-def _different(prompt: Prompt, index: int) -> tuple[Float[np.ndarray, "m d+d_out"], list[int]]:
-    """The different examples of a row of the prompts, in their order, and how often each is there."""
+def _distinct(prompt: Prompt, index: int) -> tuple[Float[np.ndarray, "m d+d_out"], list[int]]:
+    """The distinct examples of a row of the prompts, in their order, and how often each occurs."""
     examples = torch.cat([prompt.x[index], prompt.y[index]], dim=-1).numpy()
-    different, first, times = np.unique(examples, axis=0, return_index=True, return_counts=True)
+    distinct, first, times = np.unique(examples, axis=0, return_index=True, return_counts=True)
     order = np.argsort(first)
-    return different[order], times[order].tolist()
+    return distinct[order], times[order].tolist()
 
 
 def enclosable(prompt: Prompt, index: int = 0) -> bool:
-    """Whether a row of the prompts has so few different examples that its enclosure takes seconds."""
-    return len(_different(prompt, index)[1]) <= DISTINCT
+    """Whether a row of the prompts has few enough distinct examples to be enclosed within seconds."""
+    return len(_distinct(prompt, index)[1]) <= DISTINCT
 
 
 def _exact(values: Sequence[float]) -> _Balls:
@@ -108,7 +108,7 @@ def _flat(matrix: list[_Balls]) -> _Balls:
 def _descent(
     problem: Problem, examples: list[Slots], times: list[int], matrices: list[list[_Balls]]
 ) -> list[_Balls]:
-    """w - eta grad L_n(w), each layer's matrix flat: the recursion for s_i(j) of arXiv 2411.16549."""
+    """w - eta grad L_n(w), each layer's matrix flattened: the recursion for s_i(j) of arXiv 2411.16549."""
     loss, functions = problem.loss, [problem.activation_at(j).r for j in range(1, problem.N + 1)]
     gradient = [[flint.arb(0) for _ in _flat(v)] for v in matrices]
     for example, count in zip(examples, times, strict=True):
@@ -153,7 +153,7 @@ def _error(target: flint.arb, reached: flint.arb, half: flint.arb, unit: float) 
 
 
 class _Summand(NamedTuple):
-    """A ball, the sum of the absolute values it was added up from, and the roundings on the way."""
+    """A ball, the sum of the absolute values of its terms, and the number of roundings."""
 
     value: flint.arb
     size: float
@@ -162,11 +162,11 @@ class _Summand(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _pieces(relus: ReluSum) -> tuple[_Balls, list[tuple[flint.arb, flint.arb]], float, float]:
-    """Kinks, the lines (slope, level) between them; rise, fixed: what is rounded at t is rise |t| + fixed."""
+    """Kinks, the lines (slope, level) between them, rise and fixed: rise |t| + fixed is what rounds at t."""
     parts = ([flint.fmpq(q.numerator, q.denominator) for q in part] for part in relus.segments())
     kinks, slopes, levels = ([flint.arb(q) for q in part] for part in parts)
     bends, knots = np.abs(relus.a * relus.c), np.abs(relus.b / relus.a)
-    # A table may take the line next to the right one where a kink is within roundings of the largest knot.
+    # Near a kink, within roundings of the largest knot, a table may take the line next to the right one.
     missed = float(bends.max(initial=0.0) * knots.max(initial=0.0))
     fixed = float(bends @ knots) + abs(relus.constant) + missed
     return kinks, list(zip(slopes, levels, strict=True)), float(bends.sum()), fixed
@@ -176,7 +176,7 @@ def _pieces(relus: ReluSum) -> tuple[_Balls, list[tuple[flint.arb, flint.arb]], 
 class _Step:
     """One block of the transformer on balls, widened by every rounding of size `unit` (0: over the reals).
 
-    times: how often each token is there.
+    times: how often each token occurs.
     """
 
     transformer: Transformer
@@ -186,18 +186,18 @@ class _Step:
 
     @property
     def tokens(self) -> int:
-        """Of the whole prompt."""
+        """How many tokens the whole prompt has."""
         return sum(self.times)
 
     def __call__(self, tokens: list[Slots]) -> list[_Balls]:
-        """What w becomes, each layer's matrix flat."""
+        """The w after the step, each layer's matrix flattened."""
         tokens = [dict(token) for token in tokens]
         flat = {f"V{j}": _flat(v) for j, v in enumerate(self.matrices, start=1)}
         summed = False
         for layer in map(self.transformer.layer, range(len(self.transformer.layers))):
             for part in (head for head in layer.heads if isinstance(head, Aggregate)):
                 flat[part.matrix] = self._aggregate(part, tokens, flat[part.matrix])
-                summed = True  # nothing that happens to the tokens now can reach w
+                summed = True  # from here on, no change of the tokens can affect w
             for token in [] if summed else tokens:
                 self._apply(layer.heads, token)
                 self._apply([ridge for ridge in layer.ridges if ridge.target not in flat], token)
@@ -212,7 +212,7 @@ class _Step:
         return value + flint.arb(0, wider) if self.unit else value
 
     def _apply(self, parts: Sequence[_Part], values: Slots) -> None:
-        """Add to the slots what the parts, which all read the same input, make of them."""
+        """Add the outputs of the parts, which all read the same input, to the slots."""
         after: Slots = {}
         for target in {part.target: None for part in parts}:
             adding = [part for part in parts if part.target == target]
@@ -229,10 +229,11 @@ class _Step:
         values.update(after)
 
     def _summand(self, part: _Part, k: int, values: Slots, residual: bool) -> _Summand:
-        """What one part adds to entry k of its target; residual: and the argument itself.
+        """What one part adds to entry k of its target; residual: plus the argument itself.
 
-        Operations are those of the literal sums, a mean over tokens as a sum over all in any order, or of the
-        table if that takes more; 8 more cover weights that are products, constants, and the mean's division.
+        The number of operations is that of the literal sums (a mean over tokens counts as a sum over all of
+        them in any order) or of the table, whichever is larger; 8 more cover weights that are products,
+        constants, and the division of the mean.
         """
         assert not isinstance(part, Aggregate)
         t, size, operations = self._argument(part, k, values)
@@ -240,7 +241,7 @@ class _Step:
             value = values[part.value][k]
             return _Summand(value * t, self._size(value) * size, operations + 8)
         kinks, lines, rise, fixed = _pieces(part.relus)
-        # Comparisons of balls are true only when certain: kinks[:first] lie below t, kinks[last:] above.
+        # Comparisons of balls are true only where certain: kinks[:first] lie below t, kinks[last:] above.
         first, last = bisect_left(kinks, t), bisect_right(kinks, t)
         ends = [t] if first == last else [t.lower(), *kinks[first:last], t.upper()]
         places = zip(lines[first : last + 1], ends, ends[1:] or ends, strict=False)
@@ -268,7 +269,7 @@ class _Step:
         return _Summand(_dot(u, v) + bias, size, len(u))
 
     def _aggregate(self, part: Aggregate, tokens: list[Slots], old: _Balls) -> _Balls:
-        """The matrix, flat, after the sum over examples; the offset comes off the key, not the product."""
+        """The flattened matrix after the sum over examples; the offset is subtracted from the key."""
         totals, offset = [(flint.arb(0), 0.0)] * len(old), flint.arb(part.offset)
         for values, count in zip(tokens, self.times, strict=True):
             found, mask = [], values["t"][0]

@@ -1,4 +1,4 @@
-"""What must be true of a simulated step besides its error being small."""
+"""Checks of a simulated step other than its error: tokens agree, scratch is cleared, the query is masked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROPERTIES = (
 """The properties that `step_properties` judges, in its order."""
 
 DENSE_LIMIT = 1 << 29
-"""Literal matrices up to this many bytes are written out for the checks that need them."""
+"""Literal matrices of at most this many bytes are written out for the checks that need them."""
 
 _ROUNDING = 1e-12
 """How far two orders of summation may differ, relative to the largest number involved."""
@@ -35,9 +35,9 @@ _ROUNDING = 1e-12
 def step_properties(theorem: str, transformer: Transformer, prompt: Prompt) -> Iterator[Verdict]:
     """One verdict for each property, on the literal matrices where they fit and on the structured reading.
 
-    prompt: a small batch.  The literal reading keeps a copy of w in every token, so that agreement of the
-    tokens, and cleared scratch, are facts about the matrices and not of the way they are run.  Its attention
-    compares every token with every other: it is left out where their scores would not fit.
+    prompt: a small batch.  The literal reading keeps a copy of w in every token, so agreement of the tokens
+    and cleared scratch are facts about the matrices, not about the way they are run.  Its attention compares
+    every token with every other, so it is left out where the scores would not fit in memory.
     """
     stream = transformer.stream
     state = stream.open(prompt)
@@ -51,12 +51,12 @@ def step_properties(theorem: str, transformer: Transformer, prompt: Prompt) -> I
     if block is not None:
         readings["literal"] = block(stream.pack(state))
     where = " and ".join(readings) + (
-        "" if block else f" reading only: the literal matrices and scores would take {size / 2**30:.3g} GiB"
+        "" if block else f" reading only: literal matrices and scores would take {size / 2**30:.3g} GiB"
     )
     judged_on = f"{prompt.batch} prompts of {prompt.n:,} examples, {where}"
     problem = transformer.problem
     slack = max(face_slack(problem, j) for j in range(1, problem.N + 1))
-    # A step may overshoot W by far before it is projected, and rounds at that size.
+    # Before the projection a step may lie far outside W, and it is rounded at that size.
     rounding = _ROUNDING * (1.0 + float(fast.abs().max())) + 16 * slack
 
     def verdict(name: str, worst: float, allowed: float, what: str) -> Verdict:
@@ -78,7 +78,7 @@ def step_properties(theorem: str, transformer: Transformer, prompt: Prompt) -> I
         (float(H[..., scratch].abs().max()) for H in readings.values() if H[..., scratch].numel()),
         default=0.0,
     )
-    yield verdict("scratch-clear", left, 0.0, "left in scratch slots")
+    yield verdict("scratch-clear", left, 0.0, "value left in scratch slots")
 
     kept = torch.cat([fast[..., : stream.weights.start], fast[..., stream["one"].start :]], dim=-1)
     before = stream.pack(state)
