@@ -72,7 +72,7 @@ def _refuse(activation: Activation) -> None:
     """Raises ValueError for a name that is a formula, or a formula that bounds cannot be computed for."""
     name, formula = activation.name, activation.formula
     if _is_formula(name):
-        raise ValueError(f"{name} is a formula already, which an activation of that name would shadow")
+        raise ValueError(f"{name} is a formula already; an activation of that name would shadow it")
     try:
         activation.r.check()
     except ValueError as error:
@@ -85,7 +85,7 @@ ACTIVATIONS = OpenTable(
         Activation("tanh", "tanh(t)"),
         Activation(
             "sigmoid", "(1+tanh(t/2))/2"
-        ),  # 1/(1+exp(-t)), which neither overflows nor widens on balls
+        ),  # 1/(1+exp(-t)), written so that it neither overflows nor loses precision on balls
         Activation("softplus", "log(1+exp(t))"),
         Activation("gelu", "t*(1+erf(t/sqrt(2)))/2"),
         Activation("sin", "sin(t)"),
@@ -97,7 +97,7 @@ ACTIVATIONS = OpenTable(
     ],
     _refuse,
 )
-"""The activations known by name; `ACTIVATIONS.register` takes further ones."""
+"""The activations known by name; `ACTIVATIONS.register` adds one."""
 
 
 def parse_activation(text: str) -> Activation:

@@ -1,4 +1,4 @@
-"""What a theorem asserts, with every constant in the open."""
+"""The claims of a theorem: bounds in sympy, with the value and the meaning of every constant."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ class Claim:
     """One measurable assertion: `quantity` `relation` `bound`.
 
     key: unique name, such as "relu-icgd/heads".
-    source: "arXiv:2411.16549, Theorem 1" for a published claim, "icgd" for one of this project.
+    source: "arXiv:2411.16549, Theorem 1" for a published claim, "icgd" for a claim of this project.
     title, statement: what is asserted, in a few words and in LaTeX.
-    hypotheses: what it presupposes, one short phrase each.
-    quantity: a field of icgd.construct.block.census.Census (sizes of one gradient step), "depth" (sub-layers
-    of
-        all L steps) or "step_error" (norm2(err) / eta, in the units of the gradient).
+    hypotheses: what it assumes, one short phrase each.
+    quantity: a field of icgd.construct.block.census.Census (sizes of one gradient step), "depth"
+        (sub-layers of all L steps) or "step_error" (norm2(err) / eta, in the units of the gradient).
     relation: "<=" for an upper bound, "==" for an exact count.
     bound: sympy expression in the symbols of `constants`, and in no others.
-    constants: symbol -> (value, what it is and how the value was derived or certified); values given
-        for symbols that the bound does not hold are dropped.
+    constants: symbol -> (value, what it is and how the value was derived or certified); entries
+        for symbols that the bound does not contain are dropped.
     Raises ValueError if a symbol of the bound has no value.
 
     >>> K = sympy.Symbol("K")
@@ -62,7 +61,7 @@ class Claim:
 
     @cached_property
     def value(self) -> Number:
-        """The bound at its constants: exact if a whole number, else a float not below it if it is "<="."""
+        """The bound at its constants: an int if it is whole, else a float, rounded up for "<="."""
         with mpmath.workdps(40):
             constants = {
                 symbol: value if isinstance(value, int) else mpmath.mpf(value)
@@ -105,7 +104,10 @@ _FUNCTIONS: Mapping[type, Callable[..., Any]] = {
 
 
 def _evaluate(expr: sympy.Expr, constants: Mapping[sympy.Symbol, Any]) -> Any:
-    """The value: an int where it is one, else at mpmath's precision.  Substituting into Max takes seconds."""
+    """The value of an expression: an int where it is whole, else at mpmath's precision.
+
+    sympy's own substitution into Max takes seconds.
+    """
     if expr in constants:
         return constants[expr]
     if expr.is_Rational:

@@ -1,4 +1,4 @@
-"""How long work will take and how much memory, said before it begins, or refused in one sentence."""
+"""Estimates of the time and memory that a command needs, made before it starts; too much is refused."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from icgd.bounds.letters import ProblemError
 
 DAY = 86_400.0
-"""Seconds that a command may take."""
+"""The longest that a command may take, in seconds."""
 
 WORTH_SAYING = 6.0
-"""Seconds from which a person would like to know beforehand."""
+"""Estimates of at least this many seconds are shown before the work starts."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A named part of a command.  seconds: on a common machine with one core free.  bytes: held at once.
+    """A stage of a command.  seconds: on a common machine with one core free.  bytes: its peak memory.
 
-    letter, value: the option that it grows with most, which is the one to lower.
+    letter, value: the option that drives its cost most, the one to lower.
     """
 
     name: str
@@ -30,13 +30,13 @@ class Piece:
 
     @property
     def advice(self) -> str:
-        """What to do for less of it."""
+        """How to make it cheaper."""
         return "raise eps" if self.letter == "eps" else f"lower {self.letter or 'the sizes'}"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The pieces of a command, one after the other; right to about a factor of three.
+    """The stages of a command, which run one after another; accurate to about a factor of three.
 
     >>> str(Estimate((Piece("plan", 3), Piece("sweep", 36.6), Piece("properties", 0.2))))
     'about 40 s: plan 3 s, sweep 40 s'
@@ -68,28 +68,28 @@ class Estimate:
                 yield Piece(name, seconds)
 
     def check(self, free: float) -> Estimate:
-        """This estimate, once it is possible; raises ProblemError beyond a day or `free` bytes."""
+        """Returns this estimate; raises ProblemError if it exceeds a day or 0.9 of `free` bytes."""
         longest = max(self.pieces, key=lambda piece: piece.seconds, default=Piece("", 0.0))
         largest = max(self.pieces, key=lambda piece: piece.bytes, default=Piece("", 0.0))
         if not largest.bytes <= 0.9 * free:
             raise ProblemError(
                 largest.letter or "size",
                 largest.value if largest.letter else largest.name,
-                f"{largest.name} would take about {human(largest.bytes)} of memory and {human(free)} is "
-                f"free; {largest.advice}",
+                f"{largest.name} would take about {human(largest.bytes)} of memory, but only {human(free)} "
+                f"is free; {largest.advice}",
             )
         if not self.seconds <= DAY:
             raise ProblemError(
                 longest.letter or "work",
                 longest.value if longest.letter else longest.name,
-                f"{longest.name} would take {spoken(longest.seconds)}, and a day is allowed; "
+                f"{longest.name} would take {spoken(longest.seconds)}, but at most a day is allowed; "
                 f"{longest.advice}",
             )
         return self
 
 
 def spoken(seconds: float) -> str:
-    """A time as a person says it.
+    """A duration as readable text.
 
     >>> spoken(3.2), spoken(41), spoken(500), spoken(7300), spoken(1e7), spoken(1e12)
     ('3 s', '40 s', '8 min', '2 h', '116 days', 'more than a century')
@@ -107,7 +107,7 @@ def spoken(seconds: float) -> str:
 
 
 def human(size: float) -> str:
-    """A number of bytes as a person says it."""
+    """A number of bytes as readable text."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if size < 1024 or unit == "TiB":
             return f"{size:.3g} {unit}"

@@ -21,7 +21,7 @@ HypothesisStatus = Literal["holds", "fails", "undecided"]
 class Hypothesis:
     """One hypothesis on one problem.
 
-    name: such as "r-smooth".  statement: what is assumed.  status: "undecided" where no enclosure settles it.
+    name: such as "r-smooth".  statement: what is assumed.  status: "undecided" where no enclosure decides it.
     why: what was computed.  still: what holds nevertheless, empty where the hypothesis holds.
     """
 
@@ -73,8 +73,8 @@ def _still_without_smoothness(problem: Problem, order: int) -> str:
     if problem.activation.name == "relu":
         return "`--construction exact` descends up to rounding where no pre-activation is in its margin"
     if order == 1:
-        return "r' jumps, so no sum of ReLUs is near it everywhere; nothing is certified"
-    return "r' is continuous, so sums of ReLUs come near to it; constructions here want no kinks, though"
+        return "r' jumps, so no sum of ReLUs is close to it everywhere; nothing is certified"
+    return "r' is continuous, so sums of ReLUs approximate it; but the constructions here allow no kinks"
 
 
 def _branch(activation: Activation, kink: float, side: int) -> sympy.Expr:
@@ -98,12 +98,12 @@ def _jump(
 
 
 def _undefined(problem: Problem, activation: Activation) -> str | None:
-    """Where in the range of the first layer r has no real value, among its middle and its ends."""
+    """Says if r has no real value in the middle or at an end of the first layer's range; else None."""
     reach = sympy.Rational(problem.B_v * problem.B_x)
     for place in (sympy.Integer(0), reach, -reach):
         value = activation.r.expr.subs(t, place)
         if value.is_real is False or value.is_finite is False:
-            return f"r({float(place):g}) is no real number"
+            return f"r({float(place):g}) is not a real number"
     return None
 
 
@@ -171,10 +171,12 @@ def _loss(problem: Problem, radius: float) -> Hypothesis:
     constant = steep * max(1.0, abs(loss.rho)) + abs(loss.sigma)
     if loss.phi.kinks:
         kinks = ", ".join(f"{kink:g}" for kink in loss.phi.kinks)
-        still = "u is piecewise linear, so an MLP of ReLUs is u exactly: nothing is lost"
-        why = f"Lipschitz with {constant:.4g}, but with kinks at p - y = {kinks}"
+        still = "u is piecewise linear, so an MLP of ReLUs computes it exactly"
+        why = f"the Lipschitz constant is {constant:.4g}, but u has kinks at p - y = {kinks}"
         return Hypothesis(name, what, "fails", why, still)
-    return Hypothesis(name, what, "holds", f"Lipschitz with {constant:.4g} on |p| <= {reach:.4g}, no kinks")
+    return Hypothesis(
+        name, what, "holds", f"the Lipschitz constant is {constant:.4g} on |p| <= {reach:.4g}; no kinks"
+    )
 
 
 def _radii(problem: Problem) -> Hypothesis:
@@ -184,11 +186,11 @@ def _radii(problem: Problem) -> Hypothesis:
 
 
 def _start(problem: Problem) -> Hypothesis:
-    name, what = "start", "w(0) = 0 leads somewhere (not assumed, but else nothing is simulated)"
+    name, what = "start", "descent leaves w(0) = 0 (not assumed, but otherwise there is nothing to simulate)"
     hidden, output = problem.activation.r.expr.subs(t, 0), problem.activation_at(problem.N)
-    elsewhere = "from any other w in W the theorem says something: --start random, the default"
+    elsewhere = "the theorem is not vacuous from other w in W: --start random, the default"
     if hidden.is_finite is False:
-        return Hypothesis(name, what, "fails", "r(0) is no real number")
+        return Hypothesis(name, what, "fails", "r(0) is not a real number")
     if problem.N >= 2 and hidden == 0:
         return Hypothesis(name, what, "fails", "r(0) = 0 and N >= 2: the gradient at 0 is 0", elsewhere)
     if 0.0 in output.r.kinks and _jump(output, 0.0, highest=1) is not None:
@@ -218,6 +220,6 @@ def _projection(problem: Problem) -> Hypothesis:
 
 def _projection_width(problem: Problem) -> Hypothesis:
     what = "that MLP has D_w hidden units"
-    why = f"clipping bends at {2 * problem.D_w} hyperplanes, two a coordinate, and a unit bends at one"
-    still = f"everything, with 2 D_w = {2 * problem.D_w} hidden units, which are built"
+    why = f"clipping bends at {2 * problem.D_w} hyperplanes, two per coordinate, and a hidden unit at one"
+    still = f"everything, with the 2 D_w = {2 * problem.D_w} hidden units that are built"
     return Hypothesis("projection-width", what, "fails", why, still)

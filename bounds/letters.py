@@ -1,4 +1,4 @@
-"""The letters of a theorem as the fields of a frozen dataclass: read from plain values, checked at birth."""
+"""Base of every theorem's problem: letters are fields of a frozen dataclass, checked on creation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from icgd.bounds.printable import printable
 
 
 class ProblemError(ValueError):
-    """An impossible value: which field, what it was, what is allowed, in one sentence."""
+    """An invalid value; the message names the field, the value and what is allowed."""
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
         self.field, self.value, self.allowed = field, value, allowed
@@ -32,16 +32,17 @@ class Letters:
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
-        """A problem from plain values; raises ProblemError for a letter that there is not."""
+        """A problem from plain values; raises ProblemError for an unknown letter."""
         known = cls.names()
         for name, value in values.items():
             if name not in known:
-                raise ProblemError(name, value, f"there is no such letter; there are {', '.join(known)}")
+                hint = f"there is no such letter; the letters are {', '.join(known)}"
+                raise ProblemError(name, value, hint)
         return cls(**values)
 
     @classmethod
     def names(cls) -> list[str]:
-        """The letters, in the order in which they are posed."""
+        """The letters, in the order in which they are declared."""
         return [field.name for field in fields(cls)]  # type: ignore[arg-type]
 
     def as_dict(self) -> dict[str, int | float | str]:
@@ -50,25 +51,25 @@ class Letters:
 
     @classmethod
     def defaults(cls) -> dict[str, object]:
-        """What a letter is where it is not given, by its name where it has one."""
+        """The default of each letter; a table entry, such as an activation, is given by its name."""
         given = ((field.name, field.default) for field in fields(cls))  # type: ignore[arg-type]
         return {name: getattr(value, "name", value) for name, value in given}
 
     @classmethod
     def kinds(cls) -> dict[str, type]:
-        """The type of each letter as it is typed: int, float or str."""
+        """The type of each letter on the command line: int, float or str."""
         hints = get_type_hints(cls)
         return {name: hints[name] if hints[name] in (int, float) else str for name in cls.names()}
 
     @classmethod
     def meanings(cls) -> dict[str, str]:
-        """What each letter means; a letter that says nothing of it stands for itself."""
+        """The meaning of each letter; its own name if it has no description."""
         hints = get_type_hints(cls, include_extras=True)
         return {name: str((*get_args(hints[name])[1:], name)[0]) for name in cls.names()}
 
     @property
     def chosen(self) -> dict[str, float]:
-        """Values in use for letters that are posed as 0, which means: choose."""
+        """The values chosen for letters that were given as 0, which stands for an automatic choice."""
         return {}
 
     @property
@@ -86,7 +87,7 @@ class Letters:
                 raise ProblemError(name, value, f"a whole number from {least} to {most} is needed")
 
     def check_number(self, name: str, least: float, most: float) -> None:
-        """Raises ProblemError unless the letter is a number in that range, which is then a float."""
+        """Raises ProblemError unless the letter is a number in that range; stores it as a float."""
         value = getattr(self, name)
         real = isinstance(value, int | float) and not isinstance(value, bool)
         if not real or not least <= value <= most:

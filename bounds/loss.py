@@ -20,7 +20,7 @@ p, y = sympy.symbols("p y", real=True)
 class Ridge:
     """A slope phi(p - rho y) - sigma y: one function of one linear form, minus a linear term.
 
-    rho or sigma is 0, as a layer reads y once.  phi is smooth or a clip, Max(low, Min(high, t)).
+    rho or sigma is 0, because a layer reads y only once.  phi is smooth or a clip, Max(low, Min(high, t)).
     """
 
     phi: Scalar
@@ -33,8 +33,8 @@ class Loss:
     """A loss sum_k l(p[k], y[k]) over the outputs of the network; its slope u = dl/dp has ridge form.
 
     name: what the user types, which may be the formula itself.  formula: l, in p and y.
-    data_range: the range onto which targets of real data are scaled, or None to centre them; every theorem
-    and every search speaks of all y with norm2(y) <= B_y.
+    data_range: the range to which targets of real data are scaled, or None to centre them; theorems and
+    searches cover all y with norm2(y) <= B_y.
 
     >>> half = Loss("half", "(p - y)**2/2")
     >>> half.phi(3.0), half.rho, half.sigma
@@ -47,12 +47,12 @@ class Loss:
 
     @cached_property
     def expr(self) -> sympy.Expr:
-        """l in `icgd.bounds.loss.p` and `.y`; raises ValueError for what is no formula."""
+        """l in the symbols `p` and `y` of this module; raises ValueError if it is not a formula."""
         return parse(self.formula, p, y)
 
     @cached_property
     def ridge(self) -> Ridge:
-        """The slope; raises ValueError, in one sentence, where no layer can read it."""
+        """The slope in ridge form; raises ValueError if it has none."""
         return ridge(self.expr)
 
     @property
@@ -62,12 +62,12 @@ class Loss:
 
     @property
     def rho(self) -> float:
-        """How much of y is taken from p before phi."""
+        """The factor of y that is subtracted from p before phi."""
         return self.ridge.rho
 
     @property
     def sigma(self) -> float:
-        """How much of y is taken from the slope after phi."""
+        """The factor of y that is subtracted after phi."""
         return self.ridge.sigma
 
 
@@ -77,30 +77,28 @@ def ridge(expr: sympy.Expr) -> Ridge:
     moved = sympy.diff(expr.subs(p, t + rho * y), t) + sigma * y
     if y in moved.free_symbols and y in sympy.simplify(moved).free_symbols:
         raise ValueError(
-            "its slope in p is not seen to be phi(p - rho y) - sigma y, which is what layers read"
+            "its slope in p is not seen to be phi(p - rho y) - sigma y, the form that layers compute"
         )
     if rho and sigma:
-        raise ValueError(f"its slope has both rho = {rho} and sigma = {sigma}, and layers read y once")
+        raise ValueError(f"its slope has both rho = {rho} and sigma = {sigma}, but layers read y only once")
     if any(sympy.Rational(float(number)) != number for number in (rho, sigma)):
-        raise ValueError(f"rho = {rho} and sigma = {sigma} of its slope are to be numbers of float64")
+        raise ValueError(f"rho = {rho} and sigma = {sigma} of its slope must be numbers of float64")
     alone = expr.subs(y, 0).subs(p, t)
     bent = alone.has(sympy.Max, sympy.Min, sympy.Abs)
     phi = _bent(alone) if bent else Scalar(sympy.diff(tame(alone), t))
     if phi.is_constant or not (rho or sigma):
         raise ValueError(f"its slope does not depend on {'p' if phi.is_constant else 'y'}")
     if phi.kinks and not rho:
-        raise ValueError(
-            "its slope bends at numbers p, whatever y is, and layers have that for p - rho y alone"
-        )
+        raise ValueError("its slope has kinks in p alone, and layers can compute kinks only in p - rho y")
     return Ridge(phi, float(rho), float(sigma))
 
 
 _PLACES = [sympy.Rational(k, 7) for k in (-33, -12, -3, 1, 5, 19, 40)]
-"""Where a slope is looked at; no kink that anyone would write down is among them."""
+"""Values of p at which slopes are sampled, chosen so that no plausible formula has a kink there."""
 
 
 def _reads_of_y(expr: sympy.Expr) -> tuple[sympy.Rational, sympy.Rational]:
-    """rho and sigma, if the slope has that form: du/dy = -rho du/dp - sigma at some p, and at any other."""
+    """rho and sigma of a slope u in ridge form, from du/dy = -rho du/dp - sigma at two values of p."""
     slope = sympy.diff(tame(expr), p)
     bends, tilts = (
         [sympy.N(sympy.diff(slope, by).subs({p: place, y: 0}), 40) for place in _PLACES] for by in (p, y)
@@ -117,7 +115,7 @@ def _reads_of_y(expr: sympy.Expr) -> tuple[sympy.Rational, sympy.Rational]:
 
 
 def _bent(alone: sympy.Expr) -> Scalar:
-    """The slope of an expression in t with Max, Min or Abs: smooth after all, or a clip."""
+    """The slope of an expression in t with Max, Min or Abs; ValueError unless it is smooth or a clip."""
     ends = [sympy.Rational(kink) for kink in kinks(alone)]
     middles = [(a + b) / 2 for a, b in pairwise([ends[0] - 2, *ends, ends[-1] + 2])] if ends else [0]
     slopes = [sympy.simplify(sympy.diff(tame(branch(alone, middle)), t)) for middle in middles]
@@ -128,7 +126,7 @@ def _bent(alone: sympy.Expr) -> Scalar:
     if bends != [low, high] or slopes[1:-1].count(t) != len(slopes) - 2:
         where = ", ".join(map(str, bends))
         raise ValueError(
-            f"its slope bends at {where} and is no clip Max(low, Min(high, t)), so no layer has it"
+            f"its slope has kinks at {where} and is no clip Max(low, Min(high, t)), so no layer computes it"
         )
     return Scalar(sympy.Max(low, sympy.Min(high, t)), (float(low), float(high)))
 
@@ -140,11 +138,11 @@ def _refuse(loss: Loss) -> None:
     except ValueError:
         pass
     else:
-        raise ValueError(f"{loss.name} is a formula already, which a loss of that name would shadow")
+        raise ValueError(f"{loss.name} is a formula already; a loss of that name would shadow it")
     try:
         loss.phi.check()
     except ValueError as error:
-        raise ValueError(f"no layer descends on the loss {loss.name} = {loss.formula}: {error}") from None
+        raise ValueError(f"no layer can descend on the loss {loss.name} = {loss.formula}: {error}") from None
 
 
 LOSSES = OpenTable(
@@ -157,7 +155,7 @@ LOSSES = OpenTable(
     ],
     _refuse,
 )
-"""The losses known by name; `LOSSES.register` takes further ones."""
+"""The losses known by name; `LOSSES.register` adds one."""
 
 
 def parse_loss(text: str) -> Loss:

@@ -1,4 +1,4 @@
-"""Tables that anyone may add to: entries by name, and no name that stands for two things."""
+"""Open tables, such as those of activations and kernels: entries by unique name, to which anyone can add."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 class Named(Protocol):
-    """What can stand in a table."""
+    """An entry of a table: any object with a name."""
 
     @property
     def name(self) -> str: ...
@@ -21,10 +21,10 @@ Entry = TypeVar("Entry", bound=Named)
 
 
 class OpenTable(Mapping[str, Entry]):
-    """Entries by name, in the order in which they came.
+    """Entries by name, in the order in which they were added.
 
-    what: the noun for an entry, with its article.  refuse: raises ValueError for an entry that a floor could
-    not follow; entries that come with the table are held to it by the tests, later ones by `register`.
+    what: the noun for an entry, with its article.  refuse: raises ValueError for an entry that is not
+    supported; tests apply it to the built-in entries, `register` to later ones.
     """
 
     def __init__(
@@ -44,29 +44,31 @@ class OpenTable(Mapping[str, Entry]):
 
     @property
     def names(self) -> str:
-        """All names, as a sentence lists them."""
+        """All names, separated by commas."""
         return ", ".join(self._entries)
 
     def find(self, name: str) -> Entry:
-        """The entry of that name; raises ValueError naming the ones there are."""
+        """The entry of that name; raises ValueError with the known names."""
         if name not in self._entries:
             raise ValueError(f"not one of {self.names}")
         return self._entries[name]
 
     def register(self, entry: Entry) -> Entry:
-        """The entry, once it stands in the table; raises ValueError, in one sentence, where it cannot."""
+        """Adds an entry and returns it; raises ValueError if its name or the entry itself is unacceptable."""
         name = entry.name
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name for {self._what}: a letter, then letters, digits, - and _")
+            raise ValueError(
+                f"{name!r} is no name for {self._what}: it needs a letter, then letters, digits, - and _"
+            )
         if taken := next((one for one in self._entries if one.casefold() == name.casefold()), None):
-            raise ValueError(f"{name} would shadow {taken}, {self._what} that is known already")
+            raise ValueError(f"{name} would shadow {taken}, {self._what} that exists already")
         self._refuse(entry)
         self._entries[name] = entry
         return entry
 
     @contextmanager
     def temporarily(self, entry: Entry) -> Iterator[Entry]:
-        """The entry stands in the table inside the context alone; raises ValueError as `register` does."""
+        """Registers the entry for the duration of the context; raises ValueError as `register` does."""
         try:
             yield self.register(entry)
         finally:

@@ -1,12 +1,12 @@
-"""Text from a user as text that may be shown: what a terminal would obey is spelled out."""
+"""Text from a user made safe to show: control characters are escaped."""
 
 from __future__ import annotations
 
 
 def printable(text: object) -> str:
-    r"""The text with every character that is no sign on the page written as Python escapes it.
+    r"""The text with every character that is not printable replaced by its Python escape.
 
-    So are control sequences, line ends, marks that turn the direction of writing, and halves of characters.
+    This covers control sequences, line ends, marks of writing direction and lone surrogates.
 
     >>> print(printable("caf\u00e9 \x1b[31m\nred\u202e \ud800"))
     café \x1b[31m\nred\u202e \ud800

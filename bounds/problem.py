@@ -1,4 +1,4 @@
-"""The problem a user poses: the theorem's own letters, validated at birth."""
+"""The problem of arXiv 2411.16549: the letters of its theorems, checked on creation."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Problem(Letters):
     B_x: Annotated[float, "bound on the 2-norm of inputs"] = 1.0
     B_y: Annotated[float, "bound on the 2-norm of targets"] = 1.0
     B_v: Annotated[float, "bound on the 2-norm of weight rows"] = 1.0
-    activation: Annotated[Activation, f"{' '.join(ACTIVATIONS)}, or a formula in t"] = ACTIVATIONS["tanh"]
-    loss: Annotated[Loss, f"{', '.join(LOSSES)}"] = LOSSES["squared"]
+    activation: Annotated[Activation, f"{ACTIVATIONS.names}, or a formula in t"] = ACTIVATIONS["tanh"]
+    loss: Annotated[Loss, f"{LOSSES.names}, or a formula in p and y"] = LOSSES["squared"]
     output: Annotated[str, "activated or linear"] = "activated"
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class Problem(Letters):
         return super().parse(parsed)
 
     def as_dict(self) -> dict[str, int | float | str]:
-        """The letters as plain values, such that Problem.parse gives the same problem back."""
+        """The letters as plain values, from which Problem.parse builds the same problem."""
         return super().as_dict() | {"activation": self.activation.name, "loss": self.loss.name}
 
     @property
@@ -98,7 +98,7 @@ class Problem(Letters):
         """Half the side of the box W in the coordinates of V_layer (1-based).
 
         W = { |v_jk[c]| <= B_v / sqrt(dims[j-1]) } is the largest cube inside the theorem's
-        { norm2(v_jk) <= B_v }; two ulps are given away so that rows of floats obey it exactly.
+        { norm2(v_jk) <= B_v }, less two ulps, so that rows of floats satisfy that bound exactly.
         """
         return self.B_v / math.sqrt(self.dims[layer - 1]) * (1 - 2**-50)
 

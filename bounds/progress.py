@@ -1,4 +1,4 @@
-"""How long work reports that it is getting on, without knowing who listens."""
+"""Progress of long computations, reported independently of how it is displayed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 Advance = Callable[[float], None]
-"""Called with the units of work just done."""
+"""Called with the number of units of work just completed."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Called with what is being done and how many units of it; gives, as a context, an `Advance`.
+    """Called with a description and a number of units of work; returns a context manager for an `Advance`.
 
-    Units should take about as long as each other: who listens may estimate the time that is left.  seconds:
-    how long it all takes on a common machine, where that is known.  Any two are equal: a result that is kept
-    (lru_cache) is the same whoever listened.
+    All units should take about equally long, so that a display can estimate the remaining time.  seconds:
+    the expected total on a common machine, where known.  All instances compare equal, so that functions
+    under lru_cache can take one as an argument.
     """
 
     begin: Callable[[str, float, float | None], AbstractContextManager[Advance]] = field(compare=False)
@@ -33,4 +33,4 @@ def _nobody(what: str, total: float, seconds: float | None) -> Iterator[Advance]
 
 
 silent = Progress(_nobody)
-"""Progress that nobody watches."""
+"""Progress that is not displayed."""

@@ -83,12 +83,12 @@ def test_ridge_forms_are_found(formula, phi, rho, sigma):
         ("__class__", "unknown name"),
         ("relu(1 - p*y)", "is not seen to be phi"),
         ("Abs(p - y)", "is not seen to be phi|not differentiable|no clip"),
-        ("relu(p - y)**2", "bends at 0 and is no clip"),
-        ("exp(p - y) - p*y", "rho = 1 and sigma = 1, and layers read y once"),
+        ("relu(p - y)**2", "has kinks at 0 and is no clip"),
+        ("exp(p - y) - p*y", "rho = 1 and sigma = 1, but layers read y only once"),
         ("(p - y/3)**2", "numbers of float64"),
         ("p**2", "does not depend on y"),
         ("y*p", "does not depend on p"),
-        ("Min(Abs(p), 1)*(Abs(p) - Min(Abs(p), 1)/2) - y*p", "bends at numbers p"),
+        ("Min(Abs(p), 1)*(Abs(p) - Min(Abs(p), 1)/2) - y*p", "has kinks in p alone"),
     ],
 )
 def test_losses_without_a_slope_that_layers_read_are_refused(formula, words):

@@ -45,7 +45,7 @@ def test_names_that_no_command_line_would_take_are_refused(things, name):
 @pytest.mark.parametrize("name", ["one", "One", "TWO"])
 def test_a_name_that_is_taken_is_refused(things, name):
     with pytest.raises(
-        ValueError, match=rf"^{name} would shadow {name.lower()}, a thing that is known already$"
+        ValueError, match=rf"^{name} would shadow {name.lower()}, a thing that exists already$"
     ):
         things.register(Thing(name))
 
