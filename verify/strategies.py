@@ -27,11 +27,13 @@ def problems(
     max_eta: float = 1.0,
     min_eps: float = 1e-3,
     max_radius: float = 2.0,
-    activations: Sequence[str] = tuple(ACTIVATIONS),
-    losses: Sequence[str] = tuple(LOSSES),
+    activations: Sequence[str] | None = None,
+    losses: Sequence[str] | None = None,
     outputs: Sequence[str] = ("activated", "linear"),
 ) -> st.SearchStrategy[Problem]:
     """Valid problems over all letters, shrinking to the smallest sizes and to the first activation and loss.
+
+    activations, losses: names or formulas; None takes all that are known by name when this is called.
 
     >>> from hypothesis import find
     >>> find(problems(), lambda problem: problem.N > 1).dims
@@ -44,6 +46,7 @@ def problems(
     def between(low: float, high: float) -> st.SearchStrategy[float]:
         return st.floats(low, high, allow_subnormal=False)
 
+    functions, slopes = activations or [*ACTIVATIONS], losses or [*LOSSES]
     radius = between(min(0.1, max_radius), max_radius)
     return st.builds(
         Problem,
@@ -58,8 +61,8 @@ def problems(
         B_x=radius,
         B_y=radius,
         B_v=radius,
-        activation=st.sampled_from([parse_activation(name) for name in activations]),
-        loss=st.sampled_from([parse_loss(name) for name in losses]),
+        activation=st.sampled_from([parse_activation(name) for name in functions]),
+        loss=st.sampled_from([parse_loss(name) for name in slopes]),
         output=st.sampled_from(list(outputs)),
     )
 
