@@ -268,11 +268,10 @@ def _check_reach(made: SoftmaxPlan) -> None:
     problem, layers = made.problem, made.layers
     kept = all(radius(problem, "lean", layers, term) <= fitted.hi for term, fitted in made.fits.items())
     for term, left, right, _ in factors(problem, layers):
-        product = made.products[term]
-        kept &= left * WIDENING <= product.high and right * WIDENING <= product.radius
+        left, right = left * WIDENING, right * WIDENING
+        kept &= made.products[term].reaches(-left, left, right)
     for j, layer in enumerate(layers, start=1):
-        product = made.products[Term("product", j)]
-        kept &= product.low <= layer.dr_low <= layer.dr_high <= product.high and layer.g <= product.radius
+        kept &= made.products[Term("product", j)].reaches(layer.dr_low, layer.dr_high, layer.g)
     if not kept:
         raise ProblemError("eps", problem.eps, "rounding takes a number out of its range; raise eps")
 

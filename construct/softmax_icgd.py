@@ -21,7 +21,7 @@ from icgd.bounds.step_error.network_relus import activation_relus, slope_relus
 from icgd.bounds.step_error.product import Product
 from icgd.bounds.step_error.recurrence import Term
 from icgd.construct.block.attention import attention
-from icgd.construct.block.hidden import HiddenPart, Ridge, finish, literal_mlp, run_hidden
+from icgd.construct.block.hidden import HiddenPart, Ridge, finish, literal_mlp, run_hidden, squares
 from icgd.construct.block.literal import Entries, Head, LiteralLayer
 from icgd.construct.block.stream import Stream
 from icgd.construct.block.table import LookupTable
@@ -58,8 +58,8 @@ class Products(nn.Module):
         assert product.square is not None and product.centre == 0
         self.pattern, self.left, self.right, self.target, self.shape = pattern, left, right, target, shape
         self.a, self.b, self.offset = product.a, product.b, offset
-        squares = product.square.relus
-        self.relus = ReluSum(squares.a, squares.b, squares.c)  # constants of the two squares cancel
+        relus = product.square.relus
+        self.relus = ReluSum(relus.a, relus.b, relus.c)  # constants of the two squares cancel
         self.table = LookupTable(self.relus)
 
     def erases(self) -> bool:
@@ -224,13 +224,7 @@ def assemble_softmax(made: SoftmaxPlan) -> SoftmaxTransformer:
         parts: list[Ridge | Products] = (
             [Ridge({g: 1.0}, signed(product.centre), target)] if product.centre else []
         )
-        if product.square is not None:
-            relus, dr = product.square.relus, slot("dr", j)
-            bare, shift = ReluSum(relus.a, relus.b, relus.c), -product.a * product.centre
-            parts += [
-                Ridge({dr: product.a, g: sign * product.b}, bare, target, bias=shift, scale=sign / 4)
-                for sign in (1.0, -1.0)
-            ]
+        parts += squares(product, slot("dr", j), {g: 1.0}, target)
         return parts
 
     slope, u = slope_relus(problem, made.fits), ""

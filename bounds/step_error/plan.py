@@ -382,7 +382,7 @@ def _check_reach(
             )
     for term, product in products.items():
         layer = layers[term.layer - 1]
-        if not (product.low <= layer.dr_low <= layer.dr_high <= product.high and layer.g <= product.radius):
+        if not product.reaches(layer.dr_low, layer.dr_high, layer.g):
             message = (
                 f"rounding takes the product in layer {term.layer} out of its range: float64 is too coarse"
             )

@@ -60,6 +60,10 @@ class Product:
         fitted = square((a * half + b * radius) * (1 + 1e-12), 2 * spare)
         return cls(low, high, radius, centre, a, b, fitted, fitted.error / 2 + mismatch * half * radius)
 
+    def reaches(self, low: float, high: float, radius: float) -> bool:
+        """Whether it holds for x in [low, high] and |g| <= radius."""
+        return self.low <= low <= high <= self.high and radius <= self.radius
+
     @property
     def units(self) -> int:
         """Hidden units per coordinate: two squares and the exact linear term."""

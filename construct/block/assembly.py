@@ -19,7 +19,7 @@ from icgd.bounds.step_error.product import Product
 from icgd.bounds.step_error.recurrence import LayerRanges, Term
 from icgd.bounds.step_error.rounding import above
 from icgd.construct.block.heads import Aggregate, AttentionPart, Clip, Gate, Read
-from icgd.construct.block.hidden import Ridge, finish
+from icgd.construct.block.hidden import Ridge, finish, squares
 from icgd.construct.block.stream import Stream
 from icgd.construct.block.transformer import Layer, Transformer
 
@@ -167,15 +167,8 @@ class _Builder:
         ridges = []
         if product.centre:
             ridges.append(Ridge(form, linear(product.centre, reach), target, bias=bias))
-        if product.square is not None and self._multiplies(j):
-            squares = product.square.relus
-            for sign in (1.0, -1.0):
-                mixed = {self._slot("dr", j): product.a} | {
-                    name: sign * product.b * c for name, c in form.items()
-                }
-                shift = sign * product.b * bias - product.a * product.centre
-                bare = ReluSum(squares.a, squares.b, squares.c)  # the constants of the two squares cancel
-                ridges.append(Ridge(mixed, bare, target, bias=shift, scale=sign / 4))
+        if self._multiplies(j):
+            ridges += squares(product, self._slot("dr", j), form, target, bias)
         return ridges or [Ridge(form, ReluSum([], [], []), target)]
 
     # The theorem's shape.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from icgd.bounds.functions.relu_sum import ReluSum, signed
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.domain import face
+from icgd.bounds.step_error.product import Product
 from icgd.construct.block.literal import Entries, Sparse
 from icgd.construct.block.stream import Stream
 from icgd.construct.block.table import LookupTable
@@ -90,6 +91,29 @@ class Ridge(nn.Module):
         constant = self.scale * relus.constant
         constants = {target[k]: constant for k in range(target.size)} if constant else {}
         return np.concatenate(W1), W2, constants
+
+
+def squares(
+    product: Product, factor: str, form: Mapping[str, float], target: str, bias: float = 0.0
+) -> list[Ridge]:
+    """What a product adds to centre times a form + bias: a difference of two squares, entry by entry.
+
+    factor: the slot of x.  Nothing where x is as good as its centre.
+    """
+    if product.square is None or not product.square.relus.units:
+        return []
+    relus = product.square.relus
+    bare = ReluSum(relus.a, relus.b, relus.c)  # the constants of the two squares cancel
+    return [
+        Ridge(
+            {factor: product.a} | {name: sign * product.b * c for name, c in form.items()},
+            bare,
+            target,
+            bias=sign * product.b * bias - product.a * product.centre,
+            scale=sign / 4,
+        )
+        for sign in (1.0, -1.0)
+    ]
 
 
 def literal_mlp(parts: Iterable[HiddenPart], stream: Stream) -> tuple[Sparse, Sparse]:
