@@ -1,1 +1,1 @@
-"""Decides whether the promise is kept: sampling, attack and certificates."""
+"""Checks whether what was built keeps what the theorems promise: by sampling, attack and certificates."""

@@ -1,6 +1,6 @@
-"""The theorems that there are: ours, those of installed packages, and those of files that a user names.
+"""The catalogue of theorems: the built-in ones, those of installed packages, and those of files a user names.
 
-A package adds one by an entry point of the group `icgd.theorems` that is a `Theorem`; a file by holding one.
+A package adds a `Theorem` by an entry point in the group `icgd.theorems`; a file adds one by defining it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from icgd.verify.search.options import Search
 from icgd.verify.theorem import Theorem
 
 GROUP = "icgd.theorems"
-"""The entry points by which installed packages add theorems."""
+"""The group of the entry points by which installed packages add theorems."""
 
 OURS = (
     relu_icgd.THEOREM,
@@ -35,32 +35,32 @@ _files: dict[str, str] = {}
 
 
 def theorems() -> Mapping[str, Theorem]:
-    """Every theorem by name, ours first; packages whose theorem cannot be loaded are warned about."""
+    """Every theorem by name, the built-in ones first; warns about packages whose theorem cannot be loaded."""
     if not _known:
         for ours in OURS:
             register(ours)
         for point in entry_points(group=GROUP):
             try:
                 register(point.load())
-            except Exception as error:  # somebody else's code: it must not keep ours from working
+            except Exception as error:  # a broken package must not disable the other theorems
                 warnings.warn(f"the theorem {point.value} of {GROUP} is left out: {error}", stacklevel=2)
     return MappingProxyType(_known)
 
 
 def register(theorem: Theorem) -> Theorem:
-    """Add a theorem; raises ProblemError where another one has its name, or where it is no `Theorem`."""
+    """Add a theorem; raises ProblemError where its name is taken, or where it is not a `Theorem`."""
     if not isinstance(theorem, Theorem):
         raise ProblemError("theorem", theorem, "an icgd.verify.theorem.Theorem is needed")
     for letter in theorem.letters.names():
         if letter in Search.__dataclass_fields__:
-            raise ProblemError("letter", letter, f"{theorem.name}: an option of every command has that name")
+            raise ProblemError("letter", letter, f"{theorem.name}: every command has an option of that name")
     if _known.setdefault(theorem.name, theorem) is not theorem:
         raise ProblemError("theorem", theorem.name, "there is another theorem of that name")
     return theorem
 
 
 def find(asked: str | Letters) -> Theorem:
-    """The theorem of that name, of that file (such as ./mine.py), or the first that is posed as that problem.
+    """The theorem of that name, in that file (such as ./mine.py), or the first one posed by such a problem.
 
     Raises ProblemError if there is none.
 
@@ -71,19 +71,19 @@ def find(asked: str | Letters) -> Theorem:
         for theorem in theorems().values():
             if theorem.letters is type(asked):
                 return theorem
-        raise ProblemError("problem", type(asked).__name__, "no theorem is posed like that")
+        raise ProblemError("problem", type(asked).__name__, "no theorem takes such a problem")
     if asked.endswith(".py"):
         found = _of_file(Path(asked))
         _files[found.name] = asked
         return found
     if asked not in theorems():
         names = ", ".join(theorems())
-        raise ProblemError("theorem", asked, f"there is {names}; a file that holds one ends in .py")
+        raise ProblemError("theorem", asked, f"the theorems are {names}; a file that defines one ends in .py")
     return theorems()[asked]
 
 
 def _of_file(path: Path) -> Theorem:
-    """The one theorem that a Python file holds; the file is run once."""
+    """The one theorem that a Python file defines; the file is run once."""
     path = path.resolve()
     name = f"icgd_file_{path.stem}"
     module = sys.modules.get(name)
@@ -96,25 +96,25 @@ def _of_file(path: Path) -> Theorem:
             spec.loader.exec_module(module)
         except Exception as error:
             del sys.modules[name]
-            raise ProblemError("theorem", path, f"it ends with {type(error).__name__}: {error}") from error
+            raise ProblemError("theorem", path, f"it raises {type(error).__name__}: {error}") from error
     held = [one for one in vars(module).values() if isinstance(one, Theorem) and one not in OURS]
     if len(held) != 1:
-        raise ProblemError("theorem", path, f"it holds {len(held)} theorems of its own, and one is needed")
+        raise ProblemError("theorem", path, f"it defines {len(held)} theorems, and exactly one is needed")
     return theorems()[held[0].name] if held[0] in theorems().values() else register(held[0])
 
 
 def word(theorem: Theorem) -> str:
-    """What commands call it: its name, or the file that holds it, as that was asked for."""
+    """How a command line names it: by its name, or by the path of the file it was loaded from."""
     return _files.get(theorem.name, theorem.name)
 
 
 def takers(letter: str) -> list[str]:
-    """The theorems that have this letter."""
+    """The names of the theorems that have this letter."""
     return [name for name, theorem in theorems().items() if letter in theorem.letters.names()]
 
 
 def takers_of_option(option: str) -> str:
-    """The theorems that take this option, as a list in words."""
+    """The names of the theorems that take this option, separated by commas."""
     return ", ".join(
         name
         for name, theorem in theorems().items()

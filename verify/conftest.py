@@ -1,4 +1,4 @@
-"""`pytest verify/`: the auditor's entry.  Options, fixtures and tables are icgd.verify.plugin's."""
+"""Loads the plugin `icgd.verify.plugin`, with its options, fixtures and tables, for `pytest verify/`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from icgd.verify import plugin
 
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Load the plugin unless -p did: here, since `pytest_plugins` is refused in a conftest found late."""
+    """Load the plugin unless -p did; pytest forbids `pytest_plugins` in a conftest below the root."""
     if not pluginmanager.hasplugin(plugin.__name__):
         pluginmanager.register(plugin, plugin.__name__)

@@ -76,7 +76,8 @@ def read(words: Iterable[str]) -> tuple[dict[str, Any], Search]:
         if name in options:
             chosen[name] = _typed(name, value if sign else "", options[name])
         elif name not in kinds:
-            raise ProblemError(name, value, f"there is no such letter; there are {', '.join(sorted(kinds))}")
+            hint = f"there is no such letter; the letters are {', '.join(sorted(kinds))}"
+            raise ProblemError(name, value, hint)
         elif name != "theorem":
             letters[name] = _typed(name, value, kinds[name])
     return letters, Search(**chosen)

@@ -1,4 +1,4 @@
-"""What is asked for: theorems on the letters given, with their claims before and their verdicts after."""
+"""Requests to verify a theorem on given letters: the claims to judge, the command line, the verdicts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from icgd.verify.verdict import Verdict, with_replay
 
 @dataclass(frozen=True)
 class Found:
-    """What became of a verification: verdicts by key, or why it broke down."""
+    """The outcome of a verification: verdicts by key, or the traceback of a crash."""
 
     verdicts: dict[str, Verdict]
     crash: str = ""
@@ -42,7 +42,7 @@ class Found:
 class Request:
     """One theorem on one problem, in one of its constructions where it has several.
 
-    refusal: why the theorem cannot be posed with the letters given; its problem is then the default one.
+    refusal: why the given letters do not pose the theorem; the problem is then the default one.
     """
 
     theorem: Theorem
@@ -57,11 +57,11 @@ class Request:
 
     @property
     def chosen(self) -> dict[str, str]:
-        """The keyword `construction` for functions of the theorem that take it."""
+        """The keyword `construction` for those functions of the theorem that take it."""
         return {"construction": self.construction} if self.construction else {}
 
     def claims(self) -> dict[str, str]:
-        """The claims that are judged: a name of its own for each -> key."""
+        """The claims that are judged: unique name -> key."""
         return self.theorem.named_claims(self.construction)
 
     def command(self, search: Search) -> str:
@@ -78,7 +78,7 @@ class Request:
         return shlex.join(words)
 
     def verify(self, search: Search) -> Found:
-        """Every verdict; inapplicable ones where the theorem does not take this problem."""
+        """Every verdict; all are inapplicable where the theorem does not apply to this problem."""
         try:
             if self.refusal is not None:
                 raise self.refusal
@@ -99,7 +99,7 @@ class Request:
         return Found(by_key, twice)
 
     def verify_once(self, search: Search, folder: Path, workers: int) -> Found:
-        """What this process finds out, or what one of `workers` that share `folder` has found out before."""
+        """The outcome, computed once by one of the `workers` processes and shared through `folder`."""
         path = folder / f"icgd-{self.name.replace('/', '-')}.json"
         with locked(path):
             if path.exists():
@@ -121,20 +121,20 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def asked_for(letters: Mapping[str, Any], construction: str | None = None) -> tuple[Request, ...]:
-    """Every theorem: each takes the letters that it has, and defaults for the others.
+    """One request or more for every theorem: each takes the letters that it has, and defaults for the rest.
 
-    construction: of the theorems that have one of that name; None takes all that are for the problem.
-    A letter may be too large for one theorem and right for another: the first is then refused.  Raises
-    ProblemError for a letter that no theorem has, or that all that have it refuse.
+    construction: for the theorems that have one of that name; None takes all that apply to the problem.
+    A letter may be too large for one theorem and right for another; the first is then refused.  Raises
+    ProblemError for a letter that no theorem has, or that every theorem that has it refuses.
     """
     known = {name for theorem in theorems().values() for name in theorem.letters.names()}
     for letter, value in letters.items():
         if letter not in known:
             hint = ", ".join(sorted(known))
-            raise ProblemError(letter, value, f"there is no such letter; there are {hint}")
+            raise ProblemError(letter, value, f"there is no such letter; the letters are {hint}")
     constructions = [name for theorem in theorems().values() for name in theorem.constructions]
     if construction is not None and construction not in constructions:
-        raise ProblemError("construction", construction, f"there is {', '.join(constructions)}")
+        raise ProblemError("construction", construction, f"the constructions are {', '.join(constructions)}")
     asked = [one for theorem in theorems().values() for one in requests_of(theorem, letters, construction)]
     for one in asked:
         if one.refusal is not None and one.refusal.field in letters:
@@ -147,9 +147,9 @@ def asked_for(letters: Mapping[str, Any], construction: str | None = None) -> tu
 def requests_of(
     theorem: Theorem, letters: Mapping[str, Any], construction: str | None = None
 ) -> Iterator[Request]:
-    """One theorem on those of the letters that it has, in the construction chosen or in all that apply.
+    """Requests for one theorem on the letters that it has, in the chosen construction or in all that apply.
 
-    Raises ProblemError where a construction is chosen that is not for the problem.
+    Raises ProblemError where the chosen construction does not apply to the problem.
     """
     usual = theorem.constructions[0] if theorem.constructions else None
     chosen = construction if construction in theorem.constructions else None

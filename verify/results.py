@@ -1,4 +1,4 @@
-"""What the verification of a theorem found, in the nouns that every report prints."""
+"""The results of verifying a theorem: verdicts, tables, plots, and all numbers about the step error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of results.  columns: headings with units.  rows: one value a column.  note: how made."""
+    """A table of results.  columns: headings with units.  rows: one value per column.  note: its method."""
 
     title: str
     columns: tuple[str, ...]
@@ -52,7 +52,7 @@ class Plot:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plot:
-        """The figure whose `asdict`, perhaps by way of JSON, this is."""
+        """The inverse of `asdict`, also after a round trip through JSON."""
         curves = (Curve(one["label"], tuple(one["x"]), tuple(one["y"])) for one in values["curves"])
         return cls(**{**values, "curves": tuple(curves)})
 
@@ -61,8 +61,9 @@ class Plot:
 class Sandwich:
     """Every number known about norm2(err) of one step: sampled <= attacked <= bound <= allowed.
 
-    bound: what the plan guarantees, rounding included, certified once a checker accepts it; None for `exact`,
-    whose bound covers only prompts outside the gate's margin: `bound_off_margin`.  allowed: eta*eps.
+    bound: what the plan guarantees, rounding included; certified once a checker accepts it.  It is None for
+    `exact`, whose bound, `bound_off_margin`, covers only prompts outside the gate's margin.
+    allowed: eta*eps.
     """
 
     sampled: float
@@ -73,18 +74,19 @@ class Sandwich:
 
     @property
     def limit(self) -> float:
-        """What no covered prompt may exceed."""
+        """The largest error that a covered prompt may have."""
         bound = self.bound if self.bound is not None else self.bound_off_margin
         return self.allowed if bound is None else min(bound, self.allowed)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class StepError:
-    """Everything that was found out about the error of one step of a transformer.
+    """Everything found out about the error of one step of a transformer.
 
-    plan: how its tolerance is spent.  sweep, attack: the searches; attack is None where none was asked for.
-    trajectory: many steps beside exact descent.  proof: where one was asked for.  enclosures: of single
-    prompts, by what they are.  counterexample: the smallest one found, where the claim fails.
+    plan: how its tolerance is spent.  sweep, attack: the searches; attack is None where none was requested.
+    trajectory: many steps, compared with exact descent.  proof: where one was requested.
+    enclosures: of single prompts, each with the name of its prompt.  counterexample: the smallest one found,
+    where the claim fails.
     """
 
     plan: Plan
@@ -104,11 +106,11 @@ class StepError:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Results:
-    """Everything that was found out about one theorem on one problem.
+    """Everything found out about one theorem on one problem.
 
-    verdicts: one for each claim that was judged.  construction: which was judged, where there are several.
+    verdicts: one for each claim that was judged.  construction: the judged one, where there are several.
     claims: the bounds, with explicit constants.  hypotheses: of the theorem, each checked on this problem.
-    census: sizes counted off the tensors.  step: where the theorem is about the error of a step.
+    census: sizes counted from the tensors.  step: where the theorem is about the error of a step.
     certificate: of the step error, where there is one.
     """
 

@@ -1,4 +1,4 @@
-"""A theorem: how it is posed, what it claims, what is built for it, and how it is judged."""
+"""The class `Theorem`: how a theorem is posed, what it claims, what is built for it, how it is judged."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from icgd.verify.verdict import Verdict
 
 Judged = tuple[str, ...] | Mapping[str, tuple[str, ...]]
 Surveyed = Callable[[Progress], tuple[Plot, ...]]
-"""Waits for the figures of a survey, in their order."""
+"""A function that waits for the figures of a survey and returns them in order."""
 
 
 def _anything(problem: Any, **construction: str) -> None:
-    """Every problem is admitted."""
+    """Accepts every problem."""
 
 
 def _unknown(problem: Any, search: Search) -> Estimate:
-    """Work that nobody has estimated: loading alone."""
+    """The estimate of a theorem that provides none: loading alone."""
     return Estimate((Piece("start", 3.5),))
 
 
@@ -38,26 +38,26 @@ def _unknown(problem: Any, search: Search) -> Estimate:
 class Theorem:
     """One theorem, for every command, for pytest and for Python.
 
-    The first eight fields are what each theorem has; `judge` is the only function that takes work to write.
+    Every theorem has the first eight fields; `judge` is the only function that takes work to write.
 
     name: on the command line, such as "looped".  title, source: of the statement, with its arXiv number.
-    letters: how it is posed: each letter with its meaning and its default.
+    letters: the class of its problems: each letter with its meaning and its default.
     claims: (problem) -> its bounds, with explicit constants.
     judge: (problem, *, seed, device, progress) -> `Results` with a `Verdict` for each name in `judged`; it
-        raises ProblemError where the theorem does not take the problem.
+        raises ProblemError where the theorem does not apply to the problem.
     judged: the claims that are judged at the default problem, in the order of the table, without "name/".
-    model: how its transformer is made; None where the theorem is about that of another one.
+    model: how its transformer is built; None where the theorem is about another theorem's transformer.
 
-    options: of `Search`, those that `judge` takes, too, as keywords of the same names.
+    options: the fields of `Search` that `judge` also takes, as keywords of the same names.
     fits: raises ProblemError for a problem whose transformer would not fit in memory.
     estimate: (problem, search) -> how long judging it takes.
-    constructions: the ways in which it is built, the usual one first.  Where there are any, `claims`,
+    constructions: the ways to build the transformer, the default first.  Where there are any, `claims`,
         `judge`, `fits`, `applies`, `plan` and `model.build` take `construction=`, and `judged` is a mapping
         from each to its claims.
-    applies: raises ProblemError where a construction is not for a problem.
-    read: (letters, search) -> letters and keywords for `judge`, where options decide letters, as data do.
-    hypotheses, plan: what the theorem presupposes and how its tolerance is spent, for `icgd bounds`.
-    survey: figures for a report, computed beside the verification.  replay: tries a counterexample again.
+    applies: raises ProblemError where a construction does not apply to a problem.
+    read: (letters, search) -> letters and keywords for `judge`, where options such as data set letters.
+    hypotheses, plan: what the theorem assumes and how its tolerance is spent, for `icgd bounds`.
+    survey: figures for a report, computed during the verification.  replay: judges a saved counterexample.
     findings: a TOML file of entries for the ledger; evidence: the functions that they name.
     """
 
@@ -84,17 +84,17 @@ class Theorem:
     evidence: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
     def chosen(self, construction: str | None) -> dict[str, str]:
-        """The keyword `construction` of that name, or of the usual one; none where there are no several.
+        """The keyword `construction` with that value or the default; empty where there is nothing to choose.
 
-        Raises ProblemError for a name that there is not.
+        Raises ProblemError for an unknown construction.
         """
         if construction is not None and construction not in self.constructions:
-            hint = " or ".join(self.constructions) or f"{self.name} has one construction only"
+            hint = " or ".join(self.constructions) or f"{self.name} has only one construction"
             raise ProblemError("construction", construction, f"it is {hint}" if self.constructions else hint)
         return {"construction": construction or self.constructions[0]} if self.constructions else {}
 
     def applicable(self, problem: Letters) -> tuple[str, ...]:
-        """Those of its constructions that are for this problem."""
+        """The constructions that apply to this problem."""
         return tuple(one for one in self.constructions if self._applies(problem, one))
 
     def _applies(self, problem: Letters, construction: str) -> bool:
@@ -105,9 +105,9 @@ class Theorem:
         return True
 
     def named_claims(self, construction: str | None = None) -> dict[str, str]:
-        """The claims that are judged: a name that is unique in an audit -> key.
+        """The claims that are judged: a name that is unique within an audit -> key.
 
-        What several constructions are judged by is named after the construction, too.
+        A claim that several constructions share has the construction in its name.
         """
         if not isinstance(self.judged, Mapping):
             return {f"{self.name}/{name}": f"{self.name}/{name}" for name in self.judged}
@@ -121,9 +121,9 @@ class Theorem:
     def verify(
         self, problem: Letters | None = None, *, progress: Progress = silent, **options: Any
     ) -> Results:
-        """Every claim judged, for the default problem where none is given; options: of `Search`.
+        """Judge every claim, on the default problem where none is given; options: fields of `Search`.
 
-        Raises ProblemError for an option that the theorem does not take, or a problem that it is not about.
+        Raises ProblemError for an option that the theorem does not take, or a problem it does not apply to.
         """
         unknown = options.keys() - self.options - EVERYWHERE - {"construction"}
         if unknown:
@@ -134,7 +134,7 @@ class Theorem:
     def judged_by(
         self, search: Search, problem: Letters, *, progress: Progress = silent, **read: Any
     ) -> Results:
-        """The same by a search; read: keywords that `read` gave."""
+        """The same with a `Search` for the options; read: keywords that `read` returned."""
         taken = {name: getattr(search, name) for name in self.options}
         given = self.chosen(search.construction) | taken | read
         found = self.judge(problem, seed=search.seed, device=search.device, progress=progress, **given)

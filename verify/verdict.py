@@ -8,12 +8,12 @@ from typing import Literal, NotRequired, TypedDict
 
 Status = Literal["proved", "held", "failed", "inapplicable", "vacuous"]
 Tone = Literal["good", "fair", "care", "bad"]
-"""How a reader should take it; each page has a colour of its own for it."""
+"""How good the news is; each page gives every tone a colour."""
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a status says of a claim, in a few words, and in which tone."""
+    """What a status says about a claim, and its tone."""
 
     words: str
     tone: Tone
@@ -24,17 +24,18 @@ STATUSES: Mapping[Status, Meaning] = {
         "an exact identity, ball arithmetic or a checked certificate settles it on the stated inputs", "good"
     ),
     "held": Meaning(
-        "nothing spoke against it in the search or comparison that the evidence describes; no proof", "fair"
+        "the search or comparison that the evidence describes found nothing against it; this is no proof",
+        "fair",
     ),
-    "failed": Meaning("a counterexample was found: the replay command shows it again", "bad"),
+    "failed": Meaning("a counterexample was found; the replay command reproduces it", "bad"),
     "inapplicable": Meaning("a hypothesis of the claim fails here: the evidence says which", "care"),
-    "vacuous": Meaning("true, and useless here: the evidence says why", "care"),
+    "vacuous": Meaning("true, but useless here: the evidence says why", "care"),
 }
-"""Every status there is, in the order in which they are counted."""
+"""Every status, in the order in which tables count them."""
 
 
 class VerdictDocument(TypedDict):
-    """A verdict as plain values, under the names that every document has for them."""
+    """A verdict as plain values, under the names that every document uses."""
 
     claim: str
     verdict: Status
@@ -47,7 +48,7 @@ class Verdict:
     """The conclusion on one claim.
 
     status: one of `STATUSES`.  evidence: what settles it, or what was searched and how.
-    replay: the command that shows a failure again.
+    replay: the command that reproduces a failure.
     """
 
     claim: str
@@ -61,9 +62,9 @@ class Verdict:
 
 
 def with_replay(verdicts: Iterable[Verdict], command: str, *, of: str | None = None) -> tuple[Verdict, ...]:
-    """The same verdicts, each failed one that has no command yet with the one that shows it again.
+    """The same verdicts; each failed one without a replay command gets this one.
 
-    of: the one claim that the command is about; none: all.
+    of: the only claim that the command reproduces; None: all.
     """
     return tuple(
         replace(v, replay=command) if v.status == "failed" and not v.replay and of in (None, v.claim) else v
@@ -72,5 +73,5 @@ def with_replay(verdicts: Iterable[Verdict], command: str, *, of: str | None = N
 
 
 def any_failed(verdicts: Iterable[Verdict]) -> bool:
-    """Whether a claim failed, which is what decides the exit code."""
+    """Whether a claim failed; this decides the exit code."""
     return any(verdict.status == "failed" for verdict in verdicts)

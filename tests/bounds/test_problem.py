@@ -62,7 +62,7 @@ def test_other_impossible_values():
 @pytest.mark.parametrize(
     ("letters", "field", "words"),
     [
-        ({"M": 3}, "M", "there is no such letter; there are N, K, d, d_out, n, L"),
+        ({"M": 3}, "M", "there is no such letter; the letters are N, K, d, d_out, n, L"),
         ({"activation": "tanhh"}, "activation", "neither one of tanh"),
         ({"activation": "t.__class__"}, "activation", "Attribute is not allowed"),
         ({"activation": 3}, "activation", "3"),

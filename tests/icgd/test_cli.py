@@ -103,7 +103,7 @@ BAD = [
     (["audit", "--output", "odd"], "activated or linear"),
     (["audit", "--construction", "huge"], "lean or paper or exact"),
     (["audit", "--construction", "exact"], "--activation relu"),
-    (["audit", "nonsense"], "there is relu-icgd"),
+    (["audit", "nonsense"], "the theorems are relu-icgd"),
     (["audit", "--device", "cuda:99"], "CUDA"),
     (["audit", "--device", "abacus"], "cpu, cuda"),
     (["audit", "--samples", "0"], "samples = 0"),

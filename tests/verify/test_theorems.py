@@ -70,7 +70,7 @@ def test_names_of_claims_are_unique_over_constructions():
 def test_a_theorem_is_found_by_its_name_its_problem_and_its_file():
     assert theorem("looped") is LOOPED and theorem(LOOPED.letters()) is LOOPED
     assert theorem(Problem()) is RELU  # the first that is posed so
-    with pytest.raises(ProblemError, match="problem = Nothing: no theorem is posed like that"):
+    with pytest.raises(ProblemError, match="problem = Nothing: no theorem takes such a problem"):
         theorem(Nothing())
     found = theorem(str(EXAMPLE))
     assert found.name == "one-step" and theorem("one-step") is found is theorem(str(EXAMPLE))
@@ -83,7 +83,7 @@ def test_python_judges_any_theorem_by_the_same_call():
     assert found.problem.m == 2 and found.verdicts[0].evidence == "seed 7 on cpu"
     with pytest.raises(ProblemError, match="samples = 5: mine has no such option"):
         theorem("mine").verify(samples=5)
-    with pytest.raises(ProblemError, match="construction = lean: mine has one construction only"):
+    with pytest.raises(ProblemError, match="construction = lean: mine has only one construction"):
         theorem("mine").verify(construction="lean")
     small = RELU.verify(Problem(N=1, K=1, d=1, n=1, eps=0.5), samples=10, effort=0.0, construction="paper")
     assert small.construction == "paper" and small.step.sweep.count == 10
@@ -99,7 +99,7 @@ def test_a_letter_may_not_be_called_as_an_option():
     class Seeded(Letters):
         seed: int = 0
 
-    with pytest.raises(ProblemError, match="letter = seed: mine: an option of every command"):
+    with pytest.raises(ProblemError, match="letter = seed: mine: every command has an option of that name"):
         register(mine(letters=Seeded))
     with pytest.raises(ProblemError, match="theorem = mine: an icgd"):
         register("mine")
@@ -121,9 +121,9 @@ def test_a_package_that_breaks_is_left_out_with_a_warning(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "it holds 0 theorems of its own"),
-        ("from icgd.verify.looped import THEOREM", "it holds 0 theorems of its own"),
-        ("1/0", "it ends with ZeroDivisionError: division by zero"),
+        ("", "it defines 0 theorems"),
+        ("from icgd.verify.looped import THEOREM", "it defines 0 theorems"),
+        ("1/0", "it raises ZeroDivisionError: division by zero"),
         (None, "there is no such file"),
     ],
 )

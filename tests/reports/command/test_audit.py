@@ -65,11 +65,11 @@ def test_every_printed_command_gives_the_same_letters_back(posed, tmp_path, caps
 
 
 def test_what_is_not_known_is_refused():
-    with pytest.raises(ProblemError, match="theorem = nothing: there is relu-icgd, softmax-icgd"):
+    with pytest.raises(ProblemError, match="theorem = nothing: the theorems are relu-icgd, softmax-icgd"):
         find("nothing")
     with pytest.raises(ProblemError, match="construction = wide: it is lean or paper or exact"):
         one(RELU, {}, replace(SEARCH, construction="wide"))
-    with pytest.raises(ProblemError, match="construction = lean: looped has one construction only"):
+    with pytest.raises(ProblemError, match="construction = lean: looped has only one construction"):
         one(find("looped"), {}, Search(construction="lean"))
     with pytest.raises(ProblemError, match="samples = 200: looped has no such option: it is for relu-icgd"):
         one(find("looped"), {}, SEARCH)
