@@ -108,12 +108,12 @@ def word(theorem: Theorem) -> str:
     return _files.get(theorem.name, theorem.name)
 
 
-def takers(letter: str) -> list[str]:
+def theorems_with_letter(letter: str) -> list[str]:
     """The names of the theorems that have this letter."""
     return [name for name, theorem in theorems().items() if letter in theorem.letters.names()]
 
 
-def takers_of_option(option: str) -> str:
+def theorems_with_option(option: str) -> str:
     """The names of the theorems that take this option, separated by commas."""
     return ", ".join(
         name

@@ -28,7 +28,7 @@ from icgd.reports.command.terminal import show
 from icgd.reports.document.document import full_name, results_document
 from icgd.reports.document.shape import TheoremDocument
 from icgd.verify import workload
-from icgd.verify.catalogue import takers_of_option, theorems, word
+from icgd.verify.catalogue import theorems_with_option, theorems, word
 from icgd.verify.certificate.issue import certificate_text
 from icgd.verify.ledger.entries import Settled, entries, find, settle
 from icgd.verify.requests import Request, requests_of
@@ -77,7 +77,7 @@ def pose(
     """
     for name in search.given:
         if name not in theorem.options | EVERYWHERE | {"construction"}:
-            why = f"{theorem.name} has no such option: it is for {takers_of_option(name)}"
+            why = f"{theorem.name} has no such option: it is for {theorems_with_option(name)}"
             raise ProblemError(name, search.given[name], why)
     chosen = theorem.chosen(search.construction)
     search = replace(search, construction=chosen.get("construction"))

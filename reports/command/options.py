@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from icgd.verify.catalogue import takers_of_option, theorems
+from icgd.verify.catalogue import theorems_with_option, theorems
 from icgd.verify.search.options import EVERYWHERE, Search
 from icgd.verify.theorem import Theorem
 
@@ -56,7 +56,7 @@ def search_options(usual: Search, asked: Theorem | None) -> list[inspect.Paramet
         if field.name == "construction":
             taken = not asked or bool(asked.constructions)
             meaning = " or ".join(asked.constructions) if asked and asked.constructions else meaning
-        whose = takers_of_option(field.name)
+        whose = theorems_with_option(field.name)
         meaning += f" ({whose})" if whose and not asked else ""
         names = [f"--{field.name}"] if kind is bool else []
         option = typer.Option(*names, help=meaning, metavar=shown[0] if shown else None, hidden=not taken)

@@ -9,7 +9,7 @@ import pytest
 
 from icgd import Claim, Letters, Problem, ProblemError, Results, Theorem, Verdict, theorem, theorems
 from icgd.verify import catalogue
-from icgd.verify.catalogue import find, register, takers, takers_of_option, word
+from icgd.verify.catalogue import find, register, theorems_with_letter, theorems_with_option, word
 from icgd.verify.requests import asked_for
 from icgd.verify.search.options import EVERYWHERE, Search
 
@@ -136,10 +136,10 @@ def test_a_file_without_its_theorem_is_one_sentence(tmp_path, text, words):
 
 
 def test_letters_and_options_know_their_takers():
-    assert takers("T") == ["looped"] and takers("N") == ["relu-icgd", "softmax-icgd", "convergence"]
-    assert takers_of_option("samples") == takers_of_option("construction") == "relu-icgd"
+    assert theorems_with_letter("T") == ["looped"] and theorems_with_letter("N") == ["relu-icgd", "softmax-icgd", "convergence"]
+    assert theorems_with_option("samples") == theorems_with_option("construction") == "relu-icgd"
     register(mine())
-    assert takers("m") == ["mine"]
+    assert theorems_with_letter("m") == ["mine"]
     assert {one.theorem.name for one in asked_for({"m": 3})} == set(theorems())
 
 
