@@ -103,7 +103,7 @@ def _of_file(path: Path) -> Theorem:
     return theorems()[held[0].name] if held[0] in theorems().values() else register(held[0])
 
 
-def word(theorem: Theorem) -> str:
+def command_name(theorem: Theorem) -> str:
     """How a command line names it: by its name, or by the path of the file it was loaded from."""
     return _files.get(theorem.name, theorem.name)
 

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, cast, get_args, get_type_hints
 import pytest
 
 from icgd.bounds.letters import ProblemError
-from icgd.verify.catalogue import find, theorems_with_letter, theorems
+from icgd.verify.catalogue import find, theorems, theorems_with_letter
 from icgd.verify.requests import Found, Request, asked_for
 from icgd.verify.search.options import BRIEF, Search
 from icgd.verify.verdict import STATUSES, Status, Verdict
@@ -110,7 +110,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Which theorems take the letters that were given: the others keep their defaults."""
     letters = config.stash[_LETTERS]
-    given = [f"{name} = {value} for {', '.join(theorems_with_letter(name))}" for name, value in letters.items()]
+    given = [
+        f"{name} = {value} for {', '.join(theorems_with_letter(name))}" for name, value in letters.items()
+    ]
     return [f"icgd: {line}" for line in (f"seed {config.stash[_SEARCH].seed}", *given)]
 
 

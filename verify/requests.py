@@ -16,7 +16,7 @@ import torch
 from icgd.bounds.letters import Letters, ProblemError
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.locks import locked
-from icgd.verify.catalogue import theorems, word
+from icgd.verify.catalogue import command_name, theorems
 from icgd.verify.search.options import Search
 from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Verdict, with_replay
@@ -66,7 +66,7 @@ class Request:
 
     def command(self, search: Search) -> str:
         """The command line that repeats this verification."""
-        words = ["icgd", "verify", word(self.theorem), *shlex.split(self.problem.options)]
+        words = ["icgd", "verify", command_name(self.theorem), *shlex.split(self.problem.options)]
         words += [
             "--seed",
             str(search.seed),

@@ -28,7 +28,7 @@ from icgd.reports.command.terminal import show
 from icgd.reports.document.document import full_name, results_document
 from icgd.reports.document.shape import TheoremDocument
 from icgd.verify import workload
-from icgd.verify.catalogue import theorems_with_option, theorems, word
+from icgd.verify.catalogue import command_name, theorems, theorems_with_option
 from icgd.verify.certificate.issue import certificate_text
 from icgd.verify.ledger.entries import Settled, entries, find, settle
 from icgd.verify.requests import Request, requests_of
@@ -106,8 +106,8 @@ def one(
     computed, too; None: as `reported`.  announced: whether it has been said how long it takes.
     """
     began, surveyed = time.perf_counter(), reported if surveyed is None else surveyed
-    command = command_line("audit", word(theorem), letters, search)
-    again = command_line("verify", word(theorem), letters, search)
+    command = command_line("audit", command_name(theorem), letters, search)
+    again = command_line("verify", command_name(theorem), letters, search)
     search = replace(search, certify=search.certify or (certify and "certify" in theorem.options))
 
     def estimated(problem: Letters, chosen: Search) -> Estimate:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from icgd.verify.catalogue import theorems_with_option, theorems
+from icgd.verify.catalogue import theorems, theorems_with_option
 from icgd.verify.search.options import EVERYWHERE, Search
 from icgd.verify.theorem import Theorem
 

@@ -9,7 +9,7 @@ import pytest
 
 from icgd import Claim, Letters, Problem, ProblemError, Results, Theorem, Verdict, theorem, theorems
 from icgd.verify import catalogue
-from icgd.verify.catalogue import find, register, theorems_with_letter, theorems_with_option, word
+from icgd.verify.catalogue import command_name, find, register, theorems_with_letter, theorems_with_option
 from icgd.verify.requests import asked_for
 from icgd.verify.search.options import EVERYWHERE, Search
 
@@ -74,7 +74,7 @@ def test_a_theorem_is_found_by_its_name_its_problem_and_its_file():
         theorem(Nothing())
     found = theorem(str(EXAMPLE))
     assert found.name == "one-step" and theorem("one-step") is found is theorem(str(EXAMPLE))
-    assert word(found) == str(EXAMPLE) and word(LOOPED) == "looped"
+    assert command_name(found) == str(EXAMPLE) and command_name(LOOPED) == "looped"
 
 
 def test_python_judges_any_theorem_by_the_same_call():
@@ -135,8 +135,12 @@ def test_a_file_without_its_theorem_is_one_sentence(tmp_path, text, words):
         find(str(path))
 
 
-def test_letters_and_options_know_their_takers():
-    assert theorems_with_letter("T") == ["looped"] and theorems_with_letter("N") == ["relu-icgd", "softmax-icgd", "convergence"]
+def test_theorems_are_found_by_their_letters_and_options():
+    assert theorems_with_letter("T") == ["looped"] and theorems_with_letter("N") == [
+        "relu-icgd",
+        "softmax-icgd",
+        "convergence",
+    ]
     assert theorems_with_option("samples") == theorems_with_option("construction") == "relu-icgd"
     register(mine())
     assert theorems_with_letter("m") == ["mine"]
