@@ -7,7 +7,7 @@ from pathlib import Path
 
 from icgd.construct.machine.files import write_atomically
 from icgd.reports.document.numbers import grouped
-from icgd.verify.catalogue import OURS
+from icgd.verify.catalogue import BUILT_IN
 from icgd.verify.theorem import Theorem
 
 FOLDER = Path(__file__).parents[1] / "docs"
@@ -54,7 +54,7 @@ def _cell(text: str) -> str:
 
 def written() -> list[Theorem]:
     """The theorems that have such a page: that of relu-icgd is written by hand."""
-    return [theorem for theorem in OURS if not theorem.constructions]
+    return [theorem for theorem in BUILT_IN if not theorem.constructions]
 
 
 def main(folder: Path = FOLDER) -> None:

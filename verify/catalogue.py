@@ -21,7 +21,7 @@ from icgd.verify.theorem import Theorem
 GROUP = "icgd.theorems"
 """The group of the entry points by which installed packages add theorems."""
 
-OURS = (
+BUILT_IN = (
     relu_icgd.THEOREM,
     softmax_icgd.THEOREM,
     convergence.THEOREM,
@@ -37,8 +37,8 @@ _files: dict[str, str] = {}
 def theorems() -> Mapping[str, Theorem]:
     """Every theorem by name, the built-in ones first; warns about packages whose theorem cannot be loaded."""
     if not _known:
-        for ours in OURS:
-            register(ours)
+        for theorem in BUILT_IN:
+            register(theorem)
         for point in entry_points(group=GROUP):
             try:
                 register(point.load())
@@ -97,7 +97,7 @@ def _of_file(path: Path) -> Theorem:
         except Exception as error:
             del sys.modules[name]
             raise ProblemError("theorem", path, f"it raises {type(error).__name__}: {error}") from error
-    held = [one for one in vars(module).values() if isinstance(one, Theorem) and one not in OURS]
+    held = [one for one in vars(module).values() if isinstance(one, Theorem) and one not in BUILT_IN]
     if len(held) != 1:
         raise ProblemError("theorem", path, f"it defines {len(held)} theorems, and exactly one is needed")
     return theorems()[held[0].name] if held[0] in theorems().values() else register(held[0])
