@@ -24,7 +24,7 @@ import pytest
 
 from icgd.bounds.letters import ProblemError
 from icgd.verify.catalogue import find, theorems, theorems_with_letter
-from icgd.verify.requests import Found, Request, asked_for
+from icgd.verify.requests import Found, Request, all_requests
 from icgd.verify.search.options import BRIEF, Search
 from icgd.verify.verdict import STATUSES, Status, Verdict
 
@@ -101,7 +101,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         words = [word for option in config.getoption("icgd", []) for word in shlex.split(option)]
         letters, search = read(words)
-        config.stash[_ASKED] = asked_for(letters, search.construction)
+        config.stash[_ASKED] = all_requests(letters, search.construction)
     except ValueError as error:  # a ProblemError, or a quotation mark without its other
         raise pytest.UsageError(str(error)) from None
     config.stash[_LETTERS], config.stash[_SEARCH], config.stash[_FOUND] = letters, search, {}

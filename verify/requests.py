@@ -120,7 +120,7 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def asked_for(letters: Mapping[str, Any], construction: str | None = None) -> tuple[Request, ...]:
+def all_requests(letters: Mapping[str, Any], construction: str | None = None) -> tuple[Request, ...]:
     """One request or more for every theorem: each takes the letters that it has, and defaults for the rest.
 
     construction: for the theorems that have one of that name; None takes all that apply to the problem.

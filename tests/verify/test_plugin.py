@@ -16,7 +16,7 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
 from icgd.verify import catalogue, relu_icgd
 from icgd.verify.catalogue import find, theorems
-from icgd.verify.requests import Found, asked_for
+from icgd.verify.requests import Found, all_requests
 from icgd.verify.search.counterexample import Counterexample
 from icgd.verify.verdict import Verdict
 
@@ -305,10 +305,10 @@ def test_verdicts_survive_the_way_between_workers():
 
 
 def test_letters_go_to_the_theorems_that_have_them():
-    runs = {run.name: run.problem for run in asked_for({"N": 2, "d": 3, "T": 4, "S": "1"})}
+    runs = {run.name: run.problem for run in all_requests({"N": 2, "d": 3, "T": 4, "S": "1"})}
     assert list(runs) == ["relu-icgd/lean", "relu-icgd/paper", *list(theorems())[1:]]
     assert runs["relu-icgd/lean"] == runs["convergence"] == Problem(N=2, d=3)
     assert runs["looped"] == LoopedProblem(d=3, T=4)
     assert runs["preconditioned"] == PreconditionedProblem(d=3, S="1")
     with pytest.raises(ProblemError, match="letter = 1: there is no such letter"):
-        asked_for({"letter": 1})
+        all_requests({"letter": 1})

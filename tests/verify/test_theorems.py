@@ -10,7 +10,7 @@ import pytest
 from icgd import Claim, Letters, Problem, ProblemError, Results, Theorem, Verdict, theorem, theorems
 from icgd.verify import catalogue
 from icgd.verify.catalogue import command_name, find, register, theorems_with_letter, theorems_with_option
-from icgd.verify.requests import asked_for
+from icgd.verify.requests import all_requests
 from icgd.verify.search.options import EVERYWHERE, Search
 
 ROOT = Path(__file__).parents[2]
@@ -144,7 +144,7 @@ def test_theorems_are_found_by_their_letters_and_options():
     assert theorems_with_option("samples") == theorems_with_option("construction") == "relu-icgd"
     register(mine())
     assert theorems_with_letter("m") == ["mine"]
-    assert {one.theorem.name for one in asked_for({"m": 3})} == set(theorems())
+    assert {one.theorem.name for one in all_requests({"m": 3})} == set(theorems())
 
 
 def test_a_search_knows_what_was_given():

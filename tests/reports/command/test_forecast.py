@@ -8,7 +8,7 @@ from icgd.bounds.problem import Problem
 from icgd.construct.machine import memory
 from icgd.reports.command.forecast import announce, bounding, checking, everything, settling, verifying
 from icgd.verify.catalogue import find, theorems
-from icgd.verify.requests import asked_for
+from icgd.verify.requests import all_requests
 from icgd.verify.search.options import Search
 
 RELU = find("relu-icgd")
@@ -44,7 +44,7 @@ def test_what_is_too_much_is_one_sentence(monkeypatch, tmp_path, capsys, command
 
 
 def test_every_theorem_is_part_of_the_whole():
-    parts = everything(asked_for({}), Search())
+    parts = everything(all_requests({}), Search())
     assert list(parts)[:2] == ["relu-icgd/lean", "relu-icgd/paper"]
     assert {name.partition("/")[0] for name in parts} == {*theorems(), "findings"}
     assert sum(piece.name == "start" for part in parts.values() for piece in part.pieces) == 1
