@@ -266,7 +266,7 @@ def bounds(
 
     asked, search, _ = pose(about, letters, Search(construction=construction), estimated)
     announce(estimated(asked.problem, search))
-    found: dict[str, Any] = {"problem": asked.problem.as_dict(), "construction": asked.construction}
+    found: dict[str, object] = {"problem": asked.problem.as_dict(), "construction": asked.construction}
     made = about.plan(asked.problem, **asked.chosen, progress=bars()) if about.plan else None
     asserted = about.claims(asked.problem, **asked.chosen)
     if about.hypotheses:

@@ -61,11 +61,11 @@ def slot_use(transformer: Block) -> SlotUse:
     slots = tuple(SlotPlace(slot.name, slot.start, slot.size) for slot in stream.slots.values())
     layers = enumerate(transformer.literal(), start=1)
     return SlotUse(
-        slots, tuple(found for number, layer in layers for found in _dissect(stream, number, layer))
+        slots, tuple(found for number, layer in layers for found in _sublayers(stream, number, layer))
     )
 
 
-def _dissect(stream: Stream, number: int, layer: LiteralLayer) -> Iterator[Sublayer]:
+def _sublayers(stream: Stream, number: int, layer: LiteralLayer) -> Iterator[Sublayer]:
     if layer.heads:
         read = _slots(stream, (m.columns for head in layer.heads for m in (head.Q, head.K, head.V)))
         written = _slots(stream, (head.V.rows for head in layer.heads))

@@ -65,8 +65,8 @@ def show_grid(console: Console, grid: Grid) -> None:
     """
     rows = [["" if cell is None else _cell(cell) for cell in row] for row in grid.rows]
     columns = list(zip(*rows, strict=True))
-    beside = sum(max(map(len, column)) + 3 for column in columns[:-1])
-    if rows and max(map(len, columns[-1])) > 2 * _PROSE and console.width - beside < _PROSE:
+    others = sum(max(map(len, column)) + 3 for column in columns[:-1])
+    if rows and max(map(len, columns[-1])) > 2 * _PROSE and console.width - others < _PROSE:
         console.print(escape(grid.title), style="italic")
         for key, *words, text in rows:
             about = f"[bold]{escape(key)}[/] {escape(', '.join(words))}"

@@ -59,33 +59,33 @@ def checked(document: AuditDocument) -> tuple[Checked, ...]:
     )
 
 
-def notable(document: AuditDocument, *, most: int = 9, letters: int = 460) -> tuple[Notable, ...]:
+def notable(document: AuditDocument, *, most: int = 9, length: int = 460) -> tuple[Notable, ...]:
     """Failed claims first, then the ledger's headlines, what speaks against a source and vacuous claims.
 
     Of those that contradict a source or are refuted, at most `most` less 2, so that none of the other
-    kinds goes unseen.  letters: a longer text ends with the last sentence that fits.
+    kinds goes unseen.  length: in characters; a longer text ends with the last sentence that fits.
     """
     ranked = list(_ranked(document))
     against = [one for one in ranked if one.label in ("contradicts", "refuted")]
     late = against[max(most - 2, 0) :]
     chosen = [one for one in ranked if one not in late] + late
-    return tuple(replace(one, text=whole_sentences(one.text, letters)) for one in chosen[:most])
+    return tuple(replace(one, text=whole_sentences(one.text, length)) for one in chosen[:most])
 
 
-def whole_sentences(text: str, letters: int) -> str:
+def whole_sentences(text: str, length: int) -> str:
     """The sentences at the start of a text that fit; a sentence too long by itself is cut, and shown so.
 
     >>> whole_sentences("It holds. It does not hold beyond 3.", 20), whole_sentences("word " * 9, 20)
     ('It holds.', 'word word word ...')
     """
     plain = " ".join(text.split())
-    if len(plain) <= letters:
+    if len(plain) <= length:
         return plain
-    ends = [found.end() for found in re.finditer(r"[.!?](?=\s+[A-Z0-9(])", plain) if found.end() <= letters]
-    return plain[: ends[-1]] if ends else textwrap.shorten(plain, letters, placeholder=" ...")
+    ends = [found.end() for found in re.finditer(r"[.!?](?=\s+[A-Z0-9(])", plain) if found.end() <= length]
+    return plain[: ends[-1]] if ends else textwrap.shorten(plain, length, placeholder=" ...")
 
 
-def _spread(document: AuditDocument, word: str) -> Iterator[Notable]:
+def _in_turn(document: AuditDocument, word: str) -> Iterator[Notable]:
     """The findings under one label, a theorem at a time in turn, so that none crowds out the others."""
     queues: dict[str, list[Notable]] = {name.split("/")[0]: [] for name in document["theorems"]}
     for one in document.get("findings") or ():
@@ -108,7 +108,7 @@ def _ranked(document: AuditDocument) -> Iterator[Notable]:
         yield from _judged(document, "vacuous")
     for word in (*_AGAINST, "", *(word for word in _LABELS if word not in _AGAINST)):
         if word:
-            yield from _spread(document, word)
+            yield from _in_turn(document, word)
         elif not headlines:
             yield from _judged(document, "vacuous")
     yield from _judged(document, "inapplicable")

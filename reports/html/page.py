@@ -207,10 +207,10 @@ class _Anchors:
 
 @dataclass(frozen=True)
 class _Part:
-    """One theorem on one problem, as the page shows it.  held: its entry in the document."""
+    """One theorem on one problem, as the page shows it.  theorem: its part of the document."""
 
     name: str
-    held: TheoremDocument
+    theorem: TheoremDocument
     figures: Sequence[dict[str, object]]
     alone: str | None
     """The document's command, if the document is about one theorem only."""
@@ -219,31 +219,31 @@ class _Part:
 
     @cached_property
     def title(self) -> str:
-        construction = self.held.get("construction")
-        title = self.held.get("title") or self.name
+        construction = self.theorem.get("construction")
+        title = self.theorem.get("title") or self.name
         return f"{title}: construction {construction}" if construction else title
 
     @cached_property
     def command(self) -> str:
         """What computes this part again: its own command, or its problem with all else at the defaults."""
-        if given := self.alone or self.held.get("command"):
+        if given := self.alone or self.theorem.get("command"):
             return str(given)
-        words = ["icgd", "audit", str(self.held.get("theorem") or self.name)]
-        line = f"{shlex.join(words)} {self.held.get('options') or ''}".rstrip()
-        if self.held.get("construction"):
-            line += f" --construction {shlex.quote(str(self.held['construction']))}"
-        if self.held.get("certificate"):
+        words = ["icgd", "audit", str(self.theorem.get("theorem") or self.name)]
+        line = f"{shlex.join(words)} {self.theorem.get('options') or ''}".rstrip()
+        if self.theorem.get("construction"):
+            line += f" --construction {shlex.quote(str(self.theorem['construction']))}"
+        if self.theorem.get("certificate"):
             line += " --certify"
-        return f"{line} --seed {shlex.quote(str(self.held.get('seed') or 0))}"
+        return f"{line} --seed {shlex.quote(str(self.theorem.get('seed') or 0))}"
 
     @cached_property
     def rows(self) -> list[tuple[str, VerdictDocument]]:
-        return [(self.name, verdict) for verdict in self.held.get("verdicts") or ()]
+        return [(self.name, verdict) for verdict in self.theorem.get("verdicts") or ()]
 
     @cached_property
     def verdict_on(self) -> dict[str, str]:
         """Claim -> verdict; a hyphen and an underscore are the same in a claim's name."""
-        return {v["claim"].replace("_", "-"): v["verdict"] for v in self.held.get("verdicts") or ()}
+        return {v["claim"].replace("_", "-"): v["verdict"] for v in self.theorem.get("verdicts") or ()}
 
     def judged(self, claim: str) -> str:
         return self.verdict_on.get(claim.replace("_", "-"), "")
@@ -256,7 +256,7 @@ class _Part:
     @cached_property
     def steps(self) -> list[tuple[object, ...]]:
         """Step, error, share of what is allowed in percent, losses and distance, from the start on."""
-        run = self.held["trajectory"]
+        run = self.theorem["trajectory"]
         allowed = self.errors.get("allowed")
         rows: list[tuple[object, ...]] = []
         for step, (loss, exact_loss, apart) in enumerate(
@@ -271,26 +271,26 @@ class _Part:
     @cached_property
     def bound_name(self) -> str:
         """What the bound on the step error is called: certified, or not checked."""
-        return bound_name(self.held)
+        return bound_name(self.theorem)
 
     @cached_property
     def bound_key(self) -> str:
         """Where the bound stands under that name."""
-        return bound_key(self.held)
+        return bound_key(self.theorem)
 
     @cached_property
     def errors(self) -> Mapping[str, object]:
         """What is known of the step error; empty where that is nothing."""
-        return self.held.get("step_error") or {}
+        return self.theorem.get("step_error") or {}
 
     @cached_property
     def exclusion(self) -> str | None:
         """Which prompts the claim on the step error is not about, if there are such."""
-        return exclusion(self.held)
+        return exclusion(self.theorem)
 
     def exceeds(self, claim: BoundDocument) -> bool:
         """Whether what was built is larger than what a source's claim comes to."""
-        built = (self.held.get("census") or {}).get(claim["quantity"])
+        built = (self.theorem.get("census") or {}).get(claim["quantity"])
         return claim["source"] != "icgd" and exceeds(built, claim["value"])
 
     @cached_property
@@ -334,16 +334,16 @@ def _parts(document: AuditDocument, figures: Sequence[Drawn]) -> list[_Part]:
     parts: list[_Part] = []
     theorems = {part.get("theorem") or name for name, part in document["theorems"].items()}
     alone = document.get("command") if len(theorems) == 1 else None
-    told: dict[str, tuple[BoundDocument, str]] = {}
-    for name, held in document["theorems"].items():
+    first: dict[str, tuple[BoundDocument, str]] = {}
+    for name, theorem in document["theorems"].items():
         own = [_figure(f, index) for index, f in enumerate(figures) if f.theorem == name]
         known = {}
-        for key, claim in (held.get("bounds") or {}).items():
-            if key in told and told[key][0] == claim:
-                known[key] = told[key][1]
+        for key, claim in (theorem.get("bounds") or {}).items():
+            if key in first and first[key][0] == claim:
+                known[key] = first[key][1]
             else:
-                told[key] = claim, name
-        parts.append(_Part(name, held, own, alone, known))
+                first[key] = claim, name
+        parts.append(_Part(name, theorem, own, alone, known))
     return parts
 
 

@@ -32,9 +32,9 @@ _MOST_ROWS = 30
 class Section:
     """One theorem for the templates.
 
-    slug: its name in labels.  claims, constants, assumptions: what no earlier section
-    shows, after `share`.
-    like: an earlier section with the same problem.  as_before: one with the same published bounds.
+    slug: its name in labels.  claims, constants, assumptions: what no earlier section shows, after
+    `drop_repeated`.  same_problem_as, same_bounds_as: an earlier section with the same problem, or the same
+    published bounds.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class Section:
         self.claims = dict(part["bounds"])
         self.assumptions = list(part.get("hypotheses") or ())
         self.constants = self._constants()
-        self.like: Section | None = None
-        self.as_before: Section | None = None
-        self.slender_figures = [one for one in figures if self.owns(one) and not wide(one.pdf)]
-        self.broad_figures = [(one,) for one in figures if self.owns(one) and wide(one.pdf)]
-        self.figures = abreast(one for one in figures if self.owns(one))
+        self.same_problem_as: Section | None = None
+        self.same_bounds_as: Section | None = None
+        self.narrow_figures = [one for one in figures if self.owns(one) and not wide(one.pdf)]
+        self.wide_figures = [(one,) for one in figures if self.owns(one) and wide(one.pdf)]
+        self.figures = side_by_side(one for one in figures if self.owns(one))
 
     def __getattr__(self, key: str) -> object:
         """A key of the document's part; None where it was not computed."""
@@ -104,8 +104,8 @@ class Section:
                 shown = (
                     self.numbers.bound(self.name, bound, claim) if itself else self.numbers.at(place, value)
                 )
-                told = f"{meaning}; in {bound}" if len(values[name]) > 1 else meaning
-                rows[name, value, meaning] = symbol(name), shown, told
+                text = f"{meaning}; in {bound}" if len(values[name]) > 1 else meaning
+                rows[name, value, meaning] = symbol(name), shown, text
         return rows
 
     @property
@@ -118,8 +118,8 @@ class Section:
             stem = re.sub(rf"\b{index[0]}$", "", meaning) if index else meaning
             this = (name[: index.start()] if index else name, stem)
             if index and rows and this == before and stem != meaning:
-                letters, values, told = rows[-1]
-                rows[-1] = (Tex(f"{letters}$, ${letter}"), Tex(f"{values}, {shown}"), f"{told}, {index[0]}")
+                letters, values, text = rows[-1]
+                rows[-1] = (Tex(f"{letters}$, ${letter}"), Tex(f"{values}, {shown}"), f"{text}, {index[0]}")
             else:
                 rows.append((letter, shown, meaning))
             before = this
@@ -133,7 +133,7 @@ class Section:
                 **claim,
                 "key": key,
                 "source": self.sources.cite(claim["source"]),
-                "said": _said(claim),
+                "stated": _stated(claim),
                 "sign": Tex(r"\le" if claim["relation"] == "<=" else "="),
                 "of": quantity(claim["quantity"]),
                 "formula": formula(claim["expression"], claim["constants"], claim["latex"]),
@@ -142,7 +142,7 @@ class Section:
             }
 
     @property
-    def hypothesised(self) -> list[tuple[tuple[str, ...], list[str]]]:
+    def hypothesis_groups(self) -> list[tuple[tuple[str, ...], list[str]]]:
         """Hypotheses, and the titles of the claims that have exactly these."""
         found: dict[tuple[str, ...], list[str]] = {}
         for claim in self.claims.values():
@@ -232,43 +232,43 @@ class Section:
         return [rows[round(i * (len(rows) - 1) / (_STEPS - 1))] for i in range(_STEPS)]
 
     @property
-    def slender_tables(self) -> list[dict[str, object]]:
+    def narrow_tables(self) -> list[dict[str, object]]:
         """The theorem's own tables that have room in half a line and on part of a page."""
-        return [table for table in self._tables() if table["slender"]]
+        return [table for table in self._tables() if table["narrow"]]
 
     @property
-    def broad_tables(self) -> list[dict[str, object]]:
+    def wide_tables(self) -> list[dict[str, object]]:
         """The theorem's other tables."""
-        return [table for table in self._tables() if not table["slender"]]
+        return [table for table in self._tables() if not table["narrow"]]
 
     @property
     def has_columns(self) -> bool:
         """Whether anything stands in two columns."""
-        held = self.constants, self.census, self.slender_figures, self.plan, self.steps, self.slender_tables
+        held = self.constants, self.census, self.narrow_figures, self.plan, self.steps, self.narrow_tables
         return any(held)
 
     def _tables(self) -> Iterator[dict[str, object]]:
         """The theorem's own tables, with the lines of their headings and a width for every column."""
         for grid in self.part.get("grids") or ():
             columns, rows = grid["columns"], grid["rows"]
-            needs, room = _needs(columns, rows), _HALF - _GAP * (len(columns) - 1)
-            slender = sum(needs) <= room and len(rows) <= _MOST_ROWS
-            needs = _eased(columns, needs, room)
-            whole = max(sum(needs), _HALF)
+            widths, room = _needed_widths(columns, rows), _HALF - _GAP * (len(columns) - 1)
+            narrow = sum(widths) <= room and len(rows) <= _MOST_ROWS
+            widths = _widened(columns, widths, room)
+            whole = max(sum(widths), _HALF)
             yield {
                 "title": grid["title"],
                 "note": grid.get("note", ""),
                 "columns": columns,
-                "headings": [_lines(column, need) for column, need in zip(columns, needs, strict=True)],
+                "headings": [_lines(column, width) for column, width in zip(columns, widths, strict=True)],
                 "rows": [[_cell(cell) for cell in row] for row in rows],
-                "slender": slender,
+                "narrow": narrow,
                 # Rounded down, so that all of them fit.
-                "widths": [Tex(f"{need / whole - 5e-4:.3f}") for need in needs],
+                "widths": [Tex(f"{width / whole - 5e-4:.3f}") for width in widths],
             }
 
 
-def abreast(figures: Iterable[Drawn]) -> list[tuple[Drawn, ...]]:
-    """Figures two abreast, a wide one alone."""
+def side_by_side(figures: Iterable[Drawn]) -> list[tuple[Drawn, ...]]:
+    """Figures side by side, a wide one alone."""
     rows: list[tuple[Drawn, ...]] = []
     open_row = False
     for one in figures:
@@ -287,24 +287,24 @@ def wide(pdf: Path) -> bool:
     return box is not None and float(box[1]) > 300
 
 
-def share(parts: Sequence[Section]) -> None:
+def drop_repeated(parts: Sequence[Section]) -> None:
     """What an earlier part shows of the same theorem, or of the same problem, is not shown again."""
     for here, part in enumerate(parts):
         for earlier in parts[:here]:
             same = earlier.part["problem"] == part.part["problem"]
-            if same and part.like is None:
-                part.like = earlier
+            if same and part.same_problem_as is None:
+                part.same_problem_as = earlier
             if same or earlier.family == part.family:
                 part.constants = {k: v for k, v in part.constants.items() if k not in earlier.constants}
             if earlier.family == part.family:
                 known = earlier.part.get("hypotheses") or ()
                 part.assumptions = [one for one in part.assumptions if one not in known]
                 repeated = part.claims.keys() & earlier.claims.keys()
-                part.as_before = part.as_before or (earlier if repeated else None)
+                part.same_bounds_as = part.same_bounds_as or (earlier if repeated else None)
                 part.claims = {k: v for k, v in part.claims.items() if k not in repeated}
 
 
-def _said(claim: BoundDocument) -> Tex:
+def _stated(claim: BoundDocument) -> Tex:
     """The statement, unless it only repeats the bound that is displayed below it."""
     text = claim["statement"]
     if claim["latex"] in text and claim["source"] == "icgd":
@@ -337,9 +337,9 @@ def _cell(value: object) -> Tex:
     return Tex("") if value is None else number(value)
 
 
-def _needs(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[float]:
+def _needed_widths(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[float]:
     """How wide a column is, in digits: its cells on one line each, its heading a word a line if it must."""
-    needs = []
+    widths = []
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows]
         # What is printed for 1e-16 is longer, and a number is not broken.
@@ -348,32 +348,32 @@ def _needs(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[float
             for cell in cells
             if cell is not None
         ]
-        widest = max(map(_breadth, shown), default=0.0)
-        needs.append(max([min(widest, _LONGEST), *map(_breadth, column.split())]))
-    return needs
+        widest = max(map(_text_width, shown), default=0.0)
+        widths.append(max([min(widest, _LONGEST), *map(_text_width, column.split())]))
+    return widths
 
 
-def _eased(columns: Sequence[str], needs: Sequence[float], room: float) -> list[float]:
-    """The needs, and what room is left for the headings of most lines."""
-    eased = list(needs)
-    while sum(eased) + 1 <= room:
-        lines = [len(_lines(column, need)) for column, need in zip(columns, eased, strict=True)]
+def _widened(columns: Sequence[str], widths: Sequence[float], room: float) -> list[float]:
+    """The widths, and what room is left for the headings of most lines."""
+    widened = list(widths)
+    while sum(widened) + 1 <= room:
+        lines = [len(_lines(column, width)) for column, width in zip(columns, widened, strict=True)]
         if max(lines) < 3:
             break
-        eased[lines.index(max(lines))] += 1
-    return eased
+        widened[lines.index(max(lines))] += 1
+    return widened
 
 
-def _breadth(text: str) -> float:
+def _text_width(text: str) -> float:
     """How wide a text is, in digits: about as in Computer Modern."""
     return sum(0.6 if sign in ",. ijlt()" else 1.5 if sign.isupper() else 1.0 for sign in text)
 
 
-def _lines(heading: str, need: float) -> list[str]:
+def _lines(heading: str, width: float) -> list[str]:
     """A heading in lines that are no wider than what stands below it, where its words allow that."""
     lines: list[str] = []
     for word in heading.split():
-        if lines and _breadth(f"{lines[-1]} {word}") <= need:
+        if lines and _text_width(f"{lines[-1]} {word}") <= width:
             lines[-1] += f" {word}"
         else:
             lines.append(word)

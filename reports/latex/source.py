@@ -16,7 +16,7 @@ from icgd.reports.document.first_page import STATUSES, checked, not_shown, notab
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.step_bound import UNCHECKED, column_name
 from icgd.reports.latex.macros import Numbers, exact, number, words
-from icgd.reports.latex.sections import Section, abreast, share, wide
+from icgd.reports.latex.sections import Section, drop_repeated, side_by_side, wide
 from icgd.reports.mathematics.citations import Sources
 from icgd.reports.mathematics.notation import Tex, code, command, escape
 
@@ -37,7 +37,7 @@ def write(document: AuditDocument, figures: Sequence[Drawn], folder: Path) -> Pa
     sources = Sources()
     numbers = Numbers(document)
     parts = [Section(name, part, numbers, sources, figures) for name, part in document["theorems"].items()]
-    share(parts)
+    drop_repeated(parts)
     judged = checked(document)
     scope = {
         "document": document,
@@ -56,7 +56,7 @@ def write(document: AuditDocument, figures: Sequence[Drawn], folder: Path) -> Pa
         "tally": tally(document.get("findings") or ()),
         "bound_column": column_name(document["theorems"].values()),
         "unchecked": UNCHECKED,
-        "figures": abreast(one for one in figures if not any(part.owns(one) for part in parts)),
+        "figures": side_by_side(one for one in figures if not any(part.owns(one) for part in parts)),
         "source": sources.cite,
     }
     templates = _environment()

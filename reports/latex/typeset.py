@@ -74,8 +74,8 @@ def typeset(
         return Typeset(None, f"latexmk failed: {_error(log)}; its log is in {BUILD}, beside {tex.name}")
     shutil.move(built, pdf)
     warnings = _warnings(log, _text(made / f"{tex.stem}.blg"))
-    told = f"{len(warnings)} warning{'s'[: len(warnings) != 1]} on {pdf.name}" if warnings else ""
-    return Typeset(pdf, told, warnings)
+    message = f"{len(warnings)} warning{'s'[: len(warnings) != 1]} on {pdf.name}" if warnings else ""
+    return Typeset(pdf, message, warnings)
 
 
 def _run(command: list[str], folder: Path, seconds: float) -> int | None:

@@ -205,6 +205,16 @@ def test_the_stream_has_a_mark_wherever_a_slot_is_read_or_written(construction):
             assert [round(x) for x in lines[f"{how}-{slot['name']}"].get_xdata()] == expected
 
 
+def test_what_is_infinite_is_drawn_nowhere_and_said_in_a_caption():
+    made = document()
+    path = made["theorems"]["relu-icgd/lean"]["trajectory"]
+    path["apart"][-1] = path["errors"][0] = "inf"
+    found = {one.title: one for one in sketches(made)}
+    assert "end at most inf apart" in found["Loss along the descent"].caption
+    followed = found["Error of every step"].figure.axes[0].get_lines()[0]
+    assert list(followed.get_ydata()) == [0.003]
+
+
 def test_too_many_slots_share_lines_by_kind():
     slots = [{"name": "x", "start": 0, "size": 1}, {"name": "one", "start": 61, "size": 1}]
     slots += [{"name": f"{kind}{j}", "start": j, "size": 2} for kind in ("z", "V") for j in range(1, 31)]
