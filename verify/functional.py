@@ -25,21 +25,23 @@ from icgd.bounds.functional import (
     COMPARED,
     ROUNDING,
     SOURCE,
-    Certificate,
     FunctionalProblem,
-    certify,
     claims,
-    descent_balls,
     descent_identity,
-    exact_mismatch,
-    kernel_balls,
     peak,
-    rate_claim,
 )
 from icgd.bounds.progress import Progress, silent
 from icgd.construct.functional import MODEL, Examples, FunctionalTransformer, build
 from icgd.construct.regression_tokens import stream
 from icgd.verify import workload
+from icgd.verify.kernels.given_inputs import (
+    Convergence,
+    convergence_on,
+    descent_balls,
+    exact_mismatch,
+    kernel_balls,
+    rate_claim,
+)
 from icgd.verify.kernels.matching import TRIALS, matched
 from icgd.verify.kernels.prompts import draw, kernel_values, referee
 from icgd.verify.kernels.stationary_family import theorem_one
@@ -85,7 +87,7 @@ def verify(
     with progress("certificates", _CERTIFIED) as advance:
         certificates = []
         for k in range(_CERTIFIED):
-            certificates.append(certify(problem.heads, *examples.plain(k), problem.rate))
+            certificates.append(convergence_on(problem.heads, *examples.plain(k), problem.rate))
             advance(1)
         verdicts += [_largest(problem, certificates), _rate(problem, examples, labels, certificates)]
         if (first := certificates[0]) is not None and first.converges:
@@ -181,7 +183,7 @@ def _heads(problem: FunctionalProblem, examples: Examples) -> Verdict:
     return Verdict(f"{NAME}/heads", status, f"largest relative difference over {len(examples.x)}: {shown}")
 
 
-def _largest(problem: FunctionalProblem, certificates: Sequence[Certificate | None]) -> Verdict:
+def _largest(problem: FunctionalProblem, certificates: Sequence[Convergence | None]) -> Verdict:
     key, known = f"{NAME}/largest-eigenvalue", [c for c in certificates if c is not None]
     if not known:
         return Verdict(key, "inapplicable", "softmax in a sum: the matrix has no symmetric form")
@@ -196,7 +198,7 @@ def _rate(
     problem: FunctionalProblem,
     examples: Examples,
     labels: Tensor,
-    certificates: Sequence[Certificate | None],
+    certificates: Sequence[Convergence | None],
 ) -> Verdict:
     """The distance to the Bayes predictor after every layer, certified to be within C rho^l."""
     key = f"{NAME}/rate"
@@ -253,7 +255,7 @@ def _definite(problem: FunctionalProblem, examples: Examples, witness: Witness) 
         "c^T K c = norm2(sum c_i x_i)^2, expanded for free symbols (3 points of the plane); rank at most d",
     )
     for name in ("exp", "softmax"):
-        found = [certify((name,), *examples.plain(k), 1.0) for k in range(_CERTIFIED)]
+        found = [convergence_on((name,), *examples.plain(k), 1.0) for k in range(_CERTIFIED)]
         smallest = min((certificate.smallest for certificate in found if certificate), key=float)
         positive = all(certificate is not None and certificate.smallest > 0 for certificate in found)
         evidence = f"lambda_min = {_show(smallest)} at least, by LDL^T in balls on {_CERTIFIED} prompts"
@@ -279,7 +281,7 @@ def _definite(problem: FunctionalProblem, examples: Examples, witness: Witness) 
 
 def _softmax_limit(problem: FunctionalProblem, examples: Examples) -> Verdict:
     """Softmax's fixed point is not the Bayes predictor of exp: the certified gap on one prompt."""
-    softmax, exponential = (certify((name,), *examples.plain(0), 1.0) for name in ("softmax", "exp"))
+    softmax, exponential = (convergence_on((name,), *examples.plain(0), 1.0) for name in ("softmax", "exp"))
     assert softmax is not None and exponential is not None
     gap = abs(softmax.limit - exponential.limit)
     decided = bool(gap > 0)
@@ -296,7 +298,7 @@ def _spectra(problem: FunctionalProblem, examples: Examples) -> Grid:
     rows: list[tuple[Cell, ...]] = []
     for name in _shown(problem):
         posed = replace(problem, kernel=name, r=0.0)
-        certificate = certify((name,), *examples.plain(0), posed.rate)
+        certificate = convergence_on((name,), *examples.plain(0), posed.rate)
         assert certificate is not None
         low = certificate.smallest
         fate = "converges" if certificate.converges else "diverges" if low < 0 else "stalls off range K"
@@ -308,7 +310,7 @@ def _spectra(problem: FunctionalProblem, examples: Examples) -> Grid:
     return Grid("Kernels on one prompt", columns, tuple(rows), note)
 
 
-def _convergence(labels: Tensor, first: Certificate | None) -> Plot:
+def _convergence(labels: Tensor, first: Convergence | None) -> Plot:
     curves: tuple[Curve, ...] = ()
     if first is not None and first.converges:
         layers = tuple(float(layer) for layer in range(len(labels)))

@@ -18,7 +18,7 @@ from icgd.bounds.algebra.definiteness import (
     rayleigh,
 )
 from icgd.bounds.algebra.spectra import extreme_eigenvalues
-from icgd.bounds.functional import certify
+from icgd.verify.kernels.given_inputs import convergence_on
 from icgd.verify.ledger.entries import Numbers
 
 _BITS = 320
@@ -79,7 +79,7 @@ def softmax_limit(
     """
     rows = [[float(value) for value in point] for point in points]
     y = [float(value) for value in labels]
-    softmax, exponential = certify(("softmax",), rows, y, 0.1), certify(("exp",), rows, y, 0.1)
+    softmax, exponential = convergence_on(("softmax",), rows, y, 0.1), convergence_on(("exp",), rows, y, 0.1)
     if softmax is None or exponential is None:
         raise ArithmeticError("no certificate on these points")
     with flint.ctx.workprec(_BITS):

@@ -73,7 +73,7 @@ SABOTAGED = [
     ("mask-in-one-layer", evidence_preconditioned, "_layer", lambda f: lambda *a, masked: f(*a, masked=True)),
     ("noisy-labels", evidence_preconditioned, "minimiser", lambda _: lambda p: [[Fraction(1, 4)]]),
     ("relu-indefinite", evidence_functional, "RELU_WITNESS", lambda w: Witness(w.points, (1, 1, 1, 1))),
-    ("softmax-limit", evidence_functional, "certify", lambda f: lambda heads, *a: f(("exp",), *a)),
+    ("softmax-limit", evidence_functional, "convergence_on", lambda f: lambda heads, *a: f(("exp",), *a)),
     ("noisy-labels", evidence_preconditioned, "_second_moment", lambda f: lambda *a: 2 * f(*a)),
     ("local-minimum-share", evidence_preconditioned, "_bends_down", lambda _: lambda *a: False),
     ("weights-counted-once", evidence_sizes, "_weights_of", lambda f: lambda posed: f(posed) + 1),

@@ -1,0 +1,189 @@
+"""Functional descent on given inputs: kernels, iterates and rates in balls, literal layers in rationals.
+
+Inputs are the exact rationals that their floats are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import flint
+import sympy
+from flint import arb, arb_mat, fmpq, fmpq_mat
+
+from icgd.bounds.algebra.rationals import exact_matrix, to_flint
+from icgd.bounds.algebra.spectra import extreme_eigenvalues
+from icgd.bounds.claims import Claim, L
+from icgd.bounds.functional import SOURCE, FunctionalProblem
+from icgd.bounds.functions.scalar import lower_float, upper_float
+from icgd.bounds.kernel import KERNELS, Kernel
+
+_Row = list[arb]
+_Matrix = list[_Row]
+_Table = Sequence[Sequence[float]]
+
+_PRECISION = 320
+
+_r, _C = sympy.symbols("r C", positive=True)
+_low, _high = sympy.symbols("lambda_min lambda_max", positive=True)
+
+
+def kernel_balls(heads: Sequence[str], points: Sequence[Sequence[float]]) -> _Matrix:
+    """h[i][j], key i of the n examples and token j of all n+1 (the query is last), summed over heads.
+
+    softmax: exp normalised over all n+1 keys, the query's own included (**reading**: the module of the paper
+    normalises the columns of h over all tokens, and the mask acts on values only).
+    """
+    inner = _inner_products(points)
+    total = [[arb(0) for _ in row] for row in inner[:-1]]
+    for kernel in (KERNELS[name] for name in heads):
+        similar = _similarities(kernel, inner)
+        sums = _normalisers(similar) if kernel.normalised else [arb(1)] * len(inner)
+        for row, values in zip(total, similar, strict=False):
+            for j, value in enumerate(values):
+                row[j] += value / sums[j]
+    return total
+
+
+def _inner_products(points: Sequence[Sequence[float]]) -> _Matrix:
+    exact = [[arb(value) for value in point] for point in points]
+    return [[sum((a * b for a, b in zip(u, v, strict=True)), arb(0)) for v in exact] for u in exact]
+
+
+def _similarities(kernel: Kernel, inner: _Matrix) -> _Matrix:
+    return [[kernel.k.ball(value) for value in row] for row in inner]
+
+
+def _normalisers(similar: _Matrix) -> _Row:
+    return [sum(column, arb(0)) for column in zip(*similar, strict=True)]
+
+
+def descent_balls(kernel: _Matrix, labels: Sequence[float], rate: float, steps: int) -> list[_Row]:
+    """The label row after 0..steps steps: y_i - f_l(x_i), and last -f_l(x_q)."""
+    row = [*(arb(value) for value in labels), arb(0)]
+    matrix, step, path = arb_mat(kernel), arb(rate), [row]
+    for _ in range(steps):
+        change = (arb_mat([row[:-1]]) * matrix).tolist()[0]
+        row = [value - step * moved for value, moved in zip(row, change, strict=True)]
+        path.append(row)
+    return path
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """Enclosures of what decides convergence on one prompt; all fields are balls (Arb).
+
+    smallest, largest: extreme eigenvalues of the symmetric form of the Gram matrix.
+    rho: contraction factor of I - rK, max |1 - r lambda|.  limit: the predictor k_q^T K^-1 y.
+    constant: C in |f_l(x_q) - limit| <= C rho^l; infinite, like the limit undefined, where K may be singular.
+    """
+
+    smallest: arb
+    largest: arb
+    rho: arb
+    limit: arb
+    constant: arb
+
+    @property
+    def converges(self) -> bool:
+        """Whether K is certified positive definite and the step short enough."""
+        return bool(self.smallest > 0) and bool(self.rho < 1)
+
+
+def convergence_on(
+    heads: Sequence[str], points: Sequence[Sequence[float]], labels: Sequence[float], rate: float
+) -> Convergence | None:
+    """The certificate on one prompt; None for softmax in a sum, whose matrix has no symmetric form.
+
+    Softmax alone: with E = exp's Gram matrix and D its normalisers the step is I - r D^-1 E, similar to
+    I - r S, S = D^-1/2 E D^-1/2, so D^1/2 y and D^-1/2 e_q / D_q take the places of y and k_q.  The same
+    holds for any other normalised kernel.
+    """
+    normalised = any(KERNELS[name].normalised for name in heads)
+    if normalised and len(heads) > 1:
+        return None
+    with flint.ctx.workprec(_PRECISION):
+        y = [arb(value) for value in labels]
+        if normalised:
+            similar = _similarities(KERNELS[heads[0]], _inner_products(points))
+            sums = _normalisers(similar)
+            roots = [value.sqrt() for value in sums[:-1]]
+            kernel = [
+                [value / (a * b) for value, b in zip(row, [*roots, sums[-1]], strict=True)]
+                for row, a in zip(similar[:-1], roots, strict=True)
+            ]
+            y = [value * a for value, a in zip(y, roots, strict=True)]
+        else:
+            kernel = kernel_balls(heads, points)
+        gram = [row[:-1] for row in kernel]
+        query = [row[-1] for row in kernel]
+        smallest, largest = extreme_eigenvalues(gram)
+        step = arb(rate)
+        rho = abs(1 - step * smallest).max(abs(1 - step * largest))
+        if not smallest > 0:
+            return Convergence(smallest, largest, rho, arb("nan"), arb("inf"))
+        inverse = arb_mat(gram).solve(arb_mat([list(pair) for pair in zip(query, y, strict=True)]))
+        (kk, limit), (_, yy) = (arb_mat([query, y]) * inverse).tolist()
+        zero = arb(0)
+        return Convergence(smallest, largest, rho, limit, kk.max(zero).sqrt() * yy.max(zero).sqrt())
+
+
+def rate_claim(problem: FunctionalProblem, found: Convergence) -> Claim:
+    """Proposition 2 with its constants, on the inputs of the found."""
+    constants = {
+        _r: (problem.rate, "step size"),
+        _low: (lower_float(found.smallest.lower()), "lower end of the certified enclosure"),
+        _high: (upper_float(found.largest.upper()), "upper end of the certified enclosure"),
+        _C: (
+            upper_float(found.constant.upper()),
+            "certified sqrt(k_q^T K^-1 k_q) sqrt(y^T K^-1 y): RKHS norms of the query and of the predictor",
+        ),
+        L: (problem.L, "layers"),
+    }
+    return Claim(
+        "functional/rate",
+        f"{SOURCE}, Proposition 2; constant: icgd",
+        "Distance to the Bayes predictor",
+        r"$|f_L(x_q) - k_q^T K^{-1} y| \le C \max(1 - r\lambda_{\min}, r\lambda_{\max} - 1)^L$.",
+        ("K is positive definite on the inputs", "0 < r < 2/lambda_max"),
+        "distance",
+        "<=",
+        _C * sympy.Max(1 - _r * _low, _r * _high - 1) ** L,
+        constants,
+    )
+
+
+def exact_mismatch(
+    weights: Sequence[Sequence[tuple[_Table, _Table, _Table]]],
+    points: _Table,
+    labels: Sequence[float],
+    kernels: Sequence[_Table],
+    rate: float,
+) -> str:
+    """Where layers of (V, B, C), by head, first leave exact descent on the coefficients; "" if nowhere.
+
+    kernels: any n x (n+1) values for each head.  The identity is polynomial in them, so floats stand in for
+    exp, as exact rationals; that a kernel gets the argument <x_i, x_j> is a comparison of its own.
+    """
+    x, y, step = exact_matrix(points), exact_matrix([labels]), to_flint(rate)
+    similar = [exact_matrix(kernel) for kernel in kernels]
+    total, coefficients = sum(similar[1:], similar[0]), fmpq_mat(1, len(labels))
+    Z = fmpq_mat([*x.transpose().tolist(), [*y.tolist()[0], fmpq(0)]])
+    for index, heads in enumerate(weights):
+        if len(heads) != len(similar):
+            return f"layer {index}: {len(heads)} heads for {len(similar)} kernels"
+        masked, after = fmpq_mat([row[:-1] for row in Z.tolist()]), Z
+        for (V, B, C), kernel in zip(heads, similar, strict=True):
+            b, c = exact_matrix(B), exact_matrix(C)
+            if x * b.transpose() * c * x.transpose() != x * x.transpose():
+                return f"layer {index}: <B x_i, C x_j> is not <x_i, x_j>"
+            after += exact_matrix(V) * masked * kernel
+        Z = after
+        values = fmpq_mat([(coefficients * total).tolist()[0][:-1]])
+        coefficients = coefficients + (y - values) * step
+        reached = (coefficients * total).tolist()[0]
+        expected = [*(a - f for a, f in zip(y.tolist()[0], reached[:-1], strict=True)), -reached[-1]]
+        if Z.tolist() != [*x.transpose().tolist(), expected]:
+            return f"after layer {index + 1} the stream is not [X; y - f, -f_q]"
+    return ""
