@@ -5,10 +5,10 @@
     pytest -p icgd.verify.plugin tests/                                # your own tests, with `icgd_judge`
     pytest verify/ --icgd "theorem=./mine.py m=4" -k mine              # a theorem of your own
 
-A claim that is proved, held or vacuous passes, one that is inapplicable is skipped with its reason, and one
-that failed prints its evidence and the command that replays it, without a traceback.  Every verdict is in
-the table at the end and in the properties of --junitxml.  With pytest-xdist each verification runs once and
-its claims stay together, so that `-n auto` fills the cores; see `pytest_xdist_make_scheduler`.
+A claim that is proved, held or vacuous passes; an inapplicable one is skipped with its reason; a failed one
+prints its evidence and the command that replays it, without a traceback.  Every verdict is in the table at
+the end and in the properties of --junitxml.  With pytest-xdist each verification runs once and its claims
+stay together, so that `-n auto` uses all cores; see `pytest_xdist_make_scheduler`.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from icgd.verify.requests import Found, Request, all_requests
 from icgd.verify.search.options import BRIEF, Search
 from icgd.verify.verdict import STATUSES, Status, Verdict
 
-_ASKED = pytest.StashKey[tuple[Request, ...]]()
+_REQUESTS = pytest.StashKey[tuple[Request, ...]]()
 _LETTERS = pytest.StashKey[Mapping[str, Any]]()
 _SEARCH = pytest.StashKey[Search]()
 _FOUND = pytest.StashKey[dict[str, Found]]()
 
 
-class Asked(NamedTuple):
-    """A claim that is a test: of which verification, its key, and the id of the test."""
+class ClaimTest(NamedTuple):
+    """One claim as a test: the verification that judges it, its key, and the id of the test."""
 
     request: Request
     key: str
@@ -46,7 +46,7 @@ class Asked(NamedTuple):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """One option, so that it meets none of another plugin's: --icgd "N=2 K=3 samples=1000 certify"."""
+    """A single option, to avoid clashes with other plugins: --icgd "N=2 K=3 samples=1000 certify"."""
     options = ", ".join(option.name for option in fields(Search))
     parser.getgroup("icgd", "the problem whose claims are tested").addoption(
         "--icgd",
@@ -58,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def read(words: Iterable[str]) -> tuple[dict[str, Any], Search]:
-    """Letters and search of words such as N=2 and certify; files of theorems are loaded.
+    """Letters and search options from words such as N=2 and certify; loads the files of theorems.
 
     Raises ProblemError.
     """
@@ -84,11 +84,11 @@ def read(words: Iterable[str]) -> tuple[dict[str, Any], Search]:
 
 
 def _typed(name: str, value: str, kind: Any) -> Any:
-    """The value of a word as its letter or option has it; a flag stands for itself."""
+    """The value of a word, converted to the type of its letter or option; a flag needs no value."""
     kind = next((one for one in get_args(kind) if one is not type(None)), kind)
     if kind is bool:
         if value not in ("", "true", "false"):
-            raise ProblemError(name, value, "it is a flag: it stands alone, or with =true or =false")
+            raise ProblemError(name, value, "it is a flag: write it alone, or with =true or =false")
         return value != "false"
     try:
         return kind(value)
@@ -101,14 +101,14 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         words = [word for option in config.getoption("icgd", []) for word in shlex.split(option)]
         letters, search = read(words)
-        config.stash[_ASKED] = all_requests(letters, search.construction)
-    except ValueError as error:  # a ProblemError, or a quotation mark without its other
+        config.stash[_REQUESTS] = all_requests(letters, search.construction)
+    except ValueError as error:  # a ProblemError, or an unbalanced quotation mark
         raise pytest.UsageError(str(error)) from None
     config.stash[_LETTERS], config.stash[_SEARCH], config.stash[_FOUND] = letters, search, {}
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Which theorems take the letters that were given: the others keep their defaults."""
+    """Which theorems take the given letters; the others keep their defaults."""
     letters = config.stash[_LETTERS]
     given = [
         f"{name} = {value} for {', '.join(theorems_with_letter(name))}" for name, value in letters.items()
@@ -120,34 +120,34 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with the fixture `icgd_claim` runs for each claim, with `icgd_request` for each verification."""
-    asked = metafunc.config.stash[_ASKED]
+    """A test with the fixture `icgd_claim` runs once per claim, with `icgd_request` once per verification."""
+    requests = metafunc.config.stash[_REQUESTS]
     if "icgd_claim" in metafunc.fixturenames:
-        claims = [Asked(one, key, label) for one in asked for label, key in one.claims().items()]
+        claims = [ClaimTest(one, key, label) for one in requests for label, key in one.claims().items()]
         metafunc.parametrize("icgd_claim", claims, ids=[claim.id for claim in claims])
     elif "icgd_request" in metafunc.fixturenames:
-        metafunc.parametrize("icgd_request", asked, ids=[one.name for one in asked])
+        metafunc.parametrize("icgd_request", requests, ids=[one.name for one in requests])
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Lets -k find a claim by its key and by the name of its verification, too."""
-    asked = getattr(getattr(item, "callspec", None), "params", {}).get("icgd_claim")
-    if isinstance(asked, Asked):
-        item.extra_keyword_matches.update({asked.key, asked.request.name})
+    """Let -k also find a claim by its key and by the name of its verification."""
+    claim = getattr(getattr(item, "callspec", None), "params", {}).get("icgd_claim")
+    if isinstance(claim, ClaimTest):
+        item.extra_keyword_matches.update({claim.key, claim.request.name})
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With -n, the claims of one verification go to one worker, and all other tests one by one.
+    """With -n, the claims of one verification go to one worker; all other tests are spread one by one.
 
-    So it is with --dist load, the default, and loadgroup.  In other modes two workers may want one
-    verification: the first runs it, the others wait for its verdicts.
+    This holds for --dist load, the default, and loadgroup.  In other modes several workers may need one
+    verification: the first runs it, and the others wait for its verdicts.
     """
     if config.getoption("dist") not in ("load", "loadgroup"):
         return None
     from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]
 
-    scopes = {label: one.name for one in config.stash[_ASKED] for label in (*one.claims(), one.name)}
+    scopes = {label: one.name for one in config.stash[_REQUESTS] for label in (*one.claims(), one.name)}
 
     class ByVerification(LoadGroupScheduling):
         def _split_scope(self, nodeid: str) -> str:
@@ -164,7 +164,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def icgd_found(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Request], dict[str, Verdict]]:
-    """The verdicts of a verification by key; it runs once, even where several workers ask for it."""
+    """The verdicts of a verification by key; it runs once, even where several workers need it."""
     config = request.config
     known, search = config.stash[_FOUND], config.stash[_SEARCH]
     worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
@@ -186,9 +186,9 @@ def icgd_found(
 
 @pytest.fixture
 def icgd_judge(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """icgd_judge(*verdicts) puts verdicts of any origin into the table and the XML, and passes or not.
+    """icgd_judge(*verdicts) puts any verdicts into the table and the XML.
 
-    It fails where one of them failed, and skips where all are inapplicable.
+    The test fails where one of them failed, is skipped where all are inapplicable, and passes otherwise.
     """
 
     def judge(*verdicts: Verdict) -> None:
@@ -211,7 +211,7 @@ def icgd_judge(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 
 def _rows(reporter: pytest.TerminalReporter) -> list[dict[str, str]]:
-    """The verdicts that reports carry, from workers too, in the order of collection."""
+    """The verdicts in the reports, those of workers included, in the order of collection."""
     rows: list[dict[str, str]] = []
     for reports in reporter.stats.values():
         for report in reports:
@@ -222,13 +222,13 @@ def _rows(reporter: pytest.TerminalReporter) -> list[dict[str, str]]:
                     if rows and name in ("claim", "verdict", "evidence"):
                         rows[-1][name] = value
     rows = [row for row in rows if len(row) == 3]
-    labels = [label for one in reporter.config.stash[_ASKED] for label in one.claims()] if rows else []
+    labels = [label for one in reporter.config.stash[_REQUESTS] for label in one.claims()] if rows else []
     order = {label: place for place, label in enumerate(labels)}
     return sorted(rows, key=lambda row: order.get(row["claim"], math.inf))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Nothing but inapplicable claims is no success: the exit code is then that of no tests."""
+    """If all claims are inapplicable, the exit code is the one for "no tests collected"."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if exitstatus != pytest.ExitCode.OK or reporter is None or reporter.stats.get("passed"):
         return
@@ -237,7 +237,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The claims table; evidence is cut to the terminal's width unless -v is given."""
+    """Print the table of claims; evidence is cut to the width of the terminal unless -v is given."""
     rows = _rows(terminalreporter)
     if not rows:
         return

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from icgd.verify.plugin import Asked
+from icgd.verify.plugin import ClaimTest
 from icgd.verify.requests import Request
 from icgd.verify.verdict import Verdict
 
 
 def test_claim(
-    icgd_claim: Asked,
+    icgd_claim: ClaimTest,
     icgd_found: Callable[[Request], dict[str, Verdict]],
     icgd_judge: Callable[[Verdict], None],
 ) -> None:
@@ -26,7 +26,7 @@ def test_claim(
 def test_each_claim_is_tested(
     icgd_request: Request, icgd_found: Callable[[Request], dict[str, Verdict]]
 ) -> None:
-    """Nothing was judged that is no test; at the default problem every test was judged."""
+    """Every judged claim is a test; at the default problem every test is a judged claim."""
     found = icgd_found(icgd_request)
     if all(verdict.status == "inapplicable" for verdict in found.values()):
         pytest.skip(f"{icgd_request.name}: no claim was judged")
@@ -34,5 +34,5 @@ def test_each_claim_is_tested(
     is_default = icgd_request.problem == type(icgd_request.problem)()
     unlisted, unjudged = set(found) - tested, tested - set(found) if is_default else set()
     if unlisted or unjudged:
-        why = f"judged and not listed by its Theorem: {sorted(unlisted)}; listed and not judged: "
+        why = f"judged but not listed by its Theorem: {sorted(unlisted)}; listed but not judged: "
         pytest.fail(f"{icgd_request.name}: {why}{sorted(unjudged)}", pytrace=False)

@@ -1,4 +1,4 @@
-"""Every finding about the published statements, computed again."""
+"""Every finding about the published statements as a test: its recorded numbers are computed again."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from icgd.verify.verdict import Verdict
 
 @pytest.mark.parametrize("key", [entry.key for entry in entries()])
 def test_finding(key: str, icgd_judge: Callable[[Verdict], None]) -> None:
-    """Its recorded numbers come out again; a failure says which do not, and how to replay it."""
+    """The recorded numbers are reproduced; a failure says which ones are not, and how to replay it."""
     icgd_judge(settle(find(key)).verdict())

@@ -1,4 +1,4 @@
-"""Theorem 1's bound on the step error, over all problems that Hypothesis can think of."""
+"""Theorem 1's bound on the step error, over problems and prompts that Hypothesis generates."""
 
 from __future__ import annotations
 

@@ -242,7 +242,7 @@ def test_the_catalogue_must_list_the_claims_that_are_judged(run, monkeypatch, ch
     put(monkeypatch, judged=other)
     result = run("-k", "test_each_claim_is_tested and looped")
     assert result.ret == 1
-    words = "listed and not judged: *another" if change == "one more" else "not listed*: *looped/steps"
+    words = "listed but not judged: *another" if change == "one more" else "not listed*: *looped/steps"
     result.stdout.fnmatch_lines([f"*{words}*"])
 
 
@@ -305,10 +305,10 @@ def test_verdicts_survive_the_way_between_workers():
 
 
 def test_letters_go_to_the_theorems_that_have_them():
-    runs = {run.name: run.problem for run in all_requests({"N": 2, "d": 3, "T": 4, "S": "1"})}
-    assert list(runs) == ["relu-icgd/lean", "relu-icgd/paper", *list(theorems())[1:]]
-    assert runs["relu-icgd/lean"] == runs["convergence"] == Problem(N=2, d=3)
-    assert runs["looped"] == LoopedProblem(d=3, T=4)
-    assert runs["preconditioned"] == PreconditionedProblem(d=3, S="1")
+    problems = {one.name: one.problem for one in all_requests({"N": 2, "d": 3, "T": 4, "S": "1"})}
+    assert list(problems) == ["relu-icgd/lean", "relu-icgd/paper", *list(theorems())[1:]]
+    assert problems["relu-icgd/lean"] == problems["convergence"] == Problem(N=2, d=3)
+    assert problems["looped"] == LoopedProblem(d=3, T=4)
+    assert problems["preconditioned"] == PreconditionedProblem(d=3, S="1")
     with pytest.raises(ProblemError, match="letter = 1: there is no such letter"):
         all_requests({"letter": 1})
