@@ -1,1 +1,1 @@
-"""Functions of one real variable: enclosed, and approximated by sums of ReLUs."""
+"""Functions of one real variable: their formulas, enclosures and approximations by sums of ReLUs."""

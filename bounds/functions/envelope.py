@@ -1,9 +1,9 @@
-"""How steep the units of one layer can be on average, given how large their outputs are on average.
+"""Bounds on the mean slope of the units of one layer, given the mean square of their outputs.
 
 The units of a layer choose their pre-activations z freely in [-reach, reach], so averages over units of
 (r(z)^2, phi(z)) lie in the convex hull of that curve.  For every multiplier lam
     mean phi <= sup_z (phi(z) - lam r(z)^2) + lam mean r^2,
-and the least of these over a few multipliers is the concave envelope, nearly.  It is what ties p to r'
+and the least of these bounds over a few multipliers is close to the concave envelope.  It relates p to r'
 (for tanh p^2 + r' = 1): large outputs and steep units exclude each other.
 """
 
@@ -22,20 +22,20 @@ from icgd.bounds.functions.relu_sum import Vector
 from icgd.bounds.functions.scalar import PRECISION, Scalar, ball_between, lower_float, upper_float
 
 Boxes = NDArray[np.float64]
-"""Lower and upper ends first, then the side of 0, then the bin."""
+"""Intervals; the axes are the end (lower, upper), the side of 0, and the bin."""
 
 Averaged = Literal["slope", "slope2", "bend2"]
 QUANTITIES: tuple[Averaged, ...] = ("slope", "slope2", "bend2")
-"""|r'|, |r'|^2 and |r''|^2: what averages are taken of."""
+"""|r'|, |r'|^2 and |r''|^2: the quantities that are averaged."""
 
 BINS = 64
 WIDER = 1 + 1e-14
 _LEVELS, _TANGENTS = (1.0, 0.6, 0.3, 0.1), 5
 
 SUPREMUM_ROOM = 2.0**-17
-"""What is added to every supremum, relative to its terms, so that a checker need not be finer than that."""
+"""Added to every supremum, relative to its terms, so that a checker may enclose less tightly."""
 _FINE, _MOST_PARTS = 1e-4, 16
-"""How far suprema may be above what is seen; bins are cut into up to so many parts for that."""
+"""How far suprema may exceed the values seen; the most parts into which bins are cut to achieve it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Envelope:
 
     slope, bend, square: sup over |z| <= reach * m / BINS of |r'|, |r''| and r^2, for m = 0..BINS.
     least: inf of r^2 over the same.  multipliers: lam, for each quantity.
-    heights: sup of phi - lam r^2 over the same, for each quantity one row a multiplier.
+    heights: sup of phi - lam r^2 over the same, for each quantity one row per multiplier.
     """
 
     reach: float
@@ -67,7 +67,7 @@ class Envelope:
 
 
 class _Part(NamedTuple):
-    """A function on every box: enclosed; its value and slope in the middle; second derivative enclosed."""
+    """A function on every box: its enclosure, value and slope in the middle, enclosed second derivative."""
 
     whole: Boxes
     value: Boxes
@@ -86,7 +86,7 @@ class _Part(NamedTuple):
         return float(np.abs(self.value).max())
 
     def suprema(self, half: float, size: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """An upper bound on every box, by Taylor's theorem or as enclosed, and what is reached there."""
+        """An upper bound on every box, by Taylor's theorem or by enclosure, and a value attained there."""
         far = np.abs(self.rise).max(axis=0) * half
         with np.errstate(invalid="ignore", over="ignore"):
             most, least = (end * (half * half) / 2 for end in (self.bend[1], self.bend[0]))
@@ -100,7 +100,7 @@ class _Part(NamedTuple):
 
 @lru_cache(maxsize=256)
 def envelope(r: Scalar, reach: float) -> Envelope:
-    """The envelope of an activation r on [-reach, reach], on balls; raises ValueError where there is none."""
+    """The envelope of an activation r on [-reach, reach], on balls; raises ValueError if it is not finite."""
     parts = 1
     while True:
         found, beyond = _envelope(r, reach, parts)
@@ -112,7 +112,7 @@ def envelope(r: Scalar, reach: float) -> Envelope:
 
 
 def _envelope(r: Scalar, reach: float, parts: int) -> tuple[Envelope | None, float]:
-    """The envelope from bins cut into so many parts, None if not finite; how far it is above what is seen."""
+    """The envelope from bins cut into `parts`, None if not finite; how far it exceeds the values seen."""
     derivatives, squares = _functions(r, reach, parts)
     half = reach / BINS / parts / 2 * (1 + 1e-12)  # the edges of bins are rounded
     beyond = 0.0
@@ -190,13 +190,13 @@ def _minus(x: Boxes, y: Boxes) -> Boxes:
 
 
 def _running_max(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Over |z| up to each of the BINS + 1 steps; at step 0 the first bin stands for z = 0."""
+    """The maximum over |z| up to each of the BINS + 1 steps; at step 0 that of the first bin."""
     both = np.maximum.accumulate(x.max(axis=-2), axis=-1)
     return np.concatenate([both[..., :1], both], axis=-1)
 
 
 def _tangents(squares: NDArray[np.float64], phi: NDArray[np.float64]) -> Vector:
-    """Multipliers worth trying: slopes of the upper hull of the points (r^2, phi) for a few reaches."""
+    """Multipliers to try: slopes of the upper hull of the points (r^2, phi), for a few reaches."""
     found = [0.0]
     for level in _LEVELS:
         bins = max(2, int(level * squares.shape[1]))

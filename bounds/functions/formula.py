@@ -1,8 +1,8 @@
-"""Formulas as people type them, read without running code: a small language that every floor understands.
+"""Parser of the formulas that users type: a small expression language, read without executing code.
 
-Numbers, variables, pi, + - * / ** and the functions of `FUNCTIONS` are all there is.  Balls
-(`icgd.bounds.functions.series`), torch, numpy and the independent checker each have those functions of their
-own, and tests hold them to it: what can be written here can be planned, built, attacked and certified.
+The language has numbers, variables, pi, + - * / ** and the functions of `FUNCTIONS`.  Balls
+(`icgd.bounds.functions.series`), torch, numpy and the independent checker each implement all of them, as
+tests ensure: whatever can be written here can be planned, built, attacked and certified.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _SYNTAX = (
 )
 
 _LONGEST = 200
-"""Characters that a formula may have."""
+"""The most characters that a formula may have."""
 
 _HIGHEST = 64
-"""The largest product of nested exponents that a formula may have: more would take for ever to expand."""
+"""The largest product of nested exponents that a formula may have: larger ones take too long to expand."""
 
 
 def parse(text: str, *variables: sympy.Symbol) -> sympy.Expr:
@@ -68,7 +68,7 @@ def parse(text: str, *variables: sympy.Symbol) -> sympy.Expr:
 
 
 def scalar(text: str, variable: str = "t") -> Scalar:
-    """The function of one variable that a formula means, with its kinks; raises ValueError.
+    """Parses a formula in one variable into a `Scalar` with its kinks; raises ValueError.
 
     >>> scalar("Max(0, s - 1)", "s").kinks
     (1.0,)
@@ -79,7 +79,7 @@ def scalar(text: str, variable: str = "t") -> Scalar:
 
 
 def kinks(expr: sympy.Expr) -> tuple[float, ...]:
-    """Where an expression in t with Max, Min or Abs switches branch, when that is linear in t."""
+    """Where an expression in t switches between branches of Max, Min or Abs, at finitely many points."""
     found: set[float] = set()
     for node in expr.atoms(sympy.Max, sympy.Min, sympy.Abs):
         branches = [*node.args, sympy.Integer(0)] if isinstance(node, sympy.Abs) else list(node.args)
@@ -92,7 +92,7 @@ def kinks(expr: sympy.Expr) -> tuple[float, ...]:
 
 
 def branch(expr: sympy.Expr, near: sympy.Rational) -> sympy.Expr:
-    """The expression in t that one with Max, Min or Abs is around a number that is no kink.
+    """The expression in t, free of Max, Min and Abs, that equals `expr` around a number that is not a kink.
 
     >>> branch(sympy.Abs(t - 1), sympy.Integer(0))
     1 - t

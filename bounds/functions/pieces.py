@@ -1,8 +1,8 @@
-"""Piecewise-linear functions within a tolerance of a `Scalar`, certified, with nearly fewest pieces.
+"""Certified piecewise-linear fits of a `Scalar` within a tolerance, with close to the fewest pieces.
 
-`icgd.bounds.functions.polygon` proposes a polygon and this module judges it: the error is bounded on balls
-for the float64 weights that ship, and the number of pieces is compared with a lower bound whose witnesses are
-kept: three points of the graph that no line passes within `tolerance`.
+`icgd.bounds.functions.polygon` proposes a polygon and this module checks it: the error is bounded on balls
+for the float64 weights as stored, and the number of pieces is compared with a lower bound.  A witness of the
+lower bound is three points of the graph such that no line passes within `tolerance` of all three.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import NamedTuple
 import flint
 import numpy as np
 
-from icgd.bounds.functions.polygon import Blocked, Graph, Triple
+from icgd.bounds.functions.polygon import Graph, TooNarrow, Triple
 from icgd.bounds.functions.relu_sum import ReluSum, Vector
 from icgd.bounds.functions.scalar import PRECISION, Scalar, t, upper_float
 
 _INSIDE = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
-"""How far inside the tube (relative to the tolerance) to stay, tried until the certificate passes."""
+"""Safety margins, relative to the tolerance, tried in turn until the certificate passes."""
 _NEGLIGIBLE = 2.0**-90
 """Differences below this share of the function's size are not resolved any further."""
-_BESIDE = 2.0**-1000
-"""How close to a kink is beside it."""
+_NEXT_TO_KINK = 2.0**-1000
+"""Radius of the ball that stands for the points next to a kink."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Fit:
 def _relus(x: Vector, v: Vector) -> ReluSum:
     """The polygon through the points (x, v) on [x[0], x[-1]], as at most x.size - 1 units.
 
-    Kinks open away from a base side, a flat one if there is one or else that over the midpoint:
-    so no long sums cancel. Slopes are quotients of exact differences: values at knots do not drift.
+    ReLUs open away from a base side, a flat one if there is one, else the one over the midpoint, so
+    that no long sums cancel. Slopes are quotients of exact differences, so values at knots do not drift.
     """
     slope = np.diff(v) / np.diff(x)
     flat = np.flatnonzero(slope == 0)
@@ -89,7 +89,7 @@ class _Side(NamedTuple):
 
 
 def _sides(relus: ReluSum, lo: float, hi: float) -> list[_Side]:
-    """The linear pieces of the sum on [lo, hi], no two neighbours on one line."""
+    """The linear pieces of the sum on [lo, hi]; neighbours on one line are merged."""
     kinks, slopes, intercepts = relus.segments()
     first, last = Fraction(lo), Fraction(hi)
     sides: list[_Side] = []
@@ -103,7 +103,7 @@ def _sides(relus: ReluSum, lo: float, hi: float) -> list[_Side]:
 
 
 def _critical(slope: Scalar, a: Vector, b: Vector, target: Vector) -> Vector:
-    """Where inside each [a, b] the monotone slope passes its target; near an end if nowhere."""
+    """The point in each [a, b] where the monotone slope crosses its target; near an end if it does not."""
     margin = (b - a) * 2.0**-20
     a, b = a + margin, b - margin
     falls = slope(a) > slope(b)
@@ -125,20 +125,20 @@ def _ball(x: Fraction) -> flint.arb:
 def certified_error(relus: ReluSum, g: Scalar, lo: float, hi: float) -> float:
     """An upper bound of |relus(t) - g(t)| over every real t in [lo, hi], tight to a relative 1e-6.
 
-    The float64 weights are taken as exact rationals. On a piece where a ball shows that g bends one
-    way the difference is extreme at the ends or at its critical point, near which a tangent bounds
-    it; other pieces are halved until the mean value theorem allows no more than is seen elsewhere.
+    The float64 weights are taken as exact rationals. On a piece where a ball shows that g is convex or
+    concave, the difference is extreme at the ends or at its critical point, near which a tangent bounds
+    it; other pieces are halved until the mean value theorem gives no more than the largest value seen.
 
     >>> ramp = ReluSum([1.0], [0.0], [1.0])
     >>> round(certified_error(ramp, Scalar(t**2), -0.5, 1.0), 12)
     0.25
     """
     kinks = sorted(map(Fraction, g.kinks))
-    # Next to a kink the limit counts, which a ball around it holds even should g jump there.
-    value = cache(lambda x: g.ball(_ball(x) + flint.arb(0, _BESIDE if x in kinks else 0)))
+    # At a kink the one-sided limit counts; a ball around the kink contains it even if g jumps there.
+    value = cache(lambda x: g.ball(_ball(x) + flint.arb(0, _NEXT_TO_KINK if x in kinks else 0)))
 
     def examine(side: _Side, m: flint.arb) -> tuple[flint.arb, flint.arb]:
-        """The largest difference seen on a piece, and a bound of all; m: its critical point, about."""
+        """The largest difference seen on a piece, and a bound on all; m: about its critical point."""
         a, b, rise, lift = (_ball(x) for x in side)
         y, slope, bend = g.jet(m, 2)
         at_a, at_b, at_m = (
@@ -182,7 +182,7 @@ def certified_error(relus: ReluSum, g: Scalar, lo: float, hi: float) -> float:
 
 
 def _disjoint(triples: Iterable[Triple], lo: float, hi: float) -> Iterator[Triple]:
-    """The triples that are increasing, inside [lo, hi] and begin where those before have ended."""
+    """The triples that are increasing, inside [lo, hi] and do not overlap the one before."""
     end = lo
     for triple in triples:
         if end <= triple[0] < triple[1] < triple[2] <= hi:
@@ -212,7 +212,7 @@ def _proved(curve: Graph, tolerance: float, relus: ReluSum) -> Fit | None:
 
 
 def _candidates(curve: Graph, tolerance: float) -> Iterator[ReluSum]:
-    """Sums to try, the ones with fewest pieces first."""
+    """Sums to try, those with the fewest pieces first."""
     if curve.g.is_piecewise_linear:
         inside = sorted(k for k in curve.g.kinks if curve.lo < k < curve.hi)
         x = np.array([curve.lo, *inside, curve.hi])
@@ -220,7 +220,7 @@ def _candidates(curve: Graph, tolerance: float) -> Iterator[ReluSum]:
         return
     for share in _INSIDE:
         if (within := tolerance * (1 - share) - curve.rounding) > 0:
-            with suppress(Blocked):
+            with suppress(TooNarrow):
                 yield _relus(*curve.polygon(within))
 
 
@@ -228,8 +228,8 @@ def _candidates(curve: Graph, tolerance: float) -> Iterator[ReluSum]:
 def fit(g: Scalar, lo: float, hi: float, tolerance: float) -> Fit:
     """A piecewise-linear function within `tolerance` of a continuous g on [lo, hi], with few pieces.
 
-    Exact if g is piecewise linear, constant if that suffices; otherwise as many pieces as `fewest`
-    or, where knots fall unluckily before an inflection, one or two more.
+    Exact if g is piecewise linear, constant if that suffices; otherwise it has `fewest` pieces, or
+    one or two more where a knot falls just before an inflection.
     Raises ValueError unless lo < hi and tolerance > 0, or if no float64 weights were found.
 
     >>> import sympy
@@ -248,12 +248,12 @@ def fit(g: Scalar, lo: float, hi: float, tolerance: float) -> Fit:
 
 @cache
 def square(radius: float, tolerance: float) -> Fit:
-    """The interpolation of t^2 on [-radius, radius] by pieces of one width h, shifted to balance.
+    """The interpolation of t^2 on [-radius, radius] by pieces of equal width h, shifted to balance errors.
 
     Kinks lie at +-(m - 1/2) h and every outer weight is the same float, 2 h; the middle piece is
     flat, so there is one unit fewer than pieces. The error is h^2 / 8, so no function has fewer
-    pieces, but for an odd count (the flat piece is alone) where an even one would do.
-    Raises ValueError unless radius > 0 and tolerance > 0, or if float64 weights cannot do it.
+    pieces, except that the count here is always odd and one fewer may suffice.
+    Raises ValueError unless radius > 0 and tolerance > 0, or if float64 weights are too coarse.
 
     >>> parabola = square(1.0, 1e-2)
     >>> parabola.pieces, parabola.relus.units, set(parabola.relus.c.tolist())

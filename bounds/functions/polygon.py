@@ -1,9 +1,9 @@
-"""Polygons through the tube around the graph of a `Scalar`: floating-point geometry, never trusted.
+"""Polygons with few sides near the graph of a `Scalar`: floating-point geometry, not trusted.
 
-The polygon with the fewest sides within `tolerance` of g is greedy. Where g is convex (concave) its
-knots lie on the lower (upper) edge of the tube and its sides touch the opposite edge; across
-inflections the next side is the one that sees furthest from the last (Suri 1986; Imai and Iri
-1986). `icgd.bounds.functions.pieces` certifies what is found here.
+The band is the set of points within `tolerance` above or below the graph of g. A greedy choice gives the
+polygon in it with the fewest sides. Where g is convex (concave) its knots lie on the lower (upper) edge
+of the band and its sides touch the opposite edge; across inflections the next side is the line that stays
+in the band longest (Suri 1986; Imai and Iri 1986). `icgd.bounds.functions.pieces` certifies the result.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ Real: TypeAlias = Callable[[float], float]
 _SCAN = 1025
 """Sample points used to look for inflections: closer pairs of them are missed."""
 _NEAR_ZERO = np.geomspace(1e-9, 1.0, 181)
-"""More sample points, as shares of the range: a function that is flat far out does all its bending near 0."""
+"""More sample points, as shares of the range, for functions that are flat except near 0."""
 _SIGHT = 4097
-"""Sample points along a line of sight; its error between them is below 1e-6 of the tolerance."""
+"""Sample points along a line; the error between them is below 1e-6 of the tolerance."""
 
 
-class Blocked(ValueError):
-    """Rounding errors are as large as the tube is high."""
+class TooNarrow(ValueError):
+    """The band is no wider than the rounding errors of float64."""
 
 
 def _bisect(positive: Callable[[float], bool], a: float, b: float) -> float:
-    """Where the predicate, false at a and true at b, turns true: a float at which it is true."""
+    """Where the predicate turns from false (at a) to true (at b): a float at which it is true."""
     start = a
     while abs(b - a) > 1e-7 * abs(b - start) and a != (middle := (a + b) / 2) != b:
         a, b = (a, middle) if positive(middle) else (middle, b)
@@ -67,7 +67,7 @@ def _newton(f: Real, slope: Real, a: float, b: float, guess: float) -> float:
 
 
 def _places(lo: float, hi: float, count: int) -> Vector:
-    """Points of [lo, hi] in order, both ends among them: evenly spaced, and ever closer ones around 0."""
+    """Increasing points of [lo, hi], both ends included: evenly spaced ones, and denser ones around 0."""
     even, near = np.linspace(lo, hi, count), max(-lo, hi) * _NEAR_ZERO
     close = near[near < 2 * (even[1] - even[0])]
     return np.unique(np.concatenate([even, *((side * close).clip(lo, hi) for side in (-1, 1))]))
@@ -77,7 +77,7 @@ def _places(lo: float, hi: float, count: int) -> Vector:
 class Graph:
     """The graph of a continuous g over [lo, hi], in floating point: nothing here is trusted.
 
-    by_balls: evaluate on balls, which is slow, for a g whose formula rounds too much.
+    by_balls: evaluate on balls, which is slow, for a g whose formula loses too much precision.
 
     >>> import sympy
     >>> from icgd.bounds.functions.scalar import t
@@ -117,7 +117,7 @@ class Graph:
 
     @cached_property
     def breaks(self) -> list[float]:
-        """lo, the inflections and kinks between, and hi: g bends one way from each to the next."""
+        """lo, the inflections and kinks in between, and hi: g is convex or concave between neighbours."""
         bend = self.calls[2]
         x = _places(self.lo, self.hi, _SCAN)
         sign = np.sign(self.bends(x))
@@ -129,7 +129,7 @@ class Graph:
 
     @cached_property
     def signs(self) -> list[float]:
-        """The sign of the second derivative between consecutive breaks, by where it is largest."""
+        """The sign of the second derivative between consecutive breaks, taken where it is largest."""
         found = []
         for a, b in pairwise(self.breaks):
             x = _places(a, b, 67)[1:-1]
@@ -138,12 +138,12 @@ class Graph:
         return found
 
     def stretch(self, x: float) -> tuple[float, float]:
-        """Up to where, and with which sign, g bends one way to the right of x."""
+        """The next break to the right of x, and the sign of the second derivative up to it."""
         i = min(bisect_right(self.breaks, x), len(self.signs))
         return self.breaks[i], self.signs[i - 1]
 
     def chord(self, p: float, drop: float) -> _Point | None:
-        """The chord from p to q that g leaves by `drop` at most, at m: (m, q) if g bends one way."""
+        """(m, q) such that g deviates by `drop` from its chord over [p, q], at m; None if g turns before."""
         value, slope, bend = self.calls
         end, sign = self.stretch(p)
         at_p = value(p)
@@ -165,8 +165,8 @@ class Graph:
             return None
         return m, _newton(above_m, lambda x: sign * (slope(x) - slope_m), m, end, 2 * m - p)
 
-    def crooked(self, p: float, q: float) -> tuple[float, Triple]:
-        """How far at most g leaves a chord in [p, q] (at samples), and where: Remez' exchange."""
+    def deviation(self, p: float, q: float) -> tuple[float, Triple]:
+        """The largest deviation of g from a chord in [p, q] (at samples) and its triple (Remez' exchange)."""
         x = np.linspace(p, q, _SCAN)
         y = self.at(x)
         i, j, k = 0, _SCAN // 2, _SCAN - 1
@@ -185,26 +185,26 @@ class Graph:
 
     def triple(self, p: float, drop: float) -> Triple | None:
         """The earliest three points right of p that deviate by more than `drop`, if any do."""
-        if self.crooked(p, self.hi)[0] <= drop:
+        if self.deviation(p, self.hi)[0] <= drop:
             return None
-        q = _bisect(lambda x: self.crooked(p, x)[0] > drop, p, self.hi)
-        return self.crooked(p, q)[1]
+        q = _bisect(lambda x: self.deviation(p, x)[0] > drop, p, self.hi)
+        return self.deviation(p, q)[1]
 
     def furthest(self, a: _Point, b: _Point, tolerance: float) -> tuple[_Point, _Point, _Point, int]:
-        """The line in the tube that starts on the segment from a to b and leaves the tube last.
+        """The line that starts on the segment from a to b and stays in the band longest.
 
-        Returns its start, its last touching point, its end, and the edge of the tube at which it
-        ends: -1 lower, 1 upper, 0 if it reaches hi inside.
+        Returns its start, its last touching point, its end, and the edge of the band at which it
+        ends: -1 lower, 1 upper, 0 if it reaches hi inside the band.
         """
         end, middle, spread = self.hi, 0.5, 0.5
         for _ in range(60):
             along = np.linspace(max(middle - spread, 0.0), min(middle + spread, 1.0), 17)
             y, v = (a[i] + along * (b[i] - a[i]) for i in (0, 1))
-            y = np.minimum(y, np.nextafter(self.hi, -np.inf))  # b may be that near, and y rounded up
+            y = np.minimum(y, np.nextafter(self.hi, -np.inf))  # b may be that close to hi, and y rounded up
             x = _places(a[0], end, _SIGHT)
             gx, run = self.at(x), x - y[:, None]
-            seen = run > (x[1] - x[0]) / 4  # nearer points say nothing but rounding errors
-            seen[:, -1] = True  # but a line from right before the end is held to the tube there
+            seen = run > (x[1] - x[0]) / 4  # nearer points show only rounding errors
+            seen[:, -1] = True  # but a line that starts just before hi must end in the band
             run = np.where(seen, run, 1.0)
             rises = [
                 np.where(seen, (gx + side * tolerance - v[:, None]) / run, side * np.inf) for side in (-1, 1)
@@ -241,9 +241,9 @@ class Graph:
         return start, line(float(x[np.argmax(edge == rise)])), line(leave), side
 
     def polygon(self, tolerance: float) -> tuple[Vector, Vector]:
-        """Knots and values of a polygon within `tolerance`: flat, or each side as long as can be.
+        """Knots and values of a polygon within `tolerance`: constant, or each side as long as possible.
 
-        Raises Blocked if float64 cannot resolve the tube.
+        Raises TooNarrow if float64 cannot resolve the band.
         """
         least, most = float(self.samples.min()), float(self.samples.max())
         if most - least <= 2 * tolerance:
@@ -261,16 +261,16 @@ class Graph:
             else:
                 knots[-1], a, b, side = self.furthest(a, b, tolerance)
             if not b[0] > knots[-1][0]:
-                raise Blocked(f"rounding errors block a polygon within {tolerance} of {self.g.expr}")
+                raise TooNarrow(f"float64 is too coarse for a polygon within {tolerance} of {self.g.expr}")
             knots.append(b)
         x, v = np.array(knots).T
         return x, v
 
     def triples(self, drop: float) -> list[Triple]:
-        """As many triples as possible, side by side, each off its chord by more than `drop`."""
+        """As many triples as possible, without overlap, each off its chord by more than `drop`."""
         drop += 2 * self.rounding
         found, p = list[Triple](), self.lo
-        while p < self.hi:  # the last triple may end there
+        while p < self.hi:  # the last triple may end at hi
             chord = self.chord(p, drop)
             triple = (p, *chord) if chord else self.triple(p, drop)
             if triple is None:
@@ -281,7 +281,7 @@ class Graph:
 
     @cached_property
     def rounding(self) -> float:
-        """A generous size of the rounding errors in values of g: what a few of them show, and then some."""
+        """A generous estimate of the rounding errors in values of g, from a few of them."""
         x = _places(self.lo, self.hi, 17)
         seen = np.abs(self.at(x) - [self.g.nearest(at) for at in x.tolist()]).max()
         return 4e-16 * float(np.abs(self.samples).max()) + 4 * float(seen)

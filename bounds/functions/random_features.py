@@ -1,4 +1,4 @@
-"""Sampled ReLU features: the head count that the theorem's own route needs, with its constant.
+"""Random ReLU features: how many the theorem's own construction needs, with explicit constants.
 
 On [-R, R] every g with a derivative of bounded variation is an average of ReLU features,
 
@@ -10,18 +10,18 @@ features independently, with probabilities proportional to their weights, gives 
 g_M(t) = (A/M) sum_m sign_m psi_{s_m}(t).  (Bai et al. 2023, Proposition A.1, gives the existence of a
 constant c(k) only; theirs is a covering argument in k variables.)
 
-For one variable no covering is needed.  At each t, psi_s(t) falls in s, from (t+R)/(2R) <= 1 at s = -R to 0
-at s = R.  So line the features up in one order that does not depend on t: the constant, s from -R to R,
-all with sign +, then s from R to -R and the constant with sign -.  Along it the signed feature falls from
-1 to -1, so its variation is 2, and with F, F_M the distribution functions of the draw and of the
-sample along that order, summation by parts gives
+For one variable no covering is needed.  At each t, psi_s(t) decreases in s, from (t+R)/(2R) <= 1 at s = -R
+to 0 at s = R.  So order the features in a way that does not depend on t: the constant, s from -R to R,
+all with sign +, then s from R to -R and the constant with sign -.  In this order the signed feature falls
+from 1 to -1, so its variation is 2, and with F, F_M the distribution functions of the draw and of the
+sample in that order, summation by parts gives
 
     |g_M(t) - g(t)| = A |int (F_M - F) d(signed feature)| <= 2 A sup |F_M - F|   for all t at once.
 
 By the Dvoretzky-Kiefer-Wolfowitz inequality with Massart's constant (Ann. Probab. 18, 1990),
 P(sup |F_M - F| > e/(2A)) <= 2 exp(-M e^2 / (2 A^2)), which is below 1 once M > 2 ln(2) (A/e)^2: then
 some draw is within e everywhere.  Hoeffding's inequality over a cover of the interval, with a share
-theta of e for the deviation and the rest for the Lipschitz slack, asks for more than
+theta of e for the deviation and the rest for the Lipschitz slack, needs more than
 2 (A/(theta e))^2 ln(2 ceil(2A/((1-theta) e))) features (theta = 1/3: 18 (A/e)^2 ln(2 ceil(3A/e))): in
 one variable the logarithm is an artefact of the cover.
 """
@@ -43,7 +43,7 @@ _SLACK = 1e-6
 
 
 def sampled_heads(mass: sympy.Expr | float, error: sympy.Expr | float) -> sympy.Expr:
-    """The least whole M above 2 ln(2) (A/e)^2: that many random features are within e for some draw.
+    """The least integer M above 2 ln(2) (A/e)^2: some draw of M random features is within e.
 
     mass: A, as `feature_mass` bounds it; error: e > 0, in the units of A.
 
@@ -81,14 +81,14 @@ def feature_mass(g: Scalar, radius: float) -> float:
         stretches = list(zip(cuts[::2], cuts[1::2], strict=True))
         left = [(a, min(b, 0.0)) for a, b in stretches if a < 0]
         right = [(max(a, 0.0), b) for a, b in stretches if b > 0]
-        total += _bent(g, R, left + right, total)
+        total += _curvature_mass(g, R, left + right, total)
         if not total.is_finite():
             raise ValueError(f"{g.expr} has no finite mass in ReLU features on [{-radius:g}, {radius:g}]")
         return upper_float(total)
 
 
 def _at_kink(g: Scalar, kink: float, tiny: float) -> flint.arb:
-    """A bound on the variation of g' over [kink - tiny, kink + tiny], once g is seen not to jump there."""
+    """A bound on the variation of g' over [kink - tiny, kink + tiny]; ValueError if g jumps there."""
     around = ball_between(kink - tiny, kink + tiny)
     value, slope, bend = (f.ball(around) for f in (g, g.derivative, g.derivative.derivative))
     if not 2 * value.rad() < 1e-6 * (1 + value.abs_upper()):
@@ -96,7 +96,9 @@ def _at_kink(g: Scalar, kink: float, tiny: float) -> flint.arb:
     return 2 * slope.rad() + 2 * flint.arb(tiny) * bend.abs_upper()
 
 
-def _bent(g: Scalar, R: flint.arb, stretches: list[tuple[float, float]], rest: flint.arb) -> flint.arb:
+def _curvature_mass(
+    g: Scalar, R: flint.arb, stretches: list[tuple[float, float]], rest: flint.arb
+) -> flint.arb:
     """An upper bound of int |g''(s)| (R + |s|) ds over stretches on which s has one sign."""
     value, slope, bend = g.ball, g.derivative.ball, g.derivative.derivative.ball
     certain = flint.arb(0)

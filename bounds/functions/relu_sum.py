@@ -22,8 +22,8 @@ def _frozen(values: npt.ArrayLike) -> Vector:
 class ReluSum:
     """The function t -> constant + sum_m c[m] relu(a[m] t + b[m]).
 
-    a, b, c: float64 vectors of one length M, the number of units; they are the weights that
-    ship, so every statement about the function is about these floats taken as exact rationals.
+    a, b, c: float64 vectors of one length M, the number of units.  Statements about the function
+    take these stored weights as exact rationals.
 
     >>> absolute = ReluSum([1.0, -1.0], [0.0, 0.0], [1.0, 1.0])
     >>> absolute(np.array([-2.0, 3.0])).tolist()
@@ -60,7 +60,7 @@ class ReluSum:
         On the piece between kinks[i-1] and kinks[i] the value is intercepts[i] + slopes[i] t.
         There is one more piece than there are kinks; kinks increase (equal ones are merged).
         """
-        # Floats are integers over a power of two; over a common one, sums are sums of integers.
+        # Floats are integers over a power of two; over a common power, all sums are of integers.
         scale = _common_denominator(self.a, self.b)
         weights = _common_denominator(self.c, np.array([self.constant]))
         jumps: dict[int | Fraction, tuple[int, int]] = {}
@@ -87,7 +87,7 @@ class ReluSum:
 
 
 def relu(shift: float = 0.0) -> ReluSum:
-    """relu(t + shift): one unit as it is, or t + shift itself wherever that is not negative."""
+    """relu(t + shift), one unit; it equals t + shift wherever that is not negative."""
     return ReluSum([1.0], [shift], [1.0])
 
 
@@ -117,6 +117,6 @@ def _common_denominator(*vectors: Vector) -> int:
 
 
 def _scaled(x: float, denominator: int) -> int:
-    """x times a denominator that its own divides."""
+    """x times a multiple of its own denominator."""
     numerator, own = x.as_integer_ratio()
     return numerator * (denominator // own)

@@ -24,10 +24,10 @@ from icgd.bounds.functions.stable_forms import IN_NUMPY, tame
 t = sympy.Symbol("t", real=True)
 
 _MOST_BOXES = 2_000
-"""Halvings that a range may take."""
+"""The most halvings in the enclosure of a range."""
 
 PRECISION = 128
-"""Bits carried by every ball computation: far more than the 53 of the weights it judges."""
+"""Bits of every ball computation: far more than the 53 of the weights."""
 
 _NUMPY_NAMES: Mapping[str, Any] = {
     **IN_NUMPY,
@@ -38,17 +38,17 @@ _NUMPY_NAMES: Mapping[str, Any] = {
 
 
 def upper_float(x: flint.arb) -> float:
-    """The smallest-but-one float certainly not below the ball `x`."""
+    """A float certainly not below the ball `x`: the next one above its rounded upper end."""
     return math.nextafter(float(x.upper()), math.inf)
 
 
 def lower_float(x: flint.arb) -> float:
-    """The largest-but-one float certainly not above the ball `x`."""
+    """A float certainly not above the ball `x`: the next one below its rounded lower end."""
     return math.nextafter(float(x.lower()), -math.inf)
 
 
 def ball_between(lo: float, hi: float) -> flint.arb:
-    """The smallest ball that holds the interval [lo, hi]."""
+    """The smallest ball that contains the interval [lo, hi]."""
     return flint.arb(lo).union(flint.arb(hi))
 
 
@@ -66,7 +66,7 @@ class Scalar:
 
     expr: the sympy expression in `icgd.bounds.functions.scalar.t`.
     kinks: where one-sided derivatives differ; between kinks the function is smooth.
-    primitive: the function that this one is the derivative of, if it was made as that.
+    primitive: the function whose derivative this is, if it was derived from one.
 
     >>> square = Scalar(t**2)
     >>> square(3.0), square.derivative(3.0)
@@ -113,7 +113,7 @@ class Scalar:
         return self.expr.is_polynomial(t) or bool(sympy.simplify(bend.expr) == 0)
 
     def check(self) -> None:
-        """Raises ValueError for a function of which no floats or no balls can be computed."""
+        """Raises ValueError if the function cannot be evaluated in floats or on balls."""
         try:
             self.ball(flint.arb(0.5))
             self(0.5)
@@ -140,24 +140,24 @@ class Scalar:
 
     @cached_property
     def _balls(self) -> series.Balls:
-        """This function and its derivatives on balls: those of its primitive, as long as there is no kink."""
+        """This function and its derivatives on balls, by those of its primitive if there is no kink."""
         below = self.primitive
         if below is None or self.kinks:
             return series.balls(self.expr, t)
         return lambda x, order: below._balls(x, order + 1)[1:]
 
     def jet(self, x: flint.arb, order: int) -> list[flint.arb]:
-        """Balls that hold f, f', ... up to an order on the ball x; nan where x is too wide to tell."""
+        """Balls that contain f, f', ... up to an order on the ball x; nan if x is too wide."""
         if self.kinks:
             return [self.ball(x), *(self.derivative.jet(x, order - 1) if order else [])]
         return self._balls(x, order)
 
     def ball(self, x: flint.arb) -> flint.arb:
-        """A ball that holds f on the ball x (at `flint.ctx.prec`); nan where x is too wide to tell."""
+        """A ball that contains f on the ball x (at `flint.ctx.prec`); nan if x is too wide."""
         return self._balls(x, 0)[0]
 
     def nearest(self, x: float) -> float:
-        """The value at a float, rounded once whatever the formula loses; nan where there is none."""
+        """The value at a float, computed on balls and rounded once; nan where f is undefined."""
         with flint.ctx.workprec(PRECISION):
             return float(self.ball(flint.arb(x)).mid())
 
@@ -170,7 +170,7 @@ class Scalar:
             best = max(best, *(_lower(sign * y) for sign in signs))
 
         def bound(a: float, b: float) -> float:
-            """By Taylor's theorem in the middle, or as enclosed on the whole; with kinks the latter alone."""
+            """An upper bound on [a, b], by Taylor's theorem or by enclosure; with kinks, only the latter."""
             whole, middle = ball_between(a, b), flint.arb((a + b) / 2)
             if self.kinks:
                 seen(self.ball(middle))
@@ -202,7 +202,7 @@ class Scalar:
         return math.nextafter(-heap[0][0], math.inf)
 
     def _resolution(self, lo: float, hi: float) -> float:
-        """About how far f varies on [lo, hi], or 2^-40 of its size: what tolerances are relative to."""
+        """About how far f varies on [lo, hi], at least 2^-40 of its size; tolerances are relative to it."""
         with np.errstate(all="ignore"):
             seen = self(np.linspace(lo, hi, 33))
         seen = seen[np.isfinite(seen)]
@@ -227,7 +227,7 @@ class Scalar:
 
 @lru_cache(maxsize=256)
 def _composed(outer: Scalar, inner: Scalar) -> Scalar:
-    """One object for one function, with all that is derived from it."""
+    """The composition, cached so that everything derived from it is computed once."""
     return Scalar(outer.expr.subs(t, inner.expr), inner.kinks)
 
 
@@ -237,7 +237,7 @@ def kept_extremes(
 ) -> tuple[float, ...]:
     """f's least value (side -1), largest one (side 1) and largest size (side 0), each rounded outwards.
 
-    Kept, because plans for neighbouring problems ask for the same.
+    Cached, because plans for similar problems need the same values.
     """
     with flint.ctx.workprec(PRECISION):
         found = []

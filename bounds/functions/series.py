@@ -1,7 +1,7 @@
-"""A sympy expression in t as a power series over real balls: its values and derivatives, enclosed.
+"""Ball arithmetic of sympy expressions in t: enclosures of values and derivatives by power series.
 
-The series of an expression around a ball holds, coefficient by coefficient, those around every point of the
-ball.  Derivatives so computed stay narrow where a formula for the derivative, being longer, does not.
+The series of an expression around a ball encloses, coefficient by coefficient, its series around every point
+of the ball.  Derivatives computed this way stay narrower than by the longer formula of the derivative.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from icgd.bounds.functions.stable_forms import tame
 
 Step = Callable[[list[arb_series]], arb_series]
 Balls = Callable[[arb, int], list[arb]]
-"""The values of a function and of its first derivatives, up to an order, on a ball."""
+"""Maps a ball and an order to enclosures of a function and of its derivatives up to that order."""
 
 
 class _Operation(NamedTuple):
-    """One node of an expression: how it is computed from earlier ones, by their places."""
+    """One node of an expression: how it is computed from earlier nodes, and their indices."""
 
     compute: Step
     places: tuple[int, ...]
 
 
 def balls(expr: sympy.Expr, t: sympy.Symbol) -> Balls:
-    """The function that encloses `expr` and its derivatives; nan where balls cannot tell.
+    """The function that encloses `expr` and its derivatives; nan where there is no finite enclosure.
 
     Raises NotImplementedError for a function that has no series here.
     """
@@ -49,7 +49,7 @@ def balls(expr: sympy.Expr, t: sympy.Symbol) -> Balls:
         except (ArithmeticError, ValueError):
             return [arb("nan")] * (order + 1)
         found = 0 * variable + values[-1]
-        if found.prec != order + 1:  # 0/0 at a point: what is missing would be read as 0
+        if found.prec != order + 1:  # 0/0 at a point: missing coefficients would be read as 0
             return [arb("nan")] * (order + 1)
         return [found[k] * math.factorial(k) for k in range(order + 1)]
 
@@ -57,7 +57,7 @@ def balls(expr: sympy.Expr, t: sympy.Symbol) -> Balls:
 
 
 def _VARIABLE(_: list[arb_series]) -> arb_series:
-    raise AssertionError("t has no parts")
+    raise AssertionError("t has no operands")
 
 
 def _step(node: sympy.Expr, t: sympy.Symbol) -> Step:
@@ -85,19 +85,19 @@ def _step(node: sympy.Expr, t: sympy.Symbol) -> Step:
 
 
 _LONGEST = 8
-"""Coefficients of a constant: more than any jet asks for."""
+"""The number of coefficients of a constant: more than any jet has."""
 
 _CONSTANTS: dict[Any, Callable[[], arb]] = {sympy.pi: arb.pi, sympy.E: lambda: arb(1).exp()}
 
 
-def _led(series: arb_series, first: arb) -> arb_series:
-    """The same series with its first coefficient enclosed in another way."""
+def _with_first(series: arb_series, first: arb) -> arb_series:
+    """The same series with another enclosure of its first coefficient."""
     return arb_series([first, *[series[k] for k in range(1, series.prec)]], prec=series.prec)
 
 
-def _inner(x: arb_series) -> arb_series:
-    """x less its first coefficient."""
-    return _led(x, arb(0))
+def _without_first(x: arb_series) -> arb_series:
+    """x minus its first coefficient."""
+    return _with_first(x, arb(0))
 
 
 def _power(exponent: sympy.Expr) -> Step:
@@ -120,39 +120,39 @@ def _whole_power(n: int) -> Callable[[arb_series], arb_series]:
         if n % 2:
             return made
         least, most = x[0].abs_lower(), x[0].abs_upper()
-        return _led(made, (least**n).union(most**n))
+        return _with_first(made, (least**n).union(most**n))
 
     return at
 
 
-def _rising(value: Callable[[arb], arb]) -> Callable[[arb], arb]:
-    """An increasing function on a ball, by its two ends."""
+def _increasing(value: Callable[[arb], arb]) -> Callable[[arb], arb]:
+    """An increasing function on a ball, from its values at the two ends."""
     return lambda x: value(x) if x.is_exact() else value(x.lower()).union(value(x.upper()))
 
 
 def _by_rate(
     value: Callable[[arb], arb], rate: Callable[[arb_series], arb_series]
 ) -> Callable[[arb_series], arb_series]:
-    """A function by its values on balls and its derivative as a series."""
+    """The series of a function from its values on balls and the series of its derivative."""
     return lambda x: (rate(x) * x.derivative()).integral() + value(x[0])
 
 
 def _exp(x: arb_series) -> arb_series:
-    return _inner(x).exp() * _rising(arb.exp)(x[0])
+    return _without_first(x).exp() * _increasing(arb.exp)(x[0])
 
 
 def _tanh(x: arb_series) -> arb_series:
     """By y' = (1 - y^2) x': each pass gives one more coefficient."""
-    first = _rising(arb.tanh)(x[0])
+    first = _increasing(arb.tanh)(x[0])
     y = arb_series([first], prec=x.prec)
     for _ in range(x.prec - 1):
-        y = ((1 - _led(y * y, first * first)) * x.derivative()).integral() + first
+        y = ((1 - _with_first(y * y, first * first)) * x.derivative()).integral() + first
     return y
 
 
 def _hyperbolic(first: arb, second: arb, x: arb_series) -> arb_series:
-    """first cosh(inner) + second sinh(inner), for the parts of x beyond its first coefficient."""
-    inner = _inner(x)
+    """first cosh(inner) + second sinh(inner), where inner is x minus its first coefficient."""
+    inner = _without_first(x)
     up, down = inner.exp(), (-inner).exp()
     return (up + down) / 2 * first + (up - down) / 2 * second
 
@@ -180,11 +180,11 @@ def _step_up(x: arb_series) -> arb_series:
         return arb_series([1], prec=_LONGEST)
     if x[0] <= 0:
         return arb_series([0], prec=_LONGEST)
-    return arb_series([arb(0).union(arb(1))], prec=_only(x))
+    return arb_series([arb(0).union(arb(1))], prec=_value_only(x))
 
 
-def _only(*parts: arb_series) -> int:
-    """1, where just the value is asked for; beyond a kink there are no derivatives."""
+def _value_only(*parts: arb_series) -> int:
+    """1, the length of a series without derivatives; raises ArithmeticError if more is needed at a kink."""
     if max(part.prec for part in parts if part.prec != _LONGEST) > 1:
         raise ArithmeticError("a kink")
     return 1
@@ -196,11 +196,11 @@ def _largest(parts: Sequence[arb_series]) -> arb_series:
         if best[0] > part[0]:
             continue
         undecided = not best[0] < part[0]
-        best = arb_series([best[0].max(part[0])], prec=_only(best, part)) if undecided else part
+        best = arb_series([best[0].max(part[0])], prec=_value_only(best, part)) if undecided else part
     return best
 
 
-_log = _by_rate(_rising(arb.log), lambda x: 1 / x)
+_log = _by_rate(_increasing(arb.log), lambda x: 1 / x)
 
 _FUNCTIONS: dict[str, Callable[[arb_series], arb_series]] = {
     "exp": _exp,
@@ -209,13 +209,13 @@ _FUNCTIONS: dict[str, Callable[[arb_series], arb_series]] = {
     "cos": arb_series.cos,
     "tan": arb_series.tan,
     "tanh": _tanh,
-    "sinh": lambda x: _hyperbolic(_rising(arb.sinh)(x[0]), _even_cosh(x[0]), x),
-    "cosh": lambda x: _hyperbolic(_even_cosh(x[0]), _rising(arb.sinh)(x[0]), x),
-    "softplus": _by_rate(_rising(lambda x: x.exp().log1p()), lambda x: (1 + _tanh(x / 2)) / 2),
+    "sinh": lambda x: _hyperbolic(_increasing(arb.sinh)(x[0]), _even_cosh(x[0]), x),
+    "cosh": lambda x: _hyperbolic(_even_cosh(x[0]), _increasing(arb.sinh)(x[0]), x),
+    "softplus": _by_rate(_increasing(lambda x: x.exp().log1p()), lambda x: (1 + _tanh(x / 2)) / 2),
     "log_cosh": _by_rate(lambda x: _even(lambda size: size.cosh().log(), x), lambda x: _tanh(x)),
     "sech": lambda x: _sech_series(x),
-    "atan": _by_rate(_rising(arb.atan), lambda x: 1 / (1 + _whole_power(2)(x))),
-    "erf": _by_rate(_rising(arb.erf), lambda x: _exp(-_whole_power(2)(x)) * (2 / arb.pi().sqrt())),
+    "atan": _by_rate(_increasing(arb.atan), lambda x: 1 / (1 + _whole_power(2)(x))),
+    "erf": _by_rate(_increasing(arb.erf), lambda x: _exp(-_whole_power(2)(x)) * (2 / arb.pi().sqrt())),
     "Heaviside": _step_up,
     "sign": lambda x: 2 * _step_up(x) - 1,
     "DiracDelta": lambda x: arb_series([0], prec=_LONGEST),

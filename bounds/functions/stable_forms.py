@@ -1,7 +1,7 @@
-"""Formulas whose parts grow like exp(t) and cancel, written by functions that do not.
+"""Stable forms of formulas whose parts grow like exp(t) and cancel: rewritten without such parts.
 
-t/(1 + exp(-t)) is as tame as t, but exp(-t) is not, and a derivative of the formula holds inf/inf far out; on
-balls the parts cancel badly long before.
+t/(1 + exp(-t)) grows like t, but exp(-t) overflows, and derivatives of the formula contain inf/inf for large
+|t|; on balls the cancellation loses precision long before that.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _PATTERNS = (
 
 
 def tame(expr: sympy.Expr) -> sympy.Expr:
-    """The same function of a real variable.
+    """The same function of a real variable in a stable form.
 
     >>> t = sympy.Symbol("t", real=True)
     >>> tame(t * sympy.exp(t) / (1 + sympy.exp(t)))

@@ -18,7 +18,7 @@ CURVES = BASE | {f"{name}'": g.derivative for name, g in BASE.items()}
 
 
 def in_tube(g: Scalar, hi: float, x: Vector, v: Vector, tolerance: float) -> bool:
-    """Whether a polygon is one, ends at hi, and stays in the tube at samples."""
+    """Whether a polygon is one, ends at hi, and stays in the band at samples."""
     t = np.linspace(x[0], hi, 5001)
     return bool(
         np.isfinite(v).all()
@@ -72,7 +72,7 @@ def test_triples_end_where_the_last_one_reaches_the_end(name: str) -> None:
 
 def test_triples_do_not_start_at_the_end() -> None:
     curve = Graph(ACTIVATIONS["sin"].r, -0.5, 2.0)
-    seen = curve.crooked(-0.5, 2.0)[0]
+    seen = curve.deviation(-0.5, 2.0)[0]
     object.__setattr__(curve, "chord", lambda p, drop: None)
     found = curve.triples(seen * (1 - 1e-9))
     assert len(found) == 1 and found[0][2] == 2.0
