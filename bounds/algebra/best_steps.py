@@ -1,9 +1,9 @@
-"""The best step sizes of preconditioned descent on random least squares, at every depth, exactly.
+"""The optimal step sizes of preconditioned descent on random least squares, exactly, for every depth.
 
 With A_l = a_l S^-1 and x ~ N(0, S), w ~ N(0, S^-1), the expected loss after L layers is E tr q(C)^2 with
 C the sample covariance of n standard normal vectors and q(t) = prod_l (1 - a_l t).  It is quadratic in q,
 so its minimum over q(0) = 1 is the polynomial orthogonal to all lower ones in the measure t dmu, mu the mean
-spectrum of C; its roots are real, distinct and positive, and the best a_l are their inverses.
+spectrum of C; its roots are real, distinct and positive, and the optimal a_l are their inverses.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def spectrum(n: int, d: int, top: int) -> tuple[Fraction, ...]:
 
 @dataclass(frozen=True)
 class Steps:
-    """The best step sizes of one depth.
+    """The optimal step sizes for one depth.
 
-    a: descending.  loss: their expected loss, exact.  q: coefficients of prod(1 - a_l t), exact.
+    a: in descending order.  loss: their expected loss, exact.  q: coefficients of prod(1 - a_l t), exact.
     separated: rational points between which q changes its sign L times, which proves the roots real.
     """
 
@@ -54,7 +54,7 @@ class Steps:
 
 @lru_cache(maxsize=64)
 def best_steps(n: int, d: int, L: int) -> Steps:
-    """The best a_1..a_L; several optima differ by the order of the steps only.
+    """The optimal a_1..a_L, unique up to their order.
 
     >>> best_steps(10, 2, 1).loss, best_steps(10, 2, 1).a  # d(d+1)/(n+d+1), n/(n+d+1)
     (Fraction(6, 13), (0.7692307692307692,))
@@ -80,7 +80,7 @@ def stationarity_defects(n: int, d: int, q: Sequence[Fraction]) -> list[Fraction
 
 
 def residual(L: int, t: Ring, a: Sequence[Ring], b: Sequence[Ring]) -> Ring:
-    """q_L(t): what is left of w* on an eigenvector of C with eigenvalue t, over any ring.
+    """q_L(t): the remaining factor of w* on an eigenvector of C with eigenvalue t, over any ring.
 
     b: steps of the transformation of x, L - 1 of them (the last layer's has no effect), or none.
     x is multiplied by tau, tau <- tau (1 - a b t tau^2), and q <- q (1 - a t tau^2) (Theorem 4).
@@ -114,7 +114,7 @@ class Critical:
     """A critical point of a polynomial, enclosed.
 
     centre, radius: of a box that holds exactly one critical point.  minimum: whether the Hessian is positive
-    definite all over the box.  value: enclosure of the polynomial on it.
+    definite on the whole box.  value: enclosure of the polynomial on it.
     """
 
     centre: tuple[float, ...]
@@ -187,7 +187,7 @@ def _precision() -> Any:
 def spectral_rule(n: int, d: int, size: int) -> tuple[list[float], list[float]]:
     """Nodes t and weights of a Gauss rule for E tr f(C), exact for polynomials of degree 2 size - 1.
 
-    Golub and Welsch's rule from the exact moments, in as many digits as their Hankel matrix may cost.
+    Golub and Welsch's rule from the exact moments, with more digits than their Hankel matrix can lose.
     """
     m = spectrum(n, d, 2 * size)
     with mpmath.workdps(40 + 6 * size):

@@ -17,7 +17,7 @@ _PRECISION = 320
 
 @dataclass(frozen=True)
 class Witness:
-    """Integer points and weights c with sum c_i c_j K(x_i, x_j) < 0: K is no positive semidefinite kernel."""
+    """Integer points and weights c with sum c_i c_j K(x_i, x_j) < 0, so K is not positive semidefinite."""
 
     points: tuple[tuple[int, ...], ...]
     weights: tuple[int, ...]
@@ -68,7 +68,7 @@ def fourier_coefficient(degree: int) -> sympy.Expr:
 
 
 def linear_form_is_square() -> bool:
-    """Whether c^T X X^T c = norm2(X^T c)^2 for three points of the plane with free symbols."""
+    """Whether c^T X X^T c = norm2(X^T c)^2 identically, for three points of the plane."""
     points, weights = sympy.Matrix(3, 2, sympy.symbols("x:6")), sympy.Matrix(sympy.symbols("w:3"))
     form = (weights.T * points * points.T * weights)[0, 0]
     return bool(sympy.expand(form - sum(entry**2 for entry in points.T * weights)) == 0)

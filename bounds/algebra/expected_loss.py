@@ -1,6 +1,6 @@
-"""Expected in-context losses of linear attention as exact polynomials, with 1/n and the spectrum symbols.
+"""Expected in-context losses of linear attention as exact polynomials in 1/n and the spectrum.
 
-Everything is expected term by term over Gaussian x and w (bounds/algebra/gaussian_moments.py); a claim about
+Expectations over Gaussian x and w are taken term by term (bounds/algebra/gaussian_moments.py); a claim about
 a loss is then an identity between polynomials over the rationals.
 """
 
@@ -43,7 +43,7 @@ def _symmetric(d: int, entries: Sequence[Ring]) -> list[list[Ring]]:
 class OneLayerLoss:
     """E(w.x_{n+1} - prediction)^2 of one layer over ALL (P, Q), x ~ N(0, S), w ~ N(0, I).
 
-    The query's label sees the last row p of P and the first d columns q of Q only.
+    The query's label depends only on the last row p of P and the first d columns q of Q.
     loss: flint polynomial.  p, q: the generators of (d+1) and (d+1) x d entries.
     eigenvalues, inverse_n: symbols, or the rationals that were given.
     """
@@ -57,7 +57,7 @@ class OneLayerLoss:
 
     @property
     def numbers(self) -> list[int]:
-        """Which generators are entries of P or Q."""
+        """The indices of the generators that are entries of P or Q."""
         return list(range((self.d + 1) ** 2))
 
     def gradient(self, p: Sequence[Ring], q: Matrix) -> list[Ring]:
@@ -73,7 +73,7 @@ def one_layer_loss(
 ) -> OneLayerLoss:
     """The loss with S = diag(lambda_1..lambda_d) and n symbolic, or at a rational covariance and n.
 
-    A diagonal S loses nothing: rotating x, w and the blocks of P and Q leaves the loss as it is.
+    A diagonal S is no restriction: rotating x, w and the blocks of P and Q does not change the loss.
 
     >>> len(one_layer_loss(1).loss)
     13
@@ -118,8 +118,8 @@ def one_layer_loss(
 class GlobalMinimum:
     """Whether loss = remainder + a sum of squares that vanishes at the claimed matrices.
 
-    free: the remainder holds no entry of (P, Q), so that it is the minimum.  attained: the sum of squares
-    vanishes at the claimed minimiser.  valued: the remainder is the claimed minimum.  terms: of the loss.
+    free: the remainder contains no entry of (P, Q), so that it is the minimum.  attained: the sum of squares
+    vanishes at the claimed minimiser.  valued: the remainder is the claimed minimum.  terms: number in the loss.
     """
 
     free: bool
@@ -199,12 +199,12 @@ def _at_claimed(model: OneLayerLoss, diagonal: Sequence[Ring], common: Ring) -> 
 
 @dataclass(frozen=True)
 class OtherMinimum:
-    """Where the roles of P and Q are swapped: p = (e_1, 0), q = -e_{d+1} e_1^T / N_1.
+    """The point where the roles of P and Q are swapped: p = (e_1, 0), q = -e_{d+1} e_1^T / N_1.
 
     The largest eigenvalue comes first.
 
     critical: whether all partial derivatives vanish.  strict: whether the Hessian is positive definite once
-    the scaling of p against q is fixed.  loss: there.  least: the global minimum.
+    the scaling of p against q is fixed.  loss: its value there.  least: the global minimum.
     """
 
     critical: bool
@@ -214,7 +214,7 @@ class OtherMinimum:
 
 
 def other_minimum(eigenvalues: Sequence[Fraction], n: int) -> OtherMinimum:
-    """Whether one layer's loss has a minimum besides Theorem 1's, in rationals; ours, not in the paper.
+    """Whether one layer's loss has a minimum besides Theorem 1's, in rationals; not in the paper.
 
     >>> other_minimum((Fraction(2), Fraction(1, 2)), 10).strict
     True
@@ -230,7 +230,7 @@ def other_minimum(eigenvalues: Sequence[Fraction], n: int) -> OtherMinimum:
     q = [[-1 / N[0] if (a, j) == (d, 0) else Fraction(0) for j in range(d)] for a in range(d + 1)]
     point = [*p, *(entry for row in q for entry in row)]
     named = {number: to_flint(value) for number, value in zip(model.numbers, point, strict=True)}
-    # Scaling moves p_1, so without it the Hessian sees every direction but that one.
+    # Scaling moves p_1, so without p_1 the Hessian covers every direction but that one.
     kept = model.numbers[1:]
     hessian = [[_constant(model.loss.derivative(i).derivative(j).subs(named)) for j in kept] for i in kept]
     minors = (fmpq_mat([row[:k] for row in hessian[:k]]).det() for k in range(1, len(kept) + 1))
@@ -252,8 +252,8 @@ def _constant(polynomial: Any) -> fmpq:
 class FamilyGradient:
     """The gradient of an L-layer loss at A_l = a_l F(S), B_l = b_l I, for d = 2 and every n, S, a and b.
 
-    off: what must vanish for the gradient to be a multiple of S in each A_l and of I in each B_l; then it
-    vanishes in full where the loss of the family is stationary in (a, b).  along: the multiples.
+    off: vanishes if the gradient is a multiple of S in each A_l and of I in each B_l; then the whole gradient
+    vanishes where the loss of the family is stationary in (a, b).  along: the multiples.
     """
 
     off: tuple[Any, ...]
@@ -344,7 +344,7 @@ def family_gradient(L: int, transformed: bool, statement: Statement = AS_PUBLISH
 
 
 def _cancelled(polynomial: Any) -> Any:
-    """The polynomial of family_gradient with every lambda_j mu_j replaced by 1."""
+    """A polynomial of family_gradient with every lambda_j mu_j replaced by 1."""
     reduced: dict[tuple[int, ...], Any] = {}
     for powers, coefficient in polynomial.to_dict().items():
         left = list(powers)

@@ -16,10 +16,10 @@ Pair: TypeAlias = tuple[int, int]
 class SampleCovariance:
     """Moments of the entries of C = (1/n) sum_i x_i x_i^T, x_i ~ N(0, S) independent.
 
-    S: covariance, as rows.  inverse_n: 1/n in the same ring, a symbol where n shall stay one.
-    Isserlis' pairings of the first factor leave the recursion
+    S: covariance, as rows.  inverse_n: 1/n in the same ring, a symbol to keep n symbolic.
+    Isserlis' pairings of the first factor give the recursion
     E[C_ij prod C] = S_ij E[prod C] + (1/n) sum over the other factors C_kl of
-    S_ik E[C_jl ...] + S_il E[C_jk ...], so the coincidences of sample indices are never listed.
+    S_ik E[C_jl ...] + S_il E[C_jk ...], so coincidences of sample indices need not be enumerated.
 
     >>> from fractions import Fraction
     >>> SampleCovariance([[Fraction(2)]], Fraction(1, 4)).moment(((0, 0), (0, 0)))  # S^2 (1 + 2/n)
@@ -49,7 +49,7 @@ class SampleCovariance:
     def expect(self, polynomial: Ring, entries: Mapping[int, Pair], normals: Sequence[int] = ()) -> Ring:
         """E of a flint polynomial over C and over standard normal variables.
 
-        entries: number of a generator -> the entry of C it stands for.  normals: generators ~ N(0, 1).
+        entries: index of a generator -> the entry of C it stands for.  normals: generators ~ N(0, 1).
         """
         context = polynomial.context()
         groups: dict[tuple[tuple[int, ...], tuple[int, ...]], dict[tuple[int, ...], Ring]] = defaultdict(dict)
@@ -72,7 +72,7 @@ class SampleCovariance:
 def wishart_traces(n: int, d: int, top: int) -> list[int]:
     """E tr W^k for k = 0..top, W = sum of n outer products of N(0, I_d) vectors.
 
-    Gaussian integration by parts over products of traces, kept by partition:
+    Gaussian integration by parts over products of traces, cached by partition:
     E[t_k T] = (n + k - 1) E[t_{k-1} T] + sum_{p=0}^{k-2} E[t_{p+1} t_{k-2-p} T]
     + sum over the factors t_m of T of 2 m E[t_{k+m-1} T / t_m], t_k = tr W^k.
 

@@ -1,4 +1,4 @@
-"""Exact rationals in flint: floats and fractions as they are, without rounding."""
+"""Conversions of floats and fractions to exact rationals of flint, and back, without rounding."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flint import fmpq, fmpq_mat
 
 
 def to_flint(value: float | Fraction) -> fmpq:
-    """The rational that a float, a whole number or a fraction is; raises OverflowError for inf.
+    """The exact value of a float, an integer or a fraction; raises OverflowError for inf.
 
     >>> to_flint(0.75)
     3/4
@@ -23,5 +23,5 @@ def from_flint(value: fmpq) -> Fraction:
 
 
 def exact_matrix(rows: Sequence[Sequence[float | Fraction]]) -> fmpq_mat:
-    """The matrix of rationals that these numbers are."""
+    """A matrix of the exact values of these numbers."""
     return fmpq_mat([[to_flint(value) for value in row] for row in rows])

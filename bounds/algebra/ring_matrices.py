@@ -1,4 +1,4 @@
-"""Matrices over any ring, as rows of entries: polynomials, rationals and whole numbers alike."""
+"""Matrices over any ring (polynomials, rationals, integers), as rows of entries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def scaled(factor: Ring, matrix: Matrix) -> list[list[Ring]]:
 
 
 def transposed(matrix: Matrix) -> list[list[Ring]]:
-    """Its columns as rows."""
+    """The columns of a matrix as rows."""
     return [list(column) for column in zip(*matrix, strict=True)]
 
 

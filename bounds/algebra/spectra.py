@@ -1,4 +1,4 @@
-"""Eigenvalues between two numbers that are proved: of rational matrices, and of matrices of balls."""
+"""Rigorous enclosures of eigenvalues, of rational matrices and of matrices of balls."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def eigenvalues(matrix: fmpq_mat) -> list[arb]:
 def extreme_eigenvalues(matrix: Matrix) -> tuple[arb, arb]:
     """Enclosures of the smallest and largest eigenvalue of a symmetric matrix of balls.
 
-    Approximate eigenvalues are only guesses; Sylvester's law of inertia proves them: the number of negative
+    Approximate eigenvalues serve as guesses, verified by Sylvester's law of inertia: the number of negative
     pivots of A - s I is the number of eigenvalues below s.
 
     >>> low, high = extreme_eigenvalues([[arb(2), arb(1)], [arb(1), arb(2)]])
@@ -44,7 +44,7 @@ def extreme_eigenvalues(matrix: Matrix) -> tuple[arb, arb]:
     """
     size = len(matrix)
     with flint.ctx.workprec(_PRECISION):
-        # A Gershgorin disc holds every eigenvalue: the enclosure if no guess can be proved.
+        # A Gershgorin disc contains every eigenvalue: the enclosure if no guess can be verified.
         radius = max((sum((abs(value) for value in row), arb(0)).upper() for row in matrix), key=float)
         middle = arb_mat([[value.mid() for value in row] for row in matrix])
         try:
@@ -65,7 +65,7 @@ def extreme_eigenvalues(matrix: Matrix) -> tuple[arb, arb]:
 
 
 def negative_pivots(matrix: Matrix, shift: arb) -> int | None:
-    """Eigenvalues below `shift`, counted off L D L^T of the shifted matrix; None where a pivot may be 0."""
+    """The number of eigenvalues below `shift`, by L D L^T of the shifted matrix; None if a pivot may be 0."""
     rows = [[value - shift * (i == j) for j, value in enumerate(row)] for i, row in enumerate(matrix)]
     count = 0
     for k, pivots in enumerate(rows):

@@ -8,13 +8,13 @@ B_l = b_l S^-1/2, C_l = c_l S^-1/2 with real r_l, b_l, c_l, under three hypothes
   activation: h(T^T U, T^-1 W) = h(U, W) for invertible T, as where h is a function of the <u_i, w_j>.
 It asserts that over the family the squared norm of the gradient in ALL entries of r, B, C has infimum 0.
 
-Two things are told apart here.
+Two statements are kept apart here.
 The lemma: at every point of the family the gradient in B_l is a multiple of S^1/2, and so is the one in C_l.
 With g_l the derivative in b_l, its norm is |g_l| norm(S^1/2) / d, so (r, b, c) that is stationary within the
 family is stationary in all entries.  Where the family's least loss is not attained, Ekeland's principle still
-gives points of nearly the least loss with as small a gradient as one likes (if that loss is C^1; for relu
-that asks for inputs with a density).  The lemma uses h at orthogonal T only.  It says nothing of other
-stationary points, of minima over all (r, B, C), or of what training finds.
+gives points of nearly the least loss with arbitrarily small gradient (if that loss is C^1; for relu this
+requires inputs with a density).  The lemma uses h at orthogonal T only.  It says nothing about other
+stationary points, minima over all (r, B, C), or what training finds.
 The infimum: `idle_rate` gives a point that attains it, b = c = 0, whether or not a hypothesis holds.
 """
 
@@ -43,7 +43,7 @@ OFF_FAMILY = 1e-10
 
 
 def stationarity_claim() -> Claim:
-    """The lemma, for floats: the claim that `verify` measures."""
+    """The lemma in floating point: the claim that `verify` measures."""
     return Claim(
         "functional/theorem-1/off-family",
         f"{SOURCE}, Theorem 1",
@@ -62,7 +62,7 @@ def stationarity_claim() -> Claim:
 
 
 def signed_permutations(d: int) -> tuple[IntegerMatrix, ...]:
-    """The 2^d d! orthogonal matrices of integers.
+    """The 2^d d! orthogonal matrices with integer entries.
 
     >>> len(signed_permutations(3))
     48
@@ -75,7 +75,7 @@ def signed_permutations(d: int) -> tuple[IntegerMatrix, ...]:
 
 
 def quarter_turns() -> tuple[IntegerMatrix, ...]:
-    """The four rotations of the square: no reflections.
+    """The four rotations of the square, without reflections.
 
     >>> quarter_turns()[1]
     ((0, -1), (1, 0))
@@ -86,8 +86,8 @@ def quarter_turns() -> tuple[IntegerMatrix, ...]:
 def group_average(group: Sequence[IntegerMatrix]) -> sympy.Matrix:
     """The mean of g A g^T over the group, A a matrix of symbols a_ij.
 
-    The gradient in B S^1/2 turns into g A g^T when g turns the whitened prompt, so this is what is left of
-    it where the distribution does not change under the group.
+    The gradient in B S^1/2 becomes g A g^T when g acts on the whitened prompt, so it equals this average
+    where the distribution is invariant under the group.
 
     >>> group_average(signed_permutations(2))
     Matrix([
@@ -104,7 +104,7 @@ def group_average(group: Sequence[IntegerMatrix]) -> sympy.Matrix:
 def leaves_the_trace(group: tuple[IntegerMatrix, ...]) -> bool:
     """Whether the average of every A is trace(A)/d times I.
 
-    Quarter turns, and with them all rotations of the plane, also leave (a_10 - a_01)/2 times a quarter turn.
+    Quarter turns, and with them all rotations of the plane, add (a_10 - a_01)/2 times a quarter turn.
 
     >>> leaves_the_trace(signed_permutations(2)), leaves_the_trace(quarter_turns())
     (True, False)
@@ -132,7 +132,7 @@ AS_STATED = LinearSetting()
 class LinearGradient:
     """The gradient on the family for linear attention, by layer first in B and then in C.
 
-    off: what vanishes exactly when each part is a multiple of S^1/2.  along: that multiple, times an
+    off: vanishes exactly if each part is a multiple of S^1/2.  along: that multiple, times an
     eigenvalue of S^1/2.  All are polynomials in r, b, c, the eigenvalues, 1/n and the noise.
     """
 
@@ -141,7 +141,7 @@ class LinearGradient:
 
     @property
     def stationary(self) -> bool:
-        """Whether nothing is off the family, at every point of it, while something is along it."""
+        """Whether, at every point of the family, the gradient is zero off the family but not along it."""
         return all(value == 0 for value in self.off) and all(value != 0 for value in self.along)
 
 
@@ -151,7 +151,7 @@ def linear_gradient(L: int, setting: LinearSetting = AS_STATED) -> LinearGradien
 
     With C the sample covariance and e = (1/n) sum_i noise_i x_i, label j of layer l is
     noise_j + u_l.x_j, u_0 = w and u_{l+1} = u_l + n r_l C_l^T B_l (C u_l + e); E e e^T = noise^2 C / n.
-    So u_L = M w + N e and the loss is tr S M E[w w^T] M^T + (noise^2 / n) tr S N C N^T and what is
+    So u_L = M w + N e and the loss is tr S M E[w w^T] M^T + (noise^2 / n) tr S N C N^T plus a
     constant.  n r_l is written r_l; powers of s_0 s_1 clear inverse powers of S, and scale b, c and the loss.
 
     >>> linear_gradient(1).stationary
@@ -206,7 +206,7 @@ def idle_rate(at_zero: float, covariance: Sequence[Sequence[float]]) -> float:
     at_zero: h of inner products 0: 0 for linear and relu, 1 for exp, 1/(n+1) for softmax.  covariance: of the
     n labels and, last, the query's.  The gradient in B holds a factor C and the one in C a factor B; at
     B = C = 0 the query's label is at_zero p(r) sum_i y_i for a polynomial p, and the loss is a parabola in p.
-    Nothing was assumed of x.
+    No assumption on x is needed.
 
     >>> idle_rate(1.0, [[2.0, 1.0], [1.0, 2.0]])
     -0.5

@@ -143,7 +143,7 @@ class Graph:
         return self.breaks[i], self.signs[i - 1]
 
     def chord(self, p: float, drop: float) -> _Point | None:
-        """(m, q) such that g deviates by `drop` from its chord over [p, q], at m; None if g turns before."""
+        """(m, q) such that g deviates by `drop` from its chord over [p, q], at m; None past a break."""
         value, slope, bend = self.calls
         end, sign = self.stretch(p)
         at_p = value(p)
