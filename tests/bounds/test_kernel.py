@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icgd.bounds.functional import FunctionalProblem, certify
+from icgd.bounds.functional import FunctionalProblem
 from icgd.bounds.functions.formula import parse
 from icgd.bounds.functions.scalar import t
 from icgd.bounds.kernel import KERNELS, Kernel, has_no_minus_sign
 from icgd.bounds.letters import ProblemError
 from icgd.verify.kernels.formula import values
+from icgd.verify.kernels.given_inputs import convergence_on
 
 radii = st.floats(0.1, 2.5)
 WILD = [
@@ -105,7 +106,7 @@ def test_a_name_for_two_heads_is_refused():
 def test_a_registered_kernel_is_certified_on_given_inputs(kernel):
     points = np.random.default_rng(3).standard_normal((5, 2)).tolist()
     with KERNELS.temporarily(kernel):
-        found = certify((kernel.name,), points, [1.0, -1.0, 0.5, 2.0], 0.1)
+        found = convergence_on((kernel.name,), points, [1.0, -1.0, 0.5, 2.0], 0.1)
         matrix = gram_of(kernel, points)
     eigenvalues = np.linalg.eigvals(matrix).real
     assert found is not None
