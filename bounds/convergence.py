@@ -102,7 +102,9 @@ def suprema(problem: Problem) -> tuple[tuple[Suprema, ...], float]:
     Raises ProblemError where no finite Lipschitz constant exists or none is found.
     """
     if problem.N > _MOST_LAYERS:
-        raise ProblemError("N", problem.N, f"networks of up to {_MOST_LAYERS} layers are bounded; take fewer")
+        raise ProblemError(
+            "N", problem.N, f"networks of up to {_MOST_LAYERS} layers are supported; take fewer"
+        )
     for layer in range(1, problem.N + 1):
         if not problem.activation_at(layer).is_smooth:
             name = problem.activation.name

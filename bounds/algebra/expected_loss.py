@@ -119,7 +119,7 @@ class GlobalMinimum:
     """Whether loss = remainder + a sum of squares that vanishes at the claimed matrices.
 
     free: the remainder contains no entry of (P, Q), so that it is the minimum.  attained: the sum of squares
-    vanishes at the claimed minimiser.  valued: the remainder is the claimed minimum.  terms: number in the loss.
+    vanishes at the claimed minimiser.  valued: the remainder is the claimed minimum.  terms: their number.
     """
 
     free: bool

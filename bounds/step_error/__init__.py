@@ -1,1 +1,1 @@
-"""The error of one gradient step: what causes it, what bounds it, and how the tolerance is spent."""
+"""The error of one gradient step: its sources, its bounds, and how the tolerance is divided among them."""

@@ -1,4 +1,4 @@
-"""How the tolerance is divided: which local error each approximation may make, at the fewest units."""
+"""Division of the tolerance: the local error that each approximation may make, at the fewest units."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from icgd.bounds.step_error.worst_case import Cells, Setting
 
 Construction = Literal["lean", "paper", "exact"]
 Route = Literal["cells", "recurrence"]
-"""How local errors are bounded together: cell by cell (`step_error.cover`), or by suprema alone."""
+"""How local errors combine into a bound: cell by cell (`step_error.cover`), or by suprema alone."""
 
 DIVISIONS = 5
-"""How often the cells are covered, usually, until a division of the tolerance is good enough."""
+"""How many covers of the cells it usually takes until a division of the tolerance is good enough."""
 
 _ENOUGH = 1.003
-"""A division of the tolerance whose cost is within this factor of the best one found is left as it is."""
+"""A division of the tolerance whose cost is within this factor of the best one found is accepted."""
 
 
 def from_z(problem: Problem, construction: Construction) -> bool:
-    """Whether the construction reads the loss slope off z(N): `lean` does when it is phi(p) - sigma y."""
+    """Whether the construction computes the loss slope from z(N): `lean` does if it is phi(p) - sigma y."""
     return construction == "lean" and problem.loss.rho == 0
 
 
 def approximated(problem: Problem, construction: Construction) -> dict[Term, Scalar]:
-    """The functions of one variable that need pieces, by the term that their error enters as."""
+    """The functions of one variable that need a piecewise-linear fit, by the term of their error."""
     if construction == "exact":
         return {}
     functions: dict[Term, Scalar] = {}
@@ -74,10 +74,10 @@ def sensitivities(
     layers: tuple[LayerRanges, ...],
     errors: Mapping[Term, float],
 ) -> dict[Term, float]:
-    """The derivative of the recurrence by each local error: sum_k a_k e_k is the recurrence itself.
+    """The derivative of the recurrence in each local error: sum_k a_k e_k is the recurrence itself.
 
     It is linear block by block and the step error is the 2-norm of the blocks, hence homogeneous of
-    degree one in the local errors; absent terms get their limit at equal errors.
+    degree one in the local errors; if all are 0, the limit at equal errors is taken.
     """
     terms = list(errors)
     basis = dict(zip(terms, np.eye(len(terms)), strict=True))
@@ -90,7 +90,7 @@ def sensitivities(
 
 
 def shares(setting: Setting, points: Cells, errors: Mapping[Term, float]) -> NDArray[np.float64]:
-    """d log(bound) / d log(error): how much of the bound each error accounts for, one row a point."""
+    """d log(bound) / d log(error): how much of the bound each error accounts for, one row per point."""
     steps, count = 1e-5, len(points)
     spread = points[np.tile(np.arange(count), len(errors) + 1)]
     changed = {
@@ -117,7 +117,7 @@ def costs(
             half = (layer.dr_high - layer.dr_low) / 2
             if not problem.activation_at(j).derivative.is_constant:
                 found[Term("product", j)] = problem.dims[j] * 2 * math.sqrt(half * layer.g)
-    # A function that hardly bends costs next to nothing, but something, or no tolerance would be the best.
+    # A nearly linear function costs almost nothing, but not 0, or no tolerance would be optimal.
     limits = useful(problem, construction, layers)
     return {term: max(cost, 1e-3 * math.sqrt(limits[term][1])) for term, cost in found.items()}
 
@@ -135,14 +135,14 @@ def divide(
     route: Route = "cells",
     watch: Callable[[], None] = lambda: None,
 ) -> dict[Term, float]:
-    """Local errors whose step error is about eps, at about the fewest units; rounding left out.
+    """Local errors whose step error is about eps, at about the fewest units; without rounding.
 
     Minimising sum c_k e_k^(-1/2) subject to the recurrence being eps has the optimum e_k proportional to
-    (c_k / a_k)^(2/3), a_k the sensitivity of the step error to e_k; as a_k depends on the e_k through the
-    ranges and the 2-norm, the closed form is iterated to its fixed point.  Against the cells, the worst
-    of which moves with the e_k, the same problem is solved on the worst points found so far.
+    (c_k / a_k)^(2/3), a_k the sensitivity of the step error to e_k; because a_k depends on the e_k through
+    the ranges and the 2-norm, the closed form is iterated to its fixed point.  For the route "cells", where
+    the worst cell moves with the e_k, the same problem is solved on the worst points found so far.
 
-    watch: called whenever the cells have been covered, about DIVISIONS times.
+    watch: called after every cover of the cells, about DIVISIONS times.
     """
     errors, price = closed_form(problem, construction)
     if route == "cells" and errors:
@@ -151,7 +151,7 @@ def divide(
             limits = useful(problem, construction, layers)
             setting = Setting(problem, layers, from_z(problem, construction))
             errors = _divide_on_cells(setting, price, limits, errors, watch)
-            # Tolerances widen ranges, and functions that vary more can make use of a larger tolerance.
+            # Tolerances widen ranges, and functions that vary more can use a larger tolerance.
             wider = useful(problem, construction, ranges(problem, errors))
             full = (term for term, error in errors.items() if error >= 0.99 * limits[term][1])
             if all(wider[term][1] <= 1.002 * limits[term][1] for term in full):
@@ -161,7 +161,7 @@ def divide(
 
 
 _WIDENINGS = 4
-"""How often a tolerance is divided again because it has widened the ranges that limit it."""
+"""The most times that the tolerance is divided again because it widened the ranges that limit it."""
 
 
 @lru_cache(maxsize=64)
@@ -187,9 +187,9 @@ def fixed_point(
 ) -> tuple[Mapping[Term, float], Mapping[Term, float]]:
     """Local errors proportional to (price / sensitivity)^(2/3), their step error eps, and their prices.
 
-    Sensitivities, prices and limits depend on ranges, which depend on the errors: so this goes round a few
-    times.  limits: the smallest and the largest error of every term that is worth anything.
-    watch: called with the errors of every round.
+    Sensitivities, prices and limits depend on ranges, which depend on the errors, so this is iterated a few
+    times.  limits: the smallest and the largest useful error of every term.
+    watch: called with the errors of every iteration.
     """
     errors: dict[Term, float] = {}
     price: Mapping[Term, float] = {}
@@ -277,10 +277,10 @@ def _cheapest(
 def useful(
     problem: Problem, construction: Construction, layers: tuple[LayerRanges, ...]
 ) -> dict[Term, tuple[float, float]]:
-    """The smallest and the largest tolerance that each approximation can make use of.
+    """The smallest and the largest tolerance that each approximation can use.
 
-    Below the former float64 does not tell the values of a function apart; beyond half its range a function
-    is as well approximated by a constant.
+    Below the smallest, float64 does not resolve the values of the function; above the largest, half the
+    function's range, a constant approximates it as well.
     """
     found: dict[Term, tuple[float, float]] = {}
     for term, g in approximated(problem, construction).items():
@@ -296,7 +296,7 @@ def useful(
 def expected_rounding(
     problem: Problem, construction: Construction, tolerances: Mapping[Term, float]
 ) -> float:
-    """About what the rounding of so many ReLUs will add to the step error, before any is made."""
+    """An estimate of what rounding will add to the step error, before any function is fitted."""
     functions, layers = approximated(problem, construction), ranges(problem, tolerances)
     expected: dict[Term, float] = {}
     for term, cost in costs(problem, construction, layers, functions).items():

@@ -1,4 +1,4 @@
-"""Branch and bound over all networks of W: cells that cover them, each with its bound on the step error."""
+"""Branch and bound over all networks in W: cells that cover them, each with a bound on the step error."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from icgd.bounds.functions.relu_sum import Vector
 from icgd.bounds.step_error.worst_case import CELL_ROOM, Cells, Errors, Setting
 
 COVER_SLACK = 0.02
-"""How far above the largest value that the bound takes at a point its supremum may stay."""
+"""How far, relatively, the bound may stay above its largest value at a single point."""
 ENOUGH = 1e-3
-"""The share of eps below which nobody needs a tighter bound."""
+"""The share of eps below which no tighter bound is needed."""
 _MOST_CELLS = 40_000
 _BATCH = 1024
 
@@ -23,8 +23,8 @@ class Cover:
     """A tree of cells, halved until each allows no larger step error than `bound`.
 
     bound: on norm2(err)/eta for every prompt in the radii, every w in W and every n.
-    reached: the largest bound seen at a single point, `at` the point: no halving takes `bound` below it.
-    root: the cell that holds everything.  splits: the tree in preorder, the layer 1..N whose interval
+    reached: the largest bound seen at a single point, `at`: no halving takes `bound` below it.
+    root: the cell that contains all others.  splits: the tree in preorder, the layer 1..N whose interval
         is halved (the lower half comes first), or 0 at a leaf.
     """
 
@@ -40,9 +40,9 @@ class Cover:
 
 
 def cover(setting: Setting, errors: Errors, slack: float = COVER_SLACK, enough: float = 0.0) -> Cover:
-    """Cells fine enough that their bound is within `slack` of the best there is, or as many as allowed.
+    """Cells fine enough that their bound is within `slack` of the best possible, or as many as allowed.
 
-    enough: a bound below which nothing is made any tighter.
+    enough: a bound below which cells are not halved any further.
     """
     root = setting.everything
     cells, values = root, setting.bound(root, errors)
@@ -62,7 +62,7 @@ def cover(setting: Setting, errors: Errors, slack: float = COVER_SLACK, enough: 
         done = (values <= goal) | narrow | (tree.size > _MOST_CELLS)
         bound = max(bound, float(values[done].max(initial=0.0)))
         cells, values, node = cells[~done], values[~done], node[~done]
-        if len(cells):  # the worst cells first: should there be too many, the others matter less
+        if len(cells):  # the worst cells first, as the number of cells is limited
             worst = np.zeros(len(cells), dtype=bool)
             worst[np.argsort(-values)[: max(_BATCH, len(cells) // 4)]] = True
             layer, halves, found = _halve(setting, errors, cells[worst], goal)
@@ -81,7 +81,7 @@ def _ends(cells: Cells) -> tuple[Vector, Vector]:
 def _halve(
     setting: Setting, errors: Errors, cells: Cells, goal: float
 ) -> tuple[NDArray[np.int64], tuple[Cells, Cells], tuple[Vector, Vector]]:
-    """Halves every cell in the layer that leaves least to do; returns layers, halves and their bounds."""
+    """Halves every cell in the layer that leaves the least work; returns layers, halves and their bounds."""
     middle = (cells.low + cells.high) / 2
     scores, below, above = [], [], []
     for j in range(len(middle)):
@@ -100,7 +100,7 @@ def _halve(
 
 
 class _Tree:
-    """Nodes in the order in which they were made: which layer each is split in, and its two halves."""
+    """Nodes in order of creation: the layer in which each is split, and its two halves."""
 
     def __init__(self) -> None:
         self.layer: list[int] = [0]

@@ -1,7 +1,7 @@
-"""The bill of a construction: heads, hidden units and norms, layer by layer, with no tensor built.
+"""The sizes of a construction (heads, hidden units, norms), layer by layer, computed without tensors.
 
 construct/block/assembly.py declares the same layers as modules, and construct/block/census.py counts their
-matrices.  Nothing is shared but the plan and its sums of ReLUs, so that the two can be compared.
+matrices.  The two share only the plan and its sums of ReLUs, so each is a check of the other.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Heads(NamedTuple):
 
 
 class LayerCosts(NamedTuple):
-    """What the attention and the MLP of one layer are made of; either may be empty."""
+    """The heads and the hidden units of one layer; either may be empty."""
 
     heads: Sequence[Heads] = ()
     hidden: Sequence[Units] = ()
@@ -65,7 +65,7 @@ class LayerCosts(NamedTuple):
 
     @property
     def sublayers(self) -> int:
-        """How many of its two halves, attention and MLP, do anything."""
+        """How many of its two sub-layers, attention and MLP, are not empty."""
         return bool(self.heads) + any(part.relus.units or part.relus.constant for part in self.hidden)
 
     @property
@@ -88,7 +88,7 @@ def mlp_norm(parts: Iterable[Units]) -> float:
 
 
 def read_heads(width: Expr, size: int, relus: ReluSum, count: Expr) -> list[Heads]:
-    """Heads that apply ReLUs to <query, key>; all constants take one more head."""
+    """Heads that apply ReLUs to <query, key>; all constants share one more head."""
     heads = []
     if relus.units:
         reach = max(1.0, float(np.abs(relus.a).max()), float(np.abs(relus.b).max()))
@@ -105,10 +105,10 @@ def slope_units(problem: Problem) -> Units:
 
 
 class Bill:
-    """Every layer of one step but the last (update and projection), from a plan.
+    """The costs of every layer of one step except the last (update and projection), from a plan.
 
-    layers: in order.  scratch: scratch coordinates of the stream, in symbols.
-    constants: the symbols used, with values and meanings; the caller may `name` more.
+    layers: in order.  scratch: the number of scratch coordinates of the stream, in symbols.
+    constants: the symbols used, with values and meanings; callers add more with `name`.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -130,7 +130,7 @@ class Bill:
         return (d_out if j == self.problem.N else K), self.problem.dims[j]
 
     def _function(self, kind: Literal["r", "dr", "u"], j: int) -> tuple[ReluSum, Expr]:
-        """r, r' or u of layer j as so many ReLUs: a planned fit, or exact where there is no curvature."""
+        """r, r' or u of layer j as ReLUs, and their number: a planned fit, or exact where it is linear."""
         term, fits = Term(kind, j), self.plan.fits
         if kind == "u":
             relus = slope_relus(self.problem, fits)
@@ -174,7 +174,7 @@ class Bill:
         return layers
 
     def _multiplies(self, j: int) -> bool:
-        """Whether s(j) needs r'(z) in a slot: not where a constant times g is enough."""
+        """Whether s(j) needs r'(z) in a slot: not if a constant times g is accurate enough."""
         if self.exact:
             return True
         square = self.plan.products[Term("product", j)].square
@@ -184,7 +184,7 @@ class Bill:
         return read_heads(*self._width(j), relu(offset), Integer(1))
 
     def _forward(self, j: int) -> LayerCosts:
-        """z(j) by attention, then p(j), r'(z(j)) and what u needs of z(N) by the MLP."""
+        """z(j) by attention, then p(j), r'(z(j)) and the part of u that depends on z(N) by the MLP."""
         output, offset = j == self.problem.N, above(self.plan.layers[j - 1].z)
         from_p = self.problem.loss.rho != 0 and not self.linear_output
         hidden = self._slope(-offset) if output and not from_p else []
@@ -199,12 +199,12 @@ class Bill:
         return LayerCosts(self._bilinear(j, offset), hidden)
 
     def _ridge(self, bias: float = 0.0) -> Units:
-        """u as a function of p - rho y: a planned fit, or itself where it has no curvature."""
+        """u as a function of p - rho y: a planned fit, or exact where it is linear."""
         relus, count = self._function("u", self.problem.N)
         return Units(d_out, self.problem.d_out, relus, count, math.hypot(1, self.problem.loss.rho), bias)
 
     def _bent_slope(self) -> list[Heads]:
-        """A loss slope that bends, by attention: the query holds the form, the key is 1."""
+        """A nonlinear loss slope, by attention: the query holds the form, the key is 1."""
         part = self._ridge()
         heads = read_heads(part.width, part.size, part.relus, part.count)
         if part.relus.units:

@@ -1,4 +1,4 @@
-"""The functions of a network as sums of ReLUs: a planned fit, or exactly where none is needed."""
+"""The functions of the simulated network as sums of ReLUs: planned fits, or exact where possible."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from icgd.bounds.step_error.recurrence import Term
 
 
 def activation_relus(problem: Problem, fits: Mapping[Term, Fit], term: Term, reach: float) -> ReluSum:
-    """r or r' of a layer, by the kind of `term`: its fit, or itself on [-reach, oo) if it is a line.
+    """r or r' of a layer, by the kind of `term`: its fit, or exactly on [-reach, oo) if it is linear.
 
     >>> activation_relus(Problem.parse({"activation": "identity"}), {}, Term("dr", 1), 1.0).constant
     1.0
@@ -26,9 +26,9 @@ def activation_relus(problem: Problem, fits: Mapping[Term, Fit], term: Term, rea
 
 
 def slope_relus(problem: Problem, fits: Mapping[Term, Fit]) -> ReluSum:
-    """phi, the part of the loss slope that may bend: of z(N) if rho = 0, else of p(N) - rho y.
+    """phi, the part of the loss slope that may be nonlinear: of z(N) if rho = 0, else of p(N) - rho y.
 
-    Its fit, or itself where it is a line or a clip.
+    Its fit, or exactly if it is linear or a clip.
 
     >>> slope_relus(Problem.parse({"loss": "huber"}), {}).units
     2

@@ -1,4 +1,4 @@
-"""Spending the tolerance: which local error each approximation may make, at the fewest units."""
+"""The plan of one step: every approximation with its error, and the bound on the step error they give."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ from icgd.bounds.step_error.worst_case import Cells, Setting
 
 @dataclass(frozen=True)
 class Plan:
-    """What is approximated how well, and what that guarantees.
+    """The approximations of one step, how accurate they are, and the bound on the step error they give.
 
     tolerances: the local error each approximation was allowed.  layers: ranges under them.
     fits: the piecewise-linear functions; products: the multiplications of `lean`.
-    errors: bounds on the local errors, rounding included.  bound: on norm2(err)/eta; certified is only what
-    a checker has accepted.  route: what the tolerances were divided against, and what `bound` comes from.
-    seconds: spent planning.
+    errors: bounds on the local errors, rounding included.  bound: on norm2(err)/eta; it is certified only
+    once a checker has accepted it.  route: how the step error is bounded, when dividing the tolerance and in
+    `bound`.  seconds: spent planning.
     """
 
     problem: Problem
@@ -68,14 +68,14 @@ class Plan:
 
     @cached_property
     def recurrence(self) -> float:
-        """The plain recurrence at the same local errors: every supremum on its own."""
+        """The bound of the plain recurrence at the same local errors, by separate suprema."""
         return step_error_bound(
             self.problem, self.layers, self.errors, from_z=from_z(self.problem, self.construction)
         )
 
     @property
     def setting(self) -> Setting:
-        """What the bound on cells needs to know besides the errors."""
+        """The input of the bound on cells, apart from the errors."""
         return Setting(self.problem, self.layers, from_z(self.problem, self.construction))
 
     @cached_property
@@ -87,7 +87,7 @@ class Plan:
 
     @cached_property
     def ledger(self) -> Mapping[Term, float]:
-        """Where the budget goes: the share of `bound` that each local error accounts for."""
+        """How the budget is spent: the part of `bound` that each local error accounts for."""
         present = {term: error for term, error in self.errors.items() if error > 0}
         if self.cover is None:
             weights = sensitivities(self.problem, self.construction, self.layers, self.errors)
@@ -105,7 +105,7 @@ class Plan:
 
     @property
     def fewest_units(self) -> int:
-        """What the certified lower bounds on linear pieces allow for the same tolerances."""
+        """The fewest units that the certified lower bounds on linear pieces allow at the same tolerances."""
         return self._count(
             lambda fitted: fitted.fewest - 1,  # m ReLUs have at most m + 1 pieces
             lambda product: 2 * (product.square.fewest - 1) if product.square else 0,
@@ -127,14 +127,14 @@ def plan(
 ) -> Plan:
     """The plan whose bound on the step error is at most eps, at the fewest units that `route` allows.
 
-    Plans are kept: the same question again costs nothing.
+    Plans are cached.
     Raises ProblemError if rounding alone would exceed eps.
     """
     return _plan(problem, construction, "recurrence" if construction == "exact" else route, progress)
 
 
 def forget() -> None:
-    """Let go of every plan and of what plans have in common, as timings from nothing need."""
+    """Clear the caches of plans and of what plans share, for timings from a cold start."""
     for kept in (_plan, closed_form, pieces_constant, kept_extremes, fit, square, face_slack):
         kept.cache_clear()
 
@@ -149,7 +149,7 @@ def _plan(problem: Problem, construction: Construction, route: Route, progress: 
 
 @contextmanager
 def _in_floats(problem: Problem) -> Iterator[None]:
-    """Turns a range or a fit that floats cannot hold into a ProblemError."""
+    """Turns the errors of ranges and fits that floats cannot represent into ProblemError."""
     try:
         yield
     except ProblemError:
@@ -166,16 +166,14 @@ def _planned(problem: Problem, construction: Construction, route: Route, progres
             "activation", problem.activation.name, f"{reason}, so r' has no piecewise-linear fit"
         )
     cells, fits = _milliseconds(problem, construction, route)
-    work = DIVISIONS * cells + _MAKES * (cells + sum(fits.values()))
+    work = DIVISIONS * cells + _FITTINGS * (cells + sum(fits.values()))
     with progress("plan", work, work / 1000) as advance:
-        _room_for_rounding(
-            problem, construction, closed_form(problem, construction)[0], most=2 * MOST_ROUNDING
-        )
+        _check_rounding(problem, construction, closed_form(problem, construction)[0], most=2 * MOST_ROUNDING)
         tolerances = divide(problem, construction, route, lambda: advance(cells))
-        rounding = _room_for_rounding(problem, construction, tolerances)
+        rounding = _check_rounding(problem, construction, tolerances)
         share = 1 - 0.9 * rounding / problem.eps
         if tolerances and sum(fits.values()) > _MANY_FITS * cells > 0:
-            share *= _foreseen(problem, construction, tolerances, share)
+            share *= _early_cut(problem, construction, tolerances, share)
         limits = useful(problem, construction, ranges(problem, tolerances))
         flat = {term for term, e in tolerances.items() if e >= 0.99 * limits[term][1]}  # a constant is enough
         for attempt in range(8 + 2 * len(flat)):
@@ -184,9 +182,9 @@ def _planned(problem: Problem, construction: Construction, route: Route, progres
             enough = made.bound <= problem.eps
             advance(cells)
             if enough:
-                return _spent(made, flat) if made.units <= _FEW else made
+                return _coarsened(made, flat) if made.units <= _FEW else made
             cut = _cut(made) if tolerances else 0.0
-            if flat and (attempt % 2 or not cut):  # a constant is not enough after all, where it errs most
+            if flat and (attempt % 2 or not cut):  # no constant where its error is largest
                 worst = max(flat, key=lambda term: made.ledger.get(term, 0.0))
                 flat, tolerances = flat - {worst}, {**tolerances, worst: tolerances[worst] / 2}
             elif cut:
@@ -197,10 +195,10 @@ def _planned(problem: Problem, construction: Construction, route: Route, progres
     raise ProblemError("eps", problem.eps, reason)
 
 
-def _spent(made: Plan, flat: AbstractSet[Term]) -> Plan:
-    """The same with what its whole pieces have left of eps spent on coarser ones, where that saves ReLUs."""
+def _coarsened(made: Plan, flat: AbstractSet[Term]) -> Plan:
+    """The plan with coarser fits that use up the rest of eps, where that saves ReLUs."""
     problem, best = made.problem, made
-    for _ in range(_RESPENT):
+    for _ in range(_COARSENINGS):
         share = 0.999 * problem.eps / max(made.bound, ENOUGH * problem.eps)
         limits = useful(problem, made.construction, ranges(problem, made.tolerances))
         larger = {
@@ -216,10 +214,10 @@ def _spent(made: Plan, flat: AbstractSet[Term]) -> Plan:
 
 
 def _cut(made: Plan) -> float:
-    """By how much to cut the tolerances of a plan that misses eps; 0 where that brings too much rounding.
+    """The factor by which to cut the tolerances of a plan that misses eps; 0 if rounding then exceeds it.
 
-    The bound is about T + R for the tolerances and for rounding, s T + R / sqrt(s) when they are cut to a
-    share s: rounding goes with the number of ReLUs.
+    The bound is about T + R, for the tolerances and for rounding, and s T + R / sqrt(s) when they are cut to
+    a share s, because rounding grows with the number of ReLUs.
     """
     problem, eps = made.problem, 0.9995 * made.problem.eps
     by_heads = made.construction == "paper"
@@ -236,40 +234,40 @@ def _cut(made: Plan) -> float:
 
 
 MOST_ROUNDING = 0.4
-"""The share of eps that rounding may have: beyond it, more ReLUs bring more rounding than they spare."""
+"""The largest share of eps for rounding; above it, more ReLUs add more rounding than they save error."""
 
 
-def _room_for_rounding(
+def _check_rounding(
     problem: Problem,
     construction: Construction,
     tolerances: Mapping[Term, float],
     most: float = MOST_ROUNDING,
 ) -> float:
-    """About what rounding adds to the step error; raises ProblemError if that is too large a share of eps."""
+    """An estimate of what rounding adds to the step error; raises ProblemError if it is too much of eps."""
     rounding = expected_rounding(problem, construction, tolerances)
     if not math.isfinite(rounding):
-        reason = "float64 cannot add up as many ReLUs as it bends; take smaller radii, or one less steep"
+        reason = "float64 cannot sum as many ReLUs as it needs; take smaller radii, or one that is less steep"
         raise ProblemError("activation", problem.activation.name, reason)
-    if rounding > most * problem.eps:  # more pieces would only bring more of it
+    if rounding > most * problem.eps:  # more pieces would only add to it
         reason = (
-            f"rounding in float64 alone reaches {rounding:.2g}, and {MOST_ROUNDING:g} eps can be borne; "
+            f"rounding in float64 alone reaches {rounding:.2g}, and {MOST_ROUNDING:g} eps is allowed; "
             "raise eps or take smaller radii"
         )
         raise ProblemError("eps", problem.eps, reason)
     return rounding
 
 
-_RESPENT, _FEW = 3, 500
-"""How often what is left of eps is spent again, in plans of so few ReLUs that whole pieces leave much."""
+_COARSENINGS, _FEW = 3, 500
+"""How often plans are coarsened, and up to how many ReLUs: with few pieces, much of eps may be left over."""
 
 _MANY_FITS = 10
-"""Where fits take that many times as long as a cover of the cells, they are not made to be made again."""
+"""If fits take this many times as long as a cover of the cells, tolerances are cut before fitting."""
 
 
-def _foreseen(
+def _early_cut(
     problem: Problem, construction: Construction, tolerances: Mapping[Term, float], share: float
 ) -> float:
-    """By how much to cut such a share of the tolerances, so that the bound on cells will be at most eps."""
+    """The factor by which to cut such a share of the tolerances so that the bound on cells is at most eps."""
     shared = {term: share * e for term, e in tolerances.items()}
     setting = Setting(problem, ranges(problem, shared), from_z(problem, construction))
     found = cover(setting, shared, enough=ENOUGH * problem.eps)
@@ -277,14 +275,14 @@ def _foreseen(
     return math.floor(cut * 1e6) / 1e6  # the last bits differ between machines; weights must not
 
 
-_MAKES = 1.5
-"""How often the functions are fitted until the bound with rounding is at most eps: usually once or twice."""
+_FITTINGS = 1.5
+"""How often all functions are fitted, on average, until the bound with rounding is at most eps."""
 
 
 def _milliseconds(
     problem: Problem, construction: Construction, route: Route
 ) -> tuple[float, dict[Term, float]]:
-    """About how long it takes to cover the cells once, and to fit each function: shares of a progress bar."""
+    """Estimated milliseconds to cover the cells once and to fit each function, for the progress display."""
     errors, price = closed_form(problem, construction)
     units = {term: cost / math.sqrt(errors[term]) for term, cost in price.items()}
     cells = 40 * 1.8 ** (problem.N - 3) if route == "cells" and units else 0.0
@@ -292,7 +290,7 @@ def _milliseconds(
 
 
 def estimated_units(problem: Problem, construction: Construction = "lean") -> float:
-    """About how many ReLUs one step will spend on approximation, before any is made; raises ProblemError."""
+    """An estimate, without planning, of the ReLUs that one step needs to approximate; raises ProblemError."""
     with _in_floats(problem):
         tolerances, price = closed_form(problem, construction)
         limits = useful(problem, construction, ranges(problem, tolerances))
@@ -304,14 +302,14 @@ def estimated_units(problem: Problem, construction: Construction = "lean") -> fl
 
 
 CHECKABLE = 1 + 1e-4
-"""Room between the bound and what is claimed, for a checker that rounds and encloses in its own way."""
+"""Factor between the computed and the claimed bound, for a checker that rounds and encloses differently."""
 
 _ROOMIER, _MOST_ROOM = 8, 1.0
-"""Where rounding moves a range further than the room that was left for it, so many times as much is left."""
+"""The factor by which the room of ranges grows if rounding exceeds it, and the largest room."""
 
 
-class _Moved(ProblemError):
-    """Rounding takes a number out of the range that was planned for it."""
+class _OutOfRange(ProblemError):
+    """Rounding moves a number out of its planned range."""
 
 
 def _make(
@@ -340,16 +338,16 @@ def _make(
     made = Plan(problem, construction, tolerances, planned, fits, products, {}, route)
     try:
         return in_arithmetic(made, UNIT_ROUNDOFF)
-    except _Moved:
+    except _OutOfRange:
         if room >= _MOST_ROOM:
             raise
         return _make(problem, construction, tolerances, route, lambda _: None, _ROOMIER * room)
 
 
 def in_arithmetic(made: Plan, unit: float) -> Plan:
-    """The same weights with the errors and ranges that arithmetic of this unit roundoff leads to.
+    """The same weights with the errors and ranges of arithmetic with this unit roundoff.
 
-    Weights are rounded to it, too.  Raises ProblemError if rounding takes a number out of a fit's range.
+    Weights are rounded to it, too.  Raises ProblemError if rounding moves a number out of a fit's range.
     """
     problem, fits, products = made.problem, made.fits, made.products
     local = {term: fitted.error for term, fitted in fits.items()}
@@ -372,18 +370,18 @@ def _check_reach(
     fits: Mapping[Term, Fit],
     products: Mapping[Term, Product],
 ) -> None:
-    """Raises ProblemError unless the ranges under these errors stay where the fits hold."""
+    """Raises ProblemError unless the ranges under these errors stay within those of the fits."""
     for term, fitted in fits.items():
         if radius(problem, construction, layers, term) > fitted.hi:
-            raise _Moved(
+            raise _OutOfRange(
                 "eps",
                 problem.eps,
-                f"rounding takes {term} out of its range, which is too small for float64; take larger radii",
+                f"rounding moves {term} out of its range, which is too small for float64; take larger radii",
             )
     for term, product in products.items():
         layer = layers[term.layer - 1]
         if not product.reaches(layer.dr_low, layer.dr_high, layer.g):
             message = (
-                f"rounding takes the product in layer {term.layer} out of its range: float64 is too coarse"
+                f"rounding moves the product in layer {term.layer} out of its range: float64 is too coarse"
             )
-            raise _Moved("eps", problem.eps, message)
+            raise _OutOfRange("eps", problem.eps, message)

@@ -1,4 +1,4 @@
-"""Products of two numbers by squares, and r'(z) times g with room for what rounding moves."""
+"""Products of two numbers as differences of squares, and r'(z) times g with room for rounding."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.recurrence import LayerRanges, Term
 
 _LEAST = 2.0**-200
-"""A range of factors that are 0, so that both can still be brought to the same range."""
+"""The range assumed for factors that are 0, so that both can still be scaled to the same range."""
 
 RANGE_ROOM = 2e-3
-"""How much further than the ranges they are planned for fits and products reach: rounding moves ranges."""
+"""How far, relatively, fits and products extend beyond their planned ranges, which rounding moves."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ def slope_product(
     rounding: Mapping[Term, float],
     room: float = RANGE_ROOM,
 ) -> Product:
-    """r'(z) g in layer j, for an r'(z) that leaves its range by a share `room` of it and by its rounding."""
+    """r'(z) g in layer j, for r'(z) in its range widened by a share `room` and by rounding."""
     spread = room * (layer.dr_high - layer.dr_low) / 2 + 8 * rounding.get(Term("dr", j), 0.0)
     low, high, g = layer.dr_low - spread, layer.dr_high + spread, layer.g * (1 + room)
     if problem.activation_at(j).derivative.is_constant:
         return Product.within(low, high, g, 0.0)
     tolerance = tolerances[Term("product", j)]
-    if (layer.dr_high - layer.dr_low) / 2 * g <= 1.25 * tolerance:  # a constant r' is enough, or nearly,
+    if (layer.dr_high - layer.dr_low) / 2 * g <= 1.25 * tolerance:  # a constant r' is enough, or nearly so,
         rounded = (high - low) / 2 + 2.0**-45 * max(abs(low), abs(high))
-        tolerance = max(tolerance, 1.01 * rounded * g)  # whatever rounding adds: no ReLU helps there
+        tolerance = max(tolerance, 1.01 * rounded * g)  # and ReLUs cannot reduce what rounding adds
     return Product.within(low, high, g, tolerance)

@@ -1,6 +1,6 @@
-"""How local approximation errors become the error of one gradient step.
+"""The error recurrence: how local approximation errors become the error of one gradient step.
 
-Forward and backward pass of the simulated network are followed layer by layer with two kinds of
+The forward and the backward pass of the simulated network are followed layer by layer with two kinds of
 numbers: ranges (how large each quantity can be, in the transformer's own approximate arithmetic)
 and errors (how far it can be from exact arithmetic).  Errors are linear in the local errors once
 the ranges are fixed, so the same recurrence runs on numpy coefficient vectors, on floats and on
@@ -78,7 +78,7 @@ def loss_slope_of_z(problem: Problem) -> Scalar:
 
 
 MOST_LAYERS = 256
-"""Deeper networks take hours, and no eps is above their rounding."""
+"""Deeper networks take hours, and their rounding exceeds any eps."""
 
 
 def ranges(problem: Problem, errors: Mapping[Term, float]) -> tuple[LayerRanges, ...]:
@@ -87,7 +87,9 @@ def ranges(problem: Problem, errors: Mapping[Term, float]) -> tuple[LayerRanges,
     They hold for the exact quantities and for the transformer's approximate ones alike.
     """
     if problem.N > MOST_LAYERS:
-        raise ProblemError("N", problem.N, f"networks of up to {MOST_LAYERS} layers are bounded; take fewer")
+        raise ProblemError(
+            "N", problem.N, f"networks of up to {MOST_LAYERS} layers are supported; take fewer"
+        )
     e = _lookup(errors)
     dims, root = problem.dims, math.sqrt
     forward: list[dict[str, float]] = []
@@ -168,7 +170,7 @@ def propagate(
 ) -> Propagation:
     """The plain error recurrence, linear in `errors` (floats, coefficient vectors or sympy symbols).
 
-    from_z: whether the loss slope is read off z(N) by one function, or off the approximate p(N).
+    from_z: whether the loss slope is computed from z(N) by one function, or from the approximate p(N).
 
     Each line is the triangle inequality around an approximate quantity (range from `layers`) and an
     exact one; Lipschitz constants are suprema over the ranges.

@@ -1,4 +1,4 @@
-"""Rounding of the forward pass, as further local errors.
+"""Rounding errors of the transformer's forward pass, as further local errors.
 
 Assumptions: IEEE-754 binary arithmetic with round to nearest and no overflow (underflow is far below
 every bound here); sums may be taken in any order and multiplications fused with additions.  Then a
@@ -30,11 +30,11 @@ def gamma(operations: float, unit: float = UNIT_ROUNDOFF) -> float:
 
 
 ABOVE = 2.0**-40
-"""What an offset is above its range, besides a share of it."""
+"""The absolute part of the margin by which an offset exceeds its range."""
 
 
 def above(bound: float) -> float:
-    """A little more than `bound`: an offset that must keep a slot non-negative, even after rounding.
+    """An offset a little above `bound`, which keeps a slot non-negative even after rounding.
 
     >>> above(1.0) > 1.0
     True
@@ -48,10 +48,10 @@ def moved_ranges(
     tolerances: Mapping[Term, float],
     rounding: Callable[[tuple[LayerRanges, ...]], dict[Term, float]],
 ) -> tuple[dict[Term, float], tuple[LayerRanges, ...]]:
-    """Rounding before any product is made, and the ranges if there is twice as much of it.
+    """Rounding errors before any product is planned, and the ranges under twice those errors.
 
-    Rounding depends on ranges, which depend a little on rounding; where a layer has no gradient but for
-    rounding (r' = 0), that takes as many passes as there are layers to become known to all of them.
+    Rounding depends on ranges, which depend a little on rounding; where a layer has no gradient except by
+    rounding (r' = 0), it takes one pass per layer until all ranges account for it.
     """
     errors = rounding(layers)
     for _ in range(problem.N):
@@ -67,7 +67,7 @@ def moved_ranges(
 
 
 LEMMA_ROOM = 1 + 2.0**-18
-"""Room between a local error and its bound, for a checker that rounds and encloses in its own way."""
+"""Factor between a local error and its bound, for a checker that rounds and encloses differently."""
 
 
 def settled(
@@ -76,9 +76,9 @@ def settled(
     local: Mapping[Term, float],
     rounding: Callable[[tuple[LayerRanges, ...]], Mapping[Term, float]],
 ) -> tuple[dict[Term, float], tuple[LayerRanges, ...]]:
-    """Local errors with their rounding, and ranges under them; each depends a little on the other.
+    """Local errors with their rounding, and the ranges under them; each depends a little on the other.
 
-    Three passes, and as many more as `moved_ranges` takes where a layer has no gradient but for rounding.
+    Takes three passes, and one more per layer where a layer has no gradient except by rounding.
     """
     errors: dict[Term, float] = {}
     for _ in range(3 if all(layer.g for layer in layers) else problem.N + 3):
@@ -101,7 +101,7 @@ def relu_sum_rounding(relus: ReluSum, radius: float, offset: float, terms: int, 
 
 
 def slope_by_heads(problem: Problem) -> bool:
-    """Whether heads may compute the loss slope, as they do of p - rho y, and add ReLUs up over all tokens."""
+    """Whether heads may compute the loss slope, of p - rho y, and so sum its ReLUs over all tokens."""
     return problem.loss.rho != 0
 
 
@@ -116,7 +116,7 @@ def rounding_errors(
 ) -> dict[Term, float]:
     """Local errors from rounding alone, in the terms of `icgd.bounds.step_error.recurrence`, for one step.
 
-    by_heads: whether the fits are computed by attention, which adds their ReLUs up over all tokens too.
+    by_heads: whether attention computes the fits, which sums their ReLUs over all tokens too.
     The bound covers the literal sums (each mean over n+1 equal tokens taken as a sum) and hence the
     structured evaluation, which adds fewer numbers.
     """
@@ -142,14 +142,14 @@ def rounding_errors(
             if term not in fits:
                 errors[term] = errors.get(term, 0.0) + of_line * size
     if not problem.loss.phi.derivative.is_constant and problem.loss.rho:
-        # p - rho y rounds like its parts, however small phi keeps the loss slope; a clip adds its own bias.
+        # p - rho y rounds like its parts, even if phi keeps the loss slope small; a clip adds its own bias.
         size = layers[-1].r + abs(problem.loss.rho) * problem.B_y + 1.0
         errors[Term("u", problem.N)] = gamma(tokens + 18, unit) * 4 * size
     for term, fitted in fits.items():
         summed = slope_by_heads(problem) if term.kind == "u" else by_heads
         terms = fitted.relus.units * (tokens if summed else 1) + dims[term.layer - 1]
         rounding = relu_sum_rounding(fitted.relus, fitted.hi, above(fitted.hi), terms, unit)
-        if term.kind == "u":  # the targets stand in the row of the sum
+        if term.kind == "u":  # the targets are summed in the same row
             rounding += gamma(fitted.relus.units + 16, unit) * 2 * abs(problem.loss.sigma) * problem.B_y
         errors[term] = errors.get(term, 0.0) + rounding
     for term, product in products.items():
@@ -158,6 +158,6 @@ def rounding_errors(
             reach = product.square.hi + product.b * layers[term.layer - 1].g
             size = reach + product.a * abs(product.centre)
             one = relu_sum_rounding(relus, size, reach, 2 * relus.units + dims[term.layer - 1], unit)
-            row = gamma(2 * relus.units + 16, unit)  # centre g stands in the row of both squares
+            row = gamma(2 * relus.units + 16, unit)  # centre g is summed in the same row as both squares
             errors[term] += one / 2 + row * abs(product.centre) * layers[term.layer - 1].g
     return errors

@@ -1,10 +1,10 @@
-"""The step error where the hidden layers are known to be so active: the recurrence on cells.
+"""The error recurrence on cells: a bound on the step error that depends on how active each layer is.
 
-A cell says between which numbers the root mean square of r(z) over the units of every layer lies.
+A cell gives, for every layer, an interval that contains the root mean square of r(z) over its units.
 Inside a cell the plain recurrence (`icgd.bounds.step_error.recurrence`) is repeated with what the cell allows
 in place of suprema: a layer whose outputs are large is not steep (`icgd.bounds.functions.envelope`), and a
-layer whose outputs are small hands little on.  Nothing is sampled: cells that cover everything bound
-everything (`icgd.bounds.step_error.cover`).
+layer whose outputs are small passes little on.  Nothing is sampled: cells that cover W bound the step error
+on all of W (`icgd.bounds.step_error.cover`).
 
 One token is enough: the error of a step is a mean over examples.  All lines are triangle inequalities
 between exact differences, second-order terms included, and hold for every sign of every local error:
@@ -33,20 +33,20 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.recurrence import WIDENING, LayerRanges, Term, loss_slope_of_z
 
 CELL_ROOM = 1e-6
-"""How much wider than needed the cell of everything is, for a checker whose enclosures are other ones."""
+"""How much wider than needed the root cell is, relatively, for a checker with different enclosures."""
 Errors = Mapping[Term, Any]
-"""Local errors: floats, or arrays with one entry a cell."""
+"""Local errors: floats, or arrays with one entry per cell."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """low, high: bounds on the root mean square of r(z), one row a layer 1..N, one column a cell."""
+    """low, high: bounds on the root mean square of r(z), one row per layer 1..N, one column per cell."""
 
     low: Vector
     high: Vector
 
     def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Cells:
-        """The cells that a mask or an index picks."""
+        """The cells that a mask or an index selects."""
         return Cells(self.low[:, chosen], self.high[:, chosen])
 
     def __len__(self) -> int:
@@ -55,7 +55,7 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """What the bound needs to know of a problem besides the local errors.
+    """The input of the bound on cells, apart from the local errors.
 
     layers: ranges that hold for the transformer's arithmetic too.  from_z: see
     `icgd.bounds.step_error.recurrence.propagate`.
@@ -90,7 +90,7 @@ class Setting:
 
     @cached_property
     def steepness(self) -> float:
-        """sup |(phi o r)'| over z(N) where the loss slope is one function of it, else more than enough."""
+        """sup |(phi o r)'| over z(N) if the loss slope is a function of it, else too large to matter."""
         if self.problem.loss.rho != 0:
             return 1e300
         z = self.layers[-1].z
@@ -98,7 +98,7 @@ class Setting:
 
     @cached_property
     def everything(self) -> Cells:
-        """The one cell that holds every network in W."""
+        """The cell that contains every network in W."""
         low, high = np.sqrt([(e.least[-1], e.square[-1]) for e in self.envelopes]).T
         return Cells(low[:, None] / (1 + CELL_ROOM), high[:, None] * (1 + CELL_ROOM))
 
@@ -107,9 +107,9 @@ class Setting:
         return self.problem.half_width(j) * WIDENING
 
     def bound(self, cells: Cells, errors: Errors) -> Vector:
-        """A bound on norm2(err)/eta in every cell; 0 where no network of W is in it.
+        """A bound on norm2(err)/eta in every cell; 0 where the cell contains no network of W.
 
-        Raises ValueError where floats cannot hold it: nan would pass every comparison.
+        Raises ValueError on overflow: nan would pass every comparison.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             found = _Bound(self, cells, errors).step_error()
@@ -119,7 +119,7 @@ class Setting:
 
 
 def _sup(g: Scalar, z: float) -> float:
-    """A bound on |g| that may be loose: it weighs second-order terms only."""
+    """A bound on |g| that may be loose, as only second-order terms use it."""
     return g.sup(-z, z, tolerance=1e-2)
 
 
@@ -189,7 +189,7 @@ class _Bound:
         norm = np.minimum(lip * p + phi0 * root + tilt * B_y, root * most)
 
         def against(largest: Any, norm2: Any) -> Any:
-            """2-norm of u times a vector with this largest entry and 2-norm, entry by entry."""
+            """2-norm of the entrywise product of u and a vector with this largest entry and 2-norm."""
             by_parts = lip * np.minimum(largest * p, peak * norm2) + phi0 * norm2 + tilt * largest * B_y
             return np.minimum(by_parts, most * norm2)
 
@@ -207,7 +207,7 @@ class _Bound:
 
 
 class _Layer:
-    """How steep and how bent a layer is: largest entry, 1-norm and 2-norm over its units, cell by cell."""
+    """Bounds on r' and r'' in a layer: largest entry, 1-norm and 2-norm over its units, cell by cell."""
 
     def __init__(
         self, table: Envelope, bins: NDArray[np.int64], low: Vector, high: Vector, units: int

@@ -226,7 +226,7 @@ def test_tiny_ranges_need_no_more_than_ordinary_ones(letters, most):
         ({"N": 6, "B_v": 3.0}, "eps = 0.05: rounding in float64 alone reaches"),
         ({"N": 1, "eps": 1e-9}, "eps = 1e-09: rounding in float64 alone reaches"),
         ({"activation": "tanh(1e8*t)"}, "eps = 0.05: rounding in float64 alone reaches"),
-        ({"N": 1000}, "N = 1000: networks of up to 256 layers are bounded"),
+        ({"N": 1000}, "N = 1000: networks of up to 256 layers are supported"),
     ],
     ids=str,
 )
