@@ -1,1 +1,1 @@
-"""Searches for large errors: where prompts come from, and how they are pushed to the worst."""
+"""Searches for large step errors: sources of prompts, random sweeps, and adversarial attacks."""

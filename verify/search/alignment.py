@@ -1,4 +1,4 @@
-"""A search that lines up where units lie in their linear pieces, one unit of the network after the other."""
+"""A search of the attack: aligns the positions of units within their linear pieces, one unit at a time."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from icgd.verify.search.free_signs import Passes, withdrawn
 from icgd.verify.search.interface import Hunt
 from icgd.verify.search.single_token import FoundTokens, decode
 
-_CHAINS, _LED, _MOVES = 96, 16, 64
-_DRAWN_IN = (0.3, 1.0, 3.0, 10.0)
+_CHAINS, _LEADERS, _MOVES = 96, 16, 64
+_SHRINKAGES = (0.3, 1.0, 3.0, 10.0)
+"""How far leaders are shrunk, in widths of a piece."""
 
 
 def phases(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
-    """Random moves of one unit's z and g at a time, the best kept if it gains, and an ascent at the end.
+    """Random moves of z and g of one unit at a time, keeping the best if it improves; an ascent at the end.
 
-    Leaders take part, too, drawn in by some widths of a piece: their signs are right, their phases are not.
+    Leaders are included after shrinking them by a few piece widths: their signs are right, but the positions
+    of their units within the linear pieces (the phases) are not.
     """
     units, genes = hunt.plan.problem.units, hunt.leaders.shape[-1]
     versions = max(2 * units, _MOVES)
     so_far = hunt.survivors(found, hunt.affordable(_CHAINS, versions))
-    few = hunt.leaders[: hunt.affordable(_LED, versions)]
-    led = [few * (1 - min(0.3, widths * hunt.width)) for widths in _DRAWN_IN]
-    best = FoundTokens.joined([so_far, *(hunt.error.at(withdrawn(hunt.plan, one)) for one in led)])
+    leaders = hunt.leaders[: hunt.affordable(_LEADERS, versions)]
+    shrunk = [leaders * (1 - min(0.3, widths * hunt.width)) for widths in _SHRINKAGES]
+    best = FoundTokens.joined([so_far, *(hunt.error.at(withdrawn(hunt.plan, one)) for one in shrunk)])
     count = len(best.values)
     reach = torch.full_like(best.values, hunt.width)
-    reach[len(so_far.values) :] *= reach.new_tensor(_DRAWN_IN).repeat_interleave(len(few))
+    reach[len(so_far.values) :] *= reach.new_tensor(_SHRINKAGES).repeat_interleave(len(leaders))
     reach = reach[:, None, None]
     rows = torch.arange(count, device=best.points.device)
     last = hunt.rounds[-1]
@@ -56,9 +58,9 @@ def phases(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
 
 
 def phase_moves(plan: Plan, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes phases"]:
-    """The smallest move of a point that moves one z or g of one unit and, as far as can be, no other.
+    """The smallest move of a point that changes one z or g of one unit and, as far as possible, no other.
 
-    A local error depends on the z and g of its unit alone, and on where in a linear piece they lie.
+    A local error depends only on the z and g of its unit, and on where in a linear piece they lie.
     """
     with torch.enable_grad():
         points = points.detach().requires_grad_()

@@ -1,4 +1,4 @@
-"""The one ascent of all searches: steps along slopes of length one, normalised as in Adam."""
+"""Gradient ascent, used by all searches: steps along normalised gradients, scaled as in Adam."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Round:
-    """Ascent from the best `points` so far, with step sizes up to `step`, falling to a hundredth of it."""
+    """Ascent from the best `points` so far; step sizes start below `step` and fall to a hundredth of it."""
 
     points: int
     iterations: int
@@ -20,7 +20,7 @@ class Round:
 
 @dataclass(eq=False)
 class Stride:
-    """What B ascents remember of the slopes they met: the running mean, and that of the squares."""
+    """The state of B ascents: running means of their gradients and of the squared gradients."""
 
     mean: Float[Tensor, "B genes"]
     square: Float[Tensor, "B genes"]
@@ -30,7 +30,7 @@ class Stride:
         return cls(torch.zeros_like(points), torch.zeros_like(points))
 
     def along(self, slope: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes"]:
-        """The next move, each coordinate of size about 1 while its slope keeps its sign."""
+        """The next move; each coordinate has size about 1 as long as its slope keeps its sign."""
         slope = slope / (torch.linalg.vector_norm(slope, dim=-1, keepdim=True) + 1e-300)
         self.mean = 0.8 * self.mean + 0.2 * slope
         self.square = 0.95 * self.square + 0.05 * slope**2

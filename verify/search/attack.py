@@ -1,8 +1,8 @@
-"""Adversarial search for a large step error: sampling with a will.
+"""The attack: an adversarial search for a prompt with a large step error.
 
-The search runs over single tokens (`icgd.verify.search.single_token`), and what it finds is replayed on full
-prompts. No one search is good at every problem: local errors flip their signs with every linear piece, and
-ascent alone stops where they happen to line up.  So a portfolio of searches takes turns.
+The search runs over single tokens (`icgd.verify.search.single_token`), and its results are replayed on full
+prompts.  Local errors change sign with every linear piece, so gradient ascent alone stops at local maxima
+where some signs agree.  No single search is good on every problem, so the attack runs several in turn.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from icgd.verify.search.single_token import FoundTokens, TokenError, decode, enc
 from icgd.verify.search.sweep import one_step_errors
 
 ROUNDS = (Round(2048, 20, 0.1), Round(256, 50, 0.03), Round(64, 50, 0.01))
-"""Ever fewer points at ever finer scales: first where errors weigh most, then how they line up."""
+"""Fewer points at finer scales in each round: first the region of large errors, then the signs."""
 
 PORTFOLIO: Mapping[str, TokenSearch] = MappingProxyType(
     {
@@ -39,10 +39,10 @@ PORTFOLIO: Mapping[str, TokenSearch] = MappingProxyType(
         "hops": hops,
     }
 )
-"""The searches of an attack, in turn."""
+"""The searches of an attack, in the order in which they run."""
 
 LEADERLESS = ("random tokens", "equal units")
-"""Those that are left where nothing is approximated: there are no signs to free and no pieces to line up."""
+"""The searches that run where nothing is approximated, so that there are no signs and no pieces to align."""
 
 _FINALISTS = 32
 
@@ -51,8 +51,8 @@ _FINALISTS = 32
 class Attack:
     """The worst prompt that the search found.
 
-    largest: norm2(err) of one step on `worst`, in the theorem's unit.  evaluations: single tokens tried.
-    free_signs: what `largest` could be if every local error took its worst sign; a search value, not a bound.
+    largest: norm2(err) of one step on `worst`, to be compared with eta*eps.  evaluations: tokens tried.
+    free_signs: what `largest` could be if every local error had its worst sign; a search value, not a bound.
     """
 
     evaluations: int
@@ -73,18 +73,18 @@ def attack(
     device: torch.device | str = "cpu",
     progress: Progress = silent,
 ) -> Attack:
-    """The worst prompt that the portfolio finds, from `pool` random tokens and those worst under free signs.
+    """The worst prompt found from `pool` random tokens and from the tokens that are worst under free signs.
 
-    transformer: the one under attack if it is not what `plan` describes; the search over single tokens then
-    still runs on the planned one, and only the final replay, which decides, is on it.
-    rounds: of ascents; the last one's iterations set the length of the searches after them.
-    seeds: a prompt whose tokens are starting points too, such as the worst of a sweep.
+    transformer: the one under attack, if it is not what `plan` describes; the search over single tokens still
+    runs on the planned one, and only the decisive final replay runs on this one.
+    rounds: of the ascents; the iterations of the last round also set the length of the later searches.
+    seeds: a prompt whose tokens are additional starting points, such as the worst one of a sweep.
     """
     target = (transformer or assemble(plan)).to(device)
     error, width = TokenError(plan, admit, device), _piece_width(plan)
     problem, free = error.problem, None
     if width:
-        # The best basins are rarer the deeper the network is.
+        # The deeper the network, the rarer are tokens from which an ascent reaches the best maxima.
         many = min(4096, 5 * pool) * max(1, problem.N - 2)
         effort = min(1.0, rounds[0].iterations / ROUNDS[0].iterations)
         free = free_signs(plan, generator, pool=many, effort=effort, device=device, progress=progress)
@@ -111,7 +111,7 @@ def attack(
 
 
 def _piece_width(plan: Plan) -> float:
-    """The usual width of a linear piece, in units of half the range it lies in; 0 if nothing has pieces."""
+    """The typical width of a linear piece, in units of half the fitted interval; 0 without pieces."""
     fits = [*plan.fits.values(), *(product.square for product in plan.products.values() if product.square)]
     units = sorted(fitted.relus.units for fitted in fits)
     return 2 / max(2, units[len(units) // 2]) if units else 0.0

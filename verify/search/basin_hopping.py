@@ -1,4 +1,4 @@
-"""A search that hops from one summit to another."""
+"""A search of the attack: basin hopping, random moves followed by short ascents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HOPPERS, _TRIES, _SETTLE = 48, 12, 25
 
 
 def hops(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
-    """Random moves of a few coordinates of the best tokens so far, each settled by a short ascent."""
+    """Random moves of a few coordinates of the best tokens so far, each followed by a short ascent."""
     best = hunt.survivors(found, hunt.affordable(_HOPPERS, _TRIES))
     count, genes = best.points.shape
     rows = torch.arange(count, device=best.points.device)
@@ -23,8 +23,8 @@ def hops(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
     with hunt.progress("hops", times * count * _TRIES * (1 + _SETTLE)) as advance:
         for _ in range(times):
             size = hunt.width * hunt.sizes(0.2, 3, count, _TRIES, 1)
-            few = hunt.uniform(count, _TRIES, genes) < 3 / genes
-            moves = torch.where(few, size * hunt.normal(count, _TRIES, genes), 0.0)
+            chosen_coordinates = hunt.uniform(count, _TRIES, genes) < 3 / genes
+            moves = torch.where(chosen_coordinates, size * hunt.normal(count, _TRIES, genes), 0.0)
             tried = hunt.error.inside((best.points[:, None] + moves).flatten(0, 1))
             settled = hunt.climb(tried, settle, advance)
             values, chosen = settled.values.view(count, _TRIES).max(dim=1)

@@ -1,4 +1,4 @@
-"""Searches that climb, by where they start from."""
+"""Searches of the attack that are plain gradient ascents, from different kinds of starting points."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from icgd.verify.search.single_token import FoundTokens, encode
 
 
 def random_tokens(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
-    """From random tokens, and from tokens near those that are worst under free signs.
+    """Ascents from random tokens, and from tokens near those that are worst under free signs.
 
-    From those a short move lines most of the true signs up.
+    Near the latter, a short move aligns most of the true signs.
     """
     starts = [_random(hunt)]
     if len(hunt.leaders):
@@ -27,10 +27,10 @@ def random_tokens(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
 
 
 def equal_units(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
-    """From tokens all of whose hidden units in a layer are copies of one, near leaders and anywhere.
+    """Ascents from tokens with all hidden units of a layer equal, both near leaders and at random.
 
-    Copies make the same local errors, and equal units have equal slopes: an ascent keeps them equal, in a
-    space of few dimensions in which all the signs of a layer line up at once.
+    Equal units make equal local errors and have equal gradients, so an ascent keeps them equal.  It runs in a
+    low-dimensional space in which all signs of a layer agree.
     """
     clouds = [_cloud(hunt, 0.3), _random(hunt)] if len(hunt.leaders) else [_random(hunt)]
     return hunt.ascend("equal units", hunt.error.at(withdrawn(hunt.plan, _copied(hunt, torch.cat(clouds)))))
@@ -44,7 +44,7 @@ def _random(hunt: Hunt) -> Float[Tensor, "B genes"]:
 
 
 def _cloud(hunt: Hunt, reach: float) -> Float[Tensor, "B genes"]:
-    """Points at distances up to `reach` from leaders, first drawn in so that w can move in all directions."""
+    """Points at distances up to `reach` from leaders, which are first shrunk so that w can move freely."""
     count = hunt.affordable(0.4 * hunt.pool)
     size = hunt.sizes(0.003, reach, count, 1)
     points = hunt.leaders[hunt.choice(len(hunt.leaders), count)] * (1 - size * hunt.uniform(count, 1))
@@ -52,7 +52,7 @@ def _cloud(hunt: Hunt, reach: float) -> Float[Tensor, "B genes"]:
 
 
 def _copied(hunt: Hunt, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes"]:
-    """The points with one hidden unit of each layer, chosen at random, copied onto all others of it."""
+    """The points with a random hidden unit of each layer copied to all other units of that layer."""
     problem = hunt.error.problem
     matrices, rows = [], torch.arange(len(points), device=points.device)
     before: Tensor | None = None

@@ -1,4 +1,4 @@
-"""A prompt on which a claim fails: made small, written down, and replayed."""
+"""Counterexamples: prompts on which a claim fails, simplified, saved to a file, and replayed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _PARTS = ("x", "y", "query", "w")
 
 @dataclass(frozen=True, eq=False)
 class Counterexample:
-    """One prompt that breaks a claim of one construction, with the error it shows.
+    """One prompt that breaks a claim about one construction, with its error.
 
-    error, allowed: norm2(err) of one step and eta*eps.  Floats are written in full, so a replay is exact.
+    error, allowed: norm2(err) of one step and eta*eps.  Floats are saved in full, so a replay is exact.
     """
 
     problem: Problem
@@ -35,7 +35,7 @@ class Counterexample:
     allowed: float
 
     def describe(self, most: int = 12) -> str:
-        """The prompt in one line: the nonzero entries of its parts, at most `most` of each."""
+        """The prompt in one line: the nonzero entries of its parts, at most `most` of each part."""
         parts = []
         for name in _PARTS:
             flat = getattr(self.prompt, name)[0].flatten()
@@ -45,27 +45,27 @@ class Counterexample:
         return f"norm2(err) = {self.error:.6g} at {'; '.join(parts)}"
 
     def save(self, path: Path) -> None:
-        """Write it as JSON, all of it or nothing."""
+        """Write it as JSON, atomically."""
         write_atomically(path, self.text)
 
     @property
     def file_name(self) -> str:
-        """What its file is called in the folder of a run."""
+        """The name of its file."""
         return f"counterexample-{self.construction}.json"
 
     def replayed_from(self, path: Path) -> str:
-        """The command that tries it again, once it is saved there."""
+        """The command that replays it from this file."""
         theorem = self.claim.partition("/")[0]
         return f"icgd verify {theorem} --replay {shlex.quote(path.as_posix())}"
 
     def save_below(self, folder: Path) -> str:
-        """Write it into a folder, under its name; returns the command that tries it again."""
+        """Write it into a folder under its file name; returns the command that replays it."""
         self.save(folder / self.file_name)
         return self.replayed_from(folder / self.file_name)
 
     @property
     def text(self) -> str:
-        """It as JSON; examples that are repeated all through are written once."""
+        """The counterexample as JSON; if the examples are a repeated sequence, it is written once."""
         written = once(self.prompt)
         plain = {
             "problem": self.problem.as_dict(),
@@ -79,7 +79,7 @@ class Counterexample:
 
     @classmethod
     def load(cls, path: Path) -> Counterexample:
-        """Read it back; raises ProblemError where the file is not one."""
+        """Read a counterexample from its file; raises ProblemError where the file is not one."""
         plain = load_json(path, "replay")
         try:
             parts = [torch.tensor(plain["prompt"][name], dtype=torch.float64)[None] for name in _PARTS]
@@ -91,7 +91,7 @@ class Counterexample:
         except (AttributeError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError) as wrong:
             raise ProblemError("replay", path, f"not a counterexample file ({wrong})") from None
         if construction not in ("lean", "paper", "exact") or not isinstance(claim, str):
-            raise ProblemError("replay", path, "not a counterexample file (no such construction or claim)")
+            raise ProblemError("replay", path, "not a counterexample file (unknown construction or claim)")
         prompt = Prompt(*parts)
         if prompt.x.ndim == prompt.y.ndim == 3 and 0 < prompt.n == prompt.y.shape[1] < problem.n:
             prompt = repeated(prompt, problem.n)
@@ -99,9 +99,9 @@ class Counterexample:
 
 
 def shrink(prompt: Prompt, fails: Callable[[Prompt], bool]) -> Prompt:
-    """The simplest prompt near `prompt` that still fails: zeros first, then fewer decimals.
+    """A simpler prompt near `prompt` that still fails: tries zeros first, then fewer decimals.
 
-    prompt: a batch of one.  Greedy and deterministic; every accepted change keeps `fails` true.
+    prompt: a batch of one.  The method is greedy and deterministic; every accepted change keeps `fails` true.
     """
     for name in ("query", "y", "x", "w"):
         for simpler in _simpler(getattr(prompt, name)):
@@ -116,7 +116,7 @@ def shrink(prompt: Prompt, fails: Callable[[Prompt], bool]) -> Prompt:
 def _simpler(part: Tensor) -> Iterator[Tensor]:
     yield torch.zeros_like(part)
     for decimals in range(8):
-        # Towards zero, so that the radii and W still hold.
+        # Truncation is towards zero, so the prompt stays within the radii and W.
         yield torch.trunc(part * 10**decimals) / 10**decimals
 
 

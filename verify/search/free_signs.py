@@ -1,8 +1,8 @@
-"""Where a step error would be largest if every local error could take its worst sign.
+"""A search with free signs: where the step error would be largest if every local error had its worst sign.
 
-A step error is, to first order, a signed sum of local approximation errors.  The signs flip with every linear
-piece, too fast for a gradient of the true error to follow; set free, they leave a smooth function, whose
-maximum ascent finds.  As pieces are short, small moves from there line most of the true signs up.
+To first order, a step error is a signed sum of local approximation errors.  The signs change with every
+linear piece, too fast for gradient ascent on the true error.  With the signs as free variables the function
+is smooth, and ascent finds its maximum.  As pieces are short, small moves from there align most true signs.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from icgd.verify.search.prompts import random_prompts
 from icgd.verify.search.single_token import decode, encode
 
 Signs = Mapping[Term, Float[Tensor, "B units"]]
-"""The share of its local error that each unit makes, from -1 to 1."""
+"""The local error of each unit as a fraction of its bound, from -1 to 1."""
 
 
 _ITERATIONS = (15, 40, 60, 100)
-"""With all points, a quarter of them, a sixteenth, and so on: few maxima are worth the whole way up."""
+"""Iterations with all points, then with the best quarter, sixteenth, and so on of them."""
 
 
 @dataclass(frozen=True, eq=False)
 class FreeSigns:
-    """Tokens of large step error under signs of their own choice, the worst first.
+    """Tokens with large step errors under free signs, the worst first.
 
-    largest: norm2(err) of the first, in the theorem's unit.  A search value, not a bound.
+    largest: norm2(err) of the first, to be compared with eta*eps.  A search value, not a bound.
     """
 
     largest: float
@@ -56,10 +56,10 @@ class Passes:
 
     @classmethod
     def of(cls, plan: Plan, prompt: Prompt, signs: Signs) -> Passes:
-        """The exact passes, or with the plan's local errors where `signs` has a share for them."""
+        """The exact passes, plus the plan's local errors times their entry in `signs` where there is one."""
         problem, loss, matrices = plan.problem, plan.problem.loss, split_weights(plan.problem, prompt.w)
 
-        def off(value: Tensor, term: Term) -> Tensor:
+        def with_error(value: Tensor, term: Term) -> Tensor:
             return value + plan.errors[term] * signs[term] if term in signs else value
 
         p, y = [prompt.x[:, 0]], prompt.y[:, 0]
@@ -68,20 +68,20 @@ class Passes:
             r = problem.activation_at(j).r
             z.append(torch.einsum("bki,bi->bk", v, p[-1]))
             exact = torch_callable(r)(z[-1])
-            p.append(off(exact, Term("r", j)))
-            dr.append(off(torch_callable(r.derivative)(z[-1]), Term("dr", j)))
+            p.append(with_error(exact, Term("r", j)))
+            dr.append(with_error(torch_callable(r.derivative)(z[-1]), Term("dr", j)))
         read = exact if from_z(problem, plan.construction) else p[-1]
-        u = off(torch_callable(loss.phi)(read - loss.rho * y), Term("u", problem.N)) - loss.sigma * y
+        u = with_error(torch_callable(loss.phi)(read - loss.rho * y), Term("u", problem.N)) - loss.sigma * y
         g, blocks = [u], []
         for j in range(problem.N, 0, -1):
-            s = off(dr[j - 1] * g[-1], Term("product", j))
+            s = with_error(dr[j - 1] * g[-1], Term("product", j))
             blocks.append(s[:, :, None] * p[j - 1][:, None, :] / 2)
             g.append(torch.einsum("bki,bk->bi", matrices[j - 1], s))
         return cls(z, g[-2::-1], stack_weights(blocks[::-1]))
 
 
 def withdrawn(plan: Plan, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes"]:
-    """The points inside the domain, w drawn in where descent would leave W: clipping hides errors there."""
+    """The points with w moved away from faces of W that a step would cross, where clipping hides errors."""
     prompt = decode(plan.problem, points)
     face = box(plan.problem, points)
     shift = (1.01 * plan.problem.eta * Passes.of(plan, prompt, {}).gradient).nan_to_num().clamp(-face, face)
@@ -90,10 +90,10 @@ def withdrawn(plan: Plan, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B 
 
 
 def free_error(plan: Plan, prompt: Prompt, signs: Signs) -> Float[Tensor, " B"]:
-    """norm2(err) of one step on prompts of one example under local errors of these signs."""
+    """norm2(err) of one step on prompts of one example, under local errors with these signs."""
     problem, exact = plan.problem, Passes.of(plan, prompt, {}).gradient
     error = problem.eta * (Passes.of(plan, prompt, signs).gradient - exact)
-    inside = (prompt.w - problem.eta * exact).detach().abs() < box(problem, exact)  # beyond, both are clipped
+    inside = (prompt.w - problem.eta * exact).detach().abs() < box(problem, exact)  # else both are clipped
     return (torch.where(inside, error, 0.0) ** 2).sum(dim=-1).add(1e-60).sqrt()
 
 
@@ -107,9 +107,9 @@ def free_signs(
     device: torch.device | str = "cpu",
     progress: Progress = silent,
 ) -> FreeSigns:
-    """Ascent from `pool` random tokens, thinned out three times, while signs follow their own gradient.
+    """Ascent from `pool` random tokens, thinned out three times; the signs follow their own gradients.
 
-    effort: scales the iterations.
+    effort: scales the number of iterations.
     """
     problem = replace(plan.problem, n=1)
     start = _coherent(problem, random_prompts(problem, pool, generator), generator)
@@ -134,12 +134,12 @@ def free_signs(
 
 
 def _duration(pool: int, thinned: int, iterations: int) -> float:
-    """How long iterations take: each as long as one of no points and one of every 128."""
+    """The relative duration of iterations: a constant plus one unit for every 128 points."""
     return iterations * (1 + pool / 4**thinned / 128)
 
 
 def _coherent(problem: Problem, prompt: Prompt, generator: torch.Generator) -> Prompt:
-    """Half the prompts with w at corners where layers pass errors on with one sign, the first one damped.
+    """Half of the prompts with w at corners of W where layers pass on errors with one sign, V1 scaled down.
 
     Such corners amplify errors most and are rare among random ones; small z keep r' large if it peaks at 0.
     """
@@ -158,12 +158,12 @@ def _coherent(problem: Problem, prompt: Prompt, generator: torch.Generator) -> P
 def ascent(
     plan: Plan, points: Float[Tensor, "B genes"], signs: Signs
 ) -> tuple[Float[Tensor, " B"], Float[Tensor, "B genes"], dict[Term, Float[Tensor, "B units"]]]:
-    """The error under free signs, its slope by the point, and the signs that make it larger."""
+    """The error under free signs, its gradient in the point, and the signs that increase it."""
     with torch.enable_grad():
         points = points.detach().requires_grad_()
         shares = {term: share.detach().requires_grad_() for term, share in signs.items()}
         values = free_error(plan, decode(plan.problem, points), shares)
-        # Nothing reads r(N) where the loss slope is a function of z(N): its share has no gradient.
+        # Where the loss slope is a function of z(N), r(N) is not used and its sign has no gradient.
         wanted = [points, *shares.values()]
         slope, *pulls = torch.autograd.grad(values.sum(), wanted, materialize_grads=True)
     chosen = {

@@ -1,4 +1,4 @@
-"""What the searches of an attack share: one interface, and all that a search is told."""
+"""The interface of the searches of an attack, and the data that every search receives."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _NUMBERS = 1 << 24
 
 @dataclass(frozen=True, eq=False)
 class Hunt:
-    """One hunt for the single token of the largest step error.
+    """One hunt for the single token with the largest step error: what its searches share.
 
     leaders: tokens that are worst under free signs, the worst first; none if nothing is approximated.
-    width: the usual width of a linear piece, in units of half the range it lies in.
-    pool: random tokens to look at.  rounds: ever fewer points, climbing at ever finer scales.
+    width: the typical width of a linear piece, in units of half the fitted interval.
+    pool: number of random tokens.  rounds: of ascents, with fewer points and finer scales in each.
     """
 
     plan: Plan
@@ -37,7 +37,7 @@ class Hunt:
     progress: Progress
 
     def affordable(self, count: float, each: int = 1) -> int:
-        """So many points, or as many as memory holds when each is kept in so many versions."""
+        """`count`, or fewer if memory does not hold that many points in `each` versions."""
         return max(1, min(round(count), _NUMBERS // (each * self.leaders.shape[-1])))
 
     def uniform(self, *shape: int) -> Tensor:
@@ -53,30 +53,30 @@ class Hunt:
         )
 
     def sizes(self, low: float, high: float, *shape: int) -> Tensor:
-        """Log-uniform between low and high."""
+        """Log-uniform numbers between low and high."""
         return low * (high / low) ** self.uniform(*shape)
 
     def choice(self, count: int, *shape: int) -> Tensor:
-        """Whole numbers below `count`."""
+        """Random integers from 0 to count - 1."""
         return (count * self.uniform(*shape)).long().clamp(max=count - 1)
 
     def survivors(self, found: Mapping[str, FoundTokens], count: int) -> FoundTokens:
-        """The best tokens so far, an equal share from each search: what one finds may be a dead end."""
+        """The best tokens so far, equally many from each search, as the results of one may be a dead end."""
         share = -(-count // len(found))
         return FoundTokens.joined([one.distinct(share) for one in found.values()])
 
     def ascend(self, what: str, starts: FoundTokens) -> FoundTokens:
-        """Ascents from the best starts, then from the best of those at finer scales; the best of each."""
+        """Ascents from the best starts, then at finer scales from the best so far; the best of each round."""
         work = sum(this.points * (1 + this.iterations) for this in self.rounds)
-        best, met = starts, [starts.best(self.rounds[-1].points)]
+        best, kept = starts, [starts.best(self.rounds[-1].points)]
         with self.progress(what, work) as advance:
             for this in self.rounds:
                 best = self.climb(best.best(self.affordable(this.points)).points, this, advance)
-                met.append(best.best(self.rounds[-1].points))
-        return FoundTokens.joined(met)
+                kept.append(best.best(self.rounds[-1].points))
+        return FoundTokens.joined(kept)
 
     def climb(self, points: Float[Tensor, "B genes"], this: Round, advance: Advance) -> FoundTokens:
-        """The worst token met on the ascent from each point, every point with a step size of its own."""
+        """The worst token on the ascent from each point; every point has its own step size."""
         step = self.sizes(this.step / 30, this.step, len(points), 1)
         stride, current = Stride.at(points), points
         best = FoundTokens(points, torch.full_like(points[:, 0], -1.0))
@@ -90,6 +90,6 @@ class Hunt:
 
 
 class TokenSearch(Protocol):
-    """One way to find worse tokens, told what the searches before it found, by their names."""
+    """A search for worse tokens; `found` has the results of the earlier searches by name."""
 
     def __call__(self, hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens: ...

@@ -1,4 +1,4 @@
-"""How a verification looks, and at which prompts: the options of every command, of pytest and of Python."""
+"""The options of a verification, for every command, for pytest and for Python: samples, effort, data, ..."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from icgd.construct.machine.device import check_device
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """How a verification looks; each field is an option of that name, on the command line and in pytest.
+    """The options of a verification; each field is an option of that name on the command line and in pytest.
 
-    An annotation holds the type, the meaning, and what stands for the value where that is not the type.
+    An annotation has the type, the meaning, and the placeholder in help texts where it is not the type.
     Raises ProblemError for an impossible value.
     """
 
-    construction: Annotated[str | None, "of the theorem; none: its usual one"] = None
+    construction: Annotated[str | None, "of the theorem; none: its default"] = None
     seed: Annotated[int, "seed of all random work"] = 0
     samples: Annotated[int, "random prompts in the sweep"] = 100_000
     effort: Annotated[float, "length of the attack, 0 for none"] = 1.0
@@ -28,7 +28,7 @@ class Search:
     inputs: Annotated[str | None, "columns that are x, separated by commas"] = None
     targets: Annotated[str | None, "columns that are y, separated by commas"] = None
     prompts: Annotated[int, "prompts to cut from the data"] = 64
-    certify: Annotated[bool, "prove the step error, too"] = False
+    certify: Annotated[bool, "also prove the step error"] = False
     device: Annotated[str, "cpu or cuda"] = "cpu"
     out: Annotated[Path, "folder for counterexamples and certificates"] = Path("out")
 
@@ -38,7 +38,7 @@ class Search:
         if not 0 <= self.effort <= 1000:
             raise ProblemError("effort", self.effort, "a number from 0 (no attack) to 1000 is needed")
         if self.start not in ("random", "zero"):
-            raise ProblemError("start", self.start, "it is either zero or random")
+            raise ProblemError("start", self.start, "either zero or random is needed")
         if not -(2**63) <= self.seed < 2**63:
             raise ProblemError("seed", self.seed, "a 64-bit whole number is needed")
         for name, columns in (("inputs", self.inputs), ("targets", self.targets)):
@@ -47,7 +47,7 @@ class Search:
         check_device(self.device)
 
     def only(self, taken: frozenset[str]) -> Search:
-        """The same options for a theorem that takes these: others are at their defaults."""
+        """The options for a theorem that takes only these; all others are at their defaults."""
         return Search(**{name: value for name, value in self.given.items() if name in taken | EVERYWHERE})
 
     @property

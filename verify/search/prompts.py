@@ -1,4 +1,4 @@
-"""Random prompts inside the theorem's radii: wide enough to meet the worst case, seeded to be replayed."""
+"""Random prompts inside the theorem's radii, from a mixture that includes extreme cases, with a seed."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Device = torch.device | str
 
 
 def seeded(seed: int) -> torch.Generator:
-    """The generator that all random work of one command draws from, in order."""
+    """The generator from which all random numbers of one command are drawn, in order."""
     return torch.Generator().manual_seed(seed)
 
 
 def into_ball(v: Float[Tensor, "*batch size"], radius: float) -> Float[Tensor, "*batch size"]:
-    """The vectors, those longer than `radius` shortened to it (less a few roundings, so they stay inside)."""
+    """The vectors, with those longer than `radius` scaled down to it (less a few ulps, for rounding)."""
     length = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
     inside = radius * (1 - 8 * torch.finfo(v.dtype).eps)
     return torch.where(length > inside, v * (inside / length), v)
 
 
 def into_domain(problem: Problem, prompt: Prompt) -> Prompt:
-    """The nearest prompts that the theorem speaks of: x_i and query within B_x, y_i within B_y, w in W."""
+    """The nearest prompts in the theorem's domain: x_i and query within B_x, y_i within B_y, w in W."""
     return Prompt(
         into_ball(prompt.x, problem.B_x),
         into_ball(prompt.y, problem.B_y),
@@ -43,7 +43,7 @@ def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
 def _vectors(
     generator: torch.Generator, count: int, rows: int, size: int, radius: float
 ) -> Float[Tensor, "count rows size"]:
-    """Half the vectors uniform in the ball of this radius, half on its sphere."""
+    """Vectors of which half are uniform in the ball of this radius and half on its sphere."""
     normal = torch.randn(count, rows, size, generator=generator, dtype=torch.float64, device=generator.device)
     direction = normal / torch.linalg.vector_norm(normal, dim=-1, keepdim=True)
     depth = _uniform(generator, count, rows, 1) ** (1 / size)
@@ -68,12 +68,12 @@ def random_prompts(
     device: Device | None = None,
     dtype: torch.dtype = torch.float64,
 ) -> Prompt:
-    """`count` prompts of the theorem's domain, a mixture.
+    """`count` prompts in the theorem's domain, from a mixture.
 
-    Each x_i, y_i and query is uniform in its ball or, as often, on its sphere.  One prompt in four repeats a
-    single example n times: the error is a mean over examples, so its worst case is met there.  w: 40% uniform
-    in the box W, 30% at its corners, 20% small, 10% zero.  Drawn on the generator's device (in float64),
-    returned on `device`.
+    Each x_i, y_i and query is uniform in its ball or, equally often, on its sphere.  One prompt in four
+    repeats a single example n times: the error is a mean over examples, so the worst prompts are of this
+    kind.  w: 40% uniform in the box W, 30% at its corners, 20% small, 10% zero.  Drawn on the generator's
+    device (in float64), returned on `device`.
     """
     if count < 1:
         raise ProblemError("count", count, "at least one prompt is needed")
@@ -96,7 +96,7 @@ def start(
 ) -> Float[Tensor, "count D_w"]:
     """Weights to start from: "zero" (the theorem's w(0) = 0) or "random" (uniform in the box W)."""
     if kind not in ("zero", "random"):
-        raise ProblemError("start", kind, "it is either zero or random")
+        raise ProblemError("start", kind, "either zero or random is needed")
     unit = 2 * _uniform(generator, count, problem.D_w) - 1
     unit = unit.to(device=device or generator.device, dtype=dtype) * (kind == "random")
     return unit * box(problem, unit)

@@ -1,4 +1,4 @@
-"""Looking for a large step error of what takes a gradient step: random prompts, then random moves."""
+"""A gradient-free search for a large step error: random prompts, then random moves from the worst ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOVE_ROUNDS, WORST_KEPT = 60, 64
 
 @dataclass(frozen=True, eq=False)
 class MovesFound:
-    """The largest norm2(err) / eta met: over random prompts, then by random steps away from the worst."""
+    """The largest norm2(err) / eta over random prompts, and after random moves from the worst ones."""
 
     sampled: float
     searched: float
@@ -33,7 +33,7 @@ def search(
     device: torch.device | str = "cpu",
     advance: Advance = lambda done: None,
 ) -> MovesFound:
-    """Random prompts in batches, then ROUNDS of random moves of all sizes from the KEPT worst."""
+    """Random prompts in batches, then MOVE_ROUNDS random moves, large and small, from the worst of them."""
     problem, done, batch = stepper.problem, 0, min(2000, batch_size(stepper.problem))
     found: list[tuple[Prompt, Tensor]] = []
     while done < samples:
@@ -65,9 +65,9 @@ def _joined(prompts: list[Prompt]) -> Prompt:
 
 
 def _moved(problem: Problem, prompt: Prompt, generator: torch.Generator) -> Prompt:
-    """A random step from every prompt, back into the theorem's domain.
+    """A random move of every prompt, projected back into the theorem's domain.
 
-    All examples of a prompt move alike: the error is a mean over them, so its worst case repeats one.
+    All examples of a prompt move alike: the error is a mean over them, so the worst case repeats one example.
     """
     size = 10 ** (-3 * torch.rand(prompt.batch, 1, 1, generator=generator, dtype=torch.float64))
 

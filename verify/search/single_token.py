@@ -1,6 +1,6 @@
-"""The step error as a function of one example (w, x, y), which is all that its worst case takes.
+"""The step error as a function of a single example (w, x, y), over which the attack searches.
 
-The error of a step is a mean over examples: its supremum over all n is that of one example repeated n times.
+The error of a step is a mean over examples, so its supremum is attained by one example repeated n times.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def encode(problem: Problem, prompt: Prompt) -> Float[Tensor, "B genes"]:
 
 
 def decode(problem: Problem, points: Float[Tensor, "B genes"]) -> Prompt:
-    """The tokens of such points, brought back into the theorem's domain."""
+    """The tokens of such points, projected into the theorem's domain."""
     unit, x, y = points.split([problem.D_w, problem.d, problem.d_out], dim=-1)
     prompt = Prompt(x[:, None], y[:, None], torch.zeros_like(x), unit * box(problem, unit))
     return into_domain(problem, prompt)
@@ -53,24 +53,24 @@ def with_examples(prompt: Prompt, n: int) -> Prompt:
 
 @dataclass(frozen=True, eq=False)
 class FoundTokens:
-    """Points and norm2(err) at each of them."""
+    """Points, and norm2(err) at each of them."""
 
     points: Float[Tensor, "B genes"]
     values: Float[Tensor, " B"]
 
     def best(self, count: int) -> FoundTokens:
-        """The worst tokens of all, the worst first."""
+        """The `count` tokens with the largest errors, the largest first."""
         values, rows = self.values.topk(min(count, len(self.values)))
         return FoundTokens(self.points[rows], values)
 
     def improved(self, other: FoundTokens) -> FoundTokens:
-        """Row by row the worse token of the two."""
+        """The token with the larger error in each row."""
         better = other.values > self.values
         points = torch.where(better[:, None], other.points, self.points)
         return FoundTokens(points, torch.where(better, other.values, self.values))
 
     def distinct(self, count: int) -> FoundTokens:
-        """The best, but only one of those with nearly the same error: they are mirror images."""
+        """As `best`, but with only one of several tokens with nearly equal errors: they are mirror images."""
         best = self.best(8 * count)
         apart = best.values[1:] < best.values[:-1] * (1 - 1e-4)
         rows = torch.cat([torch.ones_like(apart[:1]), apart]) if len(apart) else slice(None)
@@ -84,7 +84,7 @@ class FoundTokens:
 class TokenError:
     """norm2(err) of one step of the planned transformer on single tokens, given as points.
 
-    tried: how many tokens were looked at so far.
+    tried: how many tokens were evaluated so far.
     """
 
     def __init__(self, plan: Plan, admit: Admit, device: torch.device | str) -> None:
@@ -96,7 +96,7 @@ class TokenError:
         return encode(self.problem, decode(self.problem, points))
 
     def at(self, points: Float[Tensor, "B genes"]) -> FoundTokens:
-        """The points with their errors, 0 where a token is not admitted."""
+        """The points with their errors; 0 for tokens that the claim does not cover."""
         self.tried += len(points)
         values = [self._values(part) for part in points.split(batch_size(self.problem))]
         return FoundTokens(points, torch.cat(values))
@@ -106,9 +106,9 @@ class TokenError:
         return torch.where(self.admit(prompt), one_step_errors(self.single, prompt), 0.0)
 
     def slope(self, points: Float[Tensor, "B genes"]) -> tuple[Float[Tensor, " B"], Float[Tensor, "B genes"]]:
-        """The error and its slope, through the transformer and exact descent alike.
+        """The error and its gradient, through both the transformer and exact descent.
 
-        A coordinate of w on a face of W counts as without error, which can be a little too low.
+        A coordinate of w on a face of W counts as having no error, so the value can be slightly too low.
         """
         self.tried += len(points)
         parts = [self._slope(part) for part in points.split(batch_size(self.problem))]

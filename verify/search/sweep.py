@@ -1,4 +1,4 @@
-"""Random search for a large step error: the floor of every sandwich."""
+"""The sweep: the largest step error over many random prompts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NUMBERS_AT_ONCE = 1 << 22
 
 
 class Stepper(Protocol):
-    """Whatever takes one gradient step in context."""
+    """Anything that takes one gradient step in context."""
 
     problem: Problem
 
@@ -31,10 +31,10 @@ class Stepper(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """What a sweep saw: norm2(err) of one step on `count` prompts, the largest and where.
+    """The result of a sweep over `count` prompts: the largest norm2(err) of one step, and its prompt.
 
-    largest: in the theorem's unit, to be compared with eta*eps.  worst: the prompt it was met on.
-    admitted: how many of the prompts the claim covers; the others are passed over.
+    largest: to be compared with eta*eps.  worst: the prompt with this error.
+    admitted: how many of the prompts the claim covers; the others are ignored.
     """
 
     count: int
@@ -44,7 +44,7 @@ class Sweep:
 
 
 def one_step_errors(transformer: Stepper, prompt: Prompt) -> Float[Tensor, " B"]:
-    """norm2(err) of one simulated step from each prompt's own w; inf where it is not a number."""
+    """norm2(err) of one simulated step from each prompt's w; inf where it is not a number."""
     problem, rows = transformer.problem, batch_size(transformer.problem)
     parts = (prompt[first : first + rows] for first in range(0, prompt.batch, rows))
     errors = torch.cat([step_error(problem, part, transformer.step(part)) for part in parts])
@@ -52,7 +52,7 @@ def one_step_errors(transformer: Stepper, prompt: Prompt) -> Float[Tensor, " B"]
 
 
 def batch_size(problem: Problem) -> int:
-    """How many prompts are worked on at once, for the memory that their tokens take."""
+    """How many prompts are processed at once, given the memory that their tokens take."""
     return max(1, _NUMBERS_AT_ONCE // ((problem.n + 1) * 4 * max(problem.dims) + problem.D_w))
 
 
@@ -88,7 +88,7 @@ def sweep(
 def trajectory_errors(
     transformer: Transformer, prompt: Prompt, steps: int
 ) -> tuple[Float[Tensor, "steps+1 B D_w"], Float[Tensor, "steps B"]]:
-    """The transformer's iterates, and norm2(err) of every step from its own previous iterate."""
+    """The transformer's iterates, and norm2(err) of every step from the previous iterate."""
     iterates = transformer.simulate(prompt, steps)
     errors = [
         step_error(transformer.problem, prompt.with_weights(before), after)

@@ -21,21 +21,21 @@ from icgd.construct.prompt import Prompt
 from icgd.verify.search.prompts import Device, start
 
 _DIABETES = ("bmi", "s5", "bp", "s4", "s3", "s6", "s1", "age", "s2", "sex")
-"""The columns of the diabetes data by falling correlation with its target: the first d are a good choice."""
+"""The columns of the diabetes data in order of decreasing correlation with its target."""
 
 _MARGIN = 1 - 2**-20
-"""How far inside a radius the longest row is put: enough for the roundings of float32 too."""
+"""The norm of the longest row over the radius; the distance suffices for rounding, even in float32."""
 
 
 class DataError(ValueError):
-    """Why a table cannot be used, in one sentence that says what to do."""
+    """A table cannot be used; the message says why and what to do."""
 
 
 @dataclass(frozen=True, eq=False)
 class DataTable:
     """A named numeric table.
 
-    faults: for each column that is not numbers throughout, where and why.  Such a column cannot be chosen;
+    faults: for each column with a cell that is not a number, where and why.  Such a column cannot be chosen;
     its faulty cells are NaN.
     """
 
@@ -49,7 +49,7 @@ class DataTable:
         return self.values.shape[0]
 
     def select(self, names: Sequence[str]) -> Float[np.ndarray, "rows chosen"]:
-        """The named columns, in that order; raises DataError where there is none or it is not numeric."""
+        """The named columns, in that order; raises DataError where one is missing or not numeric."""
         for name in names:
             if name not in self.names:
                 raise DataError(f"{self.source} has no column {name!r}; it has {', '.join(self.names)}")
@@ -104,7 +104,7 @@ class RealPrompts:
     """Prompts cut from a table.
 
     rows: the table's rows in each prompt, the query's last (0 is the first row below the header).
-    x_scaling, y_scaling: the way back to the table's units.
+    x_scaling, y_scaling: the maps from the table's units, with their inverses.
     """
 
     prompt: Prompt
@@ -116,7 +116,7 @@ class RealPrompts:
 def load_table(source: str | DataTable) -> DataTable:
     """The table called "diabetes" (bundled with scikit-learn), or the CSV file of that path.
 
-    A table is given back as it is.
+    A DataTable is returned unchanged.
     A CSV file has a header row, one number per cell, and commas, semicolons or tabs between cells.
     Raises DataError.
     """
@@ -127,7 +127,7 @@ def load_table(source: str | DataTable) -> DataTable:
 
 def _diabetes() -> DataTable:
     try:
-        from sklearn.datasets import load_diabetes  # not paid for by those who bring their own data
+        from sklearn.datasets import load_diabetes  # a slow import, not needed for a user's own data
     except ImportError:
         raise DataError("the diabetes data come with scikit-learn, which is not installed") from None
     bunch = load_diabetes()
@@ -151,7 +151,7 @@ def _read_csv(source: str) -> DataTable:
     delimiter = max(",;\t", key=heading.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
-        # Rows are named by the line of the file they end on, which is what an editor shows.
+        # Messages refer to a row by the number of its last line in the file, as an editor shows it.
         lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except csv.Error as error:
         raise DataError(f"{source}, line {reader.line_num}: {error}") from None
@@ -170,7 +170,7 @@ def _read_csv(source: str) -> DataTable:
                 values[row, column] = number
                 continue
             what = f"{cell.strip()!r} is not a finite number" if cell.strip() else "the cell is empty"
-            faults.setdefault(name, f"line {line}, column {name!r}: {what}; mend it or choose other columns")
+            faults.setdefault(name, f"line {line}, column {name!r}: {what}; fix it or choose other columns")
     return DataTable(source, names, values, faults)
 
 
@@ -198,7 +198,7 @@ def choose_columns(
     d: int | None = None,
     d_out: int | None = None,
 ) -> Columns:
-    """The columns named, or sensible ones where none are.
+    """The named columns, or defaults where none are named.
 
     targets: by default the one column called target, or else the last one.  inputs: by default the first d
     other columns (of the diabetes data: those most correlated with the target), d being Problem's own default
@@ -250,11 +250,11 @@ def _largest_row(values: Float[np.ndarray, "rows columns"]) -> float:
 
 
 def scale_to_ball(names: Sequence[str], values: Float[np.ndarray, "rows columns"], radius: float) -> Scaling:
-    """The scaling that centres columns, evens their spread and puts every row within 2-norm `radius`.
+    """The scaling that centres columns, equalises their spread and puts every row within 2-norm `radius`.
 
     Columns are z-scored, then all divided by one number: the largest row norm over the radius.
     """
-    # In units of its largest entry no column overflows, and a constant one is centred and spread exactly.
+    # In units of its largest entry no column overflows, and a constant column has an exact centre and spread.
     size = np.maximum(np.abs(values).max(axis=0), np.finfo(float).tiny)
     centre = (values / size).mean(axis=0) * size
     spread = ((values - centre) / size).std(axis=0) * size
@@ -319,7 +319,7 @@ def prompts_from_table(
 
 
 def names(text: str | None) -> list[str] | None:
-    """Columns as a user writes them, separated by commas; None where nothing is chosen.
+    """The column names in a text, separated by commas; None where nothing is given.
 
     >>> names("age, income"), names(None)
     (['age', 'income'], None)
@@ -330,12 +330,12 @@ def names(text: str | None) -> list[str] | None:
 def letters_from(
     table: DataTable, letters: Mapping[str, Any], inputs: str | None, targets: str | None
 ) -> Mapping[str, Any]:
-    """The letters with d and d_out from the columns that are chosen, and 20 steps unless L is given.
+    """The letters with d and d_out taken from the chosen columns, and L = 20 unless L is given.
 
     Raises DataError.
     """
     columns = choose_columns(table, names(inputs), names(targets), letters.get("d"), letters.get("d_out"))
     n = letters.get("n", Problem().n)
-    if isinstance(n, int):  # else the problem will say what is wrong with it
+    if isinstance(n, int):  # otherwise the problem refuses it
         _check_rows(table, n)
     return {"L": 20, **letters, "d": columns.d, "d_out": columns.d_out}

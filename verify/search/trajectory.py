@@ -1,4 +1,4 @@
-"""Many steps of descent on one batch of prompts, beside exact descent from the same start."""
+"""Many steps of descent on one batch of prompts, compared with exact descent from the same start."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from icgd.verify.search.tables import RealPrompts
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """Steps followed on one batch of prompts, beside exact descent from the same start.
+    """Steps followed on one batch of prompts, compared with exact descent from the same start.
 
     source: where the prompts come from.  steps: how many are followed, of L in all.
     errors: the largest norm2(err) at each step.  loss, exact_loss: mean empirical loss of the transformer's
@@ -42,7 +42,7 @@ class Trajectory:
 def to_follow(
     problem: Problem, real: RealPrompts | None, starting: str, generator: torch.Generator
 ) -> Prompt:
-    """The real prompts, or 64 random ones (fewer where they are long), at w(0): zero or random."""
+    """The real prompts, or 64 random ones (fewer if they are long), with w(0) zero or random."""
     prompt = random_prompts(problem, followed(problem, 64), generator) if real is None else real.prompt
     return prompt.with_weights(start(problem, starting, prompt.batch, generator))
 
@@ -50,7 +50,7 @@ def to_follow(
 def follow(
     transformer: Transformer, prompt: Prompt, admit: Admit, source: str, starting: str
 ) -> tuple[Trajectory, tuple[float, Prompt]]:
-    """The trajectory, and its largest step error on prompts that the claim covers, with that prompt."""
+    """The trajectory, and its largest step error over prompts that the claim covers, with that prompt."""
     problem = transformer.problem
     count = steps(problem, prompt.batch)
     iterates, errors = trajectory_errors(transformer, prompt, count)

@@ -92,7 +92,7 @@ def test_start_zero_and_random():
     assert unit.double().pow(2).mean().item() == pytest.approx(
         1 / 3, abs=0.01
     )  # the variance of uniform [-1, 1]
-    with pytest.raises(ProblemError, match="start = hot: it is either zero or random"):
+    with pytest.raises(ProblemError, match="start = hot: either zero or random is needed"):
         start(problem, "hot", 1, _generator())
 
 

@@ -89,8 +89,8 @@ def test_a_malformed_file_says_what_is_wrong(csv, text, message):
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ("", "line 4, column 'b': the cell is empty; mend it or choose other columns"),
-        ("red", "line 4, column 'b': 'red' is not a finite number; mend it or choose other columns"),
+        ("", "line 4, column 'b': the cell is empty; fix it or choose other columns"),
+        ("red", "line 4, column 'b': 'red' is not a finite number; fix it or choose other columns"),
         ("nan", "line 4, column 'b': 'nan' is not a finite number"),
         ("inf", "line 4, column 'b': 'inf' is not a finite number"),
         ("1e999", "line 4, column 'b': '1e999' is not a finite number"),
