@@ -1,1 +1,1 @@
-"""Certificates: issued, shaped, held against the matrices that ship, and turned into a verdict."""
+"""Certificates: their format, how they are issued, checked, and compared with the literal matrices."""

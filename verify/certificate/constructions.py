@@ -1,4 +1,4 @@
-"""Every construction whose step error can be certified, with all that this takes: one entry each."""
+"""The table of constructions whose step error can be certified: how each is planned, built and checked."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from icgd.verify.certificate.shape import RELU_LAYER, SOFTMAX_LAYER, Shape
 _RELU_TRUSTED = (
     "IEEE-754 binary arithmetic, round to nearest, no overflow; sums in any order, fused or not",
     "all files of verify/checker/ but softmax.py, with FLINT and Arb (python-flint)",
-    "verify/certificate/matrices.py, which finds the matrices that ship to be the certificate's program",
+    "verify/certificate/matrices.py, which compares the literal matrices with the certificate's program",
 )
-"""What a proof about ReLU attention rests on."""
+"""What a proof about ReLU attention relies on."""
 
 _SOFTMAX_TRUSTED = (
     *_RELU_TRUSTED[:1],
     "softmax of equal scores: exp(0) is within 16 ulps of 1, then a sum and a division",
     "all files of verify/checker/ with FLINT and Arb (python-flint)",
-    "softmax_matrices.py and matrices.py in verify/certificate/, which find the matrices to be that program",
+    "softmax_matrices.py and matrices.py in verify/certificate/, which compare the matrices with the program",
 )
-"""What a proof about softmax attention rests on."""
+"""What a proof about softmax attention relies on."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,12 @@ class Certifiable:
     """How the step error of one construction is planned, built, certified and judged.
 
     refuse: raises ProblemError for a problem whose transformer does not exist, or would not fit in memory.
-    plan: of a problem in the letters of its theorem, as `plan(problem, progress=...)`.  posed: that problem
-    again.  assemble: the block that a plan describes.  issue: a plan's certificate.
-    layer: what a certificate's program says of a layer.  matrices: what the block of a program must be.
-    check: what a certificate proves for all letters of a problem, or Refused, by a checker of its own.
-    trusted: what a proof rests on.  coq: whether `icgd.verify.coq` can export its certificates.
+    plan: makes the plan of a problem in the letters of its theorem, as `plan(problem, progress=...)`.
+    posed: the problem of a plan, in these letters.  assemble: the block that a plan describes.
+    issue: the certificate of a plan.  layer: the fields of one layer of a certificate's program.
+    matrices: what the matrices of a program's block must be.  check: the bound that a certificate proves for
+    the letters of a problem; raises Refused.  trusted: what a proof relies on.
+    coq: whether `icgd.verify.coq` can export its certificates.
     """
 
     refuse: Callable[[Problem], None]
@@ -110,4 +111,4 @@ CONSTRUCTIONS: Mapping[str, Certifiable] = MappingProxyType(
         ),
     }
 )
-"""Those that can be certified, by name; `exact` is not among them, as its bound holds off a margin only."""
+"""The certifiable constructions by name, without `exact`, whose bound holds only outside a margin."""

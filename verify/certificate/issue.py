@@ -1,8 +1,8 @@
-"""A proof that the step error is at most eps, as plain data that the checker can follow on its own.
+"""Issues certificates: proofs that the step error is at most eps, as plain data for the checker.
 
-A certificate holds the problem, the program with its exact float64 weights, every local lemma (which sum of
-ReLUs is within which error of which function, and how far), the ranges and local errors that follow, and the
-cells that cover every network of W.  JSON keeps floats bit for bit.
+A certificate contains the problem, the program with its exact float64 weights, every local lemma (on which
+range a sum of ReLUs is within which error of which function), the ranges and local errors that follow, and
+the cells that cover every network of W.  JSON keeps floats bit for bit.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ROUNDOFFS: dict[Arithmetic, float] = {"float64": UNIT_ROUNDOFF, "float32": 2.0**
 def certificate(made: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any]:
     """The certificate of a plan, for its weights in float64 or rounded to float32.
 
-    Raises ProblemError if the rounding of that arithmetic takes numbers out of the fits' range, or where a
+    Raises ProblemError if rounding in that arithmetic takes numbers out of the range of the fits, or if a
     checker would refuse the certificate for its size.
     """
     program = describe(made)
@@ -44,7 +44,7 @@ def certificate(made: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any
         made = in_arithmetic(made, ROUNDOFFS[arithmetic])
     cover, setting = made.cover, made.setting
     if cover is None:
-        raise ProblemError("construction", made.construction, "only plans against the cells are certified")
+        raise ProblemError("construction", made.construction, "only plans based on cells can be certified")
     found = {
         "format": FORMAT,
         "problem": posed_letters(made.problem),
@@ -61,14 +61,14 @@ def certificate(made: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any
 
 
 def issued(found: dict[str, Any], layer: Mapping[str, Shape]) -> dict[str, Any]:
-    """The certificate, once it has the shape that its judge will ask for; raises ProblemError."""
+    """The same certificate; raises ProblemError where its shape is not the one that its checker requires."""
     if reason := flaw(found, found["problem"], found["construction"], layer):
-        raise ProblemError("certificate", found["construction"], f"no checker would look at it: {reason}")
+        raise ProblemError("certificate", found["construction"], f"no checker would accept it: {reason}")
     return found
 
 
 def reasons(setting: Setting, cover: Cover, errors: Mapping[Term, float]) -> dict[str, Any]:
-    """What leads from the program to the bound: ranges, local errors, multipliers, cells."""
+    """The steps from the program to the bound: ranges, local errors, multipliers, cells."""
     ends = zip(cover.root.low[:, 0].tolist(), cover.root.high[:, 0].tolist(), strict=True)
     return {
         "layers": [
@@ -91,7 +91,7 @@ _RANGES = ("p_in", "z", "r", "curvature", "dr_low", "dr_high", "g", "s", "s_norm
 
 
 def posed_letters(problem: Problem) -> dict[str, int | float | str]:
-    """The letters as the checker compares them: a function for which it has no name is written out."""
+    """The letters as the checker compares them; a function that it does not know by name is a formula."""
     functions = (("activation", problem.activation, NAMED), ("loss", problem.loss, LOSSES))
     written = {letter: one.formula for letter, one, known in functions if one.name not in known}
     return problem.as_dict() | written
@@ -105,7 +105,7 @@ def digest(program: Any) -> str:
 def lemmas(
     fits: Mapping[Term, Fit], products: Mapping[Term, Product], layers: Sequence[LayerRanges]
 ) -> dict[str, dict[str, float]]:
-    """Every sum of ReLUs that a program computes: how far it is used and how exact it is."""
+    """Every sum of ReLUs that a program computes: the range on which it is used, and its error there."""
     found = [(term, fitted.hi, fitted.error) for term, fitted in fits.items()]
     for term, product in products.items():
         if product.square is not None:
@@ -128,7 +128,7 @@ def certificate_text(found: Mapping[str, Any]) -> str:
 
 
 def as_read(found: Mapping[str, Any]) -> dict[str, Any]:
-    """A certificate as its reader has it: what its own text says, in a copy that shares nothing with it."""
+    """A certificate after a round trip through the text of its file, sharing no objects with the original."""
     return dict(json.loads(certificate_text(found)))
 
 

@@ -1,8 +1,8 @@
-"""Whether the matrices that ship are a program, entry for entry: nothing missing, nothing extra, no sampling.
+"""Compares the literal matrices with a program, entry by entry: no entry missing, none extra, no sampling.
 
-`expected` writes down the matrices of a `icgd.verify.certificate.program.Program` by code of its own, none of
-`construct/`; `differences` compares.  Order counts: slots as in `layout`, heads and hidden units coordinate
-by coordinate.
+`expected` derives the matrices of a `icgd.verify.certificate.program.Program` without any code of
+`construct/`; `differences` compares them.  The order matters: slots as in `layout`, heads and hidden units
+coordinate by coordinate.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from icgd.verify.certificate.softmax_program import SoftmaxProgram
 
 ENTRY_SLACK = Fraction(4, 2**53)
-"""Four roundings, of the 16 in the gamma(terms + 16) of `step_error.rounding`: at most 4 ulp a product."""
+"""Four of the 16 roundings in the gamma(terms + 16) of `step_error.rounding`: at most 4 ulps per product."""
 
 
 class Computed(NamedTuple):
-    """An entry whose float takes arithmetic: within `slack`, SLACK times the sizes of what it adds up."""
+    """An entry that takes arithmetic: correct within `slack`, ENTRY_SLACK times the sizes of its terms."""
 
     value: Fraction
     slack: Fraction
 
 
-EntryValue = float | Computed  # a float is met bit for bit
+EntryValue = float | Computed  # a float must agree bit for bit
 EntryPlace = tuple[str, int, int, int]  # matrix, head (0 for W1, W2), row, column
-Factors = tuple[float | Fraction, ...]  # of a product; a Fraction says that it was computed
+Factors = tuple[float | Fraction, ...]  # of a product; a Fraction marks a computed factor
 LinearForm = Mapping[str, Factors]  # a linear form of slots, entry k of each
 
 
@@ -69,7 +69,7 @@ class ExpectedLayer:
 
 
 class Difference(NamedTuple):
-    """Where layer `layer` (from 0) is not as expected: W1, "head 3 Q", or a size, which has no entry."""
+    """Where layer `layer` (from 0) is not as expected: in W1, "head 3 Q", or a size, which has no entry."""
 
     layer: int
     where: str
@@ -79,7 +79,7 @@ class Difference(NamedTuple):
 
 
 def entry_value(*products: Factors) -> EntryValue:
-    """A sum of products: a float where copying and scaling by powers of 2 are all it takes."""
+    """A sum of products; a float where it takes nothing but copying and scaling by powers of 2."""
     kept = [factors for factors in products if all(factors)]
     rough = [x for factors in kept for x in factors if isinstance(x, Fraction) or math.frexp(x)[0] % 0.5]
     if len(kept) <= 1 and len(rough) <= 1 and not any(isinstance(x, Fraction) for x in rough):
@@ -137,7 +137,7 @@ class ExpectedBlock:
             self.ridge({"y": (1.0,)}, [], pair(0.0, -self.loss["sigma"]), target)
 
     def finished(self, faces: Sequence[float], scratch: Iterable[tuple[str, int]]) -> list[ExpectedLayer]:
-        """All layers, once w is projected and every scratch slot cleared (x - x) in the last of them."""
+        """All layers; adds the projection of w and the clearing (x - x) of scratch to the last one."""
         for j, face in enumerate(faces, start=1):
             self.ridge({f"V{j}": (1.0,)}, [], pair(-face, -1.0), f"V{j}")
         for name, j in scratch:
@@ -160,7 +160,7 @@ class _Block(ExpectedBlock):
     def attend(
         self, relus: PlainSum | None, form: LinearForm, keys: Sequence[Sequence[int]], target: str
     ) -> None:
-        """target[k] += relus(<form, key k>), a slot's entry i at key i; without keys, its entry k alone."""
+        """target[k] += relus(<form, key k>), with entry i of a slot at key i; without keys, only entry k."""
         if relus is None:
             raise ValueError(f"the program has no ReLUs for {target}")
         add, one = self.layers[-1].head, [(0, self.one, 1.0)]
@@ -277,7 +277,7 @@ def check_shape(program: Program | SoftmaxProgram) -> None:
     loss, layers = program["loss"], program["layers"]
     two = loss["sigma"] and loss["rho"]
     if len(layers) != program["N"] or two or not (loss["linear"] or loss["relus"]):
-        raise ValueError("a program has N layers and a loss slope, with rho = 0 or sigma = 0")
+        raise ValueError("a program needs N layers and a loss slope with rho = 0 or sigma = 0")
 
 
 def _agree(wanted: EntryValue, actual: float) -> bool:
@@ -287,7 +287,7 @@ def _agree(wanted: EntryValue, actual: float) -> bool:
 
 
 def differences(layers: Sequence[ExpectedLayer], actual: Iterable[LiteralLayer]) -> list[Difference]:
-    """Every entry, size and mask that is not as expected; none at all if the matrices are the program."""
+    """Every entry, size and mask that is not as expected; empty if the matrices are the program."""
     found = []
     for index, (wanted, layer) in enumerate(zip_longest(layers, actual)):
         if wanted is None or layer is None:
@@ -303,7 +303,7 @@ def differences(layers: Sequence[ExpectedLayer], actual: Iterable[LiteralLayer])
             parts = (part.tolist() for part in (matrix.rows, matrix.columns, matrix.values))
             got |= {(name, m, row, column): value for row, column, value in zip(*parts, strict=True)}
             listed += matrix.nonzeros
-        counts.append(("entries listed", len(got), listed))  # none of them twice
+        counts.append(("entries listed", len(got), listed))  # no entry is listed twice
         found += [Difference(index, what, None, *pair) for what, *pair in counts if pair[0] != pair[1]]
         for place in wanted.entries | got:
             want, value, (name, m, *entry) = wanted.entries.get(place, 0.0), got.get(place, 0.0), place

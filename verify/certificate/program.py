@@ -1,4 +1,4 @@
-"""What one block of a construction computes, in plain numbers, from its plan and not from what is built."""
+"""Programs: what one block of a construction computes, in plain numbers, derived from the plan alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PlainSum(TypedDict):
 class PlainProduct(TypedDict):
     """x g = centre g + (square(a (x - centre) + b g) - square(a (x - centre) - b g)) / 4.
 
-    square: None where x is as good as its centre.
+    square: None where x may be replaced by its centre.
     """
 
     centre: float
@@ -44,7 +44,7 @@ class NetworkLayer(TypedDict):
     """Layer j of the simulated network.
 
     face: half the side of the box of V_j.  above_z, above_g, above_s: offsets above |z|, |g| and |s|.
-    r, dr: the sums for r and r', None where the block has no use for one.
+    r, dr: the sums for r and r', None where the block does not use them.
     product: r'(z) times g in `lean`; None in the others, and at a linear output.
     """
 
@@ -60,7 +60,7 @@ class NetworkLayer(TypedDict):
 class LossSlope(TypedDict):
     """u = phi(p - rho y) - sigma y, with phi(t) = linear t, or phi = relus (phi of r of z(N) from_z).
 
-    from_z: whether the block computes u straight from z(N), so that p(N) is nowhere in it.
+    from_z: whether the block computes u directly from z(N), without p(N).
     """
 
     rho: float
@@ -71,7 +71,7 @@ class LossSlope(TypedDict):
 
 
 class Header(TypedDict):
-    """What every block's program says first.  output: activated or linear."""
+    """The fields that every program has.  output: activated or linear."""
 
     construction: str
     N: int
@@ -96,7 +96,7 @@ def layer_sizes(program: Header) -> list[int]:
 
 
 def scratch(program: Program) -> Iterator[tuple[str, int]]:
-    """Scratch slots, each with the layer of the network that it belongs to, in order."""
+    """Scratch slots in order, each with the layer of the network that it belongs to."""
     N, loss, linear = program["N"], program["loss"], program["output"] == "linear"
     if program["construction"] == "paper":
         yield from ((name, j) for name in ("p", "dr") for j in range(1, N + 1))
@@ -113,7 +113,7 @@ def scratch(program: Program) -> Iterator[tuple[str, int]]:
 
 
 def layout(program: Program) -> dict[str, range]:
-    """The coordinates of every slot of the stream: x, y, V1..VN (row after row), scratch, one, t."""
+    """The coordinates of every slot of the stream: x, y, V1..VN (row by row), scratch, one, t."""
     dims = layer_sizes(program)
     lengths = {"x": dims[0], "y": dims[-1]}
     lengths |= {f"V{j}": rows * columns for j, (columns, rows) in enumerate(pairwise(dims), start=1)}
@@ -123,7 +123,7 @@ def layout(program: Program) -> dict[str, range]:
 
 
 def describe(plan: Plan, n: int | None = None) -> Program:
-    """The program of a plan, for its own number of examples or for another; JSON keeps it bit for bit."""
+    """The program of a plan, for n examples (default: the plan's own n); JSON keeps it bit for bit."""
     problem = plan.problem
     return Program(
         construction=plan.construction,
@@ -159,12 +159,12 @@ def loss_slope(problem: Problem, fits: Mapping[Term, Fit], *, from_z: bool) -> L
 
 
 def activation_sum(problem: Problem, fits: Mapping[Term, Fit], term: Term, reach: float) -> PlainSum:
-    """r or r' as its fit, or as itself where it has no curvature."""
+    """r or r' as its fit, or exactly where it has no curvature."""
     return plain(activation_relus(problem, fits, term, reach))
 
 
 def product_of(planned: ProductPlan) -> PlainProduct:
-    """A product in plain numbers.  A square without units is a constant, which the difference loses."""
+    """A product in plain numbers.  A square without units is a constant, which cancels in the difference."""
     square = plain(planned.square.relus) if planned.square and planned.square.relus.units else None
     return PlainProduct(centre=planned.centre, a=planned.a, b=planned.b, square=square)
 

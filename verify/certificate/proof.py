@@ -1,4 +1,4 @@
-"""The verdict `proved`: a certificate, the independent check of it, and the matrices held against it."""
+"""Proves a step error: issues the certificate, checks it independently, and compares the matrices with it."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _CERTIFIED = " and ".join(CONSTRUCTIONS)
 
 @dataclass(frozen=True)
 class Proof:
-    """What became of a certificate.
+    """A certificate and the result of checking it.
 
     refusal: the first claim that does not hold, None if it was accepted.  why: the same as a sentence.
-    bound: on norm2(err)/eta, proved.
+    bound: the proved bound on norm2(err)/eta.
     float32: the bound for the same weights rounded to float32, or why there is none.
-    units_before: ReLUs of a plan against the plain recurrence.  proving, checking: seconds.
+    units_before: ReLUs of a plan based on the plain recurrence.  proving, checking: seconds.
     """
 
     certificate: Mapping[str, Any]
@@ -48,14 +48,14 @@ class Proof:
 
     @property
     def trusted(self) -> tuple[str, ...]:
-        """What it rests on."""
+        """What the proof relies on."""
         return CONSTRUCTIONS[self.certificate["construction"]].trusted
 
 
 def misshapen(
     found: Mapping[str, Any], posed: Mapping[str, int | float | str], construction: str
 ) -> str | None:
-    """Why no checker would look at a certificate, without looking at what it proves; None if one would."""
+    """Why no checker would read a certificate, regardless of what it proves; None if one would."""
     if construction not in CONSTRUCTIONS:
         return f"construction = {construction} can be proved ({_CERTIFIED} can)"
     return certificate_shape.flaw(found, posed, construction, CONSTRUCTIONS[construction].layer)
@@ -82,7 +82,7 @@ def mismatch(found: Mapping[str, Any], layers: Iterable[LiteralLayer]) -> str | 
     try:
         wanted = CONSTRUCTIONS[found["construction"]].matrices(found["program"])
     except (LookupError, TypeError, ValueError):
-        return "the program has no matrices: a part is missing, or no list of numbers where it should be"
+        return "the program has no matrices: a part is missing, or is not a list of numbers as required"
     for one in differences(wanted, layers):
         place = f"layer {one.layer}, {one.where}" + (f" {one.entry}" if one.entry else "")
         return f"{place} is {one.actual}, not {one.expected} as in the certificate"
@@ -91,11 +91,11 @@ def mismatch(found: Mapping[str, Any], layers: Iterable[LiteralLayer]) -> str | 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a certificate from anywhere is worth for a problem.
+    """The result of judging a certificate from any source against a problem.
 
     construction: what it was judged as.  refusal: the first claim that does not hold, None if all do.
-    bound: on norm2(err)/eta, where it is proved.  apart: how the transformer that is built here differs from
-    the certificate's program, None if it does not (or was not looked at, the certificate being refused).
+    bound: on norm2(err)/eta, where it is proved.  apart: how the transformer built here differs from the
+    certificate's program; None if it does not, or if the certificate was refused.
     """
 
     construction: str
@@ -120,10 +120,10 @@ def judge(
     *,
     progress: Progress = silent,
 ) -> Judgement:
-    """Judge a certificate; the construction is the certificate's unless posed.
+    """Judge a certificate, by default for the construction that it names.
 
-    problem: in the letters of the theorem that the construction is of; raises ProblemError where the
-    construction cannot be built for it, or its matrices would not fit in memory.
+    problem: in the letters of the construction's theorem; raises ProblemError where the construction cannot
+    be built for it, or its matrices would not fit in memory.
     """
     chosen = str(found.get("construction")) if construction is None else construction
     trusted = CONSTRUCTIONS[chosen].trusted if chosen in CONSTRUCTIONS else ()
@@ -142,29 +142,27 @@ def judge(
 
 
 def not_proved(problem: Problem, reason: str, *, matrices: bool = False) -> str:
-    """Why a step error is held and not proved, and what would help, in one sentence.
+    """Why a step error is held but not proved, and what would help, in one sentence.
 
-    reason: the claim that the checker does not accept, or (matrices) the entry that is not the program's.
+    reason: the claim that the checker does not accept, or (matrices) the entry that differs from the program.
     """
     if matrices:
         return f"not proved, because the matrices are not the certificate's program: {reason}"
     posed = f"activation {problem.activation.name}, loss {problem.loss.name}"
     return (
         f"not proved, because the checker does not accept that {reason} ({posed}); no prompt was found that "
-        "breaks the bound; smaller radii or a larger eps leave the checker more room"
+        "breaks the bound; smaller radii or a larger eps give the checker more room"
     )
 
 
 def unchecked(layers: Iterable[LayerRanges]) -> str | None:
-    """Why the checker looks at no certificate with these ranges, or None if it does."""
+    """Why the checker accepts no certificate with these ranges, or None if it may."""
     z = max(layer.z for layer in layers)
-    return (
-        f"no certificate: z reaches {z:.4g}, the checker looks up to {FURTHEST:,}" if z > FURTHEST else None
-    )
+    return f"no certificate: z reaches {z:.4g}, the checker goes up to {FURTHEST:,}" if z > FURTHEST else None
 
 
 def prove(made: Plan, transformer: Transformer, progress: Progress = silent) -> Proof:
-    """Certify the plan's bound, check it as a stranger would, and hold the matrices against it."""
+    """Certify the bound of a plan, check the certificate independently, and compare the matrices with it."""
     problem, construction = made.problem, made.construction
     before = plan(problem, construction, "recurrence", progress=progress).units
     with progress("certificate", 13) as advance:

@@ -1,6 +1,6 @@
-"""What a certificate looks like: its fields, how they nest, and which of them are finite numbers.
+"""The shape of certificates: their fields, how they nest, and which of them are finite numbers.
 
-No proof rests on this file, as the checkers refuse by themselves whatever they cannot read.  Here a refusal
+No proof relies on this file, because the checkers refuse whatever they cannot read.  A refusal from this file
 names the field and says what it should be.  Entries of a list are counted from 0, as in JSON.
 """
 
@@ -11,32 +11,32 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 Shape = Callable[[Any, str], str | None]
-"""What a part of a certificate, called by its place in it, should be and is not, as a sentence; or None."""
+"""(part, place) -> what the part at that place should be but is not, as a sentence; or None."""
 
 MOST_CELLS, MOST_UNITS, MOST_MULTIPLIERS = 1 << 16, 1 << 17, 64
-"""Entries of the tree of cells, units of one sum, multipliers of one quantity: no proof needs more."""
+"""Limits on entries of the tree of cells, units of one sum, multipliers of one quantity: none needs more."""
 
 ALL_NODES, ALL_UNITS = 1 << 21, 1 << 20
-"""Entries of the tree times layers, units of all sums: minutes of a checker's time."""
+"""Limits on entries of the tree times layers, and on units of all sums: minutes of checking."""
 
 
 def _finite(part: Any) -> bool:
-    """Whether this is a number that a checker may compute with."""
+    """Whether this is a number that a checker can compute with."""
     return isinstance(part, int | float) and not isinstance(part, bool) and abs(part) < 1e300
 
 
 def finites(part: Any, least: int = 0) -> bool:
-    """Whether this is a list of finite numbers, at least so many."""
+    """Whether this is a list of at least `least` finite numbers."""
     return isinstance(part, list) and least <= len(part) and all(map(_finite, part))
 
 
 def leaf(what: str, holds: Callable[[Any], bool]) -> Shape:
-    """What has no fields of its own."""
+    """A part without fields, described by `what`."""
     return lambda part, at: None if holds(part) else f"{at} is {what}"
 
 
 def at_most(most: int, what: str, shape: Shape) -> Shape:
-    """The same for a list, its length looked at first."""
+    """The same shape for a list whose length is limited; the length is checked first."""
 
     def flaw(part: Any, at: str) -> str | None:
         long = isinstance(part, list) and len(part) > most
@@ -46,12 +46,12 @@ def at_most(most: int, what: str, shape: Shape) -> Shape:
 
 
 def maybe(shape: Shape) -> Shape:
-    """The same, or null."""
+    """The same shape, or null."""
     return lambda part, at: None if part is None else shape(part, at)
 
 
 def one_a_layer(shape: Shape, N: int) -> Shape:
-    """A list of N such parts."""
+    """A list of N parts of this shape."""
 
     def flaw(part: Any, at: str) -> str | None:
         if not isinstance(part, list) or len(part) != N:
@@ -62,7 +62,7 @@ def one_a_layer(shape: Shape, N: int) -> Shape:
 
 
 def record(fields: Mapping[str, Shape]) -> Shape:
-    """All of these fields and no other."""
+    """An object with exactly these fields."""
 
     def flaw(part: Any, at: str) -> str | None:
         if not isinstance(part, Mapping):
@@ -94,12 +94,12 @@ def _sum(part: Any, at: str) -> str | None:
 
 
 def numbers(names: str) -> dict[str, Shape]:
-    """Fields that are finite numbers, by their names with spaces between."""
+    """Fields that are finite numbers; `names` are separated by spaces."""
     return dict.fromkeys(names.split(), _NUMBER)
 
 
 def indexed(shape: Shape, N: int) -> Shape:
-    """Any fields that are called like errors and lemmas of one of N layers, such as z[1]."""
+    """Any fields named like the errors and lemmas of one of N layers, such as z[1]."""
 
     def of_a_layer(name: Any) -> bool:
         found = re.fullmatch(r"(?:z|g|r|dr|u|product|update)\[([1-9][0-9]{0,8})\]", str(name))
@@ -129,15 +129,15 @@ SOFTMAX_LAYER = LAYER | {"z": maybe(record(SQUARE)), "g": maybe(record(SQUARE))}
 SOFTMAX_LAYER |= {"update": maybe(record(SQUARE | numbers("offset")))}
 RANGES = numbers("p_in z r curvature dr_low dr_high g s s_norm jerk")
 NAMED = "squared", "logistic", "huber"
-"""The losses that certificates call by name; of others they hold the formula."""
+"""The losses that certificates refer to by name; all others are given by their formula."""
 
 _HEADER = dict.fromkeys(("format", "construction", "arithmetic", "statement", "weights"), TEXT)
 
 
 def body(N: int, layer: Mapping[str, Shape], logistic: bool, written: bool) -> dict[str, Shape]:
-    """What is said of N layers.  logistic: the loss has a slope of its own, and how steep it is.
+    """The fields about N layers.  logistic: the loss slope is a sum of ReLUs, and its steepness is given.
 
-    written: the loss is no name but a formula, and the certificate says how steep its slope is.
+    written: the loss is given by a formula, and the Lipschitz constant of its slope is given.
     """
     loss = numbers("rho sigma") | {"linear": maybe(_NUMBER), "from_z": TRUTH}
     loss |= {"relus": _sum if logistic else maybe(_sum)}
@@ -164,10 +164,10 @@ def body(N: int, layer: Mapping[str, Shape], logistic: bool, written: bool) -> d
 def flaw(
     found: Mapping[str, Any], posed: Mapping[str, Any], construction: str, layer: Mapping[str, Shape]
 ) -> str | None:
-    """The first field of a certificate that is not as it should be, in one sentence, or None.
+    """What the first malformed field of a certificate should be, in one sentence, or None.
 
-    posed: every letter.  layer: what the program of that construction says of a layer, RELU_LAYER or another.
-    A certificate for another construction or number of layers is left to its checker.
+    posed: every letter.  layer: the fields of a layer in that construction's programs, such as RELU_LAYER.
+    A certificate for another construction or another problem is left to its checker.
     """
     N, loss, problem = posed["N"], posed["loss"], record(dict.fromkeys(posed, LETTER))
     fields = body(N, layer, loss == "logistic", loss not in NAMED)
@@ -187,7 +187,7 @@ def sums(program: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def excess(found: Mapping[str, Any]) -> str | None:
-    """What a well-formed certificate has more of, in all, than a checker takes, in one sentence, or None."""
+    """Which total of a well-formed certificate is more than a checker takes, in one sentence, or None."""
     units = sum(len(relus["a"]) for relus in sums(found["program"]))
     if units > ALL_UNITS:
         return f"the sums of program have at most {ALL_UNITS:,} units together, not {units:,}"

@@ -1,7 +1,7 @@
-"""What the matrices of a block with softmax attention must be, entry for entry, by code of its own.
+"""Derives the matrices of a block with softmax attention from its program, without code of `construct/`.
 
-`icgd.verify.certificate.matrices.differences` compares.  Order counts: slots as in `softmax_layout`, hidden
-units part by part and coordinate by coordinate.
+`icgd.verify.certificate.matrices.differences` compares them.  The order matters: slots as in
+`softmax_layout`, hidden units part by part and coordinate by coordinate.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Block(ExpectedBlock):
         return [(k, c) for k in range(self.dims[j]) for c in range(self.dims[j - 1])]
 
     def times(self, part: Squares, factors: Sequence[tuple[int, int, int]], offset: float | None) -> None:
-        """coordinate target += left right for every (left, right, target): all squares of sums come first."""
+        """Coordinate target += left right for every (left, right, target), the squares of sums first."""
         square = part["square"]
         for sign in (1.0, -1.0):
             units: list[tuple[EntryValue, EntryValue, dict[int, EntryValue], EntryValue]] = []
@@ -90,7 +90,7 @@ class _Block(ExpectedBlock):
         self.scaled(j, f"g{j}" if j < self.N else f"u{j}", self.of[j]["product"])
 
     def update(self) -> None:
-        """q_j = p(j-1) s(j) in the examples, 0 in the query; then V_j -= eta (n+1)/(2n) times its mean."""
+        """q_j = p(j-1) s(j) in the examples and 0 in the query; then V_j -= eta (n+1)/(2n) times its mean."""
         n = self.program["n"]
         scale = Fraction(self.program["eta"]) * Fraction(n + 1, -2 * n)
         self.layer()

@@ -1,4 +1,4 @@
-"""What one block with softmax attention computes, in plain numbers from its plan, and its certificate."""
+"""Programs of blocks with softmax attention, in plain numbers from the plan, and their certificates."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Squares(TypedDict):
-    """left right = (square(a left + b right) - square(a left - b right)) / 4, its constant left out."""
+    """left right = (square(a left + b right) - square(a left - b right)) / 4, without the constant."""
 
     a: float
     b: float
@@ -38,7 +38,7 @@ class Squares(TypedDict):
 
 
 class GatedSquares(Squares):
-    """The same; every unit relu(a v + b) is relu(a v + b - offset (1 - t)), hence 0 in the query token."""
+    """The same with every unit relu(a v + b) made relu(a v + b - offset (1 - t)), which is 0 in the query."""
 
     offset: float
 
@@ -46,7 +46,7 @@ class GatedSquares(Squares):
 class SoftmaxNetworkLayer(TypedDict):
     """Layer j of the simulated network.
 
-    face: half the side of the box of V_j.  r, dr: the sums for r and r', r None where p(N) is nowhere read.
+    face: half the side of the box of V_j.  r, dr: the sums for r and r'; r is None where p(N) is not read.
     z: V_j p(j-1), entry by entry.  product: r'(z) times g.  g: V_(j+1)^T s(j+1), None in the last layer.
     update: p(j-1) times s(j).
     """
@@ -103,7 +103,7 @@ def _squares(planned: ProductPlan) -> Squares:
 
 
 def softmax_scratch(program: SoftmaxProgram) -> Iterator[tuple[str, int]]:
-    """Scratch slots, each with the layer of the network that it belongs to, in order."""
+    """Scratch slots in order, each with the layer of the network that it belongs to."""
     N = program["N"]
     for j, layer in enumerate(program["layers"], start=1):
         yield from ((name, j) for name in ("z", "dr", *(["p"] if layer["r"] else [])))
