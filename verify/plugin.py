@@ -241,7 +241,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows = _rows(terminalreporter)
     if not rows:
         return
-    colours = {"good": "green", "fair": "green", "care": "yellow", "bad": "red"}
+    colours = {"good": "green", "fair": "green", "aside": "yellow", "care": "yellow", "bad": "red"}
     width = max(len(row["claim"]) for row in rows)
     terminalreporter.section("claims")
     for row in rows:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NotRequired, TypedDict
 
 Status = Literal["proved", "held", "failed", "inapplicable", "vacuous"]
-Tone = Literal["good", "fair", "care", "bad"]
+Tone = Literal["good", "fair", "aside", "care", "bad"]
 """How good the news is; each page gives every tone a colour."""
 
 
@@ -28,7 +28,7 @@ STATUSES: Mapping[Status, Meaning] = {
         "fair",
     ),
     "failed": Meaning("a counterexample was found; the replay command reproduces it", "bad"),
-    "inapplicable": Meaning("a hypothesis of the claim fails here: the evidence says which", "care"),
+    "inapplicable": Meaning("a hypothesis of the claim fails here: the evidence says which", "aside"),
     "vacuous": Meaning("true, but useless here: the evidence says why", "care"),
 }
 """Every status, in the order in which tables count them."""

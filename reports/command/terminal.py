@@ -32,7 +32,13 @@ if TYPE_CHECKING:
 _PROSE = 48
 """Columns that a text of sentences needs to be read."""
 
-_COLOURS: Mapping[Tone, str] = {"good": "bold green", "fair": "green", "care": "yellow", "bad": "bold red"}
+_COLOURS: Mapping[Tone, str] = {
+    "good": "bold green",
+    "fair": "green",
+    "aside": "yellow",
+    "care": "yellow",
+    "bad": "bold red",
+}
 
 
 def show(console: Console, theorem: Theorem, found: Results, seconds: float) -> None:

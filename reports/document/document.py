@@ -219,7 +219,7 @@ def step_document(step: StepError, *, drawn: bool = False) -> StepDocument:
         "trajectory": trajectory_document(step.trajectory),
         "search": {
             "prompts": step.sweep.count,
-            "admitted": step.sweep.admitted,
+            "admitted": step.sweep.covered,
             "attacked_tokens": step.attack.evaluations if step.attack else 0,
         },
         "certificate": certificate_document(step.proof) if step.proof else None,

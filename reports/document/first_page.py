@@ -18,9 +18,6 @@ from icgd.reports.document.step_bound import (
     is_bounded,
     is_bounded_off_margin,
 )
-from icgd.verify.verdict import Status
-
-STATUSES: tuple[Status, ...] = ("proved", "held", "failed", "inapplicable", "vacuous")
 
 _LABELS = tuple(dict.fromkeys((*BEARINGS, "refuted", "open", "confirmed")))
 _AGAINST = ("contradicts", "refuted", "gap")

@@ -9,9 +9,9 @@ from typing import Any, cast
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.json_files import load_json
 from icgd.reports.document.bearings import BEARINGS
-from icgd.reports.document.first_page import STATUSES
 from icgd.reports.document.numbers import quantities
 from icgd.reports.document.shape import AuditDocument
+from icgd.verify.verdict import STATUSES
 
 _NUMBERS = ("census", "step_error", "plan", "search")
 """Sections in which nothing but numbers stands."""

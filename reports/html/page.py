@@ -30,19 +30,14 @@ from icgd.reports.document.step_bound import UNCHECKED, bound_key, bound_name, c
 from icgd.reports.html.inline_svg import inline
 from icgd.reports.mathematics import mathml
 from icgd.reports.mathematics.formulas import formula
-from icgd.verify.verdict import Status, VerdictDocument
+from icgd.verify.verdict import STATUSES, Status, Tone, VerdictDocument
 
 if TYPE_CHECKING:
     from icgd.reports.figures.figures import Drawn
 
-STATUSES: Mapping[Status, str] = {
-    "failed": "a counterexample was found; the command beside it shows it again",
-    "vacuous": "true, and useless here: the evidence says why",
-    "inapplicable": "a hypothesis of the claim fails here: the evidence says which",
-    "held": "nothing spoke against it in the search or comparison that the evidence describes; no proof",
-    "proved": "an exact identity, ball arithmetic or a checked certificate settles it on the stated inputs",
-}
-"""Every verdict, the ones to read first coming first, and what it means."""
+_URGENCY: tuple[Tone, ...] = ("bad", "care", "aside", "fair", "good")
+_BY_URGENCY = sorted(STATUSES, key=lambda status: _URGENCY.index(STATUSES[status].tone))
+"""Every status of a verdict, the ones to read first coming first."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _ROOM = 440.0
@@ -103,8 +98,7 @@ def page(document: AuditDocument, figures: Sequence[Drawn]) -> str:
         rows=list(_verdicts(document)),
         counts=Counter(verdict["verdict"] for _, verdict in _verdicts(document)),
         statuses=STATUSES,
-        statuses_in_order=first_page.STATUSES,
-        order={status: rank for rank, status in enumerate(STATUSES)},
+        by_urgency=_BY_URGENCY,
         numbers=_Numbers(document),
         anchor=_Anchors(),
         style=Markup(style),
@@ -251,7 +245,7 @@ class _Part:
     @cached_property
     def counts(self) -> dict[Status, int]:
         counted = Counter(verdict["verdict"] for _, verdict in self.rows)
-        return {status: counted[status] for status in STATUSES if counted[status]}
+        return {status: counted[status] for status in _BY_URGENCY if counted[status]}
 
     @cached_property
     def steps(self) -> list[tuple[object, ...]]:

@@ -12,13 +12,14 @@ import jinja2
 
 from icgd.construct.machine.files import write_atomically
 from icgd.reports.document.bearings import found_text, settled_line, sorted_by_bearing, tally
-from icgd.reports.document.first_page import STATUSES, checked, not_shown, notable, trusted
+from icgd.reports.document.first_page import checked, not_shown, notable, trusted
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.step_bound import UNCHECKED, column_name
 from icgd.reports.latex.macros import Numbers, exact, number, words
 from icgd.reports.latex.sections import Section, drop_repeated, side_by_side, wide
 from icgd.reports.mathematics.citations import Sources
 from icgd.reports.mathematics.notation import Tex, code, command, escape
+from icgd.verify.verdict import STATUSES
 
 if TYPE_CHECKING:
     from icgd.reports.figures.figures import Drawn
