@@ -1,6 +1,6 @@
-"""How far L approximate gradient steps stray from exact ones, and when they still reduce the loss.
+"""How far L approximate gradient steps deviate from exact ones, and when they still reduce the loss.
 
-Everything rests on bounds on the Hessian of L_n over W: on its operator norm, Lambda, and on those of its two
+All follows from bounds on the Hessian of L_n over W: on its operator norm, Lambda, and on those of its two
 parts, the Gauss-Newton part (positive semidefinite for a convex loss) and the rest.
 """
 
@@ -92,7 +92,7 @@ def _suprema(problem: Problem, layer: LayerRanges) -> Suprema:
 
 
 _MOST_LAYERS = 100
-"""Deeper networks have a Hessian of too many blocks."""
+"""The Hessian of a deeper network has too many blocks."""
 
 
 @lru_cache(maxsize=256)
@@ -235,7 +235,7 @@ def lipschitz(problem: Problem) -> tuple[Expr, dict[Symbol, tuple[Number, str]]]
 
 
 def accumulated(rate: float, step: float, eps: float, steps: int) -> float:
-    """eps/rate ((1 + step rate)^steps - 1): the distance from exact descent after so many steps.
+    """eps/rate ((1 + step rate)^steps - 1): the distance from exact descent after `steps` steps.
 
     step*eps*steps where rate = 0.  rate: Lambda, or any mu as `Curvature.rate` gives it.
 
@@ -306,17 +306,17 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
         ),
     }
 
-    def strayed(rate: Symbol) -> Expr:
+    def deviation(rate: Symbol) -> Expr:
         return epsilon / rate * ((1 + eta * rate) ** L - 1) if named[rate][0] > 0 else eta * epsilon * L
 
     c = 1 - h * Lam / 2
     rows = (
         ("lipschitz", "icgd", "Lipschitz constant of the gradient", "lipschitz", expression,
          r"$\|\nabla L_n(w) - \nabla L_n(w')\| \le \Lambda \|w - w'\|$ on $W$.", HYPOTHESES),
-        ("accumulation", SOURCE, "Error accumulation", "distance", strayed(Lam),
+        ("accumulation", SOURCE, "Error accumulation", "distance", deviation(Lam),
          r"$\|w(l) - w_{GD}(l)\| \le \frac{\epsilon}{\Lambda}((1+\eta\Lambda)^l - 1)$, shown at $l = L$.",
          (*HYPOTHESES, STEP_HYPOTHESIS)),
-        ("accumulation-split", "icgd", "Error accumulation, Hessian split", "distance", strayed(mu),
+        ("accumulation-split", "icgd", "Error accumulation, Hessian split", "distance", deviation(mu),
          r"The same with $\mu = \max(R, G + R - 2/\eta)$ for $\Lambda$, where $-R \preceq H \preceq G + R$; "
          r"$\eta\epsilon l$ in the convex case with $\eta \le 2/\Lambda$.",
          (*HYPOTHESES, STEP_HYPOTHESIS, "the loss is convex in p")),

@@ -15,7 +15,7 @@ from icgd.bounds.letters import Letters, ProblemError
 
 SOURCE = "arXiv:2312.06528"
 COMPARED = ("linear", "exp", "softmax", "relu")
-"""The kernels that the paper speaks of, by name: what is said of particular ones is said of these."""
+"""The kernels named in the paper; claims about particular kernels are about these."""
 
 ROUNDING = 1e-12
 """How far, relative to the labels, a float64 run may be from exact descent: the claim of equality."""
@@ -73,7 +73,7 @@ class FunctionalProblem(Letters):
 
 
 _MOST = 1e100
-"""What a kernel may reach, so that its Gram matrices stay far inside float64."""
+"""The largest size of a kernel, so that its Gram matrices stay far inside float64."""
 
 
 def _check_size(name: str, radius: float, points: int) -> None:
@@ -83,7 +83,7 @@ def _check_size(name: str, radius: float, points: int) -> None:
         largest = KERNELS[name].largest(radius, points)
     except ValueError as error:
         raise ProblemError(
-            "kernel", name, f"it is to be finite {reach}, and positive if normalised"
+            "kernel", name, f"it must be finite {reach}, and positive if normalised"
         ) from error
     if not largest <= _MOST:
         raise ProblemError("kernel", name, f"it reaches {largest:.3g} {reach}, beyond {_MOST:g}")
@@ -99,12 +99,12 @@ def peak(heads: Sequence[str], radius: float, points: int) -> float:
 
 
 def claims(problem: FunctionalProblem) -> tuple[Claim, ...]:
-    """What holds for all inputs; `rate_claim` adds what is certified on given ones."""
+    """The claims that hold for all inputs of the given radius."""
     letters = {
         d: (problem.d, "size of an input"),
         n: (problem.n, "examples"),
         L: (problem.L, "layers"),
-        _heads: (len(problem.heads), "heads of a layer, one a kernel"),
+        _heads: (len(problem.heads), "heads of a layer, one per kernel"),
         _peak: (
             peak(problem.heads, problem.radius, problem.n),
             "largest size of K at this radius, 1/n for softmax, summed over heads",

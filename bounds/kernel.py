@@ -14,7 +14,7 @@ from icgd.bounds.open_table import OpenTable
 
 @dataclass(frozen=True)
 class Kernel:
-    """How similar a key and a token with inner product s are: k(s), or that over its sum over all keys.
+    """The similarity of a key and a token with inner product s: k(s), or k(s) over its sum over all keys.
 
     name: what the user types.  formula: k, in s.  normalised: whether a column of similarities is divided by
     its sum, as softmax does.
@@ -34,12 +34,12 @@ class Kernel:
 
     @property
     def is_inner_product(self) -> bool:
-        """Whether k(s) = s, so that n keys act as one matrix of inputs."""
+        """Whether k(s) = s, so that sums over keys need no matrix of kernel values."""
         return bool(self.k.expr == t) and not self.normalised
 
     @property
     def is_semidefinite(self) -> bool:
-        """Whether every Gram matrix is seen to be positive semidefinite: k is a series without minus signs.
+        """Whether all Gram matrices are shown to be positive semidefinite: k is a series without minus signs.
 
         Entrywise powers keep matrices semidefinite (Schur), and so do sums and limits.
         """
@@ -48,14 +48,14 @@ class Kernel:
     def largest(self, radius: float, points: int) -> float:
         """A bound on lambda_max / n over all Gram matrices of n points of that norm.
 
-        Of a semidefinite kernel the trace bounds it, of any other one the rows, which sum up to 1 where they
-        are normalised.  Raises ValueError where k is not finite, or not positive where it is a divisor.
+        For a semidefinite kernel it is the trace, for any other the largest row sum, which is 1 if rows are
+        normalised.  Raises ValueError if k is not finite, or is normalised and not positive.
         """
         square = radius**2
         if self.normalised:
             if not self.is_positive(square):
                 raise ValueError(
-                    f"{self.name} is a divisor, and not seen to be positive for |s| <= {square:g}"
+                    f"{self.name} is normalised, but not shown to be positive for |s| <= {square:g}"
                 )
             return 1 / points
         if self.is_semidefinite:
@@ -66,7 +66,7 @@ class Kernel:
         return self.k.sup(-square, square)
 
     def is_positive(self, reach: float) -> bool:
-        """Whether k is seen to be positive for |s| <= reach, on balls that are halved as long as it takes."""
+        """Whether k is shown to be positive for |s| <= reach, on balls that are halved where necessary."""
         parts, spare = [(-reach, reach)], _HALVINGS
         while parts and spare:
             low, high = parts.pop()
@@ -80,7 +80,7 @@ _HALVINGS = 1000
 
 
 def has_no_minus_sign(expr: sympy.Expr) -> bool:
-    """Whether an expression in t is seen to be a power series, convergent everywhere, of coefficients >= 0.
+    """Whether an expression in t is shown to be an everywhere convergent power series, coefficients >= 0.
 
     >>> has_no_minus_sign((1 + t) ** 2), has_no_minus_sign(sympy.exp(t) - 1)
     (True, False)
@@ -111,4 +111,4 @@ KERNELS = OpenTable(
     ],
     _refuse,
 )
-"""The kernels known by name; `KERNELS.register` takes further ones."""
+"""The kernels known by name; `KERNELS.register` adds one."""

@@ -1,4 +1,4 @@
-"""A looped linear transformer (arXiv 2410.11268): contraction on Gaussian data, and the examples for it."""
+"""A looped linear transformer (arXiv 2410.11268): contraction on Gaussian data, and the examples it needs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ALLOWED = 1 / (1 - epsilon ** (1 / _T))
 EXAMPLES = sympy.ceiling(
     (sympy.sqrt(d) + _t) ** 2 * ((sympy.sqrt(_kappa) + 1) / (sympy.sqrt(_kappa) - 1)) ** 2
 )
-"""Examples from which CONDITION <= kappa: CONDITION solved for n."""
+"""The number of examples from which CONDITION <= kappa: CONDITION solved for n."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class LoopedProblem(Letters):
         growth = self.rate * (math.sqrt(self.n) + math.sqrt(self.d) + self.t) ** 2 / self.n
         if growth > 1 and self.T * math.log10(growth) > 100:
             raise ProblemError(
-                "eta", self.eta, f"so long a step overflows after {self.T} loops; take 1 or less"
+                "eta", self.eta, f"steps of this size overflow after {self.T} loops; take 1 or less"
             )
 
     @property
@@ -105,7 +105,7 @@ def claims(problem: LoopedProblem) -> tuple[Claim, ...]:
     letters = _letters(problem)
     gaussian = ("x_i standard normal", "sqrt n > sqrt d + t")
     condition = CONDITION if is_conditioned(problem) else sympy.oo
-    # Without a lower bound above 0 on the eigenvalues, 0 is one.
+    # Without a positive lower bound on the eigenvalues, their lower bound is 0.
     contracted = FACTOR if is_conditioned(problem) else sympy.Max(1, _beyond)
 
     def claim(

@@ -22,7 +22,7 @@ MOST_TRANSFORMED = 3
 """Depth up to which Theorem 4's loss is written out: its degree in C triples from layer to layer."""
 
 _EXPONENT = re.compile(r"_|[eE][+-]?\d{3}")
-"""In a rational: an exponent so large that the number is not worth building, or an underscore to hide one."""
+"""Matches a rational with an exponent too large to evaluate, or an underscore, which could hide one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class PreconditionedProblem(Letters):
 
     S: eigenvalues of the covariance, rational, separated by commas; one value stands for all d.
     "auto" takes 2,1/2 at d = 2 and 1 elsewhere.
-    The eigenvectors are a fixed rational rotation, so that S is no diagonal matrix.
+    The eigenvectors are a fixed rational rotation, so that S is not diagonal.
     Raises ProblemError.
 
     >>> PreconditionedProblem(S="2,1/2").eigenvalues
@@ -105,11 +105,11 @@ def _inverse_eigenvalue(eigenvalue: Ring, inverse: Ring) -> Ring:
 
 @dataclass(frozen=True)
 class Statement:
-    """What the theorems say of the matrices, in the eigenbasis of S; over any ring.
+    """What the theorems claim about the matrices, in the eigenbasis of S; over any ring.
 
     preconditioner: (eigenvalue of S, tr S, 1/n) -> the eigenvalue of A^-1 at Theorem 1's minimiser,
     (n+1)/n eigenvalue + tr(S)/n.  family: (eigenvalue of S, its inverse) -> the eigenvalue of A_l / a_l in
-    Theorems 3 and 4, the inverse.  sign: Q = sign [[A, 0], [0, 0]].  masked: the query is no example.
+    Theorems 3 and 4, the inverse.  sign: Q = sign [[A, 0], [0, 0]].  masked: the query is not an example.
     """
 
     preconditioner: Callable[[Ring, Ring, Ring], Ring] = _inverse_preconditioner
@@ -119,7 +119,7 @@ class Statement:
 
 
 AS_PUBLISHED = Statement()
-"""The theorems as published, in the reading of signs that Lemma 1 needs."""
+"""The theorems as published, with the signs that Lemma 1 needs."""
 
 
 def minimiser(problem: PreconditionedProblem, statement: Statement = AS_PUBLISHED) -> list[list[Fraction]]:
@@ -142,7 +142,7 @@ def family_direction(
 
 
 def claims(problem: PreconditionedProblem) -> tuple[Claim, ...]:
-    """What is asserted of the losses and sizes, with explicit constants."""
+    """The claims about losses and sizes, with explicit constants."""
     symbols = sympy.symbols(f"lambda1:{problem.d + 1}", positive=True)
     trace = sum(symbols)
     constants = {
@@ -215,7 +215,7 @@ def _plain(value: Fraction) -> int | float:
 class LemmaOne:
     """How one layer moves w, as an identity in all entries of x, y, w and A.
 
-    transposed: whether w' = w - A^T grad R(w) for every A, as the signs of Q and of the output ask for.
+    transposed: whether w' = w - A^T grad R(w) for every A, as the signs of Q and of the output require.
     literal: whether w' = w - A grad R(w) for every A.  symmetric: the same for every symmetric A.
     """
 
@@ -227,7 +227,8 @@ class LemmaOne:
 def lemma_one(d: int, n: int, statement: Statement = AS_PUBLISHED) -> LemmaOne:
     """Lemma 1, one layer from any w; by induction, every depth.
 
-    Column i of the label row holds y_i - w.x_i and the query's -w.x_{n+1}, before with w and after with w'.
+    Column i of the label row is y_i - w.x_i, the query's is -w.x_{n+1}: before the layer with w, after it
+    with w'.
 
     >>> lemma_one(2, 2)
     LemmaOne(transposed=True, literal=False, symmetric=True)

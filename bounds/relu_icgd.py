@@ -1,6 +1,6 @@
-"""Theorem 1 of arXiv 2411.16549 in numbers: its sizes with every hidden constant, and those of what is built.
+"""Theorem 1 of arXiv 2411.16549: its claims with explicit constants, and the sizes of our constructions.
 
-`claims`: the theorem by its own route (equal local errors, randomly sampled features).
+`claims`: the theorem's own construction (equal local errors, randomly sampled features).
 `built`: the constructions of construct/block/assembly.py, counted here from the plan alone.
 """
 
@@ -51,7 +51,7 @@ def violated(problem: Problem) -> str | None:
 
 
 class LocalTolerance(NamedTuple):
-    """The one error e that every approximated function may make.
+    """The common error e that every approximated function may make.
 
     e: in the units of the functions.  C: step error per unit of local error; eps / C <= e.
     layers: ranges that hold while every local error is at most e.
@@ -66,7 +66,8 @@ class LocalTolerance(NamedTuple):
 def local_tolerance(problem: Problem) -> LocalTolerance:
     """The largest equal local error (to 1e-4) at which the plain recurrence stays within eps.
 
-    Exact arithmetic and the theorem's own layers: u is read off the approximate p(N), products are exact.
+    Exact arithmetic and the theorem's own layers: u is computed from the approximate p(N); products are
+    exact.
     Ranges depend on e and the step error on the ranges, so e is found by false position; C is their ratio.
     Raises ProblemError where a range or the step error leaves float64.
 
@@ -89,8 +90,8 @@ def local_tolerance(problem: Problem) -> LocalTolerance:
     tiny = 1e-9 * problem.eps
     slight = at(tiny)[0]
     if not math.isfinite(slight):
-        raise ProblemError("B_v", problem.B_v, "the ranges it allows leave float64; lower it, B_x or N")
-    high = problem.eps * tiny / slight  # too much, or exact: the step error over e increases with e
+        raise ProblemError("B_v", problem.B_v, "the ranges it allows exceed float64; lower it, B_x or N")
+    high = problem.eps * tiny / slight  # too large, or exact: the step error over e increases with e
     while not math.isfinite(over := at(high)[0]):
         high /= 16
     low = high * min(1.0, problem.eps / over) * (1 - 1e-8)
@@ -122,7 +123,7 @@ class _Group(NamedTuple):
 
 
 class _Route:
-    """The theorem's own layers, each function a sample of features: symbols, values and sizes."""
+    """The sizes of the theorem's own layers, with sampled features, in symbols and their values."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self.local = problem, local_tolerance(problem)
@@ -164,7 +165,7 @@ class _Route:
         return group.width * sampled_heads(self._mass(kind, group), epsilon / self.C)
 
     def heads(self) -> Expr:
-        """Heads of the fullest attention layer: p(j), all r', the gates, the update."""
+        """Heads of the largest attention layer: for p(j), all r', the gates or the update."""
         values = [self._heads("r", group) for group in self.groups]
         slopes = sum(group.number * self._heads("dr", group) for group in self.groups)
         gates = [2 * group.width for group in self.groups]
@@ -184,7 +185,7 @@ class _Route:
         return Max(*values, reach + slopes, u, *gates, _update_norm(B_s), _PROJECTION, evaluate=False)
 
     def _slope_norm(self) -> float:
-        """|W1| + |W2| of the MLP for u; a sampled row is divided by sqrt(M), which W2 makes up for."""
+        """|W1| + |W2| of the MLP for u; a sampled row is divided by sqrt(M), which W2 compensates."""
         loss, outputs = self.problem.loss, self.problem.d_out
         R = self.local.layers[-1].r + abs(loss.rho) * self.problem.B_y
         if loss.phi.is_piecewise_linear:
@@ -198,13 +199,13 @@ _PROJECTION = Max(sqrt(2), B_v * sqrt(2 * _UNITS), evaluate=False) + sqrt(2)
 
 
 def _update_norm(offset: Expr) -> Expr:
-    """One head a unit with key s + (2t - 1) offset, and one a layer that takes offset * sum p away."""
+    """One head per unit with key s + (2t - 1) offset, and one per layer that subtracts offset * sum p."""
     removed = offset * ((N - 1) * sqrt(K) + sqrt(d_out))
     return sqrt(1 + 5 * offset**2) + eta * (n + 1) / (2 * n) * (_UNITS + removed)
 
 
 def claims(problem: Problem) -> tuple[Claim, ...]:
-    """Theorem 1 for one problem: layers, depth, heads, width, norm and step error, no constant hidden.
+    """Theorem 1 for one problem: layers, depth, heads, width, norm and step error, with explicit constants.
 
     Sizes are those of the theorem's own layers with sampled features; heads and norm are infinite where
     the activation breaks the hypotheses (`violated`), as no finite sample then reaches eps.
@@ -247,7 +248,7 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
 
 
 def built(problem: Problem, construction: Construction = "lean") -> tuple[Claim, ...]:
-    """What is built for one problem: sizes of one step, to be met exactly, and its bounds.
+    """The sizes of one step of a construction, which must be met exactly, and its bounds.
 
     The counts of ReLUs come from the plan; the norm bounds |W1| and |W2| by Frobenius norms.
     Raises ProblemError where the plan fails.
@@ -321,7 +322,7 @@ def laws(problem: Problem) -> dict[str, Expr]:
     """How sizes grow as epsilon -> 0, to leading order: units of `lean`, heads of the theorem's route.
 
     lean: c epsilon^(-1/2), as all local errors shrink in proportion; theorem: c epsilon^(-2), without a
-    logarithm.  Both c are read off at the problem's own eps.
+    logarithm.  Both c are computed at the problem's own eps.
 
     >>> {name: law.as_coeff_exponent(epsilon)[1] for name, law in laws(Problem()).items()}
     {'lean': -1/2, 'theorem': -2}

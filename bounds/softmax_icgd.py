@@ -1,7 +1,7 @@
-"""Theorem 2 of arXiv 2411.16549 in numbers: a softmax transformer for any N, and what four layers would cost.
+"""Theorem 2 of arXiv 2411.16549: sizes of a softmax transformer for any N, and what four layers would cost.
 
 The theorem gives no sizes.  The construction is ours: equal keys make softmax attention an exact mean, and
-everything a token knows (it carries w, x and y) is worked out by MLPs, products as differences of squares.
+MLPs compute everything else in each token (it carries w, x and y), products as differences of squares.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def stated(problem: Problem) -> Problem:
 
 @dataclass(frozen=True)
 class SoftmaxPlan:
-    """What is approximated how well.  `problem` is in the 1/(2n) convention (see `halved`).
+    """The approximations of one step.  `problem` is in the 1/(2n) convention (see `halved`).
 
-    fits: r, r' (and the loss slope where it bends).  products: w p in z(j), r'(z) g, V^T s in g(j) and s p in
+    fits: r, r' (and a nonlinear loss slope).  products: w p in z(j), r'(z) g, V^T s in g(j) and s p in
     the gradient, by Term z, product, g and update; each is ONE product's approximation, used entry by entry.
     errors: local errors, rounding of float64 included.  layers: ranges under them.
     """
@@ -87,7 +87,7 @@ class SoftmaxPlan:
 
     @property
     def setting(self) -> Setting:
-        """What the bound on cells needs to know besides the errors."""
+        """The input of the bound on cells, apart from the errors."""
         return Setting(self.problem, self.layers, from_z(self.problem, "lean"))
 
     @cached_property
@@ -102,7 +102,7 @@ class SoftmaxPlan:
 
 
 def summed(problem: Problem, term: Term) -> float:
-    """How many product errors the error called `term` can hold: sum_c in z and g, the norm in the update.
+    """How many product errors the error `term` adds up: sum_c in z and g, the norm in the update.
 
     >>> summed(Problem(N=1, d=4, d_out=1), Term("update", 1))
     1.0
@@ -136,8 +136,8 @@ def plan_softmax(problem: Problem, *, progress: Progress = silent) -> SoftmaxPla
     """The plan whose bound on the step error is at most eps, for a problem in the 1/(2n) convention.
 
     Local errors are divided as in `icgd.bounds.step_error.budget`, e proportional to (price /
-    sensitivity)^(2/3). Plans are kept: the same question again costs nothing. Raises ProblemError where the
-    activation is not smooth, or rounding alone exceeds eps.
+    sensitivity)^(2/3). Plans are cached. Raises ProblemError where the activation is not smooth, or rounding
+    alone exceeds eps.
     """
     return _plan(problem, progress)
 
@@ -164,14 +164,14 @@ def _plan(problem: Problem, progress: Progress) -> SoftmaxPlan:
 
 
 def estimated_softmax_units(problem: Problem) -> float:
-    """About how many ReLUs one step will take, before any is made; the problem is as in `plan`."""
+    """An estimate, without planning, of the ReLUs of one step; the problem is as in `plan_softmax`."""
     tolerances = _divide(problem)
     price = _prices(problem, ranges(problem, tolerances))
     return sum(cost / math.sqrt(tolerances[term]) for term, cost in price.items())
 
 
 _MOST = 0.5
-"""No local error is worth more than one unit of its own quantity."""
+"""The largest local error in use, in the units of its own quantity."""
 
 
 @lru_cache(maxsize=32)
@@ -232,8 +232,8 @@ def _rounding(
 ) -> dict[Term, float]:
     """Local errors from float64 alone: those of Theorem 1's block, doubled, and those of the new products.
 
-    A product is off by at most half of what one of its two sums of ReLUs is, all of them added in one row; in
-    the update an offset is added and taken away.  The loss slope reads slots as they are, y included.
+    The error of a product is at most half that of one of its two sums of ReLUs, all added in one row; in the
+    update an offset is added and subtracted.  The loss slope reads slots directly, y included.
     """
     errors = {term: 2 * e for term, e in rounding_errors(problem, layers, fits, inner).items()}
     widest, loss, last = max(problem.dims), problem.loss, Term("u", problem.N)
@@ -243,7 +243,7 @@ def _rounding(
             offset = gate_offset(product) if term.kind == "update" else 0.0
             one = relu_sum_rounding(relus, reach, offset, 2 * relus.units * widest + 16, 2.0**-53)
             errors[term] = errors.get(term, 0.0) + 2 * summed(problem, term) * one
-    for j, layer in enumerate(layers, start=1):  # a constant r' is formed without any mean, and has a lemma
+    for j, layer in enumerate(layers, start=1):  # a constant r' needs no mean, and has a lemma of its own
         if problem.activation_at(j).derivative.is_constant:
             alone = 2 * gamma(problem.dims[j - 1] + 16) * layer.dr
             errors[Term("dr", j)] = 2.0**-48 * layer.dr + alone
@@ -255,7 +255,7 @@ def _rounding(
 
 
 def gate_offset(product: Product) -> float:
-    """More than any hidden unit of a product can see: what shuts all of them in the query token.
+    """An offset above every input of a product's hidden units: it switches them off in the query token.
 
     >>> gate_offset(Product.within(-1.0, 1.0, 1.0, 0.1)) > 2.0
     True
@@ -273,7 +273,7 @@ def _check_reach(made: SoftmaxPlan) -> None:
     for j, layer in enumerate(layers, start=1):
         kept &= made.products[Term("product", j)].reaches(layer.dr_low, layer.dr_high, layer.g)
     if not kept:
-        raise ProblemError("eps", problem.eps, "rounding takes a number out of its range; raise eps")
+        raise ProblemError("eps", problem.eps, "rounding moves a number out of its range; raise eps")
 
 
 def claims(problem: Problem) -> tuple[Claim, ...]:
@@ -283,12 +283,12 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
     [6]
     """
     made = plan_softmax(halved(problem))
-    bare = int(problem.loss.rho == 0)  # the loss slope is read off z(N), so p(N) is never formed
+    bare = int(problem.loss.rho == 0)  # the loss slope is computed from z(N), so p(N) is not needed
     scratch = 5 * (N - 1) * K + (5 - bare) * d_out
     M = sympy.Symbol("M", integer=True, positive=True)
     E = sympy.Symbol("epsilon_*", positive=True)
     constants = letters(problem) | {
-        M: (products_units(made), "hidden units of the largest product: two squares, counted off the plan"),
+        M: (products_units(made), "hidden units of the largest product: two squares, counted from the plan"),
         E: (2 * made.bound, "bound over all cells at certified local errors, rounding included"),
     }
     clearing = 2 * D_w + 2 * (scratch + D_w)
@@ -324,10 +324,10 @@ def products_units(made: SoftmaxPlan) -> int:
 
 @dataclass(frozen=True)
 class FourLayers:
-    """What interpolating the gradient of one token on a grid costs, by its explicit Lipschitz constants.
+    """The cost of interpolating the gradient of one token on a grid, from explicit Lipschitz constants.
 
     variables: D_w + d + d_out.  lipschitz, radii: of each variable.  log10_nodes: of the grid that is
-    certainly fine enough, one hidden unit or more a node.  per_halving: factor when eps is halved.
+    certainly fine enough, with at least one hidden unit per node.  per_halving: factor when eps is halved.
     """
 
     variables: int
@@ -345,8 +345,8 @@ def four_layers(problem: Problem) -> FourLayers:
 
     With |f(v) - f(v')| <= sum_i Lip_i |v_i - v'_i|, any convex combination over a cell of sides h_i is off by
     at most sum_i Lip_i h_i; h_i = eps / (m Lip_i) gives prod_i (ceil(2 R_i m Lip_i / eps) + 1) nodes.
-    Lip_i comes from the error recurrence: moving one variable is a local error of what reads it.
-    `problem` in the 1/(2n) convention.
+    Lip_i comes from the error recurrence: a change of one variable is a local error of what is computed from
+    it.  `problem` in the 1/(2n) convention.
 
     >>> four_layers(Problem(N=1, d=1, eps=0.1)).variables
     3

@@ -77,10 +77,10 @@ def test_series_without_minus_signs_are_told_by_their_parts(formula, seen):
 @pytest.mark.parametrize(
     ("kernel", "words"),
     [
-        (Kernel("mine", "1/s"), r"^kernel = mine: it is to be finite for \|s\| <= 1, and positive if"),
+        (Kernel("mine", "1/s"), r"^kernel = mine: it must be finite for \|s\| <= 1, and positive if"),
         (
             Kernel("mine", "s", normalised=True),
-            r"^kernel = mine: it is to be finite for \|s\| <= 1, and positive if",
+            r"^kernel = mine: it must be finite for \|s\| <= 1, and positive if",
         ),
         (
             Kernel("mine", "exp(600*s)"),

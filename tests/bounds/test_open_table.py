@@ -1,12 +1,17 @@
 """Tables that anyone may add to: what they take, and what they refuse in one sentence."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from icgd.bounds.activation import ACTIVATIONS, Activation, parse_activation
+from icgd.bounds.functions.formula import FUNCTIONS
+from icgd.bounds.kernel import KERNELS
 from icgd.bounds.loss import LOSSES, Loss, parse_loss
 from icgd.bounds.open_table import OpenTable
+from icgd.construct.block.attention import ATTENTIONS
 
 
 @dataclass(frozen=True)
@@ -93,3 +98,24 @@ def test_refusals_say_what_is_wrong_in_one_sentence(table, entry, words):
     with pytest.raises(ValueError, match=words) as refused:
         table.register(entry)
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 300 and [*table] == before
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
+
+
+def test_the_page_about_tables_runs_and_names_what_there_is(monkeypatch, capsys):
+    for table in (ACTIVATIONS, LOSSES):
+        monkeypatch.setattr(table, "_entries", dict(table._entries))
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(code, {})
+    assert capsys.readouterr().out == "True\n" and "bump" in ACTIVATIONS and "pseudo-huber" in LOSSES
+    listed = re.search(r"functions\s+((?:\w+\s)+)\w+\. Balls", PAGE)
+    assert listed and {*listed[1].split(), "relu"} == {*FUNCTIONS}
+    for name, table in {
+        "Activation": ACTIVATIONS,
+        "Loss": LOSSES,
+        "Kernel": KERNELS,
+        "Attention": ATTENTIONS,
+    }.items():
+        entry = eval(re.search(rf"`({name}\(.*?\))`", PAGE)[1], {name: type(next(iter(table.values())))})
+        assert table[entry.name] == entry

@@ -206,7 +206,7 @@ def test_relu_is_outside_the_theorem_and_its_claims_are_infinite():
 
 
 def test_ranges_beyond_float64_are_refused_with_a_reason():
-    with pytest.raises(ProblemError, match="leave float64"):
+    with pytest.raises(ProblemError, match="exceed float64"):
         claims(Problem(activation=parse_activation("exp(t)")))
 
 
