@@ -21,6 +21,9 @@ from icgd.verify.theorem import Theorem
 GROUP = "icgd.theorems"
 """The group of the entry points by which installed packages add theorems."""
 
+TABLES = "icgd.tables"
+"""The group for modules of packages that register activations, losses, kernels or attention when imported."""
+
 BUILT_IN = (
     relu_icgd.THEOREM,
     softmax_icgd.THEOREM,
@@ -39,11 +42,15 @@ def theorems() -> Mapping[str, Theorem]:
     if not _known:
         for theorem in BUILT_IN:
             register(theorem)
-        for point in entry_points(group=GROUP):
+        for point in (*entry_points(group=TABLES), *entry_points(group=GROUP)):
             try:
-                register(point.load())
+                loaded = point.load()
+                if point.group == GROUP:
+                    register(loaded)
             except Exception as error:  # a broken package must not disable the other theorems
-                warnings.warn(f"the theorem {point.value} of {GROUP} is left out: {error}", stacklevel=2)
+                what = "the theorem" if point.group == GROUP else "the module"
+                message = f"{what} {point.value} of {point.group} is left out: {error}"
+                warnings.warn(message, stacklevel=2)
     return MappingProxyType(_known)
 
 

@@ -1,5 +1,6 @@
 """The registry: every theorem by one door, from us, from a package or from a file."""
 
+import contextlib
 import re
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from icgd import Claim, Letters, Problem, ProblemError, Results, Theorem, Verdict, theorem, theorems
+from icgd.bounds.kernel import KERNELS, Kernel
 from icgd.verify import catalogue
 from icgd.verify.catalogue import command_name, find, register, theorems_with_letter, theorems_with_option
 from icgd.verify.requests import all_requests
@@ -16,6 +18,7 @@ from icgd.verify.search.options import EVERYWHERE, Search
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "one_step.py"
 RELU, LOOPED = find("relu-icgd"), find("looped")
+CUBIC = Kernel("cubic", "s**3")
 
 
 @pytest.fixture(autouse=True)
@@ -111,11 +114,29 @@ def test_a_package_that_breaks_is_left_out_with_a_warning(monkeypatch):
         EntryPoint("whole", "test_theorems_whole:THEOREM", catalogue.GROUP),
     ]
     monkeypatch.setattr(EntryPoint, "load", lambda self: mine() if self.name == "whole" else 1 / 0)
-    monkeypatch.setattr(catalogue, "entry_points", lambda group: points)
+    monkeypatch.setattr(catalogue, "entry_points", lambda group: points * (group == catalogue.GROUP))
     monkeypatch.setattr(catalogue, "_known", {})
     with pytest.warns(UserWarning, match="no_such_module:THEOREM of icgd.theorems is left out: division"):
         found = theorems()
     assert list(found)[-1] == "mine" and next(iter(found)) == "relu-icgd"
+
+
+def test_packages_add_to_tables_before_anything_is_posed(monkeypatch):
+    points = [
+        EntryPoint("broken", "no_such_module", catalogue.TABLES),
+        EntryPoint("whole", "test_theorems_entries", catalogue.TABLES),
+    ]
+    kept = contextlib.ExitStack()
+    load = {"broken": lambda: 1 / 0, "whole": lambda: kept.enter_context(KERNELS.temporarily(CUBIC))}
+    monkeypatch.setattr(EntryPoint, "load", lambda self: load[self.name]())
+    monkeypatch.setattr(catalogue, "entry_points", lambda group: points * (group == catalogue.TABLES))
+    monkeypatch.setattr(catalogue, "_known", {})
+    with (
+        kept,
+        pytest.warns(UserWarning, match="the module no_such_module of icgd.tables is left out: division"),
+    ):
+        meaning = theorems()["functional"].letters.meanings()["kernel"]
+        assert "cubic" in meaning and find("functional").letters(kernel="cubic+exp").heads == ("cubic", "exp")
 
 
 @pytest.mark.parametrize(
