@@ -39,7 +39,7 @@ from icgd.verify.kernels.given_inputs import convergence_on, kernel_balls
 from icgd.verify.kernels.prompts import draw, kernel_values, referee
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.attack import attack
-from icgd.verify.search.covered import admission
+from icgd.verify.search.covered import coverage
 from icgd.verify.search.prompts import random_prompts, seeded
 from icgd.verify.search.sweep import one_step_errors
 
@@ -66,10 +66,12 @@ def check_everywhere(construction, **given):
             assert counted[claim.quantity] <= claim.value * (1 + 1e-9), claim.key
     assert claims(problem) and all(one.why for one in hypotheses(problem))
     prompts = random_prompts(problem, 200, seeded(0))
-    admit = admission(made)
-    errors = torch.where(admit(prompts), one_step_errors(transformer, prompts), 0.0)
+    covers = coverage(made)
+    errors = torch.where(covers(prompts), one_step_errors(transformer, prompts), 0.0)
     sampled = float(errors.max()) / problem.eta
-    attacked = attack(made, seeded(0), pool=64, rounds=(Round(8, 4, 0.1),), admit=admit).largest / problem.eta
+    attacked = (
+        attack(made, seeded(0), pool=64, rounds=(Round(8, 4, 0.1),), covers=covers).largest / problem.eta
+    )
     assert max(sampled, attacked) <= made.bound + 1e-12
     if construction == "exact":
         return

@@ -1,4 +1,4 @@
-"""Theorem 1 of arXiv 2411.16549, judged: is every claim kept by what was built?"""
+"""The theorem `relu-icgd` (arXiv 2411.16549, Theorem 1), judged on the transformer that was built for it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from icgd.verify.certificate.proof import Proof, prove, unchecked
 from icgd.verify.results import Results, Sandwich, StepError
 from icgd.verify.search.attack import ROUNDS, Attack, attack
 from icgd.verify.search.counterexample import Counterexample, shrink
-from icgd.verify.search.covered import Admit, admission
+from icgd.verify.search.covered import Coverage, coverage
 from icgd.verify.search.excerpt import excerpt, part_of, repeated
 from icgd.verify.search.options import Search
 from icgd.verify.search.prompts import random_prompts, seeded
@@ -65,9 +65,9 @@ def verify(
 ) -> Results:
     """Sweep, attack, follow L steps, check every property and claim; `effort` scales the attack (0: none).
 
-    certify: prove the step error, too, and enclose it on the worst prompt met and on a followed one.
-    data: a table whose prompts are followed instead of random ones.  transformer: judged instead of the one
-    we would build.  Raises ProblemError where the construction does not apply, DataError for a bad table.
+    certify: also prove the step error, and enclose it on the worst prompt found and on a followed one.
+    data: a table whose prompts are followed instead of random ones.  transformer: one to judge in place of
+    our own.  Raises ProblemError where the construction does not apply, DataError for a bad table.
     """
     check_construction(problem, construction)
     real, source = None, "random prompts"
@@ -81,20 +81,20 @@ def verify(
     short = made if transformer else excerpt(made)
     searched = judged if short is made else assemble(short).to(device)
     generator = seeded(seed)
-    admit = admission(made)
+    covers = coverage(made)
     with progress("sweep", samples) as advance:
-        swept = sweep(searched, samples, generator, device=device, admit=admit, advance=advance)
+        swept = sweep(searched, samples, generator, device=device, covers=covers, advance=advance)
     prompt = to_follow(problem, real, start, generator).to(device)
-    trajectory, on_path = follow(judged, prompt, admit, source, start if real is None else f"{start} w(0)")
-    attacked = _attack(short, generator, transformer, swept, admit, effort, device, progress)
-    swept = _measured(judged, swept, admit)
-    attacked = attacked and _measured(judged, attacked, admit)
-    met = [
+    trajectory, on_path = follow(judged, prompt, covers, source, start if real is None else f"{start} w(0)")
+    attacked = _attack(short, generator, transformer, swept, covers, effort, device, progress)
+    swept = _measured(judged, swept, covers)
+    attacked = attacked and _measured(judged, attacked, covers)
+    candidates = [
         (swept.largest, swept.worst),
         on_path,
         *([(attacked.largest, attacked.worst)] if attacked else []),
     ]
-    largest, worst = max(met, key=lambda pair: pair[0])
+    largest, worst = max(candidates, key=lambda pair: pair[0])
     bound = problem.eta * made.bound
     sandwich = Sandwich(
         sampled=max(swept.largest, on_path[0]),
@@ -107,26 +107,26 @@ def verify(
     asserted = (*claims(problem), *built(problem, construction))
     counterexample = None
     if largest > sandwich.limit + resolution(problem):
-        counterexample = _smallest(judged, worst, construction, sandwich.limit, admit)
-    few = random_prompts(searched.problem, 4, generator, device)
+        counterexample = _smallest(judged, worst, construction, sandwich.limit, covers)
+    small_batch = random_prompts(searched.problem, 4, generator, device)
 
     def rebuild(longer: Problem) -> Transformer:
         return assemble(plan(replace(longer, n=problem.n), construction, progress=progress), longer.n)
 
     with progress("properties", len(PROPERTIES) + len(LOOPED)) as advance:
         properties = []
-        for verdict in step_properties(NAME, searched, few):
+        for verdict in step_properties(NAME, searched, small_batch):
             properties.append(verdict)
             advance(1)
-        properties += check_looped(NAME, searched, few, rebuild=None if transformer else rebuild)
+        properties += check_looped(NAME, searched, small_batch, rebuild=None if transformer else rebuild)
         advance(len(LOOPED))
     proof: Proof | None = None
     enclosures: tuple[tuple[str, Enclosure], ...] = ()
     beyond = unchecked(made.layers) if certify else None
     if certify and construction != "exact" and beyond is None:
         proof = prove(made, judged.cpu(), progress)
-        seen = (("the worst prompt met", worst.to("cpu")), (source, prompt.to("cpu")))
-        enclosures = tuple((name, enclose(judged.cpu(), one)) for name, one in seen if enclosable(one))
+        named = (("the worst prompt found", worst.to("cpu")), (source, prompt.to("cpu")))
+        enclosures = tuple((name, enclose(judged.cpu(), one)) for name, one in named if enclosable(one))
     verdicts = (
         *_sizes(_judged(problem, construction), counted, problem.L),
         _with_parts(
@@ -160,26 +160,26 @@ def verify(
     )
 
 
-Met = TypeVar("Met", Sweep, Attack)
+Searched = TypeVar("Searched", Sweep, Attack)
 
 
-def _measured(judged: Transformer, found: Met, admit: Admit) -> Met:
-    """The search with its worst prompt repeated to all examples, and what the transformer errs on that."""
+def _measured(judged: Transformer, found: Searched, covers: Coverage) -> Searched:
+    """The result of a search, its worst prompt repeated to all n examples and its error measured there."""
     n = judged.problem.n
     if found.worst.n == n:
         return found
     worst = repeated(found.worst, n)
-    error = torch.where(admit(worst), one_step_errors(judged, worst), 0.0)
+    error = torch.where(covers(worst), one_step_errors(judged, worst), 0.0)
     return replace(found, largest=float(error[0]), worst=worst)
 
 
 def _with_parts(verdict: Verdict, followed: int, searched: Problem, problem: Problem) -> Verdict:
-    """The verdict, with what was looked at in part: examples of a searched prompt, steps of a run."""
+    """The verdict, with a note on what was only sampled: examples of a prompt, steps of a run."""
     evidence = verdict.evidence
     if searched.n < problem.n:
         evidence += (
-            f"; searched prompts have {searched.n} examples, the same plan assembled for so many, and the "
-            f"worst ones are measured again repeated to {problem.n:,}, which followed prompts have at once"
+            f"; searched prompts have {searched.n} examples, on the same plan assembled for that number; the "
+            f"worst ones are measured again, repeated to {problem.n:,}, which followed prompts already have"
         )
     if followed < problem.L:
         evidence += f"; {part_of(followed, problem.L)} steps followed"
@@ -191,7 +191,7 @@ def _attack(
     generator: torch.Generator,
     transformer: Transformer | None,
     swept: Sweep,
-    admit: Admit,
+    covers: Coverage,
     effort: float,
     device: torch.device | str,
     progress: Progress,
@@ -205,14 +205,14 @@ def _attack(
         transformer=transformer,
         rounds=rounds,
         seeds=swept.worst,
-        admit=admit,
+        covers=covers,
         device=device,
         progress=progress,
     )
 
 
 def resolution(problem: Problem) -> float:
-    """How well a step error can be measured at all, with the reference in float64 itself."""
+    """The accuracy of a measured step error, given that the reference is computed in float64."""
     sides = [
         problem.half_width(j) ** 2 * problem.dims[j] * problem.dims[j - 1] for j in range(1, problem.N + 1)
     ]
@@ -221,10 +221,10 @@ def resolution(problem: Problem) -> float:
 
 
 def _smallest(
-    transformer: Transformer, worst: Prompt, construction: str, allowed: float, admit: Admit
+    transformer: Transformer, worst: Prompt, construction: str, allowed: float, covers: Coverage
 ) -> Counterexample:
     def error(prompt: Prompt) -> float:
-        return float(torch.where(admit(prompt), one_step_errors(transformer, prompt), 0.0)[0])
+        return float(torch.where(covers(prompt), one_step_errors(transformer, prompt), 0.0)[0])
 
     prompt = shrink(worst, lambda candidate: error(candidate) > allowed)
     claim = f"{NAME}/step-error"
@@ -232,43 +232,41 @@ def _smallest(
 
 
 def replay(counterexample: Counterexample, transformer: Transformer | None = None) -> Verdict:
-    """The claim again, on the saved prompt alone, for the given transformer or the one we would build."""
+    """Judge the claim again on the saved prompt alone, for the given transformer or our own."""
     problem = counterexample.problem
     construction: Construction = counterexample.construction  # type: ignore[assignment]
     check_construction(problem, construction)
     made = plan(problem, construction)
     judged = transformer or assemble(made)
     prompt = counterexample.prompt
-    error = float(torch.where(admission(made)(prompt), one_step_errors(judged, prompt), 0.0)[0])
+    error = float(torch.where(coverage(made)(prompt), one_step_errors(judged, prompt), 0.0)[0])
     status: Status = "failed" if error > counterexample.allowed else "held"
     evidence = f"norm2(err) = {error:.6g} on the saved prompt, {counterexample.allowed:.6g} allowed"
     if status == "held":
-        evidence += (
-            f"; the file records {counterexample.error:.6g}, not reproduced by the transformer built here"
-        )
+        evidence += f"; the transformer built here does not reproduce the recorded {counterexample.error:.6g}"
     return Verdict(counterexample.claim, status, evidence)
 
 
 def _judged(problem: Problem, construction: Construction) -> tuple[Claim, ...]:
-    """The theorem's own sizes are about its own construction; those of what we build, about that."""
+    """The theorem's sizes are claims about its own construction; each construction has claims of its own."""
     return (*(claims(problem) if construction == "paper" else ()), *built(problem, construction))
 
 
 def _sizes(judged: tuple[Claim, ...], counted: Census, L: int) -> Iterator[Verdict]:
-    """The claims about sizes, against the census of the tensors."""
+    """Judge the claims about sizes against the census of the tensors."""
     counts = counted.as_dict() | {"depth": counted.sublayers * L}
     for claim in judged:
         if claim.quantity == "step_error":
             continue
         value, found = claim.value, counts[claim.quantity]
-        # Counts are whole; a norm comes out of an eigenvalue routine, and a bound on it can be attained.
+        # Counts are integers; a norm comes from an eigenvalue routine, and a bound on it can be attained.
         slack = 0.0 if isinstance(found, int) else 1e-9 * found
         kept = found == value if claim.relation == "==" else found <= value + slack
         evidence = f"census {found:.6g}, claim {claim.relation} {value:.6g}"
         if kept or claim.source == "icgd":
             yield Verdict(claim.key, "held" if kept else "failed", evidence)
         else:
-            why = "this one spends eps in another way, which does not refute that such a transformer exists"
+            why = "this transformer spends eps differently; that does not refute that one of this size exists"
             yield Verdict(claim.key, "inapplicable", f"{evidence}: {why}")
 
 
@@ -281,8 +279,8 @@ def _step_error_verdict(
     proof: Proof | None,
     beyond: str | None,
 ) -> Verdict:
-    searched = f"{swept.admitted:,} random prompts"
-    if swept.admitted < swept.count:
+    searched = f"{swept.covered:,} random prompts"
+    if swept.covered < swept.count:
         searched += f" (of {swept.count:,}; the others have a pre-activation in the gate's margin)"
     if attacked:
         searched += f" and {attacked.evaluations:,} attacked tokens"
@@ -305,11 +303,11 @@ def _step_error_verdict(
 def _proof_in_words(proof: Proof) -> str:
     if proof.why is not None:
         return f"; {proof.why}"
-    return f", by a certificate that an independent checker accepts, of {proof.certificate['weights'][:12]}"
+    return f", by certificate {proof.certificate['weights'][:12]}, which an independent checker accepts"
 
 
 def _start_verdicts(problem: Problem) -> Iterator[Verdict]:
-    """The theorem starts at w(0) = 0, where many networks have gradient 0."""
+    """Judge the theorem's start w(0) = 0, where many networks have gradient 0."""
     r, last = problem.activation.r, problem.activation_at(problem.N).r
     key, at = f"{NAME}/start", "the gradient at w(0) = 0 is 0, so exact descent stays there"
     if last.derivative(0.0) == 0.0:

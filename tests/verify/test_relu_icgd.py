@@ -46,7 +46,7 @@ def test_the_exact_construction_is_judged_off_its_margin_only():
     found = verify(
         replace(PROBLEM, activation=Problem.parse({"activation": "relu"}).activation), "exact", **QUICK
     )
-    assert found.step.sandwich.attacked < 1e-12 and 0 < found.step.sweep.admitted < found.step.sweep.count
+    assert found.step.sandwich.attacked < 1e-12 and 0 < found.step.sweep.covered < found.step.sweep.count
     assert status(found)["step-error"] == "held"
 
 
@@ -221,7 +221,7 @@ def test_a_refused_certificate_leaves_the_claim_held_and_says_why(monkeypatch, f
     if floor == "checker":
         assert "not proved, because the checker does not accept that dr[2] holds" in verdict.evidence
         assert f"(activation {PROBLEM.activation.name}, loss squared)" in verdict.evidence
-        assert verdict.evidence.endswith("smaller radii or a larger eps leave the checker more room")
+        assert verdict.evidence.endswith("smaller radii or a larger eps give the checker more room")
     else:
         assert "the matrices are not the certificate's program: layer 3, W1" in verdict.evidence
 
@@ -237,4 +237,4 @@ def test_beyond_what_the_checker_looks_at_a_bound_is_held_and_not_failed(constru
     found = verify(Problem.parse(letters), construction, samples=100, effort=0.0, certify=True)
     verdict = next(one for one in found.verdicts if one.claim == "relu-icgd/step-error")
     assert found.step.proof is None and verdict.status == "held"
-    assert "no certificate: z reaches 1e+06, the checker looks up to 131,072" in verdict.evidence
+    assert "no certificate: z reaches 1e+06, the checker goes up to 131,072" in verdict.evidence

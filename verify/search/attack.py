@@ -22,7 +22,7 @@ from icgd.verify.search.alignment import phases
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.basin_hopping import hops
 from icgd.verify.search.climbs import equal_units, random_tokens
-from icgd.verify.search.covered import Admit, all_covered
+from icgd.verify.search.covered import Coverage, all_covered
 from icgd.verify.search.free_signs import free_signs
 from icgd.verify.search.interface import Hunt, TokenSearch
 from icgd.verify.search.single_token import FoundTokens, TokenError, decode, encode, examples, with_examples
@@ -69,7 +69,7 @@ def attack(
     pool: int = 20_000,
     rounds: tuple[Round, ...] = ROUNDS,
     seeds: Prompt | None = None,
-    admit: Admit = all_covered,
+    covers: Coverage = all_covered,
     device: torch.device | str = "cpu",
     progress: Progress = silent,
 ) -> Attack:
@@ -81,7 +81,7 @@ def attack(
     seeds: a prompt whose tokens are additional starting points, such as the worst one of a sweep.
     """
     target = (transformer or assemble(plan)).to(device)
-    error, width = TokenError(plan, admit, device), _piece_width(plan)
+    error, width = TokenError(plan, covers, device), _piece_width(plan)
     problem, free = error.problem, None
     if width:
         # The deeper the network, the rarer are tokens from which an ascent reaches the best maxima.
@@ -100,7 +100,7 @@ def attack(
             found[name] = search(hunt, found)
     best = torch.cat([one.best(_FINALISTS).points for one in found.values()])
     finalists = with_examples(decode(problem, best), plan.problem.n)
-    replayed = torch.where(admit(finalists), one_step_errors(target, finalists), 0.0)
+    replayed = torch.where(covers(finalists), one_step_errors(target, finalists), 0.0)
     winner = int(replayed.argmax())
     return Attack(
         error.tried,

@@ -17,7 +17,7 @@ from icgd.bounds.step_error.plan import Plan
 from icgd.construct.block.assembly import assemble
 from icgd.construct.prompt import Prompt, box
 from icgd.verify.descent import empirical_loss
-from icgd.verify.search.covered import Admit
+from icgd.verify.search.covered import Coverage
 from icgd.verify.search.prompts import into_domain
 from icgd.verify.search.sweep import batch_size, one_step_errors
 
@@ -87,8 +87,8 @@ class TokenError:
     tried: how many tokens were evaluated so far.
     """
 
-    def __init__(self, plan: Plan, admit: Admit, device: torch.device | str) -> None:
-        self.single, self.admit, self.device = assemble(plan, n=1).to(device), admit, device
+    def __init__(self, plan: Plan, covers: Coverage, device: torch.device | str) -> None:
+        self.single, self.covers, self.device = assemble(plan, n=1).to(device), covers, device
         self.problem, self.tried = self.single.problem, 0
 
     def inside(self, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes"]:
@@ -103,7 +103,7 @@ class TokenError:
 
     def _values(self, points: Float[Tensor, "B genes"]) -> Float[Tensor, " B"]:
         prompt = decode(self.problem, points)
-        return torch.where(self.admit(prompt), one_step_errors(self.single, prompt), 0.0)
+        return torch.where(self.covers(prompt), one_step_errors(self.single, prompt), 0.0)
 
     def slope(self, points: Float[Tensor, "B genes"]) -> tuple[Float[Tensor, " B"], Float[Tensor, "B genes"]]:
         """The error and its gradient, through both the transformer and exact descent.
@@ -127,5 +127,5 @@ class TokenError:
             error = torch.where(inside, reached - prompt.w + problem.eta * exact, 0.0)
             values = (error**2).sum(dim=-1).add(1e-60).sqrt()
             (slope,) = torch.autograd.grad(values.sum(), points)
-        values = torch.where(self.admit(prompt), values.detach().nan_to_num(0.0), 0.0)
+        values = torch.where(self.covers(prompt), values.detach().nan_to_num(0.0), 0.0)
         return values, torch.nan_to_num(slope)

@@ -15,7 +15,7 @@ from icgd.bounds.progress import Advance
 from icgd.construct.block.transformer import Transformer
 from icgd.construct.prompt import Prompt
 from icgd.verify.descent import step_error
-from icgd.verify.search.covered import Admit, all_covered
+from icgd.verify.search.covered import Coverage, all_covered
 from icgd.verify.search.prompts import random_prompts
 
 _NUMBERS_AT_ONCE = 1 << 22
@@ -34,11 +34,11 @@ class Sweep:
     """The result of a sweep over `count` prompts: the largest norm2(err) of one step, and its prompt.
 
     largest: to be compared with eta*eps.  worst: the prompt with this error.
-    admitted: how many of the prompts the claim covers; the others are ignored.
+    covered: how many of the prompts the claim covers; the others are ignored.
     """
 
     count: int
-    admitted: int
+    covered: int
     largest: float
     worst: Prompt
 
@@ -63,18 +63,18 @@ def sweep(
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float64,
-    admit: Admit = all_covered,
+    covers: Coverage = all_covered,
     advance: Advance | None = None,
 ) -> Sweep:
     """One step on `count` random prompts within the radii, w anywhere in W, in batches."""
     problem = transformer.problem
     batch = min(count, batch_size(problem))
-    largest, worst, done, admitted = -1.0, None, 0, 0
+    largest, worst, done, total = -1.0, None, 0, 0
     while done < count:
         prompt = random_prompts(problem, min(batch, count - done), generator, device, dtype)
-        covered = admit(prompt)
+        covered = covers(prompt)
         errors = torch.where(covered, one_step_errors(transformer, prompt), 0.0)
-        admitted += int(covered.sum())
+        total += int(covered.sum())
         index = int(errors.argmax())
         if float(errors[index]) > largest:
             largest, worst = float(errors[index]), prompt[index : index + 1]
@@ -82,7 +82,7 @@ def sweep(
         if advance:
             advance(prompt.batch)
     assert worst is not None
-    return Sweep(done, admitted, largest, worst)
+    return Sweep(done, total, largest, worst)
 
 
 def trajectory_errors(

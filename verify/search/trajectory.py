@@ -12,7 +12,7 @@ from icgd.bounds.problem import Problem
 from icgd.construct.block.transformer import Transformer
 from icgd.construct.prompt import Prompt
 from icgd.verify.descent import descend, empirical_loss
-from icgd.verify.search.covered import Admit
+from icgd.verify.search.covered import Coverage
 from icgd.verify.search.excerpt import followed, steps
 from icgd.verify.search.prompts import random_prompts, start
 from icgd.verify.search.sweep import trajectory_errors
@@ -48,15 +48,15 @@ def to_follow(
 
 
 def follow(
-    transformer: Transformer, prompt: Prompt, admit: Admit, source: str, starting: str
+    transformer: Transformer, prompt: Prompt, covers: Coverage, source: str, starting: str
 ) -> tuple[Trajectory, tuple[float, Prompt]]:
     """The trajectory, and its largest step error over prompts that the claim covers, with that prompt."""
     problem = transformer.problem
     count = steps(problem, prompt.batch)
     iterates, errors = trajectory_errors(transformer, prompt, count)
     exact = descend(problem, prompt, count)
-    admitted = torch.stack([admit(prompt.with_weights(w)) for w in iterates[:-1]])
-    covered = torch.where(admitted, errors, 0.0)
+    is_covered = torch.stack([covers(prompt.with_weights(w)) for w in iterates[:-1]])
+    covered = torch.where(is_covered, errors, 0.0)
     step, index = divmod(int(covered.argmax()), prompt.batch)
     worst = prompt.with_weights(iterates[step])[index : index + 1]
 

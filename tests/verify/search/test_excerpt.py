@@ -89,7 +89,7 @@ def test_a_very_long_problem_is_judged_and_says_on_what(monkeypatch):
     assert "4 prompts of 32 examples" in said["order-free"]
     assert said["one-block"].startswith("20 of 1,000,000 steps")
     assert found.step.sweep.worst.n == found.step.attack.worst.n == LONG.n
-    assert found.step.enclosures[0][0] == "the worst prompt met"
+    assert found.step.enclosures[0][0] == "the worst prompt found"
     assert max(len(part) for part in vars(run).values() if isinstance(part, list)) <= 1001
 
 
@@ -103,7 +103,7 @@ def test_a_counterexample_of_repeated_examples_is_written_once(tmp_path):
 
 
 def test_softmax_and_convergence_say_on_how_much_they_look(monkeypatch):
-    for name in ("NUMBERS", "_RUN"):
+    for name in ("MOST_NUMBERS", "_RUN"):
         monkeypatch.setattr(excerpt_module, name, 1 << 18)
     found = softmax_icgd.verify(replace(LONG, d_out=1), samples=100)
     said = {verdict.claim.split("/")[-1]: verdict.evidence for verdict in found.verdicts}

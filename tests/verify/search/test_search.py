@@ -15,7 +15,7 @@ from icgd.construct.prompt import Prompt
 from icgd.verify.descent import descend, step_error
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.attack import attack
-from icgd.verify.search.covered import admission, all_covered
+from icgd.verify.search.covered import all_covered, coverage
 from icgd.verify.search.prompts import random_prompts, seeded
 from icgd.verify.search.sweep import one_step_errors, sweep, trajectory_errors
 
@@ -27,7 +27,7 @@ def test_a_sweep_reports_the_error_of_its_worst_prompt():
     transformer = assemble(plan(PROBLEM))
     seen = []
     swept = sweep(transformer, 3000, seeded(1), advance=seen.append)
-    assert sum(seen) == swept.count == swept.admitted == 3000
+    assert sum(seen) == swept.count == swept.covered == 3000
     assert swept.worst.batch == 1
     assert float(one_step_errors(transformer, swept.worst.check(PROBLEM))[0]) == pytest.approx(swept.largest)
     again = sweep(transformer, 3000, seeded(1))
@@ -124,11 +124,11 @@ class _Exactly:
 
 def test_prompts_in_the_margin_are_not_admitted():
     problem = Problem.parse({"N": 2, "K": 2, "d": 2, "n": 1, "activation": "relu"})
-    admit = admission(plan(problem, "exact"))
-    assert admission(plan(PROBLEM)) is all_covered
+    covers = coverage(plan(problem, "exact"))
+    assert coverage(plan(PROBLEM)) is all_covered
     w = torch.zeros(3, problem.D_w, dtype=torch.float64)
     w[:, 0] = torch.tensor([MARGIN / 2, -0.1, 0.6])  # the first unit sees z = w x
     w[:, 2], w[:, 4:] = -0.5, -0.5
     x = torch.tensor([1.0, 0.0], dtype=torch.float64).expand(3, 1, 2)
     prompt = Prompt(x, torch.zeros_like(x), x[:, 0], w).check(problem)
-    assert admit(prompt).tolist() == [False, True, True]
+    assert covers(prompt).tolist() == [False, True, True]
