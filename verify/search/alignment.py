@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from icgd.bounds.step_error.plan import Plan
-from icgd.verify.search.free_signs import Passes, withdrawn
+from icgd.verify.search.free_signs import Passes, away_from_faces
 from icgd.verify.search.interface import Hunt
 from icgd.verify.search.single_token import FoundTokens, decode
 
@@ -30,7 +30,7 @@ def phases(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
     so_far = hunt.survivors(found, hunt.affordable(_CHAINS, versions))
     leaders = hunt.leaders[: hunt.affordable(_LEADERS, versions)]
     shrunk = [leaders * (1 - min(0.3, widths * hunt.width)) for widths in _SHRINKAGES]
-    best = FoundTokens.joined([so_far, *(hunt.error.at(withdrawn(hunt.plan, one)) for one in shrunk)])
+    best = FoundTokens.joined([so_far, *(hunt.error.at(away_from_faces(hunt.plan, one)) for one in shrunk)])
     count = len(best.values)
     reach = torch.full_like(best.values, hunt.width)
     reach[len(so_far.values) :] *= reach.new_tensor(_SHRINKAGES).repeat_interleave(len(leaders))

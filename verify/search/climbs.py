@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from icgd.construct.prompt import split_weights, stack_weights
-from icgd.verify.search.free_signs import withdrawn
+from icgd.verify.search.free_signs import away_from_faces
 from icgd.verify.search.interface import Hunt
 from icgd.verify.search.prompts import random_prompts
 from icgd.verify.search.single_token import FoundTokens, encode
@@ -22,7 +22,7 @@ def random_tokens(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
     """
     starts = [_random(hunt)]
     if len(hunt.leaders):
-        starts.append(withdrawn(hunt.plan, _cloud(hunt, 0.1)))
+        starts.append(away_from_faces(hunt.plan, _cloud(hunt, 0.1)))
     return hunt.ascend("random tokens", hunt.error.at(torch.cat(starts)))
 
 
@@ -33,7 +33,9 @@ def equal_units(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
     low-dimensional space in which all signs of a layer agree.
     """
     clouds = [_cloud(hunt, 0.3), _random(hunt)] if len(hunt.leaders) else [_random(hunt)]
-    return hunt.ascend("equal units", hunt.error.at(withdrawn(hunt.plan, _copied(hunt, torch.cat(clouds)))))
+    return hunt.ascend(
+        "equal units", hunt.error.at(away_from_faces(hunt.plan, _copied(hunt, torch.cat(clouds))))
+    )
 
 
 def _random(hunt: Hunt) -> Float[Tensor, "B genes"]:

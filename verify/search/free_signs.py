@@ -80,7 +80,7 @@ class Passes:
         return cls(z, g[-2::-1], stack_weights(blocks[::-1]))
 
 
-def withdrawn(plan: Plan, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes"]:
+def away_from_faces(plan: Plan, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes"]:
     """The points with w moved away from faces of W that a step would cross, where clipping hides errors."""
     prompt = decode(plan.problem, points)
     face = box(plan.problem, points)
@@ -126,7 +126,7 @@ def free_signs(
             for _ in range(iterations):
                 values, slope, signs = ascent(plan, points, signs)
                 step = 0.2 * 0.005 ** (done / sum(rounds))
-                points = withdrawn(plan, points + step * stride.along(slope))
+                points = away_from_faces(plan, points + step * stride.along(slope))
                 done += 1
                 advance(_duration(pool, k, 1))
     values, best = ascent(plan, points, signs)[0].topk(min(keep, len(points)))

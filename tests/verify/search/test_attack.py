@@ -19,7 +19,7 @@ from icgd.verify.search.ascent import Round
 from icgd.verify.search.attack import LEADERLESS, PORTFOLIO, attack
 from icgd.verify.search.climbs import _copied
 from icgd.verify.search.covered import all_covered
-from icgd.verify.search.free_signs import Passes, free_signs, withdrawn
+from icgd.verify.search.free_signs import Passes, away_from_faces, free_signs
 from icgd.verify.search.interface import Hunt
 from icgd.verify.search.prompts import random_prompts, seeded
 from icgd.verify.search.single_token import FoundTokens, TokenError, decode, encode
@@ -93,7 +93,7 @@ def test_progress_ends_where_it_said(name):
 def test_copied_units_are_equal_and_ascents_keep_them_so():
     hunt = _hunt(replace(PROBLEM, K=4))
     problem = hunt.error.problem
-    start = withdrawn(hunt.plan, _copied(hunt, encode(problem, random_prompts(problem, 20, seeded(2)))))
+    start = away_from_faces(hunt.plan, _copied(hunt, encode(problem, random_prompts(problem, 20, seeded(2)))))
     after = hunt.climb(start, BRIEF[0], lambda done: None)
     assert float((after.points - start).abs().max()) > 0.01
     for points in (start, after.points):

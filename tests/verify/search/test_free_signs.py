@@ -16,7 +16,7 @@ from icgd.verify.descent import gradient
 from icgd.verify.search import free_signs as module
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.attack import attack
-from icgd.verify.search.free_signs import Passes, ascent, free_error, free_signs, withdrawn
+from icgd.verify.search.free_signs import Passes, ascent, away_from_faces, free_error, free_signs
 from icgd.verify.search.prompts import random_prompts, seeded
 from icgd.verify.search.single_token import decode, encode
 from icgd.verify.search.sweep import one_step_errors
@@ -59,7 +59,7 @@ def test_without_errors_the_passes_are_descent_itself(problem, construction):
 def test_no_true_error_is_larger_than_under_the_worst_signs(problem, construction):
     """To first order, and as far as a local search for signs goes: it stops early at a few points."""
     made = plan(problem, construction)
-    points = withdrawn(made, encode(problem, random_prompts(problem, 500, seeded(2))))
+    points = away_from_faces(made, encode(problem, random_prompts(problem, 500, seeded(2))))
     true = one_step_errors(assemble(made), decode(problem, points))
     worst = _best_signs(made, points) + 1e-13
     assert float((true <= 1.05 * worst).double().mean()) > 0.98 and bool((true <= 1.3 * worst).all())
@@ -70,7 +70,7 @@ def test_no_true_error_is_larger_than_under_the_worst_signs(problem, constructio
 def test_withdrawn_points_are_in_the_domain_and_descent_hardly_leaves_w(seed, spread):
     made = plan(PROBLEM)
     points = spread * torch.randn(30, PROBLEM.D_w + 4, generator=seeded(seed), dtype=torch.float64)
-    prompt = decode(PROBLEM, withdrawn(made, points)).check(PROBLEM)
+    prompt = decode(PROBLEM, away_from_faces(made, points)).check(PROBLEM)
     reached = prompt.w - PROBLEM.eta * gradient(PROBLEM, prompt)
     # The gradient at the point drawn in is another one, so a few coordinates still leave W.
     assert float((reached.abs() <= box(PROBLEM, reached) * (1 + 1e-2)).double().mean()) > 0.97
