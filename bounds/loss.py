@@ -17,7 +17,7 @@ p, y = sympy.symbols("p y", real=True)
 
 
 @dataclass(frozen=True)
-class Ridge:
+class RidgeSlope:
     """A slope phi(p - rho y) - sigma y: one function of one linear form, minus a linear term.
 
     rho or sigma is 0, because a layer reads y only once.  phi is smooth or a clip, Max(low, Min(high, t)).
@@ -51,7 +51,7 @@ class Loss:
         return parse(self.formula, p, y)
 
     @cached_property
-    def ridge(self) -> Ridge:
+    def ridge(self) -> RidgeSlope:
         """The slope in ridge form; raises ValueError if it has none."""
         return ridge(self.expr)
 
@@ -71,7 +71,7 @@ class Loss:
         return self.ridge.sigma
 
 
-def ridge(expr: sympy.Expr) -> Ridge:
+def ridge(expr: sympy.Expr) -> RidgeSlope:
     """The slope of a loss in p as phi(p - rho y) - sigma y; raises ValueError where it has no such form."""
     rho, sigma = _reads_of_y(expr)
     moved = sympy.diff(expr.subs(p, t + rho * y), t) + sigma * y
@@ -90,7 +90,7 @@ def ridge(expr: sympy.Expr) -> Ridge:
         raise ValueError(f"its slope does not depend on {'p' if phi.is_constant else 'y'}")
     if phi.kinks and not rho:
         raise ValueError("its slope has kinks in p alone, and layers can compute kinks only in p - rho y")
-    return Ridge(phi, float(rho), float(sigma))
+    return RidgeSlope(phi, float(rho), float(sigma))
 
 
 _PLACES = [sympy.Rational(k, 7) for k in (-33, -12, -3, 1, 5, 19, 40)]

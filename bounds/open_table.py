@@ -17,10 +17,10 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
-Entry = TypeVar("Entry", bound=Named)
+_Entry = TypeVar("_Entry", bound=Named)
 
 
-class OpenTable(Mapping[str, Entry]):
+class OpenTable(Mapping[str, _Entry]):
     """Entries by name, in the order in which they were added.
 
     what: the noun for an entry, with its article.  refuse: raises ValueError for an entry that is not
@@ -28,12 +28,12 @@ class OpenTable(Mapping[str, Entry]):
     """
 
     def __init__(
-        self, what: str, entries: Iterable[Entry], refuse: Callable[[Entry], Any] = lambda entry: None
+        self, what: str, entries: Iterable[_Entry], refuse: Callable[[_Entry], Any] = lambda entry: None
     ) -> None:
         self._what, self._refuse = what, refuse
         self._entries = {entry.name: entry for entry in entries}
 
-    def __getitem__(self, name: str) -> Entry:
+    def __getitem__(self, name: str) -> _Entry:
         return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -47,13 +47,13 @@ class OpenTable(Mapping[str, Entry]):
         """All names, separated by commas."""
         return ", ".join(self._entries)
 
-    def find(self, name: str) -> Entry:
+    def find(self, name: str) -> _Entry:
         """The entry of that name; raises ValueError with the known names."""
         if name not in self._entries:
             raise ValueError(f"not one of {self.names}")
         return self._entries[name]
 
-    def register(self, entry: Entry) -> Entry:
+    def register(self, entry: _Entry) -> _Entry:
         """Adds an entry and returns it; raises ValueError if its name or the entry itself is unacceptable."""
         name = entry.name
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -67,7 +67,7 @@ class OpenTable(Mapping[str, Entry]):
         return entry
 
     @contextmanager
-    def temporarily(self, entry: Entry) -> Iterator[Entry]:
+    def temporarily(self, entry: _Entry) -> Iterator[_Entry]:
         """Registers the entry for the duration of the context; raises ValueError as `register` does."""
         try:
             yield self.register(entry)

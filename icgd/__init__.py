@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from icgd.construct.model import Model
     from icgd.construct.prompt import Prompt
     from icgd.construct.relu_icgd import build
-    from icgd.verify.catalogue import find as theorem
+    from icgd.verify.catalogue import find_theorem as theorem
     from icgd.verify.catalogue import theorems
     from icgd.verify.results import Results
     from icgd.verify.theorem import Theorem
@@ -85,7 +85,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "theorem":
-        return import_module("icgd.verify.catalogue").find
+        return import_module("icgd.verify.catalogue").find_theorem
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(f"icgd.{home}"), name)

@@ -15,15 +15,16 @@ import typer
 from icgd.bounds.letters import ProblemError
 from icgd.commands import COMMANDS, FAILED, KEPT
 from icgd.reports.command.console import flush, let_go, open_streams, say
+from icgd.reports.command.loading import INTERRUPTED
 from icgd.reports.command.options import unfolded
-from icgd.verify.catalogue import find, theorems
+from icgd.verify.catalogue import find_theorem, theorems
 from icgd.verify.ledger.entries import LedgerError
 from icgd.verify.search.tables import DataError
 from icgd.verify.theorem import Theorem
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "KEPT", "UNREAD", "main"]
 
-BAD_INPUT, INTERRUPTED, UNREAD = 2, 130, 141
+BAD_INPUT, UNREAD = 2, 141
 """Exit codes beside those of commands: bad input or output, Ctrl-C, nobody reads the output."""
 
 
@@ -53,7 +54,7 @@ def _asked(words: Sequence[str]) -> Theorem | None:
     for before, word in pairwise(words):
         flag = "=" in before or before in ("--certify", "--report", "--no-report", "--coq")
         if (flag or not before.startswith("-")) and (word in theorems() or word.endswith(".py")):
-            return find(word)
+            return find_theorem(word)
     return None
 
 

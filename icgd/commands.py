@@ -17,14 +17,14 @@ from icgd.bounds.letters import Letters, ProblemError
 from icgd.bounds.problem import Problem
 from icgd.construct.machine.files import check_writable
 from icgd.reports.command.audit import (
-    Part,
-    built,
+    AuditPart,
     check_options,
     command_line,
     emit,
     every,
     one,
     pose,
+    pose_and_build,
     settle_findings,
     verdicts_of,
 )
@@ -56,7 +56,7 @@ from icgd.reports.document.document import (
 )
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.upgrade import load as load_document
-from icgd.verify.catalogue import find, theorems
+from icgd.verify.catalogue import find_theorem, theorems
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.certificate.issue import load_certificate as load_certificate
 from icgd.verify.certificate.proof import judge
@@ -74,7 +74,7 @@ Asked = Annotated[str, typer.Argument(help="a theorem, or a file that holds one,
 AnyOrAll = Annotated[
     str | None, typer.Argument(help="a theorem, or a file that holds one; none, and no letters: all of them")
 ]
-Construction = Annotated[str | None, typer.Option(help="of the theorem; none: its usual one")]
+ConstructionOption = Annotated[str | None, typer.Option(help="of the theorem; none: its usual one")]
 THOROUGH, SHORT = Search(), Search(**BRIEF)
 USUAL = "relu-icgd"
 """The theorem that letters are about where none is named."""
@@ -86,12 +86,12 @@ def _console(json_to: str | None) -> Console:
 
 
 def _report(console: Console, document: AuditDocument, out: Path, files: Mapping[str, str]) -> None:
-    from icgd.reports.report import write  # matplotlib and jinja load when something is drawn
+    from icgd.reports.report import write_report  # matplotlib and jinja load when something is drawn
 
-    show_report(console, write(document, place(out, reported=True), files, progress=bars()))
+    show_report(console, write_report(document, place(out, reported=True), files, progress=bars()))
 
 
-def _leave(console: Console, parts: Sequence[Part], whole: AuditDocument | None, out: Path) -> None:
+def _leave(console: Console, parts: Sequence[AuditPart], whole: AuditDocument | None, out: Path) -> None:
     """Write what the parts of a run leave: a report, which `whole` is about, or their own files alone."""
     files = {name: text for part in parts for name, text in part.files.items()}
     if whole is None:
@@ -119,7 +119,7 @@ def audit(
     began = time.perf_counter()
     check_options(search, json_to, reported=reported)
     everything = theorem is None and not letters and not search.data and search.construction is None
-    about = None if everything else find(theorem or USUAL)
+    about = None if everything else find_theorem(theorem or USUAL)
     if about is None:
         parts = every(search, certify=True, reported=reported)
     else:
@@ -164,7 +164,7 @@ def report_command(
     if earlier is not None:
         whole = _written_again(console, earlier, search.out)
     else:
-        part = one(find(theorem), letters, search, reported=True)
+        part = one(find_theorem(theorem), letters, search, reported=True)
         whole = audit_document(
             {part.name: part.document},
             command=command_line("report", theorem, letters, search),
@@ -204,7 +204,7 @@ def findings_command(
     began = time.perf_counter()
     if json_to not in (None, "-"):
         check_writable(Path(str(json_to)))
-    about = find(key).name if key and (key in theorems() or key.endswith(".py")) else None
+    about = find_theorem(key).name if key and (key in theorems() or key.endswith(".py")) else None
     announce(settling(None if about else key, about=about))
     settled = settle_findings(None if about else key, about=about)
     console = _console(json_to)
@@ -236,7 +236,7 @@ def verify_command(
         emit({"verdicts": [verdict.as_dict()], "versions": versions()}, json_to)
         return FAILED if any_failed([verdict]) else KEPT
     check_options(search, json_to)
-    part = one(find(theorem), letters, search)
+    part = one(find_theorem(theorem), letters, search)
     part.show(console)
     _leave(console, [part], None, search.out)
     emit(part.document, json_to)
@@ -245,7 +245,7 @@ def verify_command(
 
 def _replayed(saved: Counterexample) -> Verdict:
     """The claim of a counterexample, judged again by the theorem that it is about."""
-    about = find(saved.claim.partition("/")[0])
+    about = find_theorem(saved.claim.partition("/")[0])
     if about.replay is None:
         raise ProblemError("replay", saved.claim, f"{about.name} replays no counterexamples")
     return about.replay(saved)
@@ -254,11 +254,11 @@ def _replayed(saved: Counterexample) -> Verdict:
 def bounds(
     letters: dict[str, Any],
     theorem: Asked = USUAL,
-    construction: Construction = None,
+    construction: ConstructionOption = None,
     json_to: Json = None,
 ) -> int:
     """Bounds with every constant; nothing is built."""
-    began, about = time.perf_counter(), find(theorem)
+    began, about = time.perf_counter(), find_theorem(theorem)
     console = _console(json_to)
 
     def estimated(problem: Letters, search: Search) -> Estimate:
@@ -284,17 +284,17 @@ def bounds(
 def build_command(
     letters: dict[str, Any],
     theorem: Asked = USUAL,
-    construction: Construction = None,
+    construction: ConstructionOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="safetensors file for the literal matrices")
     ] = None,
     json_to: Json = None,
 ) -> int:
     """Build the transformer, count it, save it."""
-    began, about = time.perf_counter(), find(theorem)
+    began, about = time.perf_counter(), find_theorem(theorem)
     if out is not None:
         check_writable(out)
-    asked, transformer = built(about, letters, construction, written=out is not None)
+    asked, transformer = pose_and_build(about, letters, construction, written=out is not None)
     assert about.model is not None
     counted = about.model.census(transformer)
     console = _console(json_to)
@@ -328,7 +328,7 @@ def check_command(
     began = time.perf_counter()
     found = load_certificate(certificate)
     problem = Problem.parse(letters)
-    announce(checking(find(USUAL), found, problem))
+    announce(checking(find_theorem(USUAL), found, problem))
     judged = judge(found, problem, construction, progress=bars())
     if coq and judged.construction in CONSTRUCTIONS and not CONSTRUCTIONS[judged.construction].coq:
         exported = " and ".join(name for name, way in CONSTRUCTIONS.items() if way.coq)

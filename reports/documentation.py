@@ -13,7 +13,7 @@ from icgd.verify.theorem import Theorem
 FOLDER = Path(__file__).parents[1] / "docs"
 
 
-def page(theorem: Theorem) -> str:
+def theorem_page(theorem: Theorem) -> str:
     """Markdown: what it is about, its letters, its bounds at the default problem, and what is judged."""
     name = theorem.name
     module = name.replace("-", "_")
@@ -60,7 +60,7 @@ def written() -> list[Theorem]:
 def main(folder: Path = FOLDER) -> None:
     """Write every page."""
     for theorem in written():
-        write_atomically(folder / f"{theorem.name}.md", page(theorem))
+        write_atomically(folder / f"{theorem.name}.md", theorem_page(theorem))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.folders import swapped
 from icgd.construct.machine.json_files import json_text
 from icgd.reports.document.shape import AuditDocument
-from icgd.reports.figures.figures import draw, figures_expected
+from icgd.reports.figures.figures import draw_figures, figures_expected
 from icgd.reports.html.page import page
 from icgd.reports.latex import source as latex
 from icgd.reports.latex.typeset import typeset
@@ -34,7 +34,7 @@ class Report:
         return [path for path in (self.pdf, self.html, self.tex, self.json) if path is not None]
 
 
-def write(
+def write_report(
     document: AuditDocument,
     folder: Path,
     files: Mapping[str, str] = MappingProxyType({}),
@@ -53,9 +53,9 @@ def write(
         for name, text in files.items():
             write_atomically(made / name, text)
         write_atomically(made / "report.json", json_text(document, indent=1) + "\n")
-        figures = draw(document, made / "figures", advance)
+        figures = draw_figures(document, made / "figures", advance)
         write_atomically(made / "report.html", page(document, figures))
-        tex = latex.write(document, figures, made)
+        tex = latex.write_source(document, figures, made)
         printed = typeset(tex)
     message = "; ".join((printed.message, *printed.warnings))
     pdf = printed.pdf and folder / printed.pdf.name

@@ -36,7 +36,7 @@ from icgd.verify.coq.export import export
 from icgd.verify.descent import empirical_loss, gradient
 from icgd.verify.kernels.formula import slope, values
 from icgd.verify.kernels.given_inputs import convergence_on, kernel_balls
-from icgd.verify.kernels.prompts import draw, kernel_values, referee
+from icgd.verify.kernels.prompts import draw_examples, kernel_referee, kernel_values
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.attack import attack
 from icgd.verify.search.covered import coverage
@@ -202,8 +202,8 @@ class TestKernel:
     def test_it_descends_as_the_formula_says(self, name, tmp_path):
         """Structured, literal, in balls and by the referee in numpy; and the file is written."""
         problem = FunctionalProblem(d=2, n=4, L=5, kernel=name)
-        examples, transformer = draw(problem, 6, seeded(0)), functional.build(problem)
-        expected = referee(problem.heads, examples, problem.rate, problem.L)
+        examples, transformer = draw_examples(problem, 6, seeded(0)), functional.build(problem)
+        expected = kernel_referee(problem.heads, examples, problem.rate, problem.L)
         labels = transformer.labels(examples.x, examples.y, examples.query).numpy()
         literal = transformer(stream(examples.x, examples.y, examples.query)).numpy()[..., -1]
         np.testing.assert_allclose(labels, expected, atol=1e-12)
@@ -211,7 +211,7 @@ class TestKernel:
         transformer.save(tmp_path / "weights.safetensors")
 
     def test_its_gram_matrices_in_balls_hold_the_floats(self, name):
-        points = draw(FunctionalProblem(d=2, n=4, kernel=name), 1, seeded(0)).plain(0)[0]
+        points = draw_examples(FunctionalProblem(d=2, n=4, kernel=name), 1, seeded(0)).plain(0)[0]
         floats = kernel_values(name, np.array([points]))[0]
         with ctx.workprec(128):
             for row, expected in zip(kernel_balls((name,), points), floats, strict=False):
@@ -219,7 +219,7 @@ class TestKernel:
 
     def test_no_eigenvalue_exceeds_its_bound(self, name):
         problem = FunctionalProblem(d=2, n=5, kernel=name, radius=1.5)
-        examples = draw(problem, 1, seeded(0))
+        examples = draw_examples(problem, 1, seeded(0))
         found = convergence_on((name,), *examples.plain(0), problem.rate)
         assert found is not None
         assert found.largest.upper() <= 5 * KERNELS[name].largest(1.5, 5) * (1 + 1e-12)

@@ -66,7 +66,7 @@ def register(theorem: Theorem) -> Theorem:
     return theorem
 
 
-def find(asked: str | Letters) -> Theorem:
+def find_theorem(asked: str | Letters) -> Theorem:
     """The theorem of that name, in that file (such as ./mine.py), or the first one posed by such a problem.
 
     Raises ProblemError if there is none.

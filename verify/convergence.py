@@ -41,7 +41,7 @@ from icgd.verify.verdict import Status, Verdict, with_replay
 NAME = "convergence"
 TITLE = "Error accumulation and convergence of simulated gradient descent"
 KEYS = ("lipschitz", "accumulation", "accumulation-split", "decrease", "stationary")
-ROUNDING = 2.0**-44
+_ROUNDING = 2.0**-44
 """How far float64 may put a measured number from the real one, relative to 1 plus its size."""
 
 _FOLLOWED = 32  # prompts of each source that are followed
@@ -129,7 +129,7 @@ def _lipschitz(problem: Problem, found: Curvature, sampled: float, ascended: flo
         f"{ascended:.6g} after ascent: Lambda is {found.lam / max(ascended, 1e-300):.3g} times that"
     )
     key = f"{NAME}/lipschitz"
-    if not ascended <= found.lam + ROUNDING * (1 + found.lam):
+    if not ascended <= found.lam + _ROUNDING * (1 + found.lam):
         return Verdict(key, "failed", evidence)
     boxes = certified_single_layer(problem, found.lam) if problem.N == 1 else None
     if boxes is None:
@@ -207,7 +207,7 @@ def _accumulation(
             for step in range(1, len(largest)):
                 allowed = accumulated(rate, problem.eta, problem.eps, step)
                 # Roundings grow as errors do; that of one step is far below ROUNDING eta.
-                spare = ROUNDING * (1 + widest) * (allowed / (problem.eta * problem.eps))
+                spare = _ROUNDING * (1 + widest) * (allowed / (problem.eta * problem.eps))
                 ratios.append((largest[step] / (allowed + spare), step))
             ratio, at = max(ratios)
             worst = max(worst, ratio)
@@ -235,7 +235,7 @@ def _accumulation(
                 f"; eigenvalues of sampled Hessians from {spectrum[0]:.4g} to {spectrum[1]:.4g}, "
                 f"{low:.4g} to {high:.4g} allowed"
             )
-            spare = ROUNDING * (1 + found.lam)
+            spare = _ROUNDING * (1 + found.lam)
             if not low - spare <= spectrum[0] <= spectrum[1] <= high + spare:
                 status = "failed"
         verdicts.append(Verdict(f"{NAME}/{key}", status, evidence))
@@ -340,7 +340,7 @@ def measure_descent(
     """
     h, eps, steps = problem.eta, problem.eps, len(iterates) - 1
     losses = torch.stack([empirical_loss(problem, prompt.with_weights(w)) for w in iterates])
-    spare = ROUNDING * (1 + losses.abs().amax())
+    spare = _ROUNDING * (1 + losses.abs().amax())
     moves = torch.linalg.vector_norm(iterates[1:] - iterates[:-1], dim=-1) / h
     change = losses[1:] - losses[:-1]
     allowed = -h * moves * ((1 - h * lam / 2) * moves - eps)
@@ -350,7 +350,7 @@ def measure_descent(
     projected = torch.stack([_projected(problem, prompt.with_weights(w)) for w in iterates[:-1]]).amin(dim=0)
     drop = (losses[0] - losses[-1]).cpu().numpy()
     bound = torch.from_numpy(least_gradient(lam, h, eps, drop, steps)).to(projected)
-    ratio = torch.nan_to_num(projected / (bound + ROUNDING), nan=torch.inf).amax()
+    ratio = torch.nan_to_num(projected / (bound + _ROUNDING), nan=torch.inf).amax()
     counts = (broken.sum(), long.sum(), (long & (change < 0)).sum(), (change < 0).sum())
     return (*map(float, counts), float(moves.numel()), float(projected.amax()), float(ratio))
 

@@ -43,7 +43,7 @@ from icgd.verify.kernels.given_inputs import (
     rate_claim,
 )
 from icgd.verify.kernels.matching import TRIALS, matched
-from icgd.verify.kernels.prompts import draw, kernel_values, referee
+from icgd.verify.kernels.prompts import draw_examples, kernel_referee, kernel_values
 from icgd.verify.kernels.stationary_family import theorem_one
 from icgd.verify.results import Cell, Curve, Grid, Plot, Results
 from icgd.verify.search.prompts import seeded
@@ -71,7 +71,7 @@ def verify(
     """Every claim on prompts drawn from the seed; transformer, witness: judged instead of ours."""
     judged = (transformer or build(problem)).to(device)
     generator = seeded(seed)
-    examples = draw(problem, _SAMPLED, generator)
+    examples = draw_examples(problem, _SAMPLED, generator)
     asserted = list(claims(problem))
     replay = f"icgd verify {NAME} {problem.options} --seed {seed}"
     verdicts: list[Verdict] = []
@@ -141,7 +141,7 @@ def _rounding(
 ) -> Verdict:
     """Both readings in floats against the referee on all prompts, and against balls on a few."""
     key = f"{NAME}/rounding"
-    expected = referee(problem.heads, examples, problem.rate, problem.L)
+    expected = kernel_referee(problem.heads, examples, problem.rate, problem.L)
     if labels.shape != expected.shape:
         return Verdict(key, "failed", f"{len(labels) - 1} layers for {problem.L} steps")
     scale = max(1.0, float(np.abs(expected).max()))
@@ -176,7 +176,7 @@ def _heads(problem: FunctionalProblem, examples: Examples) -> Verdict:
     for name in (*_shown(problem), "+".join(COMPARED)):
         posed = replace(problem, kernel=name, r=0.0)
         labels = build(posed).labels(examples.x, examples.y, examples.query).numpy()
-        expected = referee(posed.heads, examples, posed.rate, posed.L)
+        expected = kernel_referee(posed.heads, examples, posed.rate, posed.L)
         found[name] = float(np.abs(labels - expected).max()) / max(1.0, float(np.abs(expected).max()))
     status: Status = "held" if max(found.values()) <= ROUNDING else "failed"
     shown = ", ".join(f"{name} {value:.2g}" for name, value in found.items())

@@ -36,7 +36,7 @@ from icgd.verify.verdict import Status, Verdict, with_replay
 
 NAME = "looped"
 TITLE = "Looped linear transformers learn in context by multi-step gradient descent"
-ROUNDING = 1e-12
+_ROUNDING = 1e-12
 """How far, relative to the labels, float64 loops may be from descent."""
 
 _CERTIFIED = 3  # prompts that are run over the rationals
@@ -54,7 +54,7 @@ class Regressions:
     query: Float[Tensor, "B d"]
 
 
-def draw(problem: LoopedProblem, count: int, generator: torch.Generator) -> Regressions:
+def draw_regressions(problem: LoopedProblem, count: int, generator: torch.Generator) -> Regressions:
     """Gaussian inputs and weights, labels without noise (as floats round them)."""
 
     def normal(*shape: int) -> Tensor:
@@ -64,7 +64,9 @@ def draw(problem: LoopedProblem, count: int, generator: torch.Generator) -> Regr
     return Regressions(x, (x @ w)[..., 0], query)
 
 
-def referee(prompts: Regressions, rate: float, steps: int) -> Float[np.ndarray, "steps+1 B n+1"]:
+def least_squares_referee(
+    prompts: Regressions, rate: float, steps: int
+) -> Float[np.ndarray, "steps+1 B n+1"]:
     """y_i - x_i . w_l and -x_q . w_l for gradient descent on the weights, in numpy."""
     x, y, query = (part.numpy() for part in (prompts.x, prompts.y, prompts.query))
     w, path = np.zeros_like(query), []
@@ -86,7 +88,7 @@ def verify(
     """Every claim on prompts drawn from the seed; transformer: judged instead of ours."""
     judged = (transformer or build(problem)).to(device)
     generator = seeded(seed)
-    prompts = draw(problem, _SAMPLED, generator)
+    prompts = draw_regressions(problem, _SAMPLED, generator)
     asserted = {claim.key: claim for claim in claims(problem)}
     replay = f"icgd verify {NAME} {problem.options} --seed {seed}"
     with progress("loops", _CERTIFIED) as advance:
@@ -173,7 +175,7 @@ def _rounding(
 ) -> Verdict:
     """Both readings in floats against the referee."""
     x, y, query = (part.to(device) for part in (prompts.x, prompts.y, prompts.query))
-    expected = referee(prompts, problem.rate, problem.T)
+    expected = least_squares_referee(prompts, problem.rate, problem.T)
     scale = max(1.0, float(np.abs(expected).max()))
     fast = float(np.abs(judged.labels(x, y, query, problem.T).cpu().numpy() - expected).max()) / scale
     H = few = stream(x[:4], y[:4], query[:4])
@@ -183,12 +185,14 @@ def _rounding(
     whole = float((judged(few, problem.T) - H).abs().max()) / scale
     kept = bool(torch.equal(H[..., :-1], few[..., :-1]))
     worst = max(fast, literal, whole)
-    status: Status = "held" if worst <= ROUNDING and kept else "failed"
+    status: Status = "held" if worst <= _ROUNDING and kept else "failed"
     evidence = (
         f"structured {fast:.2g} over {_SAMPLED} prompts, literal {literal:.2g} over 4, apart {whole:.2g}"
     )
     return Verdict(
-        "looped/rounding", status, f"{evidence}, {ROUNDING:g} allowed; inputs {'kept' if kept else 'CHANGED'}"
+        "looped/rounding",
+        status,
+        f"{evidence}, {_ROUNDING:g} allowed; inputs {'kept' if kept else 'CHANGED'}",
     )
 
 
@@ -324,7 +328,7 @@ def _reached(problem: LoopedProblem, judged: LoopedTransformer, generator: torch
     posed = replace(problem, n=min(n, 4096))
     if n > 4096 or probability >= 1:
         return Verdict(key, "vacuous", f"n = {n:,}, probability of failure {probability:.3g}")
-    prompts = draw(posed, count, generator)
+    prompts = draw_regressions(posed, count, generator)
     # The step belongs to the weights, so the block for n examples is the judged one, rescaled to its step.
     block = build(posed)
     block.P, block.Q = judged.P.cpu(), judged.Q.cpu() * (posed.rate / problem.rate)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, cast, get_args, get_type_hints
 import pytest
 
 from icgd.bounds.letters import ProblemError
-from icgd.verify.catalogue import find, theorems, theorems_with_letter
+from icgd.verify.catalogue import find_theorem, theorems, theorems_with_letter
 from icgd.verify.requests import Found, Request, all_requests
 from icgd.verify.search.options import BRIEF, Search
 from icgd.verify.verdict import STATUSES, Status, Verdict
@@ -65,7 +65,7 @@ def read(words: Iterable[str]) -> tuple[dict[str, Any], Search]:
     given = [(name, sign, value) for name, sign, value in (word.partition("=") for word in words)]
     for name, _, value in given:
         if name == "theorem":
-            find(value)
+            find_theorem(value)
     kinds: dict[str, Any] = {"theorem": str}
     for theorem in theorems().values():
         kinds |= {letter: kind for letter, kind in theorem.letters.kinds().items() if letter not in kinds}

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from icgd.verify.ledger.entries import entries, find, settle
+from icgd.verify.ledger.entries import entries, find_entry, settle
 from icgd.verify.verdict import Verdict
 
 
 @pytest.mark.parametrize("key", [entry.key for entry in entries()])
 def test_finding(key: str, icgd_judge: Callable[[Verdict], None]) -> None:
     """The recorded numbers are reproduced; a failure says which ones are not, and how to replay it."""
-    icgd_judge(settle(find(key)).verdict())
+    icgd_judge(settle(find_entry(key)).verdict())

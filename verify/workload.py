@@ -52,7 +52,7 @@ def nodes(problem: Problem) -> float:
     return min(MOST_NODES, 900 * 2.5 ** min(problem.N - 3, 20))
 
 
-def plan(problem: Problem, construction: Construction = "lean", times: float = 1.0) -> Estimate:
+def planning(problem: Problem, construction: Construction = "lean", times: float = 1.0) -> Estimate:
     """Dividing the tolerance on the cells, then fitting every function once or twice."""
     if construction == "exact":
         return Estimate((Piece("plan", 0.2 * times),))
@@ -102,7 +102,7 @@ def relu_icgd(problem: Problem, search: Search) -> Estimate:
         Piece("sweep", samples * _prompt(problem, short), 0.0, "samples", samples),
         Piece("steps", 0.3 + run + 6 * _prompt(problem, problem.n), held, *by),
     ]
-    whole = plan(problem, construction, 1.4) + transformer(problem, construction)
+    whole = planning(problem, construction, 1.4) + transformer(problem, construction)
     if effort > 0:
         parts += _attack(problem, effort, free=construction != "exact")
     literal = 1e-3 * fitted if construction == "paper" else 1e-4 * fitted
@@ -134,17 +134,17 @@ def _attack(problem: Problem, effort: float, *, free: bool) -> list[Piece]:
 def _certificate(problem: Problem, construction: Construction) -> list[Piece]:
     fitted, made = units(problem, construction)
     recurrence = 0.3 + 2e-4 * fitted
-    return [Piece("certificate", recurrence + check(problem.N, nodes(problem), fitted, made), 0.0)]
+    return [Piece("certificate", recurrence + checking(problem.N, nodes(problem), fitted, made), 0.0)]
 
 
-def check(N: int, cells: float, fitted: float, made: float) -> float:
+def checking(N: int, cells: float, fitted: float, made: float) -> float:
     """Seconds of checking a certificate, its tree of so many entries, and of holding matrices to it."""
     return 0.4 + 4e-5 * cells * N + 1e-4 * fitted + 7e-5 * made
 
 
 def survey(problem: Problem, construction: Construction) -> Estimate:
     """The survey beside a verification, and the figures that come of it."""
-    at_other_eps = 4 * plan(problem, construction).seconds if construction != "exact" else 0.0
+    at_other_eps = 4 * planning(problem, construction).seconds if construction != "exact" else 0.0
     return Estimate((Piece("survey", 3 + at_other_eps), Piece("pages", 4.0)))
 
 
@@ -162,7 +162,7 @@ def softmax_icgd(problem: Problem, search: Search) -> Estimate:
     batch = followed(whole, 32)
     count = steps(whole, batch, each=width)
     fitted, _ = units(problem, "lean")
-    made = 2 * plan(problem).seconds + 6e-4 * fitted * (1 + N / 3)
+    made = 2 * planning(problem).seconds + 6e-4 * fitted * (1 + N / 3)
     searched = 13_840 * (short + 1) * token
     run = (count + 3) * (0.01 + 0.004 * N + batch * (whole.n + 1) * token)
     held = 8.0 * 6 * (whole.n + 1) * width
@@ -172,8 +172,8 @@ def softmax_icgd(problem: Problem, search: Search) -> Estimate:
             Piece("plan", made, 0.0, *(("eps", problem.eps) if N < 5 else ("N", N))),
             Piece("search", searched, 0.0, "K", problem.K),
             Piece("steps", run, held, "n", problem.n),
-            Piece("certificate", check(N, nodes(problem), 3 * fitted, 6 * fitted * entries)),
-            Piece("four layers", 2.0 + 4 * plan(problem).seconds, 0.0, "N", N),
+            Piece("certificate", checking(N, nodes(problem), 3 * fitted, 6 * fitted * entries)),
+            Piece("four layers", 2.0 + 4 * planning(problem).seconds, 0.0, "N", N),
         )
     )
 
@@ -190,7 +190,7 @@ def convergence(problem: Problem, search: Search) -> Estimate:
     return Estimate(
         (
             START,
-            *plan(problem, "lean", 1.5).pieces,
+            *planning(problem, "lean", 1.5).pieces,
             *transformer(problem, "lean").pieces,
             Piece("Hessian", hessian, 0.0, "K", problem.K),
             Piece("steps", (2 + real) * (count + 2 * long) * step, held, "n", problem.n),

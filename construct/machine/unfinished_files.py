@@ -20,7 +20,7 @@ def unfinished(folder: Path, make: Callable[[Path], None]) -> Iterator[Path]:
 
     What is still under that name at the end is removed, and what killed runs left in the folder, too.
     """
-    sweep(folder)
+    sweep_unfinished(folder)
     path = folder / f".icgd-{secrets.token_hex(8)}"
     with locked(path):
         try:
@@ -30,7 +30,7 @@ def unfinished(folder: Path, make: Callable[[Path], None]) -> Iterator[Path]:
             _remove(path)
 
 
-def sweep(folder: Path) -> None:
+def sweep_unfinished(folder: Path) -> None:
     """Remove what runs that no longer live left in the folder, and nothing else."""
     try:
         paths = list(folder.iterdir())

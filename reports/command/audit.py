@@ -23,14 +23,14 @@ from icgd.construct.machine.json_files import json_text
 from icgd.construct.machine.memory import refuse_if_matrices_too_large
 from icgd.reports.command.forecast import FINDINGS, allow, announce, building, everything, verifying
 from icgd.reports.command.progress_bars import bars
-from icgd.reports.command.run_files import REPORT, place
+from icgd.reports.command.run_files import REPORT_NAME, place
 from icgd.reports.command.terminal import show
 from icgd.reports.document.document import full_name, results_document
 from icgd.reports.document.shape import TheoremDocument
 from icgd.verify import workload
 from icgd.verify.catalogue import command_name, theorems, theorems_with_option
 from icgd.verify.certificate.issue import certificate_text
-from icgd.verify.ledger.entries import Settled, entries, find, settle
+from icgd.verify.ledger.entries import Settled, entries, find_entry, settle
 from icgd.verify.requests import Request, requests_of
 from icgd.verify.search.options import EVERYWHERE, Search
 from icgd.verify.theorem import Theorem
@@ -41,7 +41,7 @@ Posed = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Part:
+class AuditPart:
     """One theorem, verified.
 
     name: unique in an audit, such as relu-icgd/lean.  show: tells a person.
@@ -63,7 +63,7 @@ def check_options(search: Search, json_to: str | None, *, reported: bool = False
     """Raises for files that cannot be written, before any work is done."""
     check_writable(search.out / "certificate.json")  # or a counterexample, or a report
     if reported:
-        check_folder(search.out / REPORT)
+        check_folder(search.out / REPORT_NAME)
     if json_to not in (None, "-"):
         check_writable(Path(str(json_to)))
 
@@ -98,7 +98,7 @@ def one(
     reported: bool = False,
     surveyed: bool | None = None,
     announced: bool = False,
-) -> Part:
+) -> AuditPart:
     """A theorem, verified on the problem that letters and data pose.
 
     certify: prove what the theorem can prove, whether or not the search says so.
@@ -138,10 +138,10 @@ def one(
         show(console, theorem, found, seconds)
 
     document = results_document(theorem, found, command=command, seconds=seconds, drawn=surveyed)
-    return Part(asked.name, document, found.verdicts, tell, files)
+    return AuditPart(asked.name, document, found.verdicts, tell, files)
 
 
-def built(
+def pose_and_build(
     theorem: Theorem, letters: Posed, construction: str | None, *, written: bool
 ) -> tuple[Request, Any]:
     """The transformer of a theorem, and what was asked for; raises ProblemError if there is none.
@@ -162,7 +162,7 @@ def built(
     return asked, theorem.model.build(asked.problem, **asked.chosen, **watched)
 
 
-def every(search: Search, *, certify: bool, reported: bool = False) -> list[Part]:
+def every(search: Search, *, certify: bool, reported: bool = False) -> list[AuditPart]:
     """Every theorem at its default problem, in each construction that is for it."""
     asked = [request for theorem in theorems().values() for request in requests_of(theorem, {})]
     estimates = everything(asked, search, reported=reported)
@@ -193,7 +193,7 @@ def settle_findings(key: str | None = None, *, about: str | None = None) -> list
     Raises ProblemError where there is no such key.
     """
     every_entry = [entry for entry in entries() if about in (None, entry.theorem)]
-    chosen = every_entry if key is None else [find(key)]
+    chosen = every_entry if key is None else [find_entry(key)]
     settled = []
     with bars()("findings", len(chosen), workload.findings(len(chosen)).seconds) as advance:
         for entry in chosen:
@@ -224,7 +224,7 @@ def emit(document: Mapping[str, object], json_to: str | None) -> None:
         write_atomically(Path(json_to), text)
 
 
-def verdicts_of(parts: Sequence[Part]) -> list[Verdict]:
+def verdicts_of(parts: Sequence[AuditPart]) -> list[Verdict]:
     """All verdicts, theorem by theorem; the construction is in the names where there is one."""
     return [
         replace(verdict, claim=full_name(part.name, verdict.claim, part.document["bounds"]))

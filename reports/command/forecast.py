@@ -63,7 +63,7 @@ def _begun(estimate: Estimate) -> Estimate:
 def bounding(theorem: Theorem, problem: Letters, construction: str | None = None) -> Estimate:
     """The bounds of a theorem; one that builds a block for such a problem makes a plan."""
     planned = isinstance(problem, Problem) and theorem.model is not None
-    made = workload.plan(problem, construction or "lean") if planned else Estimate(())  # type: ignore[arg-type]
+    made = workload.planning(problem, construction or "lean") if planned else Estimate(())  # type: ignore[arg-type]
     return Estimate((workload.START,)) + made
 
 
@@ -84,7 +84,7 @@ def checking(theorem: Theorem, found: Mapping[str, Any], problem: Problem) -> Es
     entries = len(splits) if isinstance(splits, list) else 0
     lists = (relus.get("a") for relus in sums(found.get("program")))
     fitted = sum(len(one) for one in lists if isinstance(one, list))
-    seconds = workload.check(problem.N, entries, fitted, fitted * max(problem.K, problem.d))
+    seconds = workload.checking(problem.N, entries, fitted, fitted * max(problem.K, problem.d))
     construction: Construction = "paper" if found.get("construction") == "paper" else "lean"
     return bounding(theorem, problem, construction) + Estimate((Piece("check", seconds),))
 

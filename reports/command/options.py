@@ -17,7 +17,7 @@ from icgd.verify.theorem import Theorem
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="write the result as JSON")]
 
 
-def letters(asked: Theorem | None) -> list[inspect.Parameter]:
+def letter_parameters(asked: Theorem | None) -> list[inspect.Parameter]:
     """An option for each letter of any theorem, with no default: so a command can tell what was given.
 
     Where a theorem is asked for, `--help` shows its letters alone, with its meanings and defaults.
@@ -76,7 +76,7 @@ def unfolded(command: Callable[..., Any], asked: Theorem | None) -> Callable[...
     options: list[inspect.Parameter] = []
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
         if parameter.name == "letters":
-            options += letters(asked)
+            options += letter_parameters(asked)
         elif parameter.annotation is Search:
             options += search_options(parameter.default, asked)
         else:
@@ -86,7 +86,7 @@ def unfolded(command: Callable[..., Any], asked: Theorem | None) -> Callable[...
     @wraps(command)
     def run(**given: Any) -> Any:
         if "letters" in wanted:
-            posed = {option.name: given.pop(option.name) for option in letters(asked)}
+            posed = {option.name: given.pop(option.name) for option in letter_parameters(asked)}
             given["letters"] = {name: value for name, value in posed.items() if value is not None}
         if "search" in wanted:
             given["search"] = Search(**{field.name: given.pop(field.name) for field in fields(Search)})

@@ -16,13 +16,13 @@ from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.json_files import MOST_BYTES
 from icgd.reports.document.shape import AuditDocument
 
-REPORT = "report"
+REPORT_NAME = "report"
 """The folder of a report, below --out."""
 
 
 def place(out: Path, *, reported: bool) -> Path:
     """The folder in which a run leaves these files."""
-    return out / REPORT if reported else out
+    return out / REPORT_NAME if reported else out
 
 
 def leave(files: Mapping[str, str], folder: Path) -> None:

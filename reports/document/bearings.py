@@ -9,7 +9,7 @@ from icgd.reports.document.shape import FindingDocument
 
 
 @dataclass(frozen=True)
-class Bearing:
+class BearingMeaning:
     """One way to bear on a source.
 
     means: in one line.  one, many: what a finding, or several, do, after their number.
@@ -21,37 +21,39 @@ class Bearing:
 
 
 BEARINGS = {
-    "contradicts": Bearing(
+    "contradicts": BearingMeaning(
         "a published statement is false as written",
         "contradicts a published statement as written",
         "contradict a published statement as written",
     ),
-    "gap": Bearing(
+    "gap": BearingMeaning(
         "a hypothesis or a constant is missing from a published statement",
         "names a missing hypothesis or constant",
         "name a missing hypothesis or constant",
     ),
-    "vacuous": Bearing(
+    "vacuous": BearingMeaning(
         "a published statement is true, but says nothing at practical sizes",
         "shows a statement true but empty at practical sizes",
         "show a statement true but empty at practical sizes",
     ),
-    "sharper": Bearing(
+    "sharper": BearingMeaning(
         "a published statement is true, and less suffices or more can be said",
         "sharpens a statement",
         "sharpen a statement",
     ),
-    "confirms": Bearing("a published statement is right", "confirms a statement", "confirm a statement"),
-    "reading": Bearing(
+    "confirms": BearingMeaning(
+        "a published statement is right", "confirms a statement", "confirm a statement"
+    ),
+    "reading": BearingMeaning(
         "the statement had to be read in one of several ways",
         "fixes how a statement is read",
         "fix how a statement is read",
     ),
-    "open": Bearing("neither confirmed nor refuted", "is open", "are open"),
+    "open": BearingMeaning("neither confirmed nor refuted", "is open", "are open"),
 }
 """Every bearing, what an author must answer coming first."""
 
-UNSAID = Bearing(
+UNSAID = BearingMeaning(
     "this document does not say how they bear on the source: the outcome is that of the sentence settled",
     "is not sorted by how it bears on its source",
     "are not sorted by how they bear on their source",
@@ -65,7 +67,7 @@ def label(finding: FindingDocument) -> str:
 
 def sorted_by_bearing(
     findings: Iterable[FindingDocument],
-) -> list[tuple[str, Bearing, list[FindingDocument]]]:
+) -> list[tuple[str, BearingMeaning, list[FindingDocument]]]:
     """(bearing, its meaning, the findings that bear so), none empty; "others" for those that do not say."""
     found = list(findings)
     groups = [

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context
 from typing import TypeGuard
 
-from icgd.reports.document.shape import AuditDocument, Number, NumberSection
+from icgd.reports.document.shape import AuditDocument, DocumentNumber, NumberSection
 from icgd.reports.document.step_bound import is_checked
 
 _DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
@@ -54,7 +54,7 @@ class Quantity:
         return digits(self.value, up=self.up)
 
 
-def digits(value: Number, *, up: bool = False) -> str:
+def digits(value: DocumentNumber, *, up: bool = False) -> str:
     """Whole numbers in full, others to four digits; the only rounding between a document and a reader.
 
     up: never below the value, as an upper bound must be printed.
@@ -73,7 +73,7 @@ def digits(value: Number, *, up: bool = False) -> str:
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 
-def grouped(value: Number, *, up: bool = False) -> str:
+def grouped(value: DocumentNumber, *, up: bool = False) -> str:
     """The same digits as a person reads them: thousands in groups, as siunitx does it in LaTeX.
 
     >>> grouped(1219433928), grouped(1062.77), grouped(-1234.5, up=True), grouped(0.0047784114, up=True)

@@ -14,7 +14,7 @@ from icgd.verify.results import Cell
 from icgd.verify.verdict import VerdictDocument
 
 Word: TypeAlias = Literal["inf", "-inf", "nan"]
-Number: TypeAlias = float | Word
+DocumentNumber: TypeAlias = float | Word
 """A number; a word stands for those that JSON has not."""
 
 NumberSection: TypeAlias = Literal["problem", "census", "step_error", "plan", "certificate"]
@@ -24,7 +24,7 @@ NumberSection: TypeAlias = Literal["problem", "census", "step_error", "plan", "c
 class ConstantDocument(TypedDict):
     """The value of a symbol in a bound."""
 
-    value: Number
+    value: DocumentNumber
     meaning: str
 
 
@@ -39,7 +39,7 @@ class BoundDocument(TypedDict):
     hypotheses: list[str]
     expression: str
     latex: str
-    value: Number
+    value: DocumentNumber
     relation: Literal["<=", "=="]
     quantity: str
     source: str
@@ -70,7 +70,7 @@ class CurveDocument(TypedDict):
 
     label: str
     x: Sequence[float]
-    y: Sequence[Number]
+    y: Sequence[DocumentNumber]
 
 
 class PlotDocument(TypedDict):
@@ -86,22 +86,22 @@ class PlotDocument(TypedDict):
 class Certified(TypedDict, total=False):
     """A bound again, under the name that it has once a checker accepted a certificate of it."""
 
-    certified: Number | None
+    certified: DocumentNumber | None
 
 
 class OffMargin(TypedDict, total=False):
     """A bound that is about prompts outside the gate's margin alone."""
 
-    bound_off_margin: Number
+    bound_off_margin: DocumentNumber
 
 
 class StepErrorDocument(Certified, OffMargin):
     """What is known of norm2(err) of one step: sampled <= attacked <= bound <= allowed."""
 
-    sampled: Number
-    attacked: Number
-    bound: Number | None
-    allowed: Number
+    sampled: DocumentNumber
+    attacked: DocumentNumber
+    bound: DocumentNumber | None
+    allowed: DocumentNumber
 
 
 class TermDocument(TypedDict):
@@ -111,7 +111,7 @@ class TermDocument(TypedDict):
     """
 
     tolerance: float | None
-    bound: Number
+    bound: DocumentNumber
     share: float
     pieces: int | None
     fewest: int | None
@@ -125,7 +125,7 @@ class PlanDocument(Certified):
     units: int
     fewest_units: int
     bound: float
-    recurrence: Number
+    recurrence: DocumentNumber
     terms: dict[str, TermDocument]
 
 
@@ -137,10 +137,10 @@ class TrajectoryDocument(TypedDict):
     prompts: int
     steps: int
     L: int
-    errors: Sequence[Number]
-    loss: Sequence[Number]
-    exact_loss: Sequence[Number]
-    apart: Sequence[Number]
+    errors: Sequence[DocumentNumber]
+    loss: Sequence[DocumentNumber]
+    exact_loss: Sequence[DocumentNumber]
+    apart: Sequence[DocumentNumber]
 
 
 class SearchDocument(TypedDict):
@@ -156,7 +156,7 @@ class CertificateDocument(TypedDict):
 
     accepted: bool
     refusal: str | None
-    bound: Number
+    bound: DocumentNumber
     float32: float | str
     weights: str
     cells: int
@@ -237,7 +237,7 @@ class TheoremDocument(StepDocument):
     options: str
     chosen: Mapping[str, float]
     construction: str | None
-    census: dict[str, Number]
+    census: dict[str, DocumentNumber]
     bounds: dict[str, BoundDocument]
     hypotheses: list[HypothesisDocument]
     step_error: StepErrorDocument | None

@@ -16,7 +16,7 @@ from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, 
 
 from icgd.reports.document.numbers import is_number
 from icgd.reports.document.shape import CurveDocument, PlotDocument
-from icgd.reports.figures.style import COLOURS, COLUMN, DASHES, GREY, MARKERS, PAGE, typeset
+from icgd.reports.figures.style import COLOURS, COLUMN, DASHES, GREY, MARKERS, PAGE, typeset_label
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.7, 0.14, 0.1, 0.39
 """Margins of the axes in inches."""
@@ -80,18 +80,18 @@ def figure_of(plot: PlotDocument) -> Figure:
         axes = figure.add_axes(place, sharey=first, sharex=first)
         first = first or axes
         _fill(axes, plot, curves, marks)
-        axes.set_xlabel(typeset(plot["x"]))
+        axes.set_xlabel(typeset_label(plot["x"]))
         if number:
             axes.tick_params(labelleft=False)
         else:
-            axes.set_ylabel(typeset(plot["y"]))
+            axes.set_ylabel(typeset_label(plot["y"]))
         if len(panels) > 1:
-            axes.set_title(typeset(name), pad=3)
+            axes.set_title(typeset_label(name), pad=3)
     if shown:
         handles = [Line2D([], [], **look(index)) for index in marks.values()]
         figure.legend(
             handles,
-            ["\n".join(map(typeset, entry.split("\n"))) for entry in entries],
+            ["\n".join(map(typeset_label, entry.split("\n"))) for entry in entries],
             loc="lower left" if len(panels) == 1 else "lower center",
             bbox_to_anchor=(0.02 if len(panels) == 1 else 0.5, 0.0),
             ncols=columns,
@@ -149,7 +149,7 @@ def _fill(
     for law, x, y in laws:
         k = len(x) // 2
         axes.annotate(
-            rf"$\propto{typeset(law[1]).strip('$')}^{{{law[2]}}}$",
+            rf"$\propto{typeset_label(law[1]).strip('$')}^{{{law[2]}}}$",
             (math.sqrt(x[k] * x[k - 1]), math.sqrt(y[k] * y[k - 1])),
             xytext=(3, 2),
             textcoords="offset points",

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from icgd.reports.document.numbers import digits
 from icgd.reports.document.shape import PlanDocument
 from icgd.reports.figures.captions import drawn_in_budget
-from icgd.reports.figures.style import COLUMN, SMALL, typeset
+from icgd.reports.figures.style import COLUMN, SMALL, typeset_label
 
 _ROW, _TOP, _BOTTOM, _LEFT, _RIGHT = 0.17, 0.22, 0.26, 0.95, 1.02
 """Margins and the height of a bar in inches."""
@@ -71,6 +71,6 @@ def _label(name: str) -> str:
     """product[2] as: product, layer 2."""
     found = re.fullmatch(r"(\w+)\[(\d+)\]", name)
     if not found:
-        return typeset(name)
-    kind = {"dr": "$r'$", "r": "$r$", "u": "$u$"}.get(found[1], typeset(found[1]))
+        return typeset_label(name)
+    kind = {"dr": "$r'$", "r": "$r$", "u": "$u$"}.get(found[1], typeset_label(found[1]))
     return f"{kind}, layer {found[2]}"

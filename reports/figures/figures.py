@@ -55,7 +55,9 @@ def figures_expected(document: AuditDocument) -> int:
     return sum(len(part.get("plots") or ()) + 3 * bool(part.get("trajectory")) for part in parts)
 
 
-def draw(document: AuditDocument, folder: Path, advance: Advance = lambda done: None) -> tuple[Drawn, ...]:
+def draw_figures(
+    document: AuditDocument, folder: Path, advance: Advance = lambda done: None
+) -> tuple[Drawn, ...]:
     """A PDF and an SVG in `folder` for every figure of the document, in its order."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []

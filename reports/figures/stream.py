@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from icgd.reports.document.shape import SlotDocument, StreamDocument, SublayerDocument
-from icgd.reports.figures.style import GREY, PAGE, SMALL, typeset
+from icgd.reports.figures.style import GREY, PAGE, SMALL, typeset_label
 
 _MOST_ROWS = 48
 """Slots that are drawn one by one; of more, those of one kind share a line."""
@@ -39,7 +39,7 @@ class Row:
         """The name as mathematics: z1 is z(1), dr2 is r'(2), V1 is V_1."""
         kind, number = _split(self.name)
         if not kind:
-            return typeset(self.name)
+            return typeset_label(self.name)
         letter = _LETTERS.get(kind, kind)
         if self.group == 1:
             return f"${letter}_{{{number}}}$" if number else f"${letter}$"

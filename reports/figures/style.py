@@ -62,7 +62,7 @@ _FORMULA = re.compile(
 _SIGNS = {"\\": r"\backslash", '"': "''", "^": r"\wedge", "~": r"\sim", "*": r"\ast"}
 
 
-def typeset(text: str) -> str:
+def typeset_label(text: str) -> str:
     r"""Plain text as matplotlib draws it in Computer Modern, whose font lacks signs such as < and _.
 
     >>> print(typeset("norm2(err)/eta < 1"))

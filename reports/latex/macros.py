@@ -36,7 +36,7 @@ def exact(value: object) -> Tex:
     return Tex(rf"\num{{{value!r}}}") if isinstance(value, int | float) else escape(value)
 
 
-class Numbers:
+class NamedNumbers:
     """The named numbers of a document by the place where they stand."""
 
     def __init__(self, document: AuditDocument) -> None:

@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from icgd.reports.document.numbers import digits, exceeds, grouped
-from icgd.reports.document.shape import BoundDocument, Number, NumberSection, TermDocument, TheoremDocument
+from icgd.reports.document.shape import (
+    BoundDocument,
+    DocumentNumber,
+    NumberSection,
+    TermDocument,
+    TheoremDocument,
+)
 from icgd.reports.document.step_bound import bound_key, bound_name, exclusion, is_bounded
-from icgd.reports.latex.macros import Numbers, number
+from icgd.reports.latex.macros import NamedNumbers, number
 from icgd.reports.mathematics.citations import Sources
 from icgd.reports.mathematics.formulas import formula
 from icgd.reports.mathematics.notation import Tex, escape, quantity, statement, symbol
@@ -41,7 +47,7 @@ class Section:
         self,
         name: str,
         part: TheoremDocument,
-        numbers: Numbers,
+        numbers: NamedNumbers,
         sources: Sources,
         figures: Sequence[Drawn],
     ) -> None:
@@ -84,11 +90,11 @@ class Section:
         """The problem's letters that are words."""
         return [(key, value) for key, value in self.part["problem"].items() if isinstance(value, str)]
 
-    def _constants(self) -> dict[tuple[str, Number, str], tuple[Tex, Tex, str]]:
+    def _constants(self) -> dict[tuple[str, DocumentNumber, str], tuple[Tex, Tex, str]]:
         """Name, value, meaning -> what is shown for them; a symbol with two values says whose each is."""
         problem = {**self.part["problem"], **(self.part.get("chosen") or {})}
-        rows: dict[tuple[str, Number, str], tuple[Tex, Tex, str]] = {}
-        values: dict[str, set[Number]] = {}
+        rows: dict[tuple[str, DocumentNumber, str], tuple[Tex, Tex, str]] = {}
+        values: dict[str, set[DocumentNumber]] = {}
         for claim in self.part["bounds"].values():
             for name, constant in claim["constants"].items():
                 values.setdefault(name, set()).add(constant["value"])
@@ -212,7 +218,9 @@ class Section:
         return (len(shares), number(max(shares))) if shares else None
 
     @property
-    def steps(self) -> list[tuple[int, Number | None, Number, Number, Number]]:
+    def steps(
+        self,
+    ) -> list[tuple[int, DocumentNumber | None, DocumentNumber, DocumentNumber, DocumentNumber]]:
         """Rows of the trajectory, at most a dozen of them, the first and the last among them."""
         run = self.part.get("trajectory")
         if not run:

@@ -15,7 +15,7 @@ from icgd.reports.document.bearings import found_text, settled_line, sorted_by_b
 from icgd.reports.document.first_page import checked, not_shown, notable, trusted
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.step_bound import UNCHECKED, column_name
-from icgd.reports.latex.macros import Numbers, exact, number, words
+from icgd.reports.latex.macros import NamedNumbers, exact, number, words
 from icgd.reports.latex.sections import Section, drop_repeated, side_by_side, wide
 from icgd.reports.mathematics.citations import Sources
 from icgd.reports.mathematics.notation import Tex, code, command, escape
@@ -29,14 +29,14 @@ FRAGMENTS = ("constants", "claims", "census", "sandwich", "plan", "findings", "f
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write(document: AuditDocument, figures: Sequence[Drawn], folder: Path) -> Path:
+def write_source(document: AuditDocument, figures: Sequence[Drawn], folder: Path) -> Path:
     """Write report.tex with all that it inputs into the folder, and the fragments; the path of report.tex.
 
     Every number with a name is a macro of icgd-numbers.tex, so that no fragment holds a stale one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sources = Sources()
-    numbers = Numbers(document)
+    numbers = NamedNumbers(document)
     parts = [Section(name, part, numbers, sources, figures) for name, part in document["theorems"].items()]
     drop_repeated(parts)
     judged = checked(document)
@@ -125,7 +125,7 @@ def _papers(names: Sequence[str], sources: Sources) -> list[tuple[Tex, str]]:
     return [(sources.cite(name), name) for name in sorted(papers)]
 
 
-def _findings(document: AuditDocument, numbers: Numbers, sources: Sources) -> list[dict[str, object]]:
+def _findings(document: AuditDocument, numbers: NamedNumbers, sources: Sources) -> list[dict[str, object]]:
     """Groups of findings, each under the way in which they bear on their sources."""
     return [
         {

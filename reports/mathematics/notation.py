@@ -136,13 +136,13 @@ def command(text: object) -> Tex:
     \texttt{icgd audit} (names not printable here: see \texttt{report.json})
     """
     words = str(text).split(" ")
-    if not printable(str(text)):
-        start = list(takewhile(lambda word: printable(word) and not word.startswith("-"), words))
+    if not is_printable(str(text)):
+        start = list(takewhile(lambda word: is_printable(word) and not word.startswith("-"), words))
         return Tex(rf"{code(' '.join(start))} (names not printable here: see {code('report.json')})")
     return Tex(r"\texttt{" + " ".join(r"\icgdbreak{}".join(map(_character, word)) for word in words) + "}")
 
 
-def printable(text: str) -> bool:
+def is_printable(text: str) -> bool:
     """Whether every character has a form in LaTeX that a reader would type again."""
     return not any("U+" in _character(character) for character in text if not character.isascii())
 

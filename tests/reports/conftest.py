@@ -10,7 +10,7 @@ from typing import Literal, NotRequired, Union, get_args, get_origin, get_type_h
 import pytest
 from matplotlib.figure import Figure
 
-from icgd.reports.latex.source import write
+from icgd.reports.latex.source import write_source
 
 DOCUMENT = json.loads((Path(__file__).parent / "data" / "document_latex.json").read_text())
 LEAN = "relu-icgd/lean"
@@ -44,7 +44,7 @@ def figures(tmp_path_factory):
 @pytest.fixture(scope="session")
 def written(figures, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    write(DOCUMENT, figures, folder)
+    write_source(DOCUMENT, figures, folder)
     return folder
 
 

@@ -2,17 +2,17 @@
 
 import pytest
 
-from icgd.reports.documentation import FOLDER, main, page, written
+from icgd.reports.documentation import FOLDER, main, theorem_page, written
 
 
 @pytest.mark.parametrize("theorem", written(), ids=lambda one: one.name)
 def test_each_page_is_up_to_date(theorem):
-    assert (FOLDER / f"{theorem.name}.md").read_text() == page(theorem), "run make docs"
+    assert (FOLDER / f"{theorem.name}.md").read_text() == theorem_page(theorem), "run make docs"
 
 
 def test_every_claim_and_letter_is_on_its_page():
     for theorem in written():
-        text, problem = page(theorem), theorem.letters()
+        text, problem = theorem_page(theorem), theorem.letters()
         assert all(f"`{claim.key}`" in text for claim in theorem.claims(problem))
         assert all(f"`--{letter}`" in text for letter in problem.as_dict())
 

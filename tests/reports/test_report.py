@@ -42,7 +42,7 @@ def snapshot(folder):
 def written(tmp_path, monkeypatch):
     """A report, and a report.json that differs from it."""
     monkeypatch.setattr(report, "typeset", lambda tex: Typeset(None, "not typeset"))
-    report.write(BARE | {"verdicts": []}, tmp_path / "out" / "report")
+    report.write_report(BARE | {"verdicts": []}, tmp_path / "out" / "report")
     (tmp_path / "out" / "report" / "mine.txt").write_text("mine")
     (tmp_path / "new.json").write_text(json.dumps(BARE | {"verdicts": [], "seed": 7}))
     return tmp_path
@@ -89,11 +89,11 @@ def test_a_killed_run_leaves_the_report_as_it_was(written, sent, code):
 
 def test_a_report_brings_its_own_files_and_drops_those_of_the_run_before(written):
     folder = written / "out" / "report"
-    report.write(
+    report.write_report(
         BARE | {"verdicts": []}, folder, {"certificate-lean.json": "1", "counterexample-lean.json": "2"}
     )
     assert (folder / "certificate-lean.json").read_text() == "1"
-    report.write(BARE | {"verdicts": []}, folder, {"certificate-paper.json": "3"})
+    report.write_report(BARE | {"verdicts": []}, folder, {"certificate-paper.json": "3"})
     assert sorted(path.name for path in folder.glob("c*-*.json")) == ["certificate-paper.json"]
     assert (folder / "mine.txt").read_text() == "mine"
 
@@ -105,7 +105,7 @@ def test_a_report_written_again_keeps_the_files_of_its_run_and_no_others(written
         "b": part(counterexample=sha256("2")),
     }
     files = {"certificate-lean.json": "1", "counterexample-lean.json": "2"}
-    report.write(BARE | {"verdicts": [], "theorems": parts}, folder, files)
+    report.write_report(BARE | {"verdicts": [], "theorems": parts}, folder, files)
     assert belonging({"theorems": parts}, folder) == files
     assert cli.main(["report", "--from", str(folder / "report.json"), "--out", str(written / "out")]) == 0
     assert {path.name: path.read_text() for path in folder.glob("c*-*.json")} == files
@@ -124,6 +124,6 @@ def test_a_file_in_the_place_of_the_folder_is_refused_before_any_work(written, c
 
 def test_a_report_on_a_file_whose_name_is_no_text_is_read_back(written):
     folder = written / "out" / "report"
-    report.write(BARE | {"verdicts": [], "command": "icgd --data caf\udce9\x1b.csv"}, folder)
+    report.write_report(BARE | {"verdicts": [], "command": "icgd --data caf\udce9\x1b.csv"}, folder)
     assert load(folder / "report.json")["command"] == "icgd --data caf\\udce9\x1b.csv"
     assert r"caf\udce9" in (folder / "report.html").read_text(encoding="utf-8")

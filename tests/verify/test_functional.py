@@ -9,8 +9,9 @@ from icgd.bounds.algebra.definiteness import Witness
 from icgd.bounds.functional import FunctionalProblem
 from icgd.construct.functional import FunctionalTransformer, build
 from icgd.verify import functional
-from icgd.verify.functional import draw, verify
+from icgd.verify.functional import verify
 from icgd.verify.kernels import matching
+from icgd.verify.kernels.prompts import draw_examples
 from icgd.verify.kernels.stationary_family import theorem_one
 from icgd.verify.search.prompts import seeded
 
@@ -143,9 +144,9 @@ def test_data_of_another_kernel_breaks_the_matching_claim(monkeypatch):
 
     def unmatched(posed, count, generator):
         swapped = other.get(posed.kernel, posed.kernel)
-        return draw(FunctionalProblem(d=3, n=8, kernel=swapped), count, generator)
+        return draw_examples(FunctionalProblem(d=3, n=8, kernel=swapped), count, generator)
 
-    monkeypatch.setattr(matching, "draw", unmatched)
+    monkeypatch.setattr(matching, "draw_examples", unmatched)
     monkeypatch.setattr(matching, "STUDIED", 1024)
     assert status(verify(problem))["matching"] == "failed"
 
@@ -157,7 +158,7 @@ def test_the_same_seed_finds_the_same():
 
 def test_drawn_labels_have_the_kernel_as_covariance():
     problem = FunctionalProblem(d=2, n=1, kernel="linear")
-    drawn = draw(problem, 20000, seeded(0))
+    drawn = draw_examples(problem, 20000, seeded(0))
     inner = (drawn.x[:, 0] * drawn.query).sum(-1)
     moment = drawn.y[:, 0] * drawn.answer
     assert float((moment * inner).mean()) == pytest.approx(0.5, abs=0.05)

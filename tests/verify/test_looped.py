@@ -87,9 +87,9 @@ def test_damaged_weights_are_caught(damage):
 
 def given(letters, seed=0):
     problem = LoopedProblem(**letters)
-    found = looped._steps(build(problem), problem, looped.draw(problem, 3, seeded(seed)), lambda done: None)[
-        1
-    ]
+    found = looped._steps(
+        build(problem), problem, looped.draw_regressions(problem, 3, seeded(seed)), lambda done: None
+    )[1]
     return problem, found, {claim.key: claim.value for claim in claims(problem)}["looped/contraction"]
 
 

@@ -11,13 +11,19 @@ import pytest
 from icgd import Claim, Letters, Problem, ProblemError, Results, Theorem, Verdict, theorem, theorems
 from icgd.bounds.kernel import KERNELS, Kernel
 from icgd.verify import catalogue
-from icgd.verify.catalogue import command_name, find, register, theorems_with_letter, theorems_with_option
+from icgd.verify.catalogue import (
+    command_name,
+    find_theorem,
+    register,
+    theorems_with_letter,
+    theorems_with_option,
+)
 from icgd.verify.requests import all_requests
 from icgd.verify.search.options import EVERYWHERE, Search
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "one_step.py"
-RELU, LOOPED = find("relu-icgd"), find("looped")
+RELU, LOOPED = find_theorem("relu-icgd"), find_theorem("looped")
 CUBIC = Kernel("cubic", "s**3")
 
 
@@ -136,7 +142,10 @@ def test_packages_add_to_tables_before_anything_is_posed(monkeypatch):
         pytest.warns(UserWarning, match="the module no_such_module of icgd.tables is left out: division"),
     ):
         meaning = theorems()["functional"].letters.meanings()["kernel"]
-        assert "cubic" in meaning and find("functional").letters(kernel="cubic+exp").heads == ("cubic", "exp")
+        assert "cubic" in meaning and find_theorem("functional").letters(kernel="cubic+exp").heads == (
+            "cubic",
+            "exp",
+        )
 
 
 @pytest.mark.parametrize(
@@ -153,7 +162,7 @@ def test_a_file_without_its_theorem_is_one_sentence(tmp_path, text, words):
     if text is not None:
         path.write_text(text, encoding="utf-8")
     with pytest.raises(ProblemError, match=words):
-        find(str(path))
+        find_theorem(str(path))
 
 
 def test_theorems_are_found_by_their_letters_and_options():

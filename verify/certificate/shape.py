@@ -128,7 +128,7 @@ RELU_LAYER = LAYER | numbers("above_z above_g above_s")
 SOFTMAX_LAYER = LAYER | {"z": maybe(record(SQUARE)), "g": maybe(record(SQUARE))}
 SOFTMAX_LAYER |= {"update": maybe(record(SQUARE | numbers("offset")))}
 RANGES = numbers("p_in z r curvature dr_low dr_high g s s_norm jerk")
-NAMED = "squared", "logistic", "huber"
+NAMED_LOSSES = "squared", "logistic", "huber"
 """The losses that certificates refer to by name; all others are given by their formula."""
 
 _HEADER = dict.fromkeys(("format", "construction", "arithmetic", "statement", "weights"), TEXT)
@@ -170,7 +170,7 @@ def flaw(
     A certificate for another construction or another problem is left to its checker.
     """
     N, loss, problem = posed["N"], posed["loss"], record(dict.fromkeys(posed, LETTER))
-    fields = body(N, layer, loss == "logistic", loss not in NAMED)
+    fields = body(N, layer, loss == "logistic", loss not in NAMED_LOSSES)
     reason = record(_HEADER | {"problem": problem} | dict.fromkeys(fields, ANY))(found, "")
     if reason or found["construction"] != construction or found["problem"] != posed:
         return reason

@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-Numbers = Any
+AnyNumbers = Any
 """A float, or an array of floats or complex numbers."""
 
 
-def _larger(a: Numbers, b: Numbers) -> Numbers:
+def _larger(a: AnyNumbers, b: AnyNumbers) -> AnyNumbers:
     return np.where(np.real(a) > np.real(b), a, b)
 
 
-def _smaller(a: Numbers, b: Numbers) -> Numbers:
+def _smaller(a: AnyNumbers, b: AnyNumbers) -> AnyNumbers:
     return np.where(np.real(a) < np.real(b), a, b)
 
 
-_FUNCTIONS: Mapping[str, Callable[..., Numbers]] = {
+_FUNCTIONS: Mapping[str, Callable[..., AnyNumbers]] = {
     **{
         name: getattr(np, name)
         for name in ("tanh", "sinh", "cosh", "exp", "log", "sin", "cos", "tan", "sqrt")
@@ -37,7 +37,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Numbers]] = {
     "Abs": lambda x: _larger(x, -x),
     "relu": lambda x: _larger(x, 0.0),
 }
-_OPERATIONS: Mapping[type[ast.operator], Callable[[Numbers, Numbers], Numbers]] = {
+_OPERATIONS: Mapping[type[ast.operator], Callable[[AnyNumbers, AnyNumbers], AnyNumbers]] = {
     ast.Add: np.add,
     ast.Sub: np.subtract,
     ast.Mult: np.multiply,
@@ -46,14 +46,14 @@ _OPERATIONS: Mapping[type[ast.operator], Callable[[Numbers, Numbers], Numbers]] 
 }
 
 
-def values(formula: str, **variables: Numbers) -> Numbers:
+def values(formula: str, **variables: AnyNumbers) -> AnyNumbers:
     """What a formula is at these values of its variables; raises ValueError for what is no formula.
 
     >>> float(values("relu(s - 1)**2/2", s=4.0))
     4.5
     """
 
-    def at(node: ast.expr) -> Numbers:
+    def at(node: ast.expr) -> AnyNumbers:
         match node:
             case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
                 return float(number)
@@ -74,7 +74,7 @@ def values(formula: str, **variables: Numbers) -> Numbers:
     return at(ast.parse(formula.strip(), mode="eval").body)
 
 
-def slope(formula: str, variable: str, **variables: Numbers) -> Numbers:
+def slope(formula: str, variable: str, **variables: AnyNumbers) -> AnyNumbers:
     """The derivative in one of the variables, by an imaginary step of 1e-30: exact to rounding.
 
     >>> float(slope("x**3", "x", x=2.0))

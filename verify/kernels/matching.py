@@ -11,14 +11,14 @@ from torch import Tensor
 from icgd.bounds.functional import COMPARED, FunctionalProblem
 from icgd.bounds.progress import Advance
 from icgd.construct.functional import Examples, FunctionalTransformer
-from icgd.verify.kernels.prompts import draw, kernel_values
+from icgd.verify.kernels.prompts import draw_examples, kernel_values
 from icgd.verify.results import Cell, Curve, Grid, Plot
 from icgd.verify.verdict import Status, Verdict
 
-DATA = ("linear", "exp", "relu")  # whose attention is matched
+MATCHED = ("linear", "exp", "relu")  # whose attention is matched
 STUDIED = 256  # prompts on which rates are chosen, and as many on which they are tested
 STUDIED_LAYERS = 64
-TRIALS = len(DATA) * len(COMPARED)
+TRIALS = len(MATCHED) * len(COMPARED)
 """How often the progress advances."""
 
 
@@ -30,9 +30,9 @@ def matched(
     curves, lost, ahead = [], [], []
     problem = replace(problem, L=min(problem.L, STUDIED_LAYERS))
     depth = tuple(float(layer) for layer in range(problem.L + 1))
-    for data in DATA:
+    for data in MATCHED:
         posed = replace(problem, kernel=data, r=0.0)
-        chosen, tested = (draw(posed, STUDIED, generator) for _ in range(2))
+        chosen, tested = (draw_examples(posed, STUDIED, generator) for _ in range(2))
         power = float((tested.answer**2).mean())
         errors = {}
         for name in COMPARED:

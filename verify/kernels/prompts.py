@@ -15,7 +15,7 @@ from icgd.construct.functional import Examples
 from icgd.verify.kernels import formula
 
 
-def draw(problem: FunctionalProblem, count: int, generator: torch.Generator) -> Examples:
+def draw_examples(problem: FunctionalProblem, count: int, generator: torch.Generator) -> Examples:
     """Points uniform on the sphere; labels a Gaussian process whose covariance is the problem's kernel.
 
     A covariance that is no covariance (relu, softmax) is replaced by its symmetric part with negative
@@ -47,7 +47,7 @@ def similar(name: str, scores: np.ndarray) -> np.ndarray:
     return found / found.sum(axis=1, keepdims=True) if kernel.normalised else found
 
 
-def referee(
+def kernel_referee(
     heads: Sequence[str], examples: Examples, rate: float, steps: int
 ) -> Float[np.ndarray, "L+1 B n+1"]:
     """y_i - f_l(x_i) and -f_l(x_q), f_l = sum_i a_i K(., x_i): descent on the coefficients a, in numpy."""

@@ -150,7 +150,7 @@ def expected_loss(kernel: str, where: Orbits, point: Point) -> Float[Tensor, ""]
     return error.square().sum() / count
 
 
-def gradient(kernel: str, where: Orbits, point: Point) -> Point:
+def gradient_at(kernel: str, where: Orbits, point: Point) -> Point:
     """The gradient of `expected_loss` in all entries of r, B and C."""
     leaves = [part.detach().clone().requires_grad_() for part in (point.r, point.B, point.C)]
     return Point(*torch.autograd.grad(expected_loss(kernel, where, Point(*leaves)), leaves))
@@ -284,7 +284,7 @@ def _off_family(generator: torch.Generator, broken: str) -> Verdict:
                 where = orbits(d, 1, generator, broken)
                 drawn = torch.rand(3 * _LAYERS, generator=generator, dtype=torch.float64) + 0.3
                 point = family_point(where, drawn)
-                found, single = (gradient(kernel, part, point) for part in (where, where.only(0)))
+                found, single = (gradient_at(kernel, part, point) for part in (where, where.only(0)))
                 if index == 0:
                     apart = max(apart, _difference(found, complex_step(kernel, where, point)))
                 scale = single.off(where.family)
@@ -336,9 +336,9 @@ def _at_critical(kernel: str, layers: int, generator: torch.Generator, broken: s
     where = orbits(2, _ORBITS // 2, generator, broken)
     start = torch.tensor([-0.2] * layers + [0.7] * 2 * layers, dtype=torch.float64)
     point = family_point(where, critical_point(kernel, where, start))
-    found = gradient(kernel, where, point)
+    found = gradient_at(kernel, where, point)
     firsts = range(0, len(where.x), 2 * len(where.x) // _ORBITS)  # one prompt of each orbit
-    norms = [gradient(kernel, where.only(k), point).norm for k in firsts]
+    norms = [gradient_at(kernel, where.only(k), point).norm for k in firsts]
     scale = sum(norms) / len(norms) or 1.0
     return _Critical(
         broken or "all hold",
@@ -394,7 +394,7 @@ def _infimum(generator: torch.Generator) -> Verdict:
         rates.append(idle_rate(at_zero, where.covariance[0].tolist()))
         first = nothing.clone()
         first[0] = rates[-1]
-        found = gradient(kernel, where, family_point(where, torch.cat([first, nothing, nothing])))
+        found = gradient_at(kernel, where, family_point(where, torch.cat([first, nothing, nothing])))
         worst = max(worst, found.norm)
     return _verdict(
         "infimum",

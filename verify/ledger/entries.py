@@ -25,8 +25,8 @@ from icgd.verify.catalogue import theorems
 from icgd.verify.results import Grid
 from icgd.verify.verdict import Status, Verdict
 
-Number = int | float | str | bool
-Numbers = Mapping[str, Number]
+EvidenceNumber = int | float | str | bool
+Numbers = Mapping[str, EvidenceNumber]
 Outcome = Literal["confirmed", "refuted", "open"]
 Kind = Literal["certificate", "identity", "witness", "count"]
 Bearing = Literal["contradicts", "gap", "vacuous", "sharper", "confirms", "reading", "open"]
@@ -198,7 +198,9 @@ def _entry(values: Mapping[str, Any], file: str, paper: str | None) -> Entry:
 def entries() -> tuple[Entry, ...]:
     """All entries: ours by paper, then those that theorems of other packages and files bring."""
     brought = [one.findings for one in theorems().values() if one.findings is not None]
-    others = [entry for file in brought for entry in parse(file.read_text(encoding="utf-8"), file.name)]
+    others = [
+        entry for file in brought for entry in parse_entries(file.read_text(encoding="utf-8"), file.name)
+    ]
     return (*_ours(), *others)
 
 
@@ -208,11 +210,11 @@ def _ours() -> tuple[Entry, ...]:
     folder = resources.files(__package__)
     for file in sorted((one for one in folder.iterdir() if one.name.endswith(".toml")), key=lambda f: f.name):
         paper = file.name.removesuffix(".toml")
-        found += parse(file.read_text(encoding="utf-8"), file.name, paper)
+        found += parse_entries(file.read_text(encoding="utf-8"), file.name, paper)
     return tuple(found)
 
 
-def parse(text: str, file: str, paper: str | None = None) -> list[Entry]:
+def parse_entries(text: str, file: str, paper: str | None = None) -> list[Entry]:
     """The entries of one file, about one paper where its number is given; raises LedgerError."""
     try:
         document = tomllib.loads(text)
@@ -225,7 +227,7 @@ def parse(text: str, file: str, paper: str | None = None) -> list[Entry]:
     return found
 
 
-def find(key: str) -> Entry:
+def find_entry(key: str) -> Entry:
     """The entry called so: its key, its name without the paper, or any part of them that no other has.
 
     Raises ProblemError, with the keys that match where there are several, all of a paper's for its number.
@@ -282,7 +284,7 @@ def settle(entry: Entry) -> Settled:
     return Settled(entry, numbers, tuple(differences), time.perf_counter() - began)
 
 
-def _same(found: Number, recorded: Number, tolerance: float) -> bool:
+def _same(found: EvidenceNumber, recorded: EvidenceNumber, tolerance: float) -> bool:
     if isinstance(found, float) or isinstance(recorded, float):
         both = isinstance(found, int | float) and isinstance(recorded, int | float)
         return both and math.isclose(float(found), float(recorded), rel_tol=tolerance)

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -22,10 +22,8 @@ from icgd.bounds.progress import Progress
 from icgd.bounds.step_error.budget import Construction
 from icgd.construct.relu_icgd import check_construction
 from icgd.verify.results import Plot
-from icgd.verify.survey.surveys import DATA, FACTORS, depths, losses, sizes
-
-Surveyed = Callable[[Progress], tuple[Plot, ...]]
-"""Waits for the figures of a survey, in their order."""
+from icgd.verify.survey.surveys import FACTORS, SURVEYED_DATA, depths, losses, sizes
+from icgd.verify.theorem import Surveyed
 
 _SURVEYS = {"depths": depths, "losses": losses}
 
@@ -44,7 +42,9 @@ def surveying(
     """
     check_construction(problem, construction)
     approximated = construction != "exact"  # else there is no error at any size or depth
-    asked = [name for name, wanted in (("depths", approximated), ("losses", followed != DATA)) if wanted]
+    asked = [
+        name for name, wanted in (("depths", approximated), ("losses", followed != SURVEYED_DATA)) if wanted
+    ]
     given: dict[str, Any] = {"construction": construction, "seed": seed, "device": str(device)}
     process = _start({"problem": problem.as_dict(), "asked": asked, **given})
 

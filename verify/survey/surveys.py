@@ -40,7 +40,7 @@ _SAMPLES, _POOL, _ASCENT = 4_000, 200, Round(32, 8, 0.2)
 _ATTACKABLE = 2_000
 """Neurons times weights of a network that is small enough to be attacked within a survey."""
 
-DATA = "diabetes"
+SURVEYED_DATA = "diabetes"
 _STEPS, _PROMPTS = 20, 64
 _NUMBERS = 1 << 24
 """Numbers that the iterates of a trajectory may hold."""
@@ -164,7 +164,7 @@ def losses(
         curve for label, line in zip(labels, mean, strict=True) for curve in _curve(label, [*enumerate(line)])
     ]
     distance = _curve("largest over the prompts", [*enumerate(apart)][1:])
-    title = f"on {DATA} data"
+    title = f"on {SURVEYED_DATA} data"
     return (
         *_plot(f"Loss {title}", "step", "mean empirical loss", loss, ""),
         *_plot(f"Distance from exact descent {title}", "step", "2-norm", distance, "y"),
@@ -186,7 +186,7 @@ def _heads(problem: Problem) -> int | float:
 
 def _real(problem: Problem, seed: int) -> Prompt:
     """Prompts of the diabetes data at random w(0), the problem's sizes taken from its columns."""
-    table = load_table(DATA)
+    table = load_table(SURVEYED_DATA)
     names = [name for name in table.names if name != "target"]
     inputs, others = names[: problem.d], names[problem.d : problem.d + problem.d_out - 1]
     targets = ("target", *others)

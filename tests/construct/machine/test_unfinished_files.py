@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from icgd.construct.machine.files import write_atomically
-from icgd.construct.machine.unfinished_files import sweep, unfinished
+from icgd.construct.machine.unfinished_files import sweep_unfinished, unfinished
 
 ROOT = Path(__file__).parents[3]
 DEAD = ".icgd-0123456789abcdef"
@@ -43,12 +43,12 @@ def test_a_killed_run_is_swept_and_a_live_one_is_not(tmp_path, kind):
     process, name = running(tmp_path, kind)
     with process:
         both = {name, f"{name}.lock"}
-        sweep(tmp_path)
+        sweep_unfinished(tmp_path)
         assert set(os.listdir(tmp_path)) == both
         process.kill()
         process.wait()
         assert set(os.listdir(tmp_path)) == both
-        sweep(tmp_path)
+        sweep_unfinished(tmp_path)
         assert os.listdir(tmp_path) == []
 
 
@@ -74,7 +74,7 @@ def test_what_others_named_is_not_swept(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / DEAD).symlink_to(tmp_path / "elsewhere")
-    sweep(tmp_path)
+    sweep_unfinished(tmp_path)
     assert set(os.listdir(tmp_path)) == names | {"elsewhere", DEAD}
 
 
@@ -85,7 +85,7 @@ def test_a_file_system_without_locks_is_written_to_and_not_swept(tmp_path, monke
     monkeypatch.setattr(FileLock, "acquire", unlockable)
     write_atomically(tmp_path / "a", "one")
     (tmp_path / DEAD).touch()
-    sweep(tmp_path)
+    sweep_unfinished(tmp_path)
     assert (tmp_path / "a").read_text() == "one" and set(os.listdir(tmp_path)) == {"a", DEAD}
 
 
@@ -94,7 +94,7 @@ def test_runs_side_by_side_never_sweep_each_other(tmp_path):
         for _ in range(40):
             with unfinished(tmp_path, os.mkdir) as made:
                 (made / "part").touch()
-                sweep(tmp_path)
+                sweep_unfinished(tmp_path)
                 assert (made / "part").exists()
         return number
 

@@ -16,18 +16,18 @@ from icgd import cli
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
-from icgd.reports.command.audit import built, command_line, emit, one, settle_findings
+from icgd.reports.command.audit import command_line, emit, one, pose_and_build, settle_findings
 from icgd.reports.command.run_files import belonging, check_line, leave, place, show_certificates
 from icgd.reports.document.document import audit_document
 from icgd.reports.html.page import page
-from icgd.reports.latex.source import write
-from icgd.verify.catalogue import find, theorems
+from icgd.reports.latex.source import write_source
+from icgd.verify.catalogue import find_theorem, theorems
 from icgd.verify.requests import Request
 from icgd.verify.results import Results
 from icgd.verify.search.options import Search
 from icgd.verify.verdict import Verdict
 
-RELU = find("relu-icgd")
+RELU = find_theorem("relu-icgd")
 SEARCH = Search(samples=200, effort=0.0)
 
 
@@ -49,7 +49,7 @@ ODD = "t/(1+exp(-t)) # '; touch harm"
 )
 def test_every_printed_command_gives_the_same_letters_back(posed, tmp_path, capsys):
     search = Search(samples=1, effort=0.0, out=tmp_path / "my; out")
-    theorem = RELU if isinstance(posed, Problem) else find(posed)
+    theorem = RELU if isinstance(posed, Problem) else find_theorem(posed)
     construction = "lean" if theorem is RELU else None
     files = {"certificate-c.json": "", "counterexample-c.json": ""}
     show_certificates(Console(width=40), files, tmp_path / "my; [bold]out", posed.options)
@@ -66,15 +66,15 @@ def test_every_printed_command_gives_the_same_letters_back(posed, tmp_path, caps
 
 def test_what_is_not_known_is_refused():
     with pytest.raises(ProblemError, match="theorem = nothing: the theorems are relu-icgd, softmax-icgd"):
-        find("nothing")
+        find_theorem("nothing")
     with pytest.raises(ProblemError, match="construction = wide: it is lean or paper or exact"):
         one(RELU, {}, replace(SEARCH, construction="wide"))
     with pytest.raises(ProblemError, match="construction = lean: looped has only one construction"):
-        one(find("looped"), {}, Search(construction="lean"))
+        one(find_theorem("looped"), {}, Search(construction="lean"))
     with pytest.raises(ProblemError, match="samples = 200: looped has no such option: it is for relu-icgd"):
-        one(find("looped"), {}, SEARCH)
+        one(find_theorem("looped"), {}, SEARCH)
     with pytest.raises(ProblemError, match="theorem = convergence: it is about the transformer of another"):
-        built(find("convergence"), {}, None, written=False)
+        pose_and_build(find_theorem("convergence"), {}, None, written=False)
     with pytest.raises(ProblemError, match="key = zero-strat"):
         settle_findings("zero-strat")
 
@@ -83,7 +83,7 @@ def test_what_is_not_known_is_refused():
     "theorem", [one for one in theorems().values() if one.model], ids=lambda one: one.name
 )
 def test_every_transformer_is_built_and_counted_by_the_same_calls(theorem):
-    asked, made = built(theorem, {}, None, written=True)
+    asked, made = pose_and_build(theorem, {}, None, written=True)
     assert theorem.model.census(made)["parameters"] > 0
     assert asked.construction == ("lean" if theorem is RELU else None)
 
@@ -131,7 +131,7 @@ def test_numbers_that_are_none_have_no_name_and_are_shown_as_words(tmp_path):
     made = audit_document(document["theorems"], command="icgd", seed=0, seconds=0.1)
     assert json.loads(json.dumps(made, allow_nan=False)) == made
     assert "icgdErrorSampled" in made["numbers"] and "icgdErrorAttacked" not in made["numbers"]
-    write(made, [], tmp_path)
+    write_source(made, [], tmp_path)
     assert "</html>" in page(made, [])
 
 
@@ -165,7 +165,7 @@ def test_whatever_fails_carries_the_command_that_shows_it_again():
         verdicts = (Verdict("softmax-icgd/step-error", "failed", "an error above eps"),)
         return Results(problem=problem, seed=seed, verdicts=verdicts)
 
-    theorem = replace(find("softmax-icgd"), judge=failing)
+    theorem = replace(find_theorem("softmax-icgd"), judge=failing)
     part = one(theorem, {"activation": "t/(1 + exp(-t))"}, Search(seed=3))
     (verdict,) = part.verdicts
     assert part.failed and shlex.split(verdict.replay) == [

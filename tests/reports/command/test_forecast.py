@@ -7,11 +7,11 @@ from icgd.bounds.estimate import Estimate, Piece
 from icgd.bounds.problem import Problem
 from icgd.construct.machine import memory
 from icgd.reports.command.forecast import announce, bounding, checking, everything, settling, verifying
-from icgd.verify.catalogue import find, theorems
+from icgd.verify.catalogue import find_theorem, theorems
 from icgd.verify.requests import all_requests
 from icgd.verify.search.options import Search
 
-RELU = find("relu-icgd")
+RELU = find_theorem("relu-icgd")
 
 
 def test_seconds_are_not_worth_a_line_and_minutes_are(capsys):
@@ -60,5 +60,5 @@ def test_a_check_is_as_long_as_its_certificate():
     unit = {"a": [1.0] * 100_000, "b": [], "c": [], "constant": 0.0}
     for more in ({"splits": [0] * 60_000}, {"program": {"loss": {"relus": unit}}}):
         assert checking(RELU, more, Problem()).seconds > empty + 3
-    looped = find("looped")
+    looped = find_theorem("looped")
     assert bounding(looped, looped.letters()).seconds < bounding(RELU, Problem()).seconds

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from icgd.reports.html.page import page
-from icgd.reports.latex.source import write
+from icgd.reports.latex.source import write_source
 from icgd.reports.mathematics.allowed import is_mathematics
 from icgd.reports.mathematics.formulas import formula
 from icgd.reports.mathematics.notation import displayed, statement, symbol
@@ -37,7 +37,7 @@ def tampered(value, key=""):
 
 @pytest.mark.parametrize("name", ["document_latex", "document_html"])
 def test_no_text_becomes_a_command_of_latex(name, figures, tmp_path):
-    write(tampered(json.loads((DATA / f"{name}.json").read_text())), figures, tmp_path)
+    write_source(tampered(json.loads((DATA / f"{name}.json").read_text())), figures, tmp_path)
     sources = list(tmp_path.glob("*.tex"))
     assert len(sources) > 8
     for path in sources:

@@ -9,7 +9,7 @@ import pytest
 from icgd.reports.command.audit import one, settle_findings
 from icgd.reports.document.document import audit_document, findings_document
 from icgd.reports.document.shape import AuditDocument, FindingsDocument
-from icgd.verify.catalogue import find
+from icgd.verify.catalogue import find_theorem
 from icgd.verify.search.options import Search
 
 RELU = "relu-icgd/lean"
@@ -19,10 +19,10 @@ RELU = "relu-icgd/lean"
 def document(tmp_path_factory):
     """An audit with all that can be there but a counterexample, as its file holds it."""
     search = Search(samples=200, effort=0.01, out=tmp_path_factory.mktemp("out"))
-    relu = replace(find("relu-icgd"), survey=None)
+    relu = replace(find_theorem("relu-icgd"), survey=None)
     parts = [
         one(relu, {"N": 1, "K": 2, "eps": 0.5}, search, certify=True, reported=True),
-        one(find("convergence"), {"N": 1, "K": 2}, Search()),
+        one(find_theorem("convergence"), {"N": 1, "K": 2}, Search()),
     ]
     theorems = {part.name: part.document for part in parts}
     settled = settle_findings("2411.16549/zero-start")

@@ -19,9 +19,9 @@ from icgd.construct.relu_icgd import build
 from icgd.reports.document.document import stream_document
 from icgd.reports.figures import figures
 from icgd.reports.figures.curves import drawable, figure_of, look
-from icgd.reports.figures.figures import draw, loss_plot, sketches, steps_plot
+from icgd.reports.figures.figures import draw_figures, loss_plot, sketches, steps_plot
 from icgd.reports.figures.stream import rows_of, stream_figure
-from icgd.reports.figures.style import COLOURS, STYLE, typeset
+from icgd.reports.figures.style import COLOURS, STYLE, typeset_label
 
 PROBLEM = Problem(N=2, K=2, d=2, n=3, eps=0.5)
 STREAM = stream_document(slot_use(build(PROBLEM)))
@@ -65,7 +65,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drawn(folder):
-    return draw(document(), folder)
+    return draw_figures(document(), folder)
 
 
 def test_every_plot_has_one_pair_of_files_and_every_name_its_own(drawn, folder):
@@ -92,7 +92,7 @@ def test_every_plot_has_one_pair_of_files_and_every_name_its_own(drawn, folder):
 
 def test_the_same_document_gives_the_same_bytes_and_no_dates(drawn, tmp_path):
     before = dict(matplotlib.rcParams)
-    again = draw(document(), tmp_path)
+    again = draw_figures(document(), tmp_path)
     assert dict(matplotlib.rcParams) == before
     for a, b in zip(drawn, again, strict=True):
         assert a.pdf.read_bytes() == b.pdf.read_bytes() and a.svg.read_bytes() == b.svg.read_bytes()
@@ -225,10 +225,10 @@ def test_too_many_slots_share_lines_by_kind():
 
 def test_a_document_that_lacks_parts_has_fewer_figures(tmp_path):
     bare = {"theorems": {"looped": {"plots": [plot()]}, "relu-icgd/lean": {"plan": None, "trajectory": None}}}
-    assert draw(bare, tmp_path) == ()
+    assert draw_figures(bare, tmp_path) == ()
 
 
 def test_text_is_set_in_a_font_that_has_its_signs():
-    assert typeset("eps < eta") == r"$\epsilon$ $<$ $\eta$"
-    assert typeset("exp(-T/2) of norm2(w)") == r"$\exp(-T/2)$ of $\Vert\mathrm{w}\Vert_2$"
-    assert typeset("beta, deps_ 5 \u00e9") == r"beta, deps$\_$ 5 e"
+    assert typeset_label("eps < eta") == r"$\epsilon$ $<$ $\eta$"
+    assert typeset_label("exp(-T/2) of norm2(w)") == r"$\exp(-T/2)$ of $\Vert\mathrm{w}\Vert_2$"
+    assert typeset_label("beta, deps_ 5 \u00e9") == r"beta, deps$\_$ 5 e"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from icgd.reports.latex.source import FRAGMENTS, write
+from icgd.reports.latex.source import FRAGMENTS, write_source
 from icgd.reports.latex.typeset import typeset
 
 DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_latex.json").read_text())
@@ -67,7 +67,7 @@ def test_fragments_of_all_theorems_fit_a_plain_article(tmp_path):
         document["theorems"][name] = looped | {
             "census": DOCUMENT["theorems"][LEAN]["census"], "verdicts": judged, "bounds": {},
         }  # fmt: skip
-    write(document, (), tmp_path)
+    write_source(document, (), tmp_path)
     body = "".join(rf"\section{{{name}}}\input{{{name}}}" for name in FRAGMENTS)
     body += r" Seed \icgdSeed, icgd \icgdVersion, by \icgdCommand: \icgdCertificateHash."
     body += r" \icgdPaperWeightsHash."

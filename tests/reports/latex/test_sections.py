@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from icgd.reports.latex.macros import number
-from icgd.reports.latex.source import write
+from icgd.reports.latex.source import write_source
 
 DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_latex.json").read_text())
 
@@ -19,7 +19,7 @@ def test_a_table_is_narrow_if_its_cells_fit_and_loses_no_row(cell, narrow, tmp_p
     document["theorems"]["looped"]["grids"] = [
         {"title": "Seven", "note": "", "columns": ["long heading of it", "n", "error", "why"], "rows": rows}
     ]
-    text = write(document, (), tmp_path).read_text()
+    text = write_source(document, (), tmp_path).read_text()
     assert (r"\captionof{table}{Seven." in text) == narrow
     assert (r"\caption{Seven.}" in text) != narrow
     for _, whole, small, _ in rows:

@@ -13,8 +13,8 @@ from icgd.reports.document.bearings import tally
 from icgd.reports.document.first_page import checked, not_shown, notable, trusted, whole_sentences
 from icgd.reports.document.numbers import quantities
 from icgd.reports.document.step_bound import PLANNER, UNCHECKED
-from icgd.reports.latex.macros import Numbers, beginning, number
-from icgd.reports.latex.source import FRAGMENTS, write
+from icgd.reports.latex.macros import NamedNumbers, beginning, number
+from icgd.reports.latex.source import FRAGMENTS, write_source
 from icgd.reports.latex.typeset import typeset
 from icgd.reports.mathematics.notation import command, escape
 
@@ -89,7 +89,7 @@ def test_shared_constants_and_bounds_are_shown_once(written):
 def test_names_are_cut_between_words():
     assert beginning(["icgdHeads"]) == "icgd"
     assert beginning(["icgdFindingAbCount", "icgdFindingAbCounted"]) == "icgdFindingAb"
-    for start, ends in Numbers(DOCUMENT).groups:
+    for start, ends in NamedNumbers(DOCUMENT).groups:
         assert all(rf"{start}{end}" == "\\" + macro[1:-2] for end, macro in ends)
 
 
@@ -146,7 +146,7 @@ def test_the_pdf_shows_every_number_every_claim_and_every_finding(typed):
     pages = enumerate(pages_of(typed.pdf), start=1)
     text = plainly("".join(re.sub(rf"(?m)^{number}$", "", page) for number, page in pages))
     named = {one.macro: one for one in quantities(DOCUMENT)}
-    for start, ends in Numbers(DOCUMENT).groups:
+    for start, ends in NamedNumbers(DOCUMENT).groups:
         assert start in text
         for end, _ in ends:
             assert f"{end}{named[start[1:] + end].digits}" in text, (start, end)
@@ -163,7 +163,7 @@ def test_the_pdf_shows_every_number_every_claim_and_every_finding(typed):
 @needs_tex
 def test_the_same_document_gives_the_same_bytes(typed, figures, tmp_path):
     folder = tmp_path / "else where"
-    again = typeset(write(DOCUMENT, figures, folder))
+    again = typeset(write_source(DOCUMENT, figures, folder))
     assert again.pdf.read_bytes() == typed.pdf.read_bytes()
     assert {path.name for path in folder.iterdir() if path.suffix not in (".tex", ".bib")} == {
         "figures", "latex-build", "report.pdf",
@@ -186,7 +186,7 @@ def with_bearings(*bearings):
 
 def test_findings_stand_under_their_bearing_and_nothing_invented_is_quoted(tmp_path):
     document = with_bearings("confirms", "contradicts", "gap")
-    text = write(document, (), tmp_path).read_text()
+    text = write_source(document, (), tmp_path).read_text()
     places = [text.index(rf"\icgdverdict{{{word}}} (") for word in ("contradicts", "gap", "confirms")]
     assert places == sorted(places)
     assert escape(tally(document["findings"])) in text and "textquotedblleft" not in text
@@ -200,7 +200,7 @@ def test_findings_stand_under_their_bearing_and_nothing_invented_is_quoted(tmp_p
 def test_what_no_checker_saw_is_not_called_certified(tmp_path):
     document = copy.deepcopy(DOCUMENT)
     document["theorems"] = {LEAN: document["theorems"][LEAN] | {"certificate": None, "verdicts": []}}
-    text = write(document, (), tmp_path).read_text()
+    text = write_source(document, (), tmp_path).read_text()
     assert text.count(escape(UNCHECKED)) >= 4 and not re.search(
         r"\bcertified\b(?! (?:local|lower))", prose_of(text)
     )
@@ -208,7 +208,7 @@ def test_what_no_checker_saw_is_not_called_certified(tmp_path):
     assert "Certified" not in macros and r"\newcommand{\icgdErrorBound}" in macros
     assert PLANNER in trusted(document) and PLANNER not in trusted(DOCUMENT)
     document["theorems"][PAPER] = DOCUMENT["theorems"][PAPER]
-    mixed = (write(document, (), tmp_path).parent / "sandwich.tex").read_text()
+    mixed = (write_source(document, (), tmp_path).parent / "sandwich.tex").read_text()
     assert "prover, not checked" in mixed.replace("{}", "") and "checker (certified)" in mixed
 
 
@@ -227,7 +227,7 @@ def prose_of(text):
 def test_a_letter_left_to_the_theorem_is_shown_with_the_value_it_chose(tmp_path):
     document = copy.deepcopy(DOCUMENT)
     document["theorems"]["looped"]["chosen"] = {"eta": 0.0625}
-    text = write(document, (), tmp_path).read_text()
+    text = write_source(document, (), tmp_path).read_text()
     assert r"$\eta = \icgdLoopedLettereta{}\text{ (automatic)}$" in text or r"\text{ (automatic)}" in text
     assert 0.0625 in [one.value for one in quantities(document) if one.place == "looped problem eta"]
 
@@ -238,7 +238,7 @@ def test_a_symbol_with_two_values_says_whose_each_is(tmp_path):
     own, published = bounds["relu-icgd/lean/heads"], bounds["relu-icgd/heads"]
     own["constants"] |= {"B_q": {"value": 1.5, "meaning": "one offset"}}
     published["constants"] |= {"B_q": {"value": 2.5, "meaning": "one offset"}}
-    text = write(document, (), tmp_path).read_text()
+    text = write_source(document, (), tmp_path).read_text()
     found = re.findall(r"\$B_\{\\mathrm\{q\}\}\$|\$B_\{q\}\$", text)
     assert len(found) == 2 and "one offset; in relu" in text
 
@@ -320,7 +320,7 @@ def bare():
 
 
 def test_missing_parts_are_left_out(tmp_path):
-    report = write(bare(), (), tmp_path).read_text()
+    report = write_source(bare(), (), tmp_path).read_text()
     assert "Findings" not in report and "off the margin" in report and "the checker refused" in report
     assert "arxiv123456789" in (tmp_path / "icgd.bib").read_text()
     left_out = escape("47% of the random prompts (940 of 2,000)")
@@ -334,7 +334,7 @@ def test_missing_parts_are_left_out(tmp_path):
 @pytest.mark.slow
 @needs_tex
 def test_a_document_of_odds_and_ends_compiles(tmp_path):
-    made = typeset(write(bare(), (), tmp_path))
+    made = typeset(write_source(bare(), (), tmp_path))
     assert made.pdf is not None, made.message
     assert made.warnings == ()
 
@@ -352,7 +352,7 @@ def test_one_theorem_alone_with_long_words_on_the_first_page(tmp_path):
     document["command"] = "icgd report relu-icgd --data " + "folder/" * 30
     trust = {"trusted": [f"line {i} {'word ' * 30}" for i in range(30)]}
     document["theorems"][LEAN]["certificate"] = document["theorems"][LEAN]["certificate"] | trust
-    made = typeset(write(document, (), tmp_path))
+    made = typeset(write_source(document, (), tmp_path))
     assert made.pdf is not None, made.message
     assert made.warnings == ()
     pages = pages_of(made.pdf)

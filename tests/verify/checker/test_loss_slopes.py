@@ -126,7 +126,7 @@ def made(construction="lean", **given):
 
 
 def test_the_losses_that_have_names_are_the_same_everywhere():
-    assert {*shape.NAMED} == {*KNOWN} <= {*LOSSES}
+    assert {*shape.NAMED_LOSSES} == {*KNOWN} <= {*LOSSES}
 
 
 @pytest.mark.parametrize("output", ["activated", "linear"])

@@ -15,7 +15,7 @@ from icgd.verify.kernels.stationary_family import (
     critical_point,
     expected_loss,
     family_point,
-    gradient,
+    gradient_at,
     orbits,
     theorem_one,
 )
@@ -88,7 +88,7 @@ def test_orthogonal_invariance_is_what_the_activation_needs(monkeypatch, activat
     for d in (2, 3):
         where = orbits(d, 1, generator)
         point = family_point(where, drawn(generator, 2))
-        found, single = (gradient("exp", part, point).off(where.family) for part in (where, where.only(0)))
+        found, single = (gradient_at("exp", part, point).off(where.family) for part in (where, where.only(0)))
         assert (found > 1e-3 * single) if leaves else (found <= 1e-12 * single)
 
 
@@ -100,7 +100,7 @@ def test_both_routes_to_the_gradient_agree_off_the_family_too(kernel, broken):
     point = Point(
         *(torch.randn(shape, generator=generator).double() / 2 for shape in [(2,), (2, 2, 2), (2, 2, 2)])
     )
-    found, again = gradient(kernel, where, point), complex_step(kernel, where, point)
+    found, again = gradient_at(kernel, where, point), complex_step(kernel, where, point)
     for one, other in zip((found.r, found.B, found.C), (again.r, again.B, again.C), strict=True):
         assert torch.allclose(one, other, rtol=1e-11, atol=1e-11 * found.norm)
 

@@ -135,23 +135,27 @@ def test_documents_are_plain(settled):
 
 
 def test_find_knows_short_names_and_says_what_is_near():
-    assert ledger.find("2411.16549/zero-start") is ledger.find("zero-start")
+    assert ledger.find_entry("2411.16549/zero-start") is ledger.find_entry("zero-start")
     with pytest.raises(ProblemError, match=r"did you mean .*zero-start"):
-        ledger.find("zero-strat")
+        ledger.find_entry("zero-strat")
     for key in ("xyzzy", "", " "):
         with pytest.raises(ProblemError, match="lists the keys"):
-            ledger.find(key)
+            ledger.find_entry(key)
 
 
 def test_find_takes_any_part_that_no_other_has():
-    assert ledger.find("not-smooth") is ledger.find("2411.16549/relu-not") is ledger.find("relu-not-smooth")
-    assert ledger.find("local-minimum").key == "2306.00297/local-minimum"  # exact before longer ones
-    assert ledger.find("arXiv:2411.16549/C4").key == "2411.16549/c4-not-needed"
+    assert (
+        ledger.find_entry("not-smooth")
+        is ledger.find_entry("2411.16549/relu-not")
+        is ledger.find_entry("relu-not-smooth")
+    )
+    assert ledger.find_entry("local-minimum").key == "2306.00297/local-minimum"  # exact before longer ones
+    assert ledger.find_entry("arXiv:2411.16549/C4").key == "2411.16549/c4-not-needed"
     with pytest.raises(ProblemError, match=r"2 findings match: 2312.06528/relu-ind.*, 2312.06528/relu-div"):
-        ledger.find("2312.06528/relu")
+        ledger.find_entry("2312.06528/relu")
     for paper in ("2410.11268", "2410.11268/", "arXiv:2410.11268"):
         with pytest.raises(ProblemError, match=r"a paper; its findings are .*examples-constant.*square-data"):
-            ledger.find(paper)
+            ledger.find_entry(paper)
 
 
 @given(st.sampled_from(ENTRIES), st.data())
@@ -159,7 +163,7 @@ def test_every_part_finds_its_entry_or_lists_it(entry, data):
     first = data.draw(st.integers(0, len(entry.key) - 1))
     part = entry.key[first : data.draw(st.integers(first + 1, len(entry.key)))]
     try:
-        found = ledger.find(part)
+        found = ledger.find_entry(part)
     except ProblemError as error:
         assert entry.key in str(error)
     else:
@@ -202,13 +206,13 @@ expected = { ours = 269 }
     ],
 )
 def test_a_bad_file_is_named(old, new, what):
-    assert len(ledger.parse(GOOD, "1234.56789.toml", "1234.56789")) == 1
+    assert len(ledger.parse_entries(GOOD, "1234.56789.toml", "1234.56789")) == 1
     with pytest.raises(ledger.LedgerError, match=what):
-        ledger.parse(GOOD.replace(old, new, 1), "1234.56789.toml", "1234.56789")
+        ledger.parse_entries(GOOD.replace(old, new, 1), "1234.56789.toml", "1234.56789")
 
 
 def test_evidence_that_breaks_is_a_difference():
-    entry = replace(ledger.find("omega-constant"), given={"d": -1})
+    entry = replace(ledger.find_entry("omega-constant"), given={"d": -1})
     found = ledger.settle(entry)
     assert found.differences[0].startswith("the evidence cannot be computed: ")
     assert "NOT REPRODUCED" in ledger.summary([found]).rows[0][-1]
