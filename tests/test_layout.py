@@ -2,6 +2,7 @@
 
 import ast
 import tomllib
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = ("bounds", "construct", "verify", "reports", "icgd")
 THEOREMS = ("convergence", "functional", "looped", "preconditioned", "relu_icgd", "softmax_icgd")
+OF_A_THEOREM = {
+    *("HYPOTHESES", "MODEL", "NAME", "SOURCE", "THEOREM", "TITLE"),
+    *("build", "claims", "verify"),
+}
+IN_TWO_LANGUAGES = {"exact", "statement", "symbol"}
 ODDS_AND_ENDS = {"utils", "util", "helpers", "helper", "common", "misc", "shared", "base", "core", "tools"}
 LINES = 420
 
@@ -120,6 +126,35 @@ def test_no_imports_go_in_a_circle():
     while free := {name for name, needed in left.items() if not needed & set(left)}:
         left = {name: needed for name, needed in left.items() if name not in free}
     assert not left, f"in a circle, or above one: {sorted(left)}"
+
+
+def public_names(path):
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names = {node.name}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {part.id for one in targets for part in ast.walk(one) if isinstance(part, ast.Name)}
+        else:
+            names = set()
+        yield from (name for name in names if not name.startswith("_"))
+
+
+def test_a_public_name_has_one_meaning():
+    """What theorems have in common is named alike, and so is what HTML and LaTeX say each in its own way.
+
+    The checker shares no code with what it judges, so it has an `Envelope` of its own, for instance;
+    evidence is named with its module wherever it is named.
+    """
+    found = defaultdict(set)
+    for name, path in SOURCES.items():
+        if not within(name, "icgd.verify.checker") and not within(name, "icgd.verify.ledger.evidence"):
+            for public in public_names(path):
+                if not (public in OF_A_THEOREM and name in THEOREM_MODULES):
+                    found[public].add(name)
+    twice = {public: names for public, names in found.items() if len(names) > 1}
+    assert twice.keys() <= {"main", *IN_TWO_LANGUAGES}, twice
+    assert all(len(twice.get(public, ())) == 2 for public in IN_TWO_LANGUAGES)
 
 
 def test_every_module_is_used_or_tested():

@@ -134,10 +134,10 @@ def _attack(problem: Problem, effort: float, *, free: bool) -> list[Piece]:
 def _certificate(problem: Problem, construction: Construction) -> list[Piece]:
     fitted, made = units(problem, construction)
     recurrence = 0.3 + 2e-4 * fitted
-    return [Piece("certificate", recurrence + checking(problem.N, nodes(problem), fitted, made), 0.0)]
+    return [Piece("certificate", recurrence + check_seconds(problem.N, nodes(problem), fitted, made), 0.0)]
 
 
-def checking(N: int, cells: float, fitted: float, made: float) -> float:
+def check_seconds(N: int, cells: float, fitted: float, made: float) -> float:
     """Seconds of checking a certificate, its tree of so many entries, and of holding matrices to it."""
     return 0.4 + 4e-5 * cells * N + 1e-4 * fitted + 7e-5 * made
 
@@ -172,7 +172,7 @@ def softmax_icgd(problem: Problem, search: Search) -> Estimate:
             Piece("plan", made, 0.0, *(("eps", problem.eps) if N < 5 else ("N", N))),
             Piece("search", searched, 0.0, "K", problem.K),
             Piece("steps", run, held, "n", problem.n),
-            Piece("certificate", checking(N, nodes(problem), 3 * fitted, 6 * fitted * entries)),
+            Piece("certificate", check_seconds(N, nodes(problem), 3 * fitted, 6 * fitted * entries)),
             Piece("four layers", 2.0 + 4 * planning(problem).seconds, 0.0, "N", N),
         )
     )

@@ -84,7 +84,7 @@ def checking(theorem: Theorem, found: Mapping[str, Any], problem: Problem) -> Es
     entries = len(splits) if isinstance(splits, list) else 0
     lists = (relus.get("a") for relus in sums(found.get("program")))
     fitted = sum(len(one) for one in lists if isinstance(one, list))
-    seconds = workload.checking(problem.N, entries, fitted, fitted * max(problem.K, problem.d))
+    seconds = workload.check_seconds(problem.N, entries, fitted, fitted * max(problem.K, problem.d))
     construction: Construction = "paper" if found.get("construction") == "paper" else "lean"
     return bounding(theorem, problem, construction) + Estimate((Piece("check", seconds),))
 

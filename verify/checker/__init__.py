@@ -1,1 +1,1 @@
-"""The trusted base: judges certificates, and imports nothing else of this project."""
+"""The trusted base: it judges certificates and shares no code with the prover, so some names are in both."""
