@@ -25,7 +25,7 @@ def phases(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
     Leaders are included after shrinking them by a few piece widths: their signs are right, but the positions
     of their units within the linear pieces (the phases) are not.
     """
-    units, genes = hunt.plan.problem.units, hunt.leaders.shape[-1]
+    units, coordinates = hunt.plan.problem.units, hunt.leaders.shape[-1]
     versions = max(2 * units, _MOVES)
     so_far = hunt.survivors(found, hunt.affordable(_CHAINS, versions))
     leaders = hunt.leaders[: hunt.affordable(_LEADERS, versions)]
@@ -47,7 +47,7 @@ def phases(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
                 move = reach * hunt.sizes(0.1, 10, count, _MOVES, 1) * hunt.normal(count, _MOVES, 2)
                 move = torch.where(hunt.uniform(*move.shape) < 0.25, 0.0, move)
                 near = best.points[:, None] + move @ basis[:, :, [unit, units + unit]].mT
-                near = hunt.error.inside(near.flatten(0, 1)).view(count, _MOVES, genes)
+                near = hunt.error.inside(near.flatten(0, 1)).view(count, _MOVES, coordinates)
                 values, chosen = hunt.error.at(near.flatten(0, 1)).values.view(count, _MOVES).max(dim=1)
                 best = best.improved(FoundTokens(near[rows, chosen], values))
                 advance(count * _MOVES)
@@ -57,7 +57,7 @@ def phases(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
         return FoundTokens.joined([best, hunt.climb(best.points, fine, advance)])
 
 
-def phase_moves(plan: Plan, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes phases"]:
+def phase_moves(plan: Plan, points: Float[Tensor, "B coordinates"]) -> Float[Tensor, "B coordinates phases"]:
     """The smallest move of a point that changes one z or g of one unit and, as far as possible, no other.
 
     A local error depends only on the z and g of its unit, and on where in a linear piece they lie.

@@ -22,14 +22,14 @@ class Round:
 class Stride:
     """The state of B ascents: running means of their gradients and of the squared gradients."""
 
-    mean: Float[Tensor, "B genes"]
-    square: Float[Tensor, "B genes"]
+    mean: Float[Tensor, "B coordinates"]
+    square: Float[Tensor, "B coordinates"]
 
     @classmethod
-    def at(cls, points: Float[Tensor, "B genes"]) -> Stride:
+    def at(cls, points: Float[Tensor, "B coordinates"]) -> Stride:
         return cls(torch.zeros_like(points), torch.zeros_like(points))
 
-    def along(self, slope: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes"]:
+    def along(self, slope: Float[Tensor, "B coordinates"]) -> Float[Tensor, "B coordinates"]:
         """The next move; each coordinate has size about 1 as long as its slope keeps its sign."""
         slope = slope / (torch.linalg.vector_norm(slope, dim=-1, keepdim=True) + 1e-300)
         self.mean = 0.8 * self.mean + 0.2 * slope

@@ -44,6 +44,9 @@ PORTFOLIO: Mapping[str, TokenSearch] = MappingProxyType(
 LEADERLESS = ("random tokens", "equal units")
 """The searches that run where nothing is approximated, so that there are no signs and no pieces to align."""
 
+POOL = 20_000
+"""Random tokens from which an attack starts."""
+
 _FINALISTS = 32
 
 
@@ -66,7 +69,7 @@ def attack(
     generator: torch.Generator,
     *,
     transformer: Transformer | None = None,
-    pool: int = 20_000,
+    pool: int = POOL,
     rounds: tuple[Round, ...] = ROUNDS,
     seeds: Prompt | None = None,
     covers: Coverage = all_covered,

@@ -38,14 +38,14 @@ def equal_units(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
     )
 
 
-def _random(hunt: Hunt) -> Float[Tensor, "B genes"]:
+def _random(hunt: Hunt) -> Float[Tensor, "B coordinates"]:
     problem = hunt.error.problem
     return encode(
         problem, random_prompts(problem, hunt.affordable(hunt.pool), hunt.generator, hunt.error.device)
     )
 
 
-def _cloud(hunt: Hunt, reach: float) -> Float[Tensor, "B genes"]:
+def _cloud(hunt: Hunt, reach: float) -> Float[Tensor, "B coordinates"]:
     """Points at distances up to `reach` from leaders, which are first shrunk so that w can move freely."""
     count = hunt.affordable(0.4 * hunt.pool)
     size = hunt.sizes(0.003, reach, count, 1)
@@ -53,7 +53,7 @@ def _cloud(hunt: Hunt, reach: float) -> Float[Tensor, "B genes"]:
     return points + size * hunt.normal(*points.shape)
 
 
-def _copied(hunt: Hunt, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes"]:
+def _copied(hunt: Hunt, points: Float[Tensor, "B coordinates"]) -> Float[Tensor, "B coordinates"]:
     """The points with a random hidden unit of each layer copied to all other units of that layer."""
     problem = hunt.error.problem
     matrices, rows = [], torch.arange(len(points), device=points.device)

@@ -80,7 +80,7 @@ class Passes:
         return cls(z, g[-2::-1], stack_weights(blocks[::-1]))
 
 
-def away_from_faces(plan: Plan, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes"]:
+def away_from_faces(plan: Plan, points: Float[Tensor, "B coordinates"]) -> Float[Tensor, "B coordinates"]:
     """The points with w moved away from faces of W that a step would cross, where clipping hides errors."""
     prompt = decode(plan.problem, points)
     face = box(plan.problem, points)
@@ -156,8 +156,8 @@ def _coherent(problem: Problem, prompt: Prompt, generator: torch.Generator) -> P
 
 
 def ascent(
-    plan: Plan, points: Float[Tensor, "B genes"], signs: Signs
-) -> tuple[Float[Tensor, " B"], Float[Tensor, "B genes"], dict[Term, Float[Tensor, "B units"]]]:
+    plan: Plan, points: Float[Tensor, "B coordinates"], signs: Signs
+) -> tuple[Float[Tensor, " B"], Float[Tensor, "B coordinates"], dict[Term, Float[Tensor, "B units"]]]:
     """The error under free signs, its gradient in the point, and the signs that increase it."""
     with torch.enable_grad():
         points = points.detach().requires_grad_()

@@ -29,7 +29,7 @@ class Hunt:
 
     plan: Plan
     error: TokenError
-    leaders: Float[Tensor, "C genes"]
+    leaders: Float[Tensor, "C coordinates"]
     width: float
     pool: int
     rounds: tuple[Round, ...]
@@ -75,7 +75,7 @@ class Hunt:
                 kept.append(best.best(self.rounds[-1].points))
         return FoundTokens.joined(kept)
 
-    def climb(self, points: Float[Tensor, "B genes"], this: Round, advance: Advance) -> FoundTokens:
+    def climb(self, points: Float[Tensor, "B coordinates"], this: Round, advance: Advance) -> FoundTokens:
         """The worst token on the ascent from each point; every point has its own step size."""
         step = self.sizes(this.step / 30, this.step, len(points), 1)
         stride, current = Stride.at(points), points

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.device import check_device
+from icgd.verify.search.tables import BUNDLED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Search:
     samples: Annotated[int, "random prompts in the sweep"] = 100_000
     effort: Annotated[float, "length of the attack, 0 for none"] = 1.0
     start: Annotated[str, "w(0): random, or zero as in the theorem"] = "random"
-    data: Annotated[str | None, "real prompts to follow", "diabetes|FILE.csv"] = None
+    data: Annotated[str | None, "real prompts to follow", f"{'|'.join(BUNDLED)}|FILE.csv"] = None
     inputs: Annotated[str | None, "columns that are x, separated by commas"] = None
     targets: Annotated[str | None, "columns that are y, separated by commas"] = None
     prompts: Annotated[int, "prompts to cut from the data"] = 64

@@ -22,12 +22,12 @@ from icgd.verify.search.prompts import into_domain
 from icgd.verify.search.sweep import batch_size, one_step_errors
 
 
-def encode(problem: Problem, prompt: Prompt) -> Float[Tensor, "B genes"]:
+def encode(problem: Problem, prompt: Prompt) -> Float[Tensor, "B coordinates"]:
     """Single tokens as points: w in units of the half sides of W, then x and y."""
     return torch.cat([prompt.w / box(problem, prompt.w), prompt.x[:, 0], prompt.y[:, 0]], dim=-1)
 
 
-def decode(problem: Problem, points: Float[Tensor, "B genes"]) -> Prompt:
+def decode(problem: Problem, points: Float[Tensor, "B coordinates"]) -> Prompt:
     """The tokens of such points, projected into the theorem's domain."""
     unit, x, y = points.split([problem.D_w, problem.d, problem.d_out], dim=-1)
     prompt = Prompt(x[:, None], y[:, None], torch.zeros_like(x), unit * box(problem, unit))
@@ -55,7 +55,7 @@ def with_examples(prompt: Prompt, n: int) -> Prompt:
 class FoundTokens:
     """Points, and norm2(err) at each of them."""
 
-    points: Float[Tensor, "B genes"]
+    points: Float[Tensor, "B coordinates"]
     values: Float[Tensor, " B"]
 
     def best(self, count: int) -> FoundTokens:
@@ -91,21 +91,23 @@ class TokenError:
         self.single, self.covers, self.device = assemble(plan, n=1).to(device), covers, device
         self.problem, self.tried = self.single.problem, 0
 
-    def inside(self, points: Float[Tensor, "B genes"]) -> Float[Tensor, "B genes"]:
+    def inside(self, points: Float[Tensor, "B coordinates"]) -> Float[Tensor, "B coordinates"]:
         """The nearest points of the domain."""
         return encode(self.problem, decode(self.problem, points))
 
-    def at(self, points: Float[Tensor, "B genes"]) -> FoundTokens:
+    def at(self, points: Float[Tensor, "B coordinates"]) -> FoundTokens:
         """The points with their errors; 0 for tokens that the claim does not cover."""
         self.tried += len(points)
         values = [self._values(part) for part in points.split(batch_size(self.problem))]
         return FoundTokens(points, torch.cat(values))
 
-    def _values(self, points: Float[Tensor, "B genes"]) -> Float[Tensor, " B"]:
+    def _values(self, points: Float[Tensor, "B coordinates"]) -> Float[Tensor, " B"]:
         prompt = decode(self.problem, points)
         return torch.where(self.covers(prompt), one_step_errors(self.single, prompt), 0.0)
 
-    def slope(self, points: Float[Tensor, "B genes"]) -> tuple[Float[Tensor, " B"], Float[Tensor, "B genes"]]:
+    def slope(
+        self, points: Float[Tensor, "B coordinates"]
+    ) -> tuple[Float[Tensor, " B"], Float[Tensor, "B coordinates"]]:
         """The error and its gradient, through both the transformer and exact descent.
 
         A coordinate of w on a face of W counts as having no error, so the value can be slightly too low.
@@ -114,7 +116,7 @@ class TokenError:
         parts = [self._slope(part) for part in points.split(batch_size(self.problem))]
         return torch.cat([values for values, _ in parts]), torch.cat([slopes for _, slopes in parts])
 
-    def _slope(self, points: Float[Tensor, "B genes"]) -> tuple[Tensor, Tensor]:
+    def _slope(self, points: Float[Tensor, "B coordinates"]) -> tuple[Tensor, Tensor]:
         problem = self.problem
         with torch.enable_grad():
             points = points.detach().requires_grad_()

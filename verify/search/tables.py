@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ def load_table(source: str | DataTable) -> DataTable:
     """
     if isinstance(source, DataTable):
         return source
-    return _diabetes() if source == "diabetes" else _read_csv(source)
+    return BUNDLED[source]() if source in BUNDLED else _read_csv(source)
 
 
 def _diabetes() -> DataTable:
@@ -137,11 +137,15 @@ def _diabetes() -> DataTable:
     )
 
 
+BUNDLED: Mapping[str, Callable[[], DataTable]] = {"diabetes": _diabetes}
+"""Tables known by a name: what reads each."""
+
+
 def _read_csv(source: str) -> DataTable:
     try:
         text = Path(source).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise DataError(f"there is no file {source}; give a CSV file or the word diabetes") from None
+        raise DataError(f"there is no file {source}; give a CSV file or {' or '.join(BUNDLED)}") from None
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise DataError(f"{source} cannot be read: {reason}") from None

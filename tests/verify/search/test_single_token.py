@@ -9,7 +9,7 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
 from icgd.construct.block.assembly import assemble
 from icgd.verify.search.covered import all_covered
-from icgd.verify.search.free_signs import withdrawn
+from icgd.verify.search.free_signs import away_from_faces
 from icgd.verify.search.prompts import random_prompts, seeded
 from icgd.verify.search.single_token import FoundTokens, TokenError, decode, encode, examples, with_examples
 from icgd.verify.search.sweep import one_step_errors
@@ -57,7 +57,7 @@ def test_tokens_that_are_not_admitted_count_as_zero():
 
 def test_the_slope_is_that_of_the_error():
     error = TokenError(plan(PROBLEM), all_covered, "cpu")
-    points = withdrawn(plan(PROBLEM), 0.5 * _points(200))
+    points = away_from_faces(plan(PROBLEM), 0.5 * _points(200))
     values, slope = error.slope(points)
     assert torch.allclose(values, error.at(points).values, rtol=1e-9, atol=1e-13)
     h = 1e-7 / (1 + torch.linalg.vector_norm(slope, dim=-1, keepdim=True))
