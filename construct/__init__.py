@@ -1,1 +1,1 @@
-"""Transformers that keep the promise, built weight by weight."""
+"""The transformers of the theorems, built weight by weight."""

@@ -1,4 +1,4 @@
-"""What every theorem's transformer can do: be built from a problem, be counted, and be written to a file."""
+"""How a theorem's transformer is built from a problem, counted, and saved: one `Model` per theorem."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Model:
-    """How a transformer is made, counted off its tensors, and written to a file that anyone can read.
+    """How one theorem's transformer is built, counted from its tensors, and saved.
 
     build: takes the problem (and `construction=`, where the theorem has several).
     census: the sizes of what was built, by name.  save: writes its matrices.

@@ -1,4 +1,4 @@
-"""What a transformer is given: examples, a query, and the weights reached so far."""
+"""Prompts, the input of a transformer: examples, a query, and the current weights."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class Prompt:
         return Prompt(self.x[rows], self.y[rows], self.query[rows], self.w[rows])
 
     def check(self, problem: Problem) -> Prompt:
-        """These prompts, once seen to fit: norm2(x_i), norm2(query) <= B_x, norm2(y_i) <= B_y and w in W.
+        """Returns the prompts; raises ProblemError unless their shapes fit and their entries are allowed.
 
-        Raises ProblemError.
+        Allowed: norm2(x_i), norm2(query) <= B_x, norm2(y_i) <= B_y and w in W.
         """
         shapes = {
             "x": (self.x, (self.batch, problem.n, problem.d)),
@@ -82,7 +82,7 @@ class Prompt:
 
 
 def _rounded_up(limit: float, like: Tensor) -> float:
-    """A limit with room for the few roundings, in the precision of `like`, of what was brought to it."""
+    """A limit with room for a few roundings, in the precision of `like`, of values scaled to it."""
     return limit * (1 + 4 * torch.finfo(like.dtype).eps)
 
 
@@ -101,7 +101,7 @@ def stack_weights(matrices: Sequence[Float[Tensor, "B rows columns"]]) -> Float[
 def iterates(
     step: Callable[[Prompt], Float[Tensor, "B D_w"]], prompt: Prompt, steps: int
 ) -> Float[Tensor, "steps+1 B D_w"]:
-    """w(0), ..., w(steps), from the prompt's own w: one step applied again and again."""
+    """w(0), ..., w(steps), from the prompt's own w, by applying one step repeatedly."""
     path = [prompt.w]
     for _ in range(steps):
         path.append(step(prompt.with_weights(path[-1])))

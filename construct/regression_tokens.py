@@ -1,4 +1,4 @@
-"""Regression prompts as linear-attention models read them: inputs with their labels, the query's label 0."""
+"""Regression prompts as tokens of linear-attention models: inputs with labels, the query with label 0."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Theorem 1 of arXiv 2411.16549, built: a ReLU transformer that descends on an N-layer network."""
+"""The transformer of arXiv 2411.16549, Theorem 1: ReLU attention that descends on an N-layer network."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_construction(problem: Problem, construction: Construction) -> None:
             raise ProblemError("construction", "exact", "it is for --activation relu; use lean or paper")
         if not problem.loss.phi.is_piecewise_linear:
             bent = [name for name, loss in LOSSES.items() if loss.phi.is_piecewise_linear]
-            allowed = f"--construction exact needs a slope made of lines, as of {' and '.join(bent)}"
+            allowed = f"--construction exact needs a piecewise-linear slope, as of {' and '.join(bent)}"
             raise ProblemError("loss", problem.loss.name, allowed)
         return
     reason = violated(problem)
@@ -47,4 +47,4 @@ def check_construction(problem: Problem, construction: Construction) -> None:
 
 
 MODEL = Model(build, lambda made: census(made).as_dict(), save_weights)
-"""How it is built, counted and written down."""
+"""How the transformer is built, counted and saved."""

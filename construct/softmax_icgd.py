@@ -1,6 +1,6 @@
-"""Theorem 2 of arXiv 2411.16549, built for any N: softmax attention takes one mean, MLPs do the rest.
+"""The transformer of arXiv 2411.16549, Theorem 2, for any N: softmax takes one mean, MLPs do the rest.
 
-4N+2 layers a step.  A layer is softmax attention (absent but for one layer), then an MLP with ReLUs.
+4N+2 layers per step.  A layer is softmax attention (in one layer only), then an MLP with ReLUs.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from icgd.construct.model import Model
 from icgd.construct.prompt import Prompt, iterates, stack_weights
 
 _AT_ONCE = 1 << 19
-"""Numbers per temporary."""
+"""The target size, in numbers, of temporaries."""
 
 Pattern = Literal["rows", "columns", "outer"]
 
 
 class Products(nn.Module):
-    """target += sums of products of two slots, each product two sums of squares as ReLUs.
+    """target += sums of products of two slots, each a difference of two squares as sums of ReLUs.
 
     rows: target[k] = sum_c left[k, c] right[c].  columns: target[c] = sum_k left[k, c] right[k].
     outer: target[k, c] = left[c] right[k].  shape: (rows, columns) of the entries (k, c).
-    offset: None, or what shuts every unit in the query token: relu(a v + b) becomes
+    offset: None, or what switches every unit off in the query token: relu(a v + b) becomes
         relu(a v + b - offset (1 - t)), so that the target is exactly 0 there.
     """
 
@@ -115,7 +115,7 @@ class MeanHead(nn.Module):
 
 
 class SoftmaxLayer(nn.Module):
-    """A mean over tokens, where there is one, then an MLP.  moves: (from, to), slot by slot."""
+    """A mean over tokens if there is a head, then an MLP.  moves: the head's slots, (from, to)."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class SoftmaxLayer(nn.Module):
 
     @property
     def listed(self) -> list[HiddenPart]:
-        """The parts of the MLP, as what they are."""
+        """The parts of the MLP, with their type."""
         return cast(list[HiddenPart], list(self.parts))
 
     def literal(self, stream: Stream) -> LiteralLayer:
@@ -156,7 +156,7 @@ class SoftmaxTransformer(nn.Module):
 
     @property
     def blocks(self) -> list[SoftmaxLayer]:
-        """The layers, as what they are."""
+        """The layers, with their type."""
         return cast(list[SoftmaxLayer], list(self.layers))
 
     @property
@@ -170,7 +170,7 @@ class SoftmaxTransformer(nn.Module):
             yield layer.literal(self.stream)
 
     def step(self, prompt: Prompt) -> Float[Tensor, "B D_w"]:
-        """The weights after one block; the w that all tokens carry is held once a prompt."""
+        """The weights after one block; the w that all tokens carry is stored once per prompt."""
         largest = max(slot.size for slot in self.stream.slots.values())
         size = max(1, _AT_ONCE // (largest * (prompt.n + 1)))
         return torch.cat([self._step(prompt[i : i + size]) for i in range(0, prompt.batch, size)])
@@ -262,7 +262,7 @@ def assemble_softmax(made: SoftmaxPlan) -> SoftmaxTransformer:
 
 
 class DenseSoftmaxTransformer(nn.Module):
-    """The block on its literal matrices: H + softmax attention, then H + W2 relu(W1 H), nothing else."""
+    """The block on its literal matrices: H + softmax attention, then H + W2 relu(W1 H)."""
 
     def __init__(self, transformer: SoftmaxTransformer) -> None:
         super().__init__()
@@ -287,7 +287,7 @@ class DenseSoftmaxTransformer(nn.Module):
 
 
 def softmax_census(transformer: SoftmaxTransformer) -> dict[str, int]:
-    """Sizes of one step counted off the literal matrices."""
+    """Sizes of one step, counted from the literal matrices."""
     layers = list(transformer.literal())
     return {
         "layers": len(layers),
@@ -300,4 +300,4 @@ def softmax_census(transformer: SoftmaxTransformer) -> dict[str, int]:
 
 
 MODEL = Model(build, softmax_census, save_weights)
-"""How it is built, counted and written down."""
+"""How the transformer is built, counted and saved."""

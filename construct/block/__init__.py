@@ -1,1 +1,1 @@
-"""One block of a transformer: slots, heads, hidden units, and the literal matrices of them all."""
+"""One block of a transformer: its slots, heads and hidden units, and their literal matrices."""

@@ -1,7 +1,7 @@
-"""The block of one step on a ReLU transformer, assembled from a plan.
+"""Assembly, from a plan, of the block with which a ReLU transformer takes one gradient step.
 
-`lean`: our construction, 2N+1 ordinary layers a step (2N with a linear output layer).
-`paper`: the shape of arXiv 2411.16549, Theorem 1, 2N+4 sub-layers a step.
+`lean`: our construction, 2N+1 ordinary layers per step (2N with a linear output layer).
+`paper`: the shape of arXiv 2411.16549, Theorem 1, 2N+4 sub-layers per step.
 `exact`: `lean` for a ReLU network, without any approximation; see `MARGIN`.
 """
 
@@ -46,7 +46,7 @@ class _Builder:
         stream = Stream(self.problem, tuple(self.scratch.items()))
         return Transformer(self.plan.construction, self.problem, stream, layers)
 
-    # The pieces both constructions share.
+    # Parts that both constructions share.
 
     def _ranges(self, j: int) -> LayerRanges:
         return self.plan.layers[j - 1]
@@ -113,26 +113,26 @@ class _Builder:
         return relu() if itself else self._function("r", j)
 
     def _multiplies(self, j: int) -> bool:
-        """Whether s(j) is computed from a slot that holds r'(z): not where a constant times g is enough."""
+        """Whether s(j) is computed from a slot that holds r'(z): not if a constant times g is enough."""
         if self.plan.construction == "exact" and self.problem.activation_at(j).name == "relu":
             return True
         square = self.plan.products[Term("product", j)].square if self.plan.products else None
         return square is not None and square.relus.units > 0
 
     def _clips(self) -> bool:
-        """Whether the loss slope bends, so that it needs units of its own on p - rho y."""
+        """Whether the loss slope is nonlinear, so that it needs units of its own on p - rho y."""
         return self.problem.loss.rho != 0 and not self.problem.loss.phi.derivative.is_constant
 
     def _needs_output(self) -> bool:
-        """Whether p(N) itself is read: not when the loss slope is a function of z(N)."""
+        """Whether p(N) itself is needed: not if the loss slope is a function of z(N)."""
         return self.problem.loss.rho != 0 and self.problem.output != "linear"
 
     def _phi(self) -> ReluSum:
-        """The part of the loss slope that may bend."""
+        """The part of the loss slope that may be nonlinear."""
         return slope_relus(self.problem, self.plan.fits)
 
     def _slope_at(self, offset: float) -> list[Ridge]:
-        """What layer N computes of u from z(N): all of it for a linear output or a slope in p alone."""
+        """The units that compute u from z(N) in layer N; none unless the output is linear or rho = 0."""
         problem, N, z = self.problem, self.problem.N, self._slot("z", self.problem.N)
         loss, name = problem.loss, "s" if problem.output == "linear" else "u"
         if self._needs_output():
@@ -146,7 +146,7 @@ class _Builder:
         return [Ridge({z: 1.0, "y": -loss.rho}, self._phi(), self._slot(name, N), bias=-offset)]
 
     def _slope_form(self) -> dict[str, float]:
-        """u as a linear form of slots: of p(N) and y for the squared loss, else a slot of its own."""
+        """u as a linear form of slots: of p(N) and y for the squared loss, else its own slot."""
         loss, N = self.problem.loss, self.problem.N
         if loss.rho == 0 or self._clips() or self.problem.output == "linear":
             return {f"u{N}": 1.0}

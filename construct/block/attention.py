@@ -19,10 +19,10 @@ from icgd.construct.block.elementwise import torch_callable
 
 @dataclass(frozen=True)
 class Attention:
-    """Weights are a kernel of the scores, and their sum is divided by a count.
+    """Weights are a kernel of the scores, and the weighted sum is divided by a count.
 
-    name: as files call it.  kernel: its name in `icgd.bounds.kernel.KERNELS`.  over: what is divided by; all
-    tokens, the examples among them (all but the query), or nothing.
+    name: as in files.  kernel: its name in `icgd.bounds.kernel.KERNELS`.  over: what is counted: all tokens,
+    the examples (all but the query), or nothing (the divisor is 1).
 
     >>> ATTENTIONS["relu"].weights(torch.tensor([[-1.0, 2.0]])), ATTENTIONS["relu"].divisor(5)
     (tensor([[0., 2.]]), 5)
@@ -37,7 +37,7 @@ class Attention:
         return similarities(KERNELS[self.kernel], scores, keys)
 
     def divisor(self, tokens: int) -> int:
-        """What the sum over so many tokens is divided by."""
+        """The divisor of a sum over `tokens` tokens."""
         return {"tokens": tokens, "examples": tokens - 1, "nothing": 1}[self.over]
 
 
@@ -52,9 +52,9 @@ def similarities(
 
 
 def _refuse(attention: Attention) -> None:
-    """Raises ValueError for a kind whose kernel is not there."""
+    """Raises ValueError for a kind whose kernel is unknown."""
     if attention.kernel not in KERNELS:
-        raise ValueError(f"{attention.name} wants the kernel {attention.kernel}, not one of {KERNELS.names}")
+        raise ValueError(f"{attention.name} needs the kernel {attention.kernel}, not one of {KERNELS.names}")
 
 
 ATTENTIONS = OpenTable(
@@ -66,11 +66,11 @@ ATTENTIONS = OpenTable(
     ],
     _refuse,
 )
-"""The kinds known by name; `ATTENTIONS.register` takes further ones."""
+"""The kinds known by name; `ATTENTIONS.register` adds one."""
 
 
 def attention(name: str) -> Attention:
-    """The kind of that name; raises ProblemError where there is none."""
+    """The kind of that name; raises ProblemError if it is unknown."""
     try:
         return ATTENTIONS.find(name)
     except ValueError as error:

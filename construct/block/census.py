@@ -1,4 +1,4 @@
-"""Counting a transformer off its own literal matrices, never from a formula."""
+"""The census: sizes of a transformer, counted from its literal matrices and never from a formula."""
 
 from __future__ import annotations
 

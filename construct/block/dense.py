@@ -1,4 +1,4 @@
-"""The literal reading: the theorem's formulas on the theorem's matrices, nothing else."""
+"""The literal reading of a block: the theorem's formulas, evaluated on full matrices."""
 
 from __future__ import annotations
 

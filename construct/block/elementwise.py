@@ -1,4 +1,4 @@
-"""Formulas as element-wise torch functions, with the derivatives that their expressions have."""
+"""Formulas compiled to element-wise torch functions, with the derivatives of their expressions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from icgd.bounds.letters import ProblemError
 
 
 def _lifted(function: Callable[[Tensor], Tensor]) -> Callable[[Any], Any]:
-    """The function, also of plain numbers: formulas hold constants such as sqrt(2)."""
+    """The function extended to plain numbers, as formulas contain constants such as sqrt(2)."""
 
     def call(x: Any) -> Any:
         return function(x) if isinstance(x, Tensor) else function(torch.tensor(x, dtype=torch.float64)).item()
@@ -34,12 +34,12 @@ def _pairwise(pick: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Any, Any], 
 
 
 def _as_tensor(x: Any) -> Tensor:
-    """A tensor as it is, a number in float64 (left to itself torch would round it to float32)."""
+    """A tensor unchanged, a number in float64 (torch's default is float32)."""
     return x if isinstance(x, Tensor) else torch.tensor(x, dtype=torch.float64)
 
 
 def _select(conditions: Sequence[Any], values: Sequence[Any], default: float) -> Any:
-    """The first value whose condition holds: how sympy prints a Piecewise."""
+    """The first value whose condition holds; sympy prints a Piecewise as such a call."""
     result: Any = default
     for condition, value in reversed(list(zip(conditions, values, strict=True))):
         always = condition is True
@@ -80,13 +80,13 @@ _TORCH: Mapping[str, Any] = {
     "sech": lambda x: 1 / torch.cosh(x),
     "softplus": lambda x: torch.logaddexp(x, torch.zeros_like(x)),
 }
-"""What the functions of a formula mean on tensors, under the names that sympy's numpy printer gives them."""
+"""The functions of formulas on tensors, under the names that sympy's numpy printer uses."""
 
 _KINKED = (sympy.Max, sympy.Min, sympy.Abs, sympy.Heaviside, sympy.sign, sympy.Piecewise)
 
 
 def _without_overflow(expr: sympy.Expr) -> sympy.Expr:
-    """The same function, written so that large arguments do not make autograd say inf/inf."""
+    """The same function, written so that autograd gives no inf/inf at large arguments."""
     a = sympy.Wild("a")
     for pattern, name, argument in (
         (sympy.log(1 + sympy.exp(a)), "softplus", a),
@@ -96,16 +96,16 @@ def _without_overflow(expr: sympy.Expr) -> sympy.Expr:
     return expr
 
 
-_READ = {*_ELEMENTARY, "Abs", "Heaviside", "Piecewise", "softplus", "sigmoid", "log_cosh", "sech"}
-"""The functions above by sympy's own names for them; Max, Min and roots are no functions to sympy."""
+_KNOWN = {*_ELEMENTARY, "Abs", "Heaviside", "Piecewise", "softplus", "sigmoid", "log_cosh", "sech"}
+"""The functions above under sympy's names; to sympy, Max, Min and roots are not functions."""
 
 
 def compiled(expr: sympy.Expr, *variables: sympy.Symbol) -> Callable[..., Any]:
     """An expression as a function of tensors; raises ProblemError where torch has no such function here."""
     written = tame(_without_overflow(expr))
     for node in written.atoms(sympy.Function):
-        if (name := type(node).__name__) not in _READ:
-            raise ProblemError("formula", expr, f"it cannot be run, as construct/ has no {name} for tensors")
+        if (name := type(node).__name__) not in _KNOWN:
+            raise ProblemError("formula", expr, f"it cannot be run: construct/ has no {name} for tensors")
     function: Callable[..., Any] = sympy.lambdify(
         variables, written, modules=[dict(_TORCH), "numpy"], cse=True
     )
@@ -122,7 +122,7 @@ def _values(scalar: Scalar) -> Callable[[Tensor], Tensor]:
 
 
 class _Kinked(torch.autograd.Function):
-    """A scalar whose derivative is the one derived from its expression, also at a kink."""
+    """A scalar whose autograd derivative is that of its expression, even at a kink."""
 
     generate_vmap_rule = True
 
@@ -145,8 +145,8 @@ class _Kinked(torch.autograd.Function):
 def torch_callable(scalar: Scalar) -> Callable[[Tensor], Tensor]:
     """The scalar as an element-wise torch function whose autograd derivative is `scalar.derivative`.
 
-    At a kink torch would choose a slope of its own (maximum: the mean of both); here Heaviside(x) = (x > 0)
-    decides, so relu'(0) = 0.
+    At a kink torch has its own convention (maximum: the mean of both slopes); here Heaviside(x) = (x > 0), so
+    relu'(0) = 0.
     """
     if scalar.expr.has(*_KINKED):
         return lambda x: _Kinked.apply(x, scalar)

@@ -1,4 +1,4 @@
-"""Universal approximation of a token's gradient, literally in four layers: what width it takes."""
+"""A four-layer transformer that interpolates a token's gradient on a grid, to show the width it takes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from icgd.construct.prompt import Prompt
 class FourLayerTransformer(nn.Module):
     """Universal approximation in four layers, for N = d = d_out = 1: the gradient of a token from a grid.
 
-    Piecewise-linear interpolation over the (cells + 1)^3 nodes of (w, x, y), the simplices of Kuhn: a node's
-    hat is relu(1 - max(0, u) + min(0, u)) with u the distances to it in cells.  Extrema of four numbers take
-    two MLPs and the hat a third; layer 4 takes the softmax mean and projects.  With more than three variables
-    extrema need more MLPs than there are.  problem: in the 1/(2n) convention.
+    Piecewise-linear interpolation over the (cells + 1)^3 nodes of (w, x, y), on Kuhn's simplices: a node's
+    hat function is relu(1 - max(0, u) + min(0, u)) with u the distances to it in cells.  Extrema of four
+    numbers take two MLPs and the hat a third; layer 4 takes the softmax mean and projects.  With more than
+    three variables, extrema need more MLPs than there are.  problem: in the 1/(2n) convention.
     """
 
     def __init__(self, problem: Problem, cells: int) -> None:
@@ -71,7 +71,7 @@ class FourLayerTransformer(nn.Module):
             column(lower, X, -per[1]), column(lower, ONE, -x_at),
             column(lower, B2 + difference, 1.0), column(lower, A2 + i, -1.0),
         ]  # fmt: skip
-        third = [column(nodes, T, 1.0)]  # 1 - (1 - t): shut in the query token, as no hat exceeds 1
+        third = [column(nodes, T, 1.0)]  # 1 - (1 - t): off in the query token, as no hat exceeds 1
         third += [column(nodes, c, -1.0) for c in (A + i, A2 + i, M + nodes, m + nodes)]
         side = face(problem, 1)
         used = np.arange(A, D)  # all non-negative, so one unit clears each
@@ -124,6 +124,6 @@ def _csr(matrix: Sparse, like: Tensor) -> Tensor:
     values = torch.from_numpy(matrix.values).to(like)
     where = places.to(like.device)
     whole = torch.sparse_coo_tensor(where, values, matrix.shape, check_invariants=False)
-    with warnings.catch_warnings():  # torch calls its compressed rows a beta feature, once a process
+    with warnings.catch_warnings():  # torch warns once per process that CSR is in beta
         warnings.simplefilter("ignore", UserWarning)
         return whole.to_sparse_csr()

@@ -1,7 +1,7 @@
 """Attention heads, declared over named slots and read in two ways.
 
-Each declaration can `increment` itself to a state (the structured reading, which runs) and list its
-`literal` heads (the matrices of the theorem, which auditors read); the two agree to rounding.
+A declaration computes its `increment` of a state (the structured reading, which is fast) and lists its
+`literal` heads (the matrices of the theorem, which can be audited); the two agree up to rounding.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _constant_head(stream: Stream, target: str, constant: float) -> Iterator[Hea
 class Read(nn.Module):
     """target[k] += relus(<query, row k of a weight matrix>), the same function for every k.
 
-    As w is the same in every token, every key of a query is the same and the mean over keys is the
+    As w is the same in every token, all keys of a query are equal and the mean over keys is the
     summand itself.  One head per ReLU and k: the query holds (a q, b), the key (row, 1), the value c.
     columns: read columns of the matrix instead of rows.
     """
@@ -65,8 +65,11 @@ class Read(nn.Module):
             for a, b, c in zip(
                 self.relus.a.tolist(), self.relus.b.tolist(), self.relus.c.tolist(), strict=True
             ):
-                asked: list[MatrixEntry] = [*((i, query[i], a) for i in range(width)), (width, one, b)]
-                yield Head.of(stream.D, asked, key, [(target[k], one, c)])
+                query_entries: list[MatrixEntry] = [
+                    *((i, query[i], a) for i in range(width)),
+                    (width, one, b),
+                ]
+                yield Head.of(stream.D, query_entries, key, [(target[k], one, c)])
         yield from _constant_head(stream, self.target, self.relus.constant)
 
 
@@ -94,10 +97,10 @@ class Clip(nn.Module):
             for a, b, c in zip(
                 self.relus.a.tolist(), self.relus.b.tolist(), self.relus.c.tolist(), strict=True
             ):
-                asked: list[MatrixEntry] = [
+                query_entries: list[MatrixEntry] = [
                     (0, stream[name][k], a * scale) for name, scale in self.form.items()
                 ]
-                yield Head.of(stream.D, [*asked, (0, one, b)], [(0, one, 1.0)], [(target[k], one, c)])
+                yield Head.of(stream.D, [*query_entries, (0, one, b)], [(0, one, 1.0)], [(target[k], one, c)])
         yield from _constant_head(stream, self.target, self.relus.constant)
 
 
@@ -131,13 +134,13 @@ class Gate(nn.Module):
         )
         for k in range(target.size):
             if self.matrix is None:
-                asked: list[MatrixEntry] = [(0, query[k], 1.0)]
+                query_entries: list[MatrixEntry] = [(0, query[k], 1.0)]
                 key: list[MatrixEntry] = [(0, one, 1.0)]
             else:
-                asked = [(i, query[i], 1.0) for i in range(query.size)]
+                query_entries = [(i, query[i], 1.0) for i in range(query.size)]
                 key = [(i, stream[self.matrix].at(i, k), 1.0) for i in range(query.size)]
             for sign in (1.0, -1.0):
-                signed = [(row, column, sign * value) for row, column, value in asked]
+                signed = [(row, column, sign * value) for row, column, value in query_entries]
                 yield Head.of(stream.D, signed, key, [(target[k], value[k], sign)])
 
 
@@ -177,15 +180,18 @@ class Aggregate(nn.Module):
     def literal(self, stream: Stream) -> Iterator[Head]:
         key, value, matrix = stream[self.key], stream[self.value], stream[self.matrix]
         one, mask = stream["one"].start, stream["t"].start
-        asked: list[MatrixEntry] = [(0, one, 1.0)]
+        query_entries: list[MatrixEntry] = [(0, one, 1.0)]
         for k in range(key.size):
             weight = [(0, key[k], 1.0), (0, mask, 2 * self.offset), (0, one, -self.offset)]
             yield Head.of(
-                stream.D, asked, weight, [(matrix.at(k, i), value[i], self.scale) for i in range(value.size)]
+                stream.D,
+                query_entries,
+                weight,
+                [(matrix.at(k, i), value[i], self.scale) for i in range(value.size)],
             )
         removed = -self.scale * self.offset
         values = [(matrix.at(k, i), value[i], removed) for k in range(key.size) for i in range(value.size)]
-        yield Head.of(stream.D, asked, [(0, mask, 1.0)], values)
+        yield Head.of(stream.D, query_entries, [(0, mask, 1.0)], values)
 
 
 AttentionPart = Read | Clip | Gate | Aggregate

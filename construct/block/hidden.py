@@ -1,4 +1,4 @@
-"""Hidden units of the MLPs, declared over named slots and read in two ways, as heads are."""
+"""Hidden units of the MLPs, declared over named slots and read in two ways, as heads are (heads.py)."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def run_hidden(parts: Iterable[HiddenPart], values: dict[str, Tensor]) -> None:
 
 
 def finish(problem: Problem, scratch: Iterable[str]) -> list[Ridge]:
-    """The last MLP of a block: w is projected onto the box, every scratch slot cleared (exactly, x - x)."""
+    """The last MLP of a block: it projects w onto the box and clears all scratch slots (exactly, x - x)."""
     layers = range(1, problem.N + 1)
     clamps = [Ridge({f"V{j}": 1.0}, clamp_to(face(problem, j)), f"V{j}") for j in layers]
     return [*clamps, *(Ridge({name: 1.0}, signed(-1.0), name) for name in scratch)]

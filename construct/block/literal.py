@@ -1,4 +1,4 @@
-"""The literal matrices of the theorem, kept sparse until somebody asks for them in full."""
+"""The literal matrices of the theorem, stored sparse until they are needed in full."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MatrixEntry = tuple[int, int, float]
 """Row, column, value."""
 
 Entries = npt.NDArray[np.float64]
-"""Many entries, one a row: (E, 3).  Places are exact as float64 up to 2**53."""
+"""Entries, one per row: (E, 3).  Indices are exact in float64 up to 2**53."""
 
 
 class Sparse:
-    """A sparse real matrix, built from (row, column, value) entries; equal places add up.
+    """A sparse real matrix, built from (row, column, value) entries; entries at equal positions add up.
 
-    Memory is that of its entries: nothing as long as a side of the matrix is kept.
+    Memory is proportional to the number of entries, whatever the shape.
     """
 
     def __init__(self, shape: tuple[int, int], entries: Iterable[MatrixEntry] | Entries) -> None:
@@ -54,7 +54,7 @@ class Sparse:
         return full
 
     def norm(self) -> float:
-        """The operator norm, from the Gram matrix over the coordinates that are used at all."""
+        """The operator norm, from the Gram matrix over the nonzero rows and columns."""
         if not self.nonzeros:
             return 0.0
         rows, i = np.unique(self.rows, return_inverse=True)
@@ -83,7 +83,7 @@ class Head:
 class LiteralLayer:
     """One layer as the paper writes it: attention heads, then an MLP; either may be absent.
 
-    diagonal: whether each token attends to itself alone (the paper's EWML, a reading of it).
+    diagonal: whether each token attends to itself alone (our reading of the paper's EWML).
     W1: (hidden, D), W2: (D, hidden).
     """
 
@@ -116,7 +116,7 @@ class LiteralLayer:
 
 
 class Block(Protocol):
-    """One gradient step that can be written out.  attention: relu, over the tokens' number, or softmax."""
+    """One gradient step with literal matrices.  attention: relu (divided by the token count) or softmax."""
 
     name: str
     attention: str

@@ -1,4 +1,4 @@
-"""Which layer reads and which layer writes each named slot of the stream, seen in the literal matrices."""
+"""Which layers read and which write each named slot of the stream, found from the literal matrices."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class SlotUse:
 
 
 def slot_use(transformer: Block) -> SlotUse:
-    """Which slots whatever can be written out uses where, off its matrices and not off what it declares.
+    """The slots that each sub-layer of a block uses, from its matrices and not from its declarations.
 
-    A layer's matrices are written out one layer after the other; sub-layers that are absent are left out.
+    Matrices are built one layer at a time; absent sub-layers are left out.
 
     >>> from icgd.bounds.problem import Problem
     >>> from icgd.construct.relu_icgd import build

@@ -46,7 +46,7 @@ class State:
     """The stream of a batch, slot by slot: what the structured reading computes on.
 
     tokens: (B, T, size) for each slot that is not identically zero; `one` is left implicit.
-    shared: (B, rows, columns) for each weight matrix, held once instead of once a token.
+    shared: (B, rows, columns) for each weight matrix, stored once instead of once per token.
     """
 
     tokens: dict[str, Float[Tensor, "B T size"]]
@@ -110,7 +110,7 @@ class Stream:
         return State(tokens, {f"V{j}": v for j, v in enumerate(matrices, start=1)})
 
     def pack(self, state: State) -> Float[Tensor, "B T D"]:
-        """The literal matrix H of the theorem, one row a token (its columns, transposed)."""
+        """The literal matrix H of the theorem, one row per token (its columns, transposed)."""
         x = state.tokens["x"]
         H = x.new_zeros(x.shape[0], x.shape[1], self.D)
         for name, value in state.tokens.items():

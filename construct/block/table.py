@@ -1,4 +1,4 @@
-"""The structured reading of a sum of ReLUs: one table look-up instead of one ReLU per unit."""
+"""Fast evaluation of a sum of ReLUs (the structured reading): a table look-up, not one ReLU per unit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DIRECT = 3
 """Up to this many units the ReLUs themselves are evaluated: cheaper than a look-up."""
 
 _CELLS_PER_UNIT = 64
-"""How fine a uniform grid may be, per unit, before a binary search is the better choice."""
+"""The most cells of a uniform grid, per unit; where more would be needed, a binary search is used."""
 
 
 class LookupTable(nn.Module):
@@ -39,7 +39,7 @@ class LookupTable(nn.Module):
             return
         knots = np.array([float(k) for k in kinks])
         lines = np.array([[float(a), float(b)] for a, b in zip(intercepts, slopes, strict=True)])
-        distinct = np.append(np.diff(knots) > 0, True)  # kinks may differ as rationals only
+        distinct = np.append(np.diff(knots) > 0, True)  # kinks may differ as rationals, but not as floats
         knots, lines = knots[distinct], lines[np.append(True, distinct)]
         span, count = knots[-1] - knots[0], len(knots)
         even = np.linspace(knots[0], knots[-1], count)
@@ -74,7 +74,7 @@ class LookupTable(nn.Module):
             place = (flat - self.origin).mul_(self.per_cell)
             if self.uniform:
                 place.add_(1.0)
-            # What is not a number must not become an index; the line it meets makes it one again.
+            # nan must not become an index; the line it is mapped to gives nan again.
             index = place.nan_to_num_(nan=0.0).clamp_(0, self.left.numel() - 1).long()
         value = torch.addcmul(self.left.index_select(0, index), self.slope.index_select(0, index), flat)
         if self.jump.numel():

@@ -17,7 +17,7 @@ from icgd.construct.block.stream import State, Stream
 from icgd.construct.prompt import Prompt, iterates, stack_weights
 
 _CHUNK = 1 << 16
-"""Numbers per temporary that the structured reading aims at: they then stay in the cache."""
+"""The target size, in numbers, of temporaries of the structured reading: they then stay in the cache."""
 
 
 class Layer(nn.Module):
@@ -35,12 +35,12 @@ class Layer(nn.Module):
 
     @property
     def heads(self) -> list[AttentionPart]:
-        """The attention parts, as what they are."""
+        """The attention parts, with their type."""
         return cast(list[AttentionPart], list(self.attention))
 
     @property
     def ridges(self) -> list[Ridge]:
-        """The parts of the MLP, as what they are."""
+        """The parts of the MLP, with their type."""
         return cast(list[Ridge], list(self.hidden))
 
     def literal(self, stream: Stream) -> LiteralLayer:
@@ -54,7 +54,7 @@ class Transformer(nn.Module):
     """A block of layers that performs one step of gradient descent in context; looping it gives L.
 
     Every token-local part acts on slots of the stream; the only sum over tokens is in the
-    `Aggregate` heads, which stand in the last attention layer.  So the structured reading can take
+    `Aggregate` heads of the last attention layer.  So the structured reading can process
     the tokens of a prompt in pieces: its cost and memory are linear in n, and no D x D matrix is formed.
     """
 
@@ -83,7 +83,7 @@ class Transformer(nn.Module):
             yield self.layer(index).literal(self.stream)
 
     def run(self, state: State) -> State:
-        """One block on a whole state, scratch included; the state given is left as it was."""
+        """One block on a whole state, scratch included; the given state is not changed."""
         state = State(dict(state.tokens), dict(state.shared))
         totals = self._tokens(state)
         return self._weights(state, totals, state.tokens["x"].shape[1])

@@ -1,1 +1,1 @@
-"""The machine that work runs on: its devices, its memory and its files."""
+"""The machine: its devices, its memory and its files."""

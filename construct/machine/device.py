@@ -1,4 +1,4 @@
-"""Where tensors live."""
+"""The device on which tensors are stored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from icgd.bounds.letters import ProblemError
 
 
 def check_device(name: str) -> str:
-    """The name of a device that can be used now; raises ProblemError where there is none such."""
+    """Returns the name of a device; raises ProblemError unless it is available."""
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
         raise ProblemError("device", name, "it is cpu, cuda or cuda:0, cuda:1, ...")

@@ -1,4 +1,4 @@
-"""A folder of a run's files that is replaced as a whole, while files of others in it stay."""
+"""Replacement of an output folder as a whole; files in it that no run wrote are kept."""
 
 from __future__ import annotations
 
@@ -14,55 +14,55 @@ from icgd.construct.machine.locks import locked
 from icgd.construct.machine.unfinished_files import unfinished
 
 LISTED = ".icgd-files"
-"""The file in such a folder that lists the others of its run, a path a line."""
+"""The file in an output folder that lists the other files of its run, one path per line."""
 
 
 @contextmanager
 def swapped(folder: Path) -> Iterator[Path]:
-    """A new folder to write in, which takes the place of `folder` at the end; after an error nothing changes.
+    """A new folder to write in, which replaces `folder` at the end; after an error nothing changes.
 
-    Whoever looks meets the files of one run, never of two.  Files that no run listed are kept.
+    A reader always finds the files of one run, never of two.  Files that no run listed are kept.
     """
     check_folder(folder)
-    folder = folder.resolve()  # what a link points to is replaced, not the link
+    folder = folder.resolve()  # a link is kept and its target replaced
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):  # if this run breaks down, what a killed one had moved aside is in its place again
+    with _exclusive(folder):  # restores what a killed run had moved aside, should this run fail
         pass
     with unfinished(folder.parent, os.mkdir) as made:
         yield made
         names = sorted(map(str, _files(made)))
         (made / LISTED).write_text("\n".join(names), encoding="utf-8", errors="surrogateescape")
-        with _alone(folder) as old:
-            _keep(folder, made)
+        with _exclusive(folder) as old:
+            _keep_unlisted(folder, made)
             with suppress(FileNotFoundError):
                 os.rename(folder, old)
             os.rename(made, folder)
 
 
 def check_folder(folder: Path) -> None:
-    """Raises OSError where something else than a folder stands in the place of one."""
+    """Raises OSError if something other than a folder exists at this path."""
     try:
         is_free = stat.S_ISDIR(folder.stat().st_mode)
     except FileNotFoundError:
         is_free = not folder.is_symlink()
     if not is_free:
-        raise OSError(errno.ENOTDIR, "it is no folder", str(folder))
+        raise OSError(errno.ENOTDIR, "it is not a folder", str(folder))
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[Path]:
-    """No other run is in this place meanwhile; gives the name under which what stands in it may wait."""
+def _exclusive(folder: Path) -> Iterator[Path]:
+    """Locks the folder against other runs; gives the name to which the old folder may be moved."""
     old = folder.with_name(f".icgd-was-{folder.name}")
     with locked(folder.with_name(f".icgd-{folder.name}")):
-        _settle(old, folder)
+        _restore(old, folder)
         try:
             yield old
         finally:
-            _settle(old, folder)
+            _restore(old, folder)
 
 
-def _settle(old: Path, folder: Path) -> None:
-    """What was moved aside is put back, or removed once there is something in its place."""
+def _restore(old: Path, folder: Path) -> None:
+    """Moves the old folder back, or removes it if a new one has replaced it."""
     if os.path.lexists(folder):
         shutil.rmtree(old, ignore_errors=True)
     else:
@@ -70,8 +70,8 @@ def _settle(old: Path, folder: Path) -> None:
             os.rename(old, folder)
 
 
-def _keep(folder: Path, made: Path) -> None:
-    """The files in the folder that no run listed, in the new one, too."""
+def _keep_unlisted(folder: Path, made: Path) -> None:
+    """Links or copies the files of the folder that no run listed into the new one."""
     listed = folder / LISTED
     own = listed.read_text(encoding="utf-8", errors="surrogateescape").split("\n") if listed.exists() else []
     for name in _files(folder):
@@ -80,7 +80,7 @@ def _keep(folder: Path, made: Path) -> None:
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(folder / name, made / name, follow_symlinks=False)
-        except (OSError, NotImplementedError):  # a system without links, or without links to links
+        except (OSError, NotImplementedError):  # the system has no links, or no links to links
             shutil.copy2(folder / name, made / name, follow_symlinks=False)
 
 

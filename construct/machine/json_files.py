@@ -1,4 +1,4 @@
-"""JSON in files: read with a limit and refused in one sentence, written as what every reader takes."""
+"""JSON files: read with limits and clear errors, written so that every parser accepts them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 from icgd.bounds.letters import ProblemError
 
 MOST_BYTES = 2**28
-"""Of a file that is read."""
+"""The largest file that is read."""
 
-# A pipe would be waited for, were it not for O_NONBLOCK; Windows has no such flag, and one for bytes.
+# O_NONBLOCK avoids waiting for a pipe; Windows lacks it, but needs O_BINARY.
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def load_json(path: Path, field: str) -> Any:
-    """What a file holds; raises ProblemError, under the name of the field, where it cannot be read.
+    """The content of a JSON file; raises ProblemError, which names `field`, if it cannot be read.
 
-    It must be a regular file of at most MOST_BYTES, in UTF-8, with whole characters alone.
+    It must be a regular file of at most MOST_BYTES, in UTF-8, without lone surrogates.
     """
     text = _text(path, field)
     try:
@@ -31,7 +31,7 @@ def load_json(path: Path, field: str) -> Any:
         if "\\ud" in text or "\\uD" in text:
             json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise ProblemError(field, path, "it holds half a character (a lone surrogate)") from None
+        raise ProblemError(field, path, "it contains half a character (a lone surrogate)") from None
     except (ValueError, RecursionError):
         raise ProblemError(field, path, "it is not a JSON file") from None
     return found
@@ -54,27 +54,27 @@ def _text(path: Path, field: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ProblemError(field, path, "it is not a text in UTF-8") from None
+        raise ProblemError(field, path, "it is not text in UTF-8") from None
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """A value as JSON that every reader takes: ASCII, with whole characters, and words for inf and nan."""
+    """A value as JSON that every parser accepts: ASCII, no lone surrogates, inf and nan as strings."""
     try:
         text = json.dumps(value, indent=indent, allow_nan=False)
     except (TypeError, ValueError):
         text = ""
-    half = "\\ud" in text  # perhaps: so begin the two halves of one character, too
+    half = "\\ud" in text  # perhaps: valid surrogate pairs begin like this, too
     return json.dumps(finite(value), indent=indent, allow_nan=False) if half or not text else text
 
 
 def finite(value: Any) -> Any:
-    """The same in values that JSON has: inf and nan as words, halves of characters as Python escapes them.
+    """The value in JSON types: inf and nan as strings, lone surrogates as Python escapes.
 
     >>> finite({1: (float("inf"), 0.5, None, True)})
     {'1': ['inf', 0.5, None, True]}
     """
     if isinstance(value, Mapping):
-        return {_whole(str(key)): finite(item) for key, item in value.items()}
+        return {_escaped(str(key)): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     if value is None or isinstance(value, bool):
@@ -84,8 +84,8 @@ def finite(value: Any) -> Any:
     if isinstance(value, Real):
         plain = float(value)
         return plain if math.isfinite(plain) else str(plain)
-    return _whole(str(value))
+    return _escaped(str(value))
 
 
-def _whole(text: str) -> str:
+def _escaped(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

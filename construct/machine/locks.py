@@ -1,4 +1,4 @@
-"""A lock on a name in a folder, for runs that share the folder; whatever ends a run, its locks end, too."""
+"""File locks for runs that share a folder; a lock ends with its process, however that ends."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from filelock import FileLock
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """No other run holds the lock of this path meanwhile, whether or not there is anything under it.
+    """Holds the lock of a path, which need not exist, for the duration of the context.
 
-    Whoever waits goes on without it on a file system that has no locks; who does not wait meets an OSError
-    there, and where another run holds it.
+    With `wait`, the context is entered without a lock on a file system that has none; without `wait`, OSError
+    is raised there, and where another run holds the lock.
     """
     lock = path.with_name(f"{path.name}.lock")
     with ExitStack() as held:
@@ -26,5 +26,5 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
         try:
             yield
         finally:
-            with suppress(OSError):  # Windows removes it once it is free
+            with suppress(OSError):  # on Windows it cannot be removed while in use
                 lock.unlink()

@@ -1,4 +1,4 @@
-"""How much memory work will take, said before it is taken."""
+"""Memory estimates: work that would not fit in memory is refused before it starts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from icgd.bounds.step_error.budget import Construction
 from icgd.bounds.step_error.plan import estimated_units
 
 _BYTES_PER_ENTRY = 400
-"""What a nonzero of a literal matrix costs while the census lists it: Python objects, counted generously."""
+"""Bytes per nonzero of a literal matrix during the census (Python objects), estimated generously."""
 
 _WEIGHT_COPIES = 24
 """How many float64 vectors of length D_w the checks hold at once for one prompt, sums of squares included."""
 
 
 def available_bytes() -> int:
-    """Physical memory that work could have now: what is free, and what the system would give back."""
+    """Physical memory available now: free memory and what the system can reclaim."""
     return int(psutil.virtual_memory().available)
 
 
@@ -38,13 +38,13 @@ def refuse_if_too_large(problem: Problem, construction: Construction) -> None:
 
 def refuse_softmax_if_too_large(problem: Problem) -> None:
     """The same for the transformer of Theorem 2, whose problem has its loss in that theorem's convention."""
-    if problem.activation.is_smooth:  # otherwise there is no such transformer, as its plan will say
+    if problem.activation.is_smooth:  # otherwise planning raises the error
         entries = 14 * problem.D_w + 30 * problem.units + 6 * estimated_softmax_units(halved(problem))
         refuse(entries * _BYTES_PER_ENTRY, "the transformer", problem)
 
 
 def refuse_if_matrices_too_large(problem: Problem, construction: Construction) -> None:
-    """Raises ProblemError if the literal matrices of the fullest layer alone would not fit in memory."""
+    """Raises ProblemError if the literal matrices of the largest layer alone would not fit in memory."""
     sizes = {claim.quantity: claim.value for claim in built(problem, construction)}
     needed = 8 * sizes["width"] * (3 * sizes["heads"] * sizes["width"] + 2 * sizes["mlp_width"])
     refuse(needed, "the literal matrices of one layer", problem)
@@ -75,7 +75,7 @@ def _units(relus: Mapping[str, Any] | None) -> int:
 
 
 def refuse(needed: float, what: str, problem: Problem) -> None:
-    """Raises ProblemError if `needed` bytes are more than what is free."""
+    """Raises ProblemError if `needed` bytes exceed the free memory."""
     size = f"N={problem.N}, K={problem.K}, d={problem.d}, eps={problem.eps:g}"
     _refuse(needed, size, f"{what} would take about {human(needed)}", "make it smaller")
 

@@ -1,4 +1,4 @@
-"""Files and folders that are not whole yet: named so, locked while their run lives, swept once it is dead."""
+"""Temporary files and folders: locked while their run lives, removed once it has ended."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _NAME = re.compile(r"\.icgd-[0-9a-f]{16}")
 
 @contextmanager
 def unfinished(folder: Path, make: Callable[[Path], None]) -> Iterator[Path]:
-    """A new name in the folder, locked and made; whatever ends this process, its lock ends with it.
+    """Makes a temporary path in the folder, locked until the context or this process ends.
 
-    What is still under that name at the end is removed, and what killed runs left in the folder, too.
+    Whatever is still at the path at the end is removed, and so is what killed runs left in the folder.
     """
     sweep_unfinished(folder)
     path = folder / f".icgd-{secrets.token_hex(8)}"
@@ -31,15 +31,15 @@ def unfinished(folder: Path, make: Callable[[Path], None]) -> Iterator[Path]:
 
 
 def sweep_unfinished(folder: Path) -> None:
-    """Remove what runs that no longer live left in the folder, and nothing else."""
+    """Remove what ended runs left in the folder, and nothing else."""
     try:
         paths = list(folder.iterdir())
-    except OSError:  # a folder that may be written to and not be read
+    except OSError:  # the folder may be writable but not readable
         return
     for path in paths:
         begun = path.with_name(path.name.removesuffix(".lock"))
         if _NAME.fullmatch(begun.name) and not path.is_symlink():
-            with suppress(OSError), locked(begun, wait=False):  # else somebody else's, or of a run that lives
+            with suppress(OSError), locked(begun, wait=False):  # in use, or of another user
                 _remove(begun)
 
 

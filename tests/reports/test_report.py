@@ -118,7 +118,7 @@ def test_a_file_in_the_place_of_the_folder_is_refused_before_any_work(written, c
     shutil.rmtree(written / "out" / "report")
     (written / "out" / "report").write_text("mine")
     assert cli.main(["audit", "--out", str(written / "out")]) == cli.BAD_INPUT
-    assert capsys.readouterr().err == f"icgd: {written}/out/report: it is no folder\n"
+    assert capsys.readouterr().err == f"icgd: {written}/out/report: it is not a folder\n"
     assert (written / "out" / "report").read_text() == "mine"
 
 

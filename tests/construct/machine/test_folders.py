@@ -72,7 +72,7 @@ def test_a_link_stays_a_link_and_a_file_a_file(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "real")
     put(tmp_path / "link", one="1")
     assert (tmp_path / "link").is_symlink() and contents(tmp_path / "real") == {"one": "1"}
-    with pytest.raises(NotADirectoryError, match="no folder"):
+    with pytest.raises(NotADirectoryError, match="not a folder"):
         put(tmp_path / "real" / "one", two="2")
     with pytest.raises(NotADirectoryError):
         check_folder(tmp_path / "real" / "one")

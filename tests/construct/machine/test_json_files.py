@@ -30,7 +30,7 @@ def refused(path):
         (b"{", "not a JSON file"),
         (b"[" * 10**5, "not a JSON file"),
         (b"9" * 10**4, "not a JSON file"),
-        (b'"\xff"', "not a text in UTF-8"),
+        (b'"\xff"', "not text in UTF-8"),
         (b'{"a": ["\\ud800"]}', "half a character"),
         (b'{"\\uDfff": 1}', "half a character"),
     ],
