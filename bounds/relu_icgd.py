@@ -19,7 +19,7 @@ from icgd.bounds.functions.scalar import Scalar
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.budget import Construction, approximated, from_z
-from icgd.bounds.step_error.layer_costs import Bill, mlp_norm, slope_units
+from icgd.bounds.step_error.layer_costs import StepCosts, mlp_norm, slope_units
 from icgd.bounds.step_error.plan import plan
 from icgd.bounds.step_error.recurrence import LayerRanges, propagate, ranges, step_error_bound
 from icgd.bounds.step_error.rounding import above
@@ -256,25 +256,25 @@ def built(problem: Problem, construction: Construction = "lean") -> tuple[Claim,
     >>> {claim.quantity: claim.value for claim in built(Problem(N=2, K=3), "lean")}["layers"]
     5
     """
-    bill = Bill(plan(problem, construction))
+    costs = StepCosts(plan(problem, construction))
     paper, last = construction == "paper", Integer(problem.output != "linear")
     layers = 2 * N + 4 if paper else 2 * N + last
     halves = 1 if paper else 2
-    used = sum(layer.sublayers for layer in bill.layers) + 2
+    used = sum(layer.sublayers for layer in costs.layers) + 2
     empty = halves * int(layers.subs(N, problem.N)) - used
-    o = bill.name("o", empty, "sub-layers with nothing to do")
-    offset = max(above(layer.s) for layer in bill.plan.layers)
-    B_s = bill.name("B_s", offset, "masking offset of the update, above every |s_i(j)[k]|")
-    largest = max(layer.norm for layer in bill.layers)
-    nu = bill.name("nu", largest, "largest norm of the layers before the update, |W| <= its Frobenius norm")
-    error = bill.name(
-        "epsilon_*", bill.plan.bound, "bound over all cells at the local errors, rounding included"
+    o = costs.name("o", empty, "sub-layers with nothing to do")
+    offset = max(above(layer.s) for layer in costs.plan.layers)
+    B_s = costs.name("B_s", offset, "masking offset of the update, above every |s_i(j)[k]|")
+    largest = max(layer.norm for layer in costs.layers)
+    nu = costs.name("nu", largest, "largest norm of the layers before the update, |W| <= its Frobenius norm")
+    error = costs.name(
+        "epsilon_*", costs.plan.bound, "bound over all cells at the local errors, rounding included"
     )
     update = _update_norm(B_s)
     ends = Max(update, _PROJECTION, evaluate=False) if paper else update + _PROJECTION
-    heads = {layer.head_count for layer in bill.layers if layer.heads}
-    units = {layer.units for layer in bill.layers if layer.hidden}
-    scratch = sympy.expand(bill.scratch)
+    heads = {layer.head_count for layer in costs.layers if layer.heads}
+    units = {layer.units for layer in costs.layers if layer.hidden}
+    scratch = sympy.expand(costs.scratch)
     rows: tuple[tuple[str, str, Literal["<=", "=="], Expr], ...] = (
         ("layers", "Layers per step", "==", layers),
         ("sublayers", "Sub-layers per step", "==", halves * layers - o),
@@ -297,7 +297,7 @@ def built(problem: Problem, construction: Construction = "lean") -> tuple[Claim,
             quantity=quantity,
             relation=relation,
             bound=bound,
-            constants=bill.constants,
+            constants=costs.constants,
         )
         for quantity, title, relation, bound in rows
     )

@@ -104,7 +104,7 @@ def slope_units(problem: Problem) -> Units:
     return Units(d_out, problem.d_out, relus, Integer(relus.units), math.hypot(1, problem.loss.rho))
 
 
-class Bill:
+class StepCosts:
     """The costs of every layer of one step except the last (update and projection), from a plan.
 
     layers: in order.  scratch: the number of scratch coordinates of the stream, in symbols.
