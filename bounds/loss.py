@@ -10,7 +10,7 @@ import sympy
 
 from icgd.bounds.functions.formula import branch, kinks, parse
 from icgd.bounds.functions.scalar import Scalar, t
-from icgd.bounds.functions.stable_forms import tame
+from icgd.bounds.functions.stable_forms import stable_form
 from icgd.bounds.open_table import OpenTable
 
 p, y = sympy.symbols("p y", real=True)
@@ -85,7 +85,7 @@ def ridge(expr: sympy.Expr) -> RidgeSlope:
         raise ValueError(f"rho = {rho} and sigma = {sigma} of its slope must be numbers of float64")
     alone = expr.subs(y, 0).subs(p, t)
     bent = alone.has(sympy.Max, sympy.Min, sympy.Abs)
-    phi = _bent(alone) if bent else Scalar(sympy.diff(tame(alone), t))
+    phi = _bent(alone) if bent else Scalar(sympy.diff(stable_form(alone), t))
     if phi.is_constant or not (rho or sigma):
         raise ValueError(f"its slope does not depend on {'p' if phi.is_constant else 'y'}")
     if phi.kinks and not rho:
@@ -99,7 +99,7 @@ _PLACES = [sympy.Rational(k, 7) for k in (-33, -12, -3, 1, 5, 19, 40)]
 
 def _reads_of_y(expr: sympy.Expr) -> tuple[sympy.Rational, sympy.Rational]:
     """rho and sigma of a slope u in ridge form, from du/dy = -rho du/dp - sigma at two values of p."""
-    slope = sympy.diff(tame(expr), p)
+    slope = sympy.diff(stable_form(expr), p)
     bends, tilts = (
         [sympy.N(sympy.diff(slope, by).subs({p: place, y: 0}), 40) for place in _PLACES] for by in (p, y)
     )
@@ -118,7 +118,7 @@ def _bent(alone: sympy.Expr) -> Scalar:
     """The slope of an expression in t with Max, Min or Abs; ValueError unless it is smooth or a clip."""
     ends = [sympy.Rational(kink) for kink in kinks(alone)]
     middles = [(a + b) / 2 for a, b in pairwise([ends[0] - 2, *ends, ends[-1] + 2])] if ends else [0]
-    slopes = [sympy.simplify(sympy.diff(tame(branch(alone, middle)), t)) for middle in middles]
+    slopes = [sympy.simplify(sympy.diff(stable_form(branch(alone, middle)), t)) for middle in middles]
     bends = [end for end, (one, other) in zip(ends, pairwise(slopes), strict=True) if one != other]
     if not bends:
         return Scalar(slopes[0])

@@ -19,7 +19,7 @@ import numpy as np
 import sympy
 
 from icgd.bounds.functions import series
-from icgd.bounds.functions.stable_forms import IN_NUMPY, tame
+from icgd.bounds.functions.stable_forms import IN_NUMPY, stable_form
 
 t = sympy.Symbol("t", real=True)
 
@@ -81,13 +81,13 @@ class Scalar:
     primitive: Scalar | None = field(default=None, compare=False, repr=False)
 
     @cached_property
-    def _tamed(self) -> sympy.Expr:
-        return tame(self.expr) if self.primitive is None else self.expr
+    def _stable(self) -> sympy.Expr:
+        return stable_form(self.expr) if self.primitive is None else self.expr
 
     @cached_property
     def derivative(self) -> Scalar:
         """The derivative, with point masses at kinks left out."""
-        slope = sympy.diff(self._tamed, t)
+        slope = sympy.diff(self._stable, t)
         if slope.has(sympy.DiracDelta):
             slope = slope.replace(sympy.DiracDelta, lambda *_: sympy.Integer(0))
         if self.kinks and not (simple := sympy.simplify(slope)).has(sympy.Piecewise):
@@ -126,7 +126,7 @@ class Scalar:
 
     def compile(self, names: Mapping[str, Any], fallback: str = "numpy") -> Callable[..., Any]:
         """A Python callable of one argument whose elementary functions are taken from `names`."""
-        return sympy.lambdify(t, self._tamed, modules=[dict(names), fallback], cse=True)
+        return sympy.lambdify(t, self._stable, modules=[dict(names), fallback], cse=True)
 
     @cached_property
     def _numpy(self) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import sympy
 from flint import arb, arb_series, fmpq
 
-from icgd.bounds.functions.stable_forms import tame
+from icgd.bounds.functions.stable_forms import stable_form
 
 Step = Callable[[list[arb_series]], arb_series]
 Balls = Callable[[arb, int], list[arb]]
@@ -35,7 +35,7 @@ def balls(expr: sympy.Expr, t: sympy.Symbol) -> Balls:
     """
     operations: list[_Operation] = []
     places: dict[sympy.Expr, int] = {}
-    for node in sympy.postorder_traversal(tame(expr)):
+    for node in sympy.postorder_traversal(stable_form(expr)):
         if node not in places:
             places[node] = len(operations)
             operations.append(_Operation(_step(node, t), tuple(places[below] for below in node.args)))

@@ -52,11 +52,11 @@ _PATTERNS = (
 )
 
 
-def tame(expr: sympy.Expr) -> sympy.Expr:
+def stable_form(expr: sympy.Expr) -> sympy.Expr:
     """The same function of a real variable in a stable form.
 
     >>> t = sympy.Symbol("t", real=True)
-    >>> tame(t * sympy.exp(t) / (1 + sympy.exp(t)))
+    >>> stable_form(t * sympy.exp(t) / (1 + sympy.exp(t)))
     t*(tanh(t/2)/2 + 1/2)
     """
     for grown in expr.atoms(sympy.exp):

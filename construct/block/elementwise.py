@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from icgd.bounds.functions.scalar import Scalar, t
-from icgd.bounds.functions.stable_forms import tame
+from icgd.bounds.functions.stable_forms import stable_form
 from icgd.bounds.letters import ProblemError
 
 
@@ -102,7 +102,7 @@ _KNOWN = {*_ELEMENTARY, "Abs", "Heaviside", "Piecewise", "softplus", "sigmoid", 
 
 def compiled(expr: sympy.Expr, *variables: sympy.Symbol) -> Callable[..., Any]:
     """An expression as a function of tensors; raises ProblemError where torch has no such function here."""
-    written = tame(_without_overflow(expr))
+    written = stable_form(_without_overflow(expr))
     for node in written.atoms(sympy.Function):
         if (name := type(node).__name__) not in _KNOWN:
             raise ProblemError("formula", expr, f"it cannot be run: construct/ has no {name} for tensors")
