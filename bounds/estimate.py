@@ -16,7 +16,7 @@ WORTH_SAYING = 6.0
 
 
 @dataclass(frozen=True)
-class Piece:
+class Stage:
     """A stage of a command.  seconds: on a common machine with one core free.  bytes: its peak memory.
 
     letter, value: the option that drives its cost most, the one to lower.
@@ -38,39 +38,39 @@ class Piece:
 class Estimate:
     """The stages of a command, which run one after another; accurate to about a factor of three.
 
-    >>> str(Estimate((Piece("plan", 3), Piece("sweep", 36.6), Piece("properties", 0.2))))
+    >>> str(Estimate((Stage("plan", 3), Stage("sweep", 36.6), Stage("properties", 0.2))))
     'about 40 s: plan 3 s, sweep 40 s'
     """
 
-    pieces: tuple[Piece, ...]
+    stages: tuple[Stage, ...]
 
     @property
     def seconds(self) -> float:
-        return sum(piece.seconds for piece in self.pieces)
+        return sum(stage.seconds for stage in self.stages)
 
     @property
     def bytes(self) -> float:
-        return max((piece.bytes for piece in self.pieces), default=0.0)
+        return max((stage.bytes for stage in self.stages), default=0.0)
 
     def __add__(self, other: Estimate) -> Estimate:
-        return Estimate((*self.pieces, *other.pieces))
+        return Estimate((*self.stages, *other.stages))
 
     def __str__(self) -> str:
-        shown = (f"{piece.name} {spoken(piece.seconds)}" for piece in self._worth_naming())
+        shown = (f"{stage.name} {spoken(stage.seconds)}" for stage in self._longest())
         return f"about {spoken(self.seconds)}: {', '.join(shown)}"
 
-    def _worth_naming(self) -> Iterator[Piece]:
+    def _longest(self) -> Iterator[Stage]:
         summed: dict[str, float] = {}
-        for piece in self.pieces:
-            summed[piece.name] = summed.get(piece.name, 0.0) + piece.seconds
+        for stage in self.stages:
+            summed[stage.name] = summed.get(stage.name, 0.0) + stage.seconds
         for name, seconds in summed.items():
             if seconds >= max(0.5, self.seconds / 50):
-                yield Piece(name, seconds)
+                yield Stage(name, seconds)
 
     def check(self, free: float) -> Estimate:
         """Returns this estimate; raises ProblemError if it exceeds a day or 0.9 of `free` bytes."""
-        longest = max(self.pieces, key=lambda piece: piece.seconds, default=Piece("", 0.0))
-        largest = max(self.pieces, key=lambda piece: piece.bytes, default=Piece("", 0.0))
+        longest = max(self.stages, key=lambda stage: stage.seconds, default=Stage("", 0.0))
+        largest = max(self.stages, key=lambda stage: stage.bytes, default=Stage("", 0.0))
         if not largest.bytes <= 0.9 * free:
             raise ProblemError(
                 largest.letter or "size",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from icgd.bounds.claims import Claim
-from icgd.bounds.estimate import Estimate, Piece
+from icgd.bounds.estimate import Estimate, Stage
 from icgd.bounds.hypotheses import Hypothesis
 from icgd.bounds.letters import Letters, ProblemError
 from icgd.bounds.progress import Progress, silent
@@ -31,7 +31,7 @@ def _anything(problem: Any, **construction: str) -> None:
 
 def _unknown(problem: Any, search: Search) -> Estimate:
     """The estimate of a theorem that provides none: loading alone."""
-    return Estimate((Piece("start", 3.5),))
+    return Estimate((Stage("start", 3.5),))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 from functools import cache
 
-from icgd.bounds.estimate import Estimate, Piece
+from icgd.bounds.estimate import Estimate, Stage
 from icgd.bounds.functional import FunctionalProblem
 from icgd.bounds.looped import LoopedProblem
 from icgd.bounds.preconditioned import PreconditionedProblem
@@ -19,7 +19,7 @@ from icgd.bounds.step_error.budget import Construction, closed_form, expected_ro
 from icgd.verify.search.excerpt import MOST_EXAMPLES, TOKENS, followed, steps
 from icgd.verify.search.options import Search
 
-START = Piece("start", 3.5)
+START = Stage("start", 3.5)
 """Loading what a command needs."""
 
 MOST_NODES = 43_000
@@ -55,13 +55,13 @@ def nodes(problem: Problem) -> float:
 def planning(problem: Problem, construction: Construction = "lean", times: float = 1.0) -> Estimate:
     """Dividing the tolerance on the cells, then fitting every function once or twice."""
     if construction == "exact":
-        return Estimate((Piece("plan", 0.2 * times),))
+        return Estimate((Stage("plan", 0.2 * times),))
     fitted, _ = units(problem, construction)
     cells = 0.35 * problem.N + 1.2e-6 * nodes(problem) * float(problem.N) ** 3
     fits = 0.3 + 2.2e-4 * fitted
     times *= 1 + max(0, problem.activation.r.expr.count_ops() - 4)  # nested formulas enclose badly
     by = ("eps", problem.eps) if fits > cells else ("N", problem.N)
-    return Estimate((Piece("plan", times * (cells + fits), 1e3 * fitted, *by),))
+    return Estimate((Stage("plan", times * (cells + fits), 1e3 * fitted, *by),))
 
 
 def transformer(problem: Problem, construction: Construction) -> Estimate:
@@ -72,7 +72,7 @@ def transformer(problem: Problem, construction: Construction) -> Estimate:
         entries += 3 * max(problem.dims) * made
     deep = ("N", problem.N) if problem.N > problem.K else ("K", problem.K)
     letter = ("eps", problem.eps) if made > problem.D_w else deep
-    return Estimate((Piece("matrices", 2e-6 * entries, 400 * entries, *letter),))
+    return Estimate((Stage("matrices", 2e-6 * entries, 400 * entries, *letter),))
 
 
 def _token(problem: Problem) -> float:
@@ -99,42 +99,42 @@ def relu_icgd(problem: Problem, search: Search) -> Estimate:
     by = ("prompts", prompts) if prompts is not None else ("n", problem.n)
     run = count * (0.004 + 0.001 * N + 3 * batch * _prompt(problem, problem.n))
     parts = [
-        Piece("sweep", samples * _prompt(problem, short), 0.0, "samples", samples),
-        Piece("steps", 0.3 + run + 6 * _prompt(problem, problem.n), held, *by),
+        Stage("sweep", samples * _prompt(problem, short), 0.0, "samples", samples),
+        Stage("steps", 0.3 + run + 6 * _prompt(problem, problem.n), held, *by),
     ]
     whole = planning(problem, construction, 1.4) + transformer(problem, construction)
     if effort > 0:
         parts += _attack(problem, effort, free=construction != "exact")
     literal = 1e-3 * fitted if construction == "paper" else 1e-4 * fitted
-    parts.append(Piece("properties", 0.3 + 0.02 * N + literal, 8.0 * 24 * problem.D_w, "K", problem.K))
+    parts.append(Stage("properties", 0.3 + 0.02 * N + literal, 8.0 * 24 * problem.D_w, "K", problem.K))
     if certify and construction != "exact":
         parts += _certificate(problem, construction)
         tokens = min(2 * (problem.n + 1), 2 * 257)
-        parts.append(Piece("enclosures", 0.1 + 5e-4 * tokens * problem.D_w, 0.0, "K", problem.K))
+        parts.append(Stage("enclosures", 0.1 + 5e-4 * tokens * problem.D_w, 0.0, "K", problem.K))
     return Estimate((START, *whole.pieces, *parts))
 
 
-def _attack(problem: Problem, effort: float, *, free: bool) -> list[Piece]:
+def _attack(problem: Problem, effort: float, *, free: bool) -> list[Stage]:
     token, by = _token(problem), ("effort", effort)
     iteration = 0.003 + 0.0015 * problem.N
     climb = effort * (300 * iteration + 71_000 * 3 * token) + 20_000 * token
-    found = [Piece("attack", climb, 0.0, *by)]
+    found = [Stage("attack", climb, 0.0, *by)]
     if free:
         pool = 1024 * max(1, problem.N - 2)
-        found.insert(0, Piece("free signs", 0.2 + effort * pool * 360 * token, 0.0, *by))
+        found.insert(0, Stage("free signs", 0.2 + effort * pool * 360 * token, 0.0, *by))
         moves = 3 * math.ceil(2 * effort) * problem.units
         genes, phases = problem.D_w + problem.d + problem.d_out, 2 * problem.units
         basis = 3 * math.ceil(2 * effort) * 80 * 4e-10 * genes * phases * min(genes, phases)
         lined = moves * 10_240 * token + basis + effort * 180 * (iteration + 80 * token)
-        found.append(Piece("alignment", lined, 0.0, *by))
-        found.append(Piece("alignment", 0.0, 10_240 * 8.0 * 4 * genes, "K", problem.K))
+        found.append(Stage("alignment", lined, 0.0, *by))
+        found.append(Stage("alignment", 0.0, 10_240 * 8.0 * 4 * genes, "K", problem.K))
     return found
 
 
-def _certificate(problem: Problem, construction: Construction) -> list[Piece]:
+def _certificate(problem: Problem, construction: Construction) -> list[Stage]:
     fitted, made = units(problem, construction)
     recurrence = 0.3 + 2e-4 * fitted
-    return [Piece("certificate", recurrence + check_seconds(problem.N, nodes(problem), fitted, made), 0.0)]
+    return [Stage("certificate", recurrence + check_seconds(problem.N, nodes(problem), fitted, made), 0.0)]
 
 
 def check_seconds(N: int, cells: float, fitted: float, made: float) -> float:
@@ -145,10 +145,10 @@ def check_seconds(N: int, cells: float, fitted: float, made: float) -> float:
 def survey(problem: Problem, construction: Construction) -> Estimate:
     """The survey beside a verification, and the figures that come of it."""
     at_other_eps = 4 * planning(problem, construction).seconds if construction != "exact" else 0.0
-    return Estimate((Piece("survey", 3 + at_other_eps), Piece("pages", 4.0)))
+    return Estimate((Stage("survey", 3 + at_other_eps), Stage("pages", 4.0)))
 
 
-REPORT = Estimate((Piece("pages", 8.0), Piece("findings", 3.0)))
+REPORT = Estimate((Stage("pages", 8.0), Stage("findings", 3.0)))
 """The pages of one theorem, and the findings about it."""
 
 
@@ -169,11 +169,11 @@ def softmax_icgd(problem: Problem, search: Search) -> Estimate:
     return Estimate(
         (
             START,
-            Piece("plan", made, 0.0, *(("eps", problem.eps) if N < 5 else ("N", N))),
-            Piece("search", searched, 0.0, "K", problem.K),
-            Piece("steps", run, held, "n", problem.n),
-            Piece("certificate", check_seconds(N, nodes(problem), 3 * fitted, 6 * fitted * entries)),
-            Piece("four layers", 2.0 + 4 * planning(problem).seconds, 0.0, "N", N),
+            Stage("plan", made, 0.0, *(("eps", problem.eps) if N < 5 else ("N", N))),
+            Stage("search", searched, 0.0, "K", problem.K),
+            Stage("steps", run, held, "n", problem.n),
+            Stage("certificate", check_seconds(N, nodes(problem), 3 * fitted, 6 * fitted * entries)),
+            Stage("four layers", 2.0 + 4 * planning(problem).seconds, 0.0, "N", N),
         )
     )
 
@@ -186,14 +186,14 @@ def convergence(problem: Problem, search: Search) -> Estimate:
     step = 0.001 + 0.0005 * problem.N + 0.4 * batch * _prompt(problem, problem.n)
     held = 8.0 * batch * (8 * (problem.n + 1) * (problem.d + problem.d_out) + 6 * long * problem.D_w)
     hessian = 1.0 + 130 * 2 * 512 * 1.5 * _token(problem) + 0.01 * problem.N
-    boxes = Piece("boxes", 1.0) if problem.N == 1 else Piece("boxes", 0.0)
+    boxes = Stage("boxes", 1.0) if problem.N == 1 else Stage("boxes", 0.0)
     return Estimate(
         (
             START,
             *planning(problem, "lean", 1.5).pieces,
             *transformer(problem, "lean").pieces,
-            Piece("Hessian", hessian, 0.0, "K", problem.K),
-            Piece("steps", (2 + real) * (count + 2 * long) * step, held, "n", problem.n),
+            Stage("Hessian", hessian, 0.0, "K", problem.K),
+            Stage("steps", (2 + real) * (count + 2 * long) * step, held, "n", problem.n),
             boxes,
         )
     )
@@ -202,7 +202,7 @@ def convergence(problem: Problem, search: Search) -> Estimate:
 def preconditioned(problem: PreconditionedProblem, search: Search) -> Estimate:
     """Verifying linear attention's minima."""
     seconds = 4.5 + 3e-4 * problem.n + 0.3 * problem.L + 0.02 * problem.d**3
-    return Estimate((START, Piece("minima and training", seconds, 0.0, "n", problem.n)))
+    return Estimate((START, Stage("minima and training", seconds, 0.0, "n", problem.n)))
 
 
 def functional(problem: FunctionalProblem, search: Search) -> Estimate:
@@ -214,8 +214,8 @@ def functional(problem: FunctionalProblem, search: Search) -> Estimate:
     return Estimate(
         (
             START,
-            Piece("descent", 1.0 + 1e-3 * L, 0.0, "L", L),
-            Piece("kernels", 5.0 + exact + inputs, 8.0 * 2**10 * 80 * (n + 1) * d, *by),
+            Stage("descent", 1.0 + 1e-3 * L, 0.0, "L", L),
+            Stage("kernels", 5.0 + exact + inputs, 8.0 * 2**10 * 80 * (n + 1) * d, *by),
         )
     )
 
@@ -227,7 +227,7 @@ def looped(problem: LoopedProblem, search: Search) -> Estimate:
     simulated = 4000 * (1.2e-8 * n * d + 1e-9 * n * d**2 + 1e-5 * d**1.5)
     by = ("d", d) if d > 16 else ("T", T)
     return Estimate(
-        (START, Piece("loops", 2.0 + exact, 0.0, *by), Piece("condition numbers", simulated, 0.0, "n", n))
+        (START, Stage("loops", 2.0 + exact, 0.0, *by), Stage("condition numbers", simulated, 0.0, "n", n))
     )
 
 
@@ -237,4 +237,4 @@ _FINDING = 0.4
 
 def findings(count: int) -> Estimate:
     """Computing so many findings again."""
-    return Estimate((START, Piece("findings", _FINDING * count)))
+    return Estimate((START, Stage("findings", _FINDING * count)))

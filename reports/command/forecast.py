@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from icgd.bounds.estimate import WORTH_SAYING, Estimate, Piece
+from icgd.bounds.estimate import WORTH_SAYING, Estimate, Stage
 from icgd.bounds.letters import Letters
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.budget import Construction
@@ -57,7 +57,7 @@ def everything(asked: Iterable[Request], search: Search, *, reported: bool = Tru
 
 def _begun(estimate: Estimate) -> Estimate:
     """The same within a command that has started."""
-    return Estimate(tuple(piece for piece in estimate.pieces if piece != workload.START))
+    return Estimate(tuple(stage for stage in estimate.stages if stage != workload.START))
 
 
 def bounding(theorem: Theorem, problem: Letters, construction: str | None = None) -> Estimate:
@@ -86,7 +86,7 @@ def checking(theorem: Theorem, found: Mapping[str, Any], problem: Problem) -> Es
     fitted = sum(len(one) for one in lists if isinstance(one, list))
     seconds = workload.check_seconds(problem.N, entries, fitted, fitted * max(problem.K, problem.d))
     construction: Construction = "paper" if found.get("construction") == "paper" else "lean"
-    return bounding(theorem, problem, construction) + Estimate((Piece("check", seconds),))
+    return bounding(theorem, problem, construction) + Estimate((Stage("check", seconds),))
 
 
 def settling(key: str | None = None, *, about: str | None = None) -> Estimate:

@@ -3,7 +3,7 @@
 import pytest
 
 from icgd import cli
-from icgd.bounds.estimate import Estimate, Piece
+from icgd.bounds.estimate import Estimate, Stage
 from icgd.bounds.problem import Problem
 from icgd.construct.machine import memory
 from icgd.reports.command.forecast import announce, bounding, checking, everything, settling, verifying
@@ -15,9 +15,9 @@ RELU = find_theorem("relu-icgd")
 
 
 def test_seconds_are_not_worth_a_line_and_minutes_are(capsys):
-    announce(Estimate((Piece("plan", 4.0),)))
+    announce(Estimate((Stage("plan", 4.0),)))
     assert capsys.readouterr() == ("", "")
-    announce(Estimate((Piece("plan", 4.0), Piece("sweep", 300.0))))
+    announce(Estimate((Stage("plan", 4.0), Stage("sweep", 300.0))))
     said = capsys.readouterr()
     assert said.out == "" and said.err == "about 5 min: sweep 5 min\n"
 
@@ -47,7 +47,7 @@ def test_every_theorem_is_part_of_the_whole():
     parts = everything(all_requests({}), Search())
     assert list(parts)[:2] == ["relu-icgd/lean", "relu-icgd/paper"]
     assert {name.partition("/")[0] for name in parts} == {*theorems(), "findings"}
-    assert sum(piece.name == "start" for part in parts.values() for piece in part.pieces) == 1
+    assert sum(stage.name == "start" for part in parts.values() for stage in part.stages) == 1
     assert settling("local-minimum").seconds < settling().seconds
     data = Search(data="diabetes", prompts=10**6)
     fewer, more = (verifying(RELU, Problem(), search) for search in (Search(), data))
