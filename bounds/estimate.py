@@ -56,8 +56,8 @@ class Estimate:
         return Estimate((*self.stages, *other.stages))
 
     def __str__(self) -> str:
-        shown = (f"{stage.name} {spoken(stage.seconds)}" for stage in self._longest())
-        return f"about {spoken(self.seconds)}: {', '.join(shown)}"
+        shown = (f"{stage.name} {duration_text(stage.seconds)}" for stage in self._longest())
+        return f"about {duration_text(self.seconds)}: {', '.join(shown)}"
 
     def _longest(self) -> Iterator[Stage]:
         summed: dict[str, float] = {}
@@ -75,23 +75,30 @@ class Estimate:
             raise ProblemError(
                 largest.letter or "size",
                 largest.value if largest.letter else largest.name,
-                f"{largest.name} would take about {human(largest.bytes)} of memory, but only {human(free)} "
-                f"is free; {largest.advice}",
+                f"{largest.name} would take about {bytes_text(largest.bytes)} of memory, but only "
+                f"{bytes_text(free)} is free; {largest.advice}",
             )
         if not self.seconds <= DAY:
             raise ProblemError(
                 longest.letter or "work",
                 longest.value if longest.letter else longest.name,
-                f"{longest.name} would take {spoken(longest.seconds)}, but at most a day is allowed; "
+                f"{longest.name} would take {duration_text(longest.seconds)}, but at most a day is allowed; "
                 f"{longest.advice}",
             )
         return self
 
 
-def spoken(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """A duration as readable text.
 
-    >>> spoken(3.2), spoken(41), spoken(500), spoken(7300), spoken(1e7), spoken(1e12)
+    >>> (
+    ...     duration_text(3.2),
+    ...     duration_text(41),
+    ...     duration_text(500),
+    ...     duration_text(7300),
+    ...     duration_text(1e7),
+    ...     duration_text(1e12),
+    ... )
     ('3 s', '40 s', '8 min', '2 h', '116 days', 'more than a century')
     """
     if not seconds < 3e9:
@@ -106,7 +113,7 @@ def spoken(seconds: float) -> str:
     raise AssertionError
 
 
-def human(size: float) -> str:
+def bytes_text(size: float) -> str:
     """A number of bytes as readable text."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if size < 1024 or unit == "TiB":

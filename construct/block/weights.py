@@ -8,7 +8,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from icgd.bounds.estimate import human
+from icgd.bounds.estimate import bytes_text
 from icgd.bounds.letters import Letters
 from icgd.construct.block.attention import attention
 from icgd.construct.block.dense import dense_bytes
@@ -33,7 +33,7 @@ def save_weights(block: Block, path: Path) -> None:
     """
     size = dense_bytes(block)
     # The file is assembled in memory before it is written.
-    refuse(2.5 * size, f"writing {human(size)} of literal matrices", block.problem)
+    refuse(2.5 * size, f"writing {bytes_text(size)} of literal matrices", block.problem)
     tensors: dict[str, torch.Tensor] = {}
     diagonal = []
     index = -1

@@ -7,7 +7,7 @@ from typing import Any
 
 import psutil
 
-from icgd.bounds.estimate import human
+from icgd.bounds.estimate import bytes_text
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.relu_icgd import built
@@ -77,15 +77,15 @@ def _units(relus: Mapping[str, Any] | None) -> int:
 def refuse(needed: float, what: str, problem: Problem) -> None:
     """Raises ProblemError if `needed` bytes exceed the free memory."""
     size = f"N={problem.N}, K={problem.K}, d={problem.d}, eps={problem.eps:g}"
-    _refuse(needed, size, f"{what} would take about {human(needed)}", "make it smaller")
+    _refuse(needed, size, f"{what} would take about {bytes_text(needed)}", "make it smaller")
 
 
 def refuse_prompts(needed: float) -> None:
     """Raises ProblemError if prompts would need more bytes than are free."""
-    _refuse(needed, human(needed), "the prompts do not fit", "take fewer examples, prompts or layers")
+    _refuse(needed, bytes_text(needed), "the prompts do not fit", "take fewer examples, prompts or layers")
 
 
 def _refuse(needed: float, size: str, why: str, advice: str) -> None:
     free = available_bytes()
     if needed > 0.9 * free:
-        raise ProblemError("size", size, f"{why} and {human(free)} is free; {advice}")
+        raise ProblemError("size", size, f"{why} and {bytes_text(free)} is free; {advice}")
