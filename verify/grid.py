@@ -20,7 +20,7 @@ from rich.markup import escape
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.budget import Construction
-from icgd.bounds.step_error.plan import forget
+from icgd.bounds.step_error.plan import clear_plan_caches
 from icgd.construct.machine.memory import refuse_if_too_large
 from icgd.verify.relu_icgd import verify
 from icgd.verify.verdict import Status
@@ -95,7 +95,7 @@ def run_grid(posed: Iterable[tuple[dict[str, Any], Construction]], console: Cons
     for index, (letters, construction) in enumerate(posed):
         began = time.perf_counter()
         one = outcome(letters, construction)
-        forget()
+        clear_plan_caches()
         counts[one.status] += 1
         counts["failed"] += bool(one.failed) and one.status != "failed"
         shown = " ".join(f"{name}={value}" for name, value in letters.items())

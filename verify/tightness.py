@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from icgd.bounds.problem import Problem
-from icgd.bounds.step_error.plan import forget, plan
+from icgd.bounds.step_error.plan import clear_plan_caches, plan
 from icgd.verify.certificate.issue import as_read, certificate, posed_letters
 from icgd.verify.checker.relu import check
 from icgd.verify.results import Cell, Grid
@@ -50,7 +50,7 @@ def growth() -> Grid:
 
 def _timed(problems: Iterable[tuple[str, Problem]]) -> Iterator[tuple[Cell, ...]]:
     for name, problem in problems:
-        forget()
+        clear_plan_caches()
         began = time.perf_counter()
         made = plan(problem)
         found = as_read(certificate(made))

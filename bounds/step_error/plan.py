@@ -133,7 +133,7 @@ def plan(
     return _plan(problem, construction, "recurrence" if construction == "exact" else route, progress)
 
 
-def forget() -> None:
+def clear_plan_caches() -> None:
     """Clear the caches of plans and of what plans share, for timings from a cold start."""
     for kept in (_plan, closed_form, pieces_constant, kept_extremes, fit, square, face_slack):
         kept.cache_clear()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from icgd.bounds.problem import Problem
-from icgd.bounds.step_error.plan import forget, plan
+from icgd.bounds.step_error.plan import clear_plan_caches, plan
 from icgd.bounds.step_error.recurrence import Term
 from icgd.verify.certificate.issue import certificate, posed_letters
 from icgd.verify.checker.relu import check
@@ -76,7 +76,7 @@ def test_the_proof_against_interval_arithmetic(benchmark, N, K, d, eps):
 def test_checking_against_proving(benchmark, posed):
     """Goal: checking takes less than a tenth of proving."""
     problem = Problem(**posed)
-    forget()
+    clear_plan_caches()
     made = plan(problem)
     found = json.loads(json.dumps(certificate(made)))
     benchmark.pedantic(lambda: check(found, posed_letters(problem), "lean"), rounds=5, warmup_rounds=1)

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
-from icgd.bounds.step_error.plan import forget, plan
+from icgd.bounds.step_error.plan import clear_plan_caches, plan
 from icgd.reports.command import progress_bars as module
 from icgd.reports.command.progress_bars import progress_on
 
@@ -97,7 +97,7 @@ def test_nothing_is_written_where_nobody_watches():
 
 
 def test_who_listens_does_not_matter_to_what_is_kept():
-    forget()
+    clear_plan_caches()
     heard = []
 
     def begin(what, total, seconds):
@@ -114,7 +114,7 @@ def test_who_listens_does_not_matter_to_what_is_kept():
 @pytest.mark.parametrize("letters", [{}, {"N": 1, "eps": 0.3}, {"activation": "identity"}, {"N": 4, "K": 2}])
 def test_a_plan_gets_on(letters, route):
     """Most of the pieces that are announced are done, and no piece is most of the work."""
-    forget()
+    clear_plan_caches()
     pieces, totals = [], []
 
     class Heard:
