@@ -217,12 +217,12 @@ class Scalar:
         range's width for smooth functions, unless that takes too many boxes.
         Raises ValueError if no finite enclosure is found.
         """
-        low, high = kept_extremes(self, lo, hi, (-1, 1), tolerance)
+        low, high = cached_extremes(self, lo, hi, (-1, 1), tolerance)
         return low, high
 
     def sup(self, lo: float, hi: float, tolerance: float = 1e-10) -> float:
         """An upper bound of |f| on [lo, hi], rigorous and tight as `range` is."""
-        return kept_extremes(self, lo, hi, (0,), tolerance)[0]
+        return cached_extremes(self, lo, hi, (0,), tolerance)[0]
 
 
 @lru_cache(maxsize=256)
@@ -232,7 +232,7 @@ def _composed(outer: Scalar, inner: Scalar) -> Scalar:
 
 
 @lru_cache(maxsize=1 << 14)
-def kept_extremes(
+def cached_extremes(
     f: Scalar, lo: float, hi: float, sides: tuple[int, ...], tolerance: float
 ) -> tuple[float, ...]:
     """f's least value (side -1), largest one (side 1) and largest size (side 0), each rounded outwards.

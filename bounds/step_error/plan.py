@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from icgd.bounds.functions.pieces import Fit, fit, square
-from icgd.bounds.functions.scalar import kept_extremes
+from icgd.bounds.functions.scalar import cached_extremes
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
@@ -135,8 +135,8 @@ def plan(
 
 def clear_plan_caches() -> None:
     """Clear the caches of plans and of what plans share, for timings from a cold start."""
-    for kept in (_plan, closed_form, pieces_constant, kept_extremes, fit, square, face_slack):
-        kept.cache_clear()
+    for cached in (_plan, closed_form, pieces_constant, cached_extremes, fit, square, face_slack):
+        cached.cache_clear()
 
 
 @lru_cache(maxsize=64)
