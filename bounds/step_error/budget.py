@@ -118,7 +118,7 @@ def costs(
             if not problem.activation_at(j).derivative.is_constant:
                 found[Term("product", j)] = problem.dims[j] * 2 * math.sqrt(half * layer.g)
     # A nearly linear function costs almost nothing, but not 0, or no tolerance would be optimal.
-    limits = useful(problem, construction, layers)
+    limits = useful_tolerances(problem, construction, layers)
     return {term: max(cost, 1e-3 * math.sqrt(limits[term][1])) for term, cost in found.items()}
 
 
@@ -148,11 +148,11 @@ def divide(
     if route == "cells" and errors:
         for _ in range(_WIDENINGS):
             layers = ranges(problem, errors)
-            limits = useful(problem, construction, layers)
+            limits = useful_tolerances(problem, construction, layers)
             setting = Setting(problem, layers, from_z(problem, construction))
             errors = _divide_on_cells(setting, price, limits, errors, watch)
             # Tolerances widen ranges, and functions that vary more can use a larger tolerance.
-            wider = useful(problem, construction, ranges(problem, errors))
+            wider = useful_tolerances(problem, construction, ranges(problem, errors))
             full = (term for term, error in errors.items() if error >= 0.99 * limits[term][1])
             if all(wider[term][1] <= 1.002 * limits[term][1] for term in full):
                 break
@@ -174,7 +174,7 @@ def closed_form(
         problem,
         construction,
         lambda layers: costs(problem, construction, layers, functions),
-        lambda layers, _: useful(problem, construction, layers),
+        lambda layers, _: useful_tolerances(problem, construction, layers),
     )
 
 
@@ -274,7 +274,7 @@ def _cheapest(
     return np.asarray(np.exp(np.where(np.isfinite(solved.x), solved.x, first)))
 
 
-def useful(
+def useful_tolerances(
     problem: Problem, construction: Construction, layers: tuple[LayerRanges, ...]
 ) -> dict[Term, tuple[float, float]]:
     """The smallest and the largest tolerance that each approximation can use.

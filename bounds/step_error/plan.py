@@ -30,7 +30,7 @@ from icgd.bounds.step_error.budget import (
     radius,
     sensitivities,
     shares,
-    useful,
+    useful_tolerances,
 )
 from icgd.bounds.step_error.cover import ENOUGH, Cover, cover
 from icgd.bounds.step_error.domain import UNIT_ROUNDOFF, face_slack
@@ -174,7 +174,7 @@ def _planned(problem: Problem, construction: Construction, route: Route, progres
         share = 1 - 0.9 * rounding / problem.eps
         if tolerances and sum(fits.values()) > _MANY_FITS * cells > 0:
             share *= _early_cut(problem, construction, tolerances, share)
-        limits = useful(problem, construction, ranges(problem, tolerances))
+        limits = useful_tolerances(problem, construction, ranges(problem, tolerances))
         flat = {term for term, e in tolerances.items() if e >= 0.99 * limits[term][1]}  # a constant is enough
         for attempt in range(8 + 2 * len(flat)):
             shared = {term: e if term in flat else share * e for term, e in tolerances.items()}
@@ -200,7 +200,7 @@ def _coarsened(made: Plan, flat: AbstractSet[Term]) -> Plan:
     problem, best = made.problem, made
     for _ in range(_COARSENINGS):
         share = 0.999 * problem.eps / max(made.bound, ENOUGH * problem.eps)
-        limits = useful(problem, made.construction, ranges(problem, made.tolerances))
+        limits = useful_tolerances(problem, made.construction, ranges(problem, made.tolerances))
         larger = {
             term: e if term in flat else min(float(f"{share * e:.3e}"), limits[term][1])
             for term, e in made.tolerances.items()
@@ -293,7 +293,7 @@ def estimated_units(problem: Problem, construction: Construction = "lean") -> fl
     """An estimate, without planning, of the ReLUs that one step needs to approximate; raises ProblemError."""
     with _in_floats(problem):
         tolerances, price = closed_form(problem, construction)
-        limits = useful(problem, construction, ranges(problem, tolerances))
+        limits = useful_tolerances(problem, construction, ranges(problem, tolerances))
     return sum(
         cost / math.sqrt(tolerances[term])
         for term, cost in price.items()
