@@ -101,12 +101,12 @@ def group_average(group: Sequence[IntegerMatrix]) -> sympy.Matrix:
 
 
 @lru_cache(maxsize=16)
-def leaves_the_trace(group: tuple[IntegerMatrix, ...]) -> bool:
+def averages_to_trace(group: tuple[IntegerMatrix, ...]) -> bool:
     """Whether the average of every A is trace(A)/d times I.
 
     Quarter turns, and with them all rotations of the plane, add (a_10 - a_01)/2 times a quarter turn.
 
-    >>> leaves_the_trace(signed_permutations(2)), leaves_the_trace(quarter_turns())
+    >>> averages_to_trace(signed_permutations(2)), averages_to_trace(quarter_turns())
     (True, False)
     """
     average, d = group_average(group), len(group[0])

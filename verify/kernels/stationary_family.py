@@ -19,8 +19,8 @@ from icgd.bounds.algebra.stationary_family import (
     OFF_FAMILY,
     IntegerMatrix,
     LinearSetting,
+    averages_to_trace,
     idle_rate,
-    leaves_the_trace,
     linear_gradient,
     quarter_turns,
     signed_permutations,
@@ -265,8 +265,8 @@ def _linear(setting: LinearSetting) -> Verdict:
 
 def _symmetry() -> Verdict:
     sizes = (2, 3, 4)
-    kept = all(leaves_the_trace(signed_permutations(d)) for d in sizes)
-    chiral = leaves_the_trace(quarter_turns())
+    kept = all(averages_to_trace(signed_permutations(d)) for d in sizes)
+    chiral = averages_to_trace(quarter_turns())
     return _verdict(
         "symmetry",
         "proved" if kept and not chiral else "failed",

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from icgd.bounds.algebra.stationary_family import (
     LinearSetting,
+    averages_to_trace,
     idle_rate,
-    leaves_the_trace,
     linear_gradient,
     quarter_turns,
     signed_permutations,
@@ -112,11 +112,11 @@ def test_signed_permutations_are_all_orthogonal_integer_matrices(d):
     A = np.random.default_rng(0).normal(size=(d, d))
     mean = np.mean([np.array(g) @ A @ np.array(g).T for g in group], axis=0)
     assert np.allclose(mean, np.trace(A) / d * np.eye(d), atol=1e-15)
-    assert leaves_the_trace(group)
+    assert averages_to_trace(group)
 
 
 def test_turns_of_the_plane_leave_a_turn():
-    assert not leaves_the_trace(quarter_turns())
+    assert not averages_to_trace(quarter_turns())
     mean = np.mean([np.array(g) @ [[0, 0], [1, 0]] @ np.array(g).T for g in quarter_turns()], axis=0)
     assert np.array_equal(mean, [[0, -0.5], [0.5, 0]])
 
