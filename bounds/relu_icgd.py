@@ -22,7 +22,7 @@ from icgd.bounds.step_error.budget import Construction, approximated, from_z
 from icgd.bounds.step_error.layer_costs import StepCosts, mlp_norm, slope_units
 from icgd.bounds.step_error.plan import plan
 from icgd.bounds.step_error.recurrence import LayerRanges, propagate, ranges, step_error_bound
-from icgd.bounds.step_error.rounding import above
+from icgd.bounds.step_error.rounding import offset_above
 
 SOURCE = "arXiv:2411.16549, Theorem 1"
 HYPOTHESES = (
@@ -175,7 +175,7 @@ class _Route:
         """The largest layer norm, with features (A/M) relu(w . [t; R]) / R, norm1(w) = 1."""
         local, groups = self.local, self.groups
         R = self.name("R", min(layer.z for layer in local.layers), "least range of z over the layers")
-        offset = max(above(layer.s) for layer in local.layers)
+        offset = max(offset_above(layer.s) for layer in local.layers)
         B_s = self.name("B_s", offset, "masking offset of the update, above every |s_i(j)[k]| (recurrence)")
         u = self.name("nu_u", self._slope_norm(), "norm of the MLP that applies u, in closed form")
         reach = Max(1, 1 / R, evaluate=False)
@@ -263,7 +263,7 @@ def built(problem: Problem, construction: Construction = "lean") -> tuple[Claim,
     used = sum(layer.sublayers for layer in costs.layers) + 2
     empty = halves * int(layers.subs(N, problem.N)) - used
     o = costs.name("o", empty, "sub-layers with nothing to do")
-    offset = max(above(layer.s) for layer in costs.plan.layers)
+    offset = max(offset_above(layer.s) for layer in costs.plan.layers)
     B_s = costs.name("B_s", offset, "masking offset of the update, above every |s_i(j)[k]|")
     largest = max(layer.norm for layer in costs.layers)
     nu = costs.name("nu", largest, "largest norm of the layers before the update, |W| <= its Frobenius norm")

@@ -33,9 +33,9 @@ from icgd.bounds.step_error.plan import CHECKABLE
 from icgd.bounds.step_error.product import RANGE_ROOM, Product, slope_product
 from icgd.bounds.step_error.recurrence import WIDENING, LayerRanges, Term, ranges, step_error_bound
 from icgd.bounds.step_error.rounding import (
-    above,
     gamma,
     moved_ranges,
+    offset_above,
     relu_sum_rounding,
     rounding_errors,
     settled,
@@ -261,7 +261,9 @@ def gate_offset(product: Product) -> float:
     True
     """
     assert product.square is not None
-    return above((product.square.hi + float(abs(product.square.relus.b).max(initial=0.0))) * (1 + RANGE_ROOM))
+    return offset_above(
+        (product.square.hi + float(abs(product.square.relus.b).max(initial=0.0))) * (1 + RANGE_ROOM)
+    )
 
 
 def _check_reach(made: SoftmaxPlan) -> None:

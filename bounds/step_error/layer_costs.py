@@ -20,7 +20,7 @@ from icgd.bounds.step_error.domain import MARGIN
 from icgd.bounds.step_error.network_relus import activation_relus, slope_relus
 from icgd.bounds.step_error.plan import Plan
 from icgd.bounds.step_error.recurrence import Term
-from icgd.bounds.step_error.rounding import above
+from icgd.bounds.step_error.rounding import offset_above
 
 
 class Units(NamedTuple):
@@ -169,7 +169,7 @@ class StepCosts:
                 LayerCosts(self._bent_slope() if self.bends else [], self._multiply(last, form, 0.0))
             )
         for j in range(last - 1, 0, -1):
-            offset = above(self.plan.layers[j - 1].g)
+            offset = offset_above(self.plan.layers[j - 1].g)
             layers.append(LayerCosts(self._bilinear(j, offset), self._multiply(j, 1.0, -offset)))
         return layers
 
@@ -185,7 +185,7 @@ class StepCosts:
 
     def _forward(self, j: int) -> LayerCosts:
         """z(j) by attention, then p(j), r'(z(j)) and the part of u that depends on z(N) by the MLP."""
-        output, offset = j == self.problem.N, above(self.plan.layers[j - 1].z)
+        output, offset = j == self.problem.N, offset_above(self.plan.layers[j - 1].z)
         from_p = self.problem.loss.rho != 0 and not self.linear_output
         hidden = self._slope(-offset) if output and not from_p else []
         gated = self.exact and self.problem.activation_at(j).name == "relu"
@@ -214,7 +214,7 @@ class StepCosts:
 
     def _multiply(self, j: int, form: float, bias: float) -> list[Units]:
         """s(j) = r'(z(j)) * g(j): two gated units, or a linear term and two squares."""
-        (width, size), reach = self._width(j), above(self.plan.layers[j - 1].g)
+        (width, size), reach = self._width(j), offset_above(self.plan.layers[j - 1].g)
         if self.exact and self.problem.activation_at(j).name == "relu":
             gated = Units(width, size, relu(), Integer(1), math.hypot(reach, form))
             return [gated._replace(bias=sign * bias - reach) for sign in (1, -1)]

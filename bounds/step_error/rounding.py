@@ -33,10 +33,10 @@ ABOVE = 2.0**-40
 """The absolute part of the margin by which an offset exceeds its range."""
 
 
-def above(bound: float) -> float:
+def offset_above(bound: float) -> float:
     """An offset a little above `bound`, which keeps a slot non-negative even after rounding.
 
-    >>> above(1.0) > 1.0
+    >>> offset_above(1.0) > 1.0
     True
     """
     return bound * (1 + 2.0**-8) + ABOVE
@@ -148,7 +148,7 @@ def rounding_errors(
     for term, fitted in fits.items():
         summed = slope_by_heads(problem) if term.kind == "u" else by_heads
         terms = fitted.relus.units * (tokens if summed else 1) + dims[term.layer - 1]
-        rounding = relu_sum_rounding(fitted.relus, fitted.hi, above(fitted.hi), terms, unit)
+        rounding = relu_sum_rounding(fitted.relus, fitted.hi, offset_above(fitted.hi), terms, unit)
         if term.kind == "u":  # the targets are summed in the same row
             rounding += gamma(fitted.relus.units + 16, unit) * 2 * abs(problem.loss.sigma) * problem.B_y
         errors[term] = errors.get(term, 0.0) + rounding

@@ -17,7 +17,7 @@ from icgd.bounds.step_error.network_relus import activation_relus, slope_relus
 from icgd.bounds.step_error.plan import Plan
 from icgd.bounds.step_error.product import Product
 from icgd.bounds.step_error.recurrence import LayerRanges, Term
-from icgd.bounds.step_error.rounding import above
+from icgd.bounds.step_error.rounding import offset_above
 from icgd.construct.block.heads import Aggregate, AttentionPart, Clip, Gate, Read
 from icgd.construct.block.hidden import Ridge, finish, squares
 from icgd.construct.block.stream import Stream
@@ -66,7 +66,9 @@ class _Builder:
         n = self.problem.n
         scale = -self.problem.eta * (n + 1) / (2 * n)
         return [
-            Aggregate(self._slot("s", j), self._slot("p", j - 1), f"V{j}", scale, above(self._ranges(j).s))
+            Aggregate(
+                self._slot("s", j), self._slot("p", j - 1), f"V{j}", scale, offset_above(self._ranges(j).s)
+            )
             for j in range(1, self.problem.N + 1)
         ]
 
@@ -78,7 +80,7 @@ class _Builder:
         linear_output = problem.output == "linear"
         layers: list[Layer] = []
         for j in range(1, N + 1):
-            z, offset = self._slot("z", j), above(self._ranges(j).z)
+            z, offset = self._slot("z", j), offset_above(self._ranges(j).z)
             read = Read(self._slot("p", j - 1), f"V{j}", relu(offset), z)
             hidden = self._slope_at(offset) if j == N else []
             if j < N or self._needs_output():
@@ -102,7 +104,7 @@ class _Builder:
                 )
             layers.append(Layer(clip, self._multiply(N, form, 0.0)))
         for j in range(N - 1, 0, -1):
-            g, offset = self._slot("g", j), above(self._ranges(j).g)
+            g, offset = self._slot("g", j), offset_above(self._ranges(j).g)
             read = Read(self._slot("s", j + 1), f"V{j + 1}", relu(offset), g, columns=True)
             layers.append(Layer([read], self._multiply(j, {g: 1.0}, -offset)))
         update = self._update()
@@ -155,7 +157,7 @@ class _Builder:
 
     def _multiply(self, j: int, form: dict[str, float], bias: float) -> list[Ridge]:
         """s(j) = r'(z(j)) * (the linear form g, with its offset removed by `bias`)."""
-        target, reach = self._slot("s", j), above(self._ranges(j).g)
+        target, reach = self._slot("s", j), offset_above(self._ranges(j).g)
         if self.plan.construction == "exact" and self.problem.activation_at(j).name == "relu":
             opened, closed = {self._slot("dr", j): reach, **form}, {self._slot("dr", j): reach}
             closed |= {name: -c for name, c in form.items()}

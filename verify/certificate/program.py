@@ -10,7 +10,7 @@ from icgd.bounds.functions.relu_sum import ReluSum, gate, relu
 from icgd.bounds.step_error.domain import MARGIN, face
 from icgd.bounds.step_error.network_relus import activation_relus, slope_relus
 from icgd.bounds.step_error.recurrence import Term
-from icgd.bounds.step_error.rounding import above
+from icgd.bounds.step_error.rounding import offset_above
 
 if TYPE_CHECKING:
     from icgd.bounds.functions.pieces import Fit
@@ -184,9 +184,9 @@ def _layer(plan: Plan, j: int) -> NetworkLayer:
         dr = activation_sum(problem, plan.fits, Term("dr", j), ranges.z)
     return NetworkLayer(
         face=face(problem, j),
-        above_z=above(ranges.z),
-        above_g=above(ranges.g),
-        above_s=above(ranges.s),
+        above_z=offset_above(ranges.z),
+        above_g=offset_above(ranges.g),
+        above_s=offset_above(ranges.s),
         r=r,
         dr=dr,
         product=product,
