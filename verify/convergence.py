@@ -1,4 +1,4 @@
-"""Error accumulation and convergence of approximate descent (arXiv 2411.16549), judged."""
+"""The theorem `convergence`, judged: how step errors accumulate and when the loss decreases (2411.16549)."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ NAME = "convergence"
 TITLE = "Error accumulation and convergence of simulated gradient descent"
 KEYS = ("lipschitz", "accumulation", "accumulation-split", "decrease", "stationary")
 _ROUNDING = 2.0**-44
-"""How far float64 may put a measured number from the real one, relative to 1 plus its size."""
+"""How far rounding in float64 may move a measured number, relative to 1 plus its size."""
 
 _FOLLOWED = 32  # prompts of each source that are followed
-_LONG = 60  # steps followed for decrease and stationarity, at least
+_LONG = 60  # least number of steps followed for decrease and stationarity
 
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """One batch of prompts followed: approximate iterates and those of exact descent from the same w(0)."""
+    """Iterates on one batch of prompts: approximate ones, and those of exact descent from the same w(0)."""
 
     source: str
     prompt: Prompt
@@ -73,9 +73,9 @@ def verify(
     transformer: Transformer | None = None,
     bounds: Curvature | None = None,
 ) -> Results:
-    """Every claim on prompts drawn from the seed.
+    """Judge every claim on prompts drawn from the seed.
 
-    transformer: judged instead of ours.  bounds: Hessian bounds judged instead of ours.
+    transformer, bounds: a transformer and Hessian bounds to judge in place of our own.
     Raises ProblemError where no transformer can be built.
     """
     replay = f"icgd verify {NAME} {problem.options} --seed {seed}"
@@ -83,7 +83,7 @@ def verify(
         found, asserted = bounds or curvature(problem), claims(problem)
     except ProblemError as error:
         verdicts = [Verdict(f"{NAME}/{key}", "inapplicable", f"no constant: {error}") for key in KEYS]
-        return _findings(problem, seed, verdicts)
+        return _results(problem, seed, verdicts)
     if transformer is None:
         refuse_if_too_large(problem, "lean")
     judged = (transformer or assemble(plan(problem, progress=progress))).to(device)
@@ -101,7 +101,7 @@ def verify(
         for source, prompt in prompts:
             paths.append(_follow(judged, prompt, source, count))
             advance(1)
-    paths.append(_provoked(problem, prompts[0][1], len(paths[0].exact) - 1))
+    paths.append(_with_worst_errors(problem, prompts[0][1], len(paths[0].exact) - 1))
     verdicts += _accumulation(problem, found, paths, missing, spectrum)
     verdicts += _convergence(problem, found, judged, transformer is None, prompts, progress)
     grid, plot = _distances(problem, found, paths)
@@ -112,11 +112,11 @@ def verify(
         "largest sampled Hessian norm": sampled,
         "largest Hessian norm by ascent": ascended,
     }
-    made = _findings(problem, seed, with_replay(verdicts, replay))
-    return replace(made, claims=asserted, census=census, grids=(grid,), plots=(plot,))
+    judged_claims = _results(problem, seed, with_replay(verdicts, replay))
+    return replace(judged_claims, claims=asserted, census=census, grids=(grid,), plots=(plot,))
 
 
-def _findings(problem: Problem, seed: int, verdicts: Sequence[Verdict]) -> Results:
+def _results(problem: Problem, seed: int, verdicts: Sequence[Verdict]) -> Results:
     return Results(problem=problem, seed=seed, verdicts=tuple(verdicts))
 
 
@@ -133,9 +133,11 @@ def _lipschitz(problem: Problem, found: Curvature, sampled: float, ascended: flo
         return Verdict(key, "failed", evidence)
     boxes = certified_single_layer(problem, found.lam) if problem.N == 1 else None
     if boxes is None:
-        unsettled = "; balls did not settle the Hessian of one layer" if problem.N == 1 else ""
+        unsettled = "; ball arithmetic did not decide the bound for one layer" if problem.N == 1 else ""
         return Verdict(key, "held", evidence + unsettled)
-    return Verdict(key, "proved", f"{evidence}; the Hessian itself in balls on {boxes} boxes of (z, y)")
+    return Verdict(
+        key, "proved", f"{evidence}; ball arithmetic bounds the Hessian itself, on {boxes} boxes of (z, y)"
+    )
 
 
 # The distance from exact descent.
@@ -144,7 +146,7 @@ def _lipschitz(problem: Problem, found: Curvature, sampled: float, ascended: flo
 def _prompts(
     problem: Problem, generator: torch.Generator, device: torch.device | str
 ) -> tuple[list[tuple[str, Prompt]], str]:
-    """Random and real prompts at random w(0), and why there are no real ones ("" if there are)."""
+    """Random and real prompts at random w(0), and why real ones are missing ("" if they are not)."""
     random = random_prompts(problem, followed(problem, _FOLLOWED), generator)
     random = random.with_weights(start(problem, "random", random.batch, generator)).to(device)
     made, missing = [("random", random)], ""
@@ -163,7 +165,7 @@ def _prompts(
 
 
 def _count(problem: Problem, prompts: list[tuple[str, Prompt]], wanted: int) -> int:
-    """How many steps are followed on all of these prompts."""
+    """How many steps are followed on every one of these batches."""
     return min(steps_followed(problem, prompt.batch, wanted) for _, prompt in prompts)
 
 
@@ -172,9 +174,12 @@ def _follow(judged: Transformer, prompt: Prompt, source: str, count: int) -> Pat
     return Path(f"{source} prompts", prompt, judged.simulate(prompt, count), exact)
 
 
-def _provoked(problem: Problem, prompt: Prompt, steps: int) -> Path:
-    """Descent whose every step errs by eta eps, straight away from exact descent: no transformer, the bound's
-    own adversary.  Only the direction of the first error is arbitrary."""
+def _with_worst_errors(problem: Problem, prompt: Prompt, steps: int) -> Path:
+    """Descent with an error of norm eta eps in every step, pointing away from the iterate of exact descent.
+
+    No transformer is involved; these errors are the worst that the bound allows.  The direction of the first
+    error is arbitrary.
+    """
     exact = descend(problem, prompt, steps)
     first = torch.nn.functional.normalize(torch.ones_like(prompt.w), dim=-1)
     path = [prompt.w]
@@ -194,24 +199,24 @@ def _accumulation(
     missing: str,
     spectrum: tuple[float, float] | None,
 ) -> list[Verdict]:
-    """Both bounds at every l = 1..L on every prompt; the split also against eigenvalues."""
+    """Judge both bounds at every l = 1..L on every prompt; the split one also against eigenvalues."""
     verdicts, widest = [], diameter(problem)
     for key, rate, text in (
         ("accumulation", found.lam, "Lambda"),
         ("accumulation-split", found.rate(problem.eta), "mu"),
     ):
-        worst, said = 0.0, []
+        worst, descriptions = 0.0, []
         for path in paths:
             largest = path.apart.amax(dim=1).tolist()
             ratios = []
             for step in range(1, len(largest)):
                 allowed = accumulated(rate, problem.eta, problem.eps, step)
-                # Roundings grow as errors do; that of one step is far below ROUNDING eta.
+                # Rounding errors grow as step errors do; those of one step are far below _ROUNDING eta.
                 spare = _ROUNDING * (1 + widest) * (allowed / (problem.eta * problem.eps))
                 ratios.append((largest[step] / (allowed + spare), step))
             ratio, at = max(ratios)
             worst = max(worst, ratio)
-            said.append(
+            descriptions.append(
                 f"{path.prompt.batch} {path.source}: {largest[-1]:.3g} at the end, at most {ratio:.3g} of "
                 f"the bound (at l = {at})"
             )
@@ -222,7 +227,7 @@ def _accumulation(
         )
         status: Status = "held" if worst <= 1 else "failed"
         taken = part_of(steps, problem.L)
-        evidence = f"{text} = {rate:.4g}: at most {at_end:.4g} after {taken} steps; {'; '.join(said)}"
+        evidence = f"{text} = {rate:.4g}: at most {at_end:.4g} after {taken} steps; {'; '.join(descriptions)}"
         if useful < steps:
             evidence += f"; from l = {useful + 1} the bound exceeds the diameter {widest:.4g} of W"
             if useful == 0 and status == "held":
@@ -270,7 +275,7 @@ def _convergence(
     prompts: list[tuple[str, Prompt]],
     progress: Progress,
 ) -> list[Verdict]:
-    """Inexact gradient descent at eta, or at 1/Lambda with a transformer of our own where eta is too long."""
+    """Judge inexact descent at eta; where eta is too large, at 1/Lambda with a transformer built for it."""
     keys = [f"{NAME}/{name}" for name in ("decrease", "stationary")]
     step, where = problem.eta, f"at eta = {problem.eta:g}"
     if not step * found.lam < 2:
@@ -290,19 +295,20 @@ def _convergence(
             totals.append(measure_descent(posed, found.lam, iterates, prompt))
             advance(steps)
     names = " and ".join(name for name, _ in prompts)
-    runs = f"{part_of(steps, wanted)} steps on {sum(prompt.batch for _, prompt in prompts)} prompts ({names})"
+    count = sum(prompt.batch for _, prompt in prompts)
+    sample = f"{part_of(steps, wanted)} steps on {count} prompts ({names})"
     threshold = least_move(found.lam, step, problem.eps)
     broken, long, fell, all_fell, moves = (sum(total[k] for total in totals) for k in range(5))
     least, ratio = max(total[5] for total in totals), max(total[6] for total in totals)
     some = "" if long else "; no move was that long: random w(0) is already near-stationary at this eps"
     decrease = (
-        f"{where}: L_n must fall where a move over the step exceeds {threshold:.4g}: it fell in "
-        f"{int(fell):,} of {int(long):,} such moves and in {int(all_fell):,} of all {int(moves):,}; moves "
-        f"that break the descent inequality: {int(broken):,} ({runs}){some}"
+        f"{where}: L_n must fall where the length of a move over the step size exceeds {threshold:.4g}: it "
+        f"fell in {int(fell):,} of {int(long):,} such moves and in {int(all_fell):,} of all {int(moves):,}; "
+        f"moves that break the descent inequality: {int(broken):,} ({sample}){some}"
     )
     stationary = (
         f"{where}: the least projected gradient of a run is at most {least:.4g}, and at most {ratio:.3g} of "
-        f"its bound ({runs})"
+        f"its bound ({sample})"
     )
     return [
         Verdict(keys[0], "failed" if broken or fell < long else "held", decrease),
@@ -323,7 +329,7 @@ def _simulated(
 
 
 def _projected(problem: Problem, prompt: Prompt) -> Float[Tensor, " B"]:
-    """norm2(w - Proj(w - eta grad L_n(w))) / eta: zero just where w is stationary on W."""
+    """norm2(w - Proj(w - eta grad L_n(w))) / eta, which is zero exactly where w is stationary on W."""
     to = project(problem, prompt.w - problem.eta * gradient(problem, prompt))
     norm: Tensor = torch.linalg.vector_norm(prompt.w - to, dim=-1) / problem.eta
     return norm
@@ -332,11 +338,11 @@ def _projected(problem: Problem, prompt: Prompt) -> Float[Tensor, " B"]:
 def measure_descent(
     problem: Problem, lam: float, iterates: Float[Tensor, "steps+1 B D_w"], prompt: Prompt
 ) -> tuple[float, ...]:
-    """Counts over all moves of a run, and the projected gradient met.
+    """Counts over all moves of a run, and the least projected gradient.
 
-    Returns how many moves break L_n(w(l)) - L_n(w(l-1)) <= -h m ((1 - h lam/2) m - eps), m the move over h;
-    how many are longer than `least_move`; how many of these lowered L_n; how many of all did; how many there
-    are; the largest over prompts of the least projected gradient; the same over its bound.
+    Returns how many moves break L_n(w(l)) - L_n(w(l-1)) <= -h m ((1 - h lam/2) m - eps), m the length of the
+    move over h; how many are longer than `least_move`; how many of these lowered L_n; how many of all moves
+    did; the number of moves; the largest over prompts of the least projected gradient; this over its bound.
     """
     h, eps, steps = problem.eta, problem.eps, len(iterates) - 1
     losses = torch.stack([empirical_loss(problem, prompt.with_weights(w)) for w in iterates])
@@ -345,7 +351,7 @@ def measure_descent(
     change = losses[1:] - losses[:-1]
     allowed = -h * moves * ((1 - h * lam / 2) * moves - eps)
     broken = ~(change <= allowed + spare)
-    # Where the guaranteed decrease is below rounding, the sign of a difference of losses says nothing.
+    # Where the guaranteed decrease is below rounding, the sign of a difference of losses means nothing.
     long = (moves > least_move(lam, h, eps)) & (allowed < -spare)
     projected = torch.stack([_projected(problem, prompt.with_weights(w)) for w in iterates[:-1]]).amin(dim=0)
     drop = (losses[0] - losses[-1]).cpu().numpy()

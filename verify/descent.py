@@ -1,7 +1,7 @@
 """Exact gradient descent on the simulated network, by automatic differentiation.
 
-This is the referee: it shares the layout of w with `icgd.construct.prompt` and nothing with the transformer,
-whose blocks know no function but the ReLU.
+Transformers are judged against it.  It shares the layout of w with `icgd.construct.prompt`, and no code with
+the transformer, whose only nonlinear function is the ReLU.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from icgd.construct.block.elementwise import compiled, torch_callable
 from icgd.construct.prompt import Prompt, box, split_weights
 
 _AT_ONCE = 1 << 22
-"""Numbers of one layer that are held at once: a prompt of very many examples is worked on in parts."""
+"""At most so many numbers of one layer are in memory at once: very long prompts are processed in parts."""
 
 
 @cache
@@ -50,7 +50,7 @@ def empirical_loss(problem: Problem, prompt: Prompt) -> Float[Tensor, " B"]:
 
 
 def _parts(problem: Problem, prompt: Prompt) -> Iterator[Prompt]:
-    """The prompts with some of their examples at a time; all at once where these are few."""
+    """The prompts with a part of their examples at a time; with all of them where they fit in memory."""
     size = max(1, _AT_ONCE // (prompt.batch * max(problem.dims)))
     for first in range(0, prompt.n, size):
         some = slice(first, first + size)
@@ -70,7 +70,7 @@ def gradient(problem: Problem, prompt: Prompt) -> Float[Tensor, "B D_w"]:
 
 
 def project(problem: Problem, w: Float[Tensor, "B D_w"]) -> Float[Tensor, "B D_w"]:
-    """Proj: the nearest point of the box W, by clipping."""
+    """Proj(w), the nearest point of the box W, by clipping."""
     face = box(problem, w)
     return torch.clamp(w, -face, face)
 
@@ -92,12 +92,12 @@ def step_error(
 ) -> Float[Tensor, " B"]:
     """The 2-norm of the smallest err with reached = Proj(w - eta grad L_n(w) + err).
 
-    Source: arXiv 2411.16549, Theorem 1, which asks for at most eta*eps.  A coordinate within `ulps` roundings
-    of a face of W counts as on it; one beyond a face is explained by no err, and the result is inf.
+    Source: arXiv 2411.16549, Theorem 1, which allows at most eta*eps.  A coordinate within `ulps` roundings
+    of a face of W counts as on it; no err explains a coordinate beyond a face, and the result is then inf.
     """
     target = _target(problem, prompt)
     face = box(problem, target)
-    # The transformer clips by adding and subtracting numbers as large as |target|: roundings scale with it.
+    # The transformer clips by adding and subtracting numbers as large as |target|: rounding scales with it.
     slack = ulps * torch.finfo(reached.dtype).eps * (face + target.abs())
     zero = torch.zeros_like(target)
     error = reached - target

@@ -1,7 +1,7 @@
-"""A grid of ordinary problems: each ends in a proof, or is refused beforehand in one sentence; none fails.
+"""A grid of ordinary problems: each ends in a proof or is refused in advance with a reason; none fails.
 
-`python -m icgd.verify.grid` (`make grid`) judges all of them and prints what became of each; tests judge a
-sample.
+`python -m icgd.verify.grid` (`make grid`) judges all of them and prints the outcome of each; the tests judge
+a sample.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ COUNT, SEED = 300, 0
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of a problem.
+    """The outcome of one problem.
 
-    status: the verdict on its step error, or "refused" if it was not built.  evidence: of the verdict, or
-    why it was refused.  failed: claims of any kind that failed.
+    status: the verdict on its step error, or "refused" if it was not built.  evidence: that of the verdict,
+    or why it was refused.  failed: all claims that failed.
     """
 
     posed: dict[str, Any]
@@ -49,9 +49,9 @@ class _Outcome:
 
 
 def grid_problems(count: int = COUNT, seed: int = SEED) -> Iterator[tuple[dict[str, Any], Construction]]:
-    """Letters and construction of every problem: all activations in turn, everything else drawn from a seed.
+    """Letters and construction of every problem: the activations in turn, everything else random.
 
-    N from 1 to 6, radii from 0.01 to 10, the three losses, both outputs, lean and paper.
+    N from 1 to 6, radii from 0.01 to 10, three losses, both outputs, lean and paper.
 
     >>> letters, construction = next(grid_problems())
     >>> letters["activation"], letters["N"], construction
@@ -77,7 +77,7 @@ def grid_problems(count: int = COUNT, seed: int = SEED) -> Iterator[tuple[dict[s
 
 
 def outcome(letters: dict[str, Any], construction: Construction, samples: int = 200) -> _Outcome:
-    """Plan, certificate, check, matrices and a sweep of so many prompts for one problem."""
+    """Plan, certify and check one problem, compare its matrices, and sweep over `samples` prompts."""
     try:
         problem = Problem.parse(letters)
         refuse_if_too_large(problem, construction)
@@ -90,7 +90,7 @@ def outcome(letters: dict[str, Any], construction: Construction, samples: int = 
 
 
 def run_grid(posed: Iterable[tuple[dict[str, Any], Construction]], console: Console) -> Counter[str]:
-    """Judge them one by one; returns how many ended in which way."""
+    """Judge the problems one by one; returns how many had each outcome."""
     counts: Counter[str] = Counter()
     for index, (letters, construction) in enumerate(posed):
         began = time.perf_counter()
@@ -112,7 +112,7 @@ def run_grid(posed: Iterable[tuple[dict[str, Any], Construction]], console: Cons
 
 
 def main() -> int:
-    """The whole grid; the exit code is 1 if a claim failed or a step error is held and not proved."""
+    """Judge the whole grid; the exit code is 1 if a claim failed or a step error is held but not proved."""
     console = Console()
     counts = run_grid(grid_problems(), console)
     console.print(", ".join(f"{count} {status}" for status, count in counts.most_common() if count))

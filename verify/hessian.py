@@ -1,4 +1,4 @@
-"""The Hessian of L_n, measured by automatic differentiation and, for one layer, enclosed in balls."""
+"""The Hessian of L_n: measured by automatic differentiation, and bounded in ball arithmetic for one layer."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from icgd.verify.descent import empirical_loss
 from icgd.verify.search.prompts import into_domain, random_prompts
 
 SAMPLED = 512
-"""Tokens whose Hessian norm is measured, and from which the ascent starts."""
+"""How many random examples have their Hessian norm measured; the ascent starts from the worst of them."""
 
-_EXTREMES = 64  # tokens whose Hessian is written out
-_WRITTEN = 128  # weights up to which it is
+_EXTREMES = 64  # examples whose Hessian is written out in full
+_WRITTEN = 128  # the largest D_w for which it is
 _ASCENT = 60
 _POWER = 12
-_NUMBERS = 1 << 24  # floats that one batch may hold
+_NUMBERS = 1 << 24  # the most floats in one batch
 _BOXES = 20_000  # boxes of (z, y) that the certificate for N = 1 may take
 
 
 def _curve(
     problem: Problem, prompt: Prompt, v: Float[Tensor, "B D_w"], graph: bool
 ) -> tuple[Float[Tensor, "B D_w"], Prompt]:
-    """H v for the Hessian of each prompt's L_n, and the prompt whose parts it can be differentiated by."""
+    """H v for the Hessian of each prompt's L_n, and a copy of the prompt to differentiate H v by."""
     parts = [part.detach().clone().requires_grad_() for part in (prompt.x, prompt.y, prompt.query, prompt.w)]
     tracked = Prompt(*parts)
     (slope,) = torch.autograd.grad(empirical_loss(problem, tracked).sum(), tracked.w, create_graph=True)
@@ -48,7 +48,7 @@ def _unit(v: Tensor) -> Tensor:
 def hessian_norms(
     problem: Problem, prompt: Prompt, v: Float[Tensor, "B D_w"], iterations: int
 ) -> tuple[Float[Tensor, " B"], Float[Tensor, "B D_w"]]:
-    """norm2(H v) after so many power iterations: never above the operator norm; and the last v."""
+    """norm2(H v) after power iterations, which never exceeds the operator norm, and the last v."""
     for _ in range(iterations):
         v, before = _unit(_curve(problem, prompt, v, False)[0]), v
         v = torch.where(v.abs().sum(-1, keepdim=True) > 0, v, before)
@@ -61,7 +61,7 @@ def hessian_search(
 ) -> tuple[float, float]:
     """The largest Hessian norm on random prompts of one example, and after an ascent on w, x and y from them.
 
-    L_n is a mean over examples, so its Hessian norm is largest when all examples are the same one.
+    L_n is a mean over examples, so its Hessian norm is largest when all examples are equal.
     """
     posed = replace(problem, n=1)
     count = max(1, min(SAMPLED, _NUMBERS // problem.D_w))
@@ -95,7 +95,7 @@ def hessian_search(
 def eigenvalue_range(
     problem: Problem, generator: torch.Generator, device: torch.device | str = "cpu"
 ) -> tuple[float, float] | None:
-    """The least and greatest eigenvalue of Hessians at random prompts of one example; None if too large."""
+    """The least and largest Hessian eigenvalue at random prompts of one example; None if D_w is too large."""
     if problem.D_w > _WRITTEN:
         return None
     posed = replace(problem, n=1)
@@ -107,7 +107,7 @@ def eigenvalue_range(
 
 
 def certified_single_layer(problem: Problem, lam: float) -> int | None:
-    """Boxes on which balls show the Hessian of an N = 1 network to be at most lam, or None if they do not.
+    """The number of boxes on which balls bound the Hessian of an N = 1 network by lam; None if they do not.
 
     Each output unit has its own block (1/2)(r'(z)^2 u'(z, y) + r''(z) u(z, y)) x x^T; no recurrence is used.
     """
@@ -133,7 +133,7 @@ def certified_single_layer(problem: Problem, lam: float) -> int | None:
                 return boxes
             z, y = (a + b) / 2, (c + e) / 2
             splits = (((a, z, c, e), (z, b, c, e)), ((a, b, c, y), (a, b, y, e)))
-            # Along whichever of z and y helps more: often one of them does not matter.
+            # Split along whichever of z and y helps more: often one of them does not matter.
             made = [[(-over(half), half) for half in split] for split in splits]
             one, other = min(made, key=lambda pair: -min(pair)[0])
             heapq.heapreplace(heap, one)

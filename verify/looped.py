@@ -1,4 +1,4 @@
-"""A looped linear transformer (arXiv 2410.11268), judged."""
+"""The theorem `looped` (arXiv 2410.11268), judged: a looped linear transformer takes T descent steps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ from icgd.bounds.progress import Advance, Progress, silent
 from icgd.construct.looped import MODEL, LoopedTransformer, build
 from icgd.construct.regression_tokens import stream
 from icgd.verify import workload
-from icgd.verify.linear_attention.contraction import Contraction, contraction, exact_descent, least_squares
+from icgd.verify.linear_attention.contraction import (
+    PRECISION,
+    Contraction,
+    contraction,
+    exact_descent,
+    least_squares,
+)
 from icgd.verify.results import Curve, Grid, Plot, Results
 from icgd.verify.search.prompts import seeded
 from icgd.verify.theorem import Theorem
@@ -37,17 +43,17 @@ from icgd.verify.verdict import Status, Verdict, with_replay
 NAME = "looped"
 TITLE = "Looped linear transformers learn in context by multi-step gradient descent"
 _ROUNDING = 1e-12
-"""How far, relative to the labels, float64 loops may be from descent."""
+"""How far float64 loops may be from descent, relative to the labels."""
 
-_CERTIFIED = 3  # prompts that are run over the rationals
+_CERTIFIED = 3  # prompts that are computed over the rationals
 _SAMPLED = 64
 _SIMULATED = 4000  # Gaussian matrices whose condition number is computed
-_EXACT_LIMIT = 500_000  # n (d+1)^2 loops^2 above which the block runs fewer loops over the rationals
+_EXACT_LIMIT = 500_000  # most n (d+1)^2 loops^2 over the rationals; larger problems run fewer loops
 
 
 @dataclass(frozen=True, eq=False)
 class Regressions:
-    """Prompts x (B, n, d) standard normal, y = x . w exactly or nearly, and the query (B, d)."""
+    """Prompts: x (B, n, d) standard normal, y = x . w up to rounding, and the query (B, d)."""
 
     x: Float[Tensor, "B n d"]
     y: Float[Tensor, "B n"]
@@ -55,7 +61,7 @@ class Regressions:
 
 
 def draw_regressions(problem: LoopedProblem, count: int, generator: torch.Generator) -> Regressions:
-    """Gaussian inputs and weights, labels without noise (as floats round them)."""
+    """Gaussian inputs and weights; labels have no noise but rounding."""
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
@@ -85,7 +91,7 @@ def verify(
     progress: Progress = silent,
     transformer: LoopedTransformer | None = None,
 ) -> Results:
-    """Every claim on prompts drawn from the seed; transformer: judged instead of ours."""
+    """Judge every claim on prompts drawn from the seed; transformer: one to judge in place of our own."""
     judged = (transformer or build(problem)).to(device)
     generator = seeded(seed)
     prompts = draw_regressions(problem, _SAMPLED, generator)
@@ -101,7 +107,7 @@ def verify(
         claimed = float(asserted["looped/contraction"].value)
         verdicts += [_contraction(problem, contractions, claimed), *_condition(problem, generator, advance)]
         grid, plot, needed = _examples(problem, judged, generator)
-        verdicts += [needed, _before(problem)]
+        verdicts += [needed, _earlier_requirement(problem)]
     return Results(
         problem=problem,
         seed=seed,
@@ -116,7 +122,7 @@ def verify(
 def _steps(
     judged: LoopedTransformer, problem: LoopedProblem, prompts: Regressions, advance: Advance
 ) -> tuple[Verdict, list[Contraction]]:
-    """T loops of the weights as they stand equal T steps, over the rationals; and what the steps achieve."""
+    """T loops with the actual weights equal T steps, over the rationals; and the contraction they achieve."""
     affordable = math.isqrt(_EXACT_LIMIT // (problem.n * (problem.d + 1) ** 2))
     loops = min(problem.T, max(2, affordable))
     P, Q = exact_matrix(judged.P.tolist()), exact_matrix(judged.Q.tolist())
@@ -139,7 +145,7 @@ def _steps(
         found.append(contraction(x, path[-1], least_squares(x, y), rate, problem.T, query, answer))
         advance(1)
     evidence = (
-        f"{loops} loops of P and Q, as they stand, equal {loops} steps over the rationals on {_CERTIFIED} "
+        f"{loops} loops with the actual P and Q equal {loops} steps over the rationals on {_CERTIFIED} "
         f"prompts (n = {problem.n}, d = {problem.d}), query included"
     )
     status: Status = "held"
@@ -152,7 +158,7 @@ def _steps(
 def _is_descent(P: fmpq_mat, Q: fmpq_mat, rate: fmpq) -> bool:
     """Whether P Z M Z^T Q Z is -rate times the sum over examples of label_i <x_i, x_j>, for every Z.
 
-    So it is if P has its corner alone and corner * Q is -rate times the identity on inputs.
+    This holds if only the corner of P is nonzero and corner * Q is -rate times the identity on inputs.
     """
     last = P.nrows() - 1
     corner, inputs = P[last, last], range(last)
@@ -164,7 +170,7 @@ def _is_descent(P: fmpq_mat, Q: fmpq_mat, rate: fmpq) -> bool:
 
 
 def _literal_block(tokens: fmpq_mat, P: fmpq_mat, Q: fmpq_mat) -> fmpq_mat:
-    """Z + (1/n) P (Z M Z^T) Q Z without rounding; tokens are the columns of Z as rows, the query last."""
+    """Z + (1/n) P (Z M Z^T) Q Z without rounding; rows of `tokens` are the columns of Z, the query last."""
     examples = fmpq_mat(tokens.tolist()[:-1])
     moment = P * (examples.transpose() * examples) * Q * fmpq(1, examples.nrows())
     return tokens + tokens * moment.transpose()
@@ -173,21 +179,21 @@ def _literal_block(tokens: fmpq_mat, P: fmpq_mat, Q: fmpq_mat) -> fmpq_mat:
 def _rounding(
     judged: LoopedTransformer, problem: LoopedProblem, prompts: Regressions, device: torch.device | str
 ) -> Verdict:
-    """Both readings in floats against the referee."""
+    """Compare both readings in floats with the referee."""
     x, y, query = (part.to(device) for part in (prompts.x, prompts.y, prompts.query))
     expected = least_squares_referee(prompts, problem.rate, problem.T)
     scale = max(1.0, float(np.abs(expected).max()))
     fast = float(np.abs(judged.labels(x, y, query, problem.T).cpu().numpy() - expected).max()) / scale
-    H = few = stream(x[:4], y[:4], query[:4])
+    H = first = stream(x[:4], y[:4], query[:4])
     for _ in range(problem.T):
         H = judged.literal(H)
     literal = float(np.abs(H[..., -1].cpu().numpy() - expected[-1, :4]).max()) / scale
-    whole = float((judged(few, problem.T) - H).abs().max()) / scale
-    kept = bool(torch.equal(H[..., :-1], few[..., :-1]))
+    whole = float((judged(first, problem.T) - H).abs().max()) / scale
+    kept = bool(torch.equal(H[..., :-1], first[..., :-1]))
     worst = max(fast, literal, whole)
     status: Status = "held" if worst <= _ROUNDING and kept else "failed"
     evidence = (
-        f"structured {fast:.2g} over {_SAMPLED} prompts, literal {literal:.2g} over 4, apart {whole:.2g}"
+        f"structured {fast:.2g} over {_SAMPLED} prompts, literal {literal:.2g} over 4, difference {whole:.2g}"
     )
     return Verdict(
         "looped/rounding",
@@ -197,7 +203,7 @@ def _rounding(
 
 
 def _contraction(problem: LoopedProblem, found: list[Contraction], claimed: float) -> Verdict:
-    """norm2(w_T - w*) against factor^T of each prompt, and against the claimed bound, in balls."""
+    """Compare norm2(w_T - w*), in balls, with factor^T of each prompt and with the claimed bound."""
     key = "looped/contraction"
     if any(item.measured is None for item in found):
         return Verdict(key, "inapplicable", "X^T X is singular or w* = 0: no unique least-squares solution")
@@ -209,18 +215,18 @@ def _contraction(problem: LoopedProblem, found: list[Contraction], claimed: floa
     inside = [item.spans(low, high) for item in found]
     shown = (
         f"given prompts: norm2(w_T - w*) is at most {largest:.4g} norm2(w*), factor max |1 - eta lambda| at "
-        f"most {factor:.6g}, condition number at most {kappa:.6g} on {len(found)}; eigenvalues within the "
-        f"Gaussian bound on {sum(inside)}"
+        f"most {factor:.6g}, condition number at most {kappa:.6g} on {len(found)} prompts; eigenvalues "
+        f"within the Gaussian bound on {sum(inside)}"
     )
     if not all(item.holds for item in found if item.factor < 1):
         return Verdict(key, "failed", f"an error exceeds factor^{problem.T}; {shown}")
     if claimed >= 1:
-        why = "eta is too long" if is_conditioned(problem) else "sqrt n is not above sqrt d + t"
-        return Verdict(key, "inapplicable", f"{why}: the bound, {claimed:.4g}, is no contraction; {shown}")
+        why = "eta is too large" if is_conditioned(problem) else "sqrt n is not above sqrt d + t"
+        return Verdict(key, "inapplicable", f"{why}: the bound {claimed:.4g} is not below 1; {shown}")
     beyond = [not item.within(arb(claimed)) for item in found]
     if any(over and spans for over, spans in zip(beyond, inside, strict=True)):
         return Verdict(
-            key, "failed", f"an error exceeds the bound {claimed:.6g} inside its hypothesis; {shown}"
+            key, "failed", f"an error exceeds the bound {claimed:.6g} although its hypothesis holds; {shown}"
         )
     if any(beyond):
         why = f"{sum(beyond)} of them exceed the bound {claimed:.6g}, where its hypothesis fails"
@@ -228,13 +234,13 @@ def _contraction(problem: LoopedProblem, found: list[Contraction], claimed: floa
     return Verdict(
         key,
         "proved",
-        f"on {shown}; each is at most its factor^{problem.T} and at most the bound {claimed:.6g}, the "
-        "float64 output as near to x_q . w*: exact descent, eigenvalues in balls",
+        f"on {shown}; each error, that of the float64 output against x_q . w* included, is at most its "
+        f"factor^{problem.T} and at most the bound {claimed:.6g}: exact descent, eigenvalues in balls",
     )
 
 
 def _condition(problem: LoopedProblem, generator: torch.Generator, advance: Advance) -> list[Verdict]:
-    """The bound on the condition number, and on how often it fails, against simulated Gaussian matrices."""
+    """Judge the condition-number bound and its failure probability on simulated Gaussian matrices."""
     keys = ("looped/condition", "looped/failure")
     bound = condition_bound(problem.d, problem.n, problem.t)
     if not is_conditioned(problem):
@@ -251,7 +257,7 @@ def _condition(problem: LoopedProblem, generator: torch.Generator, advance: Adva
 def condition_numbers(
     n: int, d: int, count: int, generator: torch.Generator, advance: Advance = lambda done: None
 ) -> Float[Tensor, " count"]:
-    """Condition numbers of (1/n) X^T X for so many n x d standard normal X, in float64."""
+    """Condition numbers of (1/n) X^T X for `count` standard normal n x d matrices X, in float64."""
     group, found = max(1, (1 << 20) // (n * d)), []
     for start in range(0, count, group):
         size = (min(group, count - start), n, d)
@@ -269,8 +275,8 @@ def judge_condition(kappas: Float[Tensor, " count"], bound: float, probability: 
     return Verdict(
         "looped/condition",
         "held" if chance > 1e-6 else "failed",
-        f"{over} of {count:,} Gaussian matrices have kappa > {bound:.6g}; a fraction {probability:.4g} may; "
-        f"median {float(kappas.median()):.4g}, largest {float(kappas.max()):.4g}",
+        f"{over} of {count:,} Gaussian matrices have kappa > {bound:.6g}; a fraction {probability:.4g} is "
+        f"allowed; median {float(kappas.median()):.4g}, largest {float(kappas.max()):.4g}",
     )  # fmt: skip
 
 
@@ -289,7 +295,7 @@ def judge_failure(kappas: Float[Tensor, " count"], bound: float, probability: fl
 def _examples(
     problem: LoopedProblem, judged: LoopedTransformer, generator: torch.Generator
 ) -> tuple[Grid, Plot, Verdict]:
-    """Examples needed over T, ours and exp(c T); and the target error simulated at our number."""
+    """Examples needed over T, by this bound and by exp(c T), and the error simulated at that number."""
     d, t, eps = problem.d, problem.t, problem.eps
     depths = sorted({1, 2, 4, 8, 12, 16, 24, 32, problem.T})
     per_loop = math.exp(-0.5)
@@ -304,7 +310,7 @@ def _examples(
         columns,
         tuple(rows),
         f"errors are fractions of norm2(w*), d = {d}, probability at least 1 - 2 exp(-{t:g}^2/2); the source "
-        f"says exp(Omega(T)) of earlier analyses without a constant: c = {problem.c:g} is assumed",
+        f"gives exp(Omega(T)) for earlier analyses, without a constant: c = {problem.c:g} is assumed",
     )  # fmt: skip
     x = tuple(float(T) for T in depths)
     curves = (
@@ -317,19 +323,19 @@ def _examples(
 
 
 def _reached(problem: LoopedProblem, judged: LoopedTransformer, generator: torch.Generator) -> Verdict:
-    """How often T loops on that many examples miss the target, against the probability allowed."""
+    """Judge how often T loops on the required number of examples miss the target error."""
     key, count = "looped/examples", 256
     n = examples_needed(problem.d, problem.T, problem.eps, problem.t)
     probability = 2 * math.exp(-(problem.t**2) / 2)
     if n * problem.d * count > 1 << 25:
-        return Verdict(key, "inapplicable", f"n = {n:,} is too many to simulate {count} prompts of")
+        return Verdict(key, "inapplicable", f"n = {n:,} is too large to simulate {count} prompts")
     if problem.eta:
         return Verdict(key, "inapplicable", "the number is for the step n/(sqrt n + sqrt d + t)^2, eta = 0")
     posed = replace(problem, n=min(n, 4096))
     if n > 4096 or probability >= 1:
         return Verdict(key, "vacuous", f"n = {n:,}, probability of failure {probability:.3g}")
     prompts = draw_regressions(posed, count, generator)
-    # The step belongs to the weights, so the block for n examples is the judged one, rescaled to its step.
+    # The step size is part of the weights, so the judged block is rescaled to the step size for n examples.
     block = build(posed)
     block.P, block.Q = judged.P.cpu(), judged.Q.cpu() * (posed.rate / problem.rate)
     d = problem.d
@@ -345,12 +351,12 @@ def _reached(problem: LoopedProblem, judged: LoopedTransformer, generator: torch
         key,
         "held" if chance > 1e-6 else "failed",
         f"n = {n:,} = {n / d:.4g} d for error {problem.eps:g} at T = {problem.T}: {missed} of {count} "
-        f"prompts missed it, a fraction {probability:.3g} may; largest error {float(error.max()):.3g}",
+        f"prompts missed it, a fraction {probability:.3g} is allowed; largest error {float(error.max()):.3g}",
     )
 
 
-def _before(problem: LoopedProblem) -> Verdict:
-    """The earlier requirement has no published constant here, so it is compared, not judged."""
+def _earlier_requirement(problem: LoopedProblem) -> Verdict:
+    """The source gives no constant for the earlier requirement, so it is compared, not judged."""
     now, before = (
         examples_needed(problem.d, problem.T, problem.eps, problem.t),
         math.exp(problem.c * problem.T),
@@ -359,8 +365,8 @@ def _before(problem: LoopedProblem) -> Verdict:
     return Verdict(
         "looped/examples-before",
         "inapplicable",
-        f"exp(Omega(T)) has no constant in the source; with the assumed c = {problem.c:g} it asks for "
-        f"{before:.4g} at T = {problem.T}, this bound for {now:,}: {fewer}",
+        f"exp(Omega(T)) has no constant in the source; with the assumed c = {problem.c:g} it needs "
+        f"{before:.4g} examples at T = {problem.T}, and this bound needs {now:,}: {fewer}",
     )
 
 
@@ -371,7 +377,7 @@ def _given(found: list[Contraction]) -> Grid:
     rows = []
     for k, item in enumerate(found):
         measured = math.sqrt(float(arb(item.measured))) if item.measured is not None else None
-        with flint.ctx.workprec(256):
+        with flint.ctx.workprec(PRECISION):
             ideal, allowed = 1 - 1 / item.kappa, item.factor**item.steps
         rows.append(
             (k, number(item.kappa), number(item.factor), number(ideal), item.steps, measured, number(allowed))
@@ -379,7 +385,7 @@ def _given(found: list[Contraction]) -> Grid:
     columns = ("prompt", "kappa", "factor", "1 - 1/kappa", "loops", "error", "factor^loops")
     note = (
         "kappa and factors: balls around roots of the exact characteristic polynomial, shown to 12 digits; "
-        "1 - 1/kappa is what a step of 1/lambda_max of this very prompt would give; errors over norm2(w*)"
+        "1 - 1/kappa is the factor of a step of 1/lambda_max of the same prompt; errors over norm2(w*)"
     )
     return Grid("Contraction on given prompts", columns, tuple(rows), note)
 

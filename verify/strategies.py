@@ -1,4 +1,4 @@
-"""Hypothesis strategies for problems and prompts, for this project's tests and for its users' own."""
+"""Hypothesis strategies for problems and prompts, for the tests of this project and of its users."""
 
 from __future__ import annotations
 
@@ -68,19 +68,19 @@ def problems(
 
 
 def _unit_cube(*shape: int) -> st.SearchStrategy[Tensor]:
-    # Hypothesis fills most of a large array with one number unless told otherwise: cheap, and it shrinks.
+    # By default Hypothesis fills most of a large array with one number, which is cheap and shrinks well.
     elements = st.floats(-1, 1, allow_subnormal=False)
     return hnp.arrays(np.float64, shape, elements=elements).map(torch.from_numpy)
 
 
 def _within(problem: Problem, x: Tensor, y: Tensor, query: Tensor, w: Tensor) -> Prompt:
-    """Numbers of [-1, 1] as a prompt of the theorem's domain."""
+    """A prompt in the theorem's domain from numbers in [-1, 1]."""
     scaled = Prompt(x * problem.B_x, y * problem.B_y, query * problem.B_x, w * box(problem, w))
     return into_domain(problem, scaled)
 
 
 def _detail(part: Tensor, scale: Tensor | float, detail: str) -> Tensor:
-    """The part in full, as zeros, or cut to quarters of `scale`: towards 0, so inside whatever held it."""
+    """The part in full, as zeros, or truncated towards 0 to quarters of `scale`, so it stays in bounds."""
     if detail == "full":
         return part
     return torch.trunc(4 * part / scale) / 4 * scale if detail == "quarters" else torch.zeros_like(part)
@@ -99,8 +99,8 @@ def _seeded(problem: Problem, batch: int, seed: int, x: str, y: str, query: str,
 def prompts(problem: Problem, batch: int = 1) -> st.SearchStrategy[Prompt]:
     """Batches of prompts inside the radii: entry by entry, or from a seed; both shrink towards zeros.
 
-    Entries find the odd prompt (ties, tiny numbers), seeds the generic one: the mixture of
-    `icgd.verify.search.prompts.random_prompts`, each part of it shrinking to quarters of its radius and then
+    Entries find unusual prompts (ties, tiny numbers); seeds find generic ones, from the mixture of
+    `icgd.verify.search.prompts.random_prompts`, each part of which shrinks to quarters of its radius and then
     to 0.
     """
     entries = st.builds(

@@ -1,4 +1,4 @@
-"""How tight proofs are and how long they take: `make tightness` prints both tables."""
+"""Tables of how tight the proofs are and how long they take, printed by `make tightness`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from icgd.verify.search.attack import attack
 from icgd.verify.search.prompts import seeded
 
 TARGETS = ((2, 3, 2, 1.5), (3, 4, 2, 2.0), (4, 4, 3, 2.0), (6, 4, 3, 4.0))
-"""N, K, d and the ratio of the certified to the attacked error that a proof is meant to reach."""
+"""N, K, d and the target for the ratio of the certified to the attacked error."""
 
 
 def tightness(seeds: int = 3) -> Grid:
-    """certified / attacked for tanh, squared loss and radii 1, with the plain recurrence beside it."""
+    """The ratio certified / attacked for tanh, squared loss and radii 1, also by the plain recurrence."""
 
     def rows() -> Iterator[tuple[Cell, ...]]:
         for N, K, d, target in TARGETS:
@@ -31,12 +31,12 @@ def tightness(seeds: int = 3) -> Grid:
                 yield N, K, d, eps, round(ratio, 2), target, round(plain, 2), before.units, made.units
 
     columns = ("N", "K", "d", "eps", "ratio", "target", "by recurrence", "ReLUs before", "ReLUs now")
-    note = f"certified over the worst of {seeds} attacks; ReLUs planned against the recurrence, and now"
+    note = f"certified over the worst of {seeds} attacks; ReLUs before: planned against the recurrence"
     return Grid("certified / attacked", columns, tuple(rows()), note)
 
 
 def growth() -> Grid:
-    """Seconds to prove and to check, as N, K and 1/eps grow from the default problem."""
+    """Seconds to prove and to check as N, K and 1/eps vary around the default problem."""
     default = Problem()
     problems = [
         *(("N", Problem(N=N)) for N in (1, 2, 3, 4, 5, 6)),

@@ -1,7 +1,7 @@
-"""What the commands will take, estimated from the letters alone: `make sizes` holds it against the clock.
+"""Time and memory of the commands, estimated from the letters alone; `make sizes` compares it with a clock.
 
-Every formula counts what is done (tokens, cells, units, entries) and multiplies it by the seconds that one
-takes on one core of a common machine.
+Every formula counts operations (tokens, cells, units, entries) and multiplies the count by the seconds that
+one of them takes on one core of a common machine.
 """
 
 from __future__ import annotations
@@ -16,56 +16,57 @@ from icgd.bounds.looped import LoopedProblem
 from icgd.bounds.preconditioned import PreconditionedProblem
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.budget import Construction, closed_form, expected_rounding
+from icgd.verify.search.attack import POOL, ROUNDS
 from icgd.verify.search.excerpt import MOST_EXAMPLES, TOKENS, followed, steps
 from icgd.verify.search.options import Search
 
 START = Stage("start", 3.5)
-"""Loading what a command needs."""
+"""Loading the libraries that a command needs."""
 
 MOST_NODES = 43_000
-"""Entries at which the tree of cells stops growing."""
+"""The largest number of entries in the tree of cells."""
 
 _DEEPEST = 120
-"""Depth from which covering the cells alone takes more than a day: no units are counted there."""
+"""Beyond this depth covering the cells alone takes more than a day, and no units are counted."""
 
 _TOKEN, _NEURON, _WEIGHT = 0.5e-6, 0.2e-6, 0.06e-6
-"""One step of one token, with its error: in all, for each neuron, for each weight."""
+"""Seconds of one step of one token, with its error: a constant, per neuron and per weight."""
 
 
 @cache
 def units(problem: Problem, construction: Construction) -> tuple[float, float]:
-    """About how many ReLUs are fitted, each function once, and how many there are; 0 where none can be."""
+    """Approximately how many ReLUs are fitted, each function once, and how many are built; 0 if none."""
     if construction == "exact" or problem.N > _DEEPEST:
         return 0.0, 0.0
     try:
         tolerances, price = closed_form(problem, construction)
         if expected_rounding(problem, construction, tolerances) > problem.eps:
-            return 0.0, 0.0  # the plan will refuse before it fits anything
-    except (ValueError, ArithmeticError):  # the plan will say why
+            return 0.0, 0.0  # the plan refuses before it fits anything
+    except (ValueError, ArithmeticError):  # the plan refuses, with its reason
         return 0.0, 0.0
     made = {term: cost / math.sqrt(tolerances[term]) for term, cost in price.items()}
     return sum(count / problem.dims[term.layer] for term, count in made.items()), sum(made.values())
 
 
 def nodes(problem: Problem) -> float:
-    """About how many entries the tree of cells has."""
+    """Approximately how many entries the tree of cells has."""
     return min(MOST_NODES, 900 * 2.5 ** min(problem.N - 3, 20))
 
 
 def planning(problem: Problem, construction: Construction = "lean", times: float = 1.0) -> Estimate:
-    """Dividing the tolerance on the cells, then fitting every function once or twice."""
+    """Estimate of a plan: divide the tolerance on the cells, then fit every function once or twice."""
     if construction == "exact":
         return Estimate((Stage("plan", 0.2 * times),))
     fitted, _ = units(problem, construction)
     cells = 0.35 * problem.N + 1.2e-6 * nodes(problem) * float(problem.N) ** 3
     fits = 0.3 + 2.2e-4 * fitted
-    times *= 1 + max(0, problem.activation.r.expr.count_ops() - 4)  # nested formulas enclose badly
+    times *= 1 + max(0, problem.activation.r.expr.count_ops() - 4)  # nested formulas have loose enclosures
     by = ("eps", problem.eps) if fits > cells else ("N", problem.N)
     return Estimate((Stage("plan", times * (cells + fits), 1e3 * fitted, *by),))
 
 
 def transformer(problem: Problem, construction: Construction) -> Estimate:
-    """Writing the entries of all matrices down, once."""
+    """Estimate of writing out the entries of all matrices once."""
     _, made = units(problem, construction)
     entries = 6.0 * problem.D_w + 20.0 * problem.units + 6 * made
     if construction == "paper":
@@ -76,18 +77,18 @@ def transformer(problem: Problem, construction: Construction) -> Estimate:
 
 
 def _token(problem: Problem) -> float:
-    """Seconds of a step of one token that has its own weights."""
+    """Seconds of one step of one token with its own weights."""
     return _TOKEN + _NEURON * problem.units + _WEIGHT * problem.D_w
 
 
 def _prompt(problem: Problem, examples: int) -> float:
-    """Seconds of a step of one prompt, and of drawing it."""
+    """Seconds to draw one prompt and to take one step on it."""
     each = 0.1e-6 + 0.1e-6 * problem.units + 0.02e-6 * (problem.d + problem.d_out)
     return 1e-6 + _WEIGHT * problem.D_w + each * (examples + 1)
 
 
 def relu_icgd(problem: Problem, search: Search) -> Estimate:
-    """Verifying Theorem 1."""
+    """Estimate of verifying Theorem 1."""
     construction: Construction = search.construction or "lean"  # type: ignore[assignment]
     samples, effort, certify = search.samples, search.effort, search.certify
     prompts = search.prompts if search.data is not None else None
@@ -117,17 +118,18 @@ def relu_icgd(problem: Problem, search: Search) -> Estimate:
 def _attack(problem: Problem, effort: float, *, free: bool) -> list[Stage]:
     token, by = _token(problem), ("effort", effort)
     iteration = 0.003 + 0.0015 * problem.N
-    climb = effort * (300 * iteration + 71_000 * 3 * token) + 20_000 * token
+    climbed = 1.25 * sum(one.points * one.iterations for one in ROUNDS)  # what hops try included
+    climb = effort * (300 * iteration + 3 * climbed * token) + POOL * token
     found = [Stage("attack", climb, 0.0, *by)]
     if free:
         pool = 1024 * max(1, problem.N - 2)
         found.insert(0, Stage("free signs", 0.2 + effort * pool * 360 * token, 0.0, *by))
         moves = 3 * math.ceil(2 * effort) * problem.units
-        genes, phases = problem.D_w + problem.d + problem.d_out, 2 * problem.units
-        basis = 3 * math.ceil(2 * effort) * 80 * 4e-10 * genes * phases * min(genes, phases)
+        coordinates, phases = problem.D_w + problem.d + problem.d_out, 2 * problem.units
+        basis = 3 * math.ceil(2 * effort) * 80 * 4e-10 * coordinates * phases * min(coordinates, phases)
         lined = moves * 10_240 * token + basis + effort * 180 * (iteration + 80 * token)
         found.append(Stage("alignment", lined, 0.0, *by))
-        found.append(Stage("alignment", 0.0, 10_240 * 8.0 * 4 * genes, "K", problem.K))
+        found.append(Stage("alignment", 0.0, 10_240 * 8.0 * 4 * coordinates, "K", problem.K))
     return found
 
 
@@ -138,22 +140,22 @@ def _certificate(problem: Problem, construction: Construction) -> list[Stage]:
 
 
 def check_seconds(N: int, cells: float, fitted: float, made: float) -> float:
-    """Seconds of checking a certificate, its tree of so many entries, and of holding matrices to it."""
+    """Seconds to check a certificate whose tree has `cells` entries, and to compare the matrices with it."""
     return 0.4 + 4e-5 * cells * N + 1e-4 * fitted + 7e-5 * made
 
 
 def survey(problem: Problem, construction: Construction) -> Estimate:
-    """The survey beside a verification, and the figures that come of it."""
+    """Estimate of the survey that runs with a verification, and of its figures."""
     at_other_eps = 4 * planning(problem, construction).seconds if construction != "exact" else 0.0
     return Estimate((Stage("survey", 3 + at_other_eps), Stage("pages", 4.0)))
 
 
 REPORT = Estimate((Stage("pages", 8.0), Stage("findings", 3.0)))
-"""The pages of one theorem, and the findings about it."""
+"""Writing the pages of one theorem, and recomputing the findings about it."""
 
 
 def softmax_icgd(problem: Problem, search: Search) -> Estimate:
-    """Verifying Theorem 2."""
+    """Estimate of verifying Theorem 2."""
     N, entries = problem.N, problem.D_w
     token = 1e-6 + 0.15e-6 * problem.units + 0.1e-6 * entries
     short = min(problem.n, MOST_EXAMPLES)
@@ -179,7 +181,7 @@ def softmax_icgd(problem: Problem, search: Search) -> Estimate:
 
 
 def convergence(problem: Problem, search: Search) -> Estimate:
-    """Verifying how errors add up."""
+    """Estimate of verifying `convergence`."""
     batch = followed(problem, 32)
     count, long = steps(problem, batch), steps(problem, batch, max(problem.L, 60))
     real = 2 if problem.n < 442 else 1
@@ -200,13 +202,13 @@ def convergence(problem: Problem, search: Search) -> Estimate:
 
 
 def preconditioned(problem: PreconditionedProblem, search: Search) -> Estimate:
-    """Verifying linear attention's minima."""
+    """Estimate of verifying `preconditioned`."""
     seconds = 4.5 + 3e-4 * problem.n + 0.3 * problem.L + 0.02 * problem.d**3
     return Estimate((START, Stage("minima and training", seconds, 0.0, "n", problem.n)))
 
 
 def functional(problem: FunctionalProblem, search: Search) -> Estimate:
-    """Verifying kernels and functional descent."""
+    """Estimate of verifying `functional`."""
     n, d, L = problem.n, problem.d, problem.L
     exact = 1.7e-5 * n**3
     by = ("d", d) if d > n else ("n", n)
@@ -221,7 +223,7 @@ def functional(problem: FunctionalProblem, search: Search) -> Estimate:
 
 
 def looped(problem: LoopedProblem, search: Search) -> Estimate:
-    """Verifying loops of one block."""
+    """Estimate of verifying `looped`."""
     n, d, T = problem.n, problem.d, problem.T
     exact = 3e-9 * T**2 * d**3 + 2e-7 * n * d**2 * math.sqrt(T) + 1e-6 * n * d * T
     simulated = 4000 * (1.2e-8 * n * d + 1e-9 * n * d**2 + 1e-5 * d**1.5)
@@ -232,9 +234,9 @@ def looped(problem: LoopedProblem, search: Search) -> Estimate:
 
 
 _FINDING = 0.4
-"""Seconds that a finding takes, on average."""
+"""Seconds that one finding takes on average."""
 
 
 def findings(count: int) -> Estimate:
-    """Computing so many findings again."""
+    """Estimate of recomputing `count` findings."""
     return Estimate((START, Stage("findings", _FINDING * count)))

@@ -1,1 +1,1 @@
-"""Certificates as Coq theorems, and what coqc makes of them."""
+"""Exports certificates as Coq theorems and compiles them with coqc."""

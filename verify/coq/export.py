@@ -1,9 +1,10 @@
-"""Certificates as Coq: every linear piece by the Interval tactic, and the step error by one theorem.
+"""Exports a certificate to Coq: a lemma for every linear piece, and one theorem on the step error.
 
-`coq/propagation.v` proves once, for every depth, width and number of examples, how local errors become the
-error of a step; `coq/local.v` what a sum of ReLUs is on a piece, and what a product by squares is worth.
-`export` adds the numbers of one certificate: a file with one lemma a piece for each approximated function,
-and `instance.v` with the theorem `step_error_at_most` for that very problem and program.
+`coq/propagation.v` proves once, for every depth, width and number of examples, how local errors propagate to
+the error of a step; `coq/local.v` proves what a sum of ReLUs is on a piece, and how exact a product by
+squares is.  `export` adds the numbers of one certificate: for each approximated function a file with one
+lemma per piece, proved by the Interval tactic, and `instance.v` with the theorem `step_error_at_most` for
+this problem and program.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ THEORY = Path(__file__).parent
 STATIC = ("propagation.v", "local.v")
 SMOOTH = ("tanh", "sigmoid", "softplus", "sin", "identity")
 SLOPES = {"squared": 2}
-"""The losses with u = phi(p - y) whose phi is exported, and its Lipschitz constant."""
+"""The losses with u = phi(p - y) that can be exported, each with the Lipschitz constant of phi."""
 
 HEADER = """From Coq Require Import Reals QArith Qreals List Lra Lia.
 From ICGD Require Import propagation local.
@@ -34,24 +35,24 @@ Open Scope R_scope.
 
 
 def up(x: Fraction | float, digits: int = 15) -> Fraction:
-    """x, or a little more, in so many significant digits."""
+    """x rounded up to `digits` significant digits."""
     return _rounded(x, digits, ROUND_CEILING)
 
 
 def down(x: Fraction | float, digits: int = 15) -> Fraction:
-    """x, or a little less, in so many significant digits."""
+    """x rounded down to `digits` significant digits."""
     return _rounded(x, digits, ROUND_FLOOR)
 
 
 def _rounded(x: Fraction | float, digits: int, towards: str) -> Fraction:
     exact = Fraction(x)
     context = Context(prec=digits, rounding=towards)
-    # Both of them are floats or products of a few, far too short to be rounded here.
+    # x is a float or a product of a few floats, so its numerator and denominator are exact as Decimals.
     return Fraction(context.divide(Decimal(exact.numerator), Decimal(exact.denominator)))
 
 
 def root(x: Fraction | int) -> Fraction:
-    """The square root, or a little more."""
+    """The square root, exact or rounded up."""
     exact, scale = Fraction(isqrt(Fraction(x).numerator), isqrt(Fraction(x).denominator)), 10**18
     return exact if exact**2 == x else Fraction(isqrt(int(x * scale**2)) + 1, scale)
 
@@ -83,7 +84,7 @@ class Lemma:
     error: Fraction
 
     def source(self) -> str:
-        """A Coq file: the sum, its pieces with a lemma for each, and all of them together."""
+        """A Coq file with the sum, a lemma for each of its pieces, and the lemma for all of them together."""
         pieces = tuples(self.pieces())
         units = tuples(zip(*(self.relus[key] for key in "abc"), strict=True))
         tactic = "square_piece" if self.function == "square" else "linear_piece"
@@ -108,7 +109,7 @@ class Lemma:
         )
 
     def pieces(self) -> list[tuple[Fraction, Fraction, Fraction, Fraction]]:
-        """From, to, slope and intercept; Coq finds out for itself whether that is what the sum is."""
+        """The start, end, slope and intercept of each piece; Coq checks that they describe the sum."""
         kinks, slopes, lifts = ReluSum(**self.relus).segments()
         ends = zip([-self.reach, *kinks], [*kinks, self.reach], slopes, lifts, strict=True)
         cut = [(max(a, -self.reach), min(b, self.reach), slope, lift) for a, b, slope, lift in ends]
@@ -122,7 +123,8 @@ class Lemma:
 class Instance:
     """The numbers of one certificate as rationals, layers counted from 0 as in the Coq files.
 
-    lemmas: those that can be exported.  missing: what cannot, and why; empty if the step error can.
+    lemmas: those that can be exported.  missing: what cannot be exported, and why; empty if the step error
+    can.
     """
 
     def __init__(self, certificate: Mapping[str, Any]) -> None:
@@ -133,7 +135,7 @@ class Instance:
         self.lemmas: dict[tuple[str, int], Lemma] = {}
         self.missing: list[str] = []
         if self.loss not in SLOPES:
-            self.missing.append(f"the step error: the loss is {self.loss}, and only squared is exported")
+            self.missing.append(f"the step error: the loss is {self.loss}, and only squared can be exported")
         for key, claim in certificate["lemmas"].items():
             kind, layer = key.rstrip("]").split("[")
             self._lemma(kind, int(layer) - 1, claim)
@@ -143,7 +145,7 @@ class Instance:
         if kind == "product":
             relus, function = described["product"] and described["product"]["square"], "square"
         elif kind == "u" and self.loss != "logistic":
-            self.missing.append(f"u[{j + 1}]: of slopes that bend only that of logistic is exported")
+            self.missing.append(f"u[{j + 1}]: of the nonlinear loss slopes only logistic can be exported")
             return
         elif kind == "u":
             relus = loss["relus"]
@@ -151,13 +153,13 @@ class Instance:
         else:
             relus, function = described[kind], f"{r}{1 if kind == 'dr' else 0}"
         if relus and kind != "product" and r not in SMOOTH:
-            self.missing.append(f"{kind}[{j + 1}]: {r} is not among {', '.join(SMOOTH)}")
+            self.missing.append(f"{kind}[{j + 1}]: {r} is not one of {', '.join(SMOOTH)}")
         elif relus:
             error = up(claim["error"], 5)
             self.lemmas[kind, j] = Lemma(f"{kind}_{j + 1}", function, relus, Fraction(claim["reach"]), error)
 
     def rows(self) -> list[Row]:
-        """The theorem's constants in every layer, each a little above what its inequality asks for."""
+        """The theorem's constants in every layer, each slightly larger than its inequality requires."""
         lip, B_y, rows = SLOPES[self.loss], Fraction(self.letters["B_y"]), []
         below = Row(P1=Fraction(self.letters["B_x"]), EP1=Fraction(0))
         for j in range(self.N):
@@ -189,7 +191,7 @@ class Instance:
         return rows
 
     def _local(self, j: int) -> Row:
-        """Local errors, e = f of the function + w of rounding, and sizes."""
+        """Local errors e = f + w, of the approximated function and of rounding, and sizes."""
         a = Row()
 
         def error(kind: str) -> Fraction:
@@ -210,7 +212,7 @@ class Instance:
         return a
 
     def _ranges(self, j: int, a: Row) -> None:
-        """Ranges of r, r' and r'': those of the certificate, and some room as Z may be a little wider."""
+        """Ranges of r, r' and r'': those of the certificate, widened because Z may be slightly larger."""
         claim = {name: Fraction(value) for name, value in self.c["layers"][j].items()}
         error = {kind: Fraction(self.c["errors"].get(f"{kind}[{j + 1}]", 0)) for kind in ("r", "dr")}
         wider, low, high = (
@@ -218,7 +220,7 @@ class Instance:
             claim["dr_low"] + error["dr"],
             claim["dr_high"] - error["dr"],
         )
-        room = 0 if self.names[j] == "identity" else Fraction(1, 10**6)  # bisection need not be sharp
+        room = 0 if self.names[j] == "identity" else Fraction(1, 10**6)  # a coarse bisection suffices
         a.C2 = up(claim["curvature"] * (1 + room) + claim["jerk"] * wider)
         low, high = (
             side(x) for side, x in ((down, low - room - a.C2 * wider), (up, high + room + a.C2 * wider))
@@ -228,7 +230,7 @@ class Instance:
         a.DL, a.DH, a.D = low - a.ed, high + a.ed, a.C1 + a.ed
 
     def source(self) -> str:
-        """The theorem of this instance."""
+        """The Coq file with the theorem of this instance."""
         rows, letters = self.rows(), self.letters
         last = rows[-1]
         hidden = ("spread", "unit", "P1", "EP1")
@@ -284,7 +286,7 @@ class Instance:
         return f"by_squares {' '.join(rational(product[key]) for key in ('centre', 'a', 'b'))} ({lemma.sum})"
 
     def _proof(self, kind: str, j: int, row: Row) -> str:
-        """What answers for r, r' or the product in layer j."""
+        """The tactic that proves the local error of r, r' or the product in layer j."""
         lemma, spread = self.lemmas.get((kind, j)), kind == "product" and hasattr(row, "spread")
         if lemma is None:
             return f"by_centre_lemma {real(row.spread)}" if spread else "by_itself"
@@ -293,7 +295,7 @@ class Instance:
 
 
 def export(certificate: Mapping[str, Any], folder: Path) -> list[Path]:
-    """The Coq files of a certificate, in an order in which they compile: theory, lemmas, and the instance."""
+    """Write the Coq files of a certificate; returns them in compilation order: theory, lemmas, instance."""
     instance = Instance(certificate)
     folder.mkdir(parents=True, exist_ok=True)
     for old in (*folder.glob("lemma_*.v"), folder / "instance.v"):

@@ -1,4 +1,4 @@
-"""What coqc makes of an exported certificate: which files it accepts, and what stays trusted."""
+"""Compiles an exported certificate with coqc: which files it accepts, and what remains trusted."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from icgd.verify.coq.export import STATIC
 NUMBERS = re.compile(
     r"ClassicalDedekindReals\.|FunctionalExtensionality\.|Classical_Prop\.classic|PrimInt63\.|Uint63\."
 )
-"""The axioms a theorem on real numbers may rest on: the reals' own, and those of Coq's machine integers."""
+"""The axioms that a theorem on real numbers may use: those of the reals and of Coq's machine integers."""
 
 PROVED = (
     "for this problem and program, every n, every w in W, all prompts in the radii; local lemmas included"
 )
 TRUSTED = (
     "Coq's kernel with its virtual machine and 63-bit integers, and the axioms of its real numbers",
-    "this export, which writes the numbers of the certificate down as rationals",
+    "this export, which writes the numbers of the certificate as rationals",
     "the rounding model: every computed number is within the stated w... of what the program says",
-    "that the shipped matrices compute the program, and that back-propagation is the gradient",
+    "that the literal matrices compute the program, and that back-propagation is the gradient",
 )
 
 
 @dataclass(frozen=True)
 class File:
-    """One file as coqc judged it."""
+    """The result of coqc on one file."""
 
     name: str
     ok: bool
@@ -43,9 +43,9 @@ class File:
 
 @dataclass(frozen=True)
 class CoqReport:
-    """What coqc said.  version: None if there is no coqc.
+    """The result of coqc.  version: None if coqc is not installed.
 
-    bound: what `instance.v` proves norm2(err)/eta to be at most; None without that file.
+    bound: the bound on norm2(err)/eta that `instance.v` proves; None without that file.
     missing: what was not exported, and why.  assumptions: axioms of the theorem, as Coq prints them.
     """
 
@@ -58,14 +58,14 @@ class CoqReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every file was accepted, and the theorem rests on no axiom but those of numbers."""
+        """Whether every file was accepted and the theorem uses no axioms but those on numbers."""
         clean = all(NUMBERS.match(name) for name in self.assumptions) and bool(
             self.assumptions or self.missing
         )
         return self.version is not None and all(file.ok for file in self.files) and clean
 
     def as_dict(self) -> dict[str, Any]:
-        """The outcome as plain values."""
+        """The result as plain values."""
         return {
             "version": self.version,
             "ok": self.ok,
@@ -79,9 +79,9 @@ class CoqReport:
 
     @property
     def statement(self) -> str:
-        """What is proved, what is not exported and what stays trusted, a line each."""
+        """What is proved, what is not exported and what remains trusted, one per line."""
         if self.version is None:
-            return "coqc is not installed: the files are there, and Coq has checked none of them"
+            return "coqc is not installed: the files are written, but Coq has not checked them"
         refused = [f"coqc refuses {file.name}: {file.output.strip()}" for file in self.files if not file.ok]
         if refused:
             return "\n".join(refused)
@@ -95,7 +95,7 @@ class CoqReport:
         return "\n".join(
             [
                 f"Coq {self.version} accepts {len(self.files)} files in {self.seconds:.0f} s",
-                f"{'proved' if self.ok else 'not proved, by an axiom that is not one of numbers'}: {proved}",
+                f"{'proved' if self.ok else 'not proved: an axiom is not one on numbers'}: {proved}",
                 *(["(by the plain recurrence; the sharper bound is verify/checker/relu.py's)"] * has_bound),
                 *(f"not exported: {reason}" for reason in self.missing),
                 *(f"trusted: {item}" for item in TRUSTED),
@@ -105,7 +105,7 @@ class CoqReport:
 
 
 def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress = silent) -> CoqReport:
-    """What coqc makes of an exported folder; files that do not need one another run side by side."""
+    """Compile an exported folder with coqc; files that do not depend on each other run in parallel."""
     lemmas = sorted(path.name for path in folder.glob("lemma_*.v"))
     instance = folder / "instance.v"
     waves = [[name] for name in STATIC] + [lemmas] + [[instance.name]] * instance.exists()
@@ -124,7 +124,7 @@ def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress =
             if not all(file.ok for file in files):
                 break
     printed = files[-1].output if files[-1].name == instance.name else ""
-    axioms = printed.partition("Axioms:")[2]  # an admitted lemma is among them, under its bare name
+    axioms = printed.partition("Axioms:")[2]  # Coq lists an admitted lemma here, under its name
     assumptions = tuple(sorted(re.findall(r"^([^\s:]+)", axioms, re.MULTILINE)))
     return CoqReport(version, tuple(files), bound, missing, assumptions, time.monotonic() - start)
 

@@ -1,1 +1,1 @@
-"""The neighbourhood of one problem: how sizes and errors move with depth and tolerance."""
+"""Surveys of the problems near a given one: how sizes and errors change with depth and tolerance."""

@@ -1,6 +1,6 @@
-"""The survey of a report in two processes, one of them beside the verification.
+"""Runs the surveys of a report in a background process, in parallel with the verification.
 
-`python -m icgd.verify.survey.background QUESTION`, in JSON, answers with a line of JSON a survey.
+`python -m icgd.verify.survey.background REQUEST`, with a request in JSON, prints one line of JSON per survey.
 """
 
 from __future__ import annotations
@@ -32,31 +32,30 @@ _SURVEYS = {"depths": depths, "losses": losses}
 def surveying(
     problem: Problem, construction: Construction, *, followed: str, seed: int, device: torch.device | str
 ) -> Iterator[Surveyed]:
-    """Starts what is surveyed by building transformers; gives a function that does the rest and waits.
+    """Start the surveys that build transformers; yields a function that runs the rest and waits for all.
 
-    followed: the data whose prompts the verification itself follows; they are not followed again.
-    The process ends with the context, or with this process, whatever ends it, and does not hear a Ctrl-C: who
-    leaves the context does.  It computes on one thread unless OMP_NUM_THREADS says otherwise, so that it
-    leaves the verification a core.  What it cannot answer is computed here.
-    Raises ProblemError where the construction does not apply to the problem.
+    followed: the data whose prompts the verification itself follows; the survey does not follow them again.
+    The background process ends when the context is left or when this process ends for any reason.  A Ctrl-C
+    does not reach it directly; leaving the context stops it.  It uses one thread unless OMP_NUM_THREADS is
+    set, to leave the other cores to the verification.  If it is killed, this process computes the missing
+    surveys.  Raises ProblemError where the construction does not apply to the problem.
     """
     check_construction(problem, construction)
-    approximated = construction != "exact"  # else there is no error at any size or depth
-    asked = [
-        name for name, wanted in (("depths", approximated), ("losses", followed != SURVEYED_DATA)) if wanted
-    ]
+    approximated = construction != "exact"  # `exact` has no error at any size or depth
+    surveys = (("depths", approximated), ("losses", followed != SURVEYED_DATA))
+    requested = [name for name, wanted in surveys if wanted]
     given: dict[str, Any] = {"construction": construction, "seed": seed, "device": str(device)}
-    process = _start({"problem": problem.as_dict(), "asked": asked, **given})
+    process = _start({"problem": problem.as_dict(), "requested": requested, **given})
 
     def surveyed(progress: Progress) -> tuple[Plot, ...]:
         plots: list[Plot] = []
-        with progress("survey", approximated * len(FACTORS) + len(asked)) as advance:
+        with progress("survey", approximated * len(FACTORS) + len(requested)) as advance:
             if approximated:
                 plots += sizes(problem, construction, advance=advance)
-            for name in asked:
+            for name in requested:
                 assert process.stdout
                 line = process.stdout.readline()
-                whole = line.endswith("\n")  # else the process was killed
+                whole = line.endswith("\n")  # a partial line means that the process was killed
                 plots += map(Plot.from_dict, json.loads(line)) if whole else _SURVEYS[name](problem, **given)
                 advance(1)
         return tuple(plots)
@@ -68,10 +67,10 @@ def surveying(
             process.kill()
 
 
-def _start(question: dict[str, Any]) -> subprocess.Popen[str]:
-    """-P: modules come from where this process has them, not from the folder that the user is in."""
+def _start(request: dict[str, Any]) -> subprocess.Popen[str]:
+    """Start the background process; -P keeps modules in the user's current folder from shadowing ours."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "icgd.verify.survey.background", json.dumps(question)],
+        [sys.executable, "-P", "-m", "icgd.verify.survey.background", json.dumps(request)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -81,16 +80,16 @@ def _start(question: dict[str, Any]) -> subprocess.Popen[str]:
     )
 
 
-def _answer(question: dict[str, Any]) -> None:
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    problem, asked = Problem.parse(question.pop("problem")), question.pop("asked")
-    for name in asked:
-        plots = _SURVEYS[name](problem, **question)
+def _answer(request: dict[str, Any]) -> None:
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    problem, requested = Problem.parse(request.pop("problem")), request.pop("requested")
+    for name in requested:
+        plots = _SURVEYS[name](problem, **request)
         print(json.dumps([asdict(plot) for plot in plots]), flush=True)
 
 
-def _leave_with_parent() -> None:
-    """The standard input ends when the process that holds the other end does."""
+def _exit_with_parent() -> None:
+    """Exit when the standard input closes, which happens when the parent process ends."""
     os.read(sys.stdin.fileno(), 1)
     os._exit(1)
 

@@ -1,7 +1,7 @@
-"""The neighbourhood of one problem of Theorem 1: its sizes over eps, sandwich over depth, loss on data.
+"""Surveys around one problem of Theorem 1: sizes over eps, step error over depth, loss on real data.
 
-Every survey is the data of a figure.  The labels say how a curve was made, as the efforts here are far below
-those of a verification.
+Every survey is the data of a figure.  The labels say how each curve was made, because the effort spent here
+is far below that of a verification.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ from icgd.verify.search.sweep import sweep
 from icgd.verify.search.tables import DataError, load_table, prompts_from_table
 
 FACTORS = (16.0, 4.0, 1.0, 0.25)
-"""Where sizes are surveyed: eps times these."""
+"""Sizes are surveyed at eps times each of these."""
 
 DEPTHS = (1, 2, 3)
-"""Depths that are surveyed, beside the problem's own."""
+"""Depths that are surveyed in addition to the problem's own."""
 
 _SAMPLES, _POOL, _ASCENT = 4_000, 200, Round(32, 8, 0.2)
 _ATTACKABLE = 2_000
-"""Neurons times weights of a network that is small enough to be attacked within a survey."""
+"""Largest number of neurons times weights at which a network is attacked in a survey."""
 
 SURVEYED_DATA = "diabetes"
 _STEPS, _PROMPTS = 20, 64
 _NUMBERS = 1 << 24
-"""Numbers that the iterates of a trajectory may hold."""
+"""The most numbers that the iterates of a trajectory may have."""
 
 _MOST_UNITS = 20_000
-"""ReLUs of a plan that a survey may make; the problem's own plan is there already."""
+"""The most ReLUs of a plan made for a survey; the problem's own plan exists already."""
 
 _FLOATS = 1e300
-"""Heads can be more than a float holds."""
+"""Larger values are not plotted: a number of heads may exceed the range of floats."""
 
 Points = Sequence[tuple[float, int | float]]
 
@@ -60,14 +60,14 @@ def sizes(
     factors: Sequence[float] = FACTORS,
     advance: Advance = lambda done: None,
 ) -> tuple[Plot, ...]:
-    """Heads of the theorem's route, our ReLUs and the lower bound on them over eps; ours over that bound.
+    """The theorem's heads, our ReLUs and the lower bound on ReLUs over eps; and our ReLUs over that bound.
 
-    The laws have the theorem's exponent and ours, five times above the last point.  An eps at which the plan
-    is refused (rounding) or large is left out; the problem's own eps is always tried.
+    The power laws have the theorem's exponent and ours, and lie five times above the last point.  An eps at
+    which the plan is refused (rounding) or too large is left out; the problem's own eps is always tried.
     advance: called with 1 after each plan.
     """
     own = plan(problem, construction)
-    if own.fewest_units <= 0:  # every function is a line, and no size depends on eps
+    if own.fewest_units <= 0:  # every function is linear, and no size depends on eps
         return ()
     tolerances = sorted({problem.eps * factor for factor in (*factors, 1.0)}, reverse=True)
     affordable = problem.eps * (own.units / _MOST_UNITS) ** 2  # units grow like eps^(-1/2)
@@ -105,7 +105,7 @@ def depths(
 ) -> tuple[Plot, ...]:
     """norm2(err)/eta of one step for networks of several depths: sampled, attacked, certified, allowed.
 
-    Depths at which the plan is refused or large, or the network too large for a brief attack, are left out.
+    Depths at which the plan is refused or too large, or the network is too large to attack, are left out.
     """
     rows: list[tuple[int, tuple[float, ...]]] = []
     if plan(problem, construction).units > _MOST_UNITS:
@@ -121,8 +121,8 @@ def depths(
         found = attack(
             made, generator, pool=_POOL, rounds=(_ASCENT,), seeds=swept.worst, device=device
         ).largest
-        met = swept.largest / one.eta, max(found, swept.largest) / one.eta
-        rows.append((N, (*met, planned.bound, one.eps)))
+        measured = swept.largest / one.eta, max(found, swept.largest) / one.eta
+        rows.append((N, (*measured, planned.bound, one.eps)))
     labels = (
         f"sampled, {_SAMPLES:,} prompts",
         f"attacked, {_ASCENT.points} brief ascents",
@@ -144,9 +144,9 @@ def losses(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> tuple[Plot, ...]:
-    """Mean empirical loss on prompts of the diabetes data, and how far the iterates are from exact ones.
+    """Mean empirical loss on prompts of the diabetes data, and the distance of the iterates from exact ones.
 
-    Both start at the same random w(0) of each prompt.  None where the data have too few rows or columns.
+    Both start at the same random w(0) of each prompt.  No plots where the data have too few rows or columns.
     """
     try:
         prompt = _real(problem, seed).to(device)
@@ -180,7 +180,7 @@ def _planned(problem: Problem, construction: Construction, **changed: Any) -> Pl
 
 
 def _heads(problem: Problem) -> int | float:
-    """The published bound on heads by its own route, no constant hidden."""
+    """The published bound on heads, with every constant explicit."""
     return next(claim.value for claim in claims(problem) if claim.quantity == "heads")
 
 
@@ -197,7 +197,7 @@ def _real(problem: Problem, seed: int) -> Prompt:
 
 
 def _law(exponent: str, points: Points) -> list[Curve]:
-    """c eps^exponent beside the points: five times the last of them, which is the smallest eps."""
+    """The curve c eps^exponent, five times above the last point, which has the smallest eps."""
     if len(points) < 2 or not all(abs(y) < _FLOATS for _, y in points):
         return []
     (last, value), power = points[-1], float(Fraction(exponent))
@@ -205,13 +205,13 @@ def _law(exponent: str, points: Points) -> list[Curve]:
 
 
 def _curve(label: str, points: Points) -> list[Curve]:
-    """The curve through the points that a float can hold; none without any."""
-    held = [(float(x), float(y)) for x, y in points if abs(y) < _FLOATS]
-    return [Curve(label, *zip(*held, strict=True))] if held else []
+    """The curve through the points that floats can represent; no curve where there are none."""
+    finite = [(float(x), float(y)) for x, y in points if abs(y) < _FLOATS]
+    return [Curve(label, *zip(*finite, strict=True))] if finite else []
 
 
 def _plot(title: str, x: str, y: str, curves: Sequence[Curve], logarithmic: str) -> tuple[Plot, ...]:
-    """The plot, where it shows more than a point."""
+    """The plot, if one of its curves has more than one point."""
     if "y" in logarithmic:
         curves = [
             curve

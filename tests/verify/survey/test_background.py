@@ -54,7 +54,7 @@ def test_figures_are_those_of_this_process(started):
     assert [process.poll() is not None for process in started] == [True]
 
 
-def test_what_does_not_apply_is_not_asked():
+def test_surveys_that_do_not_apply_are_not_requested():
     relu = Problem.parse({"N": 2, "K": 2, "d": 2, "n": 4, "activation": "relu"})
     with surveying(relu, "exact", followed="", **GIVEN) as surveyed:
         assert titles(surveyed(silent)) == [
