@@ -112,7 +112,7 @@ def relu_icgd(problem: Problem, search: Search) -> Estimate:
         parts += _certificate(problem, construction)
         tokens = min(2 * (problem.n + 1), 2 * 257)
         parts.append(Stage("enclosures", 0.1 + 5e-4 * tokens * problem.D_w, 0.0, "K", problem.K))
-    return Estimate((START, *whole.pieces, *parts))
+    return Estimate((START, *whole.stages, *parts))
 
 
 def _attack(problem: Problem, effort: float, *, free: bool) -> list[Stage]:
@@ -192,8 +192,8 @@ def convergence(problem: Problem, search: Search) -> Estimate:
     return Estimate(
         (
             START,
-            *planning(problem, "lean", 1.5).pieces,
-            *transformer(problem, "lean").pieces,
+            *planning(problem, "lean", 1.5).stages,
+            *transformer(problem, "lean").stages,
             Stage("Hessian", hessian, 0.0, "K", problem.K),
             Stage("steps", (2 + real) * (count + 2 * long) * step, held, "n", problem.n),
             boxes,
