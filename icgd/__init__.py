@@ -1,6 +1,6 @@
 """icgd: bounds, constructions and verdicts for theorems on gradient descent in context.
 
-The public names are loaded when they are first used: `import icgd` itself needs no library.
+A public name is imported when it is first used, so `import icgd` itself loads no library.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from icgd.verify.theorem import Theorem
     from icgd.verify.verdict import Verdict
 
-# Worker threads that wait by spinning stall each other as soon as another process wants a core: a sweep was
-# seen to take forty times as long.  Read once, when torch is first imported; the user's own setting stands.
+# Idle OpenMP threads spin by default, and stall each other as soon as another process needs a core: one sweep
+# took forty times as long.  OpenMP reads this once, when torch is first imported; a user's own setting wins.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = version("icgd")

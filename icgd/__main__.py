@@ -1,4 +1,4 @@
-"""The command `icgd`, and `python -m icgd`: its version is there before the libraries are loaded."""
+"""Entry point of `icgd` and `python -m icgd`: answers `--version` without loading the libraries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from icgd import __version__
 
 
 def main() -> int:
-    """Run the command of the arguments; returns its exit code."""
+    """Run the command in sys.argv; returns its exit code."""
     if sys.argv[1:2] == ["--version"]:
         print(f"icgd {__version__}")
         return 0

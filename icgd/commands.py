@@ -1,4 +1,4 @@
-"""What each command of the command line does."""
+"""The commands, one function each: audit, report, findings, verify, bounds, build, check."""
 
 from __future__ import annotations
 
@@ -68,16 +68,19 @@ from icgd.verify.search.options import BRIEF, Search
 from icgd.verify.verdict import Verdict, any_failed
 
 KEPT, FAILED = 0, 1
-"""What a command ends with: all claims kept, or a claim failed."""
+"""Exit codes of commands: all claims kept, or a claim failed."""
 
 Asked = Annotated[str, typer.Argument(help="a theorem, or a file that holds one, such as ./mine.py")]
 AnyOrAll = Annotated[
-    str | None, typer.Argument(help="a theorem, or a file that holds one; none, and no letters: all of them")
+    str | None,
+    typer.Argument(help="a theorem, or a file that holds one; default without letters: all theorems"),
 ]
-ConstructionOption = Annotated[str | None, typer.Option(help="of the theorem; none: its usual one")]
+ConstructionOption = Annotated[
+    str | None, typer.Option(help="construction of the theorem; default: its usual one")
+]
 THOROUGH, SHORT = Search(), Search(**BRIEF)
 USUAL = "relu-icgd"
-"""The theorem that letters are about where none is named."""
+"""The theorem to which letters belong when the command names none."""
 
 
 def _console(json_to: str | None) -> Console:
@@ -86,13 +89,13 @@ def _console(json_to: str | None) -> Console:
 
 
 def _report(console: Console, document: AuditDocument, out: Path, files: Mapping[str, str]) -> None:
-    from icgd.reports.report import write_report  # matplotlib and jinja load when something is drawn
+    from icgd.reports.report import write_report  # loads matplotlib and jinja
 
     show_report(console, write_report(document, place(out, reported=True), files, progress=bars()))
 
 
 def _leave(console: Console, parts: Sequence[AuditPart], whole: AuditDocument | None, out: Path) -> None:
-    """Write what the parts of a run leave: a report, which `whole` is about, or their own files alone."""
+    """Write the report of `whole`; if it is None, only the certificates and counterexamples of the parts."""
     files = {name: text for part in parts for name, text in part.files.items()}
     if whole is None:
         leave(files, out)
@@ -114,7 +117,7 @@ def audit(
 ) -> int:
     """Judge theorems: bounds, transformer, proof, report.
 
-    Everything there is about a theorem on one problem; of all theorems where none is named.
+    Everything about one theorem on one problem, or about all theorems if none is named.
     """
     began = time.perf_counter()
     check_options(search, json_to, reported=reported)
@@ -150,13 +153,13 @@ def report_command(
     theorem: Asked = USUAL,
     search: Search = SHORT,
     earlier: Annotated[
-        Path | None, typer.Option("--from", help="the report.json of an earlier audit: written again")
+        Path | None, typer.Option("--from", help="the report.json of an earlier audit, to render again")
     ] = None,
     json_to: Json = None,
 ) -> int:
     """Write a report: LaTeX, PDF, HTML, figures, JSON.
 
-    Below --out, after a shorter search than that of audit; the PDF where a TeX engine is there.
+    Goes below --out, after a shorter search than that of audit; the PDF needs an installed TeX engine.
     """
     began = time.perf_counter()
     check_options(search, json_to, reported=True)
@@ -178,28 +181,30 @@ def report_command(
 
 
 def _written_again(console: Console, earlier: Path, out: Path) -> AuditDocument:
-    """The document of an earlier report, once its report is written."""
+    """Render the report of an earlier report.json again; returns its document."""
     whole = load_document(earlier)
     try:
         _report(console, whole, out, belonging(whole, earlier.parent))
     except Exception as error:
         if isinstance(error, OSError | ProblemError):
             raise
-        kind = type(error).__name__  # what somebody wrote into a report.json may be wrong in any way
-        raise ProblemError("from", earlier, f"it is no report that can be shown ({kind}: {error})") from None
+        kind = type(error).__name__  # an edited report.json can be wrong in any way
+        raise ProblemError("from", earlier, f"this report cannot be rendered ({kind}: {error})") from None
     return whole
 
 
 def findings_command(
     key: Annotated[
         str | None,
-        typer.Argument(help="one finding, or a theorem whose findings they are; none: all of them"),
+        typer.Argument(
+            help="the key of one finding, or a theorem for all of its findings; default: all findings"
+        ),
     ] = None,
     json_to: Json = None,
 ) -> int:
-    """What we found out about published statements.
+    """List what we found out about published statements.
 
-    Each is confirmed, refuted or open; all their numbers are computed again.
+    Each finding is confirmed, refuted or open; all numbers are computed again.
     """
     began = time.perf_counter()
     if json_to not in (None, "-"):
@@ -221,13 +226,13 @@ def verify_command(
     theorem: Asked = USUAL,
     search: Search = THOROUGH,
     replay_file: Annotated[
-        Path | None, typer.Option("--replay", help="a saved counterexample to try again")
+        Path | None, typer.Option("--replay", help="a saved counterexample to run again")
     ] = None,
     json_to: Json = None,
 ) -> int:
     """Search for counterexamples, or replay one.
 
-    Random sweeps and adversarial attacks; with --certify a proof, too.
+    Runs random sweeps and adversarial attacks; with --certify also a proof.
     """
     console = _console(json_to)
     if replay_file is not None:
@@ -244,7 +249,7 @@ def verify_command(
 
 
 def _replayed(saved: Counterexample) -> Verdict:
-    """The claim of a counterexample, judged again by the theorem that it is about."""
+    """Judge the claim of a saved counterexample again, by its theorem."""
     about = find_theorem(saved.claim.partition("/")[0])
     if about.replay is None:
         raise ProblemError("replay", saved.claim, f"{about.name} replays no counterexamples")
@@ -257,7 +262,7 @@ def bounds(
     construction: ConstructionOption = None,
     json_to: Json = None,
 ) -> int:
-    """Bounds with every constant; nothing is built."""
+    """Print the bounds with every constant; builds nothing."""
     began, about = time.perf_counter(), find_theorem(theorem)
     console = _console(json_to)
 
@@ -290,7 +295,7 @@ def build_command(
     ] = None,
     json_to: Json = None,
 ) -> int:
-    """Build the transformer, count it, save it."""
+    """Build the transformer, count its parts and save its matrices."""
     began, about = time.perf_counter(), find_theorem(theorem)
     if out is not None:
         check_writable(out)
@@ -313,17 +318,20 @@ def check_command(
     letters: dict[str, Any],
     certificate: Annotated[Path, typer.Argument(help="a certificate that icgd audit wrote")],
     construction: Annotated[
-        str | None, typer.Option("--construction", help="lean, paper or softmax; none: what it says itself")
+        str | None,
+        typer.Option(
+            "--construction", help="lean, paper or softmax; default: the one named in the certificate"
+        ),
     ] = None,
     coq: Annotated[
-        bool, typer.Option("--coq", help="export to Coq, too, and run coqc if it is there")
+        bool, typer.Option("--coq", help="also export to Coq, and run coqc if it is installed")
     ] = False,
     out: Annotated[Path, typer.Option("--out", help="folder for the Coq files")] = Path("out/coq"),
     json_to: Json = None,
 ) -> int:
-    """Judge a certificate by the independent checker.
+    """Check a certificate with the independent checker.
 
-    For the problem that the options pose, and for the transformer that is built here for it.
+    Checks it against the problem in the options and the transformer built here for that problem.
     """
     began = time.perf_counter()
     found = load_certificate(certificate)

@@ -1,1 +1,1 @@
-"""Tells a person: LaTeX, figures and JSON."""
+"""Reports for people: the command line's output, and audits as PDF, HTML and JSON."""

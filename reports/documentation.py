@@ -1,4 +1,4 @@
-"""One page of documentation for each theorem beside Theorem 1, written from its claims: `make docs`."""
+"""Generator of the pages in docs/ that come from a theorem's claims: `make docs`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parents[1] / "docs"
 
 
 def theorem_page(theorem: Theorem) -> str:
-    """Markdown: what it is about, its letters, its bounds at the default problem, and what is judged."""
+    """The Markdown page of a theorem: modules, letters, bounds at the default problem and judged claims."""
     name = theorem.name
     module = name.replace("-", "_")
     floors = ("bounds", *(["construct"] if theorem.model else []), "verify")
@@ -44,7 +44,7 @@ def theorem_page(theorem: Theorem) -> str:
 
 
 def _prose(docstring: str | None) -> str:
-    """The first paragraph, on one line."""
+    """The first paragraph of a docstring, on one line."""
     return " ".join((docstring or "").strip().split("\n\n")[0].split())
 
 
@@ -53,7 +53,7 @@ def _cell(text: str) -> str:
 
 
 def written() -> list[Theorem]:
-    """The theorems that have such a page: that of relu-icgd is written by hand."""
+    """The theorems that have a generated page; the page of relu-icgd is written by hand."""
     return [theorem for theorem in BUILT_IN if not theorem.constructions]
 
 

@@ -1,4 +1,4 @@
-"""The report of an audit in a folder: figures, LaTeX and PDF, HTML and JSON, all from one document."""
+"""Writes the report of an audit into a folder: figures, LaTeX, PDF, HTML and JSON, all from one document."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from icgd.reports.latex.typeset import typeset
 
 @dataclass(frozen=True)
 class Report:
-    """What was written.  pdf: None where no TeX engine made one.  message: what became of it."""
+    """The files of a written report.
+
+    pdf: None if no TeX engine made one.  message: why there is no PDF, and the warnings of the TeX run.
+    """
 
     json: Path
     html: Path
@@ -30,7 +33,7 @@ class Report:
 
     @property
     def files(self) -> list[Path]:
-        """What there is to open."""
+        """The files that exist, the PDF first."""
         return [path for path in (self.pdf, self.html, self.tex, self.json) if path is not None]
 
 
@@ -41,14 +44,13 @@ def write_report(
     *,
     progress: Progress = silent,
 ) -> Report:
-    """The report of a document in `folder`, which it replaces when it is whole.
+    """Write the report of a document; it replaces `folder` once it is complete.
 
-    document: as `icgd.reports.document.document.audit_document` makes it, or as
-    `icgd.reports.document.upgrade.load` reads it back.
-    files: name -> text of what else belongs to the run, such as its certificates.
+    document: from `icgd.reports.document.document.audit_document` or `icgd.reports.document.upgrade.load`.
+    files: name -> text of other files of the run, such as its certificates.
     """
     count = max(1, figures_expected(document))
-    # To typeset figures takes longer than to draw them.
+    # Typesetting takes 1.5 times as long as drawing the figures.
     with swapped(folder) as made, progress("report", 2.5 * count) as advance:
         for name, text in files.items():
             write_atomically(made / name, text)

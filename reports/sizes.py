@@ -1,7 +1,7 @@
-"""Commands of many sizes, each held against its own estimate: `make sizes`.
+"""Test of run-time estimates: runs commands of many sizes and compares the time taken: `make sizes`.
 
 Prints command, estimate, seconds taken and their ratio; the exit code is 1 if a command takes more than three
-times its estimate, or breaks down.  A refusal is one sentence with exit code 2.
+times its estimate or crashes.  A refused command prints one sentence and exits with 2.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from icgd.bounds.estimate import Estimate
 
 _FACTOR = 3.0
-"""How far past its estimate a command may run."""
+"""How many times its estimate a command may take."""
 
 _QUICK = "--samples 2000 --effort 0.05"
 _COMMANDS = (
@@ -52,7 +52,7 @@ _COMMANDS = (
 
 
 def _one(command: str, folder: Path) -> tuple[float, float, int, str]:
-    """The estimate of a command, the seconds that it takes, its exit code and the last line it says."""
+    """The estimate of a command, the seconds it took, its exit code and its last line on stderr."""
     words = command.split()
     out = ["--out", str(folder)] if words[0] == "verify" else []
     began = time.perf_counter()
@@ -69,7 +69,7 @@ def _one(command: str, folder: Path) -> tuple[float, float, int, str]:
 
 
 def table() -> int:
-    """Every command in turn; whether any runs past its estimate."""
+    """Run every command and print a table; returns 1 if any took too long or crashed, else 0."""
     late = 0
     print(f"{'command':72} {'estimate':>9} {'taken':>7} {'ratio':>6}")
     with tempfile.TemporaryDirectory() as folder:
@@ -89,18 +89,18 @@ def table() -> int:
 
 
 def _watched(arguments: list[str]) -> None:
-    """The command itself, with every estimate that it makes on the standard error stream."""
-    from icgd.reports.command import forecast as foresight
+    """Run a command that also prints each of its estimates on the standard error stream."""
+    from icgd.reports.command import forecast
 
-    announce = foresight.announce
+    announce = forecast.announce
 
     def recording(estimate: Estimate) -> None:
         announce(estimate)
         print("foreseen", json.dumps(estimate.seconds), file=sys.stderr, flush=True)
 
-    foresight.announce = recording
+    forecast.announce = recording
     sys.argv = ["icgd", *arguments]
-    runpy.run_module("icgd", run_name="__main__")  # takes the names of `foresight` as they are now
+    runpy.run_module("icgd", run_name="__main__")  # imports the patched `announce`
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What commands share: options, progress, the terminal and the files of a run."""
+"""What commands share: options, run-time estimates, progress bars, terminal output, files of a run."""

@@ -1,4 +1,4 @@
-"""An audit carried out: from options to what was found, as a document and on a terminal."""
+"""Runs audits: from the options of a command to verified theorems, with their documents and files."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Verdict, any_failed, with_replay
 
 Posed = Mapping[str, Any]
-"""The letters that the user gave."""
+"""Name -> value of the letters that the user gave."""
 
 
 @dataclass(frozen=True)
 class AuditPart:
     """One theorem, verified.
 
-    name: unique in an audit, such as relu-icgd/lean.  show: tells a person.
-    files: name -> text of its certificate and its counterexample, where there are such; not yet written.
+    name: unique in an audit, such as relu-icgd/lean.  show: prints the result on a console.
+    files: name -> text of its certificate and its counterexample, if any; not yet written.
     """
 
     name: str
@@ -60,7 +60,7 @@ class AuditPart:
 
 
 def check_options(search: Search, json_to: str | None, *, reported: bool = False) -> None:
-    """Raises for files that cannot be written, before any work is done."""
+    """Raise an error for output files that cannot be written, before any work is done."""
     check_writable(search.out / "certificate.json")  # or a counterexample, or a report
     if reported:
         check_folder(search.out / REPORT_NAME)
@@ -71,9 +71,10 @@ def check_options(search: Search, json_to: str | None, *, reported: bool = False
 def pose(
     theorem: Theorem, letters: Posed, search: Search, estimated: Callable[[Letters, Search], Estimate]
 ) -> tuple[Request, Search, Mapping[str, Any]]:
-    """The request, the search with its construction, and what was read, once it is known that it can be done.
+    """The request, the search with its construction, and the data that the theorem read.
 
-    Raises ProblemError, before any work is done, for what the theorem does not take or the machine cannot do.
+    Raises ProblemError, before any work is done, for an option or value that the theorem does not accept, or
+    a problem that is too large for this machine.
     """
     for name in search.given:
         if name not in theorem.options | EVERYWHERE | {"construction"}:
@@ -83,7 +84,7 @@ def pose(
     search = replace(search, construction=chosen.get("construction"))
     letters, read = theorem.read(letters, search) if theorem.read else (letters, {})
     problem = theorem.letters.parse(letters)
-    allow(estimated(problem, search))  # first: of a huge problem even the units cannot be counted
+    allow(estimated(problem, search))  # first: a huge problem has too many units even to count
     theorem.applies(problem, **chosen)
     theorem.fits(problem, **chosen)
     return Request(theorem, problem, search.construction), search, read
@@ -99,11 +100,11 @@ def one(
     surveyed: bool | None = None,
     announced: bool = False,
 ) -> AuditPart:
-    """A theorem, verified on the problem that letters and data pose.
+    """Verify a theorem on the problem that letters and data pose.
 
-    certify: prove what the theorem can prove, whether or not the search says so.
-    reported: whether its files will lie in a report.  surveyed: whether what only a report shows is
-    computed, too; None: as `reported`.  announced: whether it has been said how long it takes.
+    certify: prove what the theorem can prove, even if the search does not ask for it.
+    reported: whether its files will go into a report.  surveyed: whether to compute what only a report shows;
+    None: as `reported`.  announced: whether the time it takes has been printed already.
     """
     began, surveyed = time.perf_counter(), reported if surveyed is None else surveyed
     command = command_line("audit", command_name(theorem), letters, search)
@@ -144,9 +145,9 @@ def one(
 def pose_and_build(
     theorem: Theorem, letters: Posed, construction: str | None, *, written: bool
 ) -> tuple[Request, Any]:
-    """The transformer of a theorem, and what was asked for; raises ProblemError if there is none.
+    """The request and the transformer built for it; raises ProblemError if the theorem has no transformer.
 
-    written: whether its matrices are to fit in memory in full, too.
+    written: whether its full matrices must fit in memory, so that they can be saved.
     """
     if theorem.model is None:
         raise ProblemError("theorem", theorem.name, "it is about the transformer of another theorem")
@@ -163,7 +164,7 @@ def pose_and_build(
 
 
 def every(search: Search, *, certify: bool, reported: bool = False) -> list[AuditPart]:
-    """Every theorem at its default problem, in each construction that is for it."""
+    """Verify every theorem at its default problem, in each construction that applies to it."""
     asked = [request for theorem in theorems().values() for request in requests_of(theorem, {})]
     estimates = everything(asked, search, reported=reported)
     announce(sum(estimates.values(), start=Estimate(())))
@@ -188,9 +189,9 @@ def every(search: Search, *, certify: bool, reported: bool = False) -> list[Audi
 
 
 def settle_findings(key: str | None = None, *, about: str | None = None) -> list[Settled]:
-    """Every entry of the ledger, those about one theorem, or the one of that key, computed again.
+    """Compute again every entry of the ledger, only those about one theorem, or only the one with that key.
 
-    Raises ProblemError where there is no such key.
+    Raises ProblemError for an unknown key.
     """
     every_entry = [entry for entry in entries() if about in (None, entry.theorem)]
     chosen = every_entry if key is None else [find_entry(key)]
@@ -203,7 +204,7 @@ def settle_findings(key: str | None = None, *, about: str | None = None) -> list
 
 
 def command_line(verb: str, theorem: str | None, letters: Posed, search: Search) -> str:
-    """The shortest command that asks for the same: options at their defaults are left out."""
+    """The shortest equivalent command: options at their defaults are left out."""
     words = ["icgd", verb] + ([theorem] if theorem else [])
     for name, value in letters.items():
         words += [f"--{name}", str(value)]
@@ -213,7 +214,7 @@ def command_line(verb: str, theorem: str | None, letters: Posed, search: Search)
 
 
 def emit(document: Mapping[str, object], json_to: str | None) -> None:
-    """The document as JSON on the standard output or in a file, if it was asked for."""
+    """Write the document as JSON to the file `json_to`, or to the standard output if it is "-"."""
     text = json_text(document, indent=1) + "\n"
     if json_to == "-":
         if sys.stdout is None:
@@ -225,7 +226,7 @@ def emit(document: Mapping[str, object], json_to: str | None) -> None:
 
 
 def verdicts_of(parts: Sequence[AuditPart]) -> list[Verdict]:
-    """All verdicts, theorem by theorem; the construction is in the names where there is one."""
+    """All verdicts, theorem by theorem; claim names contain the construction, if there is one."""
     return [
         replace(verdict, claim=full_name(part.name, verdict.claim, part.document["bounds"]))
         for part in parts

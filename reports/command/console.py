@@ -1,4 +1,4 @@
-"""Where a person is told: consoles that show every text as signs, and the one line of an error."""
+"""Safe terminal output: users' text printed literally, errors on one line, closed output streams."""
 
 from __future__ import annotations
 
@@ -15,25 +15,29 @@ from icgd.bounds.printable import printable
 
 
 class Terminal(Console):
-    """A console on which no text of a user is obeyed: neither control characters nor names of emoji.
+    """A console that prints every text literally: control characters and emoji names have no effect.
 
-    What is printed on it is one line, or a table: a line end within a text is shown and not followed.
+    A line break within a text is printed as a visible escape, so a text stays on one line.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(emoji=False, **settings)
 
     def render_str(self, text: str, **settings: Any) -> Text:
-        """Every string on its way to the screen, cells and headings too."""
+        """Make a string printable; rich calls this for every string, including cells and headings."""
         return super().render_str(printable(text), **settings)
 
     def on_broken_pipe(self) -> None:
-        """Whoever read the output has gone: the command decides what that means."""
+        """Raise the BrokenPipeError again, so that the command chooses the exit code."""
         raise  # rich calls this while it handles the error
 
 
 def open_streams() -> None:
-    """What cannot be encoded is spelled out; a file opened later never takes a closed stream's place."""
+    """Prepare the standard streams.
+
+    Characters that a stream cannot encode are written as escapes.  Closed descriptors 0 to 2 are opened on
+    the null device, since a file opened later would take such a number and receive the output.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -45,20 +49,20 @@ def open_streams() -> None:
 
 
 def say(sentence: object) -> None:
-    """One line on the standard error stream, or nothing where nobody can be told."""
+    """Print one line on the standard error stream, if it is open."""
     if sys.stderr is not None:
         with suppress(OSError):
             print(f"icgd: {printable(sentence)}", file=sys.stderr, flush=True)
 
 
 def flush() -> None:
-    """Raises OSError where the results did not reach the standard output."""
+    """Flush the standard output; raises OSError if that fails, as the results are then lost."""
     if sys.stdout is not None:
         sys.stdout.flush()
 
 
 def let_go() -> None:
-    """What a stream did not take is dropped, or Python would try once more at its end, and complain."""
+    """Discard output that cannot be written; otherwise Python tries again at exit and prints an error."""
     for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()

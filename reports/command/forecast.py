@@ -1,4 +1,4 @@
-"""What a command will take, said on the standard error stream before it begins, or refused."""
+"""Estimates of the time and memory of commands: printed on stderr before they start, refused if too large."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from icgd.verify.theorem import Theorem
 
 
 def allow(estimate: Estimate) -> Estimate:
-    """This estimate, once it is not too much; raises ProblemError."""
+    """Return the estimate; raises ProblemError if it is too large for this machine."""
     return estimate.check(memory.available_bytes())
 
 
 def announce(estimate: Estimate) -> None:
-    """Say what it will take where that is more than seconds; raises ProblemError where it is too much."""
+    """Print the estimate if it is longer than WORTH_SAYING; raises ProblemError if it is too large."""
     if allow(estimate).seconds > WORTH_SAYING:
         print(estimate, file=sys.stderr, flush=True)
 
 
 def verifying(theorem: Theorem, problem: Letters, search: Search, *, reported: bool = False) -> Estimate:
-    """A verification by these options; reported: with what only a report shows."""
+    """Estimate of a verification with these options; reported: including what only a report shows."""
     found = theorem.estimate(problem, search)
     if reported and theorem.survey and isinstance(problem, Problem):
         found += workload.survey(problem, search.construction or "lean")  # type: ignore[arg-type]
@@ -45,7 +45,10 @@ FINDINGS = "findings"
 
 
 def everything(asked: Iterable[Request], search: Search, *, reported: bool = True) -> dict[str, Estimate]:
-    """Everything asked for, by name, and all findings: the first with a survey, and loading once."""
+    """Estimates by name of all requests, and of all findings; only the first includes loading the libraries.
+
+    reported: whether the usual construction of each theorem includes its survey.
+    """
     parts = {}
     for one in asked:
         usual = one.construction in (None, *one.theorem.constructions[:1])
@@ -56,19 +59,19 @@ def everything(asked: Iterable[Request], search: Search, *, reported: bool = Tru
 
 
 def _begun(estimate: Estimate) -> Estimate:
-    """The same within a command that has started."""
+    """The estimate without the time to load the libraries."""
     return Estimate(tuple(stage for stage in estimate.stages if stage != workload.START))
 
 
 def bounding(theorem: Theorem, problem: Letters, construction: str | None = None) -> Estimate:
-    """The bounds of a theorem; one that builds a block for such a problem makes a plan."""
+    """Estimate of the bounds of a theorem, including the plan if the theorem needs one."""
     planned = isinstance(problem, Problem) and theorem.model is not None
     made = workload.planning(problem, construction or "lean") if planned else Estimate(())  # type: ignore[arg-type]
     return Estimate((workload.START,)) + made
 
 
 def building(theorem: Theorem, problem: Letters, construction: str | None) -> Estimate:
-    """A transformer with its census."""
+    """Estimate of building and counting a transformer."""
     found = bounding(theorem, problem, construction)
     if theorem.plan and isinstance(problem, Problem):
         found += workload.transformer(problem, construction or "lean")  # type: ignore[arg-type]
@@ -76,7 +79,10 @@ def building(theorem: Theorem, problem: Letters, construction: str | None) -> Es
 
 
 def checking(theorem: Theorem, found: Mapping[str, Any], problem: Problem) -> Estimate:
-    """A certificate checked, and held against the transformer that is built for it, which must fit."""
+    """Estimate of checking a certificate and comparing it with the transformer built for it.
+
+    Raises ProblemError if that transformer does not fit in memory.
+    """
     chosen = str(found.get("construction"))
     if misshapen(found, posed_letters(problem), chosen) is None:
         memory.refuse_program(found["program"], problem)
@@ -90,5 +96,5 @@ def checking(theorem: Theorem, found: Mapping[str, Any], problem: Problem) -> Es
 
 
 def settling(key: str | None = None, *, about: str | None = None) -> Estimate:
-    """The findings, those about one theorem, or one of them, computed again."""
+    """Estimate of computing again all findings, those about one theorem, or the one with that key."""
     return workload.findings(1 if key else sum(about in (None, entry.theorem) for entry in entries()))

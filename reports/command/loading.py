@@ -1,7 +1,8 @@
-"""The command while its libraries load, which takes seconds.
+"""Start-up of the command: signal handlers and garbage collection while the libraries load, for seconds.
 
-Ctrl-C is one line and exit code 130, as at any other time.  What they make lives as long as the command: to
-look for garbage in it, while loading and once more at the end, takes longer than a third of the loading.
+Ctrl-C prints one line and exits with 130, then as at any other time.  The garbage collector is off while
+the libraries load: their objects live as long as the command, and scanning them, then and once more at exit,
+would take more than a third of the loading time.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def watch(program: str) -> None:
-    """From here to `ready` the program is loading, if it is the command and no library of somebody's."""
+    """Set the state for loading, until `ready`; does nothing if icgd is imported by another program."""
     plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if Path(program).stem == "icgd" and plain and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _leave)
@@ -35,7 +36,7 @@ def watch(program: str) -> None:
 
 
 def ready() -> None:
-    """The libraries are loaded: Ctrl-C is an exception again, and new objects are watched for garbage."""
+    """End the state for loading: Ctrl-C raises KeyboardInterrupt again, and garbage is collected."""
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         gc.freeze()
@@ -44,9 +45,9 @@ def ready() -> None:
 
 @contextmanager
 def heeding() -> Iterator[None]:
-    """SIGTERM and SIGHUP unwind what runs, so that it removes what is half done; 143 or 129 is the exit code.
+    """In this context SIGTERM and SIGHUP raise SystemExit(143 or 129), so that unfinished files are removed.
 
-    Where they are ignored, as under nohup, or somebody else heeds them, that stays so.
+    A signal that is ignored, as under nohup, or that has another handler keeps its handling.
     """
     before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():

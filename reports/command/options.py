@@ -1,4 +1,4 @@
-"""The options of a command, as typer reads them: the letters of theorems, and how to search."""
+"""Turns the letters of theorems and the fields of `Search` into options of the command line, for typer."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="writ
 
 
 def letter_parameters(asked: Theorem | None) -> list[inspect.Parameter]:
-    """An option for each letter of any theorem, with no default: so a command can tell what was given.
+    """An option for each letter of any theorem, without a default, so that a command knows which were given.
 
-    Where a theorem is asked for, `--help` shows its letters alone, with its meanings and defaults.
+    asked: the theorem named on the command line; `--help` then shows only its letters and their defaults.
     """
     options: dict[str, inspect.Parameter] = {}
     for theorem in [asked] if asked else []:
@@ -32,7 +32,7 @@ def letter_parameters(asked: Theorem | None) -> list[inspect.Parameter]:
 
 
 def _letters(theorem: Theorem, *, hidden: bool, named: bool = False) -> dict[str, inspect.Parameter]:
-    """The options of one theorem's letters; named: whether the help says of which theorem they are."""
+    """The options for one theorem's letters; named: whether the help text names the theorem."""
     kinds, usual = theorem.letters.kinds(), theorem.letters.defaults()
     found = {}
     for name, kind in kinds.items():
@@ -47,7 +47,7 @@ def _letters(theorem: Theorem, *, hidden: bool, named: bool = False) -> dict[str
 
 
 def search_options(usual: Search, asked: Theorem | None) -> list[inspect.Parameter]:
-    """An option for each field of `Search`; `--help` leaves out what the theorem asked for does not take."""
+    """An option for each field of `Search`; `--help` hides those that the theorem `asked` does not take."""
     options = []
     hints = get_type_hints(Search, include_extras=True)
     for field in fields(Search):
@@ -69,9 +69,10 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 
 def unfolded(command: Callable[..., Any], asked: Theorem | None) -> Callable[..., Any]:
-    """Unfold a command's parameters `letters` and `search` into options; its default search stands.
+    """The command with its parameters `letters` and `search` unfolded into one option each.
 
-    The command receives the letters that the user gave as a dictionary, and the search whole.
+    The command itself receives the given letters as a dictionary, and one `Search`.  Options of the search
+    default to the command's own default search.
     """
     options: list[inspect.Parameter] = []
     for parameter in inspect.signature(command, eval_str=True).parameters.values():

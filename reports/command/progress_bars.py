@@ -1,4 +1,4 @@
-"""Progress bars of a command, with an estimate of the time that is left."""
+"""Progress bars of a command, with an estimate of the time left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from icgd.reports.command.console import Terminal
 
 
 class _TimeLeft(ProgressColumn):
-    """Seconds left, by the last estimate of how long it takes in all; without one, seconds gone by."""
+    """Seconds left, by the latest estimate of the total; seconds elapsed if there is no estimate."""
 
     def render(self, task: Task) -> Text:
         gone, expected = task.elapsed or 0.0, task.fields["expected"]
@@ -27,10 +27,10 @@ class _TimeLeft(ProgressColumn):
 
 
 def progress_on(console: Console) -> Progress:
-    """Progress as bars on this console; nothing at all where it is no terminal.
+    """Progress shown as bars on this console; shows nothing if the console is not a terminal.
 
-    Work within other work has its bar below.  The estimate: what is left goes as fast as what is done, or as
-    on a common machine while nothing is.
+    A nested task has its bar below that of its parent.  The time left is extrapolated from the part that is
+    done; before any part is, it is the caller's estimate.
     """
     columns = TextColumn("{task.description}", markup=False), BarColumn(), _TimeLeft()
     bars = Bars(*columns, console=console, transient=True)
@@ -62,5 +62,5 @@ def progress_on(console: Console) -> Progress:
 
 @cache
 def bars() -> Progress:
-    """The bars of this command, on the standard error stream, if somebody watches it."""
+    """The progress bars of this command, on the standard error stream if that is a terminal."""
     return progress_on(Terminal(stderr=True))

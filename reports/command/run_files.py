@@ -1,6 +1,6 @@
-"""Certificates and counterexamples: the files against which anybody can hold the verdicts of a run.
+"""Where a run writes its certificates and counterexamples, with which anyone can check its verdicts.
 
-A run with a report leaves them in its folder, which is replaced as a whole; others leave them below --out.
+A run with a report writes them into the report's folder, which is replaced as a whole; other runs into --out.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from icgd.construct.machine.json_files import MOST_BYTES
 from icgd.reports.document.shape import AuditDocument
 
 REPORT_NAME = "report"
-"""The folder of a report, below --out."""
+"""Name of the report's folder, below --out."""
 
 
 def place(out: Path, *, reported: bool) -> Path:
-    """The folder in which a run leaves these files."""
+    """The folder into which a run writes these files."""
     return out / REPORT_NAME if reported else out
 
 
@@ -32,7 +32,7 @@ def leave(files: Mapping[str, str], folder: Path) -> None:
 
 
 def belonging(document: AuditDocument, folder: Path) -> dict[str, str]:
-    """Those files in the folder that are of the run that the document is about, by their SHA-256."""
+    """Name -> text of the files in the folder that belong to the document's run, found by their SHA-256."""
     parts = document["theorems"].values()
     hashes = {made["certificate"] for part in parts if (made := part.get("hashes"))}
     hashes |= {part["counterexample"] for part in parts if "counterexample" in part}
@@ -45,16 +45,16 @@ def belonging(document: AuditDocument, folder: Path) -> dict[str, str]:
 
 
 def show_certificates(console: Console, files: Mapping[str, str], folder: Path, options: str) -> None:
-    """Where certificates were written, each with the command that judges it."""
+    """Print where certificates were written, each with the command that checks it."""
     for name in files:
         if name.startswith("certificate-"):
             line = f"wrote {folder / name}; {check_line(folder / name, options)}"
-            # Wrapped or read as markup, the command would be another one.
+            # Wrapping or markup would change the command.
             console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def check_line(path: PurePath, options: str) -> str:
-    """The command that judges a certificate for the problem that the options pose.
+    """The command that checks a certificate for the problem that the options pose.
 
     >>> check_line(Path("my out/c.json"), "--N 2"), check_line(Path("-o/c.json"), "--N 2")
     ("icgd check 'my out/c.json' --N 2", 'icgd check ./-o/c.json --N 2')
