@@ -86,7 +86,7 @@ class Plan:
         return cover(self.setting, self.errors, enough=ENOUGH * self.problem.eps)
 
     @cached_property
-    def ledger(self) -> Mapping[Term, float]:
+    def contributions(self) -> Mapping[Term, float]:
         """How the budget is spent: the part of `bound` that each local error accounts for."""
         present = {term: error for term, error in self.errors.items() if error > 0}
         if self.cover is None:
@@ -185,7 +185,7 @@ def _planned(problem: Problem, construction: Construction, route: Route, progres
                 return _coarsened(made, flat) if made.units <= _FEW else made
             cut = _cut(made) if tolerances else 0.0
             if flat and (attempt % 2 or not cut):  # no constant where its error is largest
-                worst = max(flat, key=lambda term: made.ledger.get(term, 0.0))
+                worst = max(flat, key=lambda term: made.contributions.get(term, 0.0))
                 flat, tolerances = flat - {worst}, {**tolerances, worst: tolerances[worst] / 2}
             elif cut:
                 share = math.floor(cut * share * 1e6) / 1e6  # the last bits differ between machines

@@ -122,7 +122,7 @@ def plan_document(plan: Plan, *, checked: bool = False) -> PlanDocument:
     Over all errors, the products of `relus` and `uses` add up to `units`.
     """
     terms: dict[str, TermDocument] = {}
-    for term, share in sorted(plan.ledger.items(), key=lambda item: -item[1]):
+    for term, share in sorted(plan.contributions.items(), key=lambda item: -item[1]):
         fitted = plan.fits.get(term)
         product = plan.products.get(term)
         square = product.square if product else None

@@ -77,7 +77,7 @@ def test_sensitivities_sum_to_the_step_error(letters, construction):
     assert sum(weights[term] * error for term, error in made.errors.items()) == pytest.approx(
         made.bound, rel=1e-8
     )
-    assert sum(made.ledger.values()) == pytest.approx(made.bound, rel=1e-8)
+    assert sum(made.contributions.values()) == pytest.approx(made.bound, rel=1e-8)
     for term, error in made.errors.items():  # and they are the derivatives
         more = dict(made.errors) | {term: error * 1.001 + 1e-6}
         bounds = [

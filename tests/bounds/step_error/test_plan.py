@@ -94,9 +94,9 @@ def test_suprema_alone_certify_the_other_route(letters, construction):
 @pytest.mark.parametrize("route", ["cells", "recurrence"])
 def test_the_ledger_adds_up(letters, construction, route):
     made = plan(problem_of(letters), construction, route)
-    assert sum(made.ledger.values()) == pytest.approx(made.bound, rel=1e-8)
-    assert set(made.ledger) == {term for term, error in made.errors.items() if error > 0}
-    assert min(made.ledger.values(), default=0) >= -1e-6 * made.bound
+    assert sum(made.contributions.values()) == pytest.approx(made.bound, rel=1e-8)
+    assert set(made.contributions) == {term for term, error in made.errors.items() if error > 0}
+    assert min(made.contributions.values(), default=0) >= -1e-6 * made.bound
 
 
 def test_exact_constructions_need_no_cells():
@@ -130,7 +130,7 @@ def test_beats_the_best_plan_with_one_tolerance_for_all(letters, construction):
 def test_saves_much_on_deep_networks():
     problem = Problem(N=4, K=4, d=2, eps=1e-2)
     made = plan(problem)
-    shares = np.array([made.ledger[term] for term in made.tolerances])
+    shares = np.array([made.contributions[term] for term in made.tolerances])
     assert shares.max() / shares.min() > 3  # far from an even share each
 
 
@@ -238,7 +238,7 @@ def test_what_float64_cannot_hold_is_refused_before_anything_is_fitted(letters, 
 
 def test_where_the_budget_goes_is_a_number_even_if_nothing_is_spent():
     made = plan(Problem(B_x=0.01, B_v=0.01, B_y=0.01))
-    shares = list(made.ledger.values())
+    shares = list(made.contributions.values())
     assert all(math.isfinite(share) and share >= 0 for share in shares)
     assert sum(shares) == pytest.approx(made.bound)
 
