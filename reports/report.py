@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from icgd.bounds.progress import Progress, silent
 from icgd.construct.machine.files import write_atomically
-from icgd.construct.machine.folders import swapped
+from icgd.construct.machine.folders import replacing
 from icgd.construct.machine.json_files import json_text
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.figures.figures import draw_figures, figures_expected
@@ -51,7 +51,7 @@ def write_report(
     """
     count = max(1, figures_expected(document))
     # Typesetting takes 1.5 times as long as drawing the figures.
-    with swapped(folder) as made, progress("report", 2.5 * count) as advance:
+    with replacing(folder) as made, progress("report", 2.5 * count) as advance:
         for name, text in files.items():
             write_atomically(made / name, text)
         write_atomically(made / "report.json", json_text(document, indent=1) + "\n")

@@ -18,7 +18,7 @@ LISTED = ".icgd-files"
 
 
 @contextmanager
-def swapped(folder: Path) -> Iterator[Path]:
+def replacing(folder: Path) -> Iterator[Path]:
     """A new folder to write in, which replaces `folder` at the end; after an error nothing changes.
 
     A reader always finds the files of one run, never of two.  Files that no run listed are kept.

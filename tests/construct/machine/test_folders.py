@@ -6,11 +6,11 @@ import threading
 import pytest
 
 from icgd.construct.machine.files import write_atomically
-from icgd.construct.machine.folders import LISTED, check_folder, swapped
+from icgd.construct.machine.folders import LISTED, check_folder, replacing
 
 
 def put(folder, **files):
-    with swapped(folder) as made:
+    with replacing(folder) as made:
         for name, text in files.items():
             write_atomically(made / name.replace("__", "/"), text)
 
@@ -38,7 +38,7 @@ def test_nothing_of_the_run_before_is_left(tmp_path):
 def test_the_old_files_stand_until_the_new_ones_do_and_after_an_error(tmp_path):
     folder = tmp_path / "b"
     put(folder, one="1")
-    with pytest.raises(KeyboardInterrupt), swapped(folder) as made:
+    with pytest.raises(KeyboardInterrupt), replacing(folder) as made:
         (made / "one").write_text("2")
         assert contents(folder) == {"one": "1"}
         raise KeyboardInterrupt
@@ -102,7 +102,7 @@ def test_what_a_killed_run_had_moved_aside_is_put_back(tmp_path):
     put(folder, one="1")
     (folder / "mine").write_text("mine")
     folder.rename(tmp_path / ".icgd-was-b")
-    with pytest.raises(KeyboardInterrupt), swapped(folder):
+    with pytest.raises(KeyboardInterrupt), replacing(folder):
         raise KeyboardInterrupt
     assert contents(folder) == {"one": "1", "mine": "mine"} and os.listdir(tmp_path) == ["b"]
     folder.rename(tmp_path / ".icgd-was-b")
