@@ -109,8 +109,8 @@ def certified(problem: Problem, construction: str) -> dict[str, Any]:
     """The certificate for a problem, as its file holds it; raises ProblemError where there is none."""
     if construction not in CONSTRUCTIONS:
         raise ProblemError("construction", construction, f"only {_CERTIFIED} can be certified")
-    way = CONSTRUCTIONS[construction]
-    return as_read(way.issue(way.plan(problem)))
+    entry = CONSTRUCTIONS[construction]
+    return as_read(entry.issue(entry.plan(problem)))
 
 
 def judge(
@@ -132,9 +132,9 @@ def judge(
             return Judgement(chosen, reason, None, None, trusted)
         advance(1)
         refuse_program(found["program"], problem)
-        way = CONSTRUCTIONS[chosen]
-        way.refuse(problem)
-        built = way.assemble(way.plan(problem, progress=progress))
+        entry = CONSTRUCTIONS[chosen]
+        entry.refuse(problem)
+        built = entry.assemble(entry.plan(problem, progress=progress))
         advance(2)
         apart = mismatch(found, built.literal())
         advance(1)

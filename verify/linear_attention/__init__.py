@@ -1,1 +1,1 @@
-"""Linear attention, held against exact expected losses and trained from random matrices."""
+"""Judges linear attention: expected losses, contraction on given data, training from random matrices."""

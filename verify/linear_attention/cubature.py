@@ -1,8 +1,9 @@
-"""Finitely many weighted prompts on which the mean loss of a linear-attention model IS its expected loss.
+"""Cubature: finitely many weighted prompts whose mean loss equals the expected loss of linear attention.
 
-A loss that is a polynomial in the sample covariance C is integrated without error (but rounding) by Gauss
-rules on the Bartlett factor of n C: chi-squares on its diagonal, normals below.  The model itself runs on
-these prompts, so a loss, its gradient and a training run need no sampling.  Too many prompts are sampled.
+A loss that is a polynomial in the sample covariance C is integrated without error (except for rounding) by
+Gauss rules on the Bartlett factor of n C: chi-squares on its diagonal, normals below.  The model itself runs
+on these prompts, so losses, gradients and training need no sampling.  Where this takes too many prompts,
+random ones are used instead.
 """
 
 from __future__ import annotations
@@ -25,27 +26,28 @@ SAMPLED_PROMPTS = 20_000
 Rule = tuple[np.ndarray, np.ndarray]
 
 
-def _rule(diagonal: np.ndarray, beside: np.ndarray) -> Rule:
+def _rule(diagonal: np.ndarray, off_diagonal: np.ndarray) -> Rule:
     """Nodes and weights (sum 1) of the Gauss rule of a Jacobi matrix (Golub and Welsch)."""
-    nodes, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
+    jacobi = np.diag(diagonal) + np.diag(off_diagonal, 1) + np.diag(off_diagonal, -1)
+    nodes, vectors = np.linalg.eigh(jacobi)
     return nodes, vectors[0] ** 2
 
 
 def chi_square_rule(freedom: int, size: int) -> Rule:
-    """E f(s), s chi-square, exact for polynomials of degree 2 size - 1."""
+    """E f(s), s chi-square, exact for polynomials of degree up to 2 size - 1."""
     k, alpha = np.arange(size), freedom / 2 - 1
     nodes, weights = _rule(2 * k + 1 + alpha, np.sqrt(k[1:] * (k[1:] + alpha)))
     return 2 * np.maximum(nodes, 0.0), weights
 
 
 def normal_rule(size: int) -> Rule:
-    """E f(z), z ~ N(0, 1), exact for polynomials of degree 2 size - 1."""
+    """E f(z), z ~ N(0, 1), exact for polynomials of degree up to 2 size - 1."""
     return _rule(np.zeros(size), np.sqrt(np.arange(1.0, size)))
 
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Weighted prompts.  examples: n of the layer's 1/n (columns of zeros are left out of Z).
+    """Weighted prompts.  examples: the n of the layer's 1/n (columns of zeros are omitted from Z).
 
     target: w.x_{n+1}.  exact: whether weighted means are expectations, or only sample means.
     """
@@ -86,8 +88,9 @@ def ensemble(
 ) -> Ensemble:
     """Prompts that integrate losses of this degree in C.
 
-    whitened_task: w ~ N(0, S^-1), for predictions that are linear in w and in the query (Theorems 3 and 4);
-    otherwise w ~ N(0, I), for errors of degree 2 in w and linear in the query (Theorem 1, all (P, Q)).
+    whitened_task: w ~ N(0, S^-1), for predictions linear in w and in the query (Theorems 3 and 4); otherwise
+    w ~ N(0, I), for errors of degree 2 in w and linear in the query (Theorem 1, all (P, Q)).
+    most: with more prompts than this, random ones are drawn instead.
     """
     d, n = problem.d, problem.n
     rows = min(n, d)
@@ -128,7 +131,7 @@ def _sampled(
     root: Float[Tensor, "d d"],
     generator: torch.Generator,
 ) -> Ensemble:
-    """Random prompts; n examples are drawn as the Bartlett factor of their second moments, at any n."""
+    """Random prompts; the Bartlett factor of the second moments of n examples is drawn in their place."""
     d, n = problem.d, problem.n
     rows = min(n, d)
     draw = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))

@@ -1,4 +1,4 @@
-"""Lemma 1 and Theorems 1, 3 and 4 of arXiv 2306.00297 on the matrices of a model, not in algebra."""
+"""Judges Lemma 1 and Theorems 1, 3 and 4 of arXiv 2306.00297 numerically, on the matrices of a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from icgd.verify.linear_attention.step_sizes import Depth
 from icgd.verify.verdict import Verdict
 
 PROMPTS = 200
-"""Random prompts on which Lemma 1 is held against descent."""
+"""Random prompts on which Lemma 1 is compared with descent."""
 
 
 def judged_on_model(
@@ -28,9 +28,9 @@ def judged_on_model(
     generator: torch.Generator,
     device: torch.device | str,
 ) -> list[Verdict]:
-    """Lemma 1 on random prompts, and the losses of Theorems 1, 3 and 4.
+    """Judge Lemma 1 on random prompts, and the losses of Theorems 1, 3 and 4.
 
-    judged: L layers.  depths: 1..L, with the critical points of Theorem 4.
+    judged: a model of L layers.  depths: 1..L, with the critical points of Theorem 4.
     """
     return [
         _lemma_one(problem, judged, generator, device),
@@ -46,7 +46,7 @@ def _lemma_one(
     generator: torch.Generator,
     device: torch.device | str,
 ) -> Verdict:
-    """The model on random prompts beside descent in numpy, from the paper's text."""
+    """Compare the model on random prompts with descent in numpy, written from the text of the paper."""
     d, n = problem.d, problem.n
     root = torch.linalg.cholesky(rounded_tensor(problem.covariance))
     x = torch.randn(PROMPTS, n + 1, d, generator=generator, dtype=torch.float64) @ root.T
@@ -78,7 +78,7 @@ def _close(
 ) -> Verdict:
     """Whether the loss of (P, Q) is the claimed one and, where it is exact, stationary in `what`.
 
-    A sampled mean is held to five standard errors.
+    A sampled mean may be off by five standard errors.
     """
     errors = prompts.squared_errors(P, Q, masked)
     loss = prompts.weight @ errors
@@ -116,7 +116,7 @@ def _theorem_three(
     prompts = ensemble(problem, 2 * problem.L, True, generator).to(device)
     wanted = float(best_steps(problem.n, problem.d, problem.L).loss)
     A = judged.Q.detach()[:, :-1, :-1].clone().requires_grad_()
-    Q = torch.nn.functional.pad(A, (0, 1, 0, 1))  # Theorem 3 moves A alone
+    Q = torch.nn.functional.pad(A, (0, 1, 0, 1))  # Theorem 3 varies only A
     Q = Q + (judged.Q - torch.nn.functional.pad(judged.Q[:, :-1, :-1], (0, 1, 0, 1))).detach()
     return _close("theorem-3/loss", prompts, judged.P, Q, judged.masked, wanted, (A,))
 

@@ -1,4 +1,4 @@
-"""The best step sizes found at every depth, with Theorem 4's critical points enclosed."""
+"""The best step sizes at every depth: exact for Theorem 3, enclosed critical points for Theorem 4."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ SEARCHES = 10
 class Depth:
     """The best steps at one depth.
 
-    one_step_size: the loss with one a for all layers.  criticals: Theorem 4's critical points in (a, b),
-    enclosed, by loss; the lowest alone at L = 3, none where L is 1 or above 3.
+    one_step_size: the loss with one a for all layers.  criticals: enclosures of Theorem 4's critical points
+    in (a, b), ordered by loss; only the lowest at L = 3, none where L is 1 or above 3.
     """
 
     L: int
@@ -41,7 +41,7 @@ class Depth:
 
 
 def best_at(problem: PreconditionedProblem, L: int, generator: torch.Generator) -> Depth:
-    """The best a at depth L exactly, and the best (a, b) of Theorem 4 among the ends of random searches."""
+    """The exact best a at depth L, and the critical points (a, b) of Theorem 4 that random searches reach."""
     n, d = problem.n, problem.d
     steps = best_steps(n, d, L)
     degree = (3**L - 1) // 2 if 2 <= L <= MOST_TRANSFORMED else L
@@ -73,7 +73,7 @@ def best_at(problem: PreconditionedProblem, L: int, generator: torch.Generator) 
 
 
 def depth_grid(problem: PreconditionedProblem, depths: Sequence[Depth]) -> Grid:
-    """A table over depth."""
+    """The table of losses and step sizes over depth."""
     rows = []
     for depth in depths:
         best = depth.criticals[0] if depth.criticals else None
@@ -102,7 +102,7 @@ def _listed(values: Sequence[float]) -> str:
 
 
 def depth_plot(depths: Sequence[Depth]) -> Plot:
-    """Expected loss over depth."""
+    """The plot of the expected loss over depth."""
     layers = tuple(float(depth.L) for depth in depths)
     curves = [
         Curve("one step size", layers, tuple(depth.one_step_size for depth in depths)),

@@ -1,4 +1,4 @@
-"""Linear attention trained from random matrices: does it end at those that the theorems predict?"""
+"""Trains linear attention from random matrices and compares the ends with the theorems' predictions."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from icgd.verify.linear_attention.training import Objective, Run, train
 from icgd.verify.results import Curve, Grid, Plot
 
 STARTS = 3
-"""Random starts of a training; more follow, up to MOST_STARTS, until one ends at the prediction."""
+"""Random starts per training; if none ends at the prediction, more follow, up to MOST_STARTS."""
 MOST_STARTS = 12
 _MOST_TRAINED = 6_000
 _REACHED = 1e-4
 
 Normal = Callable[[int, float], Float[Tensor, " size"]]
-"""Normal numbers: how many, and their standard deviation."""
+"""(count, standard deviation) -> normal random numbers."""
 StepSizes = tuple[tuple[float, ...], tuple[float, ...]]
 """Step sizes a and b."""
 
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """Runs on one loss from random starts.
+    """Training runs on one loss from random starts.
 
-    predicted: the lowest loss of the predicted matrices.  least: whether no matrices may have less.
+    predicted: the lowest loss of the predicted matrices.  least: whether this is claimed to be the minimum
+    over all matrices.
     """
 
     name: str
@@ -56,7 +57,7 @@ def trainings(
 ) -> Iterator[Training]:
     """One layer over all (P, Q), Theorem 3's layers over all A_l, Theorem 4's two over all A_l and B_l.
 
-    Left out where the expected loss is not known exactly: no training on samples.
+    Omitted where the expected loss is not known exactly, as there is no training on samples.
     """
 
     def normal(size: int, scale: float) -> Float[Tensor, " size"]:
@@ -84,7 +85,7 @@ def trainings(
 def _train_one_layer(
     problem: PreconditionedProblem, statement: Statement, prompts: Ensemble, normal: Normal
 ) -> Training:
-    """All entries of one (P, Q), w ~ N(0, I)."""
+    """Train all entries of one (P, Q), w ~ N(0, I)."""
     side = problem.d + 1
     model = one_layer(problem, statement)
     wanted = _seen(model.P.detach()[0], model.Q.detach()[0]).to(prompts.Z.device)
@@ -115,7 +116,7 @@ def _runs(
 
 
 def _seen(P: Float[Tensor, "d+1 d+1"], Q: Float[Tensor, "d+1 d+1"]) -> Float[Tensor, "d d+1 d+1"]:
-    """What the prediction sees of (P, Q): sym(p q_j^T), p the last row of P and q_j column j of Q."""
+    """What the prediction depends on: sym(p q_j^T), p the last row of P and q_j column j of Q."""
     product = torch.einsum("a,bj->jab", P[-1], Q[:, :-1])
     return (product + product.transpose(1, 2)) / 2
 
@@ -129,7 +130,7 @@ def _train_family(
     predicted: float,
     normal: Normal,
 ) -> Training:
-    """All entries of A_l, and of B_l where the points hold steps b, w ~ N(0, S^-1)."""
+    """Train all entries of A_l, and of B_l where the points include steps b, w ~ N(0, S^-1)."""
     d, L, transformed = problem.d, len(points[0][0]), bool(points[0][1])
     device = prompts.Z.device
 
@@ -140,7 +141,7 @@ def _train_family(
     def loss(z: Float[Tensor, " size"]) -> Float[Tensor, ""]:
         return prompts.loss(*sparse(*matrices(z), statement.sign))
 
-    # The last B has no effect, so that it is left out of the distance.
+    # The last B has no effect, so the distance omits it.
     made = [family(problem, a, b or None, statement) for a, b in points]
     targets = [torch.cat([one.A, *([] if one.B is None else [one.B[:-1]])]).to(device) for one in made]
 
@@ -155,7 +156,7 @@ def _train_family(
 
 
 def training_grid(trained: Sequence[Training]) -> Grid:
-    """Where every run ended."""
+    """The table of where every run ended."""
     rows = tuple(
         (one.name, index, len(run.losses) - 1, run.loss, one.predicted, run.distances[-1])
         for one in trained
@@ -168,7 +169,7 @@ def training_grid(trained: Sequence[Training]) -> Grid:
 
 
 def training_plots(trained: Sequence[Training]) -> Iterator[Plot]:
-    """Loss and distance to the prediction over iterations."""
+    """Plots of the loss and of the distance to the prediction over iterations."""
     for title, y, values in (
         (
             "Training: loss",

@@ -1,4 +1,4 @@
-"""Training from a random start on a loss that is known exactly, followed from iterate to iterate."""
+"""Training by L-BFGS on a loss that is known exactly, with the loss and a distance after every iteration."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Run:
 
     @property
     def converged(self) -> bool:
-        """Whether the run ended at a stationary point, as far as float64 tells."""
+        """Whether the run ended at a stationary point, up to float64 accuracy."""
         return self.slope <= 1e-6 * max(1.0, self.loss)
 
     @property
     def loss(self) -> float:
-        """Where the loss ended."""
+        """The final loss."""
         return self.losses[-1]
 
 
@@ -44,7 +44,7 @@ def train(
     distance: Callable[[Float[Tensor, " size"]], float],
     iterations: int = 400,
 ) -> Run:
-    """Minimise from `start`; distance: how far a point is from the prediction.
+    """Minimise from `start`; distance: of a point from the prediction.
 
     >>> run = train(
     ...     lambda z: (z - 1).square().sum(), torch.zeros(2).double(), lambda z: float((z - 1).norm())

@@ -1,1 +1,1 @@
-"""Sabotage: damage that the verifier must catch."""
+"""Sabotage: damaged transformers and forged certificates that the verifier must catch."""

@@ -1,4 +1,4 @@
-"""Forged certificates, for `icgd.verify.sabotage.run`: each is a way to prove too much."""
+"""Forged certificates for `icgd.verify.sabotage.run`: each claims more than is true."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from icgd.verify.certificate.proof import certified
 from icgd.verify.sabotage.mutants import LOST, SPIKE, Damage, Mutant, more, put, spike
 
 Forgery = tuple[str, Damage, str] | tuple[str, Damage, str, str]
-"""A name, what is done, the words of the catch, and the setting if it is another than usual."""
+"""A name, the damage, what the refusal must match, and the setting if it is not the default."""
 STEEP = spike(SPIKE)
 _RANGES = {
     "p_in": "p",
@@ -27,7 +27,7 @@ _RANGES = {
 
 
 def relabelled(**easier: Any) -> Damage:
-    """The true certificate of an easier problem, with the letters of the posed one written over its own."""
+    """The true certificate of an easier problem, with its letters replaced by those of the posed problem."""
 
     def damage(found: Any) -> None:
         own = certified(Problem.parse((posed := found["problem"]) | easier), found["construction"])
@@ -38,7 +38,7 @@ def relabelled(**easier: Any) -> Damage:
 
 
 def subtree(found: Any) -> None:
-    """The first half of the root becomes a leaf."""
+    """Replace the first half of the root by a leaf."""
     splits, open_, end = found["splits"], 1, 1
     while open_:
         open_, end = open_ + (1 if splits[end] else -1), end + 1
@@ -46,7 +46,7 @@ def subtree(found: Any) -> None:
 
 
 def lowered(sums: Sequence[str], how: str, less: Callable[[float], float]) -> Iterator[Forgery]:
-    """Every error, lemma and range of a certificate with N = 2 a little lower; sums: those with a lemma."""
+    """Every error, lemma and range of a certificate with N = 2, lowered; sums: the kinds with a lemma."""
     for j in (1, 2):
         for kind in ("z", "g", "r", "dr", "product", "update"):
             yield f"error {kind}[{j}] {how}", put(f"errors.{kind}[{j}]", less), rf"error {kind}\[{j}\]"
@@ -63,7 +63,7 @@ def lowered(sums: Sequence[str], how: str, less: Callable[[float], float]) -> It
 
 
 def relu_forgeries() -> Iterator[Mutant]:
-    """Forged certificates of Theorem 1: whatever a forger might lower, swap, leave out or plant."""
+    """Forged certificates of Theorem 1, with parts lowered, swapped, left out or added."""
     for name, damage, expected, *setting in _forgeries():
         yield Mutant(name, "certificate", "".join(setting) or "lean", damage, expected)
 
@@ -92,7 +92,7 @@ def _forgeries() -> Iterator[Forgery]:
             yield f"offset of {key} {how}", put(f"{first}.above_{key}", change), rf"offset of {key}\[1\]"
     for key in ("a", "b", "centre"):
         yield f"product's {key} altered", put(f"{first}.product.{key}", lambda x: x * 1.2), r"product\[1\]"
-    zero = {"a": [1.0], "b": [-100.0], "c": [1.0], "constant": 0.0}  # as far as the lemma reaches
+    zero = {"a": [1.0], "b": [-100.0], "c": [1.0], "constant": 0.0}  # zero on the range of the lemma
     negative = put(f"{first}.product", lambda p: p | {"a": -p["a"], "b": -p["b"], "square": zero})
     near = put("lemmas.product[1]", {"reach": 1e-6, "error": 1e-9})
     yield "a product with a, b < 0", lambda c: negative(c) or near(c), r"product\[\d\]"

@@ -1,4 +1,4 @@
-"""Damage to constructions and certificates, as the mutants of `icgd.verify.sabotage.run`."""
+"""Mutants for `icgd.verify.sabotage.run`: named damage to constructions and certificates."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ SUMS: dict[str, Callable[[ReluSum], ReluSum]] = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """One damage, done in place to a Transformer or a certificate of one of SETTINGS.
+    """One damage, done in place to a transformer or a certificate of one of SETTINGS.
 
-    expected: what the words of the catch must match.  planted: for hidden ones, where it is wrong.
+    expected: a pattern that the refusal must match.  planted: for hidden damage, a prompt that reveals it.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Catch:
-    """What became of a mutant; sampling_caught is None for certificates, wrong_by counts eta*eps."""
+    """Whether a mutant was caught; sampling_caught: None for certificates; wrong_by: in units of eta*eps."""
 
     name: str
     caught: bool
@@ -53,7 +53,7 @@ class Catch:
 
 
 def put(path: str, value: Any) -> Damage:
-    """The value at a dotted path replaced, by a function of the old one if it is one, or LOST."""
+    """Replace the value at a dotted path by `value`, or by value(old) for a function; LOST removes it."""
     *keys, last = [int(key) if key.isdigit() else key for key in path.split(".")]
 
     def damage(found: Any) -> None:
@@ -67,17 +67,17 @@ def put(path: str, value: Any) -> Damage:
 
 
 def spike(at: float) -> list[tuple[float, float, float]]:
-    """Three units (a, b, c) that are 0 but within WIDTH of a point, and 1/2 there."""
+    """Three units (a, b, c) whose sum is 1/2 at a point and 0 farther than WIDTH from it."""
     steep = 0.5 / WIDTH
     return [(1.0, WIDTH - at, steep), (1.0, -at, -2 * steep), (1.0, -at - WIDTH, steep)]
 
 
 def spiked(at: float) -> Callable[[ReluSum], ReluSum]:
-    """A sum of ReLUs with a spike at a point."""
+    """Adds a spike at a point to a sum of ReLUs."""
     a, b, c = np.transpose(spike(at))
     return lambda r: ReluSum(np.append(r.a, a), np.append(r.b, b), np.append(r.c, c), r.constant)
 
 
 def more(units: Sequence[tuple[float, float, float]]) -> Callable[[Any], Any]:
-    """A sum of ReLUs in plain numbers with `units` (a, b, c) besides."""
+    """Adds `units` (a, b, c) to a sum of ReLUs in plain numbers."""
     return lambda relus: relus | {x: relus[x] + [unit[i] for unit in units] for i, x in enumerate("abc")}

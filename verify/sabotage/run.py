@@ -1,8 +1,9 @@
-"""The verifier tested by sabotage: every damage to a construction or a certificate must be caught, by name.
+"""Tests the verifier by sabotage: it must catch every damage to a construction or certificate, by name.
 
-`python -m icgd.verify.sabotage.run` prints who caught what, beside undamaged controls that must be accepted.
-Damage to a construction is held against the certificate of the plan; sampling is shown beside it, for
-comparison.  A forged certificate is judged by the checker alone: its forger would ship what it describes.
+`python -m icgd.verify.sabotage.run` prints what caught each mutant, and undamaged controls, which must be
+accepted.  A damaged construction is compared with the certificate of the plan; whether sampling would catch
+it is shown for comparison.  A forged certificate is judged by the checker alone, as a forger would also
+supply the matrices that it describes.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], Any]] = {
 
 @cache
 def made(setting: str) -> Plan | SoftmaxPlan:
-    """The plan of a setting; a problem as large as 2**20 is one that Problem itself would not accept."""
+    """The plan of a setting; bypasses the limit of Problem on n, which is below MANY."""
     given, construction = SETTINGS[setting]
     problem = Problem.parse(given | {"n": min(given.get("n", 8), 10**6)})
     object.__setattr__(problem, "n", given.get("n", 8))
@@ -71,20 +72,20 @@ def made(setting: str) -> Plan | SoftmaxPlan:
 
 def true_certificate(setting: str) -> Any:
     """The certificate of a setting, as read from a file."""
-    return as_read(_way(setting).issue(made(setting)))
+    return as_read(_entry(setting).issue(made(setting)))
 
 
 def undamaged(setting: str) -> Any:
     """The transformer of a setting."""
-    return _way(setting).assemble(made(setting))
+    return _entry(setting).assemble(made(setting))
 
 
 def refused(setting: str, found: Any) -> str | None:
     """Why a certificate does not prove its bound for the problem of a setting, or None."""
-    return refusal(found, posed_letters(_way(setting).posed(made(setting))), SETTINGS[setting][1])
+    return refusal(found, posed_letters(_entry(setting).posed(made(setting))), SETTINGS[setting][1])
 
 
-def _way(setting: str) -> Certifiable:
+def _entry(setting: str) -> Certifiable:
     return CONSTRUCTIONS[SETTINGS[setting][1]]
 
 
@@ -95,7 +96,7 @@ def control(setting: str) -> str | None:
 
 
 def sampling_sees(mutant: Mutant) -> bool:
-    """Whether random prompts (for hidden mutants: many, and the attack) show an error above eta*eps."""
+    """Whether random prompts (for hidden damage: more, and the attack) show an error above eta*eps."""
     setting, generator = mutant.setting.replace("many paper", "paper").replace("many", "lean"), seeded(0)
     true = made(setting)
     allowed = true.problem.eta * true.problem.eps
@@ -110,11 +111,11 @@ def sampling_sees(mutant: Mutant) -> bool:
         more = attack(true, generator, transformer=transformer, rounds=rounds, seeds=found.worst)
         return max(found.largest, more.largest) > allowed
     except (KeyError, ValueError, RuntimeError):
-        return True  # it does not even run
+        return True  # the damaged transformer does not run at all
 
 
 def judged(mutant: Mutant, sampling: bool = True) -> Catch:
-    """Damage, judge, and hold the words of the catch against what they should name."""
+    """Damage, judge, and compare the refusal with what it should name."""
     found, problem = true_certificate(mutant.setting), made(mutant.setting).problem
     by, seen, wrong = "checker", None, None
     if mutant.what == "certificate":
@@ -133,7 +134,7 @@ def judged(mutant: Mutant, sampling: bool = True) -> Catch:
 
 
 def judge_all(mutants: Iterable[Mutant], sampling: bool = True) -> list[Catch]:
-    """What became of each; without `sampling` that column stays empty."""
+    """The catch of each mutant; without `sampling` its column stays empty."""
     return [judged(mutant, sampling) for mutant in mutants]
 
 
@@ -168,7 +169,7 @@ def _updates(by: Callable[[Problem], float]) -> Damage:
 
 
 class Corner(Ridge):
-    """A hidden unit that wakes at one corner of W alone (N = 2), and then moves the first weight away."""
+    """A hidden unit that is active only near one corner of W (N = 2), where it changes the first weight."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__({"V1": 1.0}, ReluSum([1.0], [-1.0], [1.0]), "V1")
@@ -189,13 +190,13 @@ class Corner(Ridge):
 
 
 def corner(problem: Problem) -> Tensor:
-    """The weights of one corner of W, drawn with a seed of its own."""
+    """The weights of one random corner of W, with a fixed seed."""
     edges = box(problem, torch.zeros(1, dtype=torch.float64))
     return edges[None] * (2.0 * torch.randint(2, (1, len(edges)), generator=seeded(77)) - 1)
 
 
 def _prompt(problem: Problem, x: float, w: Tensor) -> Prompt:
-    """n times the example x = (x, 0, ...), y = (B_y, 0, ...)."""
+    """A prompt of n copies of the example x = (x, 0, ...), y = (B_y, 0, ...)."""
     xs, ys = (torch.zeros(1, problem.n, size, dtype=torch.float64) for size in (problem.d, problem.d_out))
     xs[..., 0], ys[..., 0] = x, problem.B_y
     return Prompt(xs, ys, xs[:, 0], w)
@@ -215,7 +216,7 @@ def certificates() -> Iterator[Mutant]:
 
 
 def constructions() -> Iterator[Mutant]:
-    """Damaged transformers: what is dropped, swapped, flipped, or off by a little; and the hidden ones."""
+    """Damaged transformers: parts dropped, swapped, flipped or slightly wrong; and hidden damage."""
     yield from softmax_damage()
     # fmt: off
     table: list[tuple[str, str, Damage, str]] = []
@@ -259,12 +260,12 @@ def constructions() -> Iterator[Mutant]:
 
 
 def main() -> int:
-    """Print every mutant with its catch; 1 if one survives or a control is refused."""
+    """Print every mutant with its catch; returns 1 if a mutant survives or a control is refused."""
     console, controls = Console(width=150), {setting: control(setting) for setting in SETTINGS}
     for setting, reason in controls.items():
         console.print(f"control {setting}: {'REFUSED: ' + reason if reason else 'accepted'}", markup=False)
     outcomes = judge_all([*constructions(), *certificates()])
-    table = Printed("mutant", "caught by", "sampling sees it", "evidence")
+    table = Printed("mutant", "caught by", "caught by sampling", "evidence")
     for one in outcomes:
         seen = "" if one.sampling_caught is None else "yes" if one.sampling_caught else "no"
         seen += f" (x {one.wrong_by:.3g} of eta*eps)" if one.wrong_by is not None else ""

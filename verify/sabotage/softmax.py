@@ -1,4 +1,4 @@
-"""Damage to the block with softmax attention and to its certificates, for `icgd.verify.sabotage.run`."""
+"""Mutants of the block with softmax attention and of its certificates, for `icgd.verify.sabotage.run`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SOFTMAX_SETTINGS: dict[str, tuple[dict[str, Any], Any]] = {
     "softmax deep": (_SMALL | {"N": 3}, "softmax"),
 }
 _LEAST = ReluSum([1.0], [0.0], [1e-9])
-LAST = 9  # layers of the block with N = 2: z r z r u s g s q and the mean, from 0
+LAST = 9  # the last layer of the block with N = 2, from 0: z r z r u s g s q and the mean
 
 
 def _on(index: int, damage: Damage) -> Damage:
@@ -59,7 +59,7 @@ def _scaled(by: Callable[[Problem], float]) -> Damage:
 
 
 def _literal(of: Callable[[LiteralLayer, int], LiteralLayer]) -> Damage:
-    """Damage to the matrices of the last layer, behind the back of the structured reading."""
+    """Damage to the matrices of the last layer that the structured reading does not have."""
 
     def damage(layer: Any) -> None:
         whole = type(layer).literal
@@ -85,7 +85,7 @@ def _narrow(factor: float) -> Damage:
 
 
 def _at_spike(problem: Problem) -> Prompt:
-    """A prompt at which one square of the first product is read exactly where the spike is."""
+    """A prompt at which one square of the first product is evaluated exactly at the spike."""
     x, y = (torch.zeros(1, problem.n, size, dtype=torch.float64) for size in (problem.d, problem.d_out))
     x[..., 0], y[..., 0] = 1.0, problem.B_y
     w = torch.full((1, problem.D_w), problem.half_width(2) * 0.9, dtype=torch.float64)
@@ -102,7 +102,7 @@ def _spike(transformer: SoftmaxTransformer) -> None:
 
 
 def softmax_damage() -> Iterator[Mutant]:
-    """Damaged blocks: what is dropped, swapped, flipped, opened, or off by a little; and a hidden spike."""
+    """Damaged blocks: parts dropped, swapped, flipped, opened or slightly wrong; and a hidden spike."""
     # fmt: off
     table: list[tuple[str, Damage, str]] = []
     for index, number, to in ((0, 0, "products"), (1, 1, "p1")):
@@ -144,7 +144,7 @@ def softmax_damage() -> Iterator[Mutant]:
 
 
 def softmax_forgeries() -> Iterator[Mutant]:
-    """Forged certificates: as of Theorem 1, and what is new in this block."""
+    """Forged certificates: as for Theorem 1, and for the parts that are new in this block."""
     for name, damage, expected, *setting in _forgeries():
         to = " ".join(["softmax", *setting])
         yield Mutant(f"{to}: {name}", "certificate", to, damage, expected)
