@@ -1,4 +1,4 @@
-"""The report a person reads in a terminal."""
+"""Prints results in a terminal: tables of bounds, plans, verdicts, findings and certificates."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from icgd.reports.report import Report
 
 _PROSE = 48
-"""Columns that a text of sentences needs to be read."""
+"""Least width of a column of sentences, in characters."""
 
 _COLOURS: Mapping[Tone, str] = {
     "good": "bold green",
@@ -42,7 +42,7 @@ _COLOURS: Mapping[Tone, str] = {
 
 
 def show(console: Console, theorem: Theorem, found: Results, seconds: float) -> None:
-    """Everything that a verification found, sizes first and verdicts last."""
+    """Print everything that a verification found, sizes first and verdicts last."""
     built = f", construction [bold]{found.construction}[/]" if found.construction else ""
     console.print(f"[bold]{escape(theorem.title)}[/] ({escape(theorem.source)}){built}")
     console.print(escape(found.problem.options), style="dim", soft_wrap=True)
@@ -65,9 +65,9 @@ def _show_step(console: Console, step: StepError) -> None:
 
 
 def show_grid(console: Console, grid: Grid) -> None:
-    """A table of results, and how it was made; nothing is cut, as keys are there to be copied.
+    """Print a table of results and its note; nothing is truncated, so that keys can be copied.
 
-    Where a table leaves its last column of prose no room, a row becomes a heading and a paragraph.
+    If a last column of prose has too little room, each row becomes a heading and a paragraph.
     """
     rows = [["" if cell is None else _cell(cell) for cell in row] for row in grid.rows]
     columns = list(zip(*rows, strict=True))
@@ -89,7 +89,7 @@ def show_grid(console: Console, grid: Grid) -> None:
 
 
 def show_finding(console: Console, settled: Settled) -> None:
-    """One entry of the ledger, with its numbers."""
+    """Print one entry of the ledger, with its numbers."""
     entry = settled.entry
     console.print(f"[bold]{escape(entry.key)}[/] ({escape(entry.source)})", highlight=False)
     lines = {
@@ -106,7 +106,7 @@ def show_finding(console: Console, settled: Settled) -> None:
 
 
 def show_ledger(console: Console, settled: Sequence[Settled]) -> None:
-    """How the findings came out, in one line, and each that does not reproduce."""
+    """Print the counts of all outcomes in one line, and each finding that does not reproduce."""
     counts = Counter(entry.entry.outcome for entry in settled)
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
     console.print(f"{len(settled)} findings: {outcomes}; icgd findings lists them", highlight=False)
@@ -117,7 +117,7 @@ def show_ledger(console: Console, settled: Sequence[Settled]) -> None:
 
 
 def show_hypotheses(console: Console, assumed: Iterable[Hypothesis]) -> None:
-    """Those of Theorem 1's hypotheses that this problem does not meet, and what still holds."""
+    """Print the hypotheses that this problem does not meet, and what still holds."""
     for hypothesis in assumed:
         if hypothesis.status != "holds":
             console.print(f"[yellow]{hypothesis.status}:[/] {escape(hypothesis.statement)}", highlight=False)
@@ -125,7 +125,7 @@ def show_hypotheses(console: Console, assumed: Iterable[Hypothesis]) -> None:
 
 
 def show_report(console: Console, made: Report) -> None:
-    """Where a report was written."""
+    """Print where a report was written."""
     console.print(f"wrote {escape(', '.join(map(str, made.files)))}", highlight=False, soft_wrap=True)
     if made.message:
         console.print(escape(made.message), highlight=False)
@@ -143,7 +143,7 @@ def show_sizes(
     counts: Mapping[str, int | float] | None = None,
     judged: Collection[str] = (),
 ) -> None:
-    """Each claim's bound with its constants and its value; the census beside those that are about it."""
+    """Print each claim's bound with its constants and value, next to the counted size if there is one."""
     table = Table("claim", "bound", "value", title="Sizes, every constant in the open", title_justify="left")
     asserted = tuple(asserted)
     counts = counts or {}
@@ -162,7 +162,7 @@ def show_sizes(
 
 
 def show_plan(console: Console, plan: Plan) -> None:
-    """Where the tolerance goes, and how near the pieces are to the fewest possible."""
+    """Print how the tolerance is divided, and how near the number of pieces is to the fewest possible."""
     title = f"Tolerance plan: {plan.units} ReLUs; the lower bound on pieces allows {plan.fewest_units}"
     table = Table(
         "local error", "certified", "share of bound", "pieces", "fewest", title=title, title_justify="left"
@@ -186,14 +186,14 @@ def show_plan(console: Console, plan: Plan) -> None:
 
 
 def show_sandwich(console: Console, sandwich: Sandwich, proved: bool) -> None:
-    """sampled <= attacked <= certified (unless proved: bound) <= allowed, in the theorem's unit."""
+    """Print sampled <= attacked <= certified (unless proved: bound) <= allowed, in the theorem's unit."""
     table = Table(title="Error of one step, norm2(err)", title_justify="left")
     row = asdict(sandwich)
     if sandwich.bound_off_margin is None:
         del row["bound_off_margin"]
     for name in row:
         table.add_column(name.replace("bound", "certified") if proved else name, justify="right")
-    # What no prompt exceeds is rounded up.
+    # Upper bounds are rounded up.
     table.add_row(*["" if v is None else digits(v, up=name.startswith("bound")) for name, v in row.items()])
     console.print(table)
     if sandwich.bound is not None and sandwich.attacked > 0:
@@ -205,7 +205,7 @@ def show_sandwich(console: Console, sandwich: Sandwich, proved: bool) -> None:
 def show_proof(
     console: Console, proof: Proof, enclosures: Iterable[tuple[str, Enclosure]], units: int
 ) -> None:
-    """What a certificate proves and what it takes for granted; the step error on single prompts."""
+    """Print what a certificate proves and what it assumes, and the step error on single prompts."""
     if proof.why is not None:
         console.print(f"[bold yellow]held[/], {escape(proof.why)}")
     else:
@@ -226,14 +226,14 @@ def show_proof(
 
 
 def show_trusted(console: Console, trusted: Iterable[str]) -> None:
-    """What a proof takes for granted."""
+    """Print what a proof takes for granted."""
     console.print("taken for granted:", style="dim")
     for item in trusted:
         console.print(f"  {escape(item)}", style="dim")
 
 
 def show_judgement(console: Console, judged: Judgement, problem: Problem) -> None:
-    """What a certificate proves, or the first thing in it that does not hold."""
+    """Print what a certificate proves, or the first thing in it that does not hold."""
     if judged.refusal is not None:
         reason = escape(judged.refusal)
         console.print(f"[bold red]refused[/], since this does not hold: {reason}", highlight=False)
@@ -249,7 +249,7 @@ def show_judgement(console: Console, judged: Judgement, problem: Problem) -> Non
 
 
 def show_trajectory(console: Console, trajectory: Trajectory, allowed: float) -> None:
-    """The loss of transformer and exact descent step by step, with the error of each step."""
+    """Print the loss of the transformer and of exact descent step by step, with the error of each step."""
     title = f"{part_of(trajectory.steps, trajectory.L)} steps on {trajectory.prompts} prompts of "
     title += f"{trajectory.source}, start {trajectory.start}"
     table = Table(
@@ -279,7 +279,7 @@ def show_trajectory(console: Console, trajectory: Trajectory, allowed: float) ->
 
 
 def show_verdicts(console: Console, verdicts: Iterable[Verdict]) -> None:
-    """One line for each claim; the commands that replay failures follow, each on one line."""
+    """Print one row for each claim, then the commands that replay failures, each on one line."""
     table = Table("claim", "verdict", "evidence", title="Verdicts", title_justify="left")
     shown = list(verdicts)
     for verdict in shown:
@@ -287,17 +287,17 @@ def show_verdicts(console: Console, verdicts: Iterable[Verdict]) -> None:
         table.add_row(escape(verdict.claim), f"[{colour}]{verdict.status}[/]", escape(verdict.evidence))
     console.print(table)
     for replay in dict.fromkeys(verdict.replay for verdict in shown if verdict.replay):
-        # In a cell it would be wrapped, and no command to copy.
+        # A table cell would wrap the command, so that it could not be copied.
         console.print(f"replay: {escape(replay)}", highlight=False, soft_wrap=True)
 
 
 def show_census(console: Console, counted: Mapping[str, int | float]) -> None:
-    """What one step of the transformer is made of."""
+    """Print the counted sizes of one step of the transformer."""
     show_numbers(console, "census of one step", counted)
 
 
 def show_numbers(console: Console, title: str, numbers: Mapping[str, str | int | float]) -> None:
-    """Named numbers, or words, one a line."""
+    """Print named numbers or words, one per line."""
     table = Table(title, "", title_justify="left")
     table.columns[1].justify = "right"
     for name, value in numbers.items():
