@@ -16,7 +16,7 @@ from icgd.bounds.functional import FunctionalProblem
 from icgd.bounds.kernel import KERNELS, Kernel
 from icgd.bounds.letters import ProblemError
 from icgd.construct.block.attention import similarities
-from icgd.construct.block.weights import posed
+from icgd.construct.block.weights import problem_metadata
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.memory import refuse_prompts
 from icgd.construct.model import Model
@@ -205,7 +205,7 @@ class FunctionalTransformer(nn.Module):
             "normalised": json.dumps([name for name, kernel in known.items() if kernel.normalised]),
             "update": "Z + sum_m P_m Z M k_m(Z^T Q_m Z)",
         }
-        write_atomically(path, safetensors.torch.save(tensors, metadata | posed(self.problem)))
+        write_atomically(path, safetensors.torch.save(tensors, metadata | problem_metadata(self.problem)))
 
 
 def build(problem: FunctionalProblem) -> FunctionalTransformer:

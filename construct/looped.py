@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.looped import LoopedProblem
 from icgd.construct.block.attention import attention
-from icgd.construct.block.weights import posed
+from icgd.construct.block.weights import problem_metadata
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.memory import refuse_prompts
 from icgd.construct.model import Model
@@ -149,7 +149,7 @@ class LoopedTransformer(nn.Module):
         """Write `layer.00.P` and `layer.00.Q` (d+1, d+1) as safetensors, the letters in the metadata."""
         tensors = {"layer.00.P": self.P, "layer.00.Q": self.Q}
         metadata = {"attention": "linear", "update": "Z + (1/n) P Z M Z^T Q Z, repeated", "loops": "any"}
-        write_atomically(path, safetensors.torch.save(tensors, metadata | posed(self.problem)))
+        write_atomically(path, safetensors.torch.save(tensors, metadata | problem_metadata(self.problem)))
 
 
 def _refuse_loops(loops: int) -> None:

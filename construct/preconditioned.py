@@ -20,7 +20,7 @@ from icgd.bounds.preconditioned import (
     family_direction,
     minimiser,
 )
-from icgd.construct.block.weights import posed
+from icgd.construct.block.weights import problem_metadata
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.model import Model
 from icgd.construct.regression_tokens import refuse_misfits, refuse_stream, stream
@@ -118,7 +118,7 @@ class LinearAttention(nn.Module):
             "prediction": "-Z[d, n] after the last layer (counted from 0)",
         }
         matrices = {"P": self.P.detach().contiguous().cpu(), "Q": self.Q.detach().contiguous().cpu()}
-        write_atomically(path, safetensors.torch.save(matrices, metadata | posed(self.problem)))
+        write_atomically(path, safetensors.torch.save(matrices, metadata | problem_metadata(self.problem)))
 
 
 def sparse(

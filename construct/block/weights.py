@@ -17,7 +17,7 @@ from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.memory import refuse
 
 
-def posed(problem: Letters | None) -> dict[str, str]:
+def problem_metadata(problem: Letters | None) -> dict[str, str]:
     """The entry `problem` of the metadata, every letter as JSON; none where no problem was posed."""
     return {} if problem is None else {"problem": json.dumps(problem.as_dict())}
 
@@ -47,7 +47,7 @@ def save_weights(block: Block, path: Path) -> None:
         if layer.diagonal:
             diagonal.append(name)
     metadata = {
-        **posed(block.problem),
+        **problem_metadata(block.problem),
         "construction": block.name,
         "attention": attention(block.attention).name,
         "layers": str(index + 1),
