@@ -20,7 +20,7 @@ from icgd.construct.block.weights import problem_metadata
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.memory import refuse_prompts
 from icgd.construct.model import Model
-from icgd.construct.regression_tokens import refuse_misfits, refuse_stream, stream
+from icgd.construct.regression_tokens import check_prompt_shapes, check_token_shapes, stream
 
 _CHUNK = 1 << 21
 """Entries of the kernel matrices that are held at once: prompts are taken in groups of that size."""
@@ -99,7 +99,7 @@ class FunctionalTransformer(nn.Module):
 
         Raises ProblemError where H is not a stream of tokens [x; y] in d.
         """
-        refuse_stream(self.d, H)
+        check_token_shapes(self.d, H)
         for layer in range(len(self.V)):
             H = self.layer(H, layer)
         return H
@@ -125,7 +125,7 @@ class FunctionalTransformer(nn.Module):
         No layer that only writes labels moves X, so all layers share their attention; other weights are run
         as the literal formula.  Raises ProblemError where the three are not prompts of one batch in d.
         """
-        refuse_misfits(self.d, x, y, query)
+        check_prompt_shapes(self.d, x, y, query)
         rates = self._rates()
         if rates is None:
             H = stream(x, y, query)

@@ -17,7 +17,7 @@ from icgd.construct.block.weights import problem_metadata
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.memory import refuse_prompts
 from icgd.construct.model import Model
-from icgd.construct.regression_tokens import refuse_misfits, refuse_stream, stream
+from icgd.construct.regression_tokens import check_prompt_shapes, check_token_shapes, stream
 
 _CHUNK = 1 << 18
 """Entries of the stream that are looped at once: they stay in the cache from loop to loop."""
@@ -60,7 +60,7 @@ class LoopedTransformer(nn.Module):
 
     def literal(self, H: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         """One block as the formula stands, with its T x T attention; raises ProblemError if H misfits."""
-        refuse_stream(len(self.P) - 1, H)
+        check_token_shapes(len(self.P) - 1, H)
         P, Q = (part.to(device=H.device, dtype=H.dtype) for part in (self.P, self.Q))
         refuse_prompts(3 * H.shape[0] * H.shape[1] ** 2 * H.element_size())
         Z = H.mT
@@ -73,7 +73,7 @@ class LoopedTransformer(nn.Module):
 
         Raises ProblemError where H is not a stream of tokens [x; y] in d.
         """
-        refuse_stream(len(self.P) - 1, H)
+        check_token_shapes(len(self.P) - 1, H)
         _refuse_loops(loops)
         H = H.clone()
         for part in H.split(self._prompts(H.shape[1])):
@@ -90,7 +90,7 @@ class LoopedTransformer(nn.Module):
         loops: int,
     ) -> Float[Tensor, "loops+1 B n+1"]:
         """The label row before and after every loop; raises ProblemError unless these are prompts in d."""
-        refuse_misfits(len(self.P) - 1, x, y, query)
+        check_prompt_shapes(len(self.P) - 1, x, y, query)
         _refuse_loops(loops)
         batch, n, _ = x.shape
         refuse_prompts((loops + 1 + x.shape[-1]) * batch * (n + 1) * x.element_size())

@@ -23,7 +23,7 @@ from icgd.bounds.preconditioned import (
 from icgd.construct.block.weights import problem_metadata
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.model import Model
-from icgd.construct.regression_tokens import refuse_misfits, refuse_stream, stream
+from icgd.construct.regression_tokens import check_prompt_shapes, check_token_shapes, stream
 
 
 def tokens(
@@ -82,7 +82,7 @@ class LinearAttention(nn.Module):
         self, Z: Float[Tensor, "B d+1 n+1"], examples: int | None = None
     ) -> list[Float[Tensor, "B d+1 n+1"]]:
         """Z_0, ..., Z_L; raises ProblemError where Z is not tokens (x; y) in d, on the device of P."""
-        refuse_stream(self.P.shape[1] - 1, Z, columns=True)
+        check_token_shapes(self.P.shape[1] - 1, Z, columns=True)
         if Z.device != self.P.device:
             raise ProblemError("tokens", f"on {Z.device}", f"the model is on {self.P.device}")
         found = [Z]
@@ -101,7 +101,7 @@ class LinearAttention(nn.Module):
         """
         dtype = torch.promote_types(x.dtype, self.P.dtype)
         x, y, query = (part.to(dtype) for part in (x, y, query))
-        refuse_misfits(self.P.shape[1] - 1, x, y, query)
+        check_prompt_shapes(self.P.shape[1] - 1, x, y, query)
         return -self.states(tokens(x, y, query))[-1][:, -1, -1]
 
     def census(self) -> dict[str, int]:

@@ -18,10 +18,10 @@ def stream(
     return torch.cat([points, labels[..., None]], dim=-1)
 
 
-def refuse_misfits(d: int, x: Tensor, y: Tensor, query: Tensor) -> None:
+def check_prompt_shapes(d: int, x: Tensor, y: Tensor, query: Tensor) -> None:
     """Raises ProblemError unless x (B, n, d), y (B, n) and query (B, d) are prompts of one batch.
 
-    >>> refuse_misfits(2, torch.ones(3, 5, 2), torch.ones(3, 4), torch.ones(3, 2))
+    >>> check_prompt_shapes(2, torch.ones(3, 5, 2), torch.ones(3, 4), torch.ones(3, 2))
     Traceback (most recent call last):
     icgd.bounds.letters.ProblemError: y = shape (3, 4): x has shape (3, 5, 2), so (3, 5) is needed
     """
@@ -37,7 +37,7 @@ def refuse_misfits(d: int, x: Tensor, y: Tensor, query: Tensor) -> None:
             raise ProblemError(name, part.dtype, f"x is {x.dtype}, and one precision is needed")
 
 
-def refuse_stream(d: int, H: Tensor, *, columns: bool = False) -> None:
+def check_token_shapes(d: int, H: Tensor, *, columns: bool = False) -> None:
     """Raises ProblemError unless H holds tokens [x; y] of examples and a query, as rows or as columns."""
     wanted = (None, d + 1, None) if columns else (None, None, d + 1)
     _refuse_shape("tokens", H, wanted, "one prompt, one example and a query", least=2)
