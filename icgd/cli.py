@@ -1,8 +1,8 @@
-"""The command line: which options there are for which theorem, and what a command ends with."""
+"""The command line: builds the typer application, runs a command and maps exceptions to exit codes."""
 
 from __future__ import annotations
 
-from icgd.reports.command.loading import heeding, ready  # first: what comes after takes seconds to load
+from icgd.reports.command.loading import end_loading, exit_on_signals  # first: the other imports take seconds
 
 # isort: split
 import sys
@@ -14,28 +14,29 @@ import typer
 
 from icgd.bounds.letters import ProblemError
 from icgd.commands import COMMANDS, FAILED, KEPT
-from icgd.reports.command.console import flush, let_go, open_streams, say
+from icgd.reports.command.console import discard_unwritten, flush, open_streams, say
 from icgd.reports.command.loading import INTERRUPTED
 from icgd.reports.command.options import unfolded
 from icgd.verify.catalogue import find_theorem, theorems
 from icgd.verify.ledger.entries import LedgerError
+from icgd.verify.search.options import Search
 from icgd.verify.search.tables import DataError
 from icgd.verify.theorem import Theorem
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "KEPT", "UNREAD", "main"]
 
 BAD_INPUT, UNREAD = 2, 141
-"""Exit codes beside those of commands: bad input or output, Ctrl-C, nobody reads the output."""
+"""Exit codes besides those of commands: bad input or output, and a closed pipe on the standard output."""
 
 
 def _options(
-    version: Annotated[bool, typer.Option("--version", help="say which version this is, and end")] = False,
+    version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False,
 ) -> None:
-    """Options of icgd itself; the version is said by `icgd.__main__`, before anything is loaded."""
+    """Options of icgd itself; `icgd.__main__` handles --version, before any library is loaded."""
 
 
 def _app(asked: Theorem | None) -> typer.Typer:
-    """The commands, with the letters of every theorem as options; asked: whose letters `--help` shows."""
+    """The commands, with the letters of every theorem as options; `--help` shows only those of `asked`."""
     app = typer.Typer(
         help="Bounds, constructions and verdicts for theorems on gradient descent in context.",
         no_args_is_help=True,
@@ -49,10 +50,15 @@ def _app(asked: Theorem | None) -> typer.Typer:
     return app
 
 
+_FLAGS = {f"--{name}" for name, kind in Search.__annotations__.items() if "bool" in str(kind)}
+_FLAGS |= {"--report", "--no-report", "--coq"}
+"""Options without a value: what follows one may be the name of a theorem."""
+
+
 def _asked(words: Sequence[str]) -> Theorem | None:
-    """The theorem that a command line names, so that its letters are known before the line is read."""
+    """The theorem that a command line names; its letters must be known before typer parses the line."""
     for before, word in pairwise(words):
-        flag = "=" in before or before in ("--certify", "--report", "--no-report", "--coq")
+        flag = "=" in before or before in _FLAGS
         if (flag or not before.startswith("-")) and (word in theorems() or word.endswith(".py")):
             return find_theorem(word)
     return None
@@ -62,14 +68,14 @@ _UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c._
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code, and says what is wrong with bad input in one line."""
+    """Run a command and return its exit code; bad input is reported in one line on stderr."""
     try:
         open_streams()
         given = list(sys.argv[1:] if arguments is None else arguments)
-        ready()
-        with heeding():
+        end_loading()
+        with exit_on_signals():
             result = _app(_asked(given))(args=given or ["--help"], standalone_mode=False)
-        if result == INTERRUPTED:  # typer turns Ctrl-C into an exit code, without a word
+        if result == INTERRUPTED:  # typer turns Ctrl-C into an exit code and prints nothing
             raise KeyboardInterrupt
         flush()
         return result if isinstance(result, int) else KEPT
@@ -81,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pipe = end.__context__
         if not isinstance(pipe, BrokenPipeError):
             raise
-        if pipe.filename is None:  # typer ends with 1, as for a failed claim, where nobody reads the output
+        if pipe.filename is None:  # for a closed pipe typer exits with 1, which here means a failed claim
             return UNREAD
         say(f"{pipe.filename}: {pipe.strerror}")
     except OSError as error:
@@ -90,5 +96,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("interrupted")
         return INTERRUPTED
     finally:
-        let_go()
+        discard_unwritten()
     return BAD_INPUT

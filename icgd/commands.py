@@ -21,18 +21,18 @@ from icgd.reports.command.audit import (
     check_options,
     command_line,
     emit,
-    every,
-    one,
     pose,
     pose_and_build,
     settle_findings,
     verdicts_of,
+    verify_all,
+    verify_one,
 )
 from icgd.reports.command.console import Terminal
 from icgd.reports.command.forecast import announce, bounding, checking, settling
 from icgd.reports.command.options import Json
 from icgd.reports.command.progress_bars import bars
-from icgd.reports.command.run_files import belonging, leave, place, show_certificates
+from icgd.reports.command.run_files import files_of_run, run_folder, show_certificates, write_run_files
 from icgd.reports.command.terminal import (
     show_census,
     show_finding,
@@ -91,18 +91,20 @@ def _console(json_to: str | None) -> Console:
 def _report(console: Console, document: AuditDocument, out: Path, files: Mapping[str, str]) -> None:
     from icgd.reports.report import write_report  # loads matplotlib and jinja
 
-    show_report(console, write_report(document, place(out, reported=True), files, progress=bars()))
+    show_report(console, write_report(document, run_folder(out, reported=True), files, progress=bars()))
 
 
-def _leave(console: Console, parts: Sequence[AuditPart], whole: AuditDocument | None, out: Path) -> None:
+def _write_files(
+    console: Console, parts: Sequence[AuditPart], whole: AuditDocument | None, out: Path
+) -> None:
     """Write the report of `whole`; if it is None, only the certificates and counterexamples of the parts."""
     files = {name: text for part in parts for name, text in part.files.items()}
     if whole is None:
-        leave(files, out)
+        write_run_files(files, out)
     else:
         _report(console, whole, out, files)
     for part in parts:
-        folder = place(out, reported=whole is not None)
+        folder = run_folder(out, reported=whole is not None)
         show_certificates(console, part.files, folder, part.document["options"])
 
 
@@ -124,9 +126,9 @@ def audit(
     everything = theorem is None and not letters and not search.data and search.construction is None
     about = None if everything else find_theorem(theorem or USUAL)
     if about is None:
-        parts = every(search, certify=True, reported=reported)
+        parts = verify_all(search, certify=True, reported=reported)
     else:
-        parts = [one(about, letters, search, certify=True, reported=reported)]
+        parts = [verify_one(about, letters, search, certify=True, reported=reported)]
     settled = settle_findings(about=about.name if about else None) if everything or reported else []
     console, verdicts = _console(json_to), verdicts_of(parts)
     whole = audit_document(
@@ -142,7 +144,7 @@ def audit(
         parts[0].show(console)
     if settled:
         show_ledger(console, settled)
-    _leave(console, parts, whole if reported else None, search.out)
+    _write_files(console, parts, whole if reported else None, search.out)
     emit(whole if everything else parts[0].document, json_to)
     reproduced = all(entry.reproduces for entry in settled)
     return KEPT if reproduced and not any_failed(verdicts) else FAILED
@@ -167,7 +169,7 @@ def report_command(
     if earlier is not None:
         whole = _written_again(console, earlier, search.out)
     else:
-        part = one(find_theorem(theorem), letters, search, reported=True)
+        part = verify_one(find_theorem(theorem), letters, search, reported=True)
         whole = audit_document(
             {part.name: part.document},
             command=command_line("report", theorem, letters, search),
@@ -175,7 +177,7 @@ def report_command(
             seconds=time.perf_counter() - began,
         )
         show_verdicts(console, part.verdicts)
-        _leave(console, [part], whole, search.out)
+        _write_files(console, [part], whole, search.out)
     emit(whole, json_to)
     return FAILED if any(verdict["verdict"] == "failed" for verdict in whole["verdicts"]) else KEPT
 
@@ -184,7 +186,7 @@ def _written_again(console: Console, earlier: Path, out: Path) -> AuditDocument:
     """Render the report of an earlier report.json again; returns its document."""
     whole = load_document(earlier)
     try:
-        _report(console, whole, out, belonging(whole, earlier.parent))
+        _report(console, whole, out, files_of_run(whole, earlier.parent))
     except Exception as error:
         if isinstance(error, OSError | ProblemError):
             raise
@@ -241,9 +243,9 @@ def verify_command(
         emit({"verdicts": [verdict.as_dict()], "versions": versions()}, json_to)
         return FAILED if any_failed([verdict]) else KEPT
     check_options(search, json_to)
-    part = one(find_theorem(theorem), letters, search)
+    part = verify_one(find_theorem(theorem), letters, search)
     part.show(console)
-    _leave(console, [part], None, search.out)
+    _write_files(console, [part], None, search.out)
     emit(part.document, json_to)
     return FAILED if part.failed else KEPT
 

@@ -23,7 +23,7 @@ from icgd.construct.machine.json_files import json_text
 from icgd.construct.machine.memory import refuse_if_matrices_too_large
 from icgd.reports.command.forecast import FINDINGS, allow, announce, building, everything, verifying
 from icgd.reports.command.progress_bars import bars
-from icgd.reports.command.run_files import REPORT_NAME, place
+from icgd.reports.command.run_files import REPORT_NAME, run_folder
 from icgd.reports.command.terminal import show
 from icgd.reports.document.document import full_name, results_document
 from icgd.reports.document.shape import TheoremDocument
@@ -90,7 +90,7 @@ def pose(
     return Request(theorem, problem, search.construction), search, read
 
 
-def one(
+def verify_one(
     theorem: Theorem,
     letters: Posed,
     search: Search,
@@ -128,7 +128,7 @@ def one(
         files[f"certificate-{search.construction or theorem.name}.json"] = certificate_text(found.certificate)
     if found.step and (broken := found.step.counterexample):
         files[broken.file_name] = broken.text
-        path = place(search.out, reported=reported) / broken.file_name
+        path = run_folder(search.out, reported=reported) / broken.file_name
         found = replace(
             found, verdicts=with_replay(found.verdicts, broken.replayed_from(path), of=broken.claim)
         )
@@ -163,7 +163,7 @@ def pose_and_build(
     return asked, theorem.model.build(asked.problem, **asked.chosen, **watched)
 
 
-def every(search: Search, *, certify: bool, reported: bool = False) -> list[AuditPart]:
+def verify_all(search: Search, *, certify: bool, reported: bool = False) -> list[AuditPart]:
     """Verify every theorem at its default problem, in each construction that applies to it."""
     asked = [request for theorem in theorems().values() for request in requests_of(theorem, {})]
     estimates = everything(asked, search, reported=reported)
@@ -174,7 +174,7 @@ def every(search: Search, *, certify: bool, reported: bool = False) -> list[Audi
         for seconds, request in zip(shares, asked, strict=True):
             usual = request.construction in (None, *request.theorem.constructions[:1])
             chosen = None if usual else request.construction
-            part = one(
+            part = verify_one(
                 request.theorem,
                 {},
                 replace(search.only(request.theorem.options), construction=chosen),

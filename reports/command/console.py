@@ -61,7 +61,7 @@ def flush() -> None:
         sys.stdout.flush()
 
 
-def let_go() -> None:
+def discard_unwritten() -> None:
     """Discard output that cannot be written; otherwise Python tries again at exit and prints an error."""
     for stream in filter(None, (sys.stdout, sys.stderr)):
         try:

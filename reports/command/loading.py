@@ -27,15 +27,15 @@ def _leave(number: int, frame: FrameType | None) -> None:
     os._exit(INTERRUPTED)
 
 
-def watch(program: str) -> None:
-    """Set the state for loading, until `ready`; does nothing if icgd is imported by another program."""
+def begin_loading(program: str) -> None:
+    """Set the state for loading, until `end_loading`; does nothing if icgd is imported by another program."""
     plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if Path(program).stem == "icgd" and plain and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _leave)
         gc.disable()
 
 
-def ready() -> None:
+def end_loading() -> None:
     """End the state for loading: Ctrl-C raises KeyboardInterrupt again, and garbage is collected."""
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -44,7 +44,7 @@ def ready() -> None:
 
 
 @contextmanager
-def heeding() -> Iterator[None]:
+def exit_on_signals() -> Iterator[None]:
     """In this context SIGTERM and SIGHUP raise SystemExit(143 or 129), so that unfinished files are removed.
 
     A signal that is ignored, as under nohup, or that has another handler keeps its handling.
@@ -65,4 +65,4 @@ def _unwind(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-watch(sys.argv[0])
+begin_loading(sys.argv[0])

@@ -20,18 +20,18 @@ REPORT_NAME = "report"
 """Name of the report's folder, below --out."""
 
 
-def place(out: Path, *, reported: bool) -> Path:
+def run_folder(out: Path, *, reported: bool) -> Path:
     """The folder into which a run writes these files."""
     return out / REPORT_NAME if reported else out
 
 
-def leave(files: Mapping[str, str], folder: Path) -> None:
+def write_run_files(files: Mapping[str, str], folder: Path) -> None:
     """Write the files of a run that has no report."""
     for name, text in files.items():
         write_atomically(folder / name, text)
 
 
-def belonging(document: AuditDocument, folder: Path) -> dict[str, str]:
+def files_of_run(document: AuditDocument, folder: Path) -> dict[str, str]:
     """Name -> text of the files in the folder that belong to the document's run, found by their SHA-256."""
     parts = document["theorems"].values()
     hashes = {made["certificate"] for part in parts if (made := part.get("hashes"))}

@@ -12,7 +12,7 @@ import pytest
 
 from icgd import cli
 from icgd.reports import report
-from icgd.reports.command.run_files import belonging
+from icgd.reports.command.run_files import files_of_run
 from icgd.reports.document.document import sha256
 from icgd.reports.document.upgrade import load
 from icgd.reports.latex.typeset import Typeset
@@ -106,7 +106,7 @@ def test_a_report_written_again_keeps_the_files_of_its_run_and_no_others(written
     }
     files = {"certificate-lean.json": "1", "counterexample-lean.json": "2"}
     report.write_report(BARE | {"verdicts": [], "theorems": parts}, folder, files)
-    assert belonging({"theorems": parts}, folder) == files
+    assert files_of_run({"theorems": parts}, folder) == files
     assert cli.main(["report", "--from", str(folder / "report.json"), "--out", str(written / "out")]) == 0
     assert {path.name: path.read_text() for path in folder.glob("c*-*.json")} == files
     (folder / "certificate-lean.json").write_text("of another run")

@@ -21,9 +21,9 @@ import os, sys
 from pathlib import Path
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.unfinished_files import unfinished
-from icgd.reports.command.loading import heeding
+from icgd.reports.command.loading import exit_on_signals
 make = os.mkdir if sys.argv[2] == "folder" else Path.touch
-with heeding(), unfinished(Path(sys.argv[1]), make) as made:
+with exit_on_signals(), unfinished(Path(sys.argv[1]), make) as made:
     if made.is_dir():
         write_atomically(made / "part", "half")
     print(made.name, flush=True)

@@ -16,8 +16,14 @@ from icgd import cli
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
-from icgd.reports.command.audit import command_line, emit, one, pose_and_build, settle_findings
-from icgd.reports.command.run_files import belonging, check_line, leave, place, show_certificates
+from icgd.reports.command.audit import command_line, emit, pose_and_build, settle_findings, verify_one
+from icgd.reports.command.run_files import (
+    check_line,
+    files_of_run,
+    run_folder,
+    show_certificates,
+    write_run_files,
+)
 from icgd.reports.document.document import audit_document
 from icgd.reports.html.page import page
 from icgd.reports.latex.source import write_source
@@ -68,11 +74,11 @@ def test_what_is_not_known_is_refused():
     with pytest.raises(ProblemError, match="theorem = nothing: the theorems are relu-icgd, softmax-icgd"):
         find_theorem("nothing")
     with pytest.raises(ProblemError, match="construction = wide: it is lean or paper or exact"):
-        one(RELU, {}, replace(SEARCH, construction="wide"))
+        verify_one(RELU, {}, replace(SEARCH, construction="wide"))
     with pytest.raises(ProblemError, match="construction = lean: looped has only one construction"):
-        one(find_theorem("looped"), {}, Search(construction="lean"))
+        verify_one(find_theorem("looped"), {}, Search(construction="lean"))
     with pytest.raises(ProblemError, match="samples = 200: looped has no such option: it is for relu-icgd"):
-        one(find_theorem("looped"), {}, SEARCH)
+        verify_one(find_theorem("looped"), {}, SEARCH)
     with pytest.raises(ProblemError, match="theorem = convergence: it is about the transformer of another"):
         pose_and_build(find_theorem("convergence"), {}, None, written=False)
     with pytest.raises(ProblemError, match="key = zero-strat"):
@@ -90,17 +96,17 @@ def test_every_transformer_is_built_and_counted_by_the_same_calls(theorem):
 
 def test_a_part_is_named_after_theorem_and_construction(tmp_path):
     search = replace(SEARCH, construction="paper", out=tmp_path)
-    part = one(RELU, {"N": 1, "K": 2, "eps": 0.5}, search, certify=True)
+    part = verify_one(RELU, {"N": 1, "K": 2, "eps": 0.5}, search, certify=True)
     assert part.name == "relu-icgd/paper" and not part.failed
     assert part.document["problem"] == Problem(N=1, K=2, eps=0.5).as_dict()
     assert list(tmp_path.iterdir()) == []
-    leave(part.files, tmp_path)
+    write_run_files(part.files, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["certificate-paper.json"]
     assert not part.document["plots"] and part.document["hypotheses"]
     file = (tmp_path / "certificate-paper.json").read_bytes()
     weights = json.loads(file)["weights"]
     assert part.document["hashes"] == {"certificate": sha256(file).hexdigest(), "weights": weights}
-    surrounded = one(RELU, {"N": 1, "K": 2, "eps": 0.5}, search, certify=False, reported=True)
+    surrounded = verify_one(RELU, {"N": 1, "K": 2, "eps": 0.5}, search, certify=False, reported=True)
     assert surrounded.document["plots"] and surrounded.document["stream"]["slots"]
     for document, checked in ((part.document, True), (surrounded.document, False)):
         error, plan = document["step_error"], document["plan"]
@@ -147,13 +153,13 @@ def test_a_failure_is_replayed_by_the_command_that_is_printed(tmp_path, monkeypa
     monkeypatch.setattr(icgd.verify.relu_icgd, "assemble", hasty)
     out = tmp_path / "my out"
     theorem = replace(RELU, survey=None)
-    part = one(theorem, {"N": 1, "K": 2, "d": 1}, replace(SEARCH, out=out), reported=reported)
+    part = verify_one(theorem, {"N": 1, "K": 2, "d": 1}, replace(SEARCH, out=out), reported=reported)
     (broken,) = (one.replay for one in part.verdicts if one.claim == "relu-icgd/step-error")
-    folder = place(out, reported=reported)
+    folder = run_folder(out, reported=reported)
     assert shlex.split(broken)[-1] == str(folder / "counterexample-lean.json")
     assert list(part.files) == ["counterexample-lean.json"]
-    leave(part.files, folder)
-    assert belonging({"theorems": {"a": part.document}}, folder) == part.files
+    write_run_files(part.files, folder)
+    assert files_of_run({"theorems": {"a": part.document}}, folder) == part.files
     part.show(Console(width=60))
     (told,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("replay: "))
     assert told == f"replay: {broken}"
@@ -166,7 +172,7 @@ def test_whatever_fails_carries_the_command_that_shows_it_again():
         return Results(problem=problem, seed=seed, verdicts=verdicts)
 
     theorem = replace(find_theorem("softmax-icgd"), judge=failing)
-    part = one(theorem, {"activation": "t/(1 + exp(-t))"}, Search(seed=3))
+    part = verify_one(theorem, {"activation": "t/(1 + exp(-t))"}, Search(seed=3))
     (verdict,) = part.verdicts
     assert part.failed and shlex.split(verdict.replay) == [
         "icgd", "verify", "softmax-icgd", "--activation", "t/(1 + exp(-t))", "--seed", "3",

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from icgd.reports.command import loading as startup
+from icgd.reports.command import loading
 
 COMMAND = [str(Path(sys.executable).with_name("icgd")), "verify", "--samples", "100000000"]  # minutes
 
 
 def test_only_the_command_is_watched():
     before = signal.getsignal(signal.SIGINT)
-    startup.watch("pytest")
+    loading.begin_loading("pytest")
     assert signal.getsignal(signal.SIGINT) is before
-    startup.ready()
+    loading.end_loading()
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -40,7 +40,7 @@ def test_a_command_interrupted_while_it_loads_says_so_in_one_line(tmp_path):
         assert running.stdout.readline() == "loading\n"
         running.send_signal(signal.SIGINT)
         assert running.stderr.read() == "icgd: interrupted\n"
-    assert running.returncode == startup.INTERRUPTED
+    assert running.returncode == loading.INTERRUPTED
 
 
 @pytest.mark.slow
@@ -49,4 +49,4 @@ def test_a_command_interrupted_at_work_says_so_in_one_line(tmp_path):
         assert running.stderr.readline().startswith("about ")  # what it will take: the libraries are loaded
         running.send_signal(signal.SIGINT)
         assert running.stderr.read() == "icgd: interrupted\n"
-    assert running.returncode == startup.INTERRUPTED
+    assert running.returncode == loading.INTERRUPTED

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from icgd.reports.command.audit import one, settle_findings
+from icgd.reports.command.audit import settle_findings, verify_one
 from icgd.reports.document.document import audit_document, findings_document
 from icgd.reports.document.shape import AuditDocument, FindingsDocument
 from icgd.verify.catalogue import find_theorem
@@ -21,8 +21,8 @@ def document(tmp_path_factory):
     search = Search(samples=200, effort=0.01, out=tmp_path_factory.mktemp("out"))
     relu = replace(find_theorem("relu-icgd"), survey=None)
     parts = [
-        one(relu, {"N": 1, "K": 2, "eps": 0.5}, search, certify=True, reported=True),
-        one(find_theorem("convergence"), {"N": 1, "K": 2}, Search()),
+        verify_one(relu, {"N": 1, "K": 2, "eps": 0.5}, search, certify=True, reported=True),
+        verify_one(find_theorem("convergence"), {"N": 1, "K": 2}, Search()),
     ]
     theorems = {part.name: part.document for part in parts}
     settled = settle_findings("2411.16549/zero-start")
