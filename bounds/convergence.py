@@ -186,7 +186,7 @@ def curvature(problem: Problem) -> Curvature:
 
 
 def is_convex(problem: Problem) -> bool:
-    """Whether the loss is seen to be convex in p on the range of p: its slope phi does not decrease."""
+    """Whether the loss is shown to be convex in p on the range of p: its slope phi does not decrease."""
     phi = problem.loss.phi
     reach = (ranges(problem, {})[-1].r + abs(problem.loss.rho) * problem.B_y) * WIDENING
     if not phi.kinks:

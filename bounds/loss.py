@@ -85,7 +85,7 @@ def ridge(expr: sympy.Expr) -> RidgeSlope:
         raise ValueError(f"rho = {rho} and sigma = {sigma} of its slope must be numbers of float64")
     alone = expr.subs(y, 0).subs(p, t)
     bent = alone.has(sympy.Max, sympy.Min, sympy.Abs)
-    phi = _bent(alone) if bent else Scalar(sympy.diff(stable_form(alone), t))
+    phi = _kinked_slope(alone) if bent else Scalar(sympy.diff(stable_form(alone), t))
     if phi.is_constant or not (rho or sigma):
         raise ValueError(f"its slope does not depend on {'p' if phi.is_constant else 'y'}")
     if phi.kinks and not rho:
@@ -114,7 +114,7 @@ def _reads_of_y(expr: sympy.Expr) -> tuple[sympy.Rational, sympy.Rational]:
     return rho, sigma
 
 
-def _bent(alone: sympy.Expr) -> Scalar:
+def _kinked_slope(alone: sympy.Expr) -> Scalar:
     """The slope of an expression in t with Max, Min or Abs; ValueError unless it is smooth or a clip."""
     ends = [sympy.Rational(kink) for kink in kinks(alone)]
     middles = [(a + b) / 2 for a, b in pairwise([ends[0] - 2, *ends, ends[-1] + 2])] if ends else [0]

@@ -166,7 +166,7 @@ class StepCosts:
             self.scratch += d_out * (int(loss.rho != 0) + int(own_slot))
             form = 1.0 if own_slot else float(loss.phi.derivative(0.0)) * math.hypot(1, loss.rho)
             layers.append(
-                LayerCosts(self._bent_slope() if self.bends else [], self._multiply(last, form, 0.0))
+                LayerCosts(self._slope_heads() if self.bends else [], self._multiply(last, form, 0.0))
             )
         for j in range(last - 1, 0, -1):
             offset = offset_above(self.plan.layers[j - 1].g)
@@ -203,7 +203,7 @@ class StepCosts:
         relus, count = self._function("u", self.problem.N)
         return Units(d_out, self.problem.d_out, relus, count, math.hypot(1, self.problem.loss.rho), bias)
 
-    def _bent_slope(self) -> list[Heads]:
+    def _slope_heads(self) -> list[Heads]:
         """A nonlinear loss slope, by attention: the query holds the form, the key is 1."""
         part = self._ridge()
         heads = read_heads(part.width, part.size, part.relus, part.count)
