@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,14 +15,13 @@ from icgd.bounds.functional import FunctionalProblem
 from icgd.bounds.kernel import KERNELS, Kernel
 from icgd.bounds.letters import ProblemError
 from icgd.construct.block.attention import similarities
-from icgd.construct.block.weights import problem_metadata
-from icgd.construct.machine.files import write_atomically
+from icgd.construct.block.weights import problem_metadata, write_tensors
 from icgd.construct.machine.memory import refuse_prompts
 from icgd.construct.model import Model
 from icgd.construct.regression_tokens import check_prompt_shapes, check_token_shapes, stream
 
 _CHUNK = 1 << 21
-"""Entries of the kernel matrices that are held at once: prompts are taken in groups of that size."""
+"""The kernel entries held at once: prompts are processed in groups of that size."""
 
 
 def similarity(kernel: str, u: Float[Tensor, "B S d"], v: Float[Tensor, "B T d"]) -> Float[Tensor, "B S T"]:
@@ -58,7 +56,7 @@ class FunctionalTransformer(nn.Module):
 
     Token i of the stream is [x_i; y_i], the last one [x_q; 0]; with V = -r e e^T on the label row and
     B = C = I that row holds y_i - f_l(x_i), and -f_l(x_q).
-    V: (L, heads, d+1, d+1); B, C: (L, heads, d, d).  problem: what it was built for, if it was posed.
+    V: (L, heads, d+1, d+1); B, C: (L, heads, d, d).  problem: the one it was built for, if any.
     Source: arXiv 2312.06528, Propositions 1 and 3.
 
     >>> transformer = FunctionalTransformer(("linear",), (0.5,), d=1)
@@ -87,7 +85,7 @@ class FunctionalTransformer(nn.Module):
 
     @property
     def parameters_count(self) -> int:
-        """Entries of V, B and C, counted off the tensors."""
+        """Entries of V, B and C, counted from the tensors."""
         return sum(part.numel() for part in (self.V, self.B, self.C))
 
     def census(self) -> dict[str, int]:
@@ -120,10 +118,10 @@ class FunctionalTransformer(nn.Module):
     def labels(
         self, x: Float[Tensor, "B n d"], y: Float[Tensor, "B n"], query: Float[Tensor, "B d"]
     ) -> Float[Tensor, "L+1 B n+1"]:
-        """The label row before and after every layer, at the cost of one kernel matrix a prompt.
+        """The label row before and after every layer, at the cost of one kernel matrix per prompt.
 
-        No layer that only writes labels moves X, so all layers share their attention; other weights are run
-        as the literal formula.  Raises ProblemError where the three are not prompts of one batch in d.
+        Layers that only write labels do not change X, so they share one attention matrix; other weights are
+        run by the literal formula.  Raises ProblemError unless the three are prompts of one batch in d.
         """
         check_prompt_shapes(self.d, x, y, query)
         rates = self._rates()
@@ -158,7 +156,7 @@ class FunctionalTransformer(nn.Module):
                 continue
             keys = (
                 tokens if _kernel(kernel).normalised else x
-            )  # the query's key counts in the normaliser alone
+            )  # the query's key counts in the normaliser only
             found = similarity(kernel, keys, tokens)[:, : x.shape[1]]
             dense = found if dense is None else dense.add_(found)
         linear = sum(_kernel(kernel).is_inner_product for kernel in self.kernels)
@@ -197,7 +195,7 @@ class FunctionalTransformer(nn.Module):
         for index, (V, B, C) in enumerate(zip(self.V, self.B, self.C, strict=True)):
             Q = torch.zeros_like(V)
             Q[:, : self.d, : self.d] = B.mT @ C
-            tensors[f"layer.{index:02d}.P"], tensors[f"layer.{index:02d}.Q"] = V.contiguous(), Q
+            tensors[f"layer.{index:02d}.P"], tensors[f"layer.{index:02d}.Q"] = V, Q
         known = {name: _kernel(name) for name in self.kernels}
         metadata = {
             "kernels": json.dumps(self.kernels),
@@ -205,7 +203,7 @@ class FunctionalTransformer(nn.Module):
             "normalised": json.dumps([name for name, kernel in known.items() if kernel.normalised]),
             "update": "Z + sum_m P_m Z M k_m(Z^T Q_m Z)",
         }
-        write_atomically(path, safetensors.torch.save(tensors, metadata | problem_metadata(self.problem)))
+        write_tensors(path, tensors, metadata | problem_metadata(self.problem))
 
 
 def build(problem: FunctionalProblem) -> FunctionalTransformer:
@@ -214,4 +212,4 @@ def build(problem: FunctionalProblem) -> FunctionalTransformer:
 
 
 MODEL = Model(build, FunctionalTransformer.census, FunctionalTransformer.save)
-"""How it is built, counted and written down."""
+"""How the transformer is built, counted and saved."""

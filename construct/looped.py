@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,14 +12,13 @@ from torch import Tensor, nn
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.looped import LoopedProblem
 from icgd.construct.block.attention import attention
-from icgd.construct.block.weights import problem_metadata
-from icgd.construct.machine.files import write_atomically
+from icgd.construct.block.weights import problem_metadata, write_tensors
 from icgd.construct.machine.memory import refuse_prompts
 from icgd.construct.model import Model
 from icgd.construct.regression_tokens import check_prompt_shapes, check_token_shapes, stream
 
 _CHUNK = 1 << 18
-"""Entries of the stream that are looped at once: they stay in the cache from loop to loop."""
+"""The stream entries that are processed together, so that they stay in the cache between loops."""
 
 
 class LoopedTransformer(nn.Module):
@@ -28,7 +26,7 @@ class LoopedTransformer(nn.Module):
 
     P, Q: (d+1, d+1), the only weights.  With P = e e^T on the label row and Q = -[[eta I, 0], [0, 0]] that
     row holds y_i - x_i . w_l and -x_q . w_l for the gradient steps w_l, w_0 = 0, on (1/(2n)) norm2(Xw - y)^2.
-    problem: what it was built for, if it was posed.
+    problem: the one it was built for, if any.
     Source: arXiv 2410.11268 (least squares, as in arXiv 2306.00297, Lemma 1).
 
     >>> transformer = LoopedTransformer(eta=0.5, d=1)
@@ -51,7 +49,7 @@ class LoopedTransformer(nn.Module):
 
     @property
     def parameters_count(self) -> int:
-        """Entries of P and Q, counted off the tensors; the number of loops is no part of the model."""
+        """Entries of P and Q, counted from the tensors; the number of loops is not part of the model."""
         return sum(part.numel() for part in self.buffers())
 
     def census(self) -> dict[str, int]:
@@ -59,7 +57,7 @@ class LoopedTransformer(nn.Module):
         return {"layers": 1, "parameters": self.parameters_count}
 
     def literal(self, H: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        """One block as the formula stands, with its T x T attention; raises ProblemError if H misfits."""
+        """One block by its formula, with T x T attention; raises ProblemError if the shape of H is wrong."""
         check_token_shapes(len(self.P) - 1, H)
         P, Q = (part.to(device=H.device, dtype=H.dtype) for part in (self.P, self.Q))
         refuse_prompts(3 * H.shape[0] * H.shape[1] ** 2 * H.element_size())
@@ -69,7 +67,7 @@ class LoopedTransformer(nn.Module):
         return (Z + P @ masked @ kind.weights(Z.mT @ Q @ Z, keys=-2) / kind.divisor(H.shape[1])).mT
 
     def forward(self, H: Float[Tensor, "B T D"], loops: int = 1) -> Float[Tensor, "B T D"]:
-        """The block applied `loops` times, at a cost linear in the tokens: P (Z M Z^T) Q Z, P by its rows.
+        """The block applied `loops` times, at a cost linear in the tokens: P (Z M Z^T) Q Z.
 
         Raises ProblemError where H is not a stream of tokens [x; y] in d.
         """
@@ -110,7 +108,7 @@ class LoopedTransformer(nn.Module):
         return result
 
     def _writes_labels_only(self) -> bool:
-        """Whether the label row alone is read for values and written, by attention between inputs."""
+        """Whether P acts on the label row only, and Q on the inputs only."""
         d = len(self.P) - 1
         label, inputs = (slice(d, d + 1),) * 2, (slice(0, d),) * 2
         count = torch.count_nonzero
@@ -123,7 +121,7 @@ class LoopedTransformer(nn.Module):
         query: Float[Tensor, "B d"],
         result: Float[Tensor, "loops+1 B n+1"],
     ) -> None:
-        """All loops of a block that only writes labels, on x as it lies: no stream is assembled."""
+        """All loops of a block that only writes labels, without assembling a stream."""
         d = x.shape[-1]
         mixing = (self.P[d, d] * self.Q[:d, :d]).to(device=x.device, dtype=x.dtype) / x.shape[1]
         result[0, :, :-1], result[0, :, -1] = y, 0.0
@@ -149,7 +147,7 @@ class LoopedTransformer(nn.Module):
         """Write `layer.00.P` and `layer.00.Q` (d+1, d+1) as safetensors, the letters in the metadata."""
         tensors = {"layer.00.P": self.P, "layer.00.Q": self.Q}
         metadata = {"attention": "linear", "update": "Z + (1/n) P Z M Z^T Q Z, repeated", "loops": "any"}
-        write_atomically(path, safetensors.torch.save(tensors, metadata | problem_metadata(self.problem)))
+        write_tensors(path, tensors, metadata | problem_metadata(self.problem))
 
 
 def _refuse_loops(loops: int) -> None:
@@ -158,7 +156,7 @@ def _refuse_loops(loops: int) -> None:
 
 
 class _Block:
-    """The block on one group of streams, in place: only rows and columns with weights take part."""
+    """The block on one group of streams, in place, by the nonzero rows and columns of P and Q alone."""
 
     def __init__(self, P: Tensor, Q: Tensor, H: Float[Tensor, "B T D"]) -> None:
         rows, columns = _occupied(P)
@@ -184,9 +182,9 @@ def _occupied(matrix: Float[Tensor, "D D"]) -> tuple[slice, slice]:
 
 
 def build(problem: LoopedProblem) -> LoopedTransformer:
-    """The block of the problem's step size; looping it is up to the caller."""
+    """The block with the problem's step size; the caller says how often it is looped."""
     return LoopedTransformer(problem.rate, problem.d, problem)
 
 
 MODEL = Model(build, LoopedTransformer.census, LoopedTransformer.save)
-"""How it is built, counted and written down."""
+"""How the transformer is built, counted and saved."""

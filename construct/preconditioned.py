@@ -1,4 +1,4 @@
-"""Linear attention in its (P, Q) form (arXiv 2306.00297), and matrices that run preconditioned descent."""
+"""Linear attention in its (P, Q) form (arXiv 2306.00297), and the matrices for preconditioned descent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -20,8 +19,7 @@ from icgd.bounds.preconditioned import (
     family_direction,
     minimiser,
 )
-from icgd.construct.block.weights import problem_metadata
-from icgd.construct.machine.files import write_atomically
+from icgd.construct.block.weights import problem_metadata, write_tensors
 from icgd.construct.model import Model
 from icgd.construct.regression_tokens import check_prompt_shapes, check_token_shapes, stream
 
@@ -43,7 +41,7 @@ def attend(
     """One layer, Z + (1/n) P Z M (Z^T Q Z), M = diag(1, .., 1, 0) or the identity.
 
     examples: n; it may exceed the columns of Z, as columns of zeros add nothing.
-    Brackets are moved, Z M Z^T first, so the cost is linear in n.
+    Z M Z^T is computed first, so the cost is linear in n.
     """
     seen = Z[..., :-1] if masked else Z
     update: Tensor = P @ (seen @ seen.transpose(1, 2)) @ Q @ Z / examples
@@ -53,8 +51,8 @@ def attend(
 class LinearAttention(nn.Module):
     """L layers of single-head linear attention.
 
-    P, Q: (L, d+1, d+1).  masked: whether the query is kept from serving as an example.  problem: what it
-    was built for, if it was posed.
+    P, Q: (L, d+1, d+1).  masked: whether the query is excluded from the examples.  problem: the one it
+    was built for, if any.
 
     >>> A = torch.eye(2, dtype=torch.float64)[None]
     >>> model = LinearAttention(*sparse(A))
@@ -117,8 +115,8 @@ class LinearAttention(nn.Module):
             "Z": "columns (x_i; y_i), i = 1..n, then (x_{n+1}; 0)",
             "prediction": "-Z[d, n] after the last layer (counted from 0)",
         }
-        matrices = {"P": self.P.detach().contiguous().cpu(), "Q": self.Q.detach().contiguous().cpu()}
-        write_atomically(path, safetensors.torch.save(matrices, metadata | problem_metadata(self.problem)))
+        matrices = {"P": self.P, "Q": self.Q}
+        write_tensors(path, matrices, metadata | problem_metadata(self.problem))
 
 
 def sparse(
@@ -149,7 +147,7 @@ def family(
     b: tuple[float, ...] | None = None,
     statement: Statement = AS_PUBLISHED,
 ) -> Family:
-    """The matrices of these steps; b may leave out its last entry, which has no effect."""
+    """The matrices of these steps; b may omit its last entry, which has no effect."""
     direction = rounded_tensor(family_direction(problem, statement))
     A = torch.tensor(a, dtype=torch.float64)[:, None, None] * direction
     if b is None:
@@ -176,4 +174,4 @@ def build(problem: PreconditionedProblem, statement: Statement = AS_PUBLISHED) -
 
 
 MODEL = Model(build, LinearAttention.census, LinearAttention.save)
-"""How it is built, counted and written down."""
+"""How the transformer is built, counted and saved."""

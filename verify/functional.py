@@ -1,4 +1,4 @@
-"""Functional gradient descent by attention (arXiv 2312.06528), judged on drawn prompts."""
+"""The theorem `functional` (arXiv 2312.06528), judged: attention does gradient descent in function space."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from icgd.construct.functional import MODEL, Examples, FunctionalTransformer, bu
 from icgd.construct.regression_tokens import stream
 from icgd.verify import workload
 from icgd.verify.kernels.given_inputs import (
+    PRECISION,
     Convergence,
     convergence_on,
     descent_balls,
@@ -55,7 +56,6 @@ TITLE = "Transformers implement functional gradient descent"
 
 _CERTIFIED = 3  # prompts on which balls are computed
 _SAMPLED = 64
-_BITS = 320
 _EXACT_LAYERS = 12
 
 
@@ -68,7 +68,7 @@ def verify(
     transformer: FunctionalTransformer | None = None,
     witness: Witness = RELU_WITNESS,
 ) -> Results:
-    """Every claim on prompts drawn from the seed; transformer, witness: judged instead of ours."""
+    """Judge every claim on prompts drawn from the seed; transformer, witness: to judge in place of ours."""
     judged = (transformer or build(problem)).to(device)
     generator = seeded(seed)
     examples = draw_examples(problem, _SAMPLED, generator)
@@ -111,9 +111,9 @@ def verify(
 
 
 def _exact(judged: FunctionalTransformer, problem: FunctionalProblem, examples: Examples) -> Verdict:
-    """The weights' own layers against descent over the rationals, whatever the kernel's values are."""
+    """Compare layers with the actual weights with descent over the rationals, for any kernel values."""
     points, y = examples.plain(0)
-    # Numbers grow by some 120 bits a layer: enough layers to see an error, few enough to be quick.
+    # Numbers grow by some 120 bits per layer, so only the first layers are computed; they reveal any error.
     layers, key = min(problem.L, _EXACT_LAYERS, len(judged.V)), f"{NAME}/descent"
     stand_in = [kernel_values(name, np.array([points]))[0, :-1].tolist() for name in problem.heads]
     weights = [list(zip(*(part[k].tolist() for part in (judged.V, judged.B, judged.C)), strict=True))
@@ -123,12 +123,12 @@ def _exact(judged: FunctionalTransformer, problem: FunctionalProblem, examples: 
         bool((part[layers:] == part[:1]).all()) for part in (judged.V, judged.B, judged.C)
     )
     if mismatch or not copies or not descent_identity():
-        return Verdict(key, "failed", mismatch or "the later layers are no copies of the first")
+        return Verdict(key, "failed", mismatch or "the later layers are not copies of the first")
     return Verdict(
         key,
         "proved",
-        f"{layers} layers, as their weights stand, equal descent over the rationals on {problem.n} examples, "
-        f"the other {problem.L - layers} are copies; two layers with free symbols are identical to it",
+        f"{layers} layers with the actual weights equal descent over the rationals on {problem.n} examples, "
+        f"and the other {problem.L - layers} are copies; two layers with free symbols equal it identically",
     )
 
 
@@ -139,7 +139,7 @@ def _rounding(
     labels: Tensor,
     device: torch.device | str,
 ) -> Verdict:
-    """Both readings in floats against the referee on all prompts, and against balls on a few."""
+    """Compare both readings in floats with the referee on all prompts, and with balls on a few."""
     key = f"{NAME}/rounding"
     expected = kernel_referee(problem.heads, examples, problem.rate, problem.L)
     if labels.shape != expected.shape:
@@ -149,7 +149,7 @@ def _rounding(
     H = stream(examples.x, examples.y, examples.query).to(device)
     literal = float(np.abs(judged(H).cpu().numpy()[..., -1] - expected[-1]).max()) / scale
     certified = 0.0
-    with flint.ctx.workprec(_BITS):
+    with flint.ctx.workprec(PRECISION):
         for k in range(_CERTIFIED):
             points, y = examples.plain(k)
             path = descent_balls(kernel_balls(problem.heads, points), y, problem.rate, problem.L)
@@ -166,12 +166,12 @@ def _rounding(
 
 
 def _shown(problem: FunctionalProblem) -> tuple[str, ...]:
-    """The kernels that the paper compares, and those that were posed."""
+    """The kernels that the paper compares, and those of the problem."""
     return tuple(dict.fromkeys((*COMPARED, *problem.heads)))
 
 
 def _heads(problem: FunctionalProblem, examples: Examples) -> Verdict:
-    """Every kernel alone, and their sum, one head each, against the referee."""
+    """Compare every kernel alone, and their sum with one head each, with the referee."""
     found = {}
     for name in (*_shown(problem), "+".join(COMPARED)):
         posed = replace(problem, kernel=name, r=0.0)
@@ -189,7 +189,7 @@ def _largest(problem: FunctionalProblem, certificates: Sequence[Convergence | No
         return Verdict(key, "inapplicable", "softmax in a sum: the matrix has no symmetric form")
     largest = max(float(certificate.largest.upper()) for certificate in known)
     bound = problem.n * peak(problem.heads, problem.radius, problem.n)
-    # The radius of a drawn point is rounded, and its square with it.
+    # The radii of drawn points are rounded, so their squares may exceed the bound slightly.
     status: Status = "held" if largest <= bound * (1 + 1e-12) else "failed"  # the claim is about all inputs
     return Verdict(key, status, f"at most {largest:.6g} by balls on {len(known)} prompts, claim {bound:.6g}")
 
@@ -200,7 +200,7 @@ def _rate(
     labels: Tensor,
     certificates: Sequence[Convergence | None],
 ) -> Verdict:
-    """The distance to the Bayes predictor after every layer, certified to be within C rho^l."""
+    """Certify that the distance to the Bayes predictor is at most C rho^l after every layer l."""
     key = f"{NAME}/rate"
     known = [found for found in certificates if found is not None]
     if not known:
@@ -224,7 +224,7 @@ def _rate(
         why = f"r = {problem.rate:.4g} is not below 2/lambda_max = {limit:.4g}"
         return Verdict(key, "inapplicable", why)
     closest, slack = 0.0, ROUNDING * max(1.0, float(labels.abs().max()))
-    with flint.ctx.workprec(_BITS):
+    with flint.ctx.workprec(PRECISION):
         for k, certificate in enumerate(known):
             for layer, value in enumerate(labels[:, k, -1].tolist()):
                 distance = abs(certificate.limit + arb(value))
@@ -248,7 +248,7 @@ def _show(ball: arb) -> str:
 
 
 def _definite(problem: FunctionalProblem, examples: Examples, witness: Witness) -> Iterator[Verdict]:
-    """Which similarities are positive definite kernels, each with its proof."""
+    """Judge which similarities are positive definite kernels, each with its proof."""
     yield Verdict(
         f"{NAME}/linear-semidefinite",
         "proved" if linear_form_is_square() else "failed",
@@ -280,7 +280,7 @@ def _definite(problem: FunctionalProblem, examples: Examples, witness: Witness) 
 
 
 def _softmax_limit(problem: FunctionalProblem, examples: Examples) -> Verdict:
-    """Softmax's fixed point is not the Bayes predictor of exp: the certified gap on one prompt."""
+    """The fixed point of softmax is not the Bayes predictor of exp: a certified gap on one prompt."""
     softmax, exponential = (convergence_on((name,), *examples.plain(0), 1.0) for name in ("softmax", "exp"))
     assert softmax is not None and exponential is not None
     gap = abs(softmax.limit - exponential.limit)
@@ -294,7 +294,7 @@ def _softmax_limit(problem: FunctionalProblem, examples: Examples) -> Verdict:
 
 
 def _spectra(problem: FunctionalProblem, examples: Examples) -> Grid:
-    """The similarities on one prompt."""
+    """The table of similarities on one prompt."""
     rows: list[tuple[Cell, ...]] = []
     for name in _shown(problem):
         posed = replace(problem, kernel=name, r=0.0)

@@ -1,8 +1,9 @@
-"""The literal matrices in a file that anyone can read."""
+"""The file of weights: the literal matrices of a block, as safetensors."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
@@ -18,12 +19,18 @@ from icgd.construct.machine.memory import refuse
 
 
 def problem_metadata(problem: Letters | None) -> dict[str, str]:
-    """The entry `problem` of the metadata, every letter as JSON; none where no problem was posed."""
+    """The metadata entry `problem`, all letters as JSON; empty if there is no problem."""
     return {} if problem is None else {"problem": json.dumps(problem.as_dict())}
 
 
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    """Write named tensors with their metadata, atomically: every file of weights is written here."""
+    made = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, safetensors.torch.save(made, dict(metadata)))
+
+
 def save_weights(block: Block, path: Path) -> None:
-    """Write every matrix of one block, in full, as safetensors; all of it or nothing.
+    """Write every matrix of one block, in full, as safetensors, atomically.
 
     Tensors `layer.00.Q`, `.K`, `.V` (M, D, D) and `.W1` (hidden, D), `.W2` (D, hidden), layer by layer;
     layers without heads or without hidden units have no such tensors.  Metadata: `attention` is relu (over
@@ -54,4 +61,4 @@ def save_weights(block: Block, path: Path) -> None:
         "diagonal": json.dumps(diagonal),
         "stream": json.dumps({name: [slot.start, slot.stop] for name, slot in block.stream.slots.items()}),
     }
-    write_atomically(path, safetensors.torch.save(tensors, metadata))
+    write_tensors(path, tensors, metadata)

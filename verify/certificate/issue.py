@@ -45,19 +45,25 @@ def certificate(made: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any
     cover, setting = made.cover, made.setting
     if cover is None:
         raise ProblemError("construction", made.construction, "only plans based on cells can be certified")
-    found = {
+    found = header(made.problem, made.construction, arithmetic, program, STATEMENT)
+    found |= {"lemmas": lemmas(made.fits, made.products, made.layers)}
+    found |= reasons(setting, cover, made.errors) | {"certified": made.bound}
+    return issued(found, RELU_LAYER)
+
+
+def header(
+    problem: Problem, construction: str, arithmetic: str, program: Mapping[str, Any], statement: str
+) -> dict[str, Any]:
+    """What a certificate of any construction begins with: what it is about, and the program it is about."""
+    return {
         "format": FORMAT,
-        "problem": posed_letters(made.problem),
-        "construction": made.construction,
+        "problem": posed_letters(problem),
+        "construction": construction,
         "arithmetic": arithmetic,
-        "statement": STATEMENT,
+        "statement": statement,
         "program": program,
         "weights": digest(program),
-        "lemmas": lemmas(made.fits, made.products, made.layers),
-        **reasons(setting, cover, made.errors),
-        "certified": made.bound,
     }
-    return issued(found, RELU_LAYER)
 
 
 def issued(found: dict[str, Any], layer: Mapping[str, Shape]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from icgd.bounds.softmax_icgd import gate_offset, stated
 from icgd.bounds.step_error.domain import face
 from icgd.bounds.step_error.recurrence import Term
-from icgd.verify.certificate.issue import digest, issued, lemmas, posed_letters, reasons
+from icgd.verify.certificate.issue import header, issued, lemmas, reasons
 from icgd.verify.certificate.program import (
     Header,
     PlainProduct,
@@ -21,7 +21,6 @@ from icgd.verify.certificate.program import (
     product_of,
 )
 from icgd.verify.certificate.shape import SOFTMAX_LAYER
-from icgd.verify.checker.relu import FORMAT
 from icgd.verify.checker.softmax import STATEMENT
 
 if TYPE_CHECKING:
@@ -130,16 +129,7 @@ def softmax_certificate(made: SoftmaxPlan) -> dict[str, Any]:
     Raises ProblemError where a checker would refuse it for its size.
     """
     program = describe_softmax(made)
-    found = {
-        "format": FORMAT,
-        "problem": posed_letters(stated(made.problem)),
-        "construction": "softmax",
-        "arithmetic": "float64",
-        "statement": STATEMENT,
-        "program": program,
-        "weights": digest(program),
-        "lemmas": lemmas(made.fits, made.products, made.layers),
-        **reasons(made.setting, made.cover, made.errors),
-        "certified": 2 * made.bound,
-    }
+    found = header(stated(made.problem), "softmax", "float64", program, STATEMENT)
+    found |= {"lemmas": lemmas(made.fits, made.products, made.layers)}
+    found |= reasons(made.setting, made.cover, made.errors) | {"certified": 2 * made.bound}
     return issued(found, SOFTMAX_LAYER)

@@ -1,6 +1,6 @@
 """Functional descent on given inputs: kernels, iterates and rates in balls, literal layers in rationals.
 
-Inputs are the exact rationals that their floats are.
+Floats of the inputs are taken as exact rationals.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Row = list[arb]
 _Matrix = list[_Row]
 _Table = Sequence[Sequence[float]]
 
-_PRECISION = 320
+PRECISION = 320
 
 _r, _C = sympy.symbols("r C", positive=True)
 _low, _high = sympy.symbols("lambda_min lambda_max", positive=True)
@@ -32,7 +32,7 @@ _low, _high = sympy.symbols("lambda_min lambda_max", positive=True)
 def kernel_balls(heads: Sequence[str], points: Sequence[Sequence[float]]) -> _Matrix:
     """h[i][j], key i of the n examples and token j of all n+1 (the query is last), summed over heads.
 
-    softmax: exp normalised over all n+1 keys, the query's own included (**reading**: the module of the paper
+    softmax: exp normalised over all n+1 keys, including the query's (**reading**: the module of the paper
     normalises the columns of h over all tokens, and the mask acts on values only).
     """
     inner = _inner_products(points)
@@ -60,7 +60,7 @@ def _normalisers(similar: _Matrix) -> _Row:
 
 
 def descent_balls(kernel: _Matrix, labels: Sequence[float], rate: float, steps: int) -> list[_Row]:
-    """The label row after 0..steps steps: y_i - f_l(x_i), and last -f_l(x_q)."""
+    """The label row after 0..steps steps: y_i - f_l(x_i), and -f_l(x_q) at the end."""
     row = [*(arb(value) for value in labels), arb(0)]
     matrix, step, path = arb_mat(kernel), arb(rate), [row]
     for _ in range(steps):
@@ -72,7 +72,7 @@ def descent_balls(kernel: _Matrix, labels: Sequence[float], rate: float, steps: 
 
 @dataclass(frozen=True)
 class Convergence:
-    """Enclosures of what decides convergence on one prompt; all fields are balls (Arb).
+    """Enclosures of the quantities that decide convergence on one prompt; all fields are balls (Arb).
 
     smallest, largest: extreme eigenvalues of the symmetric form of the Gram matrix.
     rho: contraction factor of I - rK, max |1 - r lambda|.  limit: the predictor k_q^T K^-1 y.
@@ -87,7 +87,7 @@ class Convergence:
 
     @property
     def converges(self) -> bool:
-        """Whether K is certified positive definite and the step short enough."""
+        """Whether K is certified to be positive definite and the step size to be small enough."""
         return bool(self.smallest > 0) and bool(self.rho < 1)
 
 
@@ -103,7 +103,7 @@ def convergence_on(
     normalised = any(KERNELS[name].normalised for name in heads)
     if normalised and len(heads) > 1:
         return None
-    with flint.ctx.workprec(_PRECISION):
+    with flint.ctx.workprec(PRECISION):
         y = [arb(value) for value in labels]
         if normalised:
             similar = _similarities(KERNELS[heads[0]], _inner_products(points))
@@ -161,10 +161,10 @@ def exact_mismatch(
     kernels: Sequence[_Table],
     rate: float,
 ) -> str:
-    """Where layers of (V, B, C), by head, first leave exact descent on the coefficients; "" if nowhere.
+    """The first place where layers of (V, B, C), by head, differ from exact descent; "" if they do not.
 
-    kernels: any n x (n+1) values for each head.  The identity is polynomial in them, so floats stand in for
-    exp, as exact rationals; that a kernel gets the argument <x_i, x_j> is a comparison of its own.
+    kernels: any n x (n+1) values for each head.  The identity is polynomial in them, so floats may stand for
+    the values of exp, as exact rationals; that kernels get the arguments <x_i, x_j> is checked separately.
     """
     x, y, step = exact_matrix(points), exact_matrix([labels]), to_flint(rate)
     similar = [exact_matrix(kernel) for kernel in kernels]

@@ -1,6 +1,6 @@
-"""What gradient descent achieves on given data: iterates without rounding, eigenvalues in balls.
+"""The contraction of gradient descent on given data: iterates without rounding, eigenvalues in balls.
 
-Given data are the exact rationals that their floats are.
+The given floats are taken as exact rationals.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from flint import arb, fmpq, fmpq_mat
 
 from icgd.bounds.algebra.spectra import eigenvalues, exact_gram
 
-_PRECISION = 256
+PRECISION = 256
 
 
 @dataclass(frozen=True)
 class Contraction:
-    """What T steps do on one prompt; balls (Arb) but for the exact squares.
+    """The contraction of T steps on one prompt, in balls (Arb) except for the exact squares.
 
     smallest, largest: extreme eigenvalues of (1/n) X^T X.  factor: max |1 - eta lambda|.
     measured: norm2(w_T - w*)^2 / norm2(w*)^2, exactly, w* the least-squares solution.
@@ -39,19 +39,19 @@ class Contraction:
 
     @property
     def holds(self) -> bool:
-        """Whether both errors are certified to be at most factor^T (a rounding of the ball apart)."""
-        with flint.ctx.workprec(_PRECISION):
+        """Whether both errors are certified to be at most factor^T, up to the rounding of a ball."""
+        with flint.ctx.workprec(PRECISION):
             return self.within(self.factor.upper() ** self.steps * (1 + arb(2) ** -200))
 
     def within(self, bound: arb) -> bool:
         """Whether both errors are certified to be at most the bound."""
         if self.measured is None or self.missed is None:
             return False
-        with flint.ctx.workprec(_PRECISION):
+        with flint.ctx.workprec(PRECISION):
             return bool(arb(self.measured) <= bound**2) and bool(self.missed <= bound)
 
     def spans(self, low: arb, high: arb) -> bool:
-        """Whether all eigenvalues are certified to be from low to high."""
+        """Whether all eigenvalues are certified to lie between low and high."""
         return bool(self.smallest >= low) and bool(self.largest <= high)
 
 
@@ -64,8 +64,8 @@ def contraction(
     query: fmpq_mat,
     answer: fmpq,
 ) -> Contraction:
-    """The enclosures for w (d, 1), which descent reached, and the answer of a float run to the query."""
-    with flint.ctx.workprec(_PRECISION):
+    """The enclosures for w (d, 1), which descent reached, and for the float64 answer to the query."""
+    with flint.ctx.workprec(PRECISION):
         spectrum = eigenvalues(exact_gram(x))
         smallest, largest = spectrum[0], spectrum[-1]
         step = arb(rate)

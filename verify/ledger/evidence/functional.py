@@ -1,4 +1,4 @@
-"""Kernels in attention: findings about arXiv 2312.06528."""
+"""Evidence for findings about kernels in attention (arXiv 2312.06528)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ from icgd.bounds.algebra.definiteness import (
     rayleigh,
 )
 from icgd.bounds.algebra.spectra import extreme_eigenvalues
-from icgd.verify.kernels.given_inputs import convergence_on
+from icgd.verify.kernels.given_inputs import PRECISION, convergence_on
 from icgd.verify.ledger.entries import Numbers
-
-_BITS = 320
 
 
 def relu_indefinite(kernel: str = "relu") -> Numbers:
@@ -49,13 +47,13 @@ def relu_indefinite(kernel: str = "relu") -> Numbers:
 
 
 def relu_diverges(layers: int = 40, r: float = 0.125) -> Numbers:
-    """Descent with relu(<u, v>) on 8 points of the circle: how its residual grows, in balls."""
-    with flint.ctx.workprec(_BITS):
+    """Descent with relu(<u, v>) on 8 points of the circle: the growth of its residual, in balls."""
+    with flint.ctx.workprec(PRECISION):
         angle = arb.pi() / 4
         gram = [[((i - j) * angle).cos().max(arb(0)) for j in range(8)] for i in range(8)]
         low, high = extreme_eigenvalues(gram)
         growth = 1 - arb(r) * low
-        # The wave that alternates in sign is an eigenvector: one row shows its eigenvalue.
+        # The vector of alternating signs is an eigenvector, so one row gives its eigenvalue.
         wave = [(-1) ** j for j in range(8)]
         eigenvalue = sum((value * sign for value, sign in zip(gram[0], wave, strict=True)), arb(0))
         after = growth**layers
@@ -72,17 +70,17 @@ def relu_diverges(layers: int = 40, r: float = 0.125) -> Numbers:
 def softmax_limit(
     points: Sequence[Sequence[float]] = ((1, 0), (0, 1), (1, 1)), labels: Sequence[float] = (1, 0)
 ) -> Numbers:
-    """The limits of softmax and exp attention on two examples and a query; softmax once more by hand.
+    """The limits of softmax and exp attention on two examples and a query; softmax also by hand.
 
-    By hand: the fixed point f of the examples interpolates, and f = sum a_i exp(<x_i, .>)/s(.) has
-    E a = s y, E the Gram matrix of exp and s the sum over all keys.
+    By hand: the fixed point f interpolates the examples, and f = sum a_i exp(<x_i, .>)/s(.) satisfies
+    E a = s y, with E the Gram matrix of exp and s the sum over all keys.
     """
     rows = [[float(value) for value in point] for point in points]
     y = [float(value) for value in labels]
     softmax, exponential = convergence_on(("softmax",), rows, y, 0.1), convergence_on(("exp",), rows, y, 0.1)
     if softmax is None or exponential is None:
         raise ArithmeticError("no certificate on these points")
-    with flint.ctx.workprec(_BITS):
+    with flint.ctx.workprec(PRECISION):
         E = [[arb(sum(a * b for a, b in zip(u, v, strict=True))).exp() for v in rows] for u in rows]
         s = [sum(row, arb(0)) for row in E]
         if len(y) != 2:
@@ -103,20 +101,20 @@ def softmax_limit(
 
 
 def one_step_for_all(n: int = 12) -> Numbers:
-    """The step that serves every prompt of the unit sphere against the longest that one prompt allows.
+    """The step size valid for every prompt on the unit sphere, against the largest that one prompt allows.
 
-    lambda_max is n e at most, at equal points, and e + (n-1) exp(-1/(n-1)) at least, at a regular simplex:
-    it is at least the mean of K's row sums, which by Jensen's inequality is that for the mean of <x_i, x_j>,
-    i != j, and this mean is at least -1/(n-1), as norm2(sum x_i)^2 >= 0.  Orthonormal points have e - 1 + n.
-    All three by eigenvalues in balls, too.
+    lambda_max is at most n e, at equal points, and at least e + (n-1) exp(-1/(n-1)), at a regular simplex: it
+    is at least the mean of K's row sums, which by Jensen's inequality is at least its value at the mean of
+    <x_i, x_j>, i != j, and this mean is at least -1/(n-1), as norm2(sum x_i)^2 >= 0.  Orthonormal points have
+    e - 1 + n.  All three are confirmed by eigenvalues in balls.
     """
-    with flint.ctx.workprec(_BITS):
+    with flint.ctx.workprec(PRECISION):
         e = arb(1).exp()
         apart = (-arb(1) / (n - 1)).exp()
         by_hand = {"equal": n * e, "orthonormal": e - 1 + n, "simplex": e + (n - 1) * apart}
-        beside = {"equal": e, "orthonormal": arb(1), "simplex": apart}
+        others = {"equal": e, "orthonormal": arb(1), "simplex": apart}  # entries off the diagonal
         agree = all(
-            extreme_eigenvalues([[e if i == j else beside[name] for j in range(n)] for i in range(n)])[1]
+            extreme_eigenvalues([[e if i == j else others[name] for j in range(n)] for i in range(n)])[1]
             .overlaps(value)
             for name, value in by_hand.items()
         )  # fmt: skip
@@ -136,7 +134,7 @@ def _layers(low: arb, high: arb, share: float) -> float:
 
 
 def _random_depths(n: int, d: int, share: float, prompts: int) -> list[float]:
-    """Layers that the rate takes for exp, on each of some prompts of n random points of the sphere of R^d."""
+    """Layers that the rate requires for exp, on each of several prompts of n random points on the sphere."""
     found = []
     for seed in range(prompts):
         x = np.random.default_rng(seed).standard_normal((n, d))
@@ -152,20 +150,20 @@ def depth_on_circle(
     share: float = 0.01,
     prompts: int = 21,
 ) -> Numbers:
-    """Layers that (1 - r lambda_min)^L <= share takes for exp on n equally spaced points of the circle.
+    """Layers that (1 - r lambda_min)^L <= share requires for exp on n equally spaced points of the circle.
 
-    At the largest n also on random points of spheres in more dimensions, where it takes fewer: medians, and
-    how many times the fewest the most are in the first dimension.
+    At the largest n also on random points of spheres in more dimensions, which require fewer: medians, and in
+    the first dimension the ratio of the most to the fewest.
     """
     found: dict[str, int | float | str | bool] = {"share": share}
     previous = 0.0
     rising = True
-    with flint.ctx.workprec(_BITS):
+    with flint.ctx.workprec(PRECISION):
         for n in sizes:
             angle = 2 * arb.pi() / n
             row = [(k * angle).cos().exp() for k in range(n)]
             low, high = extreme_eigenvalues([[row[(i - j) % n] for j in range(n)] for i in range(n)])
-            # The alternating wave is an eigenvector; it is the lowest one.
+            # The vector of alternating signs is the eigenvector of the lowest eigenvalue.
             wave = sum((value * (-1) ** k for k, value in enumerate(row)), arb(0))
             layers = _layers(low, high, share)
             found[f"layers_n{n}"] = layers
