@@ -1,1 +1,1 @@
-"""The ledger of findings about published statements."""
+"""The ledger: findings about published statements, as data, and the code that computes them again."""

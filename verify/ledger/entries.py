@@ -1,7 +1,7 @@
-"""The ledger of findings: what was found out about each published claim, and whether it still reproduces.
+"""Entries of the ledger: reads findings about published statements, and checks that they still reproduce.
 
-Entries are data (verify/ledger/*.toml, one file a source paper); the numbers in their words are computed
-again by the evidence that each entry names, and compared with the recorded ones.
+Entries are data (verify/ledger/*.toml, one file per paper); the evidence function that an entry names
+computes the numbers in its text again, and they are compared with the recorded ones.
 """
 
 from __future__ import annotations
@@ -33,30 +33,31 @@ Bearing = Literal["contradicts", "gap", "vacuous", "sharper", "confirms", "readi
 """What a finding means for the paper.
 
 contradicts: a published statement is false as written.  gap: a hypothesis or a constant is missing.
-vacuous: true, but it says nothing at practical sizes.  sharper: true, and more is: less suffices, a better
-bound holds, or there is more than is characterised.  confirms: true as stated, its hypotheses needed.
-reading: a reading had to be chosen.  open: nothing is settled.
+vacuous: true, but it says nothing at practical sizes.  sharper: true, and more is true: less suffices, a
+better bound holds, or there is more than is characterised.  confirms: true as stated, and its hypotheses are
+needed.  reading: the statement is ambiguous, and a reading had to be chosen.  open: nothing is settled.
 """
 
 
 class LedgerError(ValueError):
-    """An entry that cannot be read: which one, and what is wrong with it."""
+    """An entry cannot be read; the message says which one and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One finding.
 
-    key: arXiv number and a name, such as "2411.16549/relu-not-smooth".  theorem: of the catalogue.
-    source: where in the paper.  claim: what the paper asserts or leaves out.  candidate: the sentence that is
-    settled.  outcome: of the candidate; refuted only where the paper states or plainly implies it.
-    bearing: what that means for the paper.  finding: what was found, {name} standing for a computed number.
+    key: arXiv number and a name, such as "2411.16549/relu-not-smooth".  theorem: its name in the catalogue.
+    source: where in the paper.  claim: what the paper asserts or omits.  candidate: the sentence that the
+    finding confirms or refutes.  outcome: of the candidate; refuted only where the paper states or clearly
+    implies it.  bearing: what this means for the paper.
+    finding: what was found; {name} stands for a computed number.
     kind: certificate (balls or exact arithmetic on given inputs), identity (symbols), witness (one instance),
     count (sizes, from formulas or tensors).  evidence: "module.function" of verify/ledger/evidence/, or the
     name of a function in the theorem's own `evidence`.
     given: arguments of that function.  holds: what still holds.  expected: recorded numbers.
-    tolerance: relative, for floats; all else must be equal.  listed: numbers of the first list of candidates.
-    headline: whether a reader with ten minutes must see it.
+    tolerance: relative, for floats; everything else must be equal.  listed: its numbers in the first list of
+    candidates.  headline: whether a summary must include it.
     """
 
     key: str
@@ -78,21 +79,21 @@ class Entry:
 
     @property
     def replay(self) -> str:
-        """The command that computes it again."""
+        """The command that computes the finding again."""
         return f"icgd findings {self.key}"
 
     @property
     def placeholders(self) -> frozenset[str]:
-        """The names of computed numbers in the finding and in what still holds."""
+        """The names of the computed numbers in the texts `finding` and `holds`."""
         words = string.Formatter().parse(self.finding + self.holds)
         return frozenset(name for _, name, _, _ in words if name)
 
 
 @dataclass(frozen=True)
 class Settled:
-    """An entry computed again.
+    """An entry whose evidence was computed again.
 
-    numbers: what the evidence found.  differences: why it does not reproduce, empty if it does.
+    numbers: what the evidence returned.  differences: why the entry does not reproduce; empty if it does.
     """
 
     entry: Entry
@@ -115,7 +116,7 @@ class Settled:
         return fill(self.entry.holds, self.numbers)
 
     def verdict(self) -> Verdict:
-        """The finding as a verdict: proved where exact evidence settles it, failed if not reproduced."""
+        """The finding as a verdict: proved where the evidence is exact, failed if it is not reproduced."""
         entry = self.entry
         exact = entry.kind in ("certificate", "identity") and entry.outcome != "open"
         status: Status = "proved" if exact else "held"
@@ -126,7 +127,7 @@ class Settled:
 
 
 class _Words(string.Formatter):
-    """Fills in numbers the way a person reads them; what is not known becomes a question mark."""
+    """Formats numbers for readers; an unknown number becomes a question mark."""
 
     def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
         return kwargs.get(key, "?")
@@ -148,7 +149,7 @@ RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def _raised(number: str) -> str:
-    """Scientific notation as people write it."""
+    """A number in scientific notation as m×10ⁿ."""
     if not (found := re.fullmatch(r"(-?[\d.]+)e([+-]\d+)", number)):
         return number
     power = "10" + str(int(found[2])).translate(RAISED)
@@ -180,15 +181,15 @@ def _entry(values: Mapping[str, Any], file: str, paper: str | None) -> Entry:
     for missing in (one for one in wanted if one not in values):
         require(False, f"{missing} is missing")
     for unknown in (one for one in values if one not in known):
-        require(False, f"{unknown} is no field of an entry")
+        require(False, f"{unknown} is not a field of an entry")
     entry = Entry(**{**values, "listed": tuple(values.get("listed", ()))})
     about, _, rest = entry.key.partition("/")
-    require(bool(rest) and paper in (None, about), "its key does not begin with its paper")
+    require(bool(rest) and paper in (None, about), "its key does not begin with the number of its paper")
     require(entry.theorem in theorems(), f"theorem is one of {', '.join(theorems())}")
     require(entry.outcome in get_args(Outcome), f"outcome is one of {', '.join(get_args(Outcome))}")
     require(entry.bearing in get_args(Bearing), f"bearing is one of {', '.join(get_args(Bearing))}")
     require((entry.bearing == "open") == (entry.outcome == "open"), "outcome and bearing are open together")
-    require("{" not in entry.candidate, "its candidate holds a number to fill in")
+    require("{" not in entry.candidate, "its candidate has a number to fill in")
     require(entry.kind in get_args(Kind), f"kind is one of {', '.join(get_args(Kind))}")
     require(bool(entry.expected), "no number is expected")
     require(0 < entry.tolerance <= 0.1, "tolerance is a number up to 0.1")
@@ -196,11 +197,9 @@ def _entry(values: Mapping[str, Any], file: str, paper: str | None) -> Entry:
 
 
 def entries() -> tuple[Entry, ...]:
-    """All entries: ours by paper, then those that theorems of other packages and files bring."""
-    brought = [one.findings for one in theorems().values() if one.findings is not None]
-    others = [
-        entry for file in brought for entry in parse_entries(file.read_text(encoding="utf-8"), file.name)
-    ]
+    """All entries: our own by paper, then those of theorems from other packages and files."""
+    files = [one.findings for one in theorems().values() if one.findings is not None]
+    others = [entry for file in files for entry in parse_entries(file.read_text(encoding="utf-8"), file.name)]
     return (*_ours(), *others)
 
 
@@ -215,7 +214,7 @@ def _ours() -> tuple[Entry, ...]:
 
 
 def parse_entries(text: str, file: str, paper: str | None = None) -> list[Entry]:
-    """The entries of one file, about one paper where its number is given; raises LedgerError."""
+    """The entries of one file; with `paper`, all must be about that paper.  Raises LedgerError."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -223,14 +222,14 @@ def parse_entries(text: str, file: str, paper: str | None = None) -> list[Entry]
     found = [_entry(values, file, paper) for values in document.get("finding", [])]
     keys = [entry.key for entry in found]
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
-        raise LedgerError(f"{file}: {', '.join(twice)} is there twice")
+        raise LedgerError(f"{file}: {', '.join(twice)} occurs twice")
     return found
 
 
 def find_entry(key: str) -> Entry:
-    """The entry called so: its key, its name without the paper, or any part of them that no other has.
+    """The entry with this key, this name without the paper, or any unique part of them.
 
-    Raises ProblemError, with the keys that match where there are several, all of a paper's for its number.
+    Raises ProblemError, with the matching keys where there are several, such as all keys of a paper.
 
     >>> find("relu-not-smooth").key, find("not-smooth").key
     ('2411.16549/relu-not-smooth', '2411.16549/relu-not-smooth')
@@ -247,17 +246,17 @@ def find_entry(key: str) -> Entry:
                 return named[found[0]]
     if wanted and holds:
         whole = wanted.rstrip("/") in {one.partition("/")[0] for one in holds}
-        hint = "a paper; its findings are" if whole else f"{len(holds)} findings match:"
+        hint = "this is a paper; its findings are" if whole else f"{len(holds)} findings match:"
         raise ProblemError("key", key, f"{hint} {', '.join(holds)}")
     near = difflib.get_close_matches(wanted, [one for both in names for one in both[::-1]], n=3, cutoff=0.4)
-    hint = f"did you mean {', '.join(near)}?" if near else "icgd findings lists the keys there are"
+    hint = f"did you mean {', '.join(near)}?" if near else "icgd findings lists all keys"
     raise ProblemError("key", key, hint)
 
 
 def _evidence(entry: Entry) -> Callable[..., Numbers]:
-    brought = theorems()[entry.theorem].evidence
-    if entry.evidence in brought:
-        return brought[entry.evidence]
+    own = theorems()[entry.theorem].evidence
+    if entry.evidence in own:
+        return own[entry.evidence]
     module, _, function = entry.evidence.partition(".")
     found: Callable[..., Numbers] = getattr(
         importlib.import_module(f"{__package__}.evidence.{module}"), function
@@ -266,11 +265,11 @@ def _evidence(entry: Entry) -> Callable[..., Numbers]:
 
 
 def settle(entry: Entry) -> Settled:
-    """The entry with its evidence computed again and compared with the recorded numbers."""
+    """Compute the evidence of an entry again and compare it with the recorded numbers."""
     began = time.perf_counter()
     try:
         numbers = dict(_evidence(entry)(**entry.given))
-    except Exception as error:  # whatever breaks, the entry is not reproduced
+    except Exception as error:  # any failure means that the entry is not reproduced
         reason = f"the evidence cannot be computed: {type(error).__name__}: {error}"
         return Settled(entry, {}, (reason,), time.perf_counter() - began)
     shows = numbers.pop("shows", None)
@@ -292,12 +291,12 @@ def _same(found: EvidenceNumber, recorded: EvidenceNumber, tolerance: float) -> 
 
 
 def summary(settled: Iterable[Settled]) -> Grid:
-    """One row an entry: what `icgd findings` prints."""
+    """The table that `icgd findings` prints, one row per entry."""
     rows = tuple(
         (one.entry.key, one.entry.outcome, one.entry.bearing,
          f"{one.entry.candidate} {one.text}" if one.reproduces
          else f"NOT REPRODUCED: {'; '.join(one.differences)}")
         for one in settled
     )  # fmt: skip
-    note = "outcome: of the sentence that comes first; bearing: on the paper; numbers computed just now"
+    note = "outcome: of the first sentence; bearing: on the paper; all numbers were computed now"
     return Grid("Findings", ("key", "outcome", "bearing", "finding"), rows, note)

@@ -139,7 +139,7 @@ def test_find_knows_short_names_and_says_what_is_near():
     with pytest.raises(ProblemError, match=r"did you mean .*zero-start"):
         ledger.find_entry("zero-strat")
     for key in ("xyzzy", "", " "):
-        with pytest.raises(ProblemError, match="lists the keys"):
+        with pytest.raises(ProblemError, match="lists all keys"):
             ledger.find_entry(key)
 
 
@@ -191,14 +191,14 @@ expected = { ours = 269 }
     "old, new, what",
     [
         ('claim = "c"\n', "", "claim is missing"),
-        ('holds = "h"', 'holds = "h"\nhope = 1', "hope is no field"),
+        ('holds = "h"', 'holds = "h"\nhope = 1', "hope is not a field"),
         ('outcome = "open"', 'outcome = "maybe"', "outcome is one of"),
         ('bearing = "open"', 'bearing = "heavy"', "bearing is one of"),
         ('bearing = "open"', 'bearing = "gap"', "open together"),
         ('candidate = "c"', 'candidate = "{c}"', "number to fill in"),
         ('"count"', '"guess"', "kind is one of"),
         ('"looped"', '"lopped"', "theorem is one of"),
-        ("1234.56789/name", "9876.54321/name", "does not begin with its paper"),
+        ("1234.56789/name", "9876.54321/name", "does not begin with the number of its paper"),
         ("{ ours = 269 }", "{}", "no number is expected"),
         ("{ ours = 269 }", "{ ours = 269 }\ntolerance = 0.5", "tolerance"),
         ("= 269 }", "= ", "1234.56789.toml"),

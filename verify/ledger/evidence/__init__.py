@@ -1,1 +1,1 @@
-"""What reproduces each finding: one function a finding, one module a subject."""
+"""The evidence that reproduces each finding: one function per finding, one module per subject."""

@@ -1,4 +1,4 @@
-"""How errors add up: findings about the convergence part of arXiv 2411.16549."""
+"""Evidence for findings about error accumulation and convergence in arXiv 2411.16549."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from icgd.verify.ledger.entries import Numbers
 from icgd.verify.search.prompts import seeded
 
 
-def _passes(rate: float, problem: Problem, limit: float) -> int:
+def _first_beyond(rate: float, problem: Problem, limit: float) -> int:
     """The first l at which the accumulated bound exceeds the limit."""
     l, distance = 1, accumulated(rate, problem.eta, problem.eps, 1)
     while distance <= limit and l < 100_000:
@@ -24,15 +24,15 @@ def _passes(rate: float, problem: Problem, limit: float) -> int:
 
 
 def accumulation(depths: Sequence[int] = (1, 2, 3, 4), judged: int = 3, seed: int = 0) -> Numbers:
-    """From which l on the bound on the distance says less than that both iterates lie in W.
+    """The first l at which the bound on the distance exceeds the diameter of W.
 
-    With the certified Lipschitz constant, with the sharper mu, and with a measured lower bound on any such
-    constant (a Hessian norm that was found), below which none can go.
+    With the certified Lipschitz constant, with the sharper mu, and with a measured Hessian norm, which is a
+    lower bound on every Lipschitz constant.
     """
     found: dict[str, int | float | str | bool] = {}
     for one in depths:
         posed = Problem(N=one)
-        found[f"l_N{one}"] = _passes(curvature(posed).lam, posed, diameter(posed))
+        found[f"l_N{one}"] = _first_beyond(curvature(posed).lam, posed, diameter(posed))
         found[f"eta_Lambda_N{one}"] = posed.eta * curvature(posed).lam
     posed = Problem(N=judged)
     _, seen = hessian_search(posed, seeded(seed))
@@ -47,18 +47,18 @@ def accumulation(depths: Sequence[int] = (1, 2, 3, 4), judged: int = 3, seed: in
         "eps": posed.eps,
         "diameter": widest,
         "Lambda": bounds.lam,
-        "l_split": _passes(bounds.rate(posed.eta), posed, widest),
+        "l_split": _first_beyond(bounds.rate(posed.eta), posed, widest),
         "measured": seen,
-        "l_at_best": _passes(seen, posed, widest),
+        "l_at_best": _first_beyond(seen, posed, widest),
         "shows": seen <= bounds.lam and found[f"l_N{judged}"] == by_hand
-        and by_hand <= _passes(seen, posed, widest) < 100,
+        and by_hand <= _first_beyond(seen, posed, widest) < 100,
     }  # fmt: skip
 
 
 def step_size(depths: Sequence[int] = (1, 2, 3, 4), judged: int = 4, seed: int = 0) -> Numbers:
-    """2/Lambda, certified; at one depth also by a Hessian norm that was found, which no Lambda is below.
+    """2/Lambda, certified; at one depth also from a measured Hessian norm, a lower bound on Lambda.
 
-    Beyond 2/Lambda one step of descent on a quadratic raises the loss, in rationals.
+    Beyond 2/Lambda one step of descent on a quadratic increases the loss, in rationals.
     """
     limits = {depth: 2 / curvature(Problem(N=depth)).lam for depth in depths}
     _, seen = hessian_search(Problem(N=judged), seeded(seed))
@@ -80,9 +80,9 @@ def step_size(depths: Sequence[int] = (1, 2, 3, 4), judged: int = 4, seed: int =
 
 
 def not_convex(x: str = "1", y: str = "1") -> Numbers:
-    """The Hessian of one example at w = 0, N = 2, one unit a layer: for any r with r(0) = 0, in symbols.
+    """The Hessian of one example at w = 0, N = 2, one unit per layer: for any r with r(0) = 0, in symbols.
 
-    With r(z) = a z + b z^2 + ... only a and b enter second derivatives at 0.
+    With r(z) = a z + b z^2 + ... only a and b enter the second derivatives at 0.
     """
     v, w, a, b, X, Y = sympy.symbols("v w a b x y", real=True)
 

@@ -1,4 +1,4 @@
-"""What the hypotheses of arXiv 2411.16549, Theorem 1, leave out or do not need: one function a finding."""
+"""Evidence for findings about the hypotheses of arXiv 2411.16549, Theorem 1: missing or unnecessary ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def jump(activation: str, at: float = 0.0) -> sympy.Expr:
 
 
 def smoothness(activation: str = "relu", doublings: int = 20) -> Numbers:
-    """Whether r' jumps: by limits of its formula, and by second differences of r in rationals."""
+    """Whether r' jumps at 0: by limits of its formula, and by second differences of r in rationals."""
     r = parse_activation(activation).r.expr
     h = sympy.Rational(1, 2**doublings)
     # (r(h) - 2 r(0) + r(-h)) / h^2 would stay bounded if r' were Lipschitz.
@@ -81,7 +81,7 @@ def zero_start(
     steps: int = 5,
     names: Sequence[str] = ("gelu", "relu", "sigmoid", "softplus", "tanh"),
 ) -> Numbers:
-    """Descent from w(0) = 0: in symbols, and for named activations by automatic differentiation."""
+    """Descent from w(0) = 0: in symbols, and by automatic differentiation for the named activations."""
     c = sympy.Symbol("c")
     still = all(block.is_zero_matrix for block in _blocks_at_zero(N, K, d, sympy.Integer(0)))
     moving = [not block.is_zero_matrix for block in _blocks_at_zero(N, K, d, c)]
@@ -103,7 +103,7 @@ def zero_start(
 
 
 def identical_units(N: int = 3, K: int = 2, activation: str = "sigmoid", steps: int = 20) -> Numbers:
-    """From equal hidden units descent keeps them equal: for any r in symbols, and on followed prompts."""
+    """Descent keeps equal hidden units equal: for any r in symbols, and on followed prompts."""
     d = 2
     r, slope, u = (sympy.Function(name) for name in ("r", "q", "u"))
     x, columns = sympy.Matrix(sympy.symbols(f"x:{d}")), sympy.symbols(f"v:{d}")
@@ -132,10 +132,10 @@ def identical_units(N: int = 3, K: int = 2, activation: str = "sigmoid", steps: 
 def amplified(
     by: str = "rows", sizes: Sequence[float] = (1.0, 1e3, 1e6), tolerance: float = 1e-3, eps: float = 0.05
 ) -> Numbers:
-    """The step error that one fit of r' in the output layer leads to, as its row or its target grows.
+    """The step error caused by one fit of r' in the output layer, as its row or its target grows.
 
-    N = 2, d = K = 1, tanh, squared loss, x = 1: at p(1) = z/T the output layer sees z for every T, and an
-    error of its slope is multiplied by u = 2 (tanh z - y) and by the row T.
+    N = 2, d = K = 1, tanh, squared loss, x = 1: at p(1) = z/T the pre-activation of the output layer is z for
+    every T, and an error of its slope is multiplied by u = 2 (tanh z - y) and by the row T.
     """
     slope = ACTIVATIONS["tanh"].r.derivative
     fitted = fit(slope, -2.0, 2.0, tolerance)
@@ -166,7 +166,7 @@ def amplified(
 
 
 def _certified(problem: Problem) -> float:
-    """The bound of a plan, once the independent checker accepts its certificate; else ArithmeticError."""
+    """The bound of a plan whose certificate the independent checker accepts; else raises ArithmeticError."""
     document = certified(problem, "lean")
     if (reason := refusal(document, posed_letters(problem), "lean")) is not None:
         raise ArithmeticError(f"the certificate is refused: {reason}")
@@ -174,7 +174,7 @@ def _certified(problem: Problem) -> float:
 
 
 def fewer_derivatives(loss: str = "huber", activation: str = "tanh") -> Numbers:
-    """A plan within eps although the slope of the loss is not C^4; an independent checker accepts it."""
+    """A plan within eps whose loss slope is not C^4; the independent checker accepts its certificate."""
     posed = Problem(N=2, K=3, loss=parse_loss(loss), activation=parse_activation(activation))
     found = _certified(posed)
     kinks = len(posed.loss.phi.kinks)
@@ -188,7 +188,7 @@ def fewer_derivatives(loss: str = "huber", activation: str = "tanh") -> Numbers:
 
 
 def other_sizes(d: int = 3, d_out: int = 1) -> Numbers:
-    """A plan within eps where d_out is not d; an independent checker accepts it."""
+    """A plan within eps with d_out different from d; the independent checker accepts its certificate."""
     posed = Problem(N=2, K=3, d=d, d_out=d_out)
     found = _certified(posed)
     return {
@@ -203,10 +203,10 @@ def other_sizes(d: int = 3, d_out: int = 1) -> Numbers:
 def nothing_done(
     eps: Sequence[float] = (0.05, 0.0966, 0.579), depths: Sequence[int] = (3, 3, 4), count: int = 20_000
 ) -> Numbers:
-    """The share of random prompts on which the whole gradient is within eps, so that copying w is a step.
+    """The share of random prompts on which the gradient is within eps, so that copying w counts as a step.
 
-    Examples as random_prompts draws them (one prompt in four repeats an example n times), w uniform in the
-    box W, seeded.  The largest gradient found shows where that is no longer a step.
+    Examples as `random_prompts` draws them (one prompt in four repeats an example n times), w uniform in the
+    box W, with a seed.  On the prompt with the largest gradient, copying w does not count as a step.
     """
     shares, largest = [], 0.0
     for tolerance, depth in zip(eps, depths, strict=True):

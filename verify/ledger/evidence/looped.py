@@ -1,4 +1,4 @@
-"""A looped linear transformer on least squares: findings about arXiv 2410.11268."""
+"""Evidence for findings about looped linear transformers on least squares (arXiv 2410.11268)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from icgd.verify.linear_attention.contraction import exact_descent, least_square
 
 
 def needed(d: int, T: int, eps: float, t: float) -> int:
-    """The fewest examples by bisection on the condition number's own bound, not by its inverse."""
+    """The fewest examples, by bisection on the condition-number bound rather than by its inverse."""
     allowed = 1 / (1 - mpmath.mpf(eps) ** (mpmath.mpf(1) / T))
 
     def enough(n: int) -> bool:
@@ -41,7 +41,7 @@ def needed(d: int, T: int, eps: float, t: float) -> int:
 
 
 def _examples_limit(T: int, eps: float, t: float) -> float:
-    """The limit of the fewest examples over d as d grows, in symbols; rounding up adds nothing to it."""
+    """The limit of (fewest examples)/d as d grows, in symbols; rounding up does not change it."""
     size = sympy.Symbol("d", positive=True)
     root = 1 / sympy.sqrt(1 - sympy.Rational(str(eps)) ** sympy.Rational(1, T))
     growth = sympy.expand((sympy.sqrt(size) + sympy.Rational(str(t))) ** 2 / size)
@@ -51,10 +51,10 @@ def _examples_limit(T: int, eps: float, t: float) -> float:
 def examples_constant(
     d: int = 4, T: int = 10, eps: float = 0.01, t: float = 2.0, large: int = 10**6
 ) -> Numbers:
-    """The constant of n = O(d): at one size, and its limits as d grows, for T loops and for one.
+    """The constant of n = O(d): at one size, and its limits as d grows, for T loops and for one loop.
 
-    With kappa = 1/(1 - eps^(1/T)) it takes (sqrt d + t)^2 ((sqrt kappa + 1)/(sqrt kappa - 1))^2 examples,
-    rounded up: the limits are taken in symbols, and the count at a large d, by bisection, is held to them.
+    With kappa = 1/(1 - eps^(1/T)), (sqrt d + t)^2 ((sqrt kappa + 1)/(sqrt kappa - 1))^2 examples are needed,
+    rounded up.  The limits are taken in symbols and compared with the count at a large d, by bisection.
     """
     found = examples_needed(d, T, eps, t)
     limit, one_loop = _examples_limit(T, eps, t), _examples_limit(1, eps, t)
@@ -79,7 +79,7 @@ def examples_constant(
 
 
 def omega_constant(d: int = 4, T: int = 10, eps: float = 0.01, t: float = 2.0) -> Numbers:
-    """The c at which exp(c T) is what n = O(d) needs: below it the earlier requirement is the smaller one."""
+    """The c at which exp(c T) equals the number that n = O(d) needs; for smaller c, exp(c T) is less."""
     ours = examples_needed(d, T, eps, t)
     c = math.log(ours) / T
     low, high = math.exp(0.1 * T), math.exp(T)
@@ -96,9 +96,9 @@ def omega_constant(d: int = 4, T: int = 10, eps: float = 0.01, t: float = 2.0) -
 
 
 def no_condition(d: int = 4, t: float = 2.0, T: int = 10, eps: float = 0.01) -> Numbers:
-    """Up to which n the bound on the condition number says nothing, and which t its probability needs.
+    """The largest n at which the condition-number bound is infinite, and the least t for its probability.
 
-    Also the bound at the n that T loops need for a target eps.
+    Also the bound at the n that T loops need for the target eps.
     """
     enough = examples_needed(d, T, eps, t)
     last = max(n for n in range(1, 4096) if not is_conditioned(LoopedProblem(d=d, n=n, t=t)))
@@ -126,7 +126,7 @@ def no_condition(d: int = 4, t: float = 2.0, T: int = 10, eps: float = 0.01) -> 
 def square_data(d: int = 8, loops: int = 10) -> Numbers:
     """n = d with invertible data, x_i with i ones: condition number in balls, descent in rationals.
 
-    The step is the float64 next to 1/lambda_max, taken as a rational; the labels are those of w_k = (-1)^k.
+    The step size is the float64 next to 1/lambda_max as a rational; the labels are those of w_k = (-1)^k.
     """
     x = fmpq_mat([[int(j <= i) for j in range(d)] for i in range(d)])
     w = fmpq_mat([[(-1) ** k] for k in range(d)])
@@ -148,9 +148,9 @@ def square_data(d: int = 8, loops: int = 10) -> Numbers:
 
 
 def step_from_data(scale: str = "2", loops: int = 10) -> Numbers:
-    """One step size in the weights, two prompts, the second scaled: 1/lambda_max of the first diverges there.
+    """One step size for two prompts, the second scaled: 1/lambda_max of the first diverges on the second.
 
-    d = 1, x = 1 and x = scale, y = x w*: the error is multiplied by 1 - eta x^2, in rationals.
+    d = 1, x = 1 and x = scale, y = x w*: each step multiplies the error by 1 - eta x^2, in rationals.
     """
     eta, factor = Fraction(1), Fraction(scale)
     first, second = 1 - eta, 1 - eta * factor**2
@@ -169,7 +169,7 @@ def step_from_data(scale: str = "2", loops: int = 10) -> Numbers:
 
 
 def fixed_step(d: int = 4, sizes: Sequence[int] = (20, 64, 1024), t: float = 2.0) -> Numbers:
-    """The step that serves Gaussian prompts with probability 1 - 2 exp(-t^2/2), where E X^T X / n = I."""
+    """The step size valid for Gaussian prompts with probability 1 - 2 exp(-t^2/2), where E X^T X / n = I."""
     found = {n: LoopedProblem(d=d, n=n, t=t).rate for n in sizes}
     by_hand = {n: 1 / (1 + (math.sqrt(d) + t) / math.sqrt(n)) ** 2 for n in sizes}
     return {

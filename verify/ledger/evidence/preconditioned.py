@@ -1,4 +1,4 @@
-"""Linear attention on random least squares: findings about arXiv 2306.00297."""
+"""Evidence for findings about linear attention on random least squares (arXiv 2306.00297)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from icgd.verify.ledger.entries import Numbers
 
 
 def _denominators(values: Sequence[Fraction], n: int) -> list[Fraction]:
-    """N_j = (n+1)/n lambda_j + tr S / n, of E[C^2] = S N."""
+    """N_j = (n+1)/n lambda_j + tr S / n, where E[C^2] = S N."""
     return [value * Fraction(n + 1, n) + sum(values, Fraction(0)) / n for value in values]
 
 
@@ -32,7 +32,7 @@ def global_over_all(sizes: Sequence[int] = (1, 2, 3)) -> Numbers:
 
 
 def swapped_roles(S: str = "2,1/2", n: int = 10) -> Numbers:
-    """A second family of critical points, P and Q with swapped roles: polynomials, then by hand.
+    """A second family of critical points, with P and Q in swapped roles: by polynomials, then by hand.
 
     By hand: with p = e_1 and q = -e_{d+1} e_1^T / N_1 the error is w - e_1 (C w)_1 / N_1, so the expected
     loss is tr S - lambda_1^2 / N_1, from E C_11 = lambda_1 and E (C^2)_11 = lambda_1 N_1.
@@ -68,9 +68,9 @@ def _bends_down(values: Sequence[Fraction], n: int) -> bool:
     ]
     # The lowest eigenvector in float64, rounded, is a direction; its curvature is exact.
     table = np.array([[int(entry.p) / int(entry.q) for entry in row] for row in hessian])
-    way = [fmpq(round(1000 * float(value)), 1000) for value in np.linalg.eigh(table)[1][:, 0]]
-    form = sum((a * b * h for a, row in zip(way, hessian, strict=True)
-                for b, h in zip(way, row, strict=True)), fmpq(0))  # fmt: skip
+    direction = [fmpq(round(1000 * float(value)), 1000) for value in np.linalg.eigh(table)[1][:, 0]]
+    form = sum((a * b * h for a, row in zip(direction, hessian, strict=True)
+                for b, h in zip(direction, row, strict=True)), fmpq(0))  # fmt: skip
     return bool(form < 0)
 
 
@@ -96,7 +96,7 @@ def saddle_share(top: int = 32, n: int = 10) -> Numbers:
 
 
 def transposed(d: int = 2, n: int = 2) -> Numbers:
-    """Lemma 1's layer by the polynomials of icgd, and once more by sympy from the layer's own formula."""
+    """Lemma 1's layer, by polynomials and independently by sympy from the formula of the layer."""
     found = lemma_one(d, n)
     X = sympy.Matrix(d, n + 1, sympy.symbols(f"x:{d * (n + 1)}"))
     y, w = sympy.Matrix(1, n, sympy.symbols(f"y:{n}")), sympy.Matrix(sympy.symbols(f"w:{d}"))
@@ -131,7 +131,7 @@ def _layer(X: sympy.Matrix, label: sympy.Matrix, A: sympy.Matrix, masked: bool) 
 
 
 def mask(d: int = 2, n: int = 2) -> Numbers:
-    """Whether the mask changes the first and the second layer, from w(0) = 0, for symbols everywhere."""
+    """Whether the mask changes the first and the second layer, from w(0) = 0, with every entry a symbol."""
     X = sympy.Matrix(d, n + 1, sympy.symbols(f"x:{d * (n + 1)}"))
     label = sympy.Matrix(1, n, sympy.symbols(f"y:{n}")).row_join(sympy.zeros(1, 1))
     A = sympy.Matrix(d, d, sympy.symbols(f"a:{d * d}"))
@@ -149,7 +149,7 @@ def mask(d: int = 2, n: int = 2) -> Numbers:
 
 
 def several_minima(points: Sequence[Sequence[float]], n: int = 10, d: int = 2, L: int = 2) -> Numbers:
-    """Boxes (Krawczyk's test in balls) around given (a, b), each with one minimum of Theorem 4's loss."""
+    """Boxes around given points (a, b), each with one minimum of Theorem 4's loss, by Krawczyk's test."""
     boxes = [enclose_critical(transformed_loss(n, d, L), point) for point in points]
     found = [box for box in boxes if box is not None and box.minimum]
     values = sorted(box.value for box in found)
@@ -168,7 +168,7 @@ def several_minima(points: Sequence[Sequence[float]], n: int = 10, d: int = 2, L
 
 
 def rotated(S: str = "2,1/2", n: int = 10) -> Numbers:
-    """Theorem 1's matrices where S has rotated eigenvectors: all partial derivatives, in rationals."""
+    """Theorem 1's matrices where S is not diagonal: all partial derivatives, in rationals."""
     posed = PreconditionedProblem(S=S, n=n, d=len(S.split(",")))
     covariance = tuple(tuple(row) for row in posed.covariance)
     d = posed.d
@@ -183,7 +183,7 @@ def rotated(S: str = "2,1/2", n: int = 10) -> Numbers:
 
 
 def few_examples(d: int = 20, n: int = 1) -> Numbers:
-    """The least loss for S = I as a share of predicting 0: (d+1)/(n+d+1), in symbols and at one size."""
+    """The least loss for S = I relative to predicting 0: (d+1)/(n+d+1), in symbols and at one size."""
     D, m = sympy.symbols("d n", positive=True)
     share = sympy.simplify(1 - 1 / ((m + 1) / m + D / m) - (D + 1) / (m + D + 1)) == 0
     half = sympy.solve(sympy.Eq((D + 1) / (m + D + 1), sympy.Rational(1, 2)), m)
@@ -199,7 +199,7 @@ def few_examples(d: int = 20, n: int = 1) -> Numbers:
 
 
 def prior(S: str = "2,1/2", n: int = 10) -> Numbers:
-    """Theorem 3's family a S^-1 under w ~ N(0, I): which a makes each diagonal entry stationary."""
+    """Theorem 3's family a S^-1 under w ~ N(0, I): the a that makes each diagonal entry stationary."""
     values = [Fraction(part) for part in S.split(",")]
     d = len(values)
     covariance = tuple(tuple(v if i == j else Fraction(0) for j in range(d)) for i, v in enumerate(values))
@@ -222,7 +222,7 @@ def prior(S: str = "2,1/2", n: int = 10) -> Numbers:
 
 
 def _second_moment(S: Sequence[Sequence[Fraction]], n: int, sigma2: Fraction) -> sympy.Matrix:
-    """E m m^T, m = (1/n) sum_a y_a x_a, y_a = w.x_a + noise, w ~ N(0, I), by pairing the x one by one."""
+    """E m m^T, m = (1/n) sum_a y_a x_a, y_a = w.x_a + noise, w ~ N(0, I), as a sum over pairings of the x."""
     d, cells = len(S), range(n)
 
     def entry(i: int, j: int) -> Fraction:
@@ -251,12 +251,12 @@ def noise(n: int = 1, variance: str = "1", sizes: Sequence[int] = (1, 2, 3)) -> 
     """Theorem 1's matrix with noisy labels y = w.x + noise, d = 1, S = 1: exact moments by two routes.
 
     m = (1/n) sum_i y_i x_i has E m w = 1 and E m^2 = 1 + 2/n + variance/n, and the best a is 1/E m^2.
-    The loss tr S - 2 tr(S A S) + tr(S A E[m m^T] A^T) is convex in A; its minimiser, with sigma^2 beside
-    tr S, is checked for some S that are not diagonal.
+    The loss tr S - 2 tr(S A S) + tr(S A E[m m^T] A^T) is convex in A; its minimiser, with tr S + sigma^2 in
+    place of tr S, is checked for some S that are not diagonal.
     """
     size, sigma2 = Fraction(1, n), Fraction(variance)
     by_formula = 1 + 2 * size + sigma2 * size
-    # Term by term: E of x_i^2 x_j^2 is 3 where i = j and 1 elsewhere; noises pair with themselves only.
+    # Term by term: E of x_i^2 x_j^2 is 3 where i = j and 1 elsewhere; the noise terms are independent.
     pairs = sum(3 if i == j else 1 for i in range(n) for j in range(n))
     by_terms = size**2 * (pairs + sigma2 * n)
     claimed, best = 1 / (1 + 2 * size), 1 / by_formula

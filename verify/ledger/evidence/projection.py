@@ -1,4 +1,4 @@
-"""What projections cost as ReLU networks: findings about Proj in arXiv 2411.16549."""
+"""Evidence for findings about Proj in arXiv 2411.16549: the cost of projections as ReLU networks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _clip(w: Sequence[Fraction], h: Fraction) -> tuple[Fraction, ...]:
 
 
 def _network(w: Sequence[Fraction], h: Fraction, without: int | None = None) -> tuple[Fraction, ...]:
-    """w plus a layer of two ReLUs a coordinate, or all of them but one."""
+    """w plus a layer of two ReLUs per coordinate; `without`: the index of a ReLU to leave out."""
     total = list(w)
     for unit in range(2 * len(w)):
         c, sign = divmod(unit, 2)
@@ -29,9 +29,9 @@ def _network(w: Sequence[Fraction], h: Fraction, without: int | None = None) -> 
 
 
 def box(D: int = 4, h: str = "1/2") -> Numbers:
-    """How many hyperplanes the projection onto a box bends at, in rationals; each needs a ReLU of its own.
+    """The number of hyperplanes at which the projection onto a box bends, in rationals; each needs a ReLU.
 
-    A hidden unit is affine off one hyperplane, so a layer bends at no more hyperplanes than it has units.
+    A hidden unit bends at one hyperplane only, so a layer bends at no more hyperplanes than it has units.
     """
     side, tiny = Fraction(h), Fraction(1, 1000)
     bends = 0
@@ -61,7 +61,7 @@ def ball(tolerances: Sequence[float] = (1e-2, 1e-4)) -> Numbers:
     bend = sympy.simplify(sympy.diff(along, t, 2))
     roots = sympy.solveset(bend, t, sympy.S.Reals)
     counts = [fit(Scalar(along), -8.0, 8.0, tolerance).fewest - 1 for tolerance in tolerances]
-    # In rationals: three points of the line, the middle one half way, whose images are not on a line.
+    # In rationals: the images of two points of the line and of their midpoint are not on a line.
     ends = [Fraction(4, 5), Fraction(1), Fraction(4, 5)]
     return {
         "flat_points": len(roots) if isinstance(roots, sympy.FiniteSet) else -1,
@@ -77,7 +77,7 @@ def ball(tolerances: Sequence[float] = (1e-2, 1e-4)) -> Numbers:
 
 
 def not_convex(eta: str = "1/10", eps: str = "1/20") -> Numbers:
-    """W = {-1, 1} is closed: two nearest points at 0, and an allowed error thrown across, in rationals."""
+    """The closed W = {-1, 1}: 0 has two nearest points, and an allowed error can cross over, in rationals."""
     W = (Fraction(-1), Fraction(1))
 
     def nearest(w: Fraction) -> list[Fraction]:

@@ -1,4 +1,4 @@
-"""The sizes that arXiv 2411.16549, Theorem 1, promises, with the constants that it leaves out."""
+"""Evidence for findings about the sizes in arXiv 2411.16549, Theorem 1, with the constants it omits."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def _heads(depth: int, eps: float) -> int:
 
 
 def _crossing(depth: int, limit: float) -> float:
-    """The eps at which the promised heads are `limit`, to a thousandth; both sides are checked."""
+    """The eps at which the promised number of heads is `limit`, to a thousandth; both sides are checked."""
     eps = 0.05
-    for _ in range(12):  # heads grow like eps^-2, nearly
+    for _ in range(12):  # the number of heads grows nearly like eps^-2
         ratio = math.sqrt(_heads(depth, eps) / limit)
         if abs(ratio - 1) < 2e-4:
             break
@@ -47,12 +47,12 @@ def _crossing(depth: int, limit: float) -> float:
 
 
 def heads_beyond(limit: float = 1e9, depths: Sequence[int] = (1, 2, 3, 4), judged: int = 3) -> Numbers:
-    """The eps at which the theorem's head count passes a limit, and what our construction takes there."""
+    """The eps at which the theorem's head count exceeds a limit, and the size of our construction there."""
     eps = {depth: _crossing(depth, limit) for depth in depths}
     posed = Problem(N=judged, eps=eps[judged])
     made = plan(posed)
     sizes = {claim.quantity: claim.value for claim in built(posed)}
-    # float64 bytes of Q, K and V of so many heads at the width that the theorem's own construction has.
+    # Bytes of Q, K and V in float64 for `limit` heads, at the width of the theorem's own construction.
     width = _claimed(posed, "width")
     return {
         **{f"eps_N{depth}": value for depth, value in eps.items()},
@@ -69,9 +69,9 @@ def heads_beyond(limit: float = 1e9, depths: Sequence[int] = (1, 2, 3, 4), judge
 
 
 def hidden_constant(fine: float = 1e-6, coarse: float = 1e-4, target: float = 0.05) -> Numbers:
-    """The factor before eps^-2 on the default problem: at a target, and where it settles as eps falls.
+    """The factor of eps^-2 on the default problem: at a target eps, and its limit as eps decreases.
 
-    It drifts less and less towards the one at `fine`: no logarithm is left.
+    It converges towards its value at `fine`, so there is no logarithm.
     """
     tolerances = (target, coarse, fine)
     heads = [_claimed(Problem(eps=eps), "heads") for eps in tolerances]
@@ -91,7 +91,7 @@ def hidden_constant(fine: float = 1e-6, coarse: float = 1e-4, target: float = 0.
 
 
 def no_logarithm(error: float = 0.2, seed: int = 0, radius: float = 1.0) -> Numbers:
-    """A sample of 2 ln 2 (A/e)^2 features within e, certified; a cover takes 18 (A/e)^2 ln(2 ceil 3A/e)."""
+    """2 ln 2 (A/e)^2 sampled features are certified within e; a cover needs 18 (A/e)^2 ln(2 ceil 3A/e)."""
     g = ACTIVATIONS["tanh"].r
     mass = feature_mass(g, radius)
     count = int(sampled_heads(mass, error))
@@ -110,7 +110,7 @@ def no_logarithm(error: float = 0.2, seed: int = 0, radius: float = 1.0) -> Numb
 
 
 def exponent(coarse: float = 1e-4, fine: float = 1e-6) -> Numbers:
-    """Heads for r' of tanh as promised, and pieces: what a fit takes and what no function can do without."""
+    """For r' of tanh: the promised heads, the pieces of our fit, and the lower bound on pieces."""
     slope = ACTIVATIONS["tanh"].r.derivative
     mass = feature_mass(slope, 1.0)
     fits = [fit(slope, -1.0, 1.0, error) for error in (coarse, fine)]
@@ -128,7 +128,7 @@ def exponent(coarse: float = 1e-4, fine: float = 1e-6) -> Numbers:
 
 
 def width(sizes: Sequence[int] = (2, 12)) -> Numbers:
-    """How the width that is built grows with d and K: as a formula, and counted off the matrices."""
+    """How the built width grows with d and K: by its formula, and counted from the matrices."""
     posed = Problem(N=2, K=3, eps=0.5)
     formula = next(claim for claim in built(posed) if claim.quantity == "width").bound
     rest = sympy.expand(formula - D_w)
@@ -148,13 +148,13 @@ def width(sizes: Sequence[int] = (2, 12)) -> Numbers:
 
 
 def weights_have_one_count() -> Numbers:
-    """w has D_w coordinates; with the last layer's weights in its place the width is too small for large d.
+    """w has D_w coordinates; with the last layer's weights alone, the width is too small for large d.
 
-    By the formula D_w = d K + (N-2) K^2 + K d, whose count is that of problems of three sizes.
+    By the formula D_w = d K + (N-2) K^2 + K d, which is checked on problems of three sizes.
     """
     posed = Problem()
     last = posed.dims[-1] * posed.dims[-2]
-    rest = d * K + (N - 2) * K**2  # beside the K d weights of the last layer
+    rest = d * K + (N - 2) * K**2  # all weights but the K d of the last layer
     limit = sympy.limit(rest / (N * K**2), d, sympy.oo)
     sizes = [posed, replace(posed, N=2, K=3, d=5, d_out=5), replace(posed, N=5, K=2, d=3, d_out=3)]
     counted = all(
@@ -174,7 +174,7 @@ def _weights_of(problem: Problem) -> int:
 
 
 def depth(depths: Sequence[int] = (1, 2)) -> Numbers:
-    """Layers of one step counted off the matrices of both constructions, in both units."""
+    """Layers of one step, counted from the matrices of both constructions, as layers and as sublayers."""
     found = {
         (kind, one): census(build(Problem(N=one, K=3, eps=0.5), kind))
         for kind in ("paper", "lean")
@@ -194,7 +194,7 @@ def depth(depths: Sequence[int] = (1, 2)) -> Numbers:
 
 
 def norm(widths: Sequence[int] = (4, 16, 64), eta: float = 1e-9) -> Numbers:
-    """The promised layer norm of the theorem's own layers as eta vanishes, beside C_w + 1."""
+    """The norm of the theorem's own layers as eta vanishes, compared with the promised C_w + 1."""
     found = {size: _claimed(Problem(K=size, eta=eta), "norm") for size in widths}
     posed = Problem(eta=eta)
     projection = max(math.sqrt(2), posed.B_v * math.sqrt(2 * posed.units)) + math.sqrt(2)
@@ -210,7 +210,7 @@ def norm(widths: Sequence[int] = (4, 16, 64), eta: float = 1e-9) -> Numbers:
 
 
 def examples_factor(n: int = 8, eps: float = 0.05) -> Numbers:
-    """What 1/n over n + 1 columns does without the factor (n+1)/n, in rationals; and where it breaks eps."""
+    """A mean over n + 1 columns without the factor (n+1)/n: its effect, and where it breaks eps."""
     values = [Fraction(3 * i + 1, 7) for i in range(n)]
     attended = sum(values, Fraction(0)) / (n + 1)  # the query's column adds 0
     shrunk = attended / (sum(values, Fraction(0)) / n)
@@ -229,7 +229,7 @@ def examples_factor(n: int = 8, eps: float = 0.05) -> Numbers:
 
 def loops(steps: Sequence[int] = (1, 7)) -> Numbers:
     """The matrices of one block for different numbers of steps, compared entry by entry."""
-    few, many = (build(Problem(N=1, eps=0.5, L=count)) for count in steps)
+    short, long = (build(Problem(N=1, eps=0.5, L=count)) for count in steps)
 
     def entries(made: Transformer) -> list[tuple[Any, ...]]:
         matrices = [
@@ -242,6 +242,6 @@ def loops(steps: Sequence[int] = (1, 7)) -> Numbers:
     return {
         "first": steps[0],
         "last": steps[-1],
-        "parameters": census(many).parameters,
-        "shows": steps[0] < steps[-1] and entries(few) == entries(many),
+        "parameters": census(long).parameters,
+        "shows": steps[0] < steps[-1] and entries(short) == entries(long),
     }

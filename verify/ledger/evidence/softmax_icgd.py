@@ -1,4 +1,4 @@
-"""Four layers by universal approximation: findings about arXiv 2411.16549, Theorem 2."""
+"""Evidence for findings about arXiv 2411.16549, Theorem 2: four layers by universal approximation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from icgd.verify.softmax_icgd import smallest
 
 
 def grid(eps: float = 0.05) -> Numbers:
-    """Nodes of the grid that suffices on the default problem, and on the one with three variables."""
+    """Nodes of a sufficient grid, for the default problem and for the one with three variables."""
     posed, least = Problem(eps=eps), smallest(Problem(), eps)
     found, small = four_layers(halved(posed)), four_layers(halved(least))
     half = four_layers(halved(replace(posed, eps=eps / 2)))
@@ -38,7 +38,7 @@ def grid(eps: float = 0.05) -> Numbers:
 
 
 def smallest_built(eps: float = 0.05, cells: int = 11, prompts: int = 400, seed: int = 0) -> Numbers:
-    """Four layers built for the smallest problem, with so many cells a side and one fewer; and ours."""
+    """Four layers built for the smallest problem, with `cells` cells per side and one fewer; and ours."""
     posed = halved(smallest(Problem(), eps))
     prompt = random_prompts(posed, prompts, seeded(seed))
     built = [FourLayerTransformer(posed, count) for count in (cells - 1, cells)]
@@ -59,7 +59,7 @@ def smallest_built(eps: float = 0.05, cells: int = 11, prompts: int = 400, seed:
 
 
 def least_width(eps: float = 0.05, layers: int = 4) -> Numbers:
-    """What a piecewise-linear stack of so many hidden layers needs at least: pieces along one line.
+    """A lower bound on the width of a network with `layers` ReLU layers, from its pieces along one line.
 
     The token's gradient at x = 1, y = -1 as a function of w, in the convention of Theorem 2; a hidden layer
     of m ReLUs multiplies the pieces along a line by m + 1 at most.
