@@ -1,1 +1,1 @@
-"""The trusted base: it judges certificates and shares no code with the prover, so some names are in both."""
+"""The trusted base: judges certificates and shares no code with the prover, so some names occur in both."""

@@ -1,8 +1,8 @@
-"""The checker's own envelopes: how steep the units of a layer can be, given how active and how far out.
+"""The checker's envelopes: bounds on the mean slopes of a layer's units, given their mean r^2 and max |z|.
 
-The units of a layer average phi to at most sup (phi - lam r^2) + lam mean r^2, whatever lam.  Suprema come
-from boxes on which Taylor's theorem bounds a function from both sides; a box that leaves too much open is
-halved.  Nothing comes from the rest of the project.
+For every lam, the mean of phi over the units of a layer is at most sup (phi - lam r^2) + lam mean r^2.
+Suprema come from boxes on which Taylor's theorem bounds a function from both sides; a box on which the bounds
+are too far apart is halved.  Nothing comes from the rest of the project.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from icgd.verify.checker.power_series import Function, exact, jet, square
 
 BINS = 64
 FINE, MOST_HALVINGS = 2.0**-17, 4096
-"""How far a supremum may be above what is seen, relative to its terms; how often the boxes of a layer may be
-halved for that, all forms together: what is asked for first is served first, the rest is a little higher."""
+"""How far the bound of a supremum may be above it, relative to its terms; and how often the boxes of a layer
+may be halved, for all forms together: once this is used up, later bounds are a little higher."""
 
 
 class Form(NamedTuple):
@@ -37,7 +37,8 @@ QUANTITIES = {"slope": (("r1", 1), ("r1", -1)), "slope2": (("s1", 1),), "bend2":
 class Box:
     """The six functions on [low, high].
 
-    parts: of each, its range on the box, value and slope in the middle, the range of its bend.
+    parts: for each function, its range on the box, its value and slope in the middle, and the range of its
+    second derivative.
     """
 
     def __init__(self, f: Function, low: arb, high: arb) -> None:
@@ -53,7 +54,7 @@ class Box:
             self.parts[f"s{k}"] = square(r[k]), square(p[k]), 2 * p[k] * p[k + 1], bend
 
     def supremum(self, form: Form) -> tuple[arb, arb]:
-        """An upper bound of the form on the box, and how far above its supremum that can be at most."""
+        """An upper bound of the form on the box, and a bound on its distance above the supremum."""
         whole, value, rise, bend = self.parts[form.phi]
         if form.sign < 0:
             whole, value, rise, bend = -whole, -value, -rise, -bend
@@ -67,7 +68,7 @@ class Box:
             )
         far, curve = abs(rise) * self.half, bend * self.curving
         most = curve.upper()
-        inside = most < 0 and far < -2 * most  # the parabola above turns in the box
+        inside = most < 0 and far < -2 * most  # the vertex of the upper parabola is in the box
         high = (value - far * far / (4 * most) if inside else value + far + most).upper()
         high = high.min(whole.upper()) if high.is_finite() else whole.upper()
         return high, high - value.max(value + far + curve.lower()).lower()
@@ -113,11 +114,11 @@ class Envelope:
         return rows
 
     def bin(self, z: arb) -> int:
-        """The first of the steps 0..BINS that reaches |z|."""
+        """The smallest m in 0..BINS with |z| <= reach * m / BINS."""
         return min(BINS, math.ceil(float((z / self.reach * BINS).upper()) * (1 + 2.0**-50)))
 
     def average(self, quantity: str, m: int, low: arb, high: arb) -> arb:
         """A bound on the mean of |r'|, |r'|^2 or |r''|^2 where the mean of r^2 is in [low, high]."""
-        a, b = float(low), float(high)  # only to choose a multiplier: any is right
+        a, b = float(low), float(high)  # only to choose a multiplier; every multiplier gives a valid bound
         lam, tops, _ = min(self.heights(quantity), key=lambda row: row[2][m] + max(row[0] * a, row[0] * b))
         return (tops[m] + (lam * low).max(lam * high)).max(arb(0))

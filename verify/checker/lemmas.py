@@ -1,4 +1,4 @@
-"""The checker's own truths about functions of one variable: ranges, lines, and how near one is to the other.
+"""The checker's lemmas on functions of one variable: their ranges, and their distance from sums of ReLUs.
 
 Nothing comes from the rest of the project.  Functions are power series over balls
 (`icgd.verify.checker.power_series`); lines are exact rationals.
@@ -18,7 +18,7 @@ Sum = Mapping[str, Any]
 
 
 class Refused(ValueError):
-    """The first claim of a certificate that does not hold."""
+    """A certificate is refused; the message is the first of its claims that does not hold."""
 
 
 def need(ok: bool, claim: str) -> None:
@@ -75,7 +75,8 @@ def lemma(f: Function, relus: Sum, reach: float, error: float) -> bool:
             here = jet(f, m, 2)
             bend = whole[2].abs_lower().max((here[2] + whole[3] * (box - m)).abs_lower())
             tilt = abs(here[1] - rise) if bend > 0 else abs(whole[1] - rise)
-            # Between ends that are in order, a function of one bend dips most where its slope is the line's.
+            # If the error is small at both ends and the bend has one sign, the error is largest where the
+            # slope of the function equals that of the line.
             beyond = tilt * ((right - left).min(tilt / (2 * bend)) if bend > 0 else right - left)
             if abs(here[0] - rise * m - up) + beyond <= error:
                 break

@@ -1,6 +1,6 @@
-"""The checker's own reading of a loss l(p, y): its slope in p as phi(p - rho y) - sigma y.
+"""The checker's derivation of a loss slope: the derivative of l(p, y) in p as phi(p - rho y) - sigma y.
 
-The form is read off the formula as it is written: a sum of functions of p - rho y, of functions of y, of
+The form is derived from the formula as it is written: a sum of functions of p - rho y, of functions of y, of
 terms linear in p and of multiples of p y.  phi is the derivative at y = 0.  Nothing comes from the rest of
 the project.
 """
@@ -28,8 +28,8 @@ class Slope(NamedTuple):
 class Part(NamedTuple):
     """What a part of a formula depends on, and how.
 
-    on: NUMBER, Y, the rho of p - rho y if that alone matters, or BOTH.  linear: (a, b) where it is
-    a p + b y + a constant.  bent: the rho of what is not linear in it, None if there is no such thing.
+    on: NUMBER, Y, the rho of p - rho y if it depends on this alone, or BOTH.  linear: (a, b) where it is
+    a p + b y + a constant.  bent: the rho of its nonlinear terms, None if there are none.
     product: the coefficient of p y.  value: of a number, where it is rational.
     """
 
@@ -48,7 +48,7 @@ def slope_of(loss: str) -> Slope:
 
 
 class _AtZero(ast.NodeTransformer):
-    """The same formula at y = 0, as one in t."""
+    """The same formula at y = 0, with t for p."""
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         return {"p": ast.Name("t"), "y": ast.Constant(Fraction(0))}.get(node.id, node)  # type: ignore[arg-type]

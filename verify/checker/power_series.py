@@ -1,8 +1,8 @@
-"""Functions of one variable, read from their formulas as power series over balls.
+"""Evaluates functions of one variable, given by formulas, as power series over balls.
 
-Derivatives are coefficients; numbers in a formula are exact rationals.  Where a ball is too wide to tell what
-a function is there (it divides by 0, it takes the root of a negative number), the jet is nan: no comparison
-with nan is true, so callers halve the ball.  Nothing comes from the rest of the project.
+Derivatives come from the coefficients; numbers in a formula are exact rationals.  Where a ball is too wide to
+evaluate a function (division by 0, the root of a negative number), the jet is nan.  No comparison with nan is
+true, so callers halve the ball.  Nothing comes from the rest of the project.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ NAMED |= {"tanh": "tanh(t)", "sin": "sin(t)", "identity": "t"}
 
 
 class Unreadable(ValueError):
-    """What in a formula has no power series here."""
+    """A part of a formula has no power series here; the message names it."""
 
 
 def exact(x: Any) -> fmpq:
-    """The rational that a finite number (or the text of one) is; floats count as what they are."""
+    """A finite number (or its text) as an exact rational; floats are taken at their exact values."""
     return fmpq(*Fraction(x).as_integer_ratio())
 
 
 def formula(text: str) -> Function:
-    """The function of t, on power series, that a posed problem names; raises Unreadable."""
+    """The function of t, on power series, with this name or formula; raises Unreadable."""
     return function(parsed(NAMED.get(text, text)))
 
 
 def parsed(text: str) -> ast.expr:
-    """The parts of a formula; raises SyntaxError."""
+    """The syntax tree of a formula; raises SyntaxError."""
     text = text.strip()
     tree: ast.expr = _Tamed(text).visit(ast.parse(text, mode="eval").body)
     return tree
 
 
 def function(tree: ast.expr) -> Function:
-    """The function of t, on power series, that a parsed formula is."""
+    """The function of t, on power series, of a parsed formula."""
     return lambda x: _value(tree, x)
 
 
 class _Tamed(ast.NodeTransformer):
-    """The same formula with its numbers exact, and where large parts cancel, by names that stay narrow."""
+    """The same formula with exact numbers, and with functions in place of parts that would cancel."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
-        """A number as the rational that is written there: what a float rounds to the same may differ."""
+        """A number as the rational that is written, before any rounding to a float."""
         if type(node.value) is int:
             return ast.Constant(Fraction(node.value))  # type: ignore[arg-type]
         if type(node.value) is float:
@@ -129,12 +129,12 @@ _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.m
 
 
 def _led(series: Any, first: arb) -> Any:
-    """The series with a first coefficient that is known better: both hold the value."""
+    """The series with a narrower first coefficient; both enclose the value."""
     return arb_series([first, *series.coeffs()[1:]], prec=series.prec)
 
 
 def _power(x: Any, exponent: Any) -> Any:
-    """x to a power; an even one is not negative, whatever the sign of x."""
+    """x to a power; an even power is not negative, whatever the sign of x."""
     if not isinstance(exponent, fmpq) or exponent.q not in (1, 2):
         return _FUNCTIONS["exp"](exponent * _FUNCTIONS["log"](x))
     p, q = int(exponent.p), int(exponent.q)
@@ -147,7 +147,7 @@ def _power(x: Any, exponent: Any) -> Any:
         made = made * square if bit == "1" else made
         square = square * square
     if p % 2 == 0 and isinstance(x, arb_series):
-        as_series = made + 0 * x  # at p = 0 it is a number
+        as_series = made + 0 * x  # for p = 0, `made` is a number
         return _led(as_series, (x[0].abs_lower() ** p).union(x[0].abs_upper() ** p))
     return made
 
@@ -158,7 +158,7 @@ def square(x: arb) -> arb:
 
 
 def _root(x: Any) -> Any:
-    """The square root, coefficient by coefficient from y^2 = x: Arb's own is nan on wide balls."""
+    """The square root, coefficient by coefficient from y^2 = x, as Arb's own is nan on wide balls."""
     if not isinstance(x, arb_series):
         return arb(x).sqrt()
     y = [_rising(arb.sqrt)(x[0])]
@@ -168,7 +168,7 @@ def _root(x: Any) -> Any:
 
 
 def _rising(function: Callable[[arb], arb]) -> Callable[[arb], arb]:
-    """An increasing function of a ball, by its ends: Arb itself is loose on wide balls."""
+    """An increasing function of a ball, from its ends, as Arb's own enclosures are loose on wide balls."""
     return lambda x: function(x) if x.is_exact() else function(x.lower()).union(function(x.upper()))
 
 
@@ -177,7 +177,7 @@ def _elementary(name: str) -> Function:
 
 
 def _taylor(derivatives: Callable[[arb, int], list[arb]]) -> Function:
-    """A function whose first derivatives at a ball are known, of a series."""
+    """A function of a series, from its derivatives at a ball."""
 
     def at(x: Any) -> Any:
         if not isinstance(x, arb_series):
@@ -191,7 +191,7 @@ def _taylor(derivatives: Callable[[arb, int], list[arb]]) -> Function:
 
 
 def _integral(value: Callable[[arb], arb], rate: Function) -> Function:
-    """A function by its value at a ball and its derivative as a function of a series."""
+    """A function of a series, from its value at a ball and its derivative as a function of a series."""
 
     def at(x: Any) -> Any:
         if not isinstance(x, arb_series):
@@ -202,7 +202,7 @@ def _integral(value: Callable[[arb], arb], rate: Function) -> Function:
 
 
 def _tanh(x: arb, order: int) -> list[arb]:
-    """tanh and its derivatives by y' = 1 - y^2: tighter on wide balls than a quotient."""
+    """tanh and its derivatives by y' = 1 - y^2, which is tighter on wide balls than a quotient."""
     y = [_rising(arb.tanh)(x)]
     if order > 1:
         y.append(1 - square(y[0]))
@@ -225,7 +225,7 @@ def _hyperbolic(first: Function, second: Function) -> Function:
 
 
 def _even(function: Callable[[arb], arb]) -> Callable[[arb], arb]:
-    """An even function of a ball that is monotone in its size, by its ends."""
+    """An even function of a ball that is monotone in |x|, from the ends."""
     return lambda x: function(x.abs_lower()).union(function(x.abs_upper()))
 
 
@@ -237,12 +237,12 @@ def _absolute(x: Any) -> Any:
 
 
 def _larger(*parts: Any) -> Any:
-    """The largest of some, where balls can tell which that is; a tie of functions is a kink."""
+    """The largest of the parts, where balls can decide which it is; a tie of functions is a kink."""
     best = parts[0]
     for x in parts[1:]:
         gap = best - x
         if not isinstance(gap, arb_series):
-            gap = [arb(gap)] if gap != 0 else [arb(1)]  # a tie of numbers is none
+            gap = [arb(gap)] if gap != 0 else [arb(1)]  # a tie of numbers is not a kink
         if not (gap[0] > 0 or gap[0] < 0):
             raise ZeroDivisionError("a kink")
         best = best if gap[0] > 0 else x
@@ -277,8 +277,8 @@ _FUNCTIONS: dict[str, Function] = {
 def series(f: Function, x: arb, order: int) -> arb_series:
     """The power series of f in the variable around a ball; raises ArithmeticError or ValueError.
 
-    A series may come out shorter than it went in (0/0 at a point, a lowered `flint.ctx.cap`): what is missing
-    would be read as 0.
+    A result may be shorter than the variable (0/0 at a point, a lowered `flint.ctx.cap`), and missing
+    coefficients would count as 0.
     """
     variable = arb_series([x, 1], prec=order + 1)
     made = 0 * variable + f(variable)
@@ -288,7 +288,7 @@ def series(f: Function, x: arb, order: int) -> arb_series:
 
 
 def jet(f: Function, x: arb, order: int) -> list[arb]:
-    """f, f', f'', ... at a ball; all of them nan where the ball is too wide for f."""
+    """f, f', f'', ... at a ball; all nan where the ball is too wide for f."""
     try:
         found = series(f, x, order)
     except Unreadable:

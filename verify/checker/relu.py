@@ -1,8 +1,8 @@
-"""The independent judge of certificates: is the step error of this program proved for the user's problem?
+"""The independent checker of certificates: is the step error of this program proved for the user's problem?
 
-Trusted are Python's numbers, FLINT's rationals, Arb's balls and power series, and these lines: nothing comes
+It trusts Python's numbers, FLINT's rationals, Arb's balls and power series, and its own code: nothing comes
 from the prover.  Functions and their derivatives are power series, lines are exact rationals, every claimed
-number is checked, and the problem is the one the caller poses, not the one the certificate names.
+number is checked, and the problem is the one that the caller poses, not the one that the certificate names.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LOSSES: dict[str, tuple[str, Any, Any, dict[str, Any]]] = {
 
 
 def readable(node: Any) -> bool:
-    """Whether a part of a certificate holds finite numbers, None and the few words of a program alone."""
+    """Whether a part of a certificate has only finite numbers, None and the known words of a program."""
     if isinstance(node, Mapping | list):
         return all(map(readable, node.values() if isinstance(node, Mapping) else node))
     number = isinstance(node, int | float) and not isinstance(node, str) and abs(node) < 1e300
@@ -39,9 +39,9 @@ def readable(node: Any) -> bool:
 
 
 class Check:
-    """One certificate against one problem; `judge` returns the bound that is proved or raises Refused.
+    """The check of one certificate for one problem; `judge` returns the proved bound or raises Refused.
 
-    scale: `certified` is so many times the bound on the cells, which is for the loss (1/(2n)) sum.
+    scale: `certified` over the bound on the cells, which is for the loss (1/(2n)) sum.
     """
 
     statement, scale = STATEMENT, 1
@@ -77,12 +77,12 @@ class Check:
             self.loss = {"rho": rho, "sigma": sigma}
         self.rho, self.sigma = (abs(exact(self.loss[name])) for name in ("rho", "sigma"))
         self.from_z, self.bare = self.lean and self.rho == 0, self.lean and letters["output"] == "linear"
-        self.direct = self.from_z or self.bare  # u is computed straight from z(N)
+        self.direct = self.from_z or self.bare  # u is computed directly from z(N)
         self.B_x, self.B_y, self.B_v = (arb(letters[name]) for name in ("B_x", "B_y", "B_v"))
         self.box = [self.B_v / size for size in self.roots[:-1]]
 
     def judge(self) -> float:
-        """The certified bound on norm2(err)/eta; at most eps.  `letters` is in the units of the cells."""
+        """The certified bound on norm2(err)/eta, at most eps; `letters` has the units of the cells."""
         self.check_program()
         for j in range(self.N, 0, -1):
             self.check_ranges(j)
@@ -97,7 +97,7 @@ class Check:
         return arb(self.c["errors"].get(f"{kind}[{j}]", 0.0))
 
     def check_program(self) -> None:
-        """That the block is for these letters, its box in the theorem's domain, its loss slope the loss's."""
+        """Check the letters of the block, that its box is in the theorem's domain, and its loss slope."""
         program, loss = self.program, self.program["loss"]
         for name in ("N", "K", "d", "d_out", "n", "eta", "output"):
             need(program[name] == self.letters[name], f"{name} of the program is that of the problem")
@@ -113,7 +113,7 @@ class Check:
             need(bool(layer["dr"] or unread), f"dr[{j}] is computed where it is read")
 
     def check_ranges(self, j: int) -> None:
-        """Ranges of p(j-1), z, r and its derivatives, g and s = r'(z) g, in exact and computed arithmetic."""
+        """Check the ranges of p(j-1), z, r and its derivatives, g, s = r'(z) g, exact and as computed."""
         claim, z, e, unit = self.layers[j - 1], self.layers[j - 1]["z"], self.e, self.roots[j]
         p_in = self.roots[j - 1] * self.layers[j - 2]["r"] if j > 1 else self.B_x
         need(claim["p_in"] >= p_in, f"p[{j - 1}] is in its range")
@@ -149,14 +149,14 @@ class Check:
         return arb(operations * self.unit / (1 - operations * self.unit))
 
     def check_offsets(self, j: int) -> None:
-        """That the constants which keep z, g and s at or above 0 are as large as they must be."""
+        """Check that the constants that keep z, g and s at or above 0 are large enough."""
         claim, layer = self.layers[j - 1], self.program["layers"][j - 1]
         for key in "zgs":
             near = claim[key] <= layer[f"above_{key}"] <= 1.01 * claim[key] + 1e-9
             need(near, f"the offset of {key}[{j}] is just above its range")
 
     def least(self, j: int) -> dict[str, arb]:
-        """What every local error must cover: the approximation, by lemma, and all rounding."""
+        """The least value of every local error: the approximation, by its lemma, and all rounding."""
         claim, layer, tokens = self.layers[j - 1], self.program["layers"][j - 1], self.letters["n"] + 1
         z, g, f = arb(claim["z"]), arb(claim["g"]), self.r[j - 1]
         inner, after = self.dims[j - 1] + tokens + 16, self.dims[j + 1] if j < self.letters["N"] else 1
@@ -181,11 +181,11 @@ class Check:
         return least
 
     def far(self) -> float:
-        """How far from 0 phi is evaluated."""
+        """The largest |t| at which phi(t) is evaluated."""
         return math.nextafter(float((self.layers[-1]["r"] + self.rho * self.B_y).upper()), math.inf)
 
     def slope_error(self, f: Function) -> arb:
-        """What a loss slope that the program approximates, or holds as one factor, is off by."""
+        """The error of a loss slope that the program approximates, or has as one factor."""
         loss, z, inside = self.program["loss"], self.layers[-1]["z"], lambda x: self.phi(f(x))
         if (by := loss["linear"]) is not None:
             line = {"a": [1.0, -1.0], "b": [0.0, 0.0], "c": [by, -by], "constant": 0.0}
@@ -199,7 +199,7 @@ class Check:
         if self.rho == 0:
             steep = self.c["steepness"]
             need(within(inside, 1, z, -steep, steep), "the steepness of the loss slope holds")
-        # The targets stand in the row of the sum.
+        # The targets are terms of the same sum.
         return error + self.gamma(len(loss["relus"]["a"]) + 16) * 2 * self.sigma * self.B_y
 
     def fitted(
@@ -232,11 +232,11 @@ class Check:
         reach = a * half + b * g
         far = 3 * (self.c["lemmas"][f"product[{j}]"]["reach"] + b * g) + a * abs(centre)
         squares = self.fitted("product", j, lambda x: x * x, product["square"], reach, far, 2)
-        row = self.gamma(2 * len(product["square"]["a"]) + 16)  # centre g stands in the row of both squares
+        row = self.gamma(2 * len(product["square"]["a"]) + 16)  # one sum: both squares and centre g
         return squares / 2 + abs(a * b - 1) * half * g + row * abs(centre) * g
 
     def check_cover(self, claimed: float) -> None:
-        """That the cells cover every network of W, and that none of them allows more than is claimed."""
+        """Check that the cells cover every network of W, and that the bound in each is at most the claim."""
         multipliers, splits = self.c["multipliers"], iter(self.c["splits"])
         rows = zip(self.r, self.layers, multipliers, strict=True)
         self.envelopes = [Envelope(f, claim["z"], lam) for f, claim, lam in rows]
@@ -283,7 +283,7 @@ class Check:
         dg2 = (lip * moved2).min(unit * direct) + unit * local
         norm = (lip * p[-1] + self.phi0 * unit + tilt * self.B_y).min(unit * limit)
 
-        def against(largest: arb, norm2: arb) -> arb:  # the 2-norm of u times such a vector, entry by entry
+        def against(largest: arb, norm2: arb) -> arb:  # the 2-norm of u times a vector, entry by entry
             linear = lip * (largest * p[-1]).min(envelope.peak[0][m] * norm2)
             return (linear + self.phi0 * norm2 + tilt * largest * self.B_y).min(limit * norm2)
 

@@ -1,6 +1,6 @@
-"""The independent judge of certificates for softmax attention (arXiv 2411.16549, Theorem 2).
+"""The independent checker of certificates for softmax attention (arXiv 2411.16549, Theorem 2).
 
-It is `icgd.verify.checker.relu` with what is new in that block: matrix products and outer products are sums
+It adds to `icgd.verify.checker.relu` what is new in that block: matrix products and outer products are sums
 of approximate products, a gate shuts the query token out, and the loss is (1/n) sum, twice that of the cells.
 """
 
@@ -23,10 +23,10 @@ STATEMENT = (
 
 
 class SoftmaxCheck(Check):
-    """One certificate for softmax attention against one problem, in Theorem 2's own letters.
+    """The check of one certificate for softmax attention, in Theorem 2's own letters.
 
     Two slots are multiplied as P(l, r) = (S(a l + b r) - S(a l - b r)) / 4 with a sum of ReLUs S near t^2,
-    so |P(l, r) - l r| <= sup|S - t^2| / 2 + |a b - 1| |l r|; a matrix product adds some of them in one row.
+    so |P(l, r) - l r| <= sup|S - t^2| / 2 + |a b - 1| |l r|; a matrix product adds several in one sum.
 
     The head has Q = K = 0: all scores are 0, a weight is exp(0) over the sum of n + 1 of them, 1/(n+1) up
     to gamma(n + 3), and the mean of n + 1 products is off by gamma(2n + 10) of their mean size, or by
@@ -43,7 +43,7 @@ class SoftmaxCheck(Check):
         self.bare, self.direct = False, self.from_z
 
     def check_offsets(self, j: int) -> None:
-        """That the gate shuts every unit of the outer product in the query token, whatever was rounded there.
+        """Check that the gate shuts every unit of the outer product in the query token, despite rounding.
 
         A unit is relu(v + beta - offset (1 - t)) with v = +-(a p +- b s).  At t = 0 its argument is at most
         -offset / 2^11, and rounding moves it by gamma(16) * 3 offset: ReLUs are 0 exactly, and their sum is.
@@ -58,7 +58,7 @@ class SoftmaxCheck(Check):
         need(shut, f"the gate of update[{j}] shuts the query token out")
 
     def factors(self, kind: str, j: int) -> tuple[arb, arb, arb, arb]:
-        """a and b of the products called `kind`, and how large their two factors can be."""
+        """a and b of the products called `kind`, and bounds on their two factors."""
         product, p = self.program["layers"][j - 1][kind], self.layers[j - 2]["r"] if j > 1 else self.B_x
         need(bool(product and product["square"]), f"{kind}[{j}] is computed where it is read")
         need(product["a"] > 0 and product["b"] > 0, f"the factors of {kind}[{j}] are positive")
@@ -69,14 +69,14 @@ class SoftmaxCheck(Check):
         return arb(product["a"]), arb(product["b"]), arb(left), arb(right)
 
     def times(self, kind: str, j: int, count: int = 1, offset: float = 0.0) -> arb:
-        """A bound on what one of `count` products in a row is off by, with its share of their rounding."""
+        """A bound on the error of one of `count` products in a sum, with its share of the rounding."""
         a, b, left, right = self.factors(kind, j)
         reach, square = a * left + b * right, self.program["layers"][j - 1][kind]["square"]
         squares = self.fitted(kind, j, lambda x: x * x, square, reach, reach + 2 * arb(offset), 2 * count)
         return squares / 2 + abs(a * b - 1) * left * right
 
     def least(self, j: int) -> dict[str, arb]:
-        """What every local error must cover: as in Theorem 1's block, and the new products besides."""
+        """The least value of every local error: as in Theorem 1's block, plus the new products."""
         found, program, size = super().least(j), self.program, self.dims
         found["z"] += size[j - 1] * self.times("z", j, size[j - 1])
         if j < self.N:
@@ -85,10 +85,10 @@ class SoftmaxCheck(Check):
         attended = 1 + self.gamma(2 * (size[j - 1] + self.letters["n"] + 17))
         found["update"] += self.roots[j] * self.roots[j - 1] * one / 2 * attended
         product = program["layers"][j - 1]["product"]
-        if product["square"]:  # the linear part is one more term in a row of so many
+        if product["square"]:  # the linear part is one more term of the sum
             terms = self.gamma(2 * len(product["square"]["a"]) + 24)
             found["product"] += terms * abs(arb(product["centre"])) * self.layers[j - 1]["g"]
-        if j == self.N and program["loss"]["relus"]:  # p - rho y and sigma y round like themselves
+        if j == self.N and program["loss"]["relus"]:  # the rounding of p - rho y and sigma y scales with them
             reads = 1 + self.rho * (self.layers[-1]["r"] + self.B_y) + self.sigma * self.B_y
             found["u"] += self.gamma(len(program["loss"]["relus"]["a"]) + 24) * 4 * reads
         return found
