@@ -1,4 +1,4 @@
-"""The theorems of arXiv 2306.00297 on linear attention, judged: by exact identities, then on the model."""
+"""The theorem `preconditioned` (arXiv 2306.00297), judged: by exact identities, then on the model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from icgd.verify.verdict import Status, Verdict
 NAME = "preconditioned"
 TITLE = "Linear attention learns preconditioned gradient descent"
 _MOST_EXAMPLES = 30
-"""Examples up to which Lemma 1 is expanded for the posed n."""
+"""The largest n of a problem for which Lemma 1 is expanded."""
 
 
 def verify(
@@ -54,8 +54,8 @@ def verify(
 ) -> Results:
     """Judge Lemma 1 and Theorems 1, 3 and 4.
 
-    statement: judged instead of the theorems as published.  transformer: L layers, judged instead of the
-    ones we would build from the statement.
+    statement: to judge in place of the theorems as published.  transformer: L layers to judge in place of
+    those built from the statement.
     """
     generator = seeded(seed)
     judged = (transformer or build(problem, statement)).to(device)
@@ -105,7 +105,7 @@ def _verdict(name: str, kept: bool, evidence: str, status: Status) -> Verdict:
 
 
 def _shown(name: str, kept: bool, evidence: str, shown: str, posed: str, is_shown: bool) -> Verdict:
-    """Proved where the posed sizes are among those that the identities were shown for, else held."""
+    """Proved where the identities were shown for the sizes of the problem, else held."""
     if kept and not is_shown:
         return _verdict(
             name, kept, f"{evidence}; shown for {shown}: the posed {posed} is not among them", "held"
@@ -114,7 +114,7 @@ def _shown(name: str, kept: bool, evidence: str, shown: str, posed: str, is_show
 
 
 def _identities(problem: PreconditionedProblem, statement: Statement) -> Iterator[Verdict]:
-    """What exact algebra settles, for symbolic n and S."""
+    """Judge what exact algebra decides, for symbolic n and S."""
     d, n = problem.d, problem.n
     sizes = [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3), (3, 1), (3, 2), (3, 3)]
     posed = (d, min(n, _MOST_EXAMPLES))
@@ -187,7 +187,7 @@ def _exact_gradient(problem: PreconditionedProblem, statement: Statement) -> Ver
 
 
 def _landscape(problem: PreconditionedProblem) -> Verdict:
-    """Our own question, which Theorem 1 leaves open: may descent end elsewhere?"""
+    """Judge a question that Theorem 1 leaves open: whether there is another local minimum."""
     name = f"{NAME}/theorem-1/other-minimum"
     if problem.d > 3:
         return Verdict(name, "inapplicable", "the exact Hessian is expanded up to d = 3")
@@ -203,7 +203,7 @@ def _landscape(problem: PreconditionedProblem) -> Verdict:
 
 
 def _trained(one: Training) -> Verdict:
-    """Whether a start ended at the predicted matrices; none of one layer's may end below the least loss."""
+    """Judge whether a start ended at the predicted matrices; no single layer may end below the least loss."""
     runs = one.runs
     lowest, reached = min(run.loss for run in runs), [run for run in runs if one.reached(run)]
     nearest = min(runs, key=lambda run: run.distances[-1])
@@ -224,7 +224,7 @@ def _trained(one: Training) -> Verdict:
 def _training_verdicts(
     problem: PreconditionedProblem, depths: Sequence[Depth], trained: Sequence[Training]
 ) -> Iterator[Verdict]:
-    """One verdict a training, those that were left out with the reason."""
+    """One verdict per training; omitted trainings get one with the reason."""
     found = {one.name: one for one in trained}
     for name in ("theorem-1", "theorem-3", "theorem-4"):
         if name in found:
@@ -239,7 +239,7 @@ def _training_verdicts(
 
 
 def judge_one_step(problem: PreconditionedProblem, claim: Claim) -> Verdict:
-    """The claimed loss at L = 1 against E tr(I - a C)^2 at a = n/(n+d+1), and against the least, exactly."""
+    """Compare the claimed loss at L = 1 with E tr(I - a C)^2 at a = n/(n+d+1) and with the least, exactly."""
     n, d = problem.n, problem.d
     value = claim.bound.xreplace({name: sympy.Integer(size) for name, (size, _) in claim.constants.items()})
     claimed = Fraction(int(value.p), int(value.q))
@@ -280,8 +280,8 @@ def _critical_verdicts(problem: PreconditionedProblem, depths: Sequence[Depth]) 
         for depth in transformed
         for box in depth.criticals
     )
-    evidence = f"Krawczyk boxes of radius 1e-30 hold critical points ({SEARCHES} searches a depth): {shown}"
-    if missed:  # a search that misses is no counterexample
+    evidence = f"Krawczyk boxes of radius 1e-30 hold critical points ({SEARCHES} searches per depth): {shown}"
+    if missed:  # a search without result is not a counterexample
         listed = ", ".join(map(str, missed))
         why = f"the search found no box at L = {listed}: not decided" + (f"; {shown}" if shown else "")
         yield Verdict(f"{NAME}/{name}", "inapplicable", why)

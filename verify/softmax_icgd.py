@@ -1,4 +1,4 @@
-"""Theorem 2 of arXiv 2411.16549, judged: a softmax transformer descends, at polynomial width, for any N."""
+"""The theorem `softmax-icgd` (arXiv 2411.16549, Theorem 2), judged: softmax attention, polynomial width."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def verify(
     device: torch.device | str = "cpu",
     progress: Progress = silent,
 ) -> Results:
-    """Sizes, step error, loops, the uniform head, the masked query, growth with K, and four layers beside.
+    """Judge sizes, step error, loops, the uniform head, the masked query, growth with K, and four layers.
 
-    transformer: judged instead of the one we would build; its problem is `halved(problem)`.
+    transformer: one to judge in place of our own; its problem is `halved(problem)`.
     Raises ProblemError where the construction does not apply.
     """
     made = plan_softmax(halved(problem), progress=progress)
@@ -84,12 +84,12 @@ def verify(
         elif apart := mismatch(certificate, judged.literal()):
             reason = not_proved(problem, apart, matrices=True)
         advance(1)
-    # A token carries all of w: where those of a prompt are too many, one of few examples is followed.
+    # Every token holds all of w: where a prompt takes too much memory, one of few examples is followed.
     whole = judged if (judged.problem.n + 1) * judged.stream.D <= TOKENS else searched
     prompts = random_prompts(whole.problem, followed(whole.problem, 32), generator, device)
-    few = prompts[:4] if whole is searched else random_prompts(searched.problem, 4, generator, device)
+    small_batch = prompts[:4] if whole is searched else random_prompts(searched.problem, 4, generator, device)
     with progress("four layers", len(_WIDTHS) + len(_TOLERANCES)) as advance:
-        grids, plots, compared = _beside(problem, int(counted["total_units"]), generator, seed, advance)
+        grids, plots, compared = _comparisons(problem, int(counted["total_units"]), generator, seed, advance)
     verdicts = (
         *_sizes(asserted, counted),
         _with_parts(
@@ -98,7 +98,7 @@ def verify(
         _loop_verdict(whole, prompts, min(bound, allowed)),
         _uniform_verdict(judged, generator, device),
         _masked_verdict(whole, prompts),
-        _literal_verdict(searched, few),
+        _literal_verdict(searched, small_batch),
         *compared,
     )
     return Results(
@@ -130,9 +130,9 @@ def _step_verdict(
     certificate: Mapping[str, Any],
     reason: str | None,
 ) -> Verdict:
-    """Proved if a certificate of these very matrices is accepted and no prompt shows a larger error.
+    """Proved if the certificate of these matrices is accepted and no prompt shows a larger error.
 
-    reason: why the certificate is refused, or where the matrices are not its program.
+    reason: why the certificate is refused, or where the matrices differ from its program.
     """
     # Theorem 2's gradient is twice that of the 1/(2n) convention, and so are errors over its eta.
     bound, allowed = 2 * made.bound, 2 * made.problem.eps
@@ -144,9 +144,9 @@ def _step_verdict(
     )
     if reason is None:
         evidence += (
-            f"the bound is {bound:.3g} for every prompt and w in W, by a certificate of "
-            f"{certificate['splits'].count(0):,} cells that an independent checker accepts, of "
-            f"{certificate['weights'][:12]} (eta and eps of (1/n) sum are 2 eta and eps/2 of (1/(2n)) sum)"
+            f"the bound is {bound:.3g} for every prompt and w in W, by certificate "
+            f"{certificate['weights'][:12]} with {certificate['splits'].count(0):,} cells, which an "
+            "independent checker accepts (eta and eps of (1/n) sum are 2 eta and eps/2 of (1/(2n)) sum)"
         )
     else:
         evidence += reason
@@ -157,18 +157,18 @@ def _step_verdict(
 def _with_parts(
     verdict: Verdict, searched: SoftmaxTransformer, whole: SoftmaxTransformer, problem: Problem
 ) -> Verdict:
-    """The verdict, with how many examples were searched over and followed, where these are not all."""
+    """The verdict, with the numbers of examples searched and followed where these are not all."""
     if searched.problem.n == problem.n:
         return verdict
     evidence = (
-        f"{verdict.evidence}; searched prompts have {searched.problem.n} examples, the same plan assembled "
-        f"for so many, and followed ones {part_of(whole.problem.n, problem.n)}"
+        f"{verdict.evidence}; searched prompts have {searched.problem.n} examples, on the same plan "
+        f"assembled for that number, and followed ones {part_of(whole.problem.n, problem.n)}"
     )
     return replace(verdict, evidence=evidence)
 
 
 def _resolution(judged: SoftmaxTransformer) -> float:
-    """How well norm2(err)/eta can be measured in float64: the weights' own roundings over eta."""
+    """The accuracy of norm2(err)/eta measured in float64: the rounding of the weights over eta."""
     problem = judged.problem
     return 2.0**-46 * (1 + math.sqrt(problem.D_w) * problem.B_v / problem.eta)
 
@@ -193,7 +193,7 @@ def _loop_verdict(judged: SoftmaxTransformer, prompt: Prompt, limit: float) -> V
 def _uniform_verdict(
     judged: SoftmaxTransformer, generator: torch.Generator, device: torch.device | str
 ) -> Verdict:
-    """The head against an exactly rounded mean, which shares no code with it."""
+    """Compare the head with an exactly rounded mean, which shares no code with it."""
     problem = judged.problem
     prompts = max(1, min(256, MOST_NUMBERS // (3 * (problem.n + 1))))
     # In Theorem 2's own letters -eta (n+1)/n: eta here is twice that, and the entries carry no 1/2.
@@ -213,7 +213,7 @@ def _uniform_verdict(
 
 
 def _masked_verdict(judged: SoftmaxTransformer, prompt: Prompt) -> Verdict:
-    """Another query must not change the step."""
+    """Check that another query does not change the step."""
     moved = replace(prompt, query=-prompt.query.flip(0))
     apart = float((judged.step(prompt) - judged.step(moved)).abs().max()) / judged.problem.eta
     kept = apart <= 2.0**-40 + _resolution(judged)
@@ -238,10 +238,10 @@ def _literal_verdict(judged: SoftmaxTransformer, prompt: Prompt) -> Verdict:
     return Verdict(key, "held" if kept else "failed", evidence)
 
 
-def _beside(
+def _comparisons(
     problem: Problem, units: int, generator: torch.Generator, seed: int, advance: Advance
 ) -> tuple[tuple[Grid, ...], tuple[Plot, ...], tuple[Verdict, ...]]:
-    """Growth with K, and four layers beside ours; what cannot be built at these letters is not compared."""
+    """Growth with K, and four layers compared with ours; no comparison where a size cannot be built."""
     try:
         growth, polynomial = _growth(problem, advance)
         grids, plot, comparison = _four_layers(problem, units, generator, seed, advance)
@@ -255,8 +255,8 @@ def _beside(
 
 
 def _growth(problem: Problem, advance: Advance) -> tuple[Grid, Verdict]:
-    """Sizes as K grows, all else equal, beside D_w; N >= 2, or else K plays no part; eps not below 0.01."""
-    eps = max(problem.eps, 1e-2)  # exponents of D_w do not need the time that a tiny eps takes
+    """Sizes against D_w as only K grows, with N >= 2, so that K matters, and eps at least 0.01."""
+    eps = max(problem.eps, 1e-2)  # a smaller eps takes longer and does not change the exponents of D_w
     posed = [replace(problem, N=max(problem.N, 2), K=K, eps=eps) for K in _WIDTHS]
     rows = []
     for one in posed:
@@ -287,14 +287,14 @@ def _growth(problem: Problem, advance: Advance) -> tuple[Grid, Verdict]:
 
 
 def smallest(problem: Problem, eps: float) -> Problem:
-    """The smallest non-trivial problem of this kind: one weight, three variables (w, x, y)."""
+    """The smallest nontrivial problem of this kind: one weight, three variables (w, x, y)."""
     return replace(problem, N=1, K=1, d=1, d_out=1, n=1, eps=eps)
 
 
 def _four_layers(
     problem: Problem, units: int, generator: torch.Generator, seed: int, advance: Advance
 ) -> tuple[tuple[Grid, Grid], Plot, Verdict]:
-    """What four layers cost: counted for this problem, built and measured for the smallest."""
+    """The size of four layers: counted for this problem, built and measured for the smallest one."""
     posed, tiny = four_layers(halved(problem)), smallest(problem, problem.eps)
     least = four_layers(halved(tiny))
     counted = Grid(
@@ -375,7 +375,7 @@ def _compared(
         f"smallest problem: four layers of width {best[0]:,} reach {best[1]:.2g}"
     )
     if same:
-        evidence += f", ours of width {same[0]:,} reach {same[1]:.2g}"
+        evidence += f", ours of width {same[0]:,} reaches {same[1]:.2g}"
     evidence += f"; error ~ {slope(grid)} against {slope(ours)}"
     key = f"{NAME}/four-layers"
     if reached is None:

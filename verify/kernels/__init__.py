@@ -1,1 +1,1 @@
-"""Attention kernels: prompts drawn for them, and the family of functional descent judged."""
+"""Judges attention kernels: prompts drawn for them, referees, and the family of functional descent."""

@@ -1,6 +1,6 @@
-"""A formula worked out by numpy from its text, without sympy: the referees' own route.
+"""Evaluates a formula in numpy from its text, without sympy: for referees that share no code with bounds/.
 
-Numbers may be complex, so that derivatives can be had by imaginary steps; branches go by the real parts.
+Numbers may be complex, so that imaginary steps give derivatives; comparisons use the real parts.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _OPERATIONS: Mapping[type[ast.operator], Callable[[AnyNumbers, AnyNumbers], AnyN
 
 
 def values(formula: str, **variables: AnyNumbers) -> AnyNumbers:
-    """What a formula is at these values of its variables; raises ValueError for what is no formula.
+    """The value of a formula at these values of its variables; raises ValueError for an invalid formula.
 
     >>> float(values("relu(s - 1)**2/2", s=4.0))
     4.5
@@ -69,13 +69,13 @@ def values(formula: str, **variables: AnyNumbers) -> AnyNumbers:
                 return _OPERATIONS[type(operation)](at(one), at(other))
             case ast.Call(func=ast.Name(id=name), args=parts, keywords=[]) if name in _FUNCTIONS:
                 return _FUNCTIONS[name](*map(at, parts))
-        raise ValueError(f"{ast.unparse(node)[:60]} is no formula that numpy can work out here")
+        raise ValueError(f"{ast.unparse(node)[:60]} is not a formula that numpy can evaluate here")
 
     return at(ast.parse(formula.strip(), mode="eval").body)
 
 
 def slope(formula: str, variable: str, **variables: AnyNumbers) -> AnyNumbers:
-    """The derivative in one of the variables, by an imaginary step of 1e-30: exact to rounding.
+    """The derivative in one of the variables, by an imaginary step of 1e-30: exact up to rounding.
 
     >>> float(slope("x**3", "x", x=2.0))
     12.0

@@ -1,4 +1,4 @@
-"""Attention of one kernel on data of another: which predicts better, over depth and in the limit."""
+"""Compares attention with one kernel on data of another: test errors over depth and in the limit."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def matched(
 
 
 def _beats(one: Float[Tensor, " B"], other: Float[Tensor, " B"], deviations: float) -> bool:
-    """Whether the mean of `one` is lower by so many standard errors of the paired difference, and by 1e-9."""
+    """Whether the mean of `one` is lower by 1e-9 plus `deviations` standard errors of the difference."""
     gain = other - one
     return float(gain.mean()) > 1e-9 + deviations * float(gain.std()) / len(gain) ** 0.5
 
 
 def _limit(attention: str, examples: Examples) -> Float[Tensor, " B"]:
-    """k_q^T K^+ y: what descent from 0 converges to where K has no negative eigenvalue."""
+    """k_q^T K^+ y, the limit of descent from 0 where K has no negative eigenvalue."""
     points = torch.cat([examples.x, examples.query[:, None]], dim=1).numpy()
     kernel = torch.from_numpy(kernel_values(attention, points))[:, :-1].mT
     coefficients = torch.linalg.pinv(kernel[:, :-1], rtol=1e-10) @ examples.y[..., None]
@@ -79,7 +79,7 @@ def _limit(attention: str, examples: Examples) -> Float[Tensor, " B"]:
 def _best_rates(
     posed: FunctionalProblem, attention: str, chosen: Examples, tested: Examples
 ) -> Float[Tensor, "L+1 B"]:
-    """Squared test errors at every depth, with the step size that is best there on the chosen prompts."""
+    """Squared test errors at every depth, with the step size that is best at this depth on other prompts."""
     safe = replace(posed, kernel=attention, r=0.0).rate
     found = []
     for power in range(14):

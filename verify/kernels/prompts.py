@@ -1,4 +1,4 @@
-"""Prompts whose labels are a Gaussian process of a kernel, and descent on them in numpy: a referee."""
+"""Prompts whose labels are a Gaussian process, and a referee: an independent implementation of descent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from icgd.verify.kernels import formula
 def draw_examples(problem: FunctionalProblem, count: int, generator: torch.Generator) -> Examples:
     """Points uniform on the sphere; labels a Gaussian process whose covariance is the problem's kernel.
 
-    A covariance that is no covariance (relu, softmax) is replaced by its symmetric part with negative
+    A similarity that is not a covariance (relu, softmax) is replaced by its symmetric part with negative
     eigenvalues set to 0.
     """
     shape = (count, problem.n + 1, problem.d)
@@ -36,12 +36,12 @@ def _covariance(heads: Sequence[str], points: Float[Tensor, "B T d"]) -> Float[T
 
 
 def kernel_values(name: str, points: np.ndarray) -> np.ndarray:
-    """K(x_i, x_j) in numpy, from the formulas; the referee's own route."""
+    """K(x_i, x_j) in numpy, from the formulas, as the referee computes it."""
     return similar(name, np.einsum("bid,bjd->bij", points, points))
 
 
 def similar(name: str, scores: np.ndarray) -> np.ndarray:
-    """The kernel of scores (batch, keys, tokens) in numpy; a normalised one sums up to 1 over the keys."""
+    """The kernel of scores (batch, keys, tokens) in numpy; a normalised one sums to 1 over the keys."""
     kernel = KERNELS[name]
     found = np.array(np.broadcast_to(formula.values(kernel.formula, s=scores), scores.shape))
     return found / found.sum(axis=1, keepdims=True) if kernel.normalised else found

@@ -1,8 +1,8 @@
-"""Theorem 1 of arXiv 2312.06528, judged: what leaves the family of functional descent, and why it stays.
+"""Judges Theorem 1 of arXiv 2312.06528: the gradient stays in the family of functional descent.
 
 Labels are integrated out: a loss that is quadratic in them needs only their covariance.  Inputs are averaged
-over whole orbits of the signed permutations: each orbit is a distribution that these do not change, and any
-distribution that they do not change is a mixture of such orbits.
+over whole orbits of the signed permutations: each orbit is an invariant distribution, and every invariant
+distribution is a mixture of such orbits.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ _LAYERS = 2
 _EXAMPLES = 3
 _EXACT_LAYERS = 3
 _CLEAR = 1e-2
-"""How large a gradient must stay, relative to that of one prompt, to say that a hypothesis was needed."""
+"""The least gradient, relative to that of one prompt, that shows that a hypothesis is needed."""
 
 _IDLE = 1e-6
-"""Largest entry of B or C at which a critical point counts as the idle one, b = c = 0."""
+"""A critical point counts as the idle one, b = c = 0, if no entry of B or C is larger than this."""
 
 BREAKS = ("another S", "no orbit", "no reflections", "labels", "activation")
-"""How the hypotheses are broken one by one: see `orbits`."""
+"""The ways to break one hypothesis at a time; see `orbits`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Orbits:
-    """Prompts of n examples and a query, equally likely, and the family that is tried on them.
+    """Equally likely prompts of n examples and a query, and the family that is judged on them.
 
     x: inputs, the query last.  covariance: of their labels.  family: D in B_l = b_l D and C_l = c_l D.
     skew: A in the activation h(U, A W); I is the theorem's.
@@ -61,7 +61,7 @@ class Orbits:
     skew: Float[Tensor, "d d"]
 
     def only(self, index: int) -> Orbits:
-        """One prompt alone."""
+        """The single prompt with this index."""
         rows = slice(index, index + 1)
         return Orbits(self.x[rows], self.covariance[rows], self.family, self.skew)
 
@@ -76,16 +76,16 @@ class Point:
 
     @property
     def norm(self) -> float:
-        """2-norm of all entries."""
+        """The 2-norm of all entries."""
         return float(sum(part.square().sum() for part in (self.r, self.B, self.C)) ** 0.5)
 
     def within(self, family: Float[Tensor, "d d"]) -> float:
-        """Of a gradient: the norm of the one in (r, b, c)."""
+        """For a gradient: the norm of the gradient in (r, b, c)."""
         slopes = torch.cat([(part * family).sum((-2, -1)) for part in (self.B, self.C)])
         return float(torch.cat([self.r, slopes]).norm())
 
     def off(self, family: Float[Tensor, "d d"]) -> float:
-        """Of a gradient: the norm of what is not a multiple of I in the gradients in B D^-1 and C D^-1."""
+        """For a gradient: the norm of its part in B D^-1 and C D^-1 that is not a multiple of I."""
         eye = torch.eye(len(family), dtype=family.dtype)
         total = 0.0
         for part in (self.B, self.C):
@@ -96,7 +96,7 @@ class Point:
 
 
 def orbits(d: int, count: int, generator: torch.Generator, broken: str = "") -> Orbits:
-    """`count` random prompts with everything that the signed permutations make of them, for a random S.
+    """`count` random prompts with their orbits under the signed permutations, for a random S.
 
     The labels are a Gaussian process of exp(<z_i, z_j>), z = S^-1/2 x.  broken:
       another S: the family is built with S = I;  no orbit: each prompt as drawn;
@@ -125,7 +125,7 @@ def orbits(d: int, count: int, generator: torch.Generator, broken: str = "") -> 
 
 
 def family_point(where: Orbits, parameters: Float[Tensor, " 3L"]) -> Point:
-    """The member (r, b, c) of the family."""
+    """The member of the family with these (r, b, c)."""
     r, b, c = parameters.reshape(3, -1)
     return Point(r, b[:, None, None] * where.family, c[:, None, None] * where.family)
 
@@ -176,7 +176,7 @@ def numpy_loss(
 
 
 def complex_step(kernel: str, where: Orbits, point: Point) -> Point:
-    """The gradient by imaginary bumps of 1e-30: exact to rounding, and no line shared with `gradient`."""
+    """The gradient by imaginary steps of 1e-30: exact up to rounding, without code of the autograd route."""
     parts = [part.numpy().astype(complex) for part in (point.r, point.B, point.C)]
     found = [np.zeros(part.shape) for part in parts]
     for part, slope in zip(parts, found, strict=True):
@@ -210,9 +210,9 @@ def theorem_one(
     broken: str = "",
     progress: Progress = silent,
 ) -> tuple[tuple[Verdict, ...], Grid]:
-    """The verdicts on Theorem 1, and every hypothesis with the gradient that its absence leaves.
+    """The verdicts on Theorem 1, and a table of the gradient that remains when a hypothesis is broken.
 
-    setting: of the exact polynomials, broken: of the orbits; judged instead of what the theorem presupposes.
+    setting: for the exact polynomials; broken: for the orbits; both replace what the theorem assumes.
     """
     stated = [(L, broken) for L in range(1, _LAYERS + 1)]
     posed = [(kernel, *one) for one in (*stated, *((1, name) for name in BREAKS)) for kernel in COMPARED]
@@ -256,7 +256,7 @@ def _linear(setting: LinearSetting) -> Verdict:
         "failed" if left else "proved",
         f"linear attention, Gaussian x, noisy w.x, d = 2, L = 1..{_EXACT_LAYERS}, all n, S, noise, r, b, c: "
         + (
-            f"the gradient in B or C is no multiple of S^1/2 at L = {left}"
+            f"the gradient in B or C is not a multiple of S^1/2 at L = {left}"
             if left
             else f"the gradients in B and C are multiples of S^1/2, as polynomials of {terms} terms"
         ),
@@ -277,7 +277,7 @@ def _symmetry() -> Verdict:
 
 def _off_family(generator: torch.Generator, broken: str) -> Verdict:
     """Random points of the family on random orbits, by autograd and, on one orbit each, by complex steps."""
-    worst, apart, told, silent = 0.0, 0.0, 0, 0
+    worst, apart, judged, without_gradient = 0.0, 0.0, 0, 0
     for d in (2,) if broken == "no reflections" else (2, 3):
         for kernel in COMPARED:
             for index in range(_ORBITS):
@@ -289,17 +289,17 @@ def _off_family(generator: torch.Generator, broken: str) -> Verdict:
                     apart = max(apart, _difference(found, complex_step(kernel, where, point)))
                 scale = single.off(where.family)
                 if scale == 0:  # relu(<u, v>) may be 0 for all pairs
-                    silent += 1
+                    without_gradient += 1
                     continue
-                told += 1
+                judged += 1
                 worst = max(worst, found.off(where.family) / scale)
-    kept = worst <= OFF_FAMILY and apart <= OFF_FAMILY and told > silent
+    kept = worst <= OFF_FAMILY and apart <= OFF_FAMILY and judged > without_gradient
     return _verdict(
         "off-family",
         "held" if kept else "failed",
         f"{', '.join(COMPARED)}, L = {_LAYERS}, n = {_EXAMPLES}, d = 2, 3: off the family at most "
-        f"{worst:.2g} of one prompt's gradient ({OFF_FAMILY:g} allowed) on {told} orbits, each with its own "
-        f"S, r, b, c, and {silent} more without a gradient; autograd and complex steps in numpy differ by "
+        f"{worst:.2g} of one prompt's gradient ({OFF_FAMILY:g} allowed) on {judged} orbits, each with its "
+        f"own S, r, b, c; {without_gradient} more have gradient 0; autograd and complex steps differ by "
         f"{apart:.2g}",
     )
 
@@ -311,7 +311,7 @@ def _difference(one: Point, other: Point) -> float:
 
 @dataclass(frozen=True)
 class _Critical:
-    """What is left at a critical point of the family: gradients relative to the mean norm on one prompt."""
+    """Gradients at a critical point of the family, relative to the mean norm on one prompt."""
 
     name: str
     kernel: str
@@ -323,7 +323,7 @@ class _Critical:
 
     @property
     def found(self) -> bool:
-        """Whether the search came to a critical point, and not to the one that needs no hypothesis."""
+        """Whether the search reached a critical point other than the idle one, which needs no hypothesis."""
         return self.within <= OFF_FAMILY and not self.idle
 
     @property
@@ -352,7 +352,7 @@ def _at_critical(kernel: str, layers: int, generator: torch.Generator, broken: s
 
 
 def _critical(found: list[_Critical]) -> Verdict:
-    """Whether the whole gradient vanishes where that in (r, b, c) does."""
+    """Judge whether the whole gradient vanishes where the gradient in (r, b, c) does."""
     judged = [one for one in found if one.found]
     worst = max((one.whole for one in judged), default=0.0)
     left = ", ".join(f"{one.kernel} at L = {one.layers}" for one in found if not one.found)
@@ -362,12 +362,12 @@ def _critical(found: list[_Critical]) -> Verdict:
         status,
         f"at {len(judged)} critical points of the family's own loss (L-BFGS and Newton, d = 2, each kernel, "
         f"L = 1..{_LAYERS}) the gradient in all of r, B, C is at most {worst:.2g} of one prompt's"
-        + (f"; none found but the idle one: {left}" if left else ""),
+        + (f"; only the idle one was found for {left}" if left else ""),
     )
 
 
 def _needed(found: list[_Critical]) -> Verdict:
-    """Whether each hypothesis is missed: what is left at the family's critical points without it."""
+    """Judge whether each hypothesis is needed, by the gradient at critical points without it."""
     shown, kept = [], True
     for name in BREAKS:
         left = [one.whole for one in found if one.name == name and one.found]
@@ -376,13 +376,13 @@ def _needed(found: list[_Critical]) -> Verdict:
     return _verdict(
         "hypotheses",
         "held" if kept else "failed",
-        "gradient in (r, B, C) that is left, relative to one prompt's, where that in (r, b, c) is 0, by what "
-        f"is broken (L = 1, each kernel): {'; '.join(shown)}; {_CLEAR:g} asked of one kernel at least",
+        "gradient in (r, B, C), relative to one prompt's, where the gradient in (r, b, c) is 0, by what is "
+        f"broken (L = 1, each kernel): {'; '.join(shown)}; {_CLEAR:g} is required for one kernel at least",
     )
 
 
 def _infimum(generator: torch.Generator) -> Verdict:
-    """The point b = c = 0 on prompts without any symmetry."""
+    """Judge the point b = c = 0 on prompts without any symmetry."""
     where = orbits(3, 1, generator, "no orbit")
     root = torch.randn(1, _EXAMPLES + 1, _EXAMPLES + 1, generator=generator, dtype=torch.float64)
     labels = root @ root.mT + torch.eye(_EXAMPLES + 1, dtype=torch.float64)
@@ -399,7 +399,7 @@ def _infimum(generator: torch.Generator) -> Verdict:
     return _verdict(
         "infimum",
         "vacuous" if worst <= OFF_FAMILY else "failed",
-        "as read, no news: b = c = 0 attains the infimum 0 for any inputs and labels (norm of the gradient "
+        "trivial as stated: b = c = 0 attains the infimum 0 for any inputs and labels (norm of the gradient "
         f"at most {worst:.2g} on a prompt without symmetry; {', '.join(COMPARED)} with r_0 = "
-        f"{', '.join(f'{rate:.3g}' for rate in rates)}); off-family and critical-point judge what is meant",
+        f"{', '.join(f'{rate:.3g}' for rate in rates)}); off-family and critical-point judge the intent",
     )

@@ -37,5 +37,5 @@ def test_shapes_are_kept():
     "text", ["z", "x.real", "[x]", "bessel(x)", "x if x else y", "exp(x=1)", "x @ y", "'x'", "True"]
 )
 def test_what_is_no_formula_is_refused(text):
-    with pytest.raises(ValueError, match="is no formula that numpy can work out here"):
+    with pytest.raises(ValueError, match="is not a formula that numpy can evaluate here"):
         values(text, x=1.0, y=2.0)
