@@ -1,1 +1,1 @@
-"""The report as data: every number under its name, before any page shows it."""
+"""The data of a report, from which the LaTeX and HTML pages are made: its JSON document and named numbers."""

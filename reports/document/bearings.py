@@ -1,4 +1,4 @@
-"""How a finding bears on its source, what a reader is told of it, and how many bear in which way."""
+"""Wording of findings by their bearing (contradicts, gap, confirms, ...): its meaning, sorting and counts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from icgd.reports.document.shape import FindingDocument
 
 @dataclass(frozen=True)
 class BearingMeaning:
-    """One way to bear on a source.
+    """The wording for one bearing.
 
-    means: in one line.  one, many: what a finding, or several, do, after their number.
+    means: its meaning in one line.  one, many: the clause after a count of one, or of several, findings.
     """
 
     means: str
@@ -51,24 +51,24 @@ BEARINGS = {
     ),
     "open": BearingMeaning("neither confirmed nor refuted", "is open", "are open"),
 }
-"""Every bearing, what an author must answer coming first."""
+"""Every bearing; those that an author must answer come first."""
 
 UNSAID = BearingMeaning(
-    "this document does not say how they bear on the source: the outcome is that of the sentence settled",
-    "is not sorted by how it bears on its source",
-    "are not sorted by how they bear on their source",
+    "this document records no bearing on the source: the outcome is that of the settled sentence",
+    "has no recorded bearing on its source",
+    "have no recorded bearing on their source",
 )
 
 
 def label(finding: FindingDocument) -> str:
-    """One word for a finding: its bearing, or the outcome where the document has no bearings."""
+    """One word for a finding: its bearing, or its outcome if the document records no bearings."""
     return str(finding.get("bearing") or finding["outcome"])
 
 
 def sorted_by_bearing(
     findings: Iterable[FindingDocument],
 ) -> list[tuple[str, BearingMeaning, list[FindingDocument]]]:
-    """(bearing, its meaning, the findings that bear so), none empty; "others" for those that do not say."""
+    """Nonempty groups (bearing, its meaning, its findings); "others" are findings without a known bearing."""
     found = list(findings)
     groups = [
         (name, means, [e for e in found if e.get("bearing") == name]) for name, means in BEARINGS.items()
@@ -78,7 +78,7 @@ def sorted_by_bearing(
 
 
 def tally(findings: Iterable[FindingDocument]) -> str:
-    """How many of the findings bear in which way, as a clause; empty where there are none.
+    """The number of findings of each bearing, as a clause; empty if there are no findings.
 
     >>> tally([{"bearing": "gap"}, {"bearing": "contradicts"}, {"bearing": "gap"}])
     '1 of 3 contradicts a published statement as written, 2 name a missing hypothesis or constant'
@@ -95,7 +95,7 @@ def tally(findings: Iterable[FindingDocument]) -> str:
 
 
 def settled_line(finding: FindingDocument) -> str:
-    """The sentence that a finding settles and how; empty where there is none.
+    """The sentence that a finding settles, with its outcome; empty if there is none.
 
     >>> settled_line({"candidate": "The bound holds for every S.", "outcome": "refuted"})
     'Settled: The bound holds for every S: refuted.'
@@ -105,12 +105,12 @@ def settled_line(finding: FindingDocument) -> str:
 
 
 def found_text(finding: FindingDocument) -> str:
-    """What was found."""
+    """The text of a finding; reports of earlier versions keep it under another key."""
     return str(finding.get("text") or finding.get("finding") or "")
 
 
 def briefly(finding: FindingDocument) -> str:
-    """What the source says and what was found; what was settled, where the document has no bearings."""
+    """The source's claim and the finding; also the settled sentence if the document records no bearings."""
     claim = str(finding.get("claim") or "")
     said = f"The source: {_ended(claim)}" if claim else ""
     settled = "" if finding.get("bearing") else settled_line(finding)

@@ -1,4 +1,4 @@
-"""The machine-readable report: what was found, under the keys that every command promises."""
+"""Builds the JSON documents that commands write, from results, plans, certificates and findings."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _PACKAGES = ("icgd", "torch", "numpy", "sympy", "mpmath", "python-flint", "hypot
 
 
 def versions() -> dict[str, str]:
-    """What computed these numbers."""
+    """The versions of Python and of the packages that compute the numbers."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -58,7 +58,7 @@ def versions() -> dict[str, str]:
 
 
 def closing(began: float) -> dict[str, object]:
-    """How a document ends: what computed it, and how long that took since `began`, a perf_counter."""
+    """The last entries of a document: versions, and seconds since `began`, a time.perf_counter() value."""
     return {"versions": versions(), "seconds": round(time.perf_counter() - began, 3)}
 
 
@@ -70,9 +70,9 @@ def audit_document(
     seconds: float,
     findings: Iterable[Settled] = (),
 ) -> AuditDocument:
-    """Everything that an audit found, theorem by theorem; PDF and HTML are made from this alone.
+    """The document of an audit, theorem by theorem; PDF and HTML are made from it alone.
 
-    theorems: a document for each, under a name such as relu-icgd/lean.
+    theorems: name such as relu-icgd/lean -> its document.
     """
     document: AuditDocument = {
         "command": command,
@@ -94,7 +94,7 @@ def audit_document(
 
 
 def bounds_document(asserted: Iterable[Claim]) -> dict[str, BoundDocument]:
-    """The bounds by the keys of their claims; whole numbers are exact."""
+    """The bounds by claim key; whole numbers are exact."""
     return {
         claim.key: {
             "title": claim.title,
@@ -116,10 +116,10 @@ def bounds_document(asserted: Iterable[Claim]) -> dict[str, BoundDocument]:
 
 
 def plan_document(plan: Plan, *, checked: bool = False) -> PlanDocument:
-    """The tolerance plan: every local error, the share of the bound it accounts for, its pieces and ReLUs.
+    """The document of a tolerance plan: for every local error its share of the bound, its pieces and ReLUs.
 
-    checked: whether a checker accepted a certificate of the bound, which may be called certified only then.
-    Over all errors, the products of `relus` and `uses` add up to `units`.
+    checked: whether a checker accepted a certificate of the bound; only then is the bound called certified.
+    Over all local errors, the products of `relus` and `uses` add up to `units`.
     """
     terms: dict[str, TermDocument] = {}
     for term, share in sorted(plan.contributions.items(), key=lambda item: -item[1]):
@@ -149,9 +149,9 @@ def plan_document(plan: Plan, *, checked: bool = False) -> PlanDocument:
 def results_document(
     theorem: Theorem, found: Results, *, command: str, seconds: float, drawn: bool = False
 ) -> TheoremDocument:
-    """Everything that the verification of a theorem found, as plain values.
+    """The document of a theorem's verification.
 
-    command: what computes it again.  drawn: whether the stream of its transformer is to be drawn.
+    command: the command that computes it again.  drawn: whether to include the stream, for its figure.
     """
     step = found.step
     of_step: StepDocument = step_document(step, drawn=drawn) if step else {}
@@ -181,12 +181,12 @@ def results_document(
 
 
 def grid_document(grid: Grid) -> GridDocument:
-    """A table of results."""
+    """The document of a table of results."""
     return {"title": grid.title, "columns": grid.columns, "rows": grid.rows, "note": grid.note}
 
 
 def plot_document(plot: Plot) -> PlotDocument:
-    """The data of a figure."""
+    """The document of a figure's data."""
     return {
         "title": plot.title,
         "x": plot.x,
@@ -197,7 +197,7 @@ def plot_document(plot: Plot) -> PlotDocument:
 
 
 def step_error_document(sandwich: Sandwich, *, checked: bool) -> StepErrorDocument:
-    """What is known of the step error; checked: whether a checker accepted a certificate of the bound."""
+    """The document of the step error; checked: whether a checker accepted a certificate of the bound."""
     off_margin = sandwich.bound_off_margin
     return {
         "sampled": sandwich.sampled,
@@ -210,9 +210,9 @@ def step_error_document(sandwich: Sandwich, *, checked: bool) -> StepErrorDocume
 
 
 def step_document(step: StepError, *, drawn: bool = False) -> StepDocument:
-    """How the error of one step was bounded and searched, and what was found on the way.
+    """The document of how the error of one step was bounded and searched, and of what was found.
 
-    drawn: whether the stream of its transformer is to be drawn.
+    drawn: whether to include the stream of the transformer, for its figure.
     """
     document: StepDocument = {
         "plan": plan_document(step.plan, checked=step.is_certified),
@@ -236,7 +236,7 @@ def step_document(step: StepError, *, drawn: bool = False) -> StepDocument:
 
 
 def trajectory_document(followed: Trajectory) -> TrajectoryDocument:
-    """Many steps, with the error of each, beside exact descent."""
+    """The document of many steps, with the error of each, compared with exact descent."""
     return {
         "source": followed.source,
         "start": followed.start,
@@ -251,7 +251,7 @@ def trajectory_document(followed: Trajectory) -> TrajectoryDocument:
 
 
 def certificate_document(proof: Proof) -> CertificateDocument:
-    """What became of a certificate, without the certificate itself."""
+    """The document of a certificate's check, without the certificate itself."""
     return {
         "accepted": proof.refusal is None,
         "refusal": proof.refusal,
@@ -267,7 +267,7 @@ def certificate_document(proof: Proof) -> CertificateDocument:
 
 
 def stream_document(use: SlotUse) -> StreamDocument:
-    """The stream of a transformer: its slots, and which sub-layer reads and writes which."""
+    """The document of a transformer's stream: its slots, and which sub-layer reads and writes each."""
     return {
         "slots": [{"name": slot.name, "start": slot.start, "size": slot.size} for slot in use.slots],
         "sublayers": [
@@ -285,19 +285,19 @@ def stream_document(use: SlotUse) -> StreamDocument:
 
 
 def hashes(certificate: Mapping[str, Any]) -> HashesDocument:
-    """SHA-256 of the file of a certificate, and of the weights that it is about."""
+    """SHA-256 of the certificate's file, and of the weights that it certifies."""
     return {"certificate": sha256(certificate_text(certificate)), "weights": certificate["weights"]}
 
 
 def sha256(text: str) -> str:
-    """Of the file that holds the text."""
+    """SHA-256 of the file that holds the text."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def full_name(part: str, claim: str, bounds: Mapping[str, BoundDocument]) -> str:
-    """The name of a claim among those of several parts; bounds: of its part.
+    """The name of a claim among those of several parts; bounds: those of its own part.
 
-    What a construction does is named after it; the sizes that a theorem states are the theorem's.
+    A claim about a construction gets the construction's name; the sizes that a theorem states do not.
 
     >>> full_name("relu-icgd/lean", "relu-icgd/step-error", {}), full_name("looped", "looped/steps", {})
     ('relu-icgd/lean/step-error', 'looped/steps')
@@ -308,7 +308,7 @@ def full_name(part: str, claim: str, bounds: Mapping[str, BoundDocument]) -> str
 
 
 def hypotheses_document(judged: Iterable[Hypothesis]) -> list[HypothesisDocument]:
-    """The hypotheses of a theorem on one problem: which hold, which fail and what holds then."""
+    """The documents of a theorem's hypotheses on one problem: which hold, which fail and what still holds."""
     return [
         {
             "name": one.name,
@@ -322,7 +322,7 @@ def hypotheses_document(judged: Iterable[Hypothesis]) -> list[HypothesisDocument
 
 
 def finding_document(settled: Settled) -> FindingDocument:
-    """An entry of the ledger with what was computed again."""
+    """The document of a ledger entry, with its numbers computed again."""
     entry = settled.entry
     return {
         "key": entry.key,
@@ -345,7 +345,7 @@ def finding_document(settled: Settled) -> FindingDocument:
 
 
 def findings_document(settled: Iterable[Settled]) -> FindingsDocument:
-    """Settled entries, with how many came out which way and what they mean."""
+    """The document of ledger entries, with the number of each outcome and bearing."""
     found = [finding_document(one) for one in settled]
     return {
         "findings": found,

@@ -1,4 +1,4 @@
-"""What an area chair reads first: what was checked, what came of it, and what that does not show."""
+"""Contents of a report's first page: what was checked, the notable results, what is trusted and not shown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _AGAINST = ("contradicts", "refuted", "gap")
 
 @dataclass(frozen=True)
 class Checked:
-    """One theorem and how many of its claims got which verdict."""
+    """One theorem, with the number of its claims for each verdict."""
 
     theorem: str
     title: str
@@ -35,10 +35,10 @@ class Checked:
 
 @dataclass(frozen=True)
 class Notable:
-    """A finding or a verdict that a reader must not miss.
+    """A finding or a verdict that belongs on the first page.
 
-    label: its bearing or its verdict, in one word.  part: where a verdict stands; empty for a finding.
-    replay: the command that shows a failure again.
+    label: its bearing or its verdict, in one word.  part: the part that has the verdict; empty for a finding.
+    replay: the command that reproduces a failure.
     """
 
     label: str
@@ -49,7 +49,7 @@ class Notable:
 
 
 def checked(document: AuditDocument) -> tuple[Checked, ...]:
-    """The verdicts of every theorem, counted."""
+    """Every theorem of the document, with its verdicts counted."""
     return tuple(
         Checked(name, part["title"], part["source"], Counter(one["verdict"] for one in part["verdicts"]))
         for name, part in document["theorems"].items()
@@ -57,10 +57,10 @@ def checked(document: AuditDocument) -> tuple[Checked, ...]:
 
 
 def notable(document: AuditDocument, *, most: int = 9, length: int = 460) -> tuple[Notable, ...]:
-    """Failed claims first, then the ledger's headlines, what speaks against a source and vacuous claims.
+    """At most `most` notable results: failed claims, headlines of the ledger, findings against a source, ...
 
-    Of those that contradict a source or are refuted, at most `most` less 2, so that none of the other
-    kinds goes unseen.  length: in characters; a longer text ends with the last sentence that fits.
+    At most `most` - 2 of them contradict a source or are refuted, so that other kinds have a place.
+    length: in characters; a longer text is cut after the last sentence that fits.
     """
     ranked = list(_ranked(document))
     against = [one for one in ranked if one.label in ("contradicts", "refuted")]
@@ -70,7 +70,7 @@ def notable(document: AuditDocument, *, most: int = 9, length: int = 460) -> tup
 
 
 def whole_sentences(text: str, length: int) -> str:
-    """The sentences at the start of a text that fit; a sentence too long by itself is cut, and shown so.
+    """The first sentences of a text, as many as fit; a first sentence that is too long is cut with " ...".
 
     >>> whole_sentences("It holds. It does not hold beyond 3.", 20), whole_sentences("word " * 9, 20)
     ('It holds.', 'word word word ...')
@@ -83,7 +83,7 @@ def whole_sentences(text: str, length: int) -> str:
 
 
 def _in_turn(document: AuditDocument, word: str) -> Iterator[Notable]:
-    """The findings under one label, a theorem at a time in turn, so that none crowds out the others."""
+    """The findings under one label, one of each theorem in turn, so that every theorem gets a place."""
     queues: dict[str, list[Notable]] = {name.split("/")[0]: [] for name in document["theorems"]}
     for one in document.get("findings") or ():
         if label(one) == word and one.get("reproduces", True) and not one.get("headline"):
@@ -121,12 +121,12 @@ def _judged(document: AuditDocument, status: str) -> Iterator[Notable]:
 
 
 def trusted(document: AuditDocument) -> tuple[str, ...]:
-    """What has to be right for `proved` to mean what it says."""
+    """What must be correct for the word `proved` to be justified."""
     parts = document["theorems"].values()
     lines = list(dict.fromkeys(line for one in _certificates(document) for line in one.get("trusted", ())))
     lines += [PLANNER] if any_unchecked(parts) else []
-    lines += ["what is proved elsewhere: sympy's polynomials, the rationals and the balls of python-flint"]
-    lines += ["the reading of the sources: statements here are in this report's words"]
+    lines += ["for other proofs: sympy's polynomials, the rationals and the balls of python-flint"]
+    lines += ["our reading of the sources: this report states their claims in its own words"]
     return tuple(lines)
 
 
@@ -135,7 +135,7 @@ def _certificates(document: AuditDocument) -> list[CertificateDocument]:
 
 
 def not_shown(document: AuditDocument) -> tuple[str, ...]:
-    """What a hurried reader could take this report for, and it is not."""
+    """What a reader might wrongly conclude from the report, a line each."""
     return tuple(_gaps(document))
 
 
@@ -145,24 +145,24 @@ def _gaps(document: AuditDocument) -> Iterator[str]:
     if counts["held"]:
         yield (
             f"{_are(counts['held'], 'claim')} held, not proved: an exact count or comparison came out right, "
-            "or a search, described beside each, found no counterexample"
+            "or a search, described in the evidence, found no counterexample"
         )
     yield (
-        "other sizes: numbers and certificates are about the problems stated here; where something is proved "
-        "for all letters, its evidence says so"
+        "other sizes: numbers and certificates hold for the problems stated here; a claim that is proved "
+        "for all letters says so in its evidence"
     )
     if any(name.startswith(("relu-icgd", "softmax-icgd")) for name in parts):
         yield "learning: the weights of relu-icgd and softmax-icgd are constructed, not reached by training"
     if any(isinstance(one.get("float32"), str) for one in _certificates(document)):
-        yield "single precision: the certificates are about float64 weights and do not carry over to float32"
+        yield "single precision: the certificates hold for the float64 weights, not in float32"
     built = [part for part in parts.values() if part.get("step_error")]
     for name, part in parts.items():
         if is_bounded_off_margin(part):
             yield _left_out(name, part)
     if any(not is_bounded(part) and not is_bounded_off_margin(part) for part in built):
-        yield "every prompt: without a bound the step error is known only where it was sampled or attacked"
+        yield "every prompt: without a bound, the step error is known only on sampled and attacked prompts"
     elif any(map(is_bounded, built)):
-        above = "the prover's bound, which no checker has seen" if any_unchecked(built) else "certified"
+        above = "the prover's unchecked bound" if any_unchecked(built) else "certified"
         yield f"the worst prompt: the true worst step error lies between attacked and {above}"
     lacking = dict.fromkeys(
         f"{one['name']} {one['status']}" + (f" ({one['why']})" if one.get("why") else "")
@@ -180,18 +180,18 @@ def _gaps(document: AuditDocument) -> Iterator[str]:
 
 
 def _left_out(name: str, part: TheoremDocument) -> str:
-    """That a bound is not about every prompt, and how far the others may err."""
+    """The prompts that a bound does not cover, and the largest error met on such prompts."""
     error, path = part.get("step_error"), part.get("trajectory")
     largest = max(filter(is_number, path["errors"] if path else ()), default=0.0)
     above = error is not None and exceeds(largest, error["allowed"])
     reached = f" (on the prompts followed they reach {digits(largest)})" if above else ""
     return (
         f"every prompt: {exclusion(part) or 'some prompts have a pre-activation in the margin of the gate'}; "
-        f"the claim on the step error of {name} is not about those, the error table does not count them, and "
-        f"errors there have no bound and may exceed what is allowed{reached}"
+        f"the claim on the step error of {name} and the error table do not cover these, and errors on them "
+        f"have no bound and may exceed what is allowed{reached}"
     )
 
 
 def _are(count: int, noun: str) -> str:
-    """The count of a noun, with its verb."""
+    """The count with its noun and verb, such as "2 claims are"."""
     return f"1 {noun} is" if count == 1 else f"{count} {noun}s are"

@@ -1,4 +1,4 @@
-"""Every number of a document under one name: what LaTeX calls a macro, HTML an id, and JSON a key."""
+"""Names and rounding of every number in a document: one name is its LaTeX macro, HTML id and JSON key."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _UPPER = {
 
 @dataclass(frozen=True)
 class Quantity:
-    """One number.
+    """A number with a name.
 
-    macro: letters only, such as icgdHeads.  place: its path in the document, for a person.
-    up: whether it is an upper bound, which is never printed as less than it is.
+    macro: its name, letters only, such as icgdHeads.  place: its path in the document, for readers.
+    up: whether it is an upper bound; those are rounded up.
     """
 
     macro: str
@@ -50,14 +50,14 @@ class Quantity:
 
     @property
     def digits(self) -> str:
-        """What is printed for it everywhere."""
+        """The number as it is printed everywhere."""
         return digits(self.value, up=self.up)
 
 
 def digits(value: DocumentNumber, *, up: bool = False) -> str:
-    """Whole numbers in full, others to four digits; the only rounding between a document and a reader.
+    """Whole numbers in full, others to four digits; no other rounding happens when a document is printed.
 
-    up: never below the value, as an upper bound must be printed.
+    up: round up, as upper bounds must be.
 
     >>> digits(1219433928), digits(0.0047784114), digits(51.43894), digits(1e-13), digits(float("inf"))
     ('1219433928', '0.004778', '51.44', '1e-13', 'inf')
@@ -74,7 +74,7 @@ def digits(value: DocumentNumber, *, up: bool = False) -> str:
 
 
 def grouped(value: DocumentNumber, *, up: bool = False) -> str:
-    """The same digits as a person reads them: thousands in groups, as siunitx does it in LaTeX.
+    """The same digits with thousands in groups, as siunitx prints them in LaTeX.
 
     >>> grouped(1219433928), grouped(1062.77), grouped(-1234.5, up=True), grouped(0.0047784114, up=True)
     ('1,219,433,928', '1,063', '-1,234', '0.004779')
@@ -84,10 +84,9 @@ def grouped(value: DocumentNumber, *, up: bool = False) -> str:
 
 
 def quantities(document: AuditDocument) -> tuple[Quantity, ...]:
-    """The numbers of a report's document, each under a name of its own.
+    """The numbers of a report's document, each with a unique name.
 
-    document: as icgd.reports.document.document.audit_document makes it.  Raises ValueError where two names
-    meet.
+    document: from icgd.reports.document.document.audit_document.  Raises ValueError for a name used twice.
     """
     found = tuple(_quantities(document))
     names = [one.macro for one in found]
@@ -105,10 +104,10 @@ def _quantities(document: AuditDocument) -> Iterator[Quantity]:
         for section, title in _SECTIONS.items():
             for key, posed in (part.get(section) or {}).items():
                 if key == "certified" and not is_checked(part):
-                    continue  # a bound that no checker accepted has no such name, whatever the document says
-                # A letter that was left to the theorem stands for the value that it chose.
+                    continue  # a bound that no checker accepted is not certified, whatever the document says
+                # For a letter that was left to the theorem, print the value that the theorem chose.
                 value = chosen.get(key, posed) if section == "problem" else posed
-                # TeX tells n from N, and so must the names of letters.
+                # Names of letters keep their case, to distinguish n from N.
                 letter = key if len(key) == 1 and key.isascii() and key.isalpha() else _camel(key)
                 name = prefix + title + letter
                 if is_number(value):
@@ -129,7 +128,7 @@ def _quantities(document: AuditDocument) -> Iterator[Quantity]:
 
 
 def beginning_of(theorem: str) -> str:
-    """How the names of a part's numbers begin.
+    """The prefix of the names of a part's numbers.
 
     >>> beginning_of("relu-icgd/lean"), beginning_of("softmax-icgd")
     ('icgd', 'icgdSoftmaxIcgd')
@@ -138,7 +137,7 @@ def beginning_of(theorem: str) -> str:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is a number and no word for one."""
+    """Whether the value is a number, and not a word such as "inf" or a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -148,7 +147,7 @@ def exceeds(one: object, other: object) -> bool:
 
 
 def _camel(words: str, *, also: bool = False) -> str:
-    r"""A name of letters alone.  also: of what is built, apart from the published bound of that name.
+    r"""A name of letters only.  also: prefix "Built", to distinguish it from the published bound.
 
     >>> _camel("theorem-1/loss"), _camel("B_v"), _camel("heads", also=True)
     ('TheoremOneLoss', 'BV', 'BuiltHeads')

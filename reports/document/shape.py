@@ -1,6 +1,6 @@
-"""What a report's document holds: every key of its JSON, and what stands under it.
+"""Types of a report's JSON document: every key and the type of its value.
 
-Reports of earlier versions may lack keys that are required here; readers that meet them ask with `get`.
+Reports of earlier versions may lack keys that are required here, so their readers use `get`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from icgd.verify.verdict import VerdictDocument
 
 Word: TypeAlias = Literal["inf", "-inf", "nan"]
 DocumentNumber: TypeAlias = float | Word
-"""A number; a word stands for those that JSON has not."""
+"""A number; a word stands for a value that JSON cannot express."""
 
 NumberSection: TypeAlias = Literal["problem", "census", "step_error", "plan", "certificate"]
 """A part of a theorem's document whose numbers have names."""
@@ -29,9 +29,9 @@ class ConstantDocument(TypedDict):
 
 
 class BoundDocument(TypedDict):
-    """What a claim asserts: its quantity is related to the value of an expression in its constants.
+    """A claim: its quantity is related (<= or ==) to the value of an expression in its constants.
 
-    statement, latex: the assertion and the expression in LaTeX.
+    statement, latex: the claim and the expression in LaTeX.
     """
 
     title: str
@@ -47,7 +47,7 @@ class BoundDocument(TypedDict):
 
 
 class HypothesisDocument(TypedDict):
-    """A hypothesis judged on the problem.  holds: what is left where it fails."""
+    """A hypothesis judged on the problem.  holds: what still holds if it fails."""
 
     name: str
     statement: str
@@ -57,7 +57,7 @@ class HypothesisDocument(TypedDict):
 
 
 class GridDocument(TypedDict):
-    """A table of results, one cell a column in each row."""
+    """A table of results; each row has one cell per column."""
 
     title: str
     columns: Sequence[str]
@@ -84,13 +84,13 @@ class PlotDocument(TypedDict):
 
 
 class Certified(TypedDict, total=False):
-    """A bound again, under the name that it has once a checker accepted a certificate of it."""
+    """The bound a second time, under the name `certified`; only if a checker accepted a certificate of it."""
 
     certified: DocumentNumber | None
 
 
 class OffMargin(TypedDict, total=False):
-    """A bound that is about prompts outside the gate's margin alone."""
+    """A bound that covers only prompts outside the gate's margin."""
 
     bound_off_margin: DocumentNumber
 
@@ -105,9 +105,9 @@ class StepErrorDocument(Certified, OffMargin):
 
 
 class TermDocument(TypedDict):
-    """One local error of a plan: the share of the bound it accounts for, and what is spent on it.
+    """One local error of a plan: its share of the bound, and the pieces and ReLUs spent on it.
 
-    relus: of one function, of which there are `uses`.
+    relus: of one function; uses: how often that function occurs.
     """
 
     tolerance: float | None
@@ -120,7 +120,7 @@ class TermDocument(TypedDict):
 
 
 class PlanDocument(Certified):
-    """How the tolerance is spent.  bound: on norm2(err)/eta.  recurrence: what the plain recurrence gives."""
+    """A tolerance plan.  bound: on norm2(err)/eta.  recurrence: the bound that the plain recurrence gives."""
 
     units: int
     fewest_units: int
@@ -130,7 +130,7 @@ class PlanDocument(Certified):
 
 
 class TrajectoryDocument(TypedDict):
-    """Steps of descent beside exact descent; losses and distances begin with step 0, errors with step 1."""
+    """Steps compared with exact descent; losses and distances begin with step 0, errors with step 1."""
 
     source: str
     start: str
@@ -144,7 +144,7 @@ class TrajectoryDocument(TypedDict):
 
 
 class SearchDocument(TypedDict):
-    """How much was searched.  admitted: random prompts that the claim is about."""
+    """How much was searched.  admitted: how many of the random prompts the claim covers."""
 
     prompts: int
     admitted: int
@@ -152,7 +152,7 @@ class SearchDocument(TypedDict):
 
 
 class CertificateDocument(TypedDict):
-    """What became of a certificate, which is a file of its own.  float32: a bound, or why there is none."""
+    """The check of a certificate, which is in a file of its own.  float32: a bound, or why there is none."""
 
     accepted: bool
     refusal: str | None
@@ -176,14 +176,14 @@ class EnclosureDocument(TypedDict):
 
 
 class HashesDocument(TypedDict):
-    """SHA-256 of the certificate's file and of the weights it is about."""
+    """SHA-256 of the certificate's file and of the weights that it certifies."""
 
     certificate: str
     weights: str
 
 
 class SlotDocument(TypedDict):
-    """The coordinates of the stream under one name."""
+    """A slot: named coordinates of the stream."""
 
     name: str
     start: int
@@ -191,7 +191,7 @@ class SlotDocument(TypedDict):
 
 
 class SublayerDocument(TypedDict):
-    """Attention or MLP of one layer, and the slots that it reads and writes."""
+    """The attention or MLP of one layer, and the slots that it reads and writes."""
 
     layer: int
     kind: Literal["attention", "mlp"]
@@ -209,9 +209,9 @@ class StreamDocument(TypedDict):
 
 
 class StepDocument(TypedDict, total=False):
-    """What only a theorem on the error of a step has.
+    """Keys that only a theorem on the error of a step has.
 
-    stream: where it is drawn.  counterexample: SHA-256 of its file, where there is one.
+    stream: only if it is drawn.  counterexample: SHA-256 of its file, if there is one.
     """
 
     plan: PlanDocument
@@ -226,8 +226,8 @@ class StepDocument(TypedDict, total=False):
 class TheoremDocument(StepDocument):
     """One theorem on one problem.
 
-    chosen: the values of letters that were left to the theorem.  census: sizes counted off the matrices.
-    command: what computes this again.
+    chosen: values of the letters that were left to the theorem.  census: sizes counted from the matrices.
+    command: the command that computes this again.
     """
 
     theorem: str
@@ -254,7 +254,7 @@ class TheoremDocument(StepDocument):
 class FindingDocument(TypedDict):
     """An entry of the ledger, computed again; see icgd.verify.ledger.entries.Entry.
 
-    text, holds: with the computed numbers in them.  finding: the text in reports of earlier versions.
+    text, holds: contain the computed numbers.  finding: the text in reports of earlier versions.
     """
 
     key: str
@@ -277,7 +277,7 @@ class FindingDocument(TypedDict):
 
 
 class FindingsDocument(TypedDict):
-    """Findings, with how many have each outcome and each bearing, and how many reproduce."""
+    """Findings, with the number for each outcome and each bearing, and the number that reproduce."""
 
     findings: list[FindingDocument]
     outcomes: dict[Outcome, int]
@@ -288,7 +288,7 @@ class FindingsDocument(TypedDict):
 class AuditDocument(TypedDict):
     """Everything that an audit found; PDF and HTML are made from this alone.
 
-    theorems: by name, such as relu-icgd/lean.  verdicts: of all of them.  numbers: by the names of macros.
+    theorems: by name, such as relu-icgd/lean.  verdicts: those of all theorems.  numbers: by macro name.
     """
 
     command: str

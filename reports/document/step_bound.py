@@ -1,4 +1,4 @@
-"""What the bound on the step error may be called: certified only where a checker accepted a certificate."""
+"""How a bound on the step error is named: certified only if a checker accepted its certificate."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from icgd.reports.document.shape import TheoremDocument
 
 UNCHECKED = "bound (prover, not checked)"
 
-PLANNER = "the planner's interval bounds, which no checker has seen in this run"
-"""What is trusted where no certificate was checked."""
+PLANNER = "the planner's interval bounds, which no checker has verified in this run"
+"""What is trusted if no certificate was checked."""
 
 
 def is_checked(part: TheoremDocument) -> bool:
@@ -25,18 +25,18 @@ def is_bounded(part: TheoremDocument) -> bool:
 
 
 def is_bounded_off_margin(part: TheoremDocument) -> bool:
-    """Whether the part has a bound for prompts outside the gate's margin alone."""
+    """Whether the part has a bound that covers only prompts outside the gate's margin."""
     error = part.get("step_error")
     return error is not None and error.get("bound_off_margin") is not None
 
 
 def bound_key(part: TheoremDocument) -> str:
-    """Where the document has the bound under the name that it may have."""
+    """The key of the part's bound in the document: certified, or bound if it was not checked."""
     return "certified" if is_checked(part) else "bound"
 
 
 def bound_name(part: TheoremDocument) -> str:
-    """The bound's name: certified, or that it is the prover's and was not checked.
+    """The printed name of the bound: certified, or UNCHECKED.
 
     >>> bound_name({"certificate": {"accepted": True}}), bound_name({"certificate": None})
     ('certified', 'bound (prover, not checked)')
@@ -45,18 +45,18 @@ def bound_name(part: TheoremDocument) -> str:
 
 
 def column_name(parts: Iterable[TheoremDocument]) -> str:
-    """The head of a column of such bounds; plain "bound" where only some of them were checked."""
+    """The heading of a column of such bounds; plain "bound" if only some of them were checked."""
     names = {bound_name(part) for part in parts if is_bounded(part) or is_bounded_off_margin(part)}
     return names.pop() if len(names) == 1 else "bound" if names else "certified"
 
 
 def any_unchecked(parts: Iterable[TheoremDocument]) -> bool:
-    """Whether some bound rests on the prover alone."""
+    """Whether any bound was not checked."""
     return any((is_bounded(part) or is_bounded_off_margin(part)) and not is_checked(part) for part in parts)
 
 
 def excluded(part: TheoremDocument) -> tuple[int, int] | None:
-    """Random prompts that the part's claim is not about, and random prompts in all; None for none."""
+    """How many random prompts the claim does not cover, and how many there are; None if it covers all."""
     search = part.get("search")
     if search is None or "admitted" not in search or search["admitted"] >= search["prompts"]:
         return None
@@ -64,7 +64,7 @@ def excluded(part: TheoremDocument) -> tuple[int, int] | None:
 
 
 def exclusion(part: TheoremDocument) -> str | None:
-    """Which prompts the claim is not about, and what share of the random ones they are.
+    """A clause about the prompts that the claim does not cover, with their share; None if it covers all.
 
     >>> exclusion({"search": {"prompts": 2000, "admitted": 1060}})
     "47% of the random prompts (940 of 2,000) have a pre-activation in the gate's margin"

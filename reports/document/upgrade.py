@@ -1,4 +1,4 @@
-"""The document of a report that was written before: checked, and with its bounds under the names of today."""
+"""Reads a report.json, also one of an earlier version: checks it and gives bounds their present names."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from icgd.reports.document.shape import AuditDocument
 from icgd.verify.verdict import STATUSES
 
 _NUMBERS = ("census", "step_error", "plan", "search")
-"""Sections in which nothing but numbers stands."""
+"""Sections that contain only numbers."""
 
 _OUTCOMES, _ASSUMED = ("confirmed", "refuted", "open"), ("holds", "fails", "undecided")
-"""What became of a finding, and of a hypothesis."""
+"""The outcomes of a finding, and the statuses of a hypothesis."""
 
 _NO_FLOATS = ("inf", "-inf", "nan")
-"""What stands for the floats that JSON has not."""
+"""Words for floats that JSON cannot express."""
 
 
 def load(path: Path) -> AuditDocument:
-    """The document of a report that was written before; raises ProblemError where it is none."""
+    """Read the document of a report; raises ProblemError if the file is not one."""
     document = load_json(path, "from")
     if not isinstance(document, dict) or not {"theorems", "findings", "command"} <= set(document):
         raise ProblemError("from", path, "it is not the report.json that icgd audit or icgd report wrote")
@@ -40,9 +40,9 @@ def load(path: Path) -> AuditDocument:
 
 
 def renamed(document: dict[str, Any]) -> AuditDocument:
-    """The same where a bound is called certified only if a checker accepted a certificate of it.
+    """The document with bounds renamed: certified only if a checker accepted a certificate of the bound.
 
-    What stands in a file is of no type, so that this is where it is said to be of ours.
+    The content of a file is untyped; here it is declared to be an AuditDocument.
     """
     for part in document["theorems"].values():
         checked = bool((part.get("certificate") or {}).get("accepted"))
@@ -59,7 +59,7 @@ def renamed(document: dict[str, Any]) -> AuditDocument:
 
 
 def _renamed(bounds: Mapping[str, Any], *, checked: bool) -> dict[str, Any]:
-    """What was called certified is called bound, and certified, too, where it was checked.
+    """Rename certified to bound; keep certified as well if the bound was checked.
 
     >>> _renamed({"sampled": 0.1, "certified": 0.4, "allowed": 0.5}, checked=False)
     {'sampled': 0.1, 'bound': 0.4, 'allowed': 0.5}
@@ -73,7 +73,7 @@ def _renamed(bounds: Mapping[str, Any], *, checked: bool) -> dict[str, Any]:
 
 
 def misplaced(document: Mapping[str, Any]) -> str | None:
-    """The first place where a text stands for a number, or None; KeyError or the like for no report."""
+    """The first place with a text instead of a number, or None; raises KeyError or the like if malformed."""
     return next(_misplaced(document), None)
 
 
@@ -94,7 +94,7 @@ def _misplaced(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def unknown_word(document: Mapping[str, Any]) -> str | None:
-    """The first verdict, outcome or status that there is not, or None; KeyError or the like for no report."""
+    """The first unknown verdict, outcome or status, or None; raises KeyError or the like if malformed."""
     parts = document["theorems"].values()
     verdicts = [one for part in parts for one in part.get("verdicts") or ()] + document.get("verdicts", [])
     said: list[tuple[Any, Collection[str]]] = [(one["verdict"], STATUSES) for one in verdicts]
