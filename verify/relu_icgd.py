@@ -76,12 +76,12 @@ def verify(
         chosen = names(inputs), names(targets)
         real = prompts_from_table(problem, table, *chosen, count=prompts, generator=seeded(seed))
         source = table.source
-    made = plan(problem, construction, progress=progress)
-    judged = (transformer or assemble(made)).to(device)
-    short = made if transformer else excerpt(made)
-    searched = judged if short is made else assemble(short).to(device)
+    planned = plan(problem, construction, progress=progress)
+    judged = (transformer or assemble(planned)).to(device)
+    short = planned if transformer else excerpt(planned)
+    searched = judged if short is planned else assemble(short).to(device)
     generator = seeded(seed)
-    covers = coverage(made)
+    covers = coverage(planned)
     with progress("sweep", samples) as advance:
         swept = sweep(searched, samples, generator, device=device, covers=covers, advance=advance)
     prompt = to_follow(problem, real, start, generator).to(device)
@@ -95,7 +95,7 @@ def verify(
         *([(attacked.largest, attacked.worst)] if attacked else []),
     ]
     largest, worst = max(candidates, key=lambda pair: pair[0])
-    bound = problem.eta * made.bound
+    bound = problem.eta * planned.bound
     sandwich = Sandwich(
         sampled=max(swept.largest, on_path[0]),
         attacked=largest,
@@ -122,15 +122,15 @@ def verify(
         advance(len(LOOPED))
     proof: Proof | None = None
     enclosures: tuple[tuple[str, Enclosure], ...] = ()
-    beyond = unchecked(made.layers) if certify else None
+    beyond = unchecked(planned.layers) if certify else None
     if certify and construction != "exact" and beyond is None:
-        proof = prove(made, judged.cpu(), progress)
+        proof = prove(planned, judged.cpu(), progress)
         named = (("the worst prompt found", worst.to("cpu")), (source, prompt.to("cpu")))
         enclosures = tuple((name, enclose(judged.cpu(), one)) for name, one in named if enclosable(one))
     verdicts = (
         *_sizes(_judged(problem, construction), counted, problem.L),
         _with_parts(
-            _step_error_verdict(made, sandwich, swept, attacked, counterexample, proof, beyond),
+            _step_error_verdict(planned, sandwich, swept, attacked, counterexample, proof, beyond),
             trajectory.steps,
             searched.problem,
             problem,
@@ -148,7 +148,7 @@ def verify(
         census=counted.as_dict(),
         certificate=proof.certificate if proof else None,
         step=StepError(
-            plan=made,
+            plan=planned,
             sandwich=sandwich,
             sweep=swept,
             attack=attacked,
@@ -187,7 +187,7 @@ def _with_parts(verdict: Verdict, followed: int, searched: Problem, problem: Pro
 
 
 def _attack(
-    made: Plan,
+    planned: Plan,
     generator: torch.Generator,
     transformer: Transformer | None,
     swept: Sweep,
@@ -200,7 +200,7 @@ def _attack(
         return None
     rounds = tuple(replace(r, iterations=max(1, round(r.iterations * effort))) for r in ROUNDS)
     return attack(
-        made,
+        planned,
         generator,
         transformer=transformer,
         rounds=rounds,
@@ -236,10 +236,10 @@ def replay(counterexample: Counterexample, transformer: Transformer | None = Non
     problem = counterexample.problem
     construction: Construction = counterexample.construction  # type: ignore[assignment]
     check_construction(problem, construction)
-    made = plan(problem, construction)
-    judged = transformer or assemble(made)
+    planned = plan(problem, construction)
+    judged = transformer or assemble(planned)
     prompt = counterexample.prompt
-    error = float(torch.where(coverage(made)(prompt), one_step_errors(judged, prompt), 0.0)[0])
+    error = float(torch.where(coverage(planned)(prompt), one_step_errors(judged, prompt), 0.0)[0])
     status: Status = "failed" if error > counterexample.allowed else "held"
     evidence = f"norm2(err) = {error:.6g} on the saved prompt, {counterexample.allowed:.6g} allowed"
     if status == "held":
@@ -271,7 +271,7 @@ def _sizes(judged: tuple[Claim, ...], counted: Census, L: int) -> Iterator[Verdi
 
 
 def _step_error_verdict(
-    made: Plan,
+    planned: Plan,
     sandwich: Sandwich,
     swept: Sweep,
     attacked: Attack | None,
@@ -292,7 +292,7 @@ def _step_error_verdict(
     return Verdict(
         f"{NAME}/step-error",
         status,
-        f"{ratio} over {searched}; the bound is {made.problem.eta * made.bound:.3g}"
+        f"{ratio} over {searched}; the bound is {planned.problem.eta * planned.bound:.3g}"
         + (" outside the margin" if sandwich.bound is None else "")
         + (_proof_in_words(proof) if proof else "")
         + (f"; {beyond}" if beyond else "")

@@ -65,22 +65,22 @@ def verify(
     transformer: one to judge in place of our own; its problem is `halved(problem)`.
     Raises ProblemError where the construction does not apply.
     """
-    made = plan_softmax(halved(problem), progress=progress)
-    judged = (transformer or assemble_softmax(made)).to(device)
-    short = made if transformer else excerpt(made)
-    searched = judged if short is made else assemble_softmax(short).to(device)
+    planned = plan_softmax(halved(problem), progress=progress)
+    judged = (transformer or assemble_softmax(planned)).to(device)
+    short = planned if transformer else excerpt(planned)
+    searched = judged if short is planned else assemble_softmax(short).to(device)
     generator, asserted = seeded(seed), claims(problem)
     counted: dict[str, int | float] = dict(softmax_census(judged))
     with progress("sweep", samples + MOVE_ROUNDS * WORST_KEPT) as advance:
         found = search(searched, samples, generator, device, advance)
-    bound, allowed = 2 * made.bound, problem.eps  # in the units of the gradient of Theorem 2's loss
+    bound, allowed = 2 * planned.bound, problem.eps  # in the units of the gradient of Theorem 2's loss
     with progress("certificate", 3) as advance:
-        certificate = as_read(softmax_certificate(made))
+        certificate = as_read(softmax_certificate(planned))
         advance(1)
         reason = refusal(certificate, posed_letters(problem), "softmax")
         advance(1)
         if reason is not None:
-            reason = unchecked(made.layers) or not_proved(problem, reason)
+            reason = unchecked(planned.layers) or not_proved(problem, reason)
         elif apart := mismatch(certificate, judged.literal()):
             reason = not_proved(problem, apart, matrices=True)
         advance(1)
@@ -93,7 +93,10 @@ def verify(
     verdicts = (
         *_sizes(asserted, counted),
         _with_parts(
-            _step_verdict(whole, made, found, prompts, certificate, reason), searched, whole, judged.problem
+            _step_verdict(whole, planned, found, prompts, certificate, reason),
+            searched,
+            whole,
+            judged.problem,
         ),
         _loop_verdict(whole, prompts, min(bound, allowed)),
         _uniform_verdict(judged, generator, device),
@@ -124,7 +127,7 @@ def _sizes(asserted: tuple[Claim, ...], counted: dict[str, int | float]) -> Iter
 
 def _step_verdict(
     judged: SoftmaxTransformer,
-    made: SoftmaxPlan,
+    planned: SoftmaxPlan,
     found: MovesFound,
     followed: Prompt,
     certificate: Mapping[str, Any],
@@ -135,7 +138,7 @@ def _step_verdict(
     reason: why the certificate is refused, or where the matrices differ from its program.
     """
     # Theorem 2's gradient is twice that of the 1/(2n) convention, and so are errors over its eta.
-    bound, allowed = 2 * made.bound, 2 * made.problem.eps
+    bound, allowed = 2 * planned.bound, 2 * planned.problem.eps
     largest = 2 * max(found.searched, float(one_step_errors(judged, followed).max()) / judged.problem.eta)
     kept = largest <= min(bound, allowed) + _resolution(judged)
     evidence = (

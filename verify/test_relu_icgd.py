@@ -26,10 +26,10 @@ def test_every_step_of_any_problem_stays_within_its_certified_error(
     """Over problems and prompts that Hypothesis steers towards large errors; shrinks to the smallest."""
     smooth = [name for name in ACTIVATIONS if ACTIVATIONS[name].is_smooth]
     problem = data.draw(problems(activations=smooth), label="problem")
-    made = plan(problem, construction)
+    planned = plan(problem, construction)
     prompt = data.draw(prompts(problem), label="prompt")
-    _, errors = trajectory_errors(assemble(made), prompt, problem.L)
+    _, errors = trajectory_errors(assemble(planned), prompt, problem.L)
     largest = float(errors.max()) / problem.eta
-    target(largest / made.bound, label="error over certified")
-    assert largest <= made.bound + resolution(problem) / problem.eta
-    assert made.bound <= problem.eps
+    target(largest / planned.bound, label="error over certified")
+    assert largest <= planned.bound + resolution(problem) / problem.eta
+    assert planned.bound <= problem.eps

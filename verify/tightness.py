@@ -24,11 +24,11 @@ def tightness(seeds: int = 3) -> Grid:
         for N, K, d, target in TARGETS:
             for eps in (1e-2, 1e-4):
                 problem = Problem(N=N, K=K, d=d, eps=eps)
-                made, before = plan(problem), plan(problem, "lean", "recurrence")
-                attacks = (attack(made, seeded(seed)).largest for seed in range(seeds))
+                planned, before = plan(problem), plan(problem, "lean", "recurrence")
+                attacks = (attack(planned, seeded(seed)).largest for seed in range(seeds))
                 found = max(attacks) / problem.eta
-                ratio, plain = made.bound / found, made.recurrence / found
-                yield N, K, d, eps, round(ratio, 2), target, round(plain, 2), before.units, made.units
+                ratio, plain = planned.bound / found, planned.recurrence / found
+                yield N, K, d, eps, round(ratio, 2), target, round(plain, 2), before.units, planned.units
 
     columns = ("N", "K", "d", "eps", "ratio", "target", "by recurrence", "ReLUs before", "ReLUs now")
     note = f"certified over the worst of {seeds} attacks; ReLUs before: planned against the recurrence"
@@ -52,13 +52,13 @@ def _timed(problems: Iterable[tuple[str, Problem]]) -> Iterator[tuple[Cell, ...]
     for name, problem in problems:
         clear_plan_caches()
         began = time.perf_counter()
-        made = plan(problem)
-        found = as_read(certificate(made))
+        planned = plan(problem)
+        found = as_read(certificate(planned))
         proved = time.perf_counter()
         check(found, posed_letters(problem), "lean")
         checked = time.perf_counter()
         times = proved - began, checked - proved
-        sizes = made.units, found["splits"].count(0)
+        sizes = planned.units, found["splits"].count(0)
         yield (
             name,
             problem.N,

@@ -44,8 +44,8 @@ def units(problem: Problem, construction: Construction) -> tuple[float, float]:
             return 0.0, 0.0  # the plan refuses before it fits anything
     except (ValueError, ArithmeticError):  # the plan refuses, with its reason
         return 0.0, 0.0
-    made = {term: cost / math.sqrt(tolerances[term]) for term, cost in price.items()}
-    return sum(count / problem.dims[term.layer] for term, count in made.items()), sum(made.values())
+    built = {term: cost / math.sqrt(tolerances[term]) for term, cost in price.items()}
+    return sum(count / problem.dims[term.layer] for term, count in built.items()), sum(built.values())
 
 
 def nodes(problem: Problem) -> float:
@@ -67,12 +67,12 @@ def planning(problem: Problem, construction: Construction = "lean", times: float
 
 def transformer(problem: Problem, construction: Construction) -> Estimate:
     """Estimate of writing out the entries of all matrices once."""
-    _, made = units(problem, construction)
-    entries = 6.0 * problem.D_w + 20.0 * problem.units + 6 * made
+    _, built = units(problem, construction)
+    entries = 6.0 * problem.D_w + 20.0 * problem.units + 6 * built
     if construction == "paper":
-        entries += 3 * max(problem.dims) * made
+        entries += 3 * max(problem.dims) * built
     deep = ("N", problem.N) if problem.N > problem.K else ("K", problem.K)
-    letter = ("eps", problem.eps) if made > problem.D_w else deep
+    letter = ("eps", problem.eps) if built > problem.D_w else deep
     return Estimate((Stage("matrices", 2e-6 * entries, 400 * entries, *letter),))
 
 
@@ -134,14 +134,14 @@ def _attack(problem: Problem, effort: float, *, free: bool) -> list[Stage]:
 
 
 def _certificate(problem: Problem, construction: Construction) -> list[Stage]:
-    fitted, made = units(problem, construction)
+    fitted, built = units(problem, construction)
     recurrence = 0.3 + 2e-4 * fitted
-    return [Stage("certificate", recurrence + check_seconds(problem.N, nodes(problem), fitted, made), 0.0)]
+    return [Stage("certificate", recurrence + check_seconds(problem.N, nodes(problem), fitted, built), 0.0)]
 
 
-def check_seconds(N: int, cells: float, fitted: float, made: float) -> float:
+def check_seconds(N: int, cells: float, fitted: float, built: float) -> float:
     """Seconds to check a certificate whose tree has `cells` entries, and to compare the matrices with it."""
-    return 0.4 + 4e-5 * cells * N + 1e-4 * fitted + 7e-5 * made
+    return 0.4 + 4e-5 * cells * N + 1e-4 * fitted + 7e-5 * built
 
 
 def survey(problem: Problem, construction: Construction) -> Estimate:
@@ -164,14 +164,14 @@ def softmax_icgd(problem: Problem, search: Search) -> Estimate:
     batch = followed(whole, 32)
     count = steps(whole, batch, each=width)
     fitted, _ = units(problem, "lean")
-    made = 2 * planning(problem).seconds + 6e-4 * fitted * (1 + N / 3)
+    plan_seconds = 2 * planning(problem).seconds + 6e-4 * fitted * (1 + N / 3)
     searched = 13_840 * (short + 1) * token
     run = (count + 3) * (0.01 + 0.004 * N + batch * (whole.n + 1) * token)
     held = 8.0 * 6 * (whole.n + 1) * width
     return Estimate(
         (
             START,
-            Stage("plan", made, 0.0, *(("eps", problem.eps) if N < 5 else ("N", N))),
+            Stage("plan", plan_seconds, 0.0, *(("eps", problem.eps) if N < 5 else ("N", N))),
             Stage("search", searched, 0.0, "K", problem.K),
             Stage("steps", run, held, "n", problem.n),
             Stage("certificate", check_seconds(N, nodes(problem), 3 * fitted, 6 * fitted * entries)),

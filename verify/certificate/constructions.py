@@ -78,7 +78,7 @@ def _relu(construction: Construction) -> Certifiable:
     return Certifiable(
         refuse,
         plan,
-        lambda made: made.problem,
+        lambda planned: planned.problem,
         assemble,
         certificate,
         RELU_LAYER,
@@ -100,7 +100,7 @@ CONSTRUCTIONS: Mapping[str, Certifiable] = MappingProxyType(
         "softmax": Certifiable(
             refuse_softmax_if_too_large,
             _plan_softmax,
-            lambda made: stated(made.problem),
+            lambda planned: stated(planned.problem),
             softmax_icgd.assemble_softmax,
             softmax_program.softmax_certificate,
             SOFTMAX_LAYER,

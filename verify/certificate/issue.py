@@ -33,21 +33,21 @@ Arithmetic = Literal["float64", "float32"]
 ROUNDOFFS: dict[Arithmetic, float] = {"float64": UNIT_ROUNDOFF, "float32": 2.0**-24}
 
 
-def certificate(made: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any]:
+def certificate(planned: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any]:
     """The certificate of a plan, for its weights in float64 or rounded to float32.
 
     Raises ProblemError if rounding in that arithmetic takes numbers out of the range of the fits, or if a
     checker would refuse the certificate for its size.
     """
-    program = describe(made)
+    program = describe(planned)
     if arithmetic != "float64":
-        made = in_arithmetic(made, ROUNDOFFS[arithmetic])
-    cover, setting = made.cover, made.setting
+        planned = in_arithmetic(planned, ROUNDOFFS[arithmetic])
+    cover, setting = planned.cover, planned.setting
     if cover is None:
-        raise ProblemError("construction", made.construction, "only plans based on cells can be certified")
-    found = header(made.problem, made.construction, arithmetic, program, STATEMENT)
-    found |= {"lemmas": lemmas(made.fits, made.products, made.layers)}
-    found |= reasons(setting, cover, made.errors) | {"certified": made.bound}
+        raise ProblemError("construction", planned.construction, "only plans based on cells can be certified")
+    found = header(planned.problem, planned.construction, arithmetic, program, STATEMENT)
+    found |= {"lemmas": lemmas(planned.fits, planned.products, planned.layers)}
+    found |= reasons(setting, cover, planned.errors) | {"certified": planned.bound}
     return issued(found, RELU_LAYER)
 
 

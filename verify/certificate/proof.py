@@ -161,14 +161,14 @@ def unchecked(layers: Iterable[LayerRanges]) -> str | None:
     return f"no certificate: z reaches {z:.4g}, the checker goes up to {FURTHEST:,}" if z > FURTHEST else None
 
 
-def prove(made: Plan, transformer: Transformer, progress: Progress = silent) -> Proof:
+def prove(planned: Plan, transformer: Transformer, progress: Progress = silent) -> Proof:
     """Certify the bound of a plan, check the certificate independently, and compare the matrices with it."""
-    problem, construction = made.problem, made.construction
+    problem, construction = planned.problem, planned.construction
     before = plan(problem, construction, "recurrence", progress=progress).units
     with progress("certificate", 13) as advance:
         began = time.perf_counter()
-        found = as_read(certificate(made))
-        proving = made.seconds + time.perf_counter() - began
+        found = as_read(certificate(planned))
+        proving = planned.seconds + time.perf_counter() - began
         advance(2)
         began = time.perf_counter()
         reason = refusal(found, posed_letters(problem), construction)
@@ -177,16 +177,16 @@ def prove(made: Plan, transformer: Transformer, progress: Progress = silent) -> 
         apart = None if reason else mismatch(found, transformer.literal())
         why = not_proved(problem, reason or apart or "", matrices=reason is None) if reason or apart else None
         advance(4)
-        float32 = _in_float32(made)
+        float32 = _in_float32(planned)
         advance(3)
-        return Proof(found, reason or apart, why, made.bound, float32, before, proving, checking)
+        return Proof(found, reason or apart, why, planned.bound, float32, before, proving, checking)
 
 
-def _in_float32(made: Plan) -> float | str:
+def _in_float32(planned: Plan) -> float | str:
     try:
-        found = as_read(certificate(made, "float32"))
-        if found["certified"] > made.problem.eps:
+        found = as_read(certificate(planned, "float32"))
+        if found["certified"] > planned.problem.eps:
             return f"not proved: rounding takes the bound to {found['certified']:.3g}, above eps"
-        return CONSTRUCTIONS[made.construction].check(found, posed_letters(made.problem))
+        return CONSTRUCTIONS[planned.construction].check(found, posed_letters(planned.problem))
     except (ProblemError, Refused) as reason:
         return f"not proved: {reason}"

@@ -123,13 +123,13 @@ def softmax_layout(program: SoftmaxProgram) -> dict[str, range]:
     return {name: range(end - size, end) for (name, size), end in zip(lengths.items(), ends, strict=True)}
 
 
-def softmax_certificate(made: SoftmaxPlan) -> dict[str, Any]:
+def softmax_certificate(planned: SoftmaxPlan) -> dict[str, Any]:
     """The certificate of a plan in Theorem 2's letters: half the plan's eta, twice its eps and bound.
 
     Raises ProblemError where a checker would refuse it for its size.
     """
-    program = describe_softmax(made)
-    found = header(stated(made.problem), "softmax", "float64", program, STATEMENT)
-    found |= {"lemmas": lemmas(made.fits, made.products, made.layers)}
-    found |= reasons(made.setting, made.cover, made.errors) | {"certified": 2 * made.bound}
+    program = describe_softmax(planned)
+    found = header(stated(planned.problem), "softmax", "float64", program, STATEMENT)
+    found |= {"lemmas": lemmas(planned.fits, planned.products, planned.layers)}
+    found |= reasons(planned.setting, planned.cover, planned.errors) | {"certified": 2 * planned.bound}
     return issued(found, SOFTMAX_LAYER)

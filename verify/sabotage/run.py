@@ -62,7 +62,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], Any]] = {
 
 
 @cache
-def made(setting: str) -> Plan | SoftmaxPlan:
+def plan_of(setting: str) -> Plan | SoftmaxPlan:
     """The plan of a setting; bypasses the limit of Problem on n, which is below MANY."""
     given, construction = SETTINGS[setting]
     problem = Problem.parse(given | {"n": min(given.get("n", 8), 10**6)})
@@ -72,17 +72,17 @@ def made(setting: str) -> Plan | SoftmaxPlan:
 
 def true_certificate(setting: str) -> Any:
     """The certificate of a setting, as read from a file."""
-    return as_read(_entry(setting).issue(made(setting)))
+    return as_read(_entry(setting).issue(plan_of(setting)))
 
 
 def undamaged(setting: str) -> Any:
     """The transformer of a setting."""
-    return _entry(setting).assemble(made(setting))
+    return _entry(setting).assemble(plan_of(setting))
 
 
 def refused(setting: str, found: Any) -> str | None:
     """Why a certificate does not prove its bound for the problem of a setting, or None."""
-    return refusal(found, posed_letters(_entry(setting).posed(made(setting))), SETTINGS[setting][1])
+    return refusal(found, posed_letters(_entry(setting).posed(plan_of(setting))), SETTINGS[setting][1])
 
 
 def _entry(setting: str) -> Certifiable:
@@ -98,7 +98,7 @@ def control(setting: str) -> str | None:
 def sampling_sees(mutant: Mutant) -> bool:
     """Whether random prompts (for hidden damage: more, and the attack) show an error above eta*eps."""
     setting, generator = mutant.setting.replace("many paper", "paper").replace("many", "lean"), seeded(0)
-    true = made(setting)
+    true = plan_of(setting)
     allowed = true.problem.eta * true.problem.eps
     try:
         mutant.damage(transformer := undamaged(setting))
@@ -116,7 +116,7 @@ def sampling_sees(mutant: Mutant) -> bool:
 
 def judged(mutant: Mutant, sampling: bool = True) -> Catch:
     """Damage, judge, and compare the refusal with what it should name."""
-    found, problem = true_certificate(mutant.setting), made(mutant.setting).problem
+    found, problem = true_certificate(mutant.setting), plan_of(mutant.setting).problem
     by, seen, wrong = "checker", None, None
     if mutant.what == "certificate":
         mutant.damage(found)
@@ -245,7 +245,7 @@ def constructions() -> Iterator[Mutant]:
     ]
     only = _updates(lambda p: 1.0 if p.n < MANY else 0.5)
     at_corner, spike = (lambda p: _prompt(p, 0.0, corner(p))), spiked(SPIKE)
-    wake = _on(4, lambda x: x.hidden.append(Corner(made("wide").problem)))
+    wake = _on(4, lambda x: x.hidden.append(Corner(plan_of("wide").problem)))
     hidden = [
         ("hidden: a spike of 1e-9 in r", "lean", _fit(0, spike, "p1"), "0, W1", _at_spike),
         ("hidden: a spike of 1e-9 in r'", "lean", _fit(0, spike, "dr1"), "0, W1", _at_spike),

@@ -39,10 +39,12 @@ _PATH = 1 << 24
 Planned = TypeVar("Planned", Plan, SoftmaxPlan)
 
 
-def excerpt(made: Planned) -> Planned:
+def excerpt(planned: Planned) -> Planned:
     """The same plan for at most MOST_EXAMPLES examples."""
-    problem = made.problem
-    return made if problem.n <= MOST_EXAMPLES else replace(made, problem=replace(problem, n=MOST_EXAMPLES))
+    problem = planned.problem
+    return (
+        planned if problem.n <= MOST_EXAMPLES else replace(planned, problem=replace(problem, n=MOST_EXAMPLES))
+    )
 
 
 def repeated(prompt: Prompt, n: int) -> Prompt:

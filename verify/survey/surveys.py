@@ -71,14 +71,14 @@ def sizes(
         return ()
     tolerances = sorted({problem.eps * factor for factor in (*factors, 1.0)}, reverse=True)
     affordable = problem.eps * (own.units / _MOST_UNITS) ** 2  # units grow like eps^(-1/2)
-    made = []
+    plans = []
     for eps in tolerances:
         if eps >= min(affordable, problem.eps) and (one := _planned(problem, construction, eps=eps)):
-            made.append(one)
+            plans.append(one)
         advance(1)
-    heads = [(one.problem.eps, _heads(one.problem)) for one in made]
-    units = [(one.problem.eps, one.units) for one in made]
-    fewest = [(one.problem.eps, one.fewest_units) for one in made]
+    heads = [(one.problem.eps, _heads(one.problem)) for one in plans]
+    units = [(one.problem.eps, one.units) for one in plans]
+    fewest = [(one.problem.eps, one.fewest_units) for one in plans]
     kind = "heads" if construction == "paper" else "hidden units"
     curves = [
         *_curve("heads of the theorem's fullest layer", heads),
@@ -115,11 +115,11 @@ def depths(
         planned = _planned(one, construction) if one.units * one.D_w <= _ATTACKABLE else None
         if planned is None:
             continue
-        made = excerpt(planned)
-        generator, transformer = seeded(seed), assemble(made).to(device)
+        short = excerpt(planned)
+        generator, transformer = seeded(seed), assemble(short).to(device)
         swept = sweep(transformer, _SAMPLES, generator, device=device)
         found = attack(
-            made, generator, pool=_POOL, rounds=(_ASCENT,), seeds=swept.worst, device=device
+            short, generator, pool=_POOL, rounds=(_ASCENT,), seeds=swept.worst, device=device
         ).largest
         measured = swept.largest / one.eta, max(found, swept.largest) / one.eta
         rows.append((N, (*measured, planned.bound, one.eps)))

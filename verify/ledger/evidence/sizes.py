@@ -50,7 +50,7 @@ def heads_beyond(limit: float = 1e9, depths: Sequence[int] = (1, 2, 3, 4), judge
     """The eps at which the theorem's head count exceeds a limit, and the size of our construction there."""
     eps = {depth: _crossing(depth, limit) for depth in depths}
     posed = Problem(N=judged, eps=eps[judged])
-    made = plan(posed)
+    planned = plan(posed)
     sizes = {claim.quantity: claim.value for claim in built(posed)}
     # Bytes of Q, K and V in float64 for `limit` heads, at the width of the theorem's own construction.
     width = _claimed(posed, "width")
@@ -58,13 +58,13 @@ def heads_beyond(limit: float = 1e9, depths: Sequence[int] = (1, 2, 3, 4), judge
         **{f"eps_N{depth}": value for depth, value in eps.items()},
         "N": judged,
         "heads": int(sizes["heads"]),
-        "units": made.units,
-        "fewest": made.fewest_units,
-        "certified": made.bound,
+        "units": planned.units,
+        "fewest": planned.fewest_units,
+        "certified": planned.bound,
         "K": posed.K,
         "d": posed.d,
         "terabytes": limit * 3 * width**2 * 8 / 1e12,
-        "shows": made.bound <= posed.eps and int(sizes["heads"]) < limit,
+        "shows": planned.bound <= posed.eps and int(sizes["heads"]) < limit,
     }
 
 
@@ -231,10 +231,10 @@ def loops(steps: Sequence[int] = (1, 7)) -> Numbers:
     """The matrices of one block for different numbers of steps, compared entry by entry."""
     short, long = (build(Problem(N=1, eps=0.5, L=count)) for count in steps)
 
-    def entries(made: Transformer) -> list[tuple[Any, ...]]:
+    def entries(built_here: Transformer) -> list[tuple[Any, ...]]:
         matrices = [
             matrix
-            for layer in made.literal()
+            for layer in built_here.literal()
             for matrix in (layer.W1, layer.W2, *(m for one in layer.heads for m in (one.Q, one.K, one.V)))
         ]
         return [(m.shape, m.rows.tolist(), m.columns.tolist(), m.values.tolist()) for m in matrices]
