@@ -54,7 +54,7 @@ def certificate(planned: Plan, arithmetic: Arithmetic = "float64") -> dict[str, 
 def header(
     problem: Problem, construction: str, arithmetic: str, program: Mapping[str, Any], statement: str
 ) -> dict[str, Any]:
-    """What a certificate of any construction begins with: what it is about, and the program it is about."""
+    """The first fields of every certificate: format, problem, statement, program and its digest."""
     return {
         "format": FORMAT,
         "problem": posed_letters(problem),

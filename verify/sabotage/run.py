@@ -240,7 +240,7 @@ def constructions() -> Iterator[Mutant]:
         ("stale w: updated early", "deep", lambda t: t.layers.insert(5, t.layers.pop(6)), "5, head"),
         ("a layer left out", "deep", lambda t: t.layers.pop(4), "4, "),
         ("no mask", "deep paper", _on(5, lambda x: x.__setattr__("diagonal", False)), "5, diagonal"),
-        ("mask too many", "deep paper", _on(0, lambda x: x.__setattr__("diagonal", True)), "0, diagonal"),
+        ("extra mask", "deep paper", _on(0, lambda x: x.__setattr__("diagonal", True)), "0, diagonal"),
         ("gate on another slot", "deep paper", _head(6, value="dr1"), "6, head 0 V"),
     ]
     only = _updates(lambda p: 1.0 if p.n < MANY else 0.5)
