@@ -1,4 +1,4 @@
-"""What each figure shows and what it was made with, in a sentence or two of plain text."""
+"""Captions of the figures, in plain text: what each figure shows and how it was made."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from icgd.reports.document.step_bound import exclusion, is_bounded, is_checked
 _SENTENCES: dict[str, tuple[str, str]] = {
     "Sizes over the tolerance": (
         "Heads that the theorem's own route needs, every constant explicit, and ReLUs planned here "
-        "for one step, beside the fewest that a certified lower bound on linear pieces allows at the "
+        "for one step, with the fewest that a certified lower bound on linear pieces allows at the "
         "same local tolerances. Thin lines have the slopes of the two laws, five times above the last "
-        "point; each point is a plan of its own.",
+        "point; each point is a separate plan.",
         "",
     ),
     "ReLUs over the lower bound": (
@@ -23,15 +23,14 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "",
     ),
     "Step error over depth": (
-        "Error of one step for networks of other depths, all other letters as they are. The effort is "
+        "Error of one step for networks of other depths, all other letters unchanged. The effort is "
         "small, so a full search would find larger errors; the bound here is the prover's, and "
-        "was not seen by the independent checker.",
+        "the independent checker did not verify it.",
         "",
     ),
     "Loss on diabetes data": (
-        "Mean empirical loss on prompts cut from the diabetes data, from the same random w(0), when "
-        "the transformer descends and when exact descent does. Where the lines coincide, their "
-        "distance tells them apart.",
+        "Mean empirical loss of the transformer and of exact descent, from the same random w(0), on "
+        "prompts from the diabetes data. Where the lines coincide, see the figure of their distance.",
         "",
     ),
     "Distance from exact descent on diabetes data": (
@@ -40,7 +39,7 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "",
     ),
     "Error against width, smallest problem": (
-        "Largest error met against the width of the widest MLP, for four layers on a grid and for "
+        "Largest error found against the width of the widest MLP, for four layers on a grid and for "
         "this construction.",
         "The smallest problem, built both ways",
     ),
@@ -76,7 +75,7 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "Examples needed for a target error",
     ),
 }
-"""By title of the plot: what is seen, and the table whose note says how it was made."""
+"""Title of a plot -> what it shows, and the title of the table whose note says how it was made."""
 
 
 def caption(part: TheoremDocument, plot: PlotDocument, seed: int) -> str:
@@ -85,12 +84,12 @@ def caption(part: TheoremDocument, plot: PlotDocument, seed: int) -> str:
     notes = [grid["note"] for grid in part.get("grids") or () if grid["title"] == table and grid["note"]]
     made = "".join(f" Made with: {note}." for note in notes)
     hidden = _hidden(plot)
-    lost = f" Points that are not positive, {hidden:,} of them, have no place on its axes." if hidden else ""
+    lost = f" Its axes cannot show points that are not positive, {hidden:,} of them." if hidden else ""
     return f"{text}{made}{lost} Seed {seed}."
 
 
 def _hidden(plot: PlotDocument) -> int:
-    """Points that the axes cannot show."""
+    """The number of points that the axes cannot show."""
     shown = [
         is_number(y)
         and math.isfinite(y)
@@ -108,7 +107,8 @@ def stream_caption(part: TheoremDocument) -> str:
     return (
         f"The {grouped(width)} coordinates of a token by name, with the size of each slot, and which "
         "sub-layer of one gradient step reads it (a nonzero column of Q, K, V or W1) or writes it (a nonzero "
-        "row of V or W2), off the literal matrices. Layers are shaded in turn; what is still zero is dotted."
+        "row of V or W2), by the literal matrices. Every other layer is shaded; slots still zero are "
+        "dotted."
     )
 
 
@@ -117,16 +117,16 @@ def budget_caption(part: TheoremDocument) -> str:
     plan = part["plan"]
     small = sum(term["share"] for term in plan["terms"].values() if not drawn_in_budget(term, plan))
     bound, allowed = digits(plan["bound"], up=True), digits(float(part["problem"]["eps"]))
-    rest = f"; what is not drawn comes to {digits(small, up=True)}" if small > 0 else ""
+    rest = f"; those not drawn add up to {digits(small, up=True)}" if small > 0 else ""
     return (
-        f"How much of the bound {bound} on norm2(err)/eta each local error accounts for, at the "
-        f"worst case, and the linear pieces spent on it; {allowed} is allowed. "
+        f"The share of each local error in the bound {bound} on norm2(err)/eta, in the worst case, "
+        f"and the linear pieces spent on it; {allowed} is allowed. "
         f"The shares add up to the bound{rest}."
     )
 
 
 def drawn_in_budget(term: TermDocument, plan: PlanDocument) -> bool:
-    """Whether a local error weighs enough to be seen."""
+    """Whether a local error is large enough to be visible in the figure."""
     return bool(term["share"] > 1e-3 * plan["bound"])
 
 
@@ -137,15 +137,17 @@ def steps_caption(part: TheoremDocument) -> str:
     text = f"Largest error of every step on {grouped(path['prompts'])} prompts ({source})"
     if search:
         prompts, tokens = grouped(search["prompts"]), grouped(search["attacked_tokens"])
-        text += f", beside the largest over {prompts} random prompts and {tokens} attacked tokens at any w"
+        text += f", the largest over {prompts} random prompts and {tokens} attacked tokens at any w"
     if is_bounded(part):
         text += (
             ", what is certified for every prompt"
             if is_checked(part)
-            else ", the prover's bound for every prompt, which no checker has seen"
+            else ", the prover's unchecked bound for every prompt"
         )
     left_out = exclusion(part)
-    beyond = f" {left_out}: the claim is not about those, and errors there have no bound." if left_out else ""
+    beyond = (
+        f" {left_out}: the claim does not cover these, and errors on them have no bound." if left_out else ""
+    )
     return f"{text}, and what the theorem allows.{beyond}"
 
 
@@ -155,5 +157,5 @@ def loss_caption(part: TheoremDocument) -> str:
     prompts, apart = grouped(path["prompts"]), digits(path["apart"][-1], up=True)
     return (
         f"Mean empirical loss over {prompts} prompts of {path['source']}, start {path['start']}, for the "
-        f"transformer and for exact descent, whose iterates end at most {apart} apart."
+        f"transformer and for exact descent, whose last iterates differ by at most {apart}."
     )

@@ -1,4 +1,4 @@
-"""The figure of a plot: lines told apart without colour, its legend outside the data."""
+"""Draws a plot: lines that are distinguishable without colour, and a legend outside the axes."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 0.7, 0.14, 0.1, 0.39
 """Margins of the axes in inches."""
 
 _ALONE, _PANEL = 1.5, 1.35
-"""Heights of one pair of axes and of several beside each other, in inches."""
+"""Heights of a single pair of axes and of panels in a row, in inches."""
 
 _LINE = 0.127
 """Height of a line of the legend in inches."""
 
 _MOST_LINES = 6
-"""Lines that one pair of axes holds, before they are sorted into panels."""
+"""Most lines in one pair of axes; more are divided into panels."""
 
 _HALF_LINE = 20
-"""Letters of a label that leaves room for another beside it."""
+"""Most characters of a label for a legend of two columns."""
 
 _LONG = 500
 _LAW = re.compile(r"c (\w+)\^\((-?[\d/]+)\)")
 
 
 def drawable(curve: CurveDocument) -> tuple[list[float], list[float]]:
-    """The points of a curve that are numbers; those of a long one inside a level stretch add nothing."""
+    """The points of a curve that are finite numbers; a long curve omits points inside constant stretches."""
     kept = [
         (float(x), float(y))
         for x, y in zip(curve["x"], curve["y"], strict=True)
@@ -54,10 +54,10 @@ def drawable(curve: CurveDocument) -> tuple[list[float], list[float]]:
 
 
 def figure_of(plot: PlotDocument) -> Figure:
-    """The figure of Plot.as_dict().
+    """The figure of a plot.
 
-    Many curves whose labels are "this, that" become a panel for each `this`.  Curves labelled
-    "c eps^(-2)" are laws: thin lines with the exponent beside them.
+    If there are many curves with labels "this, that", each `this` gets a panel.  A curve labelled
+    "c eps^(-2)" is a power law: a thin line annotated with its exponent.
     """
     panels = _panels(plot["curves"])
     names = [label for label, _ in panels[0][1]]
@@ -106,7 +106,7 @@ def figure_of(plot: PlotDocument) -> Figure:
 
 
 def look(index: int) -> dict[str, Any]:
-    """Colour, dashes and marker of line `index`: any two of the first five differ in all three."""
+    """Colour, dashes and marker of line number `index`; any two of the first five differ in all three."""
     colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
     return {
         "color": colour,
@@ -120,7 +120,7 @@ def look(index: int) -> dict[str, Any]:
 
 
 def _panels(curves: Sequence[CurveDocument]) -> list[tuple[str, list[tuple[str, CurveDocument]]]]:
-    """(title, [(label, curve)]): one panel, or one for each first half of labels such as "this, that"."""
+    """(title, [(label, curve)]) for each panel: one panel, or one for each `this` in labels "this, that"."""
     whole = [("", [(curve["label"], curve) for curve in curves])]
     if len(curves) <= _MOST_LINES or not all(curve["label"].count(", ") == 1 for curve in curves):
         return whole
@@ -158,7 +158,7 @@ def _fill(
 
 
 def _every(index: int, points: int) -> tuple[int, int]:
-    """Which points get a marker: about ten, others for the next curve, so that curves on each other show."""
+    """The offset and step of the points with a marker, about ten, offset by curve so that overlaps show."""
     step = max(1, -(-points // 10))
     return index * step // 2 % step, step
 
@@ -175,7 +175,7 @@ def _scale(axes: Axes, logarithmic: str, xs: set[float], ys: set[float]) -> None
 
 
 def _few_ticks(axis: Axis, low: float, high: float) -> None:
-    """Labels at 1, 2 and 5 where there are few powers of ten, and no small ticks where there are many."""
+    """Set labels at 1, 2 and 5 if the axis has few powers of ten, and no minor ticks if it has many."""
     decades = math.log10(high / low)
     if decades < 2:
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))

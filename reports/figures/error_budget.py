@@ -1,4 +1,4 @@
-"""Where the error budget goes: a bar for every local error, the largest first."""
+"""Draws the error budget of a plan: a bar for every local error's share, the largest first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROW, _TOP, _BOTTOM, _LEFT, _RIGHT = 0.17, 0.22, 0.26, 0.95, 1.02
 """Margins and the height of a bar in inches."""
 
 _SHARES, _PIECES = 1.34, 1.66
-"""Where the two columns of numbers end, in widths of the axes."""
+"""Right edges of the two columns of numbers, in widths of the axes."""
 
 _MOST = 30
 _KINDS = {
@@ -29,7 +29,7 @@ _OTHER = ("rounding", "1.0", "....")
 
 
 def budget_figure(plan: PlanDocument) -> Figure:
-    """The figure of a document's plan: shares of its bound on norm2(err)/eta."""
+    """The figure of a plan: the share of each local error in its bound on norm2(err)/eta."""
     terms = [(name, term) for name, term in plan["terms"].items() if drawn_in_budget(term, plan)]
     terms = sorted(terms, key=lambda item: -item[1]["share"])[:_MOST]
     height = _TOP + _ROW * len(terms) + _BOTTOM
@@ -68,7 +68,7 @@ def _kind(name: str) -> tuple[str, str, str]:
 
 
 def _label(name: str) -> str:
-    """product[2] as: product, layer 2."""
+    """The label of a local error: "product, layer 2" for product[2]."""
     found = re.fullmatch(r"(\w+)\[(\d+)\]", name)
     if not found:
         return typeset_label(name)

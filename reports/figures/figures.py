@@ -1,4 +1,4 @@
-"""Every figure of a document, drawn from its numbers alone: a PDF and an SVG, the same bytes every time."""
+"""Draws every figure of a document as PDF and SVG, from the document alone and reproducible byte for byte."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from icgd.reports.figures.style import STYLE
 class Drawn:
     """A figure on disk.
 
-    theorem: the key of its theorem in the document.  name: unique there; letters, digits, hyphens.
+    theorem: the key of its theorem in the document.  name: unique in the document; letters, digits, hyphens.
     title, caption: plain text in the notation of evidence strings, such as norm2(err) <= eta*eps.
     """
 
@@ -40,7 +40,7 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
-    """A figure not yet on disk."""
+    """A figure that is not saved yet."""
 
     theorem: str
     name: str
@@ -50,7 +50,7 @@ class Sketch:
 
 
 def figures_expected(document: AuditDocument) -> int:
-    """About how many figures will be drawn."""
+    """The approximate number of figures of a document, for the progress bar."""
     parts = document["theorems"].values()
     return sum(len(part.get("plots") or ()) + 3 * bool(part.get("trajectory")) for part in parts)
 
@@ -58,7 +58,7 @@ def figures_expected(document: AuditDocument) -> int:
 def draw_figures(
     document: AuditDocument, folder: Path, advance: Advance = lambda done: None
 ) -> tuple[Drawn, ...]:
-    """A PDF and an SVG in `folder` for every figure of the document, in its order."""
+    """Save a PDF and an SVG in `folder` for every figure of the document, in its order."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
     with matplotlib.rc_context(STYLE):
@@ -72,7 +72,7 @@ def draw_figures(
 
 
 def sketches(document: AuditDocument) -> Iterator[Sketch]:
-    """The figures one after the other; each is made when it is asked for, within STYLE."""
+    """The figures of a document, each drawn only when the iterator reaches it; use within STYLE."""
     taken: set[str] = set()
     for theorem, part in document["theorems"].items():
         for title, text, figure in _of_part(part, document.get("seed", 0)):
@@ -99,7 +99,7 @@ def _of_part(part: TheoremDocument, seed: int) -> Iterator[tuple[str, str, Figur
 
 
 def steps_plot(part: TheoremDocument) -> PlotDocument:
-    """norm2(err) of each followed step beside what is sampled, attacked, bounded, allowed: a plot."""
+    """A plot of norm2(err) of each followed step, with the sampled, attacked, bounded and allowed error."""
     path, error = part["trajectory"], part.get("step_error")
     steps = list(range(1, len(path["errors"]) + 1))
     ends = sorted({*steps[:1], *steps[-1:]})
@@ -123,7 +123,7 @@ def steps_plot(part: TheoremDocument) -> PlotDocument:
 
 
 def loss_plot(part: TheoremDocument) -> PlotDocument:
-    """The mean loss of the transformer's and of exact iterates, as a plot."""
+    """The plot of the mean loss of the transformer's iterates and of the exact ones."""
     path = part["trajectory"]
     lines = {"transformer": path["loss"], "exact descent": path["exact_loss"]}
     curves: list[CurveDocument] = [
@@ -143,7 +143,7 @@ _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
 
 def _compact(svg: str) -> str:
-    """The same drawing without comments, indentation and digits below a hundredth of a point."""
+    """The same SVG without comments and indentation; coordinates are rounded to a hundredth of a point."""
     svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' (?:d|x|y)="[^"]*"', lambda found: _NUMBER.sub(_rounded, found[0]), svg)
     return re.sub(r"\s*\n\s*", "\n", svg).replace("\nL ", " L ").replace("\nQ ", " Q ")

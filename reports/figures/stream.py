@@ -1,4 +1,4 @@
-"""The transformer drawn as its stream: a line for every slot, a column for every sub-layer."""
+"""Draws a transformer as its residual stream: a line for every slot, a column for every sub-layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from icgd.reports.document.shape import SlotDocument, StreamDocument, SublayerDo
 from icgd.reports.figures.style import GREY, PAGE, SMALL, typeset_label
 
 _MOST_ROWS = 48
-"""Slots that are drawn one by one; of more, those of one kind share a line."""
+"""Most slots that get a line each; if there are more, slots of one kind share a line."""
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 1.25, 0.1, 0.36, 0.82
 """Margins in inches."""
@@ -27,7 +27,7 @@ _LETTERS = {"dr": "r'", "one": "1"}
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the drawing.  name: of a slot, or of a kind of slots.  members: the slots it stands for."""
+    """One line of the drawing.  name: of a slot, or of a kind of slots.  members: the slots on this line."""
 
     name: str
     group: int
@@ -36,7 +36,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The name as mathematics: z1 is z(1), dr2 is r'(2), V1 is V_1."""
+        """The name typeset as mathematics: z(1) for z1, r'(2) for dr2, V_1 for V1."""
         kind, number = _split(self.name)
         if not kind:
             return typeset_label(self.name)
@@ -47,7 +47,7 @@ class Row:
 
 
 def rows_of(slots: Sequence[SlotDocument]) -> list[Row]:
-    """The lines of the drawing, grouped; too many slots are joined by kind."""
+    """The lines of the drawing, grouped; more than _MOST_ROWS slots are joined by kind."""
     joined = len(slots) > _MOST_ROWS
     found: dict[str, list[SlotDocument]] = {}
     for slot in slots:
@@ -115,7 +115,7 @@ def _counted(sublayer: SublayerDocument) -> str:
 
 
 def _shade(axes: Axes, sublayers: Sequence[SublayerDocument]) -> None:
-    """Every other layer on grey, with its number above."""
+    """Shade every other layer grey, and write the number of each layer above it."""
     for layer in sorted({sublayer["layer"] for sublayer in sublayers}):
         columns = [k for k, sublayer in enumerate(sublayers) if sublayer["layer"] == layer]
         if layer % 2:
@@ -132,7 +132,7 @@ def _shade(axes: Axes, sublayers: Sequence[SublayerDocument]) -> None:
 
 
 def _wire(axes: Axes, row: Row, y: float, sublayers: Sequence[SublayerDocument], size: float) -> None:
-    """The line of a slot, solid from where it may hold other numbers than 0, and its marks."""
+    """Draw the line of a slot, solid from where it may be nonzero, with marks for reads and writes."""
     reads = [k for k, sublayer in enumerate(sublayers) if row.members & set(sublayer["reads"])]
     writes = [k for k, sublayer in enumerate(sublayers) if row.members & set(sublayer["writes"])]
     end = len(sublayers) - 0.5

@@ -1,4 +1,4 @@
-"""How every figure looks: the document's fonts, widths in inches, and lines that are told apart in grey."""
+"""Style of all figures: fonts, widths in inches, and colours, dashes and markers that differ even in grey."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 from typing import Any
 
 COLUMN, PAGE = 3.3, 6.5
-"""Widths of a figure."""
+"""Widths of a figure for one column and for the whole page."""
 
 LABEL, SMALL = 8.0, 7.0
 """Text sizes in points at these widths."""
@@ -39,10 +39,10 @@ STYLE: Any = {  # matplotlib's own type for this lists every setting there is
     "svg.hashsalt": "icgd",
     "pdf.fonttype": 3,
 }
-"""Settings that hold while a figure is made and saved, and are then put back."""
+"""Settings of matplotlib while a figure is drawn and saved."""
 
 COLOURS = ("#004488", "#BB5566", "#DDAA33", "#000000", "#228833")
-"""Told apart by the colour-blind, and of different greys."""
+"""Distinguishable for colour-blind readers, and of different greys in black and white."""
 
 DASHES: tuple[Any, ...] = (
     "-",
@@ -63,9 +63,9 @@ _SIGNS = {"\\": r"\backslash", '"': "''", "^": r"\wedge", "~": r"\sim", "*": r"\
 
 
 def typeset_label(text: str) -> str:
-    r"""Plain text as matplotlib draws it in Computer Modern, whose font lacks signs such as < and _.
+    r"""Plain text in matplotlib's math notation; its Computer Modern font lacks characters such as < and _.
 
-    >>> print(typeset("norm2(err)/eta < 1"))
+    >>> print(typeset_label("norm2(err)/eta < 1"))
     $\Vert\mathrm{err}\Vert_2$/$\eta$ $<$ 1
     """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()

@@ -1,1 +1,1 @@
-"""Formulas, names and sources as mathematics that any page can show."""
+"""Typesetting of formulas, names of symbols and sources, as LaTeX and MathML."""

@@ -1,4 +1,4 @@
-r"""Which LaTeX is mathematics and nothing else: what a document holds of it may have come from anybody."""
+r"""Safety check of the LaTeX in a document, which anyone may have edited: only mathematics is allowed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ vert text textstyle displaystyle mathrm mathbf mathbb mathcal mathsf operatornam
 hat widehat tilde widetilde bar overline underline vec dot quad qquad
 """
 _COMMANDS = frozenset(_WORDS.split())
-"""Commands that draw a sign or set one in another face; none reads, writes, defines or repeats."""
+"""Commands that print a symbol or change its style; none reads, writes, defines or loops."""
 
 _TOKEN = re.compile(
     r"\\(?P<command>[A-Za-z]+)|\\[ ,;:!|{}_%$#&]|(?P<sign>[{}$])"
@@ -25,7 +25,7 @@ _TOKEN = re.compile(
 
 
 def is_mathematics(latex: str) -> bool:
-    r"""Whether a formula, or a text with formulas between dollars, can do nothing but be read.
+    r"""Whether a formula, or a text with formulas between dollars, contains only mathematics.
 
     >>> is_mathematics(r"$\frac{1}{2} \le \|x\|$"), is_mathematics(r"\input{/etc/hostname}")
     (True, False)

@@ -1,4 +1,4 @@
-"""Sources as citations, and the bibliography that they need."""
+"""Turns sources such as "arXiv:2411.16549, Theorem 1" into LaTeX citations, with their bibliography."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})(?:, ([^;:]+))?")
 
 
 class Sources:
-    r"""The bibliography; an arXiv number that it lacks gets an entry without a title.
+    r"""The bibliography; citing an arXiv number that is not in it adds an entry without a title.
 
     >>> print(Sources().cite("arXiv:2411.16549, Theorem 1; constants: icgd"))
     \cite[Theorem 1]{wu2025incontext}; constants: icgd
@@ -32,7 +32,7 @@ class Sources:
                 self._keys[number] = key
 
     def cite(self, source: str) -> Tex:
-        """A source such as "arXiv:2411.16549, Theorem 1" with a citation; icgd is this report."""
+        """LaTeX of a source such as "arXiv:2411.16549, Theorem 1"; the source icgd means this report."""
         if source == "icgd":
             return Tex("this report")
         made, end = "", 0
@@ -53,12 +53,12 @@ class Sources:
         return self._keys[number]
 
     def bibliography(self) -> str:
-        """BibTeX of every source that was cited, and of some that were not."""
+        """The whole bibliography in BibTeX, which may include sources that were not cited."""
         return self._text
 
 
 def _between(text: str) -> str:
-    """Escaped, with the spaces at its ends."""
+    """The text escaped, with a space at an end kept."""
     bare = text.strip()
     if not bare:
         return " " * bool(text)

@@ -1,4 +1,4 @@
-"""A bound's expression as displayed mathematics, in the papers' letters, broken where it is wide."""
+"""Typesets the expression of a bound as displayed LaTeX, in the papers' letters, with line breaks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from icgd.reports.mathematics.notation import Tex, displayed, symbol
 
 WIDE = 350.0
-"""Points that a line of a formula may take; a rough count, which \\icgdfit in the preamble backs up."""
+"""Width of a line in points, by a rough estimate; \\icgdfit in the preamble shrinks what is too wide."""
 
 _OPERATOR, _PAREN, _LETTER, _SMALL = 11.0, 8.0, 6.0, 4.2
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
@@ -21,9 +21,10 @@ _ABBREVIATIONS = "STQUHZG"
 
 @dataclass(frozen=True)
 class Formula:
-    """Lines of one display; `named`: what the abbreviations in it stand for, line by line.
+    """A displayed formula in lines.
 
-    plain: the printer did not know the expression, and the lines are sympy's LaTeX.
+    named: each abbreviation in it, with the lines of its definition.
+    plain: whether the printer did not know the expression, so that the lines are sympy's LaTeX.
     """
 
     lines: tuple[Tex, ...]
@@ -47,7 +48,7 @@ class _Printer:
     known: dict[str, str] = field(default_factory=dict)
 
     def name(self, node: ast.expr) -> ast.Name:
-        """An abbreviation for a node, the same for the same node."""
+        """The abbreviation for a node; equal nodes get the same one."""
         dump = ast.dump(node)
         if dump not in self.known:
             name = f"short{len(self.known)}"
@@ -106,7 +107,7 @@ class _Printer:
         return _Box(made, width, _PRODUCT, tall)
 
     def _inline(self, node: ast.expr) -> _Box:
-        """For an exponent: fractions with a slash."""
+        """The node for an exponent: fractions are written with a slash."""
         signs = [(sign, *_factors(term)) for sign, term in _terms(node)]
         if any(below for _, _, below in signs):
             parts = []
@@ -117,7 +118,7 @@ class _Printer:
         return self.box(node)
 
     def _bracketed(self, factors: Sequence[ast.expr], level: int) -> str:
-        """A product in one line, in brackets if it binds less than the level."""
+        """A product on one line, in brackets if its precedence is below the level."""
         if not factors:
             return ""
         box = self._row(factors)
@@ -152,7 +153,7 @@ class _Printer:
         return _Box(_around("(", box.tex, ")", box.tall), box.width + _PAREN, tall=box.tall)
 
     def lines(self, node: ast.expr, room: float) -> list[_Box]:
-        """The node within the room: sums and maxima over several lines, other wide parts by name."""
+        """The node in lines within `room`: sums and maxima are broken, other wide parts abbreviated."""
         while (box := self.box(node)).width > room:
             match node:
                 case ast.BinOp(op=ast.Add() | ast.Sub()) | ast.UnaryOp():
@@ -196,9 +197,9 @@ class _Printer:
 
 
 def formula(expression: str, names: Iterable[str], latex: str, *, room: float = WIDE) -> Formula:
-    r"""A bound as it is displayed.
+    r"""The displayed formula of a bound.
 
-    expression, latex: sympy's text and LaTeX of it.  names: its symbols, the keys of the claim's constants.
+    expression, latex: its text and LaTeX from sympy.  names: its symbols, the keys of the claim's constants.
 
     >>> formula("Max(2*K, d_{out}*log(2)/epsilon**2)", ["K", "d_{out}", "epsilon"], "").lines[0]
     '\\max\\left\\{2 K, \\frac{d_{\\mathrm{out}} \\ln 2}{\\varepsilon^{2}}\\right\\}'
@@ -220,7 +221,7 @@ def formula(expression: str, names: Iterable[str], latex: str, *, room: float = 
 
 
 def _numbered(lines: Sequence[str], named: Mapping[str, Sequence[str]]) -> Formula:
-    """The abbreviations numbered in the order in which a reader meets them."""
+    """The formula with its abbreviations numbered in the order of first use."""
     order: list[str] = []
     waiting = [*lines]
     while waiting:
@@ -240,7 +241,7 @@ def _numbered(lines: Sequence[str], named: Mapping[str, Sequence[str]]) -> Formu
 
 
 def _growing(definitions: list[tuple[str, ast.expr]]) -> Iterator[tuple[str, ast.expr]]:
-    """The definitions, with those that printing them adds."""
+    """The definitions, including those added while earlier ones are printed."""
     here = 0
     while here < len(definitions):
         yield definitions[here]
@@ -266,7 +267,7 @@ def _free_letter(names: Iterable[str]) -> str:
 
 
 def _abbreviated(printer: _Printer, tree: ast.expr) -> ast.expr:
-    """The tree with every sum that comes back in it under a name, the largest first."""
+    """The tree with every repeated wide sum or product replaced by an abbreviation, the widest first."""
     while True:
         seen: Counter[str] = Counter()
         nodes: dict[str, ast.expr] = {}
@@ -313,7 +314,7 @@ def _under(node: ast.expr) -> ast.expr:
 
 
 def _terms(node: ast.expr, sign: str = "+") -> list[tuple[str, ast.expr]]:
-    """Signed terms of a sum, a positive one first where there is one."""
+    """Signed terms of a sum, a positive one first if there is one."""
     terms = list(_signed(node, sign))
     if terms[0][0] == "-":
         terms.sort(key=lambda term: term[0] == "-")
@@ -346,7 +347,7 @@ def _negative(node: ast.expr) -> bool:
 
 
 def _factors(node: ast.expr) -> tuple[list[ast.expr], list[ast.expr]]:
-    """What stands above and below the line of a product."""
+    """The factors of the numerator and of the denominator of a product."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
         above, below = _factors(node.left)
         more, less = _factors(node.right)
@@ -364,7 +365,7 @@ def _integer(node: ast.expr) -> int | None:
 
 
 def _order(node: ast.expr) -> int:
-    """Numbers, then letters, then brackets, then logarithms."""
+    """Sort key of a factor: numbers, then letters, then brackets, then logarithms."""
     under = _under(node)
     if isinstance(under, ast.Constant):
         return 0
@@ -381,13 +382,13 @@ def _joined(terms: Iterable[tuple[str, str]]) -> str:
 
 
 def _low(line: _Box) -> str:
-    """A line among others: a fraction that is simple is set small."""
+    """A line of several: a simple fraction is set small, other tall formulas in display style."""
     simple = line.tall and line.tex.count(r"\frac") == 1 and line.width < 190
     return rf"\textstyle {line.tex}" if simple else rf"\displaystyle {line.tex}" if line.tall else line.tex
 
 
 def _around(left: str, inner: str, right: str, tall: bool) -> str:
-    gap = " " if left[-1].isalpha() else ""  # a command ends where its letters do
+    gap = " " if left[-1].isalpha() else ""  # separates a command's name from a letter after it
     if tall:
         return rf"\left{left}{gap}{inner}\right{right}"
     return f"{left}{gap}{inner}{gap}{right}"

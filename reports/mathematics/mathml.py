@@ -1,4 +1,4 @@
-r"""LaTeX as MathML, so that a page needs neither a script nor a font from elsewhere to show formulas."""
+r"""Converts LaTeX to MathML, so that an HTML page shows formulas without a script or an external font."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN = frozenset({
     "math", "mrow", "mi", "mn", "mo", "mtext", "mspace", "mfrac", "msqrt", "mroot", "mstyle", "mpadded",
     "msub", "msup", "msubsup", "munder", "mover", "munderover", "mtable", "mtr", "mtd",
 })
-"""The elements that a formula may have; anything else is shown as its LaTeX instead."""
+"""Elements allowed in a formula; a formula with any other element is shown as LaTeX source."""
 
 _KEPT = frozenset({
     "display", "displaystyle", "scriptlevel", "mathvariant", "stretchy", "fence", "form", "accent",
@@ -36,7 +36,7 @@ _PARTS = {
 }
 _TALL = frozenset({"mfrac", "msqrt", "mroot", "munder", "mover", "munderover", "mtable"})
 _FUNCTIONS = {"max": "0", "min": "0", "ln": "0.167em", "log": "0.167em", "exp": "0", "tr": "0.167em"}
-"""Names of functions, which stand off what is before them, and the space behind them."""
+"""Names of functions, which get a space before them, and the width of the space after them."""
 
 _WORDS = re.compile(r"[A-Za-z]{3,} [A-Za-z]{2,}")
 _NOT_WORDS = re.compile(r"\\(text|mathrm|operatorname)\{[^{}]*\}|\\[A-Za-z]+")
@@ -44,7 +44,7 @@ _NOT_WORDS = re.compile(r"\\(text|mathrm|operatorname)\{[^{}]*\}|\\[A-Za-z]+")
 
 @lru_cache(maxsize=4096)
 def math(latex: str, *, block: bool = False) -> Markup:
-    r"""The formula as MathML, or as its LaTeX in a code element where that cannot be done.
+    r"""The formula as MathML, or its LaTeX source in a code element if the conversion fails.
 
     >>> print(math("N + 4"))
     <math><mi>N</mi><mo>+</mo><mn>4</mn></math>
@@ -54,12 +54,12 @@ def math(latex: str, *, block: bool = False) -> Markup:
     try:
         tree = Converter(display="block" if block else "inline").convert_to_element(notation.tidy(latex))
         return Markup(_written(tree))
-    except Exception:  # the converter raises whatever it stumbles over
+    except Exception:  # the converter raises exceptions of many types
         return Markup("<code>{}</code>").format(latex)
 
 
 def prose(text: str) -> Markup:
-    r"""A text whose formulas stand between dollars; with an odd number of them, all is text.
+    r"""A text with formulas between dollars; with an odd number of dollars, all of it is text.
 
     >>> print(prose("at most $K$ <b>"), prose("5 $"))
     at most <math><mi>K</mi></math> &lt;b&gt; 5 $
@@ -71,7 +71,7 @@ def prose(text: str) -> Markup:
 
 
 def statement(text: str) -> Markup:
-    r"""A claim's statement: the same, or a formula alone, which has neither dollars nor words.
+    r"""A claim's statement: prose, or a bare formula without dollars and words.
 
     >>> print(statement("K^2"), statement("no formula here"))
     <math><msup><mi>K</mi><mn>2</mn></msup></math> no formula here
@@ -81,7 +81,7 @@ def statement(text: str) -> Markup:
 
 
 def symbol(name: str) -> Markup:
-    """A letter of a theorem, or a symbol of a bound by its sympy name; a word stays a word.
+    """A letter of a theorem, or a symbol of a bound by its sympy name; a longer word stays text.
 
     >>> print(symbol("B_x"), symbol("activation"))
     <math><msub><mi>B</mi><mi>x</mi></msub></math> activation
@@ -91,9 +91,9 @@ def symbol(name: str) -> Markup:
 
 
 def _written(element: Element, *, tall: bool = True) -> str:
-    """The element as text: only known elements and attributes, every character of text escaped.
+    """The element as markup: only allowed elements and attributes, all text escaped.
 
-    tall: whether brackets must grow with what stands between them.
+    tall: whether brackets must stretch to the height of their content.
     """
     tag, children = element.tag, list(element)
     if tag not in _SHOWN or len(children) != _PARTS.get(tag, len(children)):
@@ -130,5 +130,5 @@ def _written_as(element: Element, inner: str) -> str:
 
 
 def _text(element: Element) -> str:
-    # The converter writes characters as references, which its own printing would undo unescaped.
+    # The converter's text holds character references, which must be decoded before they are escaped.
     return html.escape(html.unescape(element.text or ""))

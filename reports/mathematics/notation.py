@@ -1,4 +1,4 @@
-r"""Text and names as LaTeX: nothing that a user or a check wrote can break a document."""
+r"""Converts plain text and names of symbols to LaTeX, escaped so that no text can break a document."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from icgd.reports.mathematics.allowed import is_mathematics
 
 
 class Tex(str):
-    """LaTeX as it stands, which is not escaped again."""
+    """Text that is LaTeX already, and is not escaped again."""
 
     __slots__ = ()
 
@@ -32,11 +32,11 @@ _ASCII = {
     '"': r"\symbol{34}",
     "'": r"\textquotesingle{}",
     "`": r"\textasciigrave{}",
-    # After a row's \\ these would be read as its arguments.
+    # Directly after the \\ of a row, TeX would read these as its arguments.
     "[": "{[}",
     "]": "{]}",
     "*": "{*}",
-    # Two of them would be a dash or a quotation mark.
+    # Two of these in a row would become a dash or a quotation mark.
     "-": "-{}",
     ",": ",{}",
 }
@@ -88,7 +88,7 @@ _INLINE = re.compile(
     r"(?:\^(?P<raised>-?1/\d+|-?[A-Za-z0-9]+))?(?![\w\\/^]|\.\w)"
     r"|(?<=[A-Za-zα-ω)])\^(?P<power>-?1/\d+|-?[A-Za-z0-9]+)(?!\w|\.\w)"
 )
-"""What is mathematics beyond doubt: a relation, a letter with an index, a letter's or a bracket's power."""
+"""What can only be mathematics: a relation, an indexed letter, a power of a letter or of a bracket."""
 
 _SPELLED = {
     "eta": "η",
@@ -105,13 +105,13 @@ _WORDS = re.compile(
 )
 
 _LONG, _RUN = 16, 12
-"""A word of more characters may be broken after punctuation, and anywhere after so many letters."""
+"""A word longer than _LONG may be broken after punctuation, and after any _RUN letters in a row."""
 
 
 def escape(text: object) -> Tex:
-    r"""Any text for a paragraph: ASCII, every special character disarmed, long words breakable.
+    r"""Any text as LaTeX for a paragraph: ASCII, special characters escaped, long words breakable.
 
-    What the checks write in plain text is set as in the papers: norm2(w), eta, B_x, S^-1, <=.
+    Mathematics in plain text is typeset as in the papers: norm2(w), eta, B_x, S^-1, <=.
 
     >>> print(escape("50% of n_x.csv & -1"), escape("ε ≥ x²"), escape("norm2(v_jk) <= 2"), sep="\n")
     50\% of n\_x.csv \& \mbox{-}1
@@ -125,12 +125,12 @@ def escape(text: object) -> Tex:
 
 
 def code(text: object) -> Tex:
-    """Names, commands, paths and hashes in typewriter, with places to break, every character as it is."""
+    """A name, path or hash in typewriter, every character as it is, with places where it may break."""
     return Tex(r"\texttt{" + " ".join(map(_word, str(text).split())) + "}")
 
 
 def command(text: object) -> Tex:
-    r"""A command in typewriter that may break anywhere; no command where it would not be the one to type.
+    r"""A command in typewriter that may break anywhere; cut short if LaTeX cannot print all its characters.
 
     >>> print(command("icgd audit --inputs 日"))
     \texttt{icgd audit} (names not printable here: see \texttt{report.json})
@@ -143,19 +143,19 @@ def command(text: object) -> Tex:
 
 
 def is_printable(text: str) -> bool:
-    """Whether every character has a form in LaTeX that a reader would type again."""
+    """Whether LaTeX can print every character as a reader would type it."""
     return not any("U+" in _character(character) for character in text if not character.isascii())
 
 
 def _norms(text: str) -> str:
-    """norm2(..) with bars."""
+    """The text with norm2(..) written with bars."""
     while found := re.search(r"\bnorm2\(((?:[^()]|\([^()]*\))*)\)", text):
         text = f"{text[: found.start()]}‖{found[1]}‖₂{text[found.end() :]}"
     return text
 
 
 def _set(word: str) -> str:
-    """A word in which mathematics is set as such."""
+    """A word with its mathematics typeset in math mode."""
     made, end = "", 0
     for found in _INLINE.finditer(word):
         made += _word(word[end : found.start()]) + _inline(found)
@@ -226,7 +226,7 @@ _NAMES = frozenset(_GREEK.values()) | {"ell"}
 
 
 def symbol(name: str) -> Tex:
-    r"""A constant's name as the papers print it, for math mode.
+    r"""The name of a constant in math mode, as the papers print it.
 
     >>> symbol("epsilon_*"), symbol("d_{out}"), symbol("A_{r'N}"), symbol("m_dr1"), symbol("lambda1")
     ('\\varepsilon_{*}', 'd_{\\mathrm{out}}', "A_{r',N}", "m_{r',1}", '\\lambda_{1}')
@@ -240,7 +240,7 @@ def symbol(name: str) -> Tex:
 
 
 def quantity(name: str) -> Tex:
-    r"""What a claim is about, such as step_error or lambda_max, for math mode."""
+    r"""The quantity of a claim, such as step_error or lambda_max, in math mode."""
     return (
         symbol(name)
         if name.partition("_")[0] in _NAMES
@@ -285,7 +285,7 @@ _TIDY = (
 
 
 def tidy(latex: str) -> str:
-    r"""LaTeX from sympy or from a statement in the papers' letters.
+    r"""LaTeX from sympy or from a statement, with symbols changed to the papers' letters.
 
     >>> tidy(r"\epsilon^{2} d_{out} \log{\left(2 \right)}")
     '\\varepsilon^{2} d_{\\mathrm{out}} \\ln 2'
@@ -296,7 +296,7 @@ def tidy(latex: str) -> str:
 
 
 def displayed(latex: str) -> Tex:
-    r"""A formula for math mode; the characters that it was written with where it is not only mathematics.
+    r"""A formula for math mode; if it is not pure mathematics, its source characters in typewriter.
 
     >>> displayed(r"K \le 2"), displayed(r"\input{x}")
     ('K \\le 2', '\\text{\\texttt{\\textbackslash{}input\\{x\\}}}')
@@ -307,7 +307,7 @@ def displayed(latex: str) -> Tex:
 
 
 def statement(text: str) -> Tex:
-    r"""A claim's statement: LaTeX text with $..$, or a bare formula; escaped where it is neither.
+    r"""A claim's statement, which is LaTeX text with $..$ or a bare formula; any other text is escaped.
 
     >>> statement("$L$ steps"), statement(r"2 \le x"), statement("100% sure")
     ('$L$ steps', '$2 \\le x$', '100\\% sure')

@@ -210,7 +210,7 @@ def test_what_is_infinite_is_drawn_nowhere_and_said_in_a_caption():
     path = made["theorems"]["relu-icgd/lean"]["trajectory"]
     path["apart"][-1] = path["errors"][0] = "inf"
     found = {one.title: one for one in sketches(made)}
-    assert "end at most inf apart" in found["Loss along the descent"].caption
+    assert "last iterates differ by at most inf" in found["Loss along the descent"].caption
     followed = found["Error of every step"].figure.axes[0].get_lines()[0]
     assert list(followed.get_ydata()) == [0.003]
 
