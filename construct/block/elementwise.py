@@ -63,7 +63,7 @@ _ELEMENTARY = (
     "sign",
 )
 
-_TORCH: Mapping[str, Any] = {
+ON_TENSORS: Mapping[str, Any] = {
     **{name: _lifted(getattr(torch, name)) for name in _ELEMENTARY},
     "arctan": torch.atan,
     "maximum": _pairwise(torch.maximum),
@@ -96,7 +96,7 @@ def _without_overflow(expr: sympy.Expr) -> sympy.Expr:
     return expr
 
 
-_KNOWN = {*_ELEMENTARY, "Abs", "Heaviside", "Piecewise", "softplus", "sigmoid", "log_cosh", "sech"}
+READABLE = {*_ELEMENTARY, "Abs", "Heaviside", "Piecewise", "softplus", "sigmoid", "log_cosh", "sech"}
 """The functions above under sympy's names; to sympy, Max, Min and roots are not functions."""
 
 
@@ -104,10 +104,10 @@ def compiled(expr: sympy.Expr, *variables: sympy.Symbol) -> Callable[..., Any]:
     """An expression as a function of tensors; raises ProblemError where torch has no such function here."""
     written = stable_form(_without_overflow(expr))
     for node in written.atoms(sympy.Function):
-        if (name := type(node).__name__) not in _KNOWN:
+        if (name := type(node).__name__) not in READABLE:
             raise ProblemError("formula", expr, f"it cannot be run: construct/ has no {name} for tensors")
     function: Callable[..., Any] = sympy.lambdify(
-        variables, written, modules=[dict(_TORCH), "numpy"], cse=True
+        variables, written, modules=[dict(ON_TENSORS), "numpy"], cse=True
     )
     return function
 
