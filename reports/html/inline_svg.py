@@ -1,4 +1,4 @@
-"""A figure's SVG made fit to stand inside a page, beside other figures."""
+"""Prepares the SVG of a figure for embedding in an HTML page: unique ids, safe elements, a title."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ svg g defs use symbol path rect circle ellipse line polyline polygon text tspan 
 marker linearGradient radialGradient stop
 """
 _DRAWN = frozenset(_NAMES.split())
-"""Elements that draw; others may run, load or style what is not theirs."""
+"""Elements that only draw; others could run scripts, load files or restyle the page."""
 
 _LOCAL = re.compile(r"url\(#([^)]+)\)")
 _ELSEWHERE = re.compile(r"url\((?!#)|@import", re.IGNORECASE)
 
 
 def inline(svg: str, name: str, title: str) -> Markup:
-    """The drawing alone, in an svg element that says what it is to who cannot see it.
+    """An svg element with the drawing, and its title for screen readers.
 
-    svg: the text of a whole SVG file.  name: starts every id, so that the ids of two figures never meet.
-    Ids are numbered in the order of use, and those that nothing uses are left out: the same drawing gives
-    the same text whatever its file calls them.  References to other files are left out.
-    Raises ValueError where svg is no SVG.
+    svg: the text of a whole SVG file.  name: prefix of every id, so that the ids of two figures differ.
+    Ids are renumbered in the order of use, and unused ones are removed, so that the same drawing gives the
+    same text whatever ids its file has.  References to other files are removed.
+    Raises ValueError if svg is not an SVG.
     """
     try:
         root = ElementTree.fromstring(svg)
@@ -46,7 +46,7 @@ def inline(svg: str, name: str, title: str) -> Markup:
         "viewBox": drawn.attrib["viewBox"],
         "role": "img",
         "aria-labelledby": f"{name}-title",
-        # The joins are what matplotlib says in a style sheet, which here would hold for the whole page.
+        # matplotlib sets the line joins in a style sheet, which here would apply to the whole page.
         "style": f"--width:{width:g};stroke-linejoin:round;stroke-linecap:butt",
     }
     label = Element("title", {"id": f"{name}-title"})
@@ -56,7 +56,7 @@ def inline(svg: str, name: str, title: str) -> Markup:
 
 
 def _used(root: Element) -> Iterator[str]:
-    """The ids that something in the drawing refers to."""
+    """The ids that the drawing refers to."""
     for element in root.iter():
         for key, value in element.attrib.items():
             yield from _LOCAL.findall(value)
@@ -65,7 +65,7 @@ def _used(root: Element) -> Iterator[str]:
 
 
 def _cleaned(element: Element, names: dict[str, str]) -> Element:
-    """The same element without name spaces and without parts that do not draw."""
+    """The same element without namespaces and without elements that do not draw."""
     kept = Element(element.tag.removeprefix(_SVG))
     for key, value in element.attrib.items():
         if key == "id":

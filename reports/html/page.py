@@ -1,4 +1,4 @@
-"""The report as one page: no network, no file beside it, readable without a script."""
+"""Renders a report as one self-contained HTML page: no network, no other file, readable without scripts."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ if TYPE_CHECKING:
 
 _URGENCY: tuple[Tone, ...] = ("bad", "care", "aside", "fair", "good")
 _BY_URGENCY = sorted(STATUSES, key=lambda status: _URGENCY.index(STATUSES[status].tone))
-"""Every status of a verdict, the ones to read first coming first."""
+"""Every status of a verdict, the most urgent first."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _ROOM = 440.0
-"""Width of a line of a formula, in the points of `mathematics.formulas`; on a page of 1280 pixels it fits."""
+"""Width of a line of a formula, in points of `mathematics.formulas`; fits on a page 1280 pixels wide."""
 
 _POWER = re.compile(r"\b[0-9.]+e-[0-9]+")
 _ARXIV = re.compile(r"arXiv[: ](\d{4}\.\d{4,5})")
 
 
 def page(document: AuditDocument, figures: Sequence[Drawn]) -> str:
-    """The document with its figures as the text of one HTML file; the same input gives the same text.
+    """The text of one HTML file with the document and its figures; the same input gives the same text.
 
-    figures: of any theorem; each one's SVG is read and becomes part of the page.
-    Raises ValueError where two numbers have one name or a figure is no SVG.
+    figures: of all theorems; the SVG of each is read and embedded.
+    Raises ValueError if two numbers have the same name or a figure is not an SVG.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -108,7 +108,7 @@ def page(document: AuditDocument, figures: Sequence[Drawn]) -> str:
 
 
 def shown(value: object) -> Markup:
-    """A value of the document for a reader: numbers rounded once, with all their digits in the markup.
+    """A value of the document as markup: a number is rounded, with all its digits in attributes.
 
     >>> print(shown(0.0047784114), shown(None), shown("<b>"))
     <data value="0.0047784114" title="0.0047784114">0.004778</data> – &lt;b&gt;
@@ -125,12 +125,12 @@ def shown(value: object) -> Markup:
 
 
 def exact(value: object) -> Markup:
-    """A number with every digit, for what rounding would make untrue: the ends of an enclosure."""
+    """A number with every digit, such as the end of an enclosing interval, which must not be rounded."""
     return _data(value, repr(value)) if isinstance(value, int | float) else shown(value)
 
 
 def linked(source: str) -> Markup:
-    """A source with its arXiv numbers as links.
+    """A source with links for its arXiv numbers.
 
     >>> print(linked("arXiv:2411.16549, Theorem 1"))
     <a href="https://arxiv.org/abs/2411.16549">arXiv:2411.16549</a>, Theorem 1
@@ -144,7 +144,7 @@ def linked(source: str) -> Markup:
 
 
 def breakable(name: str) -> Markup:
-    """A claim's name, which a narrow column may break behind its slashes and hyphens.
+    """The name of a claim, which may break after slashes and hyphens in a narrow column.
 
     >>> print(breakable("a/b-c"))
     a/<wbr>b-<wbr>c
@@ -156,12 +156,12 @@ def breakable(name: str) -> Markup:
 
 
 def unbroken(text: str) -> Markup:
-    """A text in which no line ends within a number such as 1e-12."""
+    """A text in which a number such as 1e-12 does not break across lines."""
     return Markup(_POWER.sub(r'<span class="whole">\g<0></span>', str(escape(text))))
 
 
 class _Numbers:
-    """The named numbers: each carries its name at the first place where the page shows it."""
+    """The named numbers; the page gives a number its name as id where it shows it first."""
 
     def __init__(self, document: AuditDocument) -> None:
         self.all = quantities(document)
@@ -169,12 +169,12 @@ class _Numbers:
         self._placed: set[str] = set()
 
     def at(self, value: object, *place: str) -> Markup:
-        """The number at a place of the document; anything else as it is."""
+        """The value at a place of the document, with its name if it is a named number."""
         quantity = self._at.get(" ".join(place))
         return shown(value) if quantity is None else self.named(quantity)
 
     def named(self, quantity: Quantity) -> Markup:
-        """The number, with its name as id unless the page has it already."""
+        """The number, with its name as id unless the page already has that id."""
         new = quantity.macro not in self._placed
         self._placed.add(quantity.macro)
         text = grouped(quantity.value, up=quantity.up)
@@ -182,7 +182,7 @@ class _Numbers:
 
 
 class _Anchors:
-    """Ids of places in the page: letters, digits and hyphens, never the same for two places."""
+    """Unique ids of places in the page, of letters, digits and hyphens."""
 
     def __init__(self) -> None:
         self._names: dict[tuple[str, ...], str] = {}
@@ -201,15 +201,15 @@ class _Anchors:
 
 @dataclass(frozen=True)
 class _Part:
-    """One theorem on one problem, as the page shows it.  theorem: its part of the document."""
+    """One theorem on one problem, for the templates.  theorem: its part of the document."""
 
     name: str
     theorem: TheoremDocument
     figures: Sequence[dict[str, object]]
     alone: str | None
-    """The document's command, if the document is about one theorem only."""
+    """The document's command, if the document has only one theorem."""
     known: Mapping[str, str]
-    """Claims whose statement and bound stand under an earlier part, and the name of that part."""
+    """Claims that an earlier part shows, with the name of that part."""
 
     @cached_property
     def title(self) -> str:
@@ -219,7 +219,7 @@ class _Part:
 
     @cached_property
     def command(self) -> str:
-        """What computes this part again: its own command, or its problem with all else at the defaults."""
+        """The command that computes this part again; if none is recorded, one made from its problem."""
         if given := self.alone or self.theorem.get("command"):
             return str(given)
         words = ["icgd", "audit", str(self.theorem.get("theorem") or self.name)]
@@ -236,7 +236,7 @@ class _Part:
 
     @cached_property
     def verdict_on(self) -> dict[str, str]:
-        """Claim -> verdict; a hyphen and an underscore are the same in a claim's name."""
+        """Claim -> verdict; underscores in a claim's name are replaced by hyphens."""
         return {v["claim"].replace("_", "-"): v["verdict"] for v in self.theorem.get("verdicts") or ()}
 
     def judged(self, claim: str) -> str:
@@ -249,7 +249,7 @@ class _Part:
 
     @cached_property
     def steps(self) -> list[tuple[object, ...]]:
-        """Step, error, share of what is allowed in percent, losses and distance, from the start on."""
+        """Rows from step 0 on: step, error, percentage of the allowed error, losses, distance."""
         run = self.theorem["trajectory"]
         allowed = self.errors.get("allowed")
         rows: list[tuple[object, ...]] = []
@@ -264,42 +264,42 @@ class _Part:
 
     @cached_property
     def bound_name(self) -> str:
-        """What the bound on the step error is called: certified, or not checked."""
+        """The printed name of the bound on the step error: certified, or not checked."""
         return bound_name(self.theorem)
 
     @cached_property
     def bound_key(self) -> str:
-        """Where the bound stands under that name."""
+        """The key of that bound in the document."""
         return bound_key(self.theorem)
 
     @cached_property
     def errors(self) -> Mapping[str, object]:
-        """What is known of the step error; empty where that is nothing."""
+        """The document of the step error; empty if there is none."""
         return self.theorem.get("step_error") or {}
 
     @cached_property
     def exclusion(self) -> str | None:
-        """Which prompts the claim on the step error is not about, if there are such."""
+        """A clause about the prompts that the step-error claim does not cover; None if it covers all."""
         return exclusion(self.theorem)
 
     def exceeds(self, claim: BoundDocument) -> bool:
-        """Whether what was built is larger than what a source's claim comes to."""
+        """Whether the counted size exceeds the value of a source's claim."""
         built = (self.theorem.get("census") or {}).get(claim["quantity"])
         return claim["source"] != "icgd" and exceeds(built, claim["value"])
 
     @cached_property
     def slack(self) -> float | None:
-        """bound / attacked: what the proof gives away or the attack has not found."""
+        """bound / attacked: the gap between proof and attack."""
         return _ratio(self.errors.get("bound"), self.errors.get("attacked"))
 
 
 def _ratio(part: object, whole: object) -> float | None:
-    """None where one is no number or nothing is divided."""
+    """part / whole; None if either is not a float or whole is 0."""
     return part / whole if isinstance(part, float) and isinstance(whole, float) and whole else None
 
 
 def _display(claim: BoundDocument, lead: str) -> Markup:
-    """A bound as lines of mathematics, each within the page; abbreviations below it."""
+    """A bound as lines of mathematics that fit the page, followed by its abbreviations."""
     made = formula(claim["expression"], claim.get("constants") or {}, claim["latex"], room=_ROOM)
     rows: list[tuple[str, str]] = [
         (f"{lead} " if index == 0 else "", tex) for index, tex in enumerate(made.lines)
@@ -312,7 +312,7 @@ def _display(claim: BoundDocument, lead: str) -> Markup:
 
 
 def _stacked(tex: str) -> str:
-    """Aligned lines as a column, which is what the converter to MathML knows."""
+    """Aligned lines as an array of one column, since the MathML converter does not know `aligned`."""
     column = tex.replace(r"\begin{aligned}", r"\begin{array}{l}").replace(r"\end{aligned}", r"\end{array}")
     return column.replace("& ", "")
 
@@ -363,7 +363,7 @@ def _verdicts(document: AuditDocument) -> Iterator[tuple[str, VerdictDocument]]:
 
 
 def _by_theorem(document: AuditDocument) -> dict[str, list[FindingDocument]]:
-    """The findings, those on the theorems of the document first and in its order."""
+    """The findings by theorem: first the theorems of the document, in its order, then others."""
     names = [part.get("theorem") or name for name, part in document["theorems"].items()]
     found: dict[str, list[FindingDocument]] = {name: [] for name in names}
     for entry in document.get("findings") or ():

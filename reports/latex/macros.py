@@ -1,4 +1,4 @@
-"""Numbers as LaTeX: a macro for every number that has a name, and one way to print all others."""
+"""Prints the numbers of a document in LaTeX: named numbers as macros, all others rounded in one way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from icgd.reports.mathematics.notation import Tex, command, escape
 
 
 def number(value: object, *, up: bool = False) -> Tex:
-    r"""A value of the document as LaTeX; floats only ever as icgd.reports.document.numbers rounds them.
+    r"""A value of the document as LaTeX; icgd.reports.document.numbers rounds floats.
 
     >>> number(0.0047784), number(None), number("inf"), number(True)
     ('\\num{0.004778}', '--', '\\ensuremath{\\infty}', 'yes')
@@ -32,12 +32,12 @@ def number(value: object, *, up: bool = False) -> Tex:
 
 
 def exact(value: object) -> Tex:
-    """A float with every digit: the end of an enclosure, which rounding would make untrue."""
+    """A float with every digit, such as the end of an enclosing interval, which must not be rounded."""
     return Tex(rf"\num{{{value!r}}}") if isinstance(value, int | float) else escape(value)
 
 
 class NamedNumbers:
-    """The named numbers of a document by the place where they stand."""
+    """The named numbers of a document, by their place in it."""
 
     def __init__(self, document: AuditDocument) -> None:
         self.all = quantities(document)
@@ -45,7 +45,7 @@ class NamedNumbers:
 
     @property
     def groups(self) -> Iterator[tuple[str, list[tuple[str, Tex]]]]:
-        """Numbers of one section of the document: how their names begin, how each ends, and the values."""
+        """For each section of the document: the common start of its names, and (rest of the name, value)."""
         for _, group in groupby(self.all, key=lambda one: one.place.split()[:2]):
             named = list(group)
             start = beginning([one.macro for one in named])
@@ -55,12 +55,12 @@ class NamedNumbers:
             )
 
     def at(self, place: str, value: object) -> Tex:
-        """The macro of the number at a place, or the value itself."""
+        """The macro of the number at a place; the value itself if it has no name."""
         found = self._places.get(place)
         return number(value) if found is None or found.value != value else macro(found)
 
     def bound(self, theorem: str, key: str, claim: BoundDocument) -> Tex:
-        """The value of a claim's bound, which another part of the same theorem may have named."""
+        """The value of a claim's bound, as a macro if this part or another part of the theorem names it."""
         places = (f"{theorem} bounds {key}", *(p for p in self._places if p.endswith(f" bounds {key}")))
         named = [self._places[place] for place in places if place in self._places]
         same = [one for one in named if one.value == claim["value"]]
@@ -68,9 +68,9 @@ class NamedNumbers:
 
 
 def words(document: AuditDocument) -> Iterator[tuple[str, Tex, str]]:
-    r"""Macros that say where the numbers are from: name, text, and what it is; hashes break where they must.
+    r"""Macros for the provenance of the numbers: name, text, and what it is; hashes may break anywhere.
 
-    \icgdSeed, \icgdCommand and \icgdVersion always; hashes of a certificate that was made.
+    Always \icgdSeed, \icgdCommand and \icgdVersion; also the hashes of each certificate.
     """
     yield "icgdSeed", escape(document.get("seed", 0)), "seed"
     yield "icgdCommand", command(document.get("command") or "icgd"), "command"
@@ -79,14 +79,14 @@ def words(document: AuditDocument) -> Iterator[tuple[str, Tex, str]]:
         begin, hashes, certificate = beginning_of(theorem), part.get("hashes"), part.get("certificate")
         if hashes:
             file = command(hashes["certificate"])
-            yield f"{begin}CertificateHash", file, f"{theorem}: SHA-256 of the file of the certificate"
+            yield f"{begin}CertificateHash", file, f"{theorem}: SHA-256 of the certificate's file"
         if hashed := hashes or certificate:
             weights = command(hashed["weights"])
-            yield f"{begin}WeightsHash", weights, f"{theorem}: SHA-256 of the weights it is about"
+            yield f"{begin}WeightsHash", weights, f"{theorem}: SHA-256 of the weights that it certifies"
 
 
 def beginning(names: Sequence[str]) -> str:
-    """What names in camel case have in common, cut between words.
+    """The common start of names in camel case, cut between words.
 
     >>> beginning(["icgdPlanUnits", "icgdPlanUnitsBefore"]), beginning(["icgdLettern", "icgdLetterN"])
     ('icgdPlan', 'icgdLetter')
@@ -104,5 +104,5 @@ def beginning(names: Sequence[str]) -> str:
 
 
 def macro(one: Quantity) -> Tex:
-    """What stands for a number in a text."""
+    """The macro that prints a number."""
     return Tex(f"\\{one.macro}{{}}")

@@ -1,4 +1,4 @@
-"""A theorem's part of the document as its section of the report shows it: cells, rows, citations."""
+"""Prepares a theorem's part of the document for its section of the LaTeX report: cells, rows, citations."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from icgd.reports.figures.figures import Drawn
 
 _STEPS = 12
-"""Rows of a trajectory that are printed."""
+"""Most rows of a trajectory that are printed."""
 
 _HALF, _GAP, _LONGEST = 60.0, 1.5, 32.0
-"""Digits in half a line of a table, between two columns, and in a cell that is not broken."""
+"""Widths in digits: half a line of a table, the gap between columns, the longest unbroken cell."""
 
 _MOST_ROWS = 30
-"""Rows of a table that is not broken."""
+"""Most rows of a table that is not broken across pages."""
 
 
 class Section:
-    """One theorem for the templates.
+    """One theorem, for the templates.
 
-    slug: its name in labels.  claims, constants, assumptions: what no earlier section shows, after
-    `drop_repeated`.  same_problem_as, same_bounds_as: an earlier section with the same problem, or the same
-    published bounds.
+    slug: its name in labels.  claims, constants, assumptions: after `drop_repeated` only those that no
+    earlier section shows.  same_problem_as, same_bounds_as: an earlier section with the same problem, or the
+    same published bounds.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Section:
         self.figures = side_by_side(one for one in figures if self.owns(one))
 
     def __getattr__(self, key: str) -> object:
-        """A key of the document's part; None where it was not computed."""
+        """The value of a key of the part; None if it was not computed."""
         if key.startswith("__"):
             raise AttributeError(key)
         return self.part.get(key)
@@ -77,7 +77,7 @@ class Section:
 
     @property
     def letters(self) -> Iterator[tuple[Tex, Tex]]:
-        """The problem's letters that are numbers."""
+        """The problem's letters with numbers as values."""
         chosen = self.part.get("chosen") or {}
         for key, value in self.part["problem"].items():
             name = {"eps": "epsilon"}.get(key, key)
@@ -87,11 +87,11 @@ class Section:
 
     @property
     def words(self) -> list[tuple[str, str]]:
-        """The problem's letters that are words."""
+        """The problem's letters with words as values."""
         return [(key, value) for key, value in self.part["problem"].items() if isinstance(value, str)]
 
     def _constants(self) -> dict[tuple[str, DocumentNumber, str], tuple[Tex, Tex, str]]:
-        """Name, value, meaning -> what is shown for them; a symbol with two values says whose each is."""
+        """(name, value, meaning) -> printed forms; a symbol with several values names the bound of each."""
         problem = {**self.part["problem"], **(self.part.get("chosen") or {})}
         rows: dict[tuple[str, DocumentNumber, str], tuple[Tex, Tex, str]] = {}
         values: dict[str, set[DocumentNumber]] = {}
@@ -106,7 +106,7 @@ class Section:
                 itself = not place and value == claim["value"]
                 if (name, value, meaning) in rows and not itself:
                     continue
-                # The bound itself is printed as the bound is, whichever claim shows it first.
+                # A constant that is the bound itself is printed as that bound, whichever claim comes first.
                 shown = (
                     self.numbers.bound(self.name, bound, claim) if itself else self.numbers.at(place, value)
                 )
@@ -116,7 +116,7 @@ class Section:
 
     @property
     def constant_rows(self) -> list[tuple[Tex, Tex, str]]:
-        """Symbols, values, meaning; constants that differ by their index alone share a row."""
+        """Symbols, values, meaning; constants that differ only in their index share a row."""
         rows: list[tuple[Tex, Tex, str]] = []
         before = ("", "")
         for (name, _, _), (letter, shown, meaning) in self.constants.items():
@@ -133,7 +133,7 @@ class Section:
 
     @property
     def bounds(self) -> Iterator[dict[str, object]]:
-        """Every claim that this part is the first to show."""
+        """Every claim that no earlier part shows."""
         for key, claim in self.claims.items():
             yield {
                 **claim,
@@ -149,7 +149,7 @@ class Section:
 
     @property
     def hypothesis_groups(self) -> list[tuple[tuple[str, ...], list[str]]]:
-        """Hypotheses, and the titles of the claims that have exactly these."""
+        """Sets of hypotheses, each with the titles of the claims that have exactly these."""
         found: dict[tuple[str, ...], list[str]] = {}
         for claim in self.claims.values():
             if claim["hypotheses"]:
@@ -158,17 +158,17 @@ class Section:
 
     @property
     def exceeds(self) -> bool:
-        """Whether a size is more than the number beside it that the source's claim comes to."""
+        """Whether a counted size exceeds the value of the source's claim."""
         return any("dagger" in row[-1] for row in self.sizes)
 
     @property
     def bound_name(self) -> str:
-        """What the bound on the step error is called: certified, or not checked."""
+        """The printed name of the bound on the step error: certified, or not checked."""
         return bound_name(self.part)
 
     @property
     def sizes(self) -> Iterator[tuple[str, Tex, Tex, Tex, Tex]]:
-        """What was counted, what this construction is to have, and what the source's claim comes to."""
+        """For each size: its name, the count, and the values of our claim and of the source's claim."""
         own = f"{self.name}/" if "/" in self.name else ""
         for key, value in (self.part.get("census") or {}).items():
             ours, theirs, sign = number(None), number(None), Tex("")
@@ -185,11 +185,11 @@ class Section:
             yield key.replace("_", " ").replace("mlp", "MLP"), counted, sign, ours, theirs
 
     def at(self, section: NumberSection, key: str) -> Tex:
-        """A number of one of the document's sections."""
+        """A number of a section of the document, as LaTeX."""
         return self.numbers.at(f"{self.name} {section} {key}", (self.part.get(section) or {}).get(key))
 
     def bounded_by(self, section: NumberSection) -> Tex:
-        """The bound of a section of the document, under the name that it may have."""
+        """The bound of a section of the document, certified or not."""
         return self.at(section, bound_key(self.part))
 
     @property
@@ -198,12 +198,12 @@ class Section:
 
     @property
     def exclusion(self) -> str | None:
-        """Which prompts the claim on the step error is not about, if there are such."""
+        """A clause about the prompts that the step-error claim does not cover; None if it covers all."""
         return exclusion(self.part)
 
     @property
     def terms(self) -> list[tuple[Tex, TermDocument]]:
-        """Local errors of the plan that take ReLUs."""
+        """The local errors of the plan that need ReLUs."""
         return [(_term(name), one) for name, one in self._terms.items() if one["pieces"] is not None]
 
     @property
@@ -213,7 +213,7 @@ class Section:
 
     @property
     def rounded(self) -> tuple[int, Tex] | None:
-        """Local errors that are rounding alone: how many, and the largest share of one."""
+        """The number of local errors that are only rounding, and the largest share of one."""
         shares = [one["share"] for one in self._terms.values() if one["pieces"] is None]
         return (len(shares), number(max(shares))) if shares else None
 
@@ -221,7 +221,7 @@ class Section:
     def steps(
         self,
     ) -> list[tuple[int, DocumentNumber | None, DocumentNumber, DocumentNumber, DocumentNumber]]:
-        """Rows of the trajectory, at most a dozen of them, the first and the last among them."""
+        """At most _STEPS rows of the trajectory, including the first and the last."""
         run = self.part.get("trajectory")
         if not run:
             return []
@@ -241,7 +241,7 @@ class Section:
 
     @property
     def narrow_tables(self) -> list[dict[str, object]]:
-        """The theorem's own tables that have room in half a line and on part of a page."""
+        """The theorem's own tables that fit in half a line and on part of a page."""
         return [table for table in self._tables() if table["narrow"]]
 
     @property
@@ -251,12 +251,12 @@ class Section:
 
     @property
     def has_columns(self) -> bool:
-        """Whether anything stands in two columns."""
+        """Whether the section has content in two columns."""
         held = self.constants, self.census, self.narrow_figures, self.plan, self.steps, self.narrow_tables
         return any(held)
 
     def _tables(self) -> Iterator[dict[str, object]]:
-        """The theorem's own tables, with the lines of their headings and a width for every column."""
+        """The theorem's own tables, with headings in lines and a width for every column."""
         for grid in self.part.get("grids") or ():
             columns, rows = grid["columns"], grid["rows"]
             widths, room = _needed_widths(columns, rows), _HALF - _GAP * (len(columns) - 1)
@@ -270,13 +270,13 @@ class Section:
                 "headings": [_lines(column, width) for column, width in zip(columns, widths, strict=True)],
                 "rows": [[_cell(cell) for cell in row] for row in rows],
                 "narrow": narrow,
-                # Rounded down, so that all of them fit.
+                # Rounded down, so that the columns fit together.
                 "widths": [Tex(f"{width / whole - 5e-4:.3f}") for width in widths],
             }
 
 
 def side_by_side(figures: Iterable[Drawn]) -> list[tuple[Drawn, ...]]:
-    """Figures side by side, a wide one alone."""
+    """Rows of one or two figures; a wide figure has a row of its own."""
     rows: list[tuple[Drawn, ...]] = []
     open_row = False
     for one in figures:
@@ -290,13 +290,13 @@ def side_by_side(figures: Iterable[Drawn]) -> list[tuple[Drawn, ...]]:
 
 
 def wide(pdf: Path) -> bool:
-    """Whether a figure was drawn for the whole line and not for half of it."""
+    """Whether a figure was drawn for the full line width, not for half of it."""
     box = re.search(rb"/MediaBox\s*\[\s*[\d.]+\s+[\d.]+\s+([\d.]+)", pdf.read_bytes())
     return box is not None and float(box[1]) > 300
 
 
 def drop_repeated(parts: Sequence[Section]) -> None:
-    """What an earlier part shows of the same theorem, or of the same problem, is not shown again."""
+    """Remove from each section what an earlier section of the same theorem or problem shows."""
     for here, part in enumerate(parts):
         for earlier in parts[:here]:
             same = earlier.part["problem"] == part.part["problem"]
@@ -313,7 +313,7 @@ def drop_repeated(parts: Sequence[Section]) -> None:
 
 
 def _stated(claim: BoundDocument) -> Tex:
-    """The statement, unless it only repeats the bound that is displayed below it."""
+    """The statement; empty if it only repeats the bound that is displayed below it."""
     text = claim["statement"]
     if claim["latex"] in text and claim["source"] == "icgd":
         return Tex("")
@@ -323,7 +323,7 @@ def _stated(claim: BoundDocument) -> Tex:
 
 
 def _equals(claim: BoundDocument) -> Tex:
-    """How a bound's value as printed relates to its expression; nothing where it is the expression."""
+    """The relation between a bound's expression and its printed value; empty if both are the same text."""
     value = claim["value"]
     if claim["expression"] == str(value):
         return Tex("")
@@ -333,7 +333,7 @@ def _equals(claim: BoundDocument) -> Tex:
 
 
 def _term(name: str) -> Tex:
-    """A local error such as dr[2] or product[1]."""
+    """The printed name of a local error such as dr[2] or product[1]."""
     found = re.fullmatch(r"(\w+)\[(\d+)\]", name)
     kinds = {"r": "$r$", "dr": "$r'$", "product": "product", "u": "$u$"}
     if found is None or found[1] not in kinds:
@@ -346,11 +346,11 @@ def _cell(value: object) -> Tex:
 
 
 def _needed_widths(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[float]:
-    """How wide a column is, in digits: its cells on one line each, its heading a word a line if it must."""
+    """Widths of the columns in digits: each cell on one line, and every word of a heading unbroken."""
     widths = []
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows]
-        # What is printed for 1e-16 is longer, and a number is not broken.
+        # A number is not broken, and the printed form of 1e-16 is longer than its text.
         shown = [
             cell if isinstance(cell, str) else grouped(cell).replace("e", " x 10")
             for cell in cells
@@ -362,7 +362,7 @@ def _needed_widths(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> li
 
 
 def _widened(columns: Sequence[str], widths: Sequence[float], room: float) -> list[float]:
-    """The widths, and what room is left for the headings of most lines."""
+    """The widths, with the remaining room given to columns whose headings have most lines."""
     widened = list(widths)
     while sum(widened) + 1 <= room:
         lines = [len(_lines(column, width)) for column, width in zip(columns, widened, strict=True)]
@@ -373,12 +373,12 @@ def _widened(columns: Sequence[str], widths: Sequence[float], room: float) -> li
 
 
 def _text_width(text: str) -> float:
-    """How wide a text is, in digits: about as in Computer Modern."""
+    """The approximate width of a text in Computer Modern, in digits."""
     return sum(0.6 if sign in ",. ijlt()" else 1.5 if sign.isupper() else 1.0 for sign in text)
 
 
 def _lines(heading: str, width: float) -> list[str]:
-    """A heading in lines that are no wider than what stands below it, where its words allow that."""
+    """A heading broken into lines of at most `width`, between words only."""
     lines: list[str] = []
     for word in heading.split():
         if lines and _text_width(f"{lines[-1]} {word}") <= width:

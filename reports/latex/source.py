@@ -1,4 +1,4 @@
-r"""A report's document as LaTeX: one text to compile, and fragments that a paper can \input."""
+r"""Writes the LaTeX of a report: report.tex, macros, preamble, and fragments that a paper can \input."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_source(document: AuditDocument, figures: Sequence[Drawn], folder: Path) -> Path:
-    """Write report.tex with all that it inputs into the folder, and the fragments; the path of report.tex.
+    """Write report.tex, the files it inputs and the fragments into the folder; returns report.tex's path.
 
-    Every number with a name is a macro of icgd-numbers.tex, so that no fragment holds a stale one.
+    Every named number is a macro from icgd-numbers.tex, so that no fragment contains an outdated value.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sources = Sources()
@@ -76,7 +76,7 @@ def write_source(document: AuditDocument, figures: Sequence[Drawn], folder: Path
 
 
 def _environment() -> jinja2.Environment:
-    """Templates in LaTeX's own characters, where everything that is not Tex is escaped."""
+    """Environment of the LaTeX templates: delimiters that LaTeX does not use; all but Tex is escaped."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         block_start_string="<%",
@@ -105,28 +105,28 @@ def _environment() -> jinja2.Environment:
 
 
 def _compact(text: str) -> str:
-    """No blank line within blank lines, none at the start."""
+    """The text with at most one blank line in a row, and none at the start."""
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def _comment(text: object) -> Tex:
-    """What may stand after a percent sign."""
+    """The text for a LaTeX comment: one line of ASCII."""
     return Tex(" ".join(str(text).split()).encode("ascii", "replace").decode())
 
 
 def _briefly(citation: Tex) -> Tex:
-    """A citation without the place in its source."""
+    """A citation without the place within the source."""
     return Tex(re.sub(r"\\cite\[[^]]*\]", r"\\cite", citation))
 
 
 def _papers(names: Sequence[str], sources: Sources) -> list[tuple[Tex, str]]:
-    """The number and the name of every paper with a number that is cited, in the order of the numbers."""
+    """The citation and the name of every cited arXiv paper, in the order of their arXiv numbers."""
     papers = dict.fromkeys(found for name in names for found in re.findall(r"arXiv[: ]\d{4}\.\d{4,5}", name))
     return [(sources.cite(name), name) for name in sorted(papers)]
 
 
 def _findings(document: AuditDocument, numbers: NamedNumbers, sources: Sources) -> list[dict[str, object]]:
-    """Groups of findings, each under the way in which they bear on their sources."""
+    """The findings in groups, one for each bearing on their sources."""
     return [
         {
             "bearing": bearing,

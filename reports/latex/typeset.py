@@ -1,4 +1,4 @@
-"""From LaTeX to PDF where a TeX engine is installed, and a line that says what to install where none is."""
+"""Runs latexmk to make a PDF; without a TeX engine, a message says what to install."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 BUILD = "latex-build"
-"""The folder of auxiliary files, beside the PDF."""
+"""Name of the folder of auxiliary files, next to the PDF."""
 
 INSTALL = (
     "no TeX engine found; install one (Debian, Ubuntu: apt-get install latexmk texlive-latex-extra "
@@ -30,9 +30,10 @@ _WARNING = re.compile(
 
 @dataclass(frozen=True)
 class Typeset:
-    """pdf: None where none was made; `message` then says why, or what to install.
+    """The result of a TeX run.
 
-    message: else how many warnings there are, and empty where there are none.
+    pdf: None if none was made; `message` then says why, or what to install.
+    message: otherwise the number of warnings, or empty if there are none.
     warnings: overfull boxes, undefined or repeated labels, missing sources, fonts or characters.
     """
 
@@ -44,11 +45,11 @@ class Typeset:
 def typeset(
     tex: Path, *, which: Callable[[str], str | None] = shutil.which, seconds: float = 300.0
 ) -> Typeset:
-    """Run latexmk in the folder of `tex`; the PDF lies beside it, all else in a folder of its own.
+    """Run latexmk in the folder of `tex`; writes the PDF next to it, and other files into the folder BUILD.
 
-    It runs no shell command, reads no settings of latexmk and no file outside the folder but TeX's own.
-    The same files give the same bytes: the clock is that of SOURCE_DATE_EPOCH, 0 unless it is set.
-    which: where a program is, as shutil.which.  seconds: when to give up.
+    TeX runs no shell command and reads no settings of latexmk, and no file outside the folder but its own.
+    The same files give the same bytes: TeX's clock is SOURCE_DATE_EPOCH, or 0 if that is not set.
+    which: finds a program, as shutil.which does.  seconds: time limit.
     """
     pdf = tex.with_suffix(".pdf")
     pdf.unlink(missing_ok=True)
@@ -66,12 +67,12 @@ def typeset(
     code = _run(command, tex.parent, seconds)
     if code is None:
         return Typeset(
-            None, f"latexmk took more than {seconds:g} s; its log is in {BUILD}, beside {tex.name}"
+            None, f"latexmk took more than {seconds:g} s; its log is in {BUILD}, next to {tex.name}"
         )
     log = _text(made / f"{tex.stem}.log")
     built = made / pdf.name
     if code != 0 or not built.exists():
-        return Typeset(None, f"latexmk failed: {_error(log)}; its log is in {BUILD}, beside {tex.name}")
+        return Typeset(None, f"latexmk failed: {_error(log)}; its log is in {BUILD}, next to {tex.name}")
     shutil.move(built, pdf)
     warnings = _warnings(log, _text(made / f"{tex.stem}.blg"))
     message = f"{len(warnings)} warning{'s'[: len(warnings) != 1]} on {pdf.name}" if warnings else ""
@@ -79,11 +80,11 @@ def typeset(
 
 
 def _run(command: list[str], folder: Path, seconds: float) -> int | None:
-    """The exit code, None after too long a time; the engine that latexmk started ends with it."""
+    """The exit code of the command, or None after the time limit; its child processes end with it."""
     clock = os.environ.get("SOURCE_DATE_EPOCH", "0")
-    # Long lines of the log would otherwise be cut in the middle of a warning.
+    # By default TeX breaks long lines of the log, which would cut warnings in two.
     settings = {"SOURCE_DATE_EPOCH": clock, "FORCE_SOURCE_DATE": "1", "max_print_line": "10000"}
-    # Files outside the folder stay unread, whatever stands in the text and in the user's own settings.
+    # No file outside the folder can be read, whatever the text and the user's own settings say.
     settings |= {"openin_any": "p", "openout_any": "p", "TEXMFOUTPUT": str(folder.absolute() / BUILD)}
     process = subprocess.Popen(
         command,

@@ -32,7 +32,7 @@
     });
   }
 
-  // Verdicts: only those of a status that hold all the words.
+  // Verdicts: show only those with the chosen status that contain all the words.
   const filter = document.querySelector(".filter");
   if (filter) {
     const status = document.getElementById("filter-status");
@@ -64,7 +64,7 @@
     apply();
   }
 
-  // Commands: copied by a button, selected where copying is not allowed.
+  // Commands: a button copies each; where copying is not allowed, it selects the text.
   for (const box of document.querySelectorAll(".command")) {
     const button = document.createElement("button");
     button.type = "button";
@@ -84,7 +84,7 @@
     box.append(button);
   }
 
-  // Contents: open beside the report, closed above it; a number inside closed details opens them.
+  // Contents: open in a wide window, closed in a narrow one; a link to a number in closed details opens them.
   const contents = document.querySelector("#contents details");
   const wide = matchMedia("(min-width: 64rem)");
   const fit = () => { contents.open = wide.matches; };

@@ -125,7 +125,7 @@ def test_what_is_not_shown_depends_on_what_was_done():
         if part.get("step_error"):
             part["step_error"]["bound"] = None
     assert not any("float32" in one for one in not_shown(document))
-    assert any("sampled or attacked" in one for one in not_shown(document))
+    assert any("sampled and attacked" in one for one in not_shown(document))
     assert not any("IEEE" in one for one in trusted(document))
 
 
