@@ -1,4 +1,4 @@
-# Everything runs from .venv, which `make setup` builds from nothing out of constraints.txt.
+# Every target runs in .venv, which `make setup` builds from constraints.txt.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 JOBS ?= 2
 PYTEST_ARGS ?=
@@ -15,12 +15,12 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 .DELETE_ON_ERROR:
 .PHONY: help setup tightness sizes grid audit test lint format bench sabotage docs
 
-help: ## say what can be made
+help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-setup: $(STAMP) ## build .venv with pinned versions; costs nothing when up to date
+setup: $(STAMP) ## build .venv with pinned versions; does nothing if it is up to date
 
-# PIP_CONSTRAINT and PIP_BUILD_CONSTRAINT pin the build environment too: older pips heed the first, newer the second.
+# PIP_CONSTRAINT and PIP_BUILD_CONSTRAINT also pin the build environment: older pips read the first, newer ones the second.
 $(STAMP): export PIP_CONSTRAINT := constraints.txt
 $(STAMP): export PIP_BUILD_CONSTRAINT := constraints.txt
 $(STAMP): export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -30,36 +30,36 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip check
 	@touch $@
 
-audit: setup ## every theorem bounded, built, judged and reported: PDF, HTML and JSON in out/report
+audit: setup ## bound, build, judge and report every theorem: PDF, HTML and JSON in out/report
 	$(BIN)/icgd audit
 
-docs: setup ## write the pages of docs/ that come from the claims
+docs: setup ## generate the pages of docs/ that come from the claims
 	$(BIN)/python -m icgd.reports.documentation
 
-test: setup ## all tests, claims and doctests; PYTEST_ARGS="-k relu" adds options, HYPOTHESIS_PROFILE=fuzz draws new examples
+test: setup ## run all tests, claims and doctests; PYTEST_ARGS="-k relu" adds options, "--hypothesis-profile fuzz" new examples
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --benchmark-disable $(PYTEST_ARGS)
 
-lint: setup ## ruff and mypy
+lint: setup ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	mkdir -p build/types/icgd && ln -sfn $(foreach folder,bounds construct verify reports,$(CURDIR)/$(folder)) $(wildcard $(CURDIR)/icgd/*.py*) build/types/icgd/
 	$(BIN)/mypy
 
-format: setup ## rewrite the sources as ruff would
+format: setup ## format the sources with ruff
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-tightness: setup ## how tight proofs are, and how long they take
+tightness: setup ## measure how tight proofs are, and how long they take
 	$(ONE_THREAD) $(BIN)/python -m icgd.verify.tightness
 
-sizes: setup ## commands of many sizes, each held against its own estimate: about 10 minutes
+sizes: setup ## run commands of many sizes and compare each with its own estimate: about 10 minutes
 	$(ONE_THREAD) $(BIN)/python -m icgd.reports.sizes
 
-bench: setup ## timings; PYTEST_ARGS="--benchmark-autosave" keeps them
+bench: setup ## measure timings; PYTEST_ARGS="--benchmark-autosave" saves them
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests/benchmarks --benchmark-enable $(PYTEST_ARGS)
 
-grid: setup ## 300 ordinary problems: each proved, or refused beforehand in one sentence
+grid: setup ## judge 300 ordinary problems: each is proved, or refused beforehand in one sentence
 	$(ONE_THREAD) $(BIN)/python -m icgd.verify.grid
 
-sabotage: setup ## damage transformers and certificates in every way we know: each must be caught
+sabotage: setup ## damage transformers and certificates in every way we know; each damage must be caught
 	$(ONE_THREAD) $(BIN)/python -m icgd.verify.sabotage.run

@@ -1,4 +1,4 @@
-"""How the tests are run: which examples Hypothesis draws, which tools a test needs, what comes first."""
+"""Settings of all tests: Hypothesis profiles, tests that need installed programs, the order of slow tests."""
 
 import gc
 import shutil
@@ -16,23 +16,23 @@ FIRST = (
     "reports/latex/test_source.py",
     "verify/ledger/test_entries.py",
 )
-"""Modules with a fixture that takes long: workers steal each other's last tests and would set it up twice."""
+"""Modules with a slow fixture: run first, since a worker that takes over late tests would set it up again."""
 
 TIMES = 10
-"""How often `make fuzz` runs each test, with new examples every time."""
+"""How often the profile fuzz runs each test, with new examples every time."""
 
-# Neither a deadline nor a slow draw fails a test: on a busy machine both are the others' doing.
+# No deadline and no check for slow draws: on a busy machine, other processes cause both.
 UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("fixed", derandomize=True, database=None, **UNTIMED)
 settings.register_profile("fuzz", print_blob=True, **UNTIMED)
 settings.load_profile("fixed")  # --hypothesis-profile loads another one later
 
 NAMES = {"chromium": ("chromium", "chromium-browser", "google-chrome")}
-"""Programs that go by several names; any of them will do."""
+"""Tools that are installed under one of several names."""
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "needs(*tools): is left out where one of these programs is missing")
+    config.addinivalue_line("markers", "needs(*tools): skip the test if one of these programs is missing")
 
 
 def is_there(tool):
@@ -50,7 +50,7 @@ def pytest_runtest_setup(item):
 
 
 def pytest_generate_tests(metafunc):
-    """In `make fuzz` every Hypothesis test runs several times."""
+    """Under the profile fuzz, run every Hypothesis test TIMES times."""
     if settings.get_current_profile_name() == "fuzz" and is_hypothesis_test(metafunc.function):
         metafunc.fixturenames.append("time")
         metafunc.parametrize("time", range(1, TIMES + 1))
@@ -63,25 +63,23 @@ def pytest_terminal_summary(terminalreporter):
         for report in stats.get("skipped", [])
     ]
     if counts := Counter(tool for tools in left_out for tool in tools):
-        terminalreporter.section("tools that are missing here")
+        terminalreporter.section("missing tools")
         for tool, count in sorted(counts.items()):
-            terminalreporter.write_line(f"{tool}: {count} test{'s'[: count != 1]} left out")
-        terminalreporter.write_line(f"{sum(map(bool, left_out))} tests left out in all")
+            terminalreporter.write_line(f"{tool}: {count} test{'s'[: count != 1]} skipped")
+        terminalreporter.write_line(f"{sum(map(bool, left_out))} tests skipped in all")
     if settings.get_current_profile_name() == "fuzz" and (failed := stats.get("failed")):
-        terminalreporter.section("to replay what failed")
-        terminalreporter.write_line(
-            "the examples are kept in .hypothesis/ and come first when run again here:"
-        )
+        terminalreporter.section("how to replay the failures")
+        terminalreporter.write_line("on this machine the failing examples are in .hypothesis/ and run first:")
         for test in sorted({report.nodeid.partition("[")[0] for report in failed}):
             terminalreporter.write_line(f"    .venv/bin/python -m pytest --hypothesis-profile fuzz {test}")
         terminalreporter.write_line(
-            "elsewhere: paste the line @reproduce_failure(...), printed above, over the test, and run it"
+            "on another machine: put the line @reproduce_failure(...), printed above, before the test"
         )
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Libraries and tests live as long as the run: nothing is gained by looking through them again."""
+    """Keep the garbage collector from scanning the libraries and tests, which live as long as the run."""
     gc.disable()
     try:
         return (yield)
