@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
-TAKEN, LEFT = PAGE.split("## Weighed and not taken")
+TAKEN, LEFT = PAGE.split("## Considered and not taken")
 
 
 def asked_for():
