@@ -1,4 +1,4 @@
-"""What every entry of a table keeps on every floor, by standing in the table: nothing here names an entry.
+"""Tests that every entry of the open tables passes on every floor; the entries are read from the tables.
 
 To test a new activation, loss, kernel or kind of attention, add it to its table.
 """

@@ -1,4 +1,4 @@
-"""Every dependency has its reason on a page and an exact version; none is one that was weighed and left."""
+"""Every dependency has a reason in docs/dependencies.md and an exact version, and none was rejected there."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""What README and docs/ name is there, and the Python in the README runs."""
+"""Every file that README.md and docs/ name exists, and the Python in the README runs."""
 
 import re
 import textwrap

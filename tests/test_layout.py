@@ -1,4 +1,4 @@
-"""The layout shows the idea: imports go down the floors, walls between rooms stand, files stay small."""
+"""Rules of the source tree: imports go only down the floors and not through walls; files stay small."""
 
 import ast
 import tomllib

@@ -1,4 +1,4 @@
-"""macOS and Windows lack names that Linux has: nothing of the toolkit needs them."""
+"""The toolkit needs no function that macOS or Windows lack."""
 
 import ast
 import subprocess

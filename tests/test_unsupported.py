@@ -1,4 +1,4 @@
-"""Entries that some floor cannot follow: one sentence says so; no claim fails, and there is no traceback."""
+"""Entries that some floor does not support: one sentence says so, and no claim fails."""
 
 import json
 

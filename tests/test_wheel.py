@@ -1,4 +1,4 @@
-"""Installed from a wheel, icgd is one name: it disturbs nobody's files, and nobody's disturb it."""
+"""The installed wheel adds only the name icgd, and works next to packages and folders with similar names."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""How fast the structured reading is, and how little memory it and the builder take.
+"""The speed of the structured evaluation, and the memory that it and the builder take.
 
 Ratios are of the smallest times over rounds in which both sides alternate; they are in `extra_info`.
 """

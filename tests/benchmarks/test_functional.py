@@ -1,4 +1,4 @@
-"""What attention costs against a direct implementation of the descent that it simulates.
+"""The cost of attention compared with a direct implementation of the descent that it simulates.
 
 Ratios are of the smallest times over rounds in which both sides alternate; they are in `extra_info`.
 """

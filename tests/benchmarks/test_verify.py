@@ -1,4 +1,4 @@
-"""What a search finds and what an audit costs, as ratios and seconds for a person to read."""
+"""The errors that a search finds and the cost of an audit, as ratios and seconds."""
 
 import json
 

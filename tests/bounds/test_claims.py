@@ -1,4 +1,4 @@
-"""Claims: nothing hidden, whole numbers exact, upper bounds never rounded down."""
+"""Claims: every constant is given, whole numbers are exact, upper bounds are never rounded down."""
 
 import math
 from fractions import Fraction

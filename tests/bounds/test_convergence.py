@@ -1,4 +1,4 @@
-"""Lambda, the accumulation bound and the decrease thresholds, by routes that share no code with them."""
+"""Lambda, the accumulation bound and the decrease thresholds, recomputed by independent code."""
 
 import math
 from dataclasses import replace

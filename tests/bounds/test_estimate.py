@@ -1,4 +1,4 @@
-"""Estimates: they are said as a person says them, and refuse what is too much by its field."""
+"""Estimates of time and memory: how they are printed, and refusals that name the field to lower."""
 
 import pytest
 

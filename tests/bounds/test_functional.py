@@ -1,4 +1,4 @@
-"""Witnesses and identities by a second route; letters of functional descent."""
+"""Functional descent: witnesses and identities recomputed by a second method, and the letters."""
 
 import math
 from fractions import Fraction

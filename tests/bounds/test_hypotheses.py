@@ -1,3 +1,5 @@
+"""The hypotheses of Theorem 1: their verdicts on given problems, and what still holds if one fails."""
+
 import math
 
 import numpy as np

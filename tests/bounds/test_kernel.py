@@ -1,4 +1,4 @@
-"""Kernels of attention: what is said of them holds for random points, and what has no bound is refused."""
+"""Kernels of attention: their stated properties hold at random points, and unbounded ones are refused."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Contraction on Gaussian data, and examples for a target error, each by a second route."""
+"""Contraction on Gaussian data and examples for a target error, each recomputed by a second method."""
 
 import math
 

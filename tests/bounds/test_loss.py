@@ -1,4 +1,4 @@
-"""The ridge form of each loss slope against sympy's derivative of the loss itself; losses that have none."""
+"""The ridge form of each loss slope against sympy's derivative of the loss, and losses without one."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tables that anyone may add to: what they take, and what they refuse in one sentence."""
+"""Open tables, to which anyone may add: what they accept, and what they refuse in one sentence."""
 
 import re
 from dataclasses import dataclass

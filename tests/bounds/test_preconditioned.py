@@ -1,4 +1,4 @@
-"""Theorems of arXiv 2306.00297 as identities; what is not a theorem is no identity."""
+"""Theorems of arXiv 2306.00297 hold as identities, and false variants of them do not."""
 
 from fractions import Fraction
 

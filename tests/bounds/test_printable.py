@@ -1,4 +1,4 @@
-"""Nothing that a terminal would obey is left of a text, and what can be read stays."""
+"""Printable text: control sequences are removed, and readable characters stay."""
 
 from hypothesis import given
 from hypothesis import strategies as st

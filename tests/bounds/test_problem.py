@@ -1,4 +1,4 @@
-"""Problems: what is refused and how it is said, and the round trip through plain values."""
+"""Problems: refusals and their messages, and the round trip through plain values."""
 
 import json
 import math

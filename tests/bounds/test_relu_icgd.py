@@ -1,4 +1,4 @@
-"""Theorem 1's numbers against the matrices that construct/ writes down, and against formulas by hand."""
+"""Theorem 1's sizes against the matrices of construct/ and against formulas written by hand."""
 
 import math
 from dataclasses import replace

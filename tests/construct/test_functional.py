@@ -1,4 +1,4 @@
-"""Attention against functional descent, structured against literal, and what is written."""
+"""Attention against functional descent, structured against literal matrices, and the saved file."""
 
 import json
 

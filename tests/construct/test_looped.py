@@ -1,4 +1,4 @@
-"""The looped block against descent and against its own formula, and what is written."""
+"""The looped block against descent and against its own formula, and the saved file."""
 
 import json
 

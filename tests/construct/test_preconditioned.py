@@ -1,4 +1,4 @@
-"""Linear attention against the layer's formula, and its file read by a stranger."""
+"""Linear attention against the layer's formula, and its saved file read with numpy alone."""
 
 import json
 

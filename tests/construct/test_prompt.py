@@ -1,4 +1,4 @@
-"""Prompts: layout of w, the box W, and what is refused."""
+"""Prompts: the layout of w, the box W, and refused inputs."""
 
 from dataclasses import replace
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""The transformer against the paper's formulas in numpy, against its own matrices, and four layers."""
+"""The softmax transformer against the paper's formulas in numpy and its own matrices; four layers."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""The command line: the contract of its JSON, its exit codes, and one clear line for every bad input."""
+"""The command line: the keys of its JSON, its exit codes, and a one-line message for every bad input."""
 
 import json
 import re

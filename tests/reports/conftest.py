@@ -1,4 +1,4 @@
-"""A report's LaTeX with small figures, written once."""
+"""Fixtures of reports: the LaTeX of a report with small figures, written once, and a check of its types."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The pages of docs/ that come from the claims say what the claims say today."""
+"""The generated pages of docs/ agree with the present claims."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A report is of one run, killed or not, with the certificates and counterexamples of that run."""
+"""A report folder has the files of one run only, even if a run is killed while writing."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Convergence, judged: honest bounds and transformers hold, damaged ones are caught by name."""
+"""Verdicts on convergence: correct bounds and transformers hold, damaged ones are caught by name."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Autograd descent against a second path: the theorem's own formulas, written out in numpy."""
+"""Descent by autograd against the theorem's own formulas in numpy."""
 
 import math
 from dataclasses import replace

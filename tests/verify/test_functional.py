@@ -1,4 +1,4 @@
-"""Functional descent, judged: the honest transformer keeps its claims, damage is caught."""
+"""Verdicts on functional descent: the undamaged transformer keeps its claims, and damage is caught."""
 
 from functools import lru_cache
 

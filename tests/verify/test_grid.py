@@ -1,4 +1,4 @@
-"""A sample of the grid of ordinary problems, and what was once refused although its bounds are right."""
+"""A sample of the grid of ordinary problems, and problems that were once refused by mistake."""
 
 import random
 

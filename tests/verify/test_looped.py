@@ -1,4 +1,4 @@
-"""The looped block, judged: honest weights keep the claims, damage is caught."""
+"""Verdicts on the looped block: undamaged weights keep the claims, and damage is caught."""
 
 from dataclasses import replace
 

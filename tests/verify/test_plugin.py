@@ -1,4 +1,4 @@
-"""The claims as tests: what an auditor, or another repository's CI, sees of icgd.verify.plugin."""
+"""The pytest plugin: claims as tests, as an auditor or another repository's CI runs them."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""The verdicts on linear attention: the theorems are kept, and no mutant of them is."""
+"""Verdicts on preconditioned descent: the theorems hold, and altered versions of them fail."""
 
 from dataclasses import replace
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""The verdicts: damage is caught, shrunk, written down and replayed; nothing else is."""
+"""Verdicts on Theorem 1: damage is caught, shrunk, saved and replayed, and nothing else fails."""
 
 import json
 from dataclasses import replace

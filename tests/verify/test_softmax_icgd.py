@@ -1,4 +1,4 @@
-"""Verdicts on Theorem 2: kept by what we build, failed by every kind of damage."""
+"""Verdicts on Theorem 2: our transformer keeps the claims, and every kind of damage fails."""
 
 import re
 

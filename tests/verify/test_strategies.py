@@ -1,4 +1,4 @@
-"""The exported strategies: everything they draw is valid, everything is reached, and they shrink."""
+"""The exported Hypothesis strategies: all draws are valid, all values are reached, and they shrink."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The registry: every theorem by one door, from us, from a package or from a file."""
+"""The registry of theorems: built in, from a package or from a file, all used in the same way."""
 
 import contextlib
 import re

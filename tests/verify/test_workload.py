@@ -1,4 +1,4 @@
-"""Estimates grow with every letter that means more work, and are there for any letters whatever."""
+"""Run-time estimates grow with every letter that adds work, and exist for all letters."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Rationals keep every bit."""
+"""Conversions to rationals are exact."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""Eigenvalues in balls, by two routes and against numpy."""
+"""Eigenvalues in ball arithmetic, by two methods and against numpy."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The family of functional descent in exact algebra, each formula by a second route."""
+"""The stationary family of functional descent in exact algebra, each formula by a second method."""
 
 from fractions import Fraction
 from itertools import product

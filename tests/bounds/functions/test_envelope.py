@@ -1,4 +1,4 @@
-"""The envelope: no choice of units beats it, and it is close to the concave envelope found by brute force."""
+"""The envelope: no choice of units exceeds it, and it is close to the concave envelope by brute force."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Fits by few pieces: their certificates, judged by code that shares nothing with them."""
+"""Fits with few linear pieces: their certificates, checked by independent code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Polygons and triples where an interval ends right after a knot: what is left is a piece all the same."""
+"""Polygons and triples on an interval that ends right after a knot: the short rest is still a piece."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mass in ReLU features against mpmath quadrature; the head count against networks that are drawn."""
+"""The mass in ReLU features against mpmath quadrature, and the head count against random networks."""
 
 import math
 

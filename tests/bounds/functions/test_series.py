@@ -1,4 +1,4 @@
-"""Enclosures of expressions and their derivatives: against mpmath, tight at points, tame far out."""
+"""Enclosures of expressions and derivatives: against mpmath, tight at points, bounded far from 0."""
 
 import mpmath
 import numpy as np

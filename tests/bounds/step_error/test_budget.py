@@ -1,4 +1,4 @@
-"""Dividing the tolerance: what has a price, how the bound depends on it; no other division is cheaper."""
+"""Division of the tolerance: which errors cost units, and that no other division is cheaper."""
 
 import math
 

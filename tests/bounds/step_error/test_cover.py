@@ -1,4 +1,4 @@
-"""Branch and bound: the leaves tile everything, their bounds are what is reported, and little is lost."""
+"""Branch and bound: the leaves cover the whole set, their bounds are reported, and the slack is small."""
 
 from fractions import Fraction
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Plans: the promise is kept, and the tolerance is spent better than evenly."""
+"""Plans: the error stays within eps, and the division of the tolerance is better than an even one."""
 
 import math
 import multiprocessing

@@ -1,4 +1,4 @@
-"""The error recurrence: linear, the same in numbers and symbols, and never beaten.
+"""The error recurrence: linear, equal in numbers and symbols, and never exceeded.
 
 The soundness test injects local errors of every allowed size and the worst signs it can find into a
 forward and backward pass written out here, and compares the resulting gradient with the exact one.

@@ -1,4 +1,4 @@
-"""The bound on cells: no network, token or choice of local errors beats it, and some networks attain it.
+"""The bound on a cell: no network, token or choice of local errors exceeds it, and some networks attain it.
 
 The adversary is a forward and backward pass of single tokens written out here, with an error of its own sign
 in every unit.  Ascent makes the error large over weights, inputs, targets and signs; the bound of the cell

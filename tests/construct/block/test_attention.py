@@ -1,4 +1,4 @@
-"""Kinds of attention: what becomes of scores, by numpy; kinds that are not there, kinds that are added."""
+"""Kinds of attention: their weights against numpy, unknown kinds, and added kinds."""
 
 import json
 

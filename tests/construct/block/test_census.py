@@ -1,4 +1,4 @@
-"""Counts, against the same counts taken off the dense matrices."""
+"""The census against counts of the dense matrices."""
 
 import numpy as np
 import pytest

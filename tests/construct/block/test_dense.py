@@ -1,4 +1,4 @@
-"""The literal reading against the published formulas, written with numpy on single columns."""
+"""The literal matrices under the published formulas, written in numpy on single columns."""
 
 import numpy as np
 import pytest

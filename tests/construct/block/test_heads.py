@@ -1,4 +1,4 @@
-"""Attention parts: what runs against the theorem's attention on the literal heads it declares."""
+"""Attention heads: the structured evaluation against the theorem's attention on the literal matrices."""
 
 import numpy as np
 import pytest

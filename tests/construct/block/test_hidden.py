@@ -1,4 +1,4 @@
-"""Ridges of an MLP: what runs against numpy on the literal matrices it declares."""
+"""Ridges of an MLP: the structured evaluation against numpy on the declared literal matrices."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The residual stream: every coordinate has one name, and packing loses nothing."""
+"""The residual stream: every coordinate has one name, and packing is lossless."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The look-up against the sum of ReLUs it stands for, evaluated in extended precision."""
+"""The table look-up against the sum of ReLUs that it evaluates, in extended precision."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The looped block: chunks, batches, precision, and what may not influence what."""
+"""The looped block: chunks, batches and precision do not matter, and tokens influence only what they may."""
 
 import copy
 

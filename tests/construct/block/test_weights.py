@@ -1,4 +1,4 @@
-"""The file a stranger gets, read with nothing but numpy and the page of documentation that comes with it."""
+"""The saved weights file, read with numpy alone by the code in docs/weights.md."""
 
 import re
 from pathlib import Path

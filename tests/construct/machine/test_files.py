@@ -1,4 +1,4 @@
-"""Files appear whole, and what is no file of its own is written to, not replaced."""
+"""Atomic writes: files appear complete; links and devices are written to, not replaced."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""A folder is of one run at any time, and what others put into it stays."""
+"""Replaced folders: one run at a time owns a folder, and files of others in it stay."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""A file that is no JSON is refused in one sentence; what is written is read by every reader of JSON."""
+"""JSON files: bad ones are refused in one sentence, and written ones are valid for every JSON reader."""
 
 import json
 import os

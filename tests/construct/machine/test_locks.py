@@ -1,4 +1,4 @@
-"""A lock is held by one run at a time, and leaves no file."""
+"""Locks: one run at a time holds a lock, and no file remains."""
 
 import errno
 import os

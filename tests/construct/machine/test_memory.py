@@ -1,4 +1,4 @@
-"""What is refused before it takes memory, and that predictions are near what is built."""
+"""Memory: refusals before allocation, and predictions close to the memory that is used."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What killed runs left is swept, what live ones write and what others named is not."""
+"""Unfinished files: those of killed runs are removed, those of live runs and other files are not."""
 
 import errno
 import os

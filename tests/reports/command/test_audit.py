@@ -1,4 +1,4 @@
-"""What is carried out is what was asked for, and it can be asked for again."""
+"""Audits: the options are carried out as given, and every printed command repeats the run."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Where a person is told: no text is obeyed, and a stream that takes nothing is no traceback."""
+"""Terminal output: control characters have no effect, and a closed or full stream gives no traceback."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Commands say what they will take, and refuse what is too much before they begin."""
+"""Commands print an estimate before they start, and refuse what is too large."""
 
 import pytest
 

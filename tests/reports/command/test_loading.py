@@ -1,4 +1,4 @@
-"""Ctrl-C ends the command with one line and 130, while the libraries load and after."""
+"""Ctrl-C ends the command with one line and exit code 130, during loading and afterwards."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Progress bars: an estimate as soon as something is done, silence where nobody watches, a clean end."""
+"""Progress bars: an estimate once a part is done, no output unless on a terminal, and a clean end."""
 
 import io
 

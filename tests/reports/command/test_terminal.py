@@ -1,4 +1,4 @@
-"""What a person copies from a terminal is there in full, however narrow the terminal is."""
+"""Keys and commands are printed in full, however narrow the terminal is, so that they can be copied."""
 
 import io
 

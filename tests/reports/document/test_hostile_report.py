@@ -1,4 +1,4 @@
-"""A report.json that somebody tampered with: no string of it becomes a command, an element or a script."""
+"""A tampered report.json: none of its strings becomes a LaTeX command, an HTML element or a script."""
 
 import json
 import re

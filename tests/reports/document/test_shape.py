@@ -1,4 +1,4 @@
-"""What an audit writes is of the type that its readers are checked against."""
+"""The JSON of an audit has the types declared in reports/document/shape.py."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""An earlier report is read back under the names of today, or refused in one sentence."""
+"""Reports of earlier versions are read with the present names, or refused in one sentence."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Figures against the numbers of the document they are drawn from."""
+"""Figures agree with the numbers of their document."""
 
 import ast
 import re

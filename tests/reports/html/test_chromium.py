@@ -1,4 +1,4 @@
-"""The page in a real browser, driven over two pipes: nothing to install but Chromium."""
+"""The HTML report in a real browser, Chromium, driven by its protocol over two pipes."""
 
 from __future__ import annotations
 

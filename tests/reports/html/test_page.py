@@ -1,4 +1,4 @@
-"""The page's markup, read back by a parser: what it says, and what it must not hold."""
+"""The markup of the HTML report, read by a parser: its content, and what it must not contain."""
 
 from __future__ import annotations
 

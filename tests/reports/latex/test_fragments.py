@@ -1,4 +1,4 @@
-"""A paper can input every fragment of a report, in one column or two, and nothing sticks out."""
+"""LaTeX fragments: a paper in one column or two can input each, and nothing is overfull."""
 
 import copy
 import json

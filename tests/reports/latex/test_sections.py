@@ -1,4 +1,4 @@
-"""What has room in half a line of the PDF stands in a column, and nothing is lost on the way there."""
+"""Tables that fit in half a line of the PDF stand in a column, and none is lost."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""The LaTeX of a report says what its document says, and compiles without a warning."""
+"""The LaTeX of a report agrees with its document, and compiles without a warning."""
 
 import copy
 import itertools

@@ -1,4 +1,4 @@
-"""Running TeX: what to install, what went wrong, what to look at, and nothing left lying about."""
+"""Running TeX: messages about a missing engine, errors and warnings, and no files or processes left over."""
 
 import os
 import select

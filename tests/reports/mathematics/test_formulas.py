@@ -1,4 +1,4 @@
-"""What is printed is evaluated again from the LaTeX alone, and must have the claim's value."""
+"""Printed formulas, evaluated from their LaTeX alone, have the value of the claim."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Nothing that a user or a check wrote can break a document."""
+"""Text as LaTeX: no text of a user or a check can break a document."""
 
 import re
 

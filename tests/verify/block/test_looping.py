@@ -1,4 +1,4 @@
-"""One block applied L times: honest builders are looped, a run or a weight that depends on L is caught."""
+"""One block applied L times: our builders loop it, and a run or a weight that depends on L is caught."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Enclosures against float64, float32, the literal matrices, and 50-digit sums that share no code."""
+"""Enclosures of the error on one prompt, against float64, float32, the literal matrices and 50-digit sums."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""What every construction that can be certified keeps: its entries fit one another."""
+"""Every construction that can be certified: the entries of its table fit together."""
 
 import json
 

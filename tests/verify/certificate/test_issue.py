@@ -1,4 +1,4 @@
-"""Certificates as plain data: bit for bit through JSON, one digest a program, and true in float32 too."""
+"""Certificates as plain data: bit for bit through JSON, one digest per program, and also for float32."""
 
 import copy
 import json

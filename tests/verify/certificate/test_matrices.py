@@ -1,4 +1,4 @@
-"""The literal matrices are the program: no difference as built, and every damage seen in its own layer."""
+"""The literal matrices equal the program as built, and every damage is found in its own layer."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Proofs: made, judged and held against the matrices; the command line that asks for them and checks them."""
+"""Proofs: made, checked and compared with the matrices, in Python and by the command line."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Malformed certificates: each refusal is one sentence that names the field; the checker alone is safe."""
+"""Malformed certificates: each refusal names the field in one sentence; the checker alone is safe too."""
 
 import ast
 import copy

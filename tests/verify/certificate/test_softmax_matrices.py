@@ -1,4 +1,4 @@
-"""The literal matrices with softmax attention are the program, and every small change is seen where it is."""
+"""The literal matrices with softmax attention equal the program, and every small change is located."""
 
 import json
 from dataclasses import replace

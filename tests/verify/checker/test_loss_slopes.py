@@ -1,4 +1,4 @@
-"""The checker's reading of losses, against the prover's; certificates that hold a formula."""
+"""The checker's reading of losses against the prover's, and certificates that contain a formula."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""The independent checker: parts against other arithmetic, bounds against networks, forgeries refused."""
+"""The independent checker: parts against other arithmetic, bounds against networks, refused forgeries."""
 
 import ast
 import copy

@@ -1,4 +1,4 @@
-"""Certificates for softmax attention: the program run in numpy, every local error met, lies refused."""
+"""Certificates for softmax attention: the program run in numpy, local errors, forgeries refused."""
 
 import ast
 import copy

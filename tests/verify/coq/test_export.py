@@ -1,4 +1,4 @@
-"""The Coq export: what it states, that coqc accepts it, and that damage is refused."""
+"""The Coq export: its statements, that coqc accepts it, and that damaged exports are refused."""
 
 import re
 import shutil

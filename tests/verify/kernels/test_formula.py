@@ -1,4 +1,4 @@
-"""Formulas by numpy from their text: against sympy, with complex numbers, and what is refused."""
+"""Formulas evaluated by numpy from their text: against sympy, with complex numbers, and refusals."""
 
 import numpy as np
 import pytest

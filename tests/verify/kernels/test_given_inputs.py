@@ -1,4 +1,4 @@
-"""Functional descent on given inputs: kernels, limits and rates, each by a second route."""
+"""Functional descent on given inputs: kernels, limits and rates, each by a second method."""
 
 import math
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Theorem 1 on functional descent, judged: as stated it is kept, without a hypothesis it is not."""
+"""Verdicts on Theorem 1 of functional descent: kept as stated, failed without one of its hypotheses."""
 
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""The ledger of findings: entries, their numbers and tables, and that each reproduces."""
+
 import json
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Sabotage: every damage is caught by name, the undamaged are accepted, the hidden ones are really wrong."""
+"""Sabotage: every damage is caught by name, undamaged ones are accepted, hidden damage is a true error."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The one step of all ascents: of even size while slopes agree, small where they quarrel, kept row by row."""
+"""The ascent step: constant size while slopes agree, small if their signs change, separately for each row."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The portfolio: every search keeps to its word, and all together never exceed what is certified."""
+"""The portfolio of attacks: each search is as documented, and none exceeds the certified bound."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A saved counterexample is read back as it was, and what is none is refused in one sentence."""
+"""A saved counterexample is read back unchanged, and other files are refused in one sentence."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Very long prompts and runs: judged on few examples for some steps, said so, and measured at full length."""
+"""Very long prompts and runs: judged on an excerpt, which the verdict states, and measured at full length."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Free signs: no true error is larger to first order, and the attack gets close to them."""
+"""The search with free signs: no true error is larger to first order, and the attack comes close."""
 
 from dataclasses import replace
 

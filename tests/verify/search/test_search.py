@@ -1,4 +1,4 @@
-"""The sweep and the attack: what they report is there, and the attack beats the sweep."""
+"""The sweep and the attack: the errors that they report are real, and the attack finds larger ones."""
 
 from dataclasses import replace
 

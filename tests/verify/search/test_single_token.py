@@ -1,4 +1,4 @@
-"""Single tokens: points and back, the error of a prompt of n copies, and its slopes."""
+"""Single tokens: conversion to points and back, the error of a prompt of n copies, and its gradient."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Real tables: columns by name, radii obeyed by every row, and one clear sentence for every bad file."""
+"""Tables of data: columns by name, every row within the radii, and a one-sentence refusal of bad files."""
 
 import re
 

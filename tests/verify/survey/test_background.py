@@ -1,4 +1,4 @@
-"""The survey beside a verification: the same figures as in this process, and a process that never stays."""
+"""The survey in a background process: the same figures as in this process, and the process always ends."""
 
 import os
 import select

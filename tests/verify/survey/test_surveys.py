@@ -1,4 +1,4 @@
-"""Surveys against plans, claims and a descent that share no code with them."""
+"""Surveys against plans, claims and an independent descent."""
 
 import math
 from dataclasses import replace

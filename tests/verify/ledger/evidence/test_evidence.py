@@ -1,4 +1,4 @@
-"""Evidence notices: given another case, or with one of its parts wrong, no finding reproduces."""
+"""Evidence is sensitive: with another case or one part wrong, no finding reproduces."""
 
 from dataclasses import replace
 from fractions import Fraction
