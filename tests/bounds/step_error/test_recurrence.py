@@ -35,12 +35,16 @@ def terms(problem):
     return [Term(kind, j) for kind in KINDS for j in range(1, problem.N + 1)] + [Term("u", problem.N)]
 
 
+SLOPES = {
+    "squared": lambda p, y: 2 * (p - y),
+    "logistic": lambda p, y: torch.sigmoid(p) - y,
+    "huber": lambda p, y: torch.clamp(p - y, -0.5, 0.5),
+    "log-cosh": lambda p, y: torch.tanh(p - y),
+}
+
+
 def slope(problem, p, y):
-    if problem.loss.name == "squared":
-        return 2 * (p - y)
-    if problem.loss.name == "logistic":
-        return torch.sigmoid(p) - y
-    return torch.clamp(p - y, -0.5, 0.5)
+    return SLOPES[problem.loss.name](p, y)
 
 
 def derivative(function, z):
