@@ -71,7 +71,7 @@ def find_theorem(asked: str | Letters) -> Theorem:
 
     Raises ProblemError if there is none.
 
-    >>> find("looped").letters().T
+    >>> find_theorem("looped").letters().T
     10
     """
     if isinstance(asked, Letters):

@@ -29,7 +29,7 @@ from icgd.construct.looped import MODEL, LoopedTransformer, build
 from icgd.construct.regression_tokens import stream
 from icgd.verify import workload
 from icgd.verify.linear_attention.contraction import (
-    PRECISION,
+    CONTRACTION_PRECISION,
     Contraction,
     contraction,
     exact_descent,
@@ -377,7 +377,7 @@ def _given(found: list[Contraction]) -> Grid:
     rows = []
     for k, item in enumerate(found):
         measured = math.sqrt(float(arb(item.measured))) if item.measured is not None else None
-        with flint.ctx.workprec(PRECISION):
+        with flint.ctx.workprec(CONTRACTION_PRECISION):
             ideal, allowed = 1 - 1 / item.kappa, item.factor**item.steps
         rows.append(
             (k, number(item.kappa), number(item.factor), number(ideal), item.steps, measured, number(allowed))

@@ -78,8 +78,8 @@ def _step(node: sympy.Expr, t: sympy.Symbol) -> Step:
     name = type(node).__name__
     if name in _CHOICES:
         return _CHOICES[name]
-    if name in FUNCTIONS:
-        function = FUNCTIONS[name]
+    if name in _FUNCTIONS:
+        function = _FUNCTIONS[name]
         return lambda parts: function(parts[0])
     raise NotImplementedError(f"no ball arithmetic for {name}")
 
@@ -202,7 +202,7 @@ def _largest(parts: Sequence[arb_series]) -> arb_series:
 
 _log = _by_rate(_increasing(arb.log), lambda x: 1 / x)
 
-FUNCTIONS: dict[str, Callable[[arb_series], arb_series]] = {
+_FUNCTIONS: dict[str, Callable[[arb_series], arb_series]] = {
     "exp": _exp,
     "log": _log,
     "sin": arb_series.sin,

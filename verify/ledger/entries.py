@@ -231,7 +231,7 @@ def find_entry(key: str) -> Entry:
 
     Raises ProblemError, with the matching keys where there are several, such as all keys of a paper.
 
-    >>> find("relu-not-smooth").key, find("not-smooth").key
+    >>> find_entry("relu-not-smooth").key, find_entry("not-smooth").key
     ('2411.16549/relu-not-smooth', '2411.16549/relu-not-smooth')
     """
     wanted = key.strip().casefold().removeprefix("arxiv:")

@@ -12,7 +12,7 @@ from flint import arb, fmpq, fmpq_mat
 
 from icgd.bounds.algebra.spectra import eigenvalues, exact_gram
 
-PRECISION = 256
+CONTRACTION_PRECISION = 256
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Contraction:
     @property
     def holds(self) -> bool:
         """Whether both errors are certified to be at most factor^T, up to the rounding of a ball."""
-        with flint.ctx.workprec(PRECISION):
+        with flint.ctx.workprec(CONTRACTION_PRECISION):
             return self.within(self.factor.upper() ** self.steps * (1 + arb(2) ** -200))
 
     def within(self, bound: arb) -> bool:
         """Whether both errors are certified to be at most the bound."""
         if self.measured is None or self.missed is None:
             return False
-        with flint.ctx.workprec(PRECISION):
+        with flint.ctx.workprec(CONTRACTION_PRECISION):
             return bool(arb(self.measured) <= bound**2) and bool(self.missed <= bound)
 
     def spans(self, low: arb, high: arb) -> bool:
@@ -65,7 +65,7 @@ def contraction(
     answer: fmpq,
 ) -> Contraction:
     """The enclosures for w (d, 1), which descent reached, and for the float64 answer to the query."""
-    with flint.ctx.workprec(PRECISION):
+    with flint.ctx.workprec(CONTRACTION_PRECISION):
         spectrum = eigenvalues(exact_gram(x))
         smallest, largest = spectrum[0], spectrum[-1]
         step = arb(rate)

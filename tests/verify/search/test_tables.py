@@ -107,9 +107,7 @@ def test_a_bad_cell_is_named_when_its_column_is_chosen_and_harmless_otherwise(cs
 
 
 def test_files_that_cannot_be_read(tmp_path, csv):
-    with pytest.raises(
-        DataError, match=r"there is no file .*nowhere\.csv; give a CSV file or diabetes"
-    ):
+    with pytest.raises(DataError, match=r"there is no file .*nowhere\.csv; give a CSV file or diabetes"):
         load_table(str(tmp_path / "nowhere.csv"))
     with pytest.raises(DataError, match="cannot be read: Is a directory"):
         load_table(str(tmp_path))
