@@ -35,7 +35,7 @@ from icgd.construct.functional import MODEL, Examples, FunctionalTransformer, bu
 from icgd.construct.regression_tokens import stream
 from icgd.verify import workload
 from icgd.verify.kernels.given_inputs import (
-    PRECISION,
+    KERNEL_PRECISION,
     Convergence,
     convergence_on,
     descent_balls,
@@ -149,7 +149,7 @@ def _rounding(
     H = stream(examples.x, examples.y, examples.query).to(device)
     literal = float(np.abs(judged(H).cpu().numpy()[..., -1] - expected[-1]).max()) / scale
     certified = 0.0
-    with flint.ctx.workprec(PRECISION):
+    with flint.ctx.workprec(KERNEL_PRECISION):
         for k in range(_CERTIFIED):
             points, y = examples.plain(k)
             path = descent_balls(kernel_balls(problem.heads, points), y, problem.rate, problem.L)
@@ -224,7 +224,7 @@ def _rate(
         why = f"r = {problem.rate:.4g} is not below 2/lambda_max = {limit:.4g}"
         return Verdict(key, "inapplicable", why)
     closest, slack = 0.0, ROUNDING * max(1.0, float(labels.abs().max()))
-    with flint.ctx.workprec(PRECISION):
+    with flint.ctx.workprec(KERNEL_PRECISION):
         for k, certificate in enumerate(known):
             for layer, value in enumerate(labels[:, k, -1].tolist()):
                 distance = abs(certificate.limit + arb(value))

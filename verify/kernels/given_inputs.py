@@ -23,7 +23,7 @@ _Row = list[arb]
 _Matrix = list[_Row]
 _Table = Sequence[Sequence[float]]
 
-PRECISION = 320
+KERNEL_PRECISION = 320
 
 _r, _C = sympy.symbols("r C", positive=True)
 _low, _high = sympy.symbols("lambda_min lambda_max", positive=True)
@@ -103,7 +103,7 @@ def convergence_on(
     normalised = any(KERNELS[name].normalised for name in heads)
     if normalised and len(heads) > 1:
         return None
-    with flint.ctx.workprec(PRECISION):
+    with flint.ctx.workprec(KERNEL_PRECISION):
         y = [arb(value) for value in labels]
         if normalised:
             similar = _similarities(KERNELS[heads[0]], _inner_products(points))

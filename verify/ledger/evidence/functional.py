@@ -18,7 +18,7 @@ from icgd.bounds.algebra.definiteness import (
     rayleigh,
 )
 from icgd.bounds.algebra.spectra import extreme_eigenvalues
-from icgd.verify.kernels.given_inputs import PRECISION, convergence_on
+from icgd.verify.kernels.given_inputs import KERNEL_PRECISION, convergence_on
 from icgd.verify.ledger.entries import Numbers
 
 
@@ -48,7 +48,7 @@ def relu_indefinite(kernel: str = "relu") -> Numbers:
 
 def relu_diverges(layers: int = 40, r: float = 0.125) -> Numbers:
     """Descent with relu(<u, v>) on 8 points of the circle: the growth of its residual, in balls."""
-    with flint.ctx.workprec(PRECISION):
+    with flint.ctx.workprec(KERNEL_PRECISION):
         angle = arb.pi() / 4
         gram = [[((i - j) * angle).cos().max(arb(0)) for j in range(8)] for i in range(8)]
         low, high = extreme_eigenvalues(gram)
@@ -80,7 +80,7 @@ def softmax_limit(
     softmax, exponential = convergence_on(("softmax",), rows, y, 0.1), convergence_on(("exp",), rows, y, 0.1)
     if softmax is None or exponential is None:
         raise ArithmeticError("no certificate on these points")
-    with flint.ctx.workprec(PRECISION):
+    with flint.ctx.workprec(KERNEL_PRECISION):
         E = [[arb(sum(a * b for a, b in zip(u, v, strict=True))).exp() for v in rows] for u in rows]
         s = [sum(row, arb(0)) for row in E]
         if len(y) != 2:
@@ -108,7 +108,7 @@ def one_step_for_all(n: int = 12) -> Numbers:
     <x_i, x_j>, i != j, and this mean is at least -1/(n-1), as norm2(sum x_i)^2 >= 0.  Orthonormal points have
     e - 1 + n.  All three are confirmed by eigenvalues in balls.
     """
-    with flint.ctx.workprec(PRECISION):
+    with flint.ctx.workprec(KERNEL_PRECISION):
         e = arb(1).exp()
         apart = (-arb(1) / (n - 1)).exp()
         by_hand = {"equal": n * e, "orthonormal": e - 1 + n, "simplex": e + (n - 1) * apart}
@@ -158,7 +158,7 @@ def depth_on_circle(
     found: dict[str, int | float | str | bool] = {"share": share}
     previous = 0.0
     rising = True
-    with flint.ctx.workprec(PRECISION):
+    with flint.ctx.workprec(KERNEL_PRECISION):
         for n in sizes:
             angle = 2 * arb.pi() / n
             row = [(k * angle).cos().exp() for k in range(n)]
