@@ -293,7 +293,7 @@ def build_command(
     theorem: Asked = USUAL,
     construction: ConstructionOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="safetensors file for the literal matrices")
+        Path | None, typer.Option("--out", help="file for the literal matrices (safetensors)")
     ] = None,
     json_to: Json = None,
 ) -> int:

@@ -197,12 +197,12 @@ def icgd_judge(request: pytest.FixtureRequest) -> Callable[..., None]:
         failed = [
             f"{one.claim}: {one.evidence}" + (f"\nreplay: {one.replay}" if one.replay else "")
             for one in verdicts
-            if one.status == "failed"
+            if STATUSES[one.status].tone == "bad"
         ]
         if failed:
             pytest.fail("\n".join(failed), pytrace=False)
-        if verdicts and all(one.status == "inapplicable" for one in verdicts):
-            pytest.skip("inapplicable: " + "; ".join(one.evidence for one in verdicts))
+        if verdicts and all(STATUSES[one.status].tone == "aside" for one in verdicts):
+            pytest.skip("; ".join(f"{one.status}: {one.evidence}" for one in verdicts))
 
     return judge
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import sympy
@@ -21,8 +22,8 @@ from icgd.construct.block.elementwise import torch_callable
 class Attention:
     """Weights are a kernel of the scores, and the weighted sum is divided by a count.
 
-    name: as in files.  kernel: its name in `icgd.bounds.kernel.KERNELS`.  over: what is counted: all tokens,
-    the examples (all but the query), or nothing (the divisor is 1).
+    name: as in files.  kernel: its name in `icgd.bounds.kernel.KERNELS`, or a formula in the score s.
+    over: what is counted: all tokens, the examples (all but the query), or nothing (the divisor is 1).
 
     >>> ATTENTIONS["relu"].weights(torch.tensor([[-1.0, 2.0]])), ATTENTIONS["relu"].divisor(5)
     (tensor([[0., 2.]]), 5)
@@ -32,9 +33,14 @@ class Attention:
     kernel: str
     over: Literal["tokens", "examples", "nothing"] = "nothing"
 
+    @cached_property
+    def scoring(self) -> Kernel:
+        """What is taken of a score; raises ValueError for a formula that cannot be read."""
+        return KERNELS[self.kernel] if self.kernel in KERNELS else Kernel(self.name, self.kernel)
+
     def weights(self, scores: Float[Tensor, "*batch S T"], keys: int = -1) -> Float[Tensor, "*batch S T"]:
         """The kernel of every score; a normalised one sums up to 1 along the dimension of the keys."""
-        return similarities(KERNELS[self.kernel], scores, keys)
+        return similarities(self.scoring, scores, keys)
 
     def divisor(self, tokens: int) -> int:
         """The divisor of a sum over `tokens` tokens."""
@@ -52,9 +58,12 @@ def similarities(
 
 
 def _refuse(attention: Attention) -> None:
-    """Raises ValueError for a kind whose kernel is unknown."""
-    if attention.kernel not in KERNELS:
-        raise ValueError(f"{attention.name} needs the kernel {attention.kernel}, not one of {KERNELS.names}")
+    """Raises ValueError for a kind whose kernel is neither known nor a formula."""
+    try:
+        attention.scoring.k.check()
+    except ValueError as error:
+        hint = f"{attention.kernel} is not one of {KERNELS.names}, nor a formula in s ({error})"
+        raise ValueError(f"the attention {attention.name}: {hint}") from None
 
 
 ATTENTIONS = OpenTable(

@@ -18,6 +18,7 @@ from icgd.reports.document.step_bound import (
     is_bounded,
     is_bounded_off_margin,
 )
+from icgd.verify.verdict import STATUSES, Status, Tone
 
 _LABELS = tuple(dict.fromkeys((*BEARINGS, "refuted", "open", "confirmed")))
 _AGAINST = ("contradicts", "refuted", "gap")
@@ -94,7 +95,7 @@ def _in_turn(document: AuditDocument, word: str) -> Iterator[Notable]:
 
 def _ranked(document: AuditDocument) -> Iterator[Notable]:
     findings = document.get("findings") or ()
-    yield from _judged(document, "failed")
+    yield from _judged(document, "bad")
     for one in findings:
         if not one.get("reproduces", True):
             yield Notable("not reproduced", one["key"], briefly(one))
@@ -102,20 +103,22 @@ def _ranked(document: AuditDocument) -> Iterator[Notable]:
     for one in headlines:
         yield Notable(label(one), one["key"], briefly(one))
     if headlines:
-        yield from _judged(document, "vacuous")
+        yield from _judged(document, "care")
     for word in (*_AGAINST, "", *(word for word in _LABELS if word not in _AGAINST)):
         if word:
             yield from _in_turn(document, word)
         elif not headlines:
-            yield from _judged(document, "vacuous")
-    yield from _judged(document, "inapplicable")
+            yield from _judged(document, "care")
+    yield from _judged(document, "aside")
 
 
-def _judged(document: AuditDocument, status: str) -> Iterator[Notable]:
+def _judged(document: AuditDocument, tone: Tone) -> Iterator[Notable]:
+    """The verdicts in one tone, each evidence once."""
     seen = set()
     for name, part in document["theorems"].items():
         for one in part["verdicts"]:
-            if one["verdict"] == status and (one["claim"], one["evidence"]) not in seen:
+            status = one["verdict"]
+            if STATUSES[status].tone == tone and (one["claim"], one["evidence"]) not in seen:
                 seen.add((one["claim"], one["evidence"]))
                 yield Notable(status, one["claim"], one["evidence"], name, one.get("replay") or "")
 
@@ -139,14 +142,16 @@ def not_shown(document: AuditDocument) -> tuple[str, ...]:
     return tuple(_gaps(document))
 
 
+def _in_tone(*tones: Tone) -> list[Status]:
+    return [status for status, meaning in STATUSES.items() if meaning.tone in tones]
+
+
 def _gaps(document: AuditDocument) -> Iterator[str]:
     parts = document["theorems"]
     counts: Counter[str] = sum((Counter(one.counts) for one in checked(document)), Counter())
-    if counts["held"]:
-        yield (
-            f"{_are(counts['held'], 'claim')} held, not proved: an exact count or comparison came out right, "
-            "or a search, described in the evidence, found no counterexample"
-        )
+    for status in _in_tone("fair"):
+        if counts[status]:
+            yield f"{_are(counts[status], 'claim')} {status}, not proved: {STATUSES[status].words}"
     yield (
         "other sizes: numbers and certificates hold for the problems stated here; a claim that is proved "
         "for all letters says so in its evidence"
@@ -172,9 +177,9 @@ def _gaps(document: AuditDocument) -> Iterator[str]:
     )
     if lacking:
         yield f"the sources' statements as written, where a hypothesis is not met: {'; '.join(lacking)}"
-    if counts["inapplicable"] or counts["vacuous"]:
-        several = counts["inapplicable"] + counts["vacuous"]
-        yield f"{_are(several, 'verdict')} inapplicable or vacuous: the claim says nothing on this problem"
+    silent = _in_tone("aside", "care")
+    if several := sum(counts[status] for status in silent):
+        yield f"{_are(several, 'verdict')} {' or '.join(silent)}: the claim says nothing on this problem"
     if undecided := sum(one["outcome"] == "open" for one in document.get("findings") or ()):
         yield f"{_are(undecided, 'finding')} open: neither confirmed nor refuted"
 

@@ -48,7 +48,7 @@ def test_a_kind_that_is_not_there_is_refused_by_name():
     for call in (lambda: attention("cosine"), lambda: DenseLayer(layer, block.stream.D, kind="cosine")):
         with pytest.raises(ProblemError, match=r"^attention = cosine: not one of relu, softmax, linear"):
             call()
-    with pytest.raises(ValueError, match="mine needs the kernel cosine, not one of linear, exp"):
+    with pytest.raises(ValueError, match="the attention mine: cosine is not one of linear, exp"):
         ATTENTIONS.register(Attention("mine", "cosine"))
     with pytest.raises(ProblemError, match=r"^kernel = cosine: not one of linear, exp"):
         functional.similarity("cosine", torch.ones(1, 1, 1), torch.ones(1, 1, 1))
