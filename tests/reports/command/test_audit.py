@@ -59,9 +59,9 @@ def test_every_printed_command_gives_the_same_letters_back(posed, tmp_path, caps
     construction = "lean" if theorem is RELU else None
     files = {"certificate-c.json": "", "counterexample-c.json": ""}
     show_certificates(Console(width=40), files, tmp_path / "my; [bold]out", posed.options)
-    told = capsys.readouterr().out.removesuffix("\n")
+    printed = capsys.readouterr().out.removesuffix("\n")
     check = check_line(tmp_path / "my; [bold]out" / "certificate-c.json", posed.options)
-    assert told == f"wrote {tmp_path}/my; [bold]out/certificate-c.json; {check}"
+    assert printed == f"wrote {tmp_path}/my; [bold]out/certificate-c.json; {check}"
     for line in (check, Request(theorem, posed, construction).command(search)):
         words = shlex.split(line)
         letters = {name: words[words.index(f"--{name}") + 1] for name in posed.as_dict()}
@@ -161,8 +161,8 @@ def test_a_failure_is_replayed_by_the_command_that_is_printed(tmp_path, monkeypa
     write_run_files(part.files, folder)
     assert files_of_run({"theorems": {"a": part.document}}, folder) == part.files
     part.show(Console(width=60))
-    (told,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("replay: "))
-    assert told == f"replay: {broken}"
+    (printed,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("replay: "))
+    assert printed == f"replay: {broken}"
     assert cli.main(shlex.split(broken)[1:]) == cli.FAILED
 
 

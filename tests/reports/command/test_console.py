@@ -155,10 +155,10 @@ def test_a_full_disk_is_one_line(ended):
 
 def test_a_closed_standard_output_is_no_traceback(ended):
     assert ended["closed", *BOUNDS] == (cli.KEPT, "")
-    told = cli.BAD_INPUT, "icgd: the standard output: it is closed\n"
-    assert ended["closed", *BOUNDS, "--json", "-"] == told
-    told = cli.BAD_INPUT, "icgd: /dev/full: No space left on device\n"
-    assert ended["closed", *BOUNDS, "--json", "/dev/full"] == told
+    expected = cli.BAD_INPUT, "icgd: the standard output: it is closed\n"
+    assert ended["closed", *BOUNDS, "--json", "-"] == expected
+    expected = cli.BAD_INPUT, "icgd: /dev/full: No space left on device\n"
+    assert ended["closed", *BOUNDS, "--json", "/dev/full"] == expected
 
 
 def test_nobody_to_be_told_of_an_error_is_no_traceback(ended):

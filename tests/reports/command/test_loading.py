@@ -22,7 +22,7 @@ def test_only_the_command_is_watched():
 
 
 def begun(folder, **options):
-    """The command, which heeds SIGINT even where this process ignores it."""
+    """Start the command with the default handling of SIGINT, even if this process ignores it."""
     return subprocess.Popen(
         COMMAND,
         cwd=folder,
