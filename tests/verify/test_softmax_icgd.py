@@ -58,7 +58,10 @@ def test_an_honest_construction_keeps_every_claim():
     assert verdicts["four-layers"].status == "inapplicable"  # so few cells do not reach eps
     evidence = verdicts["step-error"].evidence
     leaves = plan_softmax(halved(PROBLEM)).cover.leaves
-    assert f"by a certificate of {leaves} cells" in evidence and "2 eta and eps/2 of (1/(2n)) sum" in evidence
+    assert (
+        f"with {leaves} cells, which an independent checker accepts" in evidence
+        and "2 eta and eps/2 of (1/(2n)) sum" in evidence
+    )
     assert all(len(row) == len(grid.columns) for grid in found.grids for row in grid.rows)
     assert found.plots[0].logarithmic == "xy" and found.census["heads"] == 1
 
