@@ -321,7 +321,8 @@ def bare():
 
 def test_missing_parts_are_left_out(tmp_path):
     report = write_source(bare(), (), tmp_path).read_text()
-    assert "Findings" not in report and "off the margin" in report and "does not accept the certificate" in report
+    assert "Findings" not in report and "off the margin" in report
+    assert "does not accept the certificate" in report
     assert "arxiv123456789" in (tmp_path / "icgd.bib").read_text()
     left_out = escape("47% of the random prompts (940 of 2,000)")
     first, rest = report[: report.index(r"\clearpage")], report[report.index(r"\clearpage") :]
