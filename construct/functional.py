@@ -117,7 +117,7 @@ class FunctionalTransformer(nn.Module):
 
     def labels(
         self, x: Float[Tensor, "B n d"], y: Float[Tensor, "B n"], query: Float[Tensor, "B d"]
-    ) -> Float[Tensor, "L+1 B n+1"]:
+    ) -> Float[Tensor, "{len(self.V)}+1 B n+1"]:
         """The label row before and after every layer, at the cost of one kernel matrix per prompt.
 
         Layers that only write labels do not change X, so they share one attention matrix; other weights are
@@ -147,7 +147,7 @@ class FunctionalTransformer(nn.Module):
         y: Float[Tensor, "B n"],
         query: Float[Tensor, "B d"],
         rates: Sequence[float],
-        result: Float[Tensor, "L+1 B n+1"],
+        result: Float[Tensor, "{len(rates)}+1 B n+1"],
     ) -> None:
         tokens = torch.cat([x, query[:, None]], dim=1)
         dense: Tensor | None = None
@@ -179,7 +179,7 @@ class FunctionalTransformer(nn.Module):
 
     def predict(
         self, x: Float[Tensor, "B n d"], y: Float[Tensor, "B n"], query: Float[Tensor, "B d"]
-    ) -> Float[Tensor, "L+1 B"]:
+    ) -> Float[Tensor, "{len(self.V)}+1 B"]:
         """f_l(x_q) for l = 0..L: minus the query's label."""
         return 0.0 - self.labels(x, y, query)[..., -1]
 

@@ -86,7 +86,7 @@ class LoopedTransformer(nn.Module):
         y: Float[Tensor, "B n"],
         query: Float[Tensor, "B d"],
         loops: int,
-    ) -> Float[Tensor, "loops+1 B n+1"]:
+    ) -> Float[Tensor, "{loops}+1 B n+1"]:
         """The label row before and after every loop; raises ProblemError unless these are prompts in d."""
         check_prompt_shapes(len(self.P) - 1, x, y, query)
         _refuse_loops(loops)
@@ -119,7 +119,7 @@ class LoopedTransformer(nn.Module):
         x: Float[Tensor, "B n d"],
         y: Float[Tensor, "B n"],
         query: Float[Tensor, "B d"],
-        result: Float[Tensor, "loops+1 B n+1"],
+        result: Float[Tensor, "iterates B n+1"],
     ) -> None:
         """All loops of a block that only writes labels, without assembling a stream."""
         d = x.shape[-1]
@@ -139,7 +139,7 @@ class LoopedTransformer(nn.Module):
         y: Float[Tensor, "B n"],
         query: Float[Tensor, "B d"],
         loops: int,
-    ) -> Float[Tensor, "loops+1 B"]:
+    ) -> Float[Tensor, "{loops}+1 B"]:
         """x_q . w_l for l = 0..loops: minus the query's label."""
         return 0.0 - self.labels(x, y, query, loops)[..., -1]
 

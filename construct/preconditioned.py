@@ -32,12 +32,12 @@ def tokens(
 
 
 def attend(
-    Z: Float[Tensor, "B d+1 n+1"],
-    P: Float[Tensor, "d+1 d+1"],
-    Q: Float[Tensor, "d+1 d+1"],
+    Z: Float[Tensor, "B D T"],
+    P: Float[Tensor, "D D"],
+    Q: Float[Tensor, "D D"],
     examples: int,
     masked: bool = True,
-) -> Float[Tensor, "B d+1 n+1"]:
+) -> Float[Tensor, "B D T"]:
     """One layer, Z + (1/n) P Z M (Z^T Q Z), M = diag(1, .., 1, 0) or the identity.
 
     examples: n; it may exceed the columns of Z, as columns of zeros add nothing.
@@ -66,8 +66,8 @@ class LinearAttention(nn.Module):
 
     def __init__(
         self,
-        P: Float[Tensor, "L d+1 d+1"],
-        Q: Float[Tensor, "L d+1 d+1"],
+        P: Float[Tensor, "L D D"],
+        Q: Float[Tensor, "L D D"],
         masked: bool = True,
         problem: PreconditionedProblem | None = None,
     ) -> None:
@@ -77,8 +77,8 @@ class LinearAttention(nn.Module):
         self.P, self.Q, self.masked, self.problem = nn.Parameter(P), nn.Parameter(Q), masked, problem
 
     def states(
-        self, Z: Float[Tensor, "B d+1 n+1"], examples: int | None = None
-    ) -> list[Float[Tensor, "B d+1 n+1"]]:
+        self, Z: Float[Tensor, "B D T"], examples: int | None = None
+    ) -> list[Float[Tensor, "B D T"]]:
         """Z_0, ..., Z_L; raises ProblemError where Z is not tokens (x; y) in d, on the device of P."""
         check_token_shapes(self.P.shape[1] - 1, Z, columns=True)
         if Z.device != self.P.device:

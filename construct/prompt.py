@@ -86,21 +86,21 @@ def _rounded_up(limit: float, like: Tensor) -> float:
     return limit * (1 + 4 * torch.finfo(like.dtype).eps)
 
 
-def split_weights(problem: Problem, w: Float[Tensor, "B D_w"]) -> list[Float[Tensor, "B rows columns"]]:
+def split_weights(problem: Problem, w: Float[Tensor, "B D_w"]) -> list[Float[Tensor, "B _ _"]]:
     """The matrices V_1..V_N stacked in w, row v_jk after row, layer after layer (views of w)."""
     shapes = list(zip(problem.dims[1:], problem.dims[:-1], strict=True))
     parts = w.split([rows * columns for rows, columns in shapes], dim=-1)
     return [part.unflatten(-1, shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
-def stack_weights(matrices: Sequence[Float[Tensor, "B rows columns"]]) -> Float[Tensor, "B D_w"]:
+def stack_weights(matrices: Sequence[Float[Tensor, "B _ _"]]) -> Float[Tensor, "B D_w"]:
     """The inverse of split_weights."""
     return torch.cat([v.flatten(-2) for v in matrices], dim=-1)
 
 
 def iterates(
     step: Callable[[Prompt], Float[Tensor, "B D_w"]], prompt: Prompt, steps: int
-) -> Float[Tensor, "steps+1 B D_w"]:
+) -> Float[Tensor, "{steps}+1 B D_w"]:
     """w(0), ..., w(steps), from the prompt's own w, by applying one step repeatedly."""
     path = [prompt.w]
     for _ in range(steps):

@@ -186,7 +186,7 @@ class SoftmaxTransformer(nn.Module):
             run_hidden(layer.listed, values)
         return stack_weights([values[f"V{j}"] for j in range(1, self.problem.N + 1)])
 
-    def simulate(self, prompt: Prompt, steps: int | None = None) -> Float[Tensor, "steps+1 B D_w"]:
+    def simulate(self, prompt: Prompt, steps: int | None = None) -> Float[Tensor, "iterates B D_w"]:
         """The iterates w(0), ..., w(steps), from the prompt's own w; steps defaults to L."""
         return iterates(self.step, prompt, self.problem.L if steps is None else steps)
 

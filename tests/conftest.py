@@ -5,9 +5,14 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import HealthCheck, is_hypothesis_test, settings
+
+from tests import shapes
+
+shapes.hold()
 
 HERE = Path(__file__).parent
 FIRST = (
@@ -92,3 +97,11 @@ def pytest_collection():
 def pytest_collection_modifyitems(items):
     place = {HERE / name: index for index, name in enumerate(FIRST)}
     items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+@pytest.fixture
+def any_shapes():
+    """For what a function itself says of wrong shapes: here its signature does not refuse them first."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -54,11 +54,11 @@ class Path:
 
     source: str
     prompt: Prompt
-    iterates: Float[Tensor, "steps+1 B D_w"]
-    exact: Float[Tensor, "steps+1 B D_w"]
+    iterates: Float[Tensor, "iterates B D_w"]
+    exact: Float[Tensor, "iterates B D_w"]
 
     @property
-    def apart(self) -> Float[Tensor, "steps+1 B"]:
+    def apart(self) -> Float[Tensor, "iterates B"]:
         """norm2(w(l) - w_GD(l))."""
         distance: Tensor = torch.linalg.vector_norm(self.iterates - self.exact, dim=-1)
         return torch.nan_to_num(distance, nan=torch.inf)
@@ -318,7 +318,7 @@ def _convergence(
 
 def _simulated(
     judged: Transformer, prompt: Prompt, steps: int, advance: Advance
-) -> Float[Tensor, "steps+1 B D_w"]:
+) -> Float[Tensor, "{steps}+1 B D_w"]:
     """The iterates of a long run, a few steps at a time."""
     path = [prompt.w[None]]
     for done in range(0, steps, 10):
@@ -336,7 +336,7 @@ def _projected(problem: Problem, prompt: Prompt) -> Float[Tensor, " B"]:
 
 
 def measure_descent(
-    problem: Problem, lam: float, iterates: Float[Tensor, "steps+1 B D_w"], prompt: Prompt
+    problem: Problem, lam: float, iterates: Float[Tensor, "iterates B D_w"], prompt: Prompt
 ) -> tuple[float, ...]:
     """Counts over all moves of a run, and the least projected gradient.
 

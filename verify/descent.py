@@ -79,7 +79,7 @@ def _target(problem: Problem, prompt: Prompt) -> Float[Tensor, "B D_w"]:
     return prompt.w.detach() - problem.eta * gradient(problem, prompt)
 
 
-def descend(problem: Problem, prompt: Prompt, steps: int) -> Float[Tensor, "steps+1 B D_w"]:
+def descend(problem: Problem, prompt: Prompt, steps: int) -> Float[Tensor, "{steps}+1 B D_w"]:
     """w(0), ..., w(steps) of exact projected gradient descent from the prompt's own w."""
     path = [prompt.w.detach()]
     for _ in range(steps):

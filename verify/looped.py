@@ -72,7 +72,7 @@ def draw_regressions(problem: LoopedProblem, count: int, generator: torch.Genera
 
 def least_squares_referee(
     prompts: Regressions, rate: float, steps: int
-) -> Float[np.ndarray, "steps+1 B n+1"]:
+) -> Float[np.ndarray, "{steps}+1 B _"]:
     """y_i - x_i . w_l and -x_q . w_l for gradient descent on the weights, in numpy."""
     x, y, query = (part.numpy() for part in (prompts.x, prompts.y, prompts.query))
     w, path = np.zeros_like(query), []

@@ -18,6 +18,7 @@ from icgd.bounds.looped import (
     examples_needed,
     is_conditioned,
 )
+from tests.rounding import gamma
 
 
 @settings(deadline=None, max_examples=40)
@@ -31,9 +32,13 @@ def test_examples_needed_solve_the_bound_on_the_condition_number(d, T, eps, t):
             return (1 - 1 / kappa) ** T if gap > 0 else mpmath.inf
 
         n = examples_needed(d, T, eps, t)
-        slack = 1 + mpmath.mpf(2) ** -30
-        assert error(mpmath.ceil(n * slack)) <= eps
-        assert error(mpmath.floor((n - 1) / slack)) > eps * (1 - mpmath.mpf(2) ** -20)
+        # Roundings: eps^(1/T) is taken from 1, and 1 from the root of what comes out.
+        x = mpmath.mpf(eps) ** (mpmath.mpf(1) / T)
+        root = mpmath.sqrt(1 / (1 - x))
+        in_kappa = 3 + (2 + abs(mpmath.log(eps)) / T) * x / (1 - x)
+        in_n = 8 + 2 * (1 + in_kappa / 2) * (1 + root / (root - 1))
+        slack = 1 + mpmath.mpf(float(gamma(math.ceil(in_n))))
+        assert error(mpmath.ceil(n * slack)) <= eps < error(mpmath.floor((n - 1) / slack))
 
 
 def test_symbolic_and_float_bounds_agree():

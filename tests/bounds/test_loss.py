@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import sympy
+from flint import arb, ctx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icgd.bounds.functions.scalar import Scalar, t
+from icgd.bounds.functions.scalar import PRECISION, Scalar, t
 from icgd.bounds.loss import LOSSES, p, parse_loss, y
 
 numbers = st.floats(-4, 4)
@@ -17,9 +18,10 @@ numbers = st.floats(-4, 4)
 @given(numbers, numbers)
 def test_ridge_form_is_the_gradient(name, at_p, at_y):
     loss = LOSSES[name]
-    gradient = sympy.diff(loss.expr, p).subs({p: at_p, y: at_y})
-    found = loss.phi(at_p - loss.rho * at_y) - loss.sigma * at_y
-    assert found == pytest.approx(float(gradient), abs=1e-13)
+    gradient = sympy.diff(loss.expr, p).subs({p: sympy.Rational(at_p), y: sympy.Rational(at_y)})
+    with ctx.workprec(PRECISION):
+        found = loss.phi.ball(arb(at_p) - loss.rho * arb(at_y)) - loss.sigma * arb(at_y)
+        assert found.overlaps(arb(str(gradient.evalf(30)), 1e-25)) and found.rad() < 1e-30
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -93,7 +93,8 @@ def test_lipschitz_constants_hold(N, K, d, seed):
             lambda u: token_gradient(problem, u), (v * scale).detach()
         )
         columns = torch.linalg.vector_norm(jacobian, dim=0)
-        assert (columns <= torch.tensor(found.lipschitz, dtype=torch.float64) * (1 + 1e-9)).all()
+        # WIDENING is in the constants, and far more than what these sums of as large products round by.
+        assert (columns <= torch.tensor(found.lipschitz, dtype=torch.float64)).all()
 
 
 def test_the_grid_is_exponential_in_the_variables():

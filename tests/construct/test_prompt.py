@@ -76,6 +76,7 @@ def test_box_follows_precision():
     assert box(PROBLEM, torch.zeros(1, dtype=torch.float32)).dtype == torch.float32
 
 
+@pytest.mark.usefixtures("any_shapes")
 @pytest.mark.parametrize("part", ["x", "y", "query", "w"])
 def test_wrong_shapes_are_named(part):
     good = prompt()

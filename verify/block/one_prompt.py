@@ -80,7 +80,7 @@ def enclose(
     return Enclosure(index, real, (min(real[0], deployed[0]), max(real[1], deployed[1])))
 
 
-def _distinct(prompt: Prompt, index: int) -> tuple[Float[np.ndarray, "m d+d_out"], list[int]]:
+def _distinct(prompt: Prompt, index: int) -> tuple[Float[np.ndarray, "m columns"], list[int]]:
     """The distinct examples of a row of the prompts, in their order, and how often each occurs."""
     examples = torch.cat([prompt.x[index], prompt.y[index]], dim=-1).numpy()
     distinct, first, times = np.unique(examples, axis=0, return_index=True, return_counts=True)

@@ -78,7 +78,7 @@ def _limit(attention: str, examples: Examples) -> Float[Tensor, " B"]:
 
 def _best_rates(
     posed: FunctionalProblem, attention: str, chosen: Examples, tested: Examples
-) -> Float[Tensor, "L+1 B"]:
+) -> Float[Tensor, "{posed.L}+1 B"]:
     """Squared test errors at every depth, with the step size that is best at this depth on other prompts."""
     safe = replace(posed, kernel=attention, r=0.0).rate
     found = []

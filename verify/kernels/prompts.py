@@ -49,7 +49,7 @@ def similar(name: str, scores: np.ndarray) -> np.ndarray:
 
 def kernel_referee(
     heads: Sequence[str], examples: Examples, rate: float, steps: int
-) -> Float[np.ndarray, "L+1 B n+1"]:
+) -> Float[np.ndarray, "{steps}+1 B _"]:
     """y_i - f_l(x_i) and -f_l(x_q), f_l = sum_i a_i K(., x_i): descent on the coefficients a, in numpy."""
     points = torch.cat([examples.x, examples.query[:, None]], dim=1).numpy()
     kernel = np.sum([kernel_values(name, points) for name in heads], axis=0)[:, :-1]

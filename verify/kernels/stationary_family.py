@@ -124,7 +124,7 @@ def orbits(d: int, count: int, generator: torch.Generator, broken: str = "") -> 
     )
 
 
-def family_point(where: Orbits, parameters: Float[Tensor, " 3L"]) -> Point:
+def family_point(where: Orbits, parameters: Float[Tensor, " size"]) -> Point:
     """The member of the family with these (r, b, c)."""
     r, b, c = parameters.reshape(3, -1)
     return Point(r, b[:, None, None] * where.family, c[:, None, None] * where.family)
@@ -187,7 +187,7 @@ def complex_step(kernel: str, where: Orbits, point: Point) -> Point:
     return Point(*(torch.from_numpy(slope) for slope in found))
 
 
-def critical_point(kernel: str, where: Orbits, start: Float[Tensor, " 3L"]) -> Float[Tensor, " 3L"]:
+def critical_point(kernel: str, where: Orbits, start: Float[Tensor, " size"]) -> Float[Tensor, " size"]:
     """(r, b, c) at which the family's own loss is stationary: L-BFGS, then up to 6 steps of Newton."""
 
     def objective(parameters: Tensor) -> Tensor:

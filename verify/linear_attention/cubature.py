@@ -52,14 +52,14 @@ class Ensemble:
     target: w.x_{n+1}.  exact: whether weighted means are expectations, or only sample means.
     """
 
-    Z: Float[Tensor, "K d+1 columns"]
+    Z: Float[Tensor, "K D columns"]
     target: Float[Tensor, " K"]
     weight: Float[Tensor, " K"]
     examples: int
     exact: bool
 
     def squared_errors(
-        self, P: Float[Tensor, "L d+1 d+1"], Q: Float[Tensor, "L d+1 d+1"], masked: bool = True
+        self, P: Float[Tensor, "L D D"], Q: Float[Tensor, "L D D"], masked: bool = True
     ) -> Float[Tensor, " K"]:
         """(w.x_{n+1} - prediction)^2 on every prompt."""
         Z = self.Z
@@ -68,7 +68,7 @@ class Ensemble:
         return (Z[:, -1, -1] + self.target).square()
 
     def loss(
-        self, P: Float[Tensor, "L d+1 d+1"], Q: Float[Tensor, "L d+1 d+1"], masked: bool = True
+        self, P: Float[Tensor, "L D D"], Q: Float[Tensor, "L D D"], masked: bool = True
     ) -> Float[Tensor, ""]:
         """E(w.x_{n+1} - prediction)^2, differentiable in P and Q."""
         return self.weight @ self.squared_errors(P, Q, masked)

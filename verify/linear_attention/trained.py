@@ -90,7 +90,7 @@ def _train_one_layer(
     model = one_layer(problem, statement)
     wanted = _seen(model.P.detach()[0], model.Q.detach()[0]).to(prompts.Z.device)
 
-    def matrices(z: Float[Tensor, " size"]) -> Float[Tensor, "2 1 d+1 d+1"]:
+    def matrices(z: Float[Tensor, " size"]) -> Float[Tensor, "2 1 side side"]:
         return z.reshape(2, 1, side, side)
 
     def loss(z: Float[Tensor, " size"]) -> Float[Tensor, ""]:
@@ -115,7 +115,7 @@ def _runs(
     return runs
 
 
-def _seen(P: Float[Tensor, "d+1 d+1"], Q: Float[Tensor, "d+1 d+1"]) -> Float[Tensor, "d d+1 d+1"]:
+def _seen(P: Float[Tensor, "D D"], Q: Float[Tensor, "D D"]) -> Float[Tensor, "D-1 D D"]:
     """What the prediction depends on: sym(p q_j^T), p the last row of P and q_j column j of Q."""
     product = torch.einsum("a,bj->jab", P[-1], Q[:, :-1])
     return (product + product.transpose(1, 2)) / 2

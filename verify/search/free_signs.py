@@ -27,7 +27,7 @@ from icgd.verify.search.ascent import Stride
 from icgd.verify.search.prompts import random_prompts
 from icgd.verify.search.single_token import decode, encode
 
-Signs = Mapping[Term, Float[Tensor, "B units"]]
+Signs = Mapping[Term, Float[Tensor, "B _"]]
 """The local error of each unit as a fraction of its bound, from -1 to 1."""
 
 
@@ -50,8 +50,8 @@ class FreeSigns:
 class Passes:
     """One forward and backward pass over single tokens: z(j) and g(j) for j = 1..N, and the gradient."""
 
-    z: list[Float[Tensor, "B units"]]
-    g: list[Float[Tensor, "B units"]]
+    z: list[Float[Tensor, "B _"]]
+    g: list[Float[Tensor, "B _"]]
     gradient: Float[Tensor, "B D_w"]
 
     @classmethod
@@ -157,7 +157,7 @@ def _coherent(problem: Problem, prompt: Prompt, generator: torch.Generator) -> P
 
 def ascent(
     plan: Plan, points: Float[Tensor, "B coordinates"], signs: Signs
-) -> tuple[Float[Tensor, " B"], Float[Tensor, "B coordinates"], dict[Term, Float[Tensor, "B units"]]]:
+) -> tuple[Float[Tensor, " B"], Float[Tensor, "B coordinates"], dict[Term, Float[Tensor, "B _"]]]:
     """The error under free signs, its gradient in the point, and the signs that increase it."""
     with torch.enable_grad():
         points = points.detach().requires_grad_()

@@ -87,7 +87,7 @@ def sweep(
 
 def trajectory_errors(
     transformer: Transformer, prompt: Prompt, steps: int
-) -> tuple[Float[Tensor, "steps+1 B D_w"], Float[Tensor, "steps B"]]:
+) -> tuple[Float[Tensor, "{steps}+1 B D_w"], Float[Tensor, "{steps} B"]]:
     """The transformer's iterates, and norm2(err) of every step from the previous iterate."""
     iterates = transformer.simulate(prompt, steps)
     errors = [

@@ -108,7 +108,7 @@ class RealPrompts:
     """
 
     prompt: Prompt
-    rows: Int[Tensor, "B n+1"]
+    rows: Int[Tensor, "B rows"]
     x_scaling: Scaling
     y_scaling: Scaling
 

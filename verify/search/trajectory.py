@@ -60,7 +60,7 @@ def follow(
     step, index = divmod(int(covered.argmax()), prompt.batch)
     worst = prompt.with_weights(iterates[step])[index : index + 1]
 
-    def losses(path: Float[Tensor, "steps+1 B D_w"]) -> list[float]:
+    def losses(path: Float[Tensor, "iterates B D_w"]) -> list[float]:
         return [float(empirical_loss(problem, prompt.with_weights(w)).mean()) for w in path]
 
     apart = torch.linalg.vector_norm(iterates - exact, dim=-1).amax(dim=1)

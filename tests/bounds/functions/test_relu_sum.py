@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icgd.bounds.functions.relu_sum import ReluSum, clip, gate, linear, relu, signed
+from tests.rounding import exactly, gamma
 
 Unit = tuple[float, float, float]
 
@@ -21,14 +22,6 @@ units = st.lists(st.tuples(weights.filter(bool), weights, weights), max_size=6)
 def build(unit: list[Unit], constant: float) -> ReluSum:
     a, b, c = np.array(unit, dtype=np.float64).reshape(-1, 3).T
     return ReluSum(a, b, c, constant)
-
-
-def exactly(sums: ReluSum, x: Fraction) -> Fraction:
-    """The definition, in rationals."""
-    unit = zip(sums.a.tolist(), sums.b.tolist(), sums.c.tolist(), strict=True)
-    return Fraction(sums.constant) + sum(
-        (Fraction(c) * max(Fraction(a) * x + Fraction(b), Fraction(0)) for a, b, c in unit), Fraction(0)
-    )
 
 
 @given(units, weights, st.lists(st.fractions(-10, 10), min_size=1, max_size=5))
@@ -44,8 +37,12 @@ def test_segments_are_the_function(unit: list[Unit], constant: float, points: li
 @given(units, weights, st.lists(weights, min_size=1, max_size=5))
 def test_call_rounds_the_exact_value(unit: list[Unit], constant: float, points: list[float]) -> None:
     sums = build(unit, constant)
-    exact = [float(exactly(sums, Fraction(x))) for x in points]
-    np.testing.assert_allclose(sums(np.array(points)), exact, rtol=0, atol=1e-11)
+    for x, found in zip(points, sums(np.array(points)).tolist(), strict=True):
+        sizes = abs(constant) + sum(
+            abs(Fraction(c)) * (abs(Fraction(a) * Fraction(x)) + abs(b)) for a, b, c in unit
+        )
+        # A product, the bias, the outer weight; and every unit is added.
+        assert abs(Fraction(found) - exactly(sums, Fraction(x))) <= gamma(3 + len(unit)) * sizes
 
 
 def test_weights_are_checked_and_frozen() -> None:

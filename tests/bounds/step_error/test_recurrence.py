@@ -18,6 +18,7 @@ from icgd.bounds.step_error.recurrence import Term, propagate, ranges, step_erro
 from icgd.construct.prompt import split_weights
 from icgd.verify.search.prompts import random_prompts
 from icgd.verify.strategies import problems
+from tests.rounding import gamma, in_float64
 
 KINDS = ("r", "dr", "product", "z", "g", "update")
 TORCH = {
@@ -135,11 +136,12 @@ def test_no_choice_of_local_errors_beats_the_recurrence(problem, size, seed, une
     rng = np.random.default_rng(seed)
     errors = {term: size * (rng.uniform() ** 3 if uneven else 1.0) for term in terms(problem)}
     from_z = problem.loss.rho == 0
-    layers = ranges(problem, errors)
-    bound = step_error_bound(problem, layers, errors, from_z=from_z)
+    rounded = in_float64(problem, errors)
+    layers = ranges(problem, rounded)
+    bound = step_error_bound(problem, layers, rounded, from_z=from_z)
     prompt = random_prompts(problem, 40, torch.Generator().manual_seed(seed))
     for best, seen in worst_signs(problem, prompt, errors, from_z):
-        assert float(best.max()) <= bound * (1 + 1e-9) + 1e-13
+        assert float(best.max()) <= bound
         # The ranges hold for the perturbed quantities too.
         for j, layer in enumerate(layers):
             checks = [
@@ -154,7 +156,7 @@ def test_no_choice_of_local_errors_beats_the_recurrence(problem, size, seed, une
                 (torch.linalg.vector_norm(seen["s"][j], dim=-1).max(), layer.s_norm),
             ]
             for k, (sampled, allowed) in enumerate(checks):
-                assert float(sampled) <= allowed + 1e-12 * abs(allowed), (j, k)
+                assert float(sampled) <= allowed, (j, k)
 
 
 @pytest.mark.parametrize("term", [Term(kind, 1) for kind in (*KINDS, "u")], ids=str)
@@ -180,11 +182,11 @@ def test_propagate_is_linear(problem, seed, from_z):
     for each in (one, two):
         parts.append(propagate(problem, layers, each, from_z=from_z))
     for name in ("p", "dr", "s", "gradient"):
-        expected = [
-            2 * a + 3 * b for a, b in zip(getattr(parts[0], name), getattr(parts[1], name), strict=True)
-        ]
-        np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-12)
-        assert all(value >= 0 for value in getattr(found, name))
+        for mixture, *values in zip(
+            getattr(found, name), *(getattr(part, name) for part in parts), strict=True
+        ):
+            expected = 2 * values[0] + 3 * values[1]
+            assert abs(mixture - expected) <= apart(problem) * expected and mixture >= 0
 
 
 @settings(deadline=None, max_examples=15)
@@ -200,35 +202,33 @@ def test_symbols_vectors_and_floats_agree(problem, seed):
     symbolic = propagate(problem, layers, symbols, from_z=False).gradient
     values = np.array([numbers[term] for term in listed])
     for number, vector, expression in zip(floats, vectors, symbolic, strict=True):
-        assert float(vector @ values) == pytest.approx(number, rel=1e-12)
         replaced = sympy.sympify(expression).subs({symbols[term]: numbers[term] for term in listed})
-        assert float(replaced) == pytest.approx(number, rel=1e-12)
+        for other in (float(vector @ values), float(replaced)):
+            assert abs(other - number) <= apart(problem) * number
+
+
+def apart(problem):
+    """How far two orders of the recurrence may be apart, relatively: all of its terms are positive.
+
+    A term of the gradient meets at most 12 operations in every layer on its way there and back, and a sum
+    over all local errors, of which there are fewer than 8 a layer.
+    """
+    return 2 * float(gamma(20 * problem.N + 20))
 
 
 @settings(deadline=None, max_examples=15)
 @given(problems(max_N=3, activations=SMOOTH), st.integers(0, 999))
 def test_larger_errors_give_wider_ranges_and_larger_bounds(problem, seed):
     rng = np.random.default_rng(seed)
-    small = {term: 0.1 * float(rng.uniform()) for term in terms(problem)}
-    large = {term: error * (1 + float(rng.uniform())) for term, error in small.items()}
+    small = {term: 0.01 + 0.1 * float(rng.uniform()) for term in terms(problem)}
+    large = {term: error * (2 + float(rng.uniform())) for term, error in small.items()}
     below, above = (ranges(problem, errors) for errors in (small, large))
     for a, b in zip(below, above, strict=True):
-        for name in (
-            "p_in",
-            "z",
-            "r",
-            "slope",
-            "curvature",
-            "dr_high",
-            "p_out",
-            "g",
-            "g_norm",
-            "s",
-            "s_norm",
-            "dr",
-        ):
-            assert getattr(a, name) <= getattr(b, name) * (1 + 1e-9), name
-        assert a.dr_low >= b.dr_low - 1e-9
+        for name in ("p_in", "z", "r", "dr_high", "p_out", "g", "g_norm", "s", "s_norm", "dr"):
+            assert getattr(a, name) <= getattr(b, name), name
+        for name in ("slope", "curvature"):  # no error is added here, and a supremum may be 1e-10 too large
+            assert getattr(a, name) <= getattr(b, name) * (1 + 2e-10), name
+        assert a.dr_low >= b.dr_low
     bounds = [
         step_error_bound(problem, layers, errors, from_z=False)
         for layers, errors in ((below, small), (above, large))

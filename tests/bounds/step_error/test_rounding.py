@@ -2,6 +2,7 @@
 
 import copy
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from icgd.construct.block.dense import DenseTransformer
 from icgd.construct.block.table import LookupTable
 from icgd.construct.relu_icgd import build
 from icgd.verify.search.prompts import random_prompts
+from tests.rounding import UNIT, exactly
+from tests.rounding import gamma as exact_gamma
 
 SINGLE = 2.0**-24
 
@@ -45,9 +48,10 @@ def test_gamma_dominates_inner_products_in_float32(k, seed):
     total = np.float32(0)
     for a, b in zip(x, y, strict=True):
         total = np.float32(total + np.float32(a * b))
-    exact = x.astype(float) @ y.astype(float)
-    assert abs(float(total) - exact) <= gamma(k, SINGLE) * float(np.abs(x) @ np.abs(y)) + 1e-15
-    assert gamma(2**24, SINGLE) == math.inf and gamma(k) == pytest.approx(k * 2.0**-53)
+    products = [Fraction(a) * Fraction(b) for a, b in zip(x.tolist(), y.tolist(), strict=True)]
+    assert abs(Fraction(float(total)) - sum(products)) <= Fraction(gamma(k, SINGLE)) * sum(map(abs, products))
+    assert gamma(2**24, SINGLE) == math.inf
+    assert abs(Fraction(gamma(k)) - exact_gamma(k)) <= 3 * UNIT * exact_gamma(k)  # two roundings
 
 
 @settings(deadline=None, max_examples=60)
@@ -59,16 +63,16 @@ def test_sums_of_relus_in_float32(units, offset, seed):
     relus = ReluSum(a, b, c, float(np.float32(rng.standard_normal())))
     radius = 2.0
     slot = np.float32(offset + rng.uniform(-radius, radius))
-    t = float(slot) - offset
+    t = Fraction(float(slot)) - Fraction(offset)
     allowed = relu_sum_rounding(relus, radius, offset, units, SINGLE)
     folded = (b - a * np.float32(offset)).astype(np.float32)
     total = np.float32(relus.constant)
     for m in rng.permutation(units):
         total += c[m] * max(np.float32(0), np.float32(a[m] * slot + folded[m]))
-    exact = float(relus(t))
-    assert abs(float(total) - exact) <= allowed
-    by_table = LookupTable(relus).to(torch.float32)(torch.tensor([t], dtype=torch.float32))
-    assert abs(float(by_table) - float(relus(float(np.float32(t))))) <= allowed
+    assert abs(Fraction(float(total)) - exactly(relus, t)) <= Fraction(allowed)
+    t = torch.tensor([float(t)], dtype=torch.float32)
+    by_table = LookupTable(relus).to(torch.float32)(t)
+    assert abs(Fraction(float(by_table)) - exactly(relus, Fraction(float(t)))) <= Fraction(allowed)
 
 
 @pytest.mark.parametrize(("construction", "letters"), CASES)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import mpmath
 import numpy as np
 import pytest
-from flint import arb
+from flint import arb, arb_mat, ctx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,12 +14,14 @@ from icgd.bounds.functional import FunctionalProblem, peak
 from icgd.bounds.kernel import KERNELS
 from icgd.verify.kernels.formula import values
 from icgd.verify.kernels.given_inputs import (
+    PRECISION,
     convergence_on,
     descent_balls,
     exact_mismatch,
     kernel_balls,
     rate_claim,
 )
+from tests.rounding import gamma
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -41,8 +43,21 @@ def gram(name, points):
 @given(seeds, st.sampled_from([*KERNELS]))
 def test_kernels_in_balls_contain_the_floats(seed, name):
     points, _ = inputs(seed)
-    balls = np.array([[float(value) for value in row] for row in kernel_balls((name,), points)])
-    np.testing.assert_allclose(balls, gram(name, points)[:-1], rtol=1e-13, atol=1e-13)
+    k, inner, sizes = (
+        KERNELS[name].k,
+        np.array(points) @ np.array(points).T,
+        np.abs(points) @ np.abs(points).T,
+    )
+    reach = float(sizes.max())
+    # Of the inner product, which k stretches, and of a formula of at most eight operations.
+    off = k.derivative.sup(-reach, reach) * float(gamma(len(points[0]))) * reach + float(gamma(8)) * k.sup(
+        -reach, reach
+    )
+    if KERNELS[name].normalised:  # entries are at most their sums, and so is what the sums are off by
+        tokens = len(points)
+        off = off * (1 + tokens) / k(inner).sum(axis=0).min() + float(gamma(2 * tokens))
+    for balls, found in zip(kernel_balls((name,), points), gram(name, points), strict=False):
+        assert all(arb(x, off).overlaps(ball) for ball, x in zip(balls, found.tolist(), strict=True))
 
 
 @settings(deadline=None, max_examples=15)
@@ -51,14 +66,15 @@ def test_the_limit_is_where_descent_goes_and_the_bound_covers_it(seed, name):
     points, labels = inputs(seed)
     rate = 1 / (5 * math.exp(4)) if name == "exp" else 1.0
     found = convergence_on((name,), points, labels, rate)
-    K = gram(name, points)
-    limit = np.linalg.solve(K[:-1, :-1].T, K[:-1, -1] * 0 + labels) @ K[:-1, -1]
-    assert abs(limit - float(found.limit)) < 1e-6 * (1 + abs(limit)) / float(found.smallest)
-    if not found.converges:
-        return
-    path = descent_balls(kernel_balls((name,), points), labels, rate, 30)
-    for layer, row in enumerate(path):
-        assert abs(found.limit + row[-1]) <= found.constant * found.rho**layer + arb(1e-12)
+    with ctx.workprec(PRECISION):
+        kernel = kernel_balls((name,), points)
+        matrix, query = arb_mat([row[:-1] for row in kernel]), arb_mat([[row[-1]] for row in kernel])
+        limit = (arb_mat([labels]) * matrix.inv() * query)[0, 0]
+        assert limit.overlaps(found.limit) and found.limit.rad() < 1e-30 * (1 + abs(limit))
+        if not found.converges:
+            return
+        for layer, row in enumerate(descent_balls(kernel, labels, rate, 30)):
+            assert not abs(found.limit + row[-1]) > found.constant * found.rho**layer
 
 
 def test_the_limit_is_the_gaussian_conditional_mean_by_the_precision_matrix():
@@ -90,7 +106,8 @@ def test_largest_eigenvalue_is_below_its_bound(seed, name):
     points = generator.standard_normal((7, 2))
     points *= 1.3 / np.linalg.norm(points, axis=1, keepdims=True)
     found = convergence_on((name,), points.tolist(), [0.0] * 6, 1.0)
-    assert found.largest <= 6 * peak((name,), 1.3, 6) * (1 + 1e-12)
+    farthest = 1.3 * (1 + 2.0**-50)  # six roundings from 1.3
+    assert not found.largest > 6 * arb(peak((name,), farthest, 6)) * (1 + float(gamma(2)))
 
 
 def test_exact_layers_see_damage():
