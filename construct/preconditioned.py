@@ -76,9 +76,7 @@ class LinearAttention(nn.Module):
             raise ProblemError("P", tuple(P.shape), f"Q, of shape {tuple(Q.shape)}, and P are (L, d+1, d+1)")
         self.P, self.Q, self.masked, self.problem = nn.Parameter(P), nn.Parameter(Q), masked, problem
 
-    def states(
-        self, Z: Float[Tensor, "B D T"], examples: int | None = None
-    ) -> list[Float[Tensor, "B D T"]]:
+    def states(self, Z: Float[Tensor, "B D T"], examples: int | None = None) -> list[Float[Tensor, "B D T"]]:
         """Z_0, ..., Z_L; raises ProblemError where Z is not tokens (x; y) in d, on the device of P."""
         check_token_shapes(self.P.shape[1] - 1, Z, columns=True)
         if Z.device != self.P.device:
