@@ -58,6 +58,8 @@ def register(theorem: Theorem) -> Theorem:
     """Add a theorem; raises ProblemError where its name is taken, or where it is not a `Theorem`."""
     if not isinstance(theorem, Theorem):
         raise ProblemError("theorem", theorem, "an icgd.verify.theorem.Theorem is needed")
+    if theorem not in BUILT_IN:
+        theorems()  # the built-in ones come first
     for letter in theorem.letters.names():
         if letter in Search.__dataclass_fields__:
             raise ProblemError("letter", letter, f"{theorem.name}: every command has an option of that name")

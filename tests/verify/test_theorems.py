@@ -98,6 +98,12 @@ def test_python_judges_any_theorem_by_the_same_call():
     assert small.construction == "paper" and small.step.sweep.count == 10
 
 
+def test_what_is_registered_first_comes_after_the_built_in_ones(monkeypatch):
+    monkeypatch.setattr(catalogue, "_known", {})
+    register(mine())
+    assert next(iter(theorems())) == "relu-icgd" and list(theorems())[-1] == "mine"
+
+
 def test_names_may_not_meet():
     with pytest.raises(ProblemError, match="theorem = looped: there is another theorem of that name"):
         register(mine(name="looped"))
