@@ -13,7 +13,7 @@ from icgd.bounds.functions.scalar import t
 from icgd.bounds.kernel import KERNELS, Kernel, has_no_minus_sign
 from icgd.bounds.letters import ProblemError
 from icgd.verify.kernels.formula import values
-from icgd.verify.kernels.given_inputs import PRECISION, convergence_on
+from icgd.verify.kernels.given_inputs import KERNEL_PRECISION, convergence_on
 from tests.rounding import gamma
 
 radii = st.floats(0.1, 2.5)
@@ -30,7 +30,7 @@ def extremes(kernel, radius, seed, n=7, d=3):
     """The smallest and the largest eigenvalue on points of that norm, give or take six roundings."""
     points = np.random.default_rng(seed).standard_normal((n, d))
     points *= radius / np.linalg.norm(points, axis=1, keepdims=True)
-    with ctx.workprec(PRECISION):
+    with ctx.workprec(KERNEL_PRECISION):
         exact = [[arb(x) for x in point] for point in points.tolist()]
         inner = [[sum((a * b for a, b in zip(u, v, strict=True)), arb(0)) for v in exact] for u in exact]
         found = [[kernel.k.ball(s) for s in row] for row in inner]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icgd.bounds.functions.envelope import ROOM as ENVELOPE_ROOM
+from icgd.bounds.functions.envelope import SUPREMUM_ROOM
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error import cover as module
 from icgd.bounds.step_error.cover import cover
@@ -95,7 +95,7 @@ def test_cells_are_never_worse_than_suprema(problem, size, from_z):
     assert 0 < found.reached <= found.bound <= found.reached * (1 + module.COVER_SLACK)
     assert plain <= moved_plain(setting, errors) <= 1.1 * plain
     # Suprema over cells are rounded up by ROOM of their terms: at most six of them in every layer.
-    assert found.bound <= moved_plain(setting, errors) * (1 + 2 * ENVELOPE_ROOM) ** (6 * problem.N)
+    assert found.bound <= moved_plain(setting, errors) * (1 + 2 * SUPREMUM_ROOM) ** (6 * problem.N)
 
 
 def moved_plain(setting, errors):

@@ -14,7 +14,7 @@ from icgd.bounds.functional import FunctionalProblem, peak
 from icgd.bounds.kernel import KERNELS
 from icgd.verify.kernels.formula import values
 from icgd.verify.kernels.given_inputs import (
-    PRECISION,
+    KERNEL_PRECISION,
     convergence_on,
     descent_balls,
     exact_mismatch,
@@ -66,7 +66,7 @@ def test_the_limit_is_where_descent_goes_and_the_bound_covers_it(seed, name):
     points, labels = inputs(seed)
     rate = 1 / (5 * math.exp(4)) if name == "exp" else 1.0
     found = convergence_on((name,), points, labels, rate)
-    with ctx.workprec(PRECISION):
+    with ctx.workprec(KERNEL_PRECISION):
         kernel = kernel_balls((name,), points)
         matrix, query = arb_mat([row[:-1] for row in kernel]), arb_mat([[row[-1]] for row in kernel])
         limit = (arb_mat([labels]) * matrix.inv() * query)[0, 0]
