@@ -109,7 +109,7 @@ def test_the_page_about_tables_runs_and_names_what_there_is(monkeypatch, capsys)
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     exec(code, {})
     assert capsys.readouterr().out == "True\n" and "bump" in ACTIVATIONS and "pseudo-huber" in LOSSES
-    listed = re.search(r"functions\s+((?:\w+\s)+)\w+\. Balls", PAGE)
+    listed = re.search(r"functions\s+((?:\w+\s)+)\w+\. Ball", PAGE)
     assert listed and {*listed[1].split(), "relu"} == {*FUNCTIONS}
     for name, table in {
         "Activation": ACTIVATIONS,
