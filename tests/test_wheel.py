@@ -18,7 +18,7 @@ FOLDERS = ("icgd", "bounds", "construct", "verify", "reports")
 INTERPRETER = Path("Scripts/python.exe" if os.name == "nt" else "bin/python")
 COMMAND = Path("Scripts/icgd.exe" if os.name == "nt" else "bin/icgd")
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.wheel
 
 PLUGIN = """
 def pytest_addoption(parser):
