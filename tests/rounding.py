@@ -7,11 +7,14 @@ import numpy as np
 
 from icgd.bounds.step_error.budget import from_z
 from icgd.bounds.step_error.domain import MARGIN
-from icgd.bounds.step_error.recurrence import ranges, step_error_bound
+from icgd.bounds.step_error.recurrence import Term, propagate, ranges, step_error_bound
 from icgd.bounds.step_error.rounding import rounding_errors
 
 UNIT = Fraction(1, 2**53)
 """The unit roundoff of float64."""
+
+UNDERFLOW = Fraction(1, 2**1074)
+"""The smallest float64: what a product that underflows is off by."""
 
 
 def gamma(roundings):
@@ -46,6 +49,30 @@ def in_float64(problem, errors):
     """
     rounding = rounding_errors(replace(problem, eta=1e6), ranges(problem, errors), {}, {})
     return {term: errors.get(term, 0.0) + 2 * rounding.get(term, 0.0) for term in {**errors, **rounding}}
+
+
+def of_inputs(problem):
+    """How far two passes in float64 may be apart in a pre-activation."""
+    errors = in_float64(problem, {})
+    before = [0.0, *propagate(problem, ranges(problem, errors), errors, from_z=False).p]
+    layers = range(1, problem.N + 1)
+    return max(problem.B_v * before[j - 1] + errors.get(Term("z", j), 0.0) for j in layers)
+
+
+def of_loss(problem):
+    """How far two passes in float64 may be apart in L_n."""
+    errors = in_float64(problem, {})
+    layers = ranges(problem, errors)
+    moved = layers[-1].g_norm * propagate(problem, layers, errors, from_z=False).p[-1] / 2
+    # No loss adds up more than twice the square of 1 + |p| + |y|, in 32 operations; then come sums.
+    size = problem.d_out * (1 + layers[-1].r + problem.B_y) ** 2
+    return moved + 2 * float(gamma(32 + problem.n * problem.d_out)) * size
+
+
+def of_gradient(problem):
+    """How far two passes in float64 may be apart in grad L_n, as a 2-norm."""
+    errors = in_float64(problem, {})
+    return step_error_bound(problem, ranges(problem, errors), errors, from_z=False)
 
 
 def of_step(made):

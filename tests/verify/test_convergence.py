@@ -18,6 +18,7 @@ from icgd.verify.convergence import KEYS, measure_descent, verify
 from icgd.verify.descent import descend, gradient, project
 from icgd.verify.hessian import certified_single_layer, eigenvalue_range, hessian_norms, hessian_search
 from icgd.verify.search.prompts import random_prompts, seeded
+from tests.rounding import gamma, of_eigenvalues
 
 FLAT = Problem(N=1, activation=ACTIVATIONS["identity"], eps=0.01)
 CURVED = Problem(N=2, K=3, d=2, d_out=1, n=4, L=4)
@@ -162,15 +163,18 @@ def test_hessians_of_a_plain_network_lie_in_the_bounds(seed, depth, output):
             p = p if output == "linear" and layer == depth else torch.tanh(p)
         return ((p - prompt.y[0]) ** 2).sum() / (2 * problem.n)
 
-    values = torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, prompt.w[0]))
-    found = curvature(problem)
-    assert float(values.abs().max()) <= found.lam
-    assert -found.rest - 1e-12 <= float(values.min())
-    assert float(values.max()) <= found.gauss_newton + found.rest + 1e-12
+    hessian = torch.autograd.functional.hessian(loss, prompt.w[0])
+    values, found = torch.linalg.eigvalsh(hessian), curvature(problem)
+    # All that an entry adds up, in fewer than 200 operations, is bounded by lam, too.
+    room = of_eigenvalues(hessian.numpy()) + float(gamma(200)) * found.lam
+    assert float(values.abs().max()) <= found.lam + room
+    assert -found.rest - room <= float(values.min())
+    assert float(values.max()) <= found.gauss_newton + found.rest + room
     v = torch.randn(prompt.w.shape, generator=seeded(seed), dtype=torch.float64)
     norms, _ = hessian_norms(problem, prompt, v / v.norm(), 200)
     largest = float(values.abs().max())
-    assert 0.9 * largest - 1e-12 <= float(norms[0]) <= largest * (1 + 1e-9) + 1e-15
+    # 200 steps from a random start miss a tenth once in 10^8 (Kuczynski and Wozniakowski 1992, Theorem 4.1).
+    assert 0.9 * largest - room <= float(norms[0]) <= largest + room
 
 
 def test_the_certificate_refuses_a_constant_that_is_too_small(monkeypatch):

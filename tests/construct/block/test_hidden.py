@@ -13,7 +13,7 @@ from icgd.bounds.problem import Problem
 from icgd.construct.block.hidden import Ridge, clamp_to, run_hidden
 from icgd.construct.block.stream import State, Stream
 from icgd.construct.block.transformer import Layer
-from tests.rounding import gamma
+from tests.rounding import UNDERFLOW, gamma
 
 PROBLEM = Problem(N=1, K=2, d=2, d_out=2, n=3)
 STREAM = Stream(PROBLEM, (("a", 3), ("b", 3), ("c", 3)))
@@ -172,6 +172,6 @@ def test_small_sums_of_relus(t, coefficient, radius):
     x, c, r = Fraction(inside), Fraction(coefficient), Fraction(radius)
     # The argument, the product, the constant and the sum; then two units and one more sum.
     off = Fraction(float(linear(coefficient, radius)(inside))) - c * x
-    assert abs(off) <= gamma(4) * abs(c) * (abs(x) + 2 * r)
+    assert abs(off) <= gamma(4) * abs(c) * (abs(x) + 2 * r) + 2 * UNDERFLOW
     clipped = Fraction(float(t + clamp_to(radius)(t)))
     assert abs(clipped - min(max(Fraction(t), -r), r)) <= gamma(5) * (3 * abs(Fraction(t)) + 2 * r)

@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
@@ -65,8 +63,8 @@ def test_no_true_error_is_larger_than_under_the_worst_signs(problem, constructio
     assert float((true <= 1.05 * worst).double().mean()) > 0.98 and bool((true <= 1.3 * worst).all())
 
 
-@given(st.integers(0, 2**32), st.floats(0, 3))
-@settings(max_examples=20, deadline=None)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("spread", [0.0, 0.3, 1.0, 3.0])
 def test_withdrawn_points_are_in_the_domain_and_descent_hardly_leaves_w(seed, spread):
     made = plan(PROBLEM)
     points = spread * torch.randn(30, PROBLEM.D_w + 4, generator=seeded(seed), dtype=torch.float64)
@@ -76,8 +74,7 @@ def test_withdrawn_points_are_in_the_domain_and_descent_hardly_leaves_w(seed, sp
     assert float((reached.abs() <= box(PROBLEM, reached) * (1 + 1e-2)).double().mean()) > 0.97
 
 
-@given(st.integers(0, 2**32))
-@settings(max_examples=10, deadline=None)
+@pytest.mark.parametrize("seed", range(10))
 def test_following_the_gradient_raises_the_error_as_it_says(seed):
     made = plan(PROBLEM)
     points = 0.5 * encode(PROBLEM, random_prompts(PROBLEM, 20, seeded(seed)))
@@ -86,6 +83,7 @@ def test_following_the_gradient_raises_the_error_as_it_says(seed):
     h = 1e-6 / (1 + torch.linalg.vector_norm(slope, dim=-1, keepdim=True))
     ahead, behind = (free_error(made, decode(PROBLEM, points + k * h * slope), signs) for k in (1, -1))
     expected = 2 * h[:, 0] * (slope**2).sum(dim=-1)
+    # Of third order in h, and some thousand roundings of errors below 1.
     assert torch.allclose(ahead - behind, expected, rtol=1e-3, atol=1e-12)
     assert bool((free_error(made, decode(PROBLEM, points), better) >= values * (1 - 0.05)).all())
 
