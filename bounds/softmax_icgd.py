@@ -195,32 +195,39 @@ def _divide(problem: Problem) -> dict[Term, float]:
     return {term: float(f"{min(gain * e, _MOST):.3e}") for term, e in errors.items()}
 
 
-def _make(problem: Problem, tolerances: Mapping[Term, float], advance: Advance) -> SoftmaxPlan:
+_ROOMIER, _MOST_ROOM = 8, 1.0
+"""The factor by which the room of ranges grows if numbers leave them, and the largest room."""
+
+
+def _make(
+    problem: Problem, tolerances: Mapping[Term, float], advance: Advance, room: float = RANGE_ROOM
+) -> SoftmaxPlan:
     layers = ranges(problem, tolerances)
     fits = {}
     for term, g in approximated(problem, "lean").items():
-        reach = radius(problem, "lean", layers, term) * (1 + RANGE_ROOM)
+        reach = radius(problem, "lean", layers, term) * (1 + room)
         fits[term] = fit(g, -reach, reach, tolerances[term])
         advance(1)
     inner: dict[Term, Product] = {}
     spread, moved = moved_ranges(problem, layers, tolerances, lambda at: _rounding(problem, at, fits, {}, {}))
     for j, layer in enumerate(moved, start=1):
-        inner[Term("product", j)] = slope_product(problem, j, layer, tolerances, spread)
+        inner[Term("product", j)] = slope_product(problem, j, layer, tolerances, spread, room)
         advance(1)
     outer: dict[Term, Product] = {}
     for term, left, right, _ in factors(problem, layers):
         tolerance = tolerances[term] / summed(problem, term)
-        outer[term] = Product.within(
-            -left * (1 + RANGE_ROOM), left * (1 + RANGE_ROOM), right * (1 + RANGE_ROOM), tolerance
-        )
+        outer[term] = Product.within(-left * (1 + room), left * (1 + room), right * (1 + room), tolerance)
         advance(1)
     local = {term: fitted.error for term, fitted in fits.items()}
     local |= {term: product.error for term, product in inner.items()}
     local |= {term: summed(problem, term) * product.error for term, product in outer.items()}
     errors, layers = settled(problem, layers, local, lambda at: _rounding(problem, at, fits, inner, outer))
     made = SoftmaxPlan(problem, fits, inner | outer, errors, layers)
-    _check_reach(made)
-    return made
+    if _is_in_reach(made):
+        return made
+    if room >= _MOST_ROOM:
+        raise ProblemError("eps", problem.eps, "rounding moves a number out of its range; raise eps")
+    return _make(problem, tolerances, lambda done: None, _ROOMIER * room)
 
 
 def _rounding(
@@ -266,7 +273,11 @@ def gate_offset(product: Product) -> float:
     )
 
 
-def _check_reach(made: SoftmaxPlan) -> None:
+def _is_in_reach(made: SoftmaxPlan) -> bool:
+    """Whether no number leaves the range that its approximation was planned for.
+
+    Rounding moves ranges, and so does a constant r', which may be off by a little more than its tolerance.
+    """
     problem, layers = made.problem, made.layers
     kept = all(radius(problem, "lean", layers, term) <= fitted.hi for term, fitted in made.fits.items())
     for term, left, right, _ in factors(problem, layers):
@@ -274,8 +285,7 @@ def _check_reach(made: SoftmaxPlan) -> None:
         kept &= made.products[term].reaches(-left, left, right)
     for j, layer in enumerate(layers, start=1):
         kept &= made.products[Term("product", j)].reaches(layer.dr_low, layer.dr_high, layer.g)
-    if not kept:
-        raise ProblemError("eps", problem.eps, "rounding moves a number out of its range; raise eps")
+    return kept
 
 
 def claims(problem: Problem) -> tuple[Claim, ...]:

@@ -35,6 +35,9 @@ problems = st.builds(
 @settings(deadline=None, max_examples=12)
 @given(problems)
 @example(Problem.parse({"K": 2, "d": 3, "d_out": 1, "n": 1, "eta": 0.01, "loss": "huber"}))
+@example(Problem.parse(  # r' is taken for a constant, off by a little more than its tolerance
+    {"N": 1, "K": 1, "d": 1, "d_out": 2, "eps": 0.7, "activation": "sigmoid", "loss": "log-cosh"}
+))  # fmt: skip
 def test_what_is_built_is_the_program(problem):
     made = plan_softmax(halved(problem))
     program, transformer = json.loads(json.dumps(describe_softmax(made))), assemble_softmax(made)
