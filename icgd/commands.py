@@ -19,6 +19,7 @@ from icgd.construct.machine.files import check_writable
 from icgd.reports.command.audit import (
     AuditPart,
     check_options,
+    choose_findings,
     command_line,
     emit,
     pose,
@@ -56,13 +57,14 @@ from icgd.reports.document.document import (
 )
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.upgrade import load as load_document
-from icgd.verify.catalogue import find_theorem, theorems
+from icgd.verify.catalogue import find_theorem
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.certificate.issue import load_certificate as load_certificate
 from icgd.verify.certificate.proof import judge
 from icgd.verify.coq.export import export
 from icgd.verify.coq.run import run as run_coq
-from icgd.verify.ledger.entries import summary as findings_grid
+from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, entries, select
+from icgd.verify.ledger.settled import summary as findings_grid
 from icgd.verify.search.counterexample import Counterexample
 from icgd.verify.search.options import BRIEF, Search
 from icgd.verify.verdict import Verdict, any_failed
@@ -129,7 +131,8 @@ def audit(
         parts = verify_all(search, certify=True, reported=reported)
     else:
         parts = [verify_one(about, letters, search, certify=True, reported=reported)]
-    settled = settle_findings(about=about.name if about else None) if everything or reported else []
+    chosen = select(entries(), theorem=about.name if about else None)
+    settled = settle_findings(chosen) if everything or reported else []
     console, verdicts = _console(json_to), verdicts_of(parts)
     whole = audit_document(
         {part.name: part.document for part in parts},
@@ -199,24 +202,28 @@ def findings_command(
     key: Annotated[
         str | None,
         typer.Argument(
-            help="the key of one finding, or a theorem for all of its findings; default: all findings"
+            help="the key of one finding, or a paper or a theorem for all of its findings; default: all"
         ),
     ] = None,
+    bearing: Annotated[str | None, typer.Option(help=f"only these: {', '.join(BEARINGS)}")] = None,
+    severity: Annotated[str | None, typer.Option(help=f"only these: {', '.join(SEVERITIES)}")] = None,
+    theorem: Annotated[str | None, typer.Option(help="only findings about this theorem")] = None,
     json_to: Json = None,
 ) -> int:
-    """List what we found out about published statements.
+    """List what we found out about published statements, the gravest first.
 
-    Each finding is confirmed, refuted or open; all numbers are computed again.
+    All numbers are computed again.
     """
     began = time.perf_counter()
     if json_to not in (None, "-"):
         check_writable(Path(str(json_to)))
-    about = find_theorem(key).name if key and (key in theorems() or key.endswith(".py")) else None
-    announce(settling(None if about else key, about=about))
-    settled = settle_findings(None if about else key, about=about)
+    chosen, whole = choose_findings(key, theorem=theorem, bearing=bearing, severity=severity)
+    announce(settling(chosen))
+    settled = settle_findings(chosen)
     console = _console(json_to)
-    if key is None or about:
+    if whole:
         show_grid(console, findings_grid(settled))
+        show_ledger(console, settled)
     else:
         show_finding(console, settled[0])
     emit(findings_document(settled) | closing(began), json_to)

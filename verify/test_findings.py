@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from icgd.verify.ledger.entries import entries, find_entry, settle
+from icgd.verify.ledger.entries import entries, find_entry
+from icgd.verify.ledger.settled import settle
 from icgd.verify.verdict import Verdict
 
 

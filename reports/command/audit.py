@@ -28,9 +28,10 @@ from icgd.reports.command.terminal import show
 from icgd.reports.document.document import full_name, results_document
 from icgd.reports.document.shape import TheoremDocument
 from icgd.verify import workload
-from icgd.verify.catalogue import command_name, theorems, theorems_with_option
+from icgd.verify.catalogue import command_name, find_theorem, theorems, theorems_with_option
 from icgd.verify.certificate.issue import certificate_text
-from icgd.verify.ledger.entries import Settled, entries, find_entry, settle
+from icgd.verify.ledger.entries import Entry, entries, find_entry, papers, select
+from icgd.verify.ledger.settled import Settled, settle
 from icgd.verify.requests import Request, requests_of
 from icgd.verify.search.options import EVERYWHERE, Search
 from icgd.verify.theorem import Theorem
@@ -188,13 +189,39 @@ def verify_all(search: Search, *, certify: bool, reported: bool = False) -> list
     return parts
 
 
-def settle_findings(key: str | None = None, *, about: str | None = None) -> list[Settled]:
-    """Compute again every entry of the ledger, only those about one theorem, or only the one with that key.
+def choose_findings(
+    key: str | None,
+    *,
+    theorem: str | None = None,
+    bearing: str | None = None,
+    severity: str | None = None,
+) -> tuple[tuple[Entry, ...], bool]:
+    """The entries to settle, and whether they are a list: those of a paper, of a theorem, or all that match.
 
-    Raises ProblemError for an unknown key.
+    key: of one entry, the number of a paper, the name of a theorem, or a file that defines one.
+    Raises ProblemError for an unknown key, theorem, bearing or severity, and if nothing matches.
     """
-    every_entry = [entry for entry in entries() if about in (None, entry.theorem)]
-    chosen = every_entry if key is None else [find_entry(key)]
+    paper = (key or "").casefold().removeprefix("arxiv:").rstrip("/")
+    about = theorem or (key if key and (key in theorems() or key.endswith(".py")) else None)
+    name = find_theorem(about).name if about else None
+    if key is not None and paper not in papers() and key not in (about, name):
+        return (find_entry(key),), False
+    found = select(
+        entries(),
+        paper=paper if paper in papers() else None,
+        theorem=name,
+        bearing=bearing,
+        severity=severity,
+    )
+    if not found:
+        asked = (("bearing", bearing), ("severity", severity), ("theorem", name))
+        field, value = next((one for one in asked if one[1]), ("key", key))
+        raise ProblemError(field, value, "no finding matches; icgd findings lists all of them")
+    return found, True
+
+
+def settle_findings(chosen: Sequence[Entry]) -> list[Settled]:
+    """Compute the evidence of these entries of the ledger again, with a progress bar."""
     settled = []
     with bars()("findings", len(chosen), workload.findings(len(chosen)).seconds) as advance:
         for entry in chosen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from icgd.verify import workload
 from icgd.verify.certificate.issue import posed_letters
 from icgd.verify.certificate.proof import misshapen
 from icgd.verify.certificate.shape import sums
-from icgd.verify.ledger.entries import entries
+from icgd.verify.ledger.entries import Entry, entries
 from icgd.verify.requests import Request
 from icgd.verify.search.options import Search
 from icgd.verify.theorem import Theorem
@@ -54,7 +54,7 @@ def everything(asked: Iterable[Request], search: Search, *, reported: bool = Tru
         usual = one.construction in (None, *one.theorem.constructions[:1])
         options = replace(search, construction=one.construction, certify="certify" in one.theorem.options)
         parts[one.name] = verifying(one.theorem, one.problem, options, reported=reported and usual)
-    parts[FINDINGS] = settling()
+    parts[FINDINGS] = settling(entries())
     return {name: _begun(part) if number else part for number, (name, part) in enumerate(parts.items())}
 
 
@@ -95,6 +95,6 @@ def checking(theorem: Theorem, found: Mapping[str, Any], problem: Problem) -> Es
     return bounding(theorem, problem, construction) + Estimate((Stage("check", seconds),))
 
 
-def settling(key: str | None = None, *, about: str | None = None) -> Estimate:
-    """Estimate of computing again all findings, those about one theorem, or the one with that key."""
-    return workload.findings(1 if key else sum(about in (None, entry.theorem) for entry in entries()))
+def settling(chosen: Sequence[Entry]) -> Estimate:
+    """Estimate of computing these findings again."""
+    return workload.findings(len(chosen))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -19,7 +18,9 @@ from icgd.bounds.step_error.plan import Plan
 from icgd.reports.document.numbers import digits
 from icgd.verify.block.one_prompt import Enclosure
 from icgd.verify.certificate.proof import Judgement, Proof
-from icgd.verify.ledger.entries import Settled
+from icgd.verify.ledger.entries import SEVERITIES
+from icgd.verify.ledger.settled import Settled
+from icgd.verify.ledger.tally import count_statements
 from icgd.verify.results import Grid, Results, Sandwich, StepError
 from icgd.verify.search.excerpt import part_of
 from icgd.verify.search.trajectory import Trajectory
@@ -93,10 +94,13 @@ def show_finding(console: Console, settled: Settled) -> None:
     entry = settled.entry
     console.print(f"[bold]{escape(entry.key)}[/] ({escape(entry.source)})", highlight=False)
     lines = {
-        "claim": entry.claim,
-        "to settle": entry.candidate,
-        entry.outcome: settled.text,
-        "what holds": settled.holds,
+        "place": entry.place,
+        "its words": f'"{entry.quotation}"' if entry.quotation else "",
+        "what it says": entry.claim,
+        "found": settled.text,
+        "severity": SEVERITIES[entry.severity],
+        "repair": settled.repair,
+        "not claimed": settled.not_claimed,
         "NOT REPRODUCED": "; ".join(settled.differences),
     }
     for name, text in lines.items():
@@ -106,10 +110,10 @@ def show_finding(console: Console, settled: Settled) -> None:
 
 
 def show_ledger(console: Console, settled: Sequence[Settled]) -> None:
-    """Print the counts of all outcomes in one line, and each finding that does not reproduce."""
-    counts = Counter(entry.entry.outcome for entry in settled)
-    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-    console.print(f"{len(settled)} findings: {outcomes}; icgd findings lists them", highlight=False)
+    """Print what became of the published statements in one sentence, and each finding not reproduced."""
+    console.print(
+        f"{count_statements(one.entry for one in settled).sentence} icgd findings lists them.", highlight=False
+    )
     for entry in settled:
         if not entry.reproduces:
             console.print("[bold red]not reproduced[/]")

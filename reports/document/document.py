@@ -7,7 +7,7 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from icgd.bounds.claims import Claim
 from icgd.bounds.hypotheses import Hypothesis
@@ -15,6 +15,7 @@ from icgd.bounds.step_error.plan import Plan
 from icgd.construct.block.assembly import assemble
 from icgd.construct.block.slot_use import SlotUse, slot_use
 from icgd.construct.machine.json_files import finite
+from icgd.reports.document.findings import rank, tally_document
 from icgd.reports.document.numbers import quantities
 from icgd.reports.document.shape import (
     AuditDocument,
@@ -38,7 +39,8 @@ from icgd.reports.document.shape import (
 )
 from icgd.verify.certificate.issue import certificate_text
 from icgd.verify.certificate.proof import Proof
-from icgd.verify.ledger.entries import Bearing, Outcome, Settled
+from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, papers
+from icgd.verify.ledger.settled import Settled
 from icgd.verify.results import Grid, Plot, Results, Sandwich, StepError
 from icgd.verify.search.trajectory import Trajectory
 from icgd.verify.theorem import Theorem
@@ -327,15 +329,17 @@ def finding_document(settled: Settled) -> FindingDocument:
     return {
         "key": entry.key,
         "theorem": entry.theorem,
+        "statement": entry.statement,
+        "place": entry.place,
+        "quotation": entry.quotation,
         "source": entry.source,
         "claim": entry.claim,
-        "candidate": entry.candidate,
-        "outcome": entry.outcome,
         "bearing": entry.bearing,
+        "severity": entry.severity,
         "kind": entry.kind,
-        "headline": entry.headline,
         "text": settled.text,
-        "holds": settled.holds,
+        "repair": settled.repair,
+        "not_claimed": settled.not_claimed,
         "numbers": dict(settled.numbers),
         "reproduces": settled.reproduces,
         "differences": list(settled.differences),
@@ -345,11 +349,23 @@ def finding_document(settled: Settled) -> FindingDocument:
 
 
 def findings_document(settled: Iterable[Settled]) -> FindingsDocument:
-    """The document of ledger entries, with the number of each outcome and bearing."""
-    found = [finding_document(one) for one in settled]
+    """The document of ledger entries, the gravest first, with the statements they judge counted."""
+    found = sorted((finding_document(one) for one in settled), key=rank)
+    about = {one["key"].partition("/")[0] for one in found}
     return {
         "findings": found,
-        "outcomes": {word: sum(one["outcome"] == word for one in found) for word in get_args(Outcome)},
-        "bearings": {word: sum(one["bearing"] == word for one in found) for word in get_args(Bearing)},
+        "papers": {
+            number: {
+                "title": one.title,
+                "authors": list(one.authors),
+                "version": one.version,
+                "read": one.read,
+            }
+            for number, one in papers().items()
+            if number in about
+        },
+        "tally": tally_document(found),
+        "bearings": {word: sum(one["bearing"] == word for one in found) for word in BEARINGS},
+        "severities": {word: sum(one["severity"] == word for one in found) for word in SEVERITIES},
         "reproduced": sum(one["reproduces"] for one in found),
     }

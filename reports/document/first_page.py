@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from icgd.reports.document.bearings import BEARINGS, briefly, label
+from icgd.reports.document.findings import briefly, by_severity
 from icgd.reports.document.numbers import digits, exceeds, is_number
-from icgd.reports.document.shape import AuditDocument, CertificateDocument, TheoremDocument
+from icgd.reports.document.shape import AuditDocument, CertificateDocument, FindingDocument, TheoremDocument
 from icgd.reports.document.step_bound import (
     PLANNER,
     any_unchecked,
@@ -19,9 +19,6 @@ from icgd.reports.document.step_bound import (
     is_bounded_off_margin,
 )
 from icgd.verify.verdict import STATUSES, Status, Tone
-
-_LABELS = tuple(dict.fromkeys((*BEARINGS, "refuted", "open", "confirmed")))
-_AGAINST = ("contradicts", "refuted", "gap")
 
 
 @dataclass(frozen=True)
@@ -58,16 +55,12 @@ def checked(document: AuditDocument) -> tuple[Checked, ...]:
 
 
 def notable(document: AuditDocument, *, most: int = 9, length: int = 460) -> tuple[Notable, ...]:
-    """At most `most` notable results: failed claims, headlines of the ledger, findings against a source, ...
+    """At most `most` notable results: failed claims, then findings and empty claims, the gravest first.
 
-    At most `most` - 2 of them contradict a source or are refuted, so that other kinds have a place.
     length: in characters; a longer text is cut after the last sentence that fits.
     """
-    ranked = list(_ranked(document))
-    against = [one for one in ranked if one.label in ("contradicts", "refuted")]
-    late = against[max(most - 2, 0) :]
-    chosen = [one for one in ranked if one not in late] + late
-    return tuple(replace(one, text=whole_sentences(one.text, length)) for one in chosen[:most])
+    chosen = list(_ranked(document))[:most]
+    return tuple(replace(one, text=whole_sentences(one.text, length)) for one in chosen)
 
 
 def whole_sentences(text: str, length: int) -> str:
@@ -83,12 +76,11 @@ def whole_sentences(text: str, length: int) -> str:
     return plain[: ends[-1]] if ends else textwrap.shorten(plain, length, placeholder=" ...")
 
 
-def _in_turn(document: AuditDocument, word: str) -> Iterator[Notable]:
-    """The findings under one label, one of each theorem in turn, so that every theorem gets a place."""
-    queues: dict[str, list[Notable]] = {name.split("/")[0]: [] for name in document["theorems"]}
-    for one in document.get("findings") or ():
-        if label(one) == word and one.get("reproduces", True) and not one.get("headline"):
-            queues.setdefault(one["theorem"], []).append(Notable(word, one["key"], briefly(one)))
+def _in_turn(findings: Sequence[FindingDocument]) -> Iterator[Notable]:
+    """The findings, one of each theorem in turn, so that every theorem gets a place."""
+    queues: dict[str, list[Notable]] = {}
+    for one in findings:
+        queues.setdefault(one["theorem"], []).append(Notable(one["bearing"], one["key"], briefly(one)))
     while any(queues.values()):
         yield from [queue.pop(0) for queue in queues.values() if queue]
 
@@ -97,18 +89,16 @@ def _ranked(document: AuditDocument) -> Iterator[Notable]:
     findings = document.get("findings") or ()
     yield from _judged(document, "bad")
     for one in findings:
-        if not one.get("reproduces", True):
+        if not one["reproduces"]:
             yield Notable("not reproduced", one["key"], briefly(one))
-    headlines = [one for one in findings if one.get("headline") and one.get("reproduces", True)]
-    for one in headlines:
-        yield Notable(label(one), one["key"], briefly(one))
-    if headlines:
-        yield from _judged(document, "care")
-    for word in (*_AGAINST, "", *(word for word in _LABELS if word not in _AGAINST)):
-        if word:
-            yield from _in_turn(document, word)
-        elif not headlines:
-            yield from _judged(document, "care")
+    groups = by_severity(one for one in findings if one["reproduces"])
+    for group in groups:
+        if group.severity not in ("wording", "none"):
+            yield from _in_turn(group.entries)
+    yield from _judged(document, "care")
+    for group in groups:
+        if group.severity in ("wording", "none"):
+            yield from _in_turn(group.entries)
     yield from _judged(document, "aside")
 
 
@@ -180,7 +170,7 @@ def _gaps(document: AuditDocument) -> Iterator[str]:
     silent = _in_tone("aside", "care")
     if several := sum(counts[status] for status in silent):
         yield f"{_are(several, 'verdict')} {' or '.join(silent)}: the claim says nothing on this problem"
-    if undecided := sum(one["outcome"] == "open" for one in document.get("findings") or ()):
+    if undecided := sum(one["bearing"] == "open" for one in document.get("findings") or ()):
         yield f"{_are(undecided, 'finding')} open: neither confirmed nor refuted"
 
 

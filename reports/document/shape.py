@@ -6,10 +6,11 @@ Reports of earlier versions may lack keys that are required here, so their reade
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NotRequired, TypeAlias, TypedDict
+from typing import Literal, TypeAlias, TypedDict
 
 from icgd.bounds.hypotheses import HypothesisStatus
-from icgd.verify.ledger.entries import Bearing, Kind, Outcome
+from icgd.verify.ledger.entries import Bearing, Kind, Severity
+from icgd.verify.ledger.tally import Fate
 from icgd.verify.results import Cell
 from icgd.verify.verdict import VerdictDocument
 
@@ -254,34 +255,55 @@ class TheoremDocument(StepDocument):
 class FindingDocument(TypedDict):
     """An entry of the ledger, computed again; see icgd.verify.ledger.entries.Entry.
 
-    text, holds: contain the computed numbers.  finding: the text in reports of earlier versions.
+    text, repair, not_claimed: contain the computed numbers.
     """
 
     key: str
     theorem: str
+    statement: str
+    place: str
+    quotation: str
     source: str
     claim: str
-    candidate: str
-    outcome: Outcome
     bearing: Bearing
+    severity: Severity
     kind: Kind
-    headline: bool
     text: str
-    holds: str
+    repair: str
+    not_claimed: str
     numbers: dict[str, int | float | str | bool]
     reproduces: bool
     differences: list[str]
     replay: str
     seconds: float
-    finding: NotRequired[str]
+
+
+class PaperDocument(TypedDict):
+    """A paper, and which text of it was read."""
+
+    title: str
+    authors: list[str]
+    version: str
+    read: Literal["full text", "abstract"]
+
+
+class TallyDocument(TypedDict):
+    """Published statements counted by what became of them, and the sentence that says so."""
+
+    statements: int
+    fates: dict[Fate, int]
+    vacuous: int
+    sentence: str
 
 
 class FindingsDocument(TypedDict):
-    """Findings, with the number for each outcome and each bearing, and the number that reproduce."""
+    """Findings, the gravest first, the statements they judge counted, and the number that reproduce."""
 
     findings: list[FindingDocument]
-    outcomes: dict[Outcome, int]
+    papers: dict[str, PaperDocument]
+    tally: TallyDocument
     bearings: dict[Bearing, int]
+    severities: dict[Severity, int]
     reproduced: int
 
 

@@ -8,16 +8,21 @@ from typing import Any, cast
 
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.json_files import load_json
-from icgd.reports.document.bearings import BEARINGS
 from icgd.reports.document.numbers import quantities
 from icgd.reports.document.shape import AuditDocument
+from icgd.verify.ledger.entries import BEARINGS, SEVERITIES
 from icgd.verify.verdict import STATUSES
 
 _NUMBERS = ("census", "step_error", "plan", "search")
 """Sections that contain only numbers."""
 
-_OUTCOMES, _ASSUMED = ("confirmed", "refuted", "open"), ("holds", "fails", "undecided")
-"""The outcomes of a finding, and the statuses of a hypothesis."""
+_ASSUMED = ("holds", "fails", "undecided")
+"""The statuses of a hypothesis."""
+
+_BEARINGS = {"contradicts": "error", "refuted": "error", "confirmed": "confirms"}
+"""Earlier words for a bearing, or for an outcome where no bearing was recorded, and their present ones."""
+_SEVERITIES = {"error": "statement", "gap": "constants", "reading": "wording"}
+"""How grave a finding counts as that was recorded without its severity."""
 
 _NO_FLOATS = ("inf", "-inf", "nan")
 """Words for floats that JSON cannot express."""
@@ -52,10 +57,46 @@ def renamed(document: dict[str, Any]) -> AuditDocument:
         if plan and "bound" not in plan:
             terms = {name: _renamed(term, checked=False) for name, term in plan["terms"].items()}
             part["plan"] = _renamed(plan, checked=checked) | {"terms": terms}
+    document["findings"] = [_finding(one) for one in document["findings"]]
     typed = cast(AuditDocument, document)
     if "numbers" in document:
         typed["numbers"] = {one.macro: one.value for one in quantities(typed)}
     return typed
+
+
+def _finding(one: Mapping[str, Any]) -> dict[str, Any]:
+    """A finding in its present form; earlier ones had an outcome, and neither statement nor severity.
+
+    >>> old = {
+    ...     "key": "1/a",
+    ...     "source": "arXiv:1, Lemma 2",
+    ...     "outcome": "confirmed",
+    ...     "bearing": "gap",
+    ...     "text": "t",
+    ... }
+    >>> [_finding(old)[name] for name in ("statement", "bearing", "severity", "text")]
+    ['Lemma 2', 'gap', 'constants', 't']
+    """
+    if "severity" in one:
+        return dict(one)
+    word = one.get("bearing") or one["outcome"]
+    bearing = _BEARINGS.get(word, word)
+    source = str(one.get("source") or "")
+    made = {name: value for name, value in one.items() if name not in ("candidate", "outcome", "headline")}
+    return {
+        "claim": "", "kind": "", "theorem": "", "numbers": {}, "differences": [], "reproduces": True,
+        "replay": f"icgd findings {one['key']}",
+    } | made | {
+        "source": source,
+        "statement": source.partition(", ")[2] or source,
+        "place": "",
+        "quotation": "",
+        "bearing": bearing,
+        "severity": _SEVERITIES.get(bearing, "none"),
+        "text": str(one.get("text") or one.get("finding") or ""),
+        "repair": str(made.pop("holds", "") or ""),
+        "not_claimed": "",
+    }  # fmt: skip
 
 
 def _renamed(bounds: Mapping[str, Any], *, checked: bool) -> dict[str, Any]:
@@ -98,8 +139,9 @@ def unknown_word(document: Mapping[str, Any]) -> str | None:
     parts = document["theorems"].values()
     verdicts = [one for part in parts for one in part.get("verdicts") or ()] + document.get("verdicts", [])
     said: list[tuple[Any, Collection[str]]] = [(one["verdict"], STATUSES) for one in verdicts]
-    said += [(one["outcome"], _OUTCOMES) for one in document["findings"]]
-    said += [(one.get("bearing") or "open", BEARINGS) for one in document["findings"]]
+    findings = [_finding(one) for one in document["findings"]]
+    said += [(one["bearing"], BEARINGS) for one in findings]
+    said += [(one["severity"], SEVERITIES) for one in findings]
     said += [(one["status"], _ASSUMED) for part in parts for one in part.get("hypotheses") or ()]
     return next((str(word) for word, known in said if word not in known), None)
 

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from icgd.reports.document import first_page
-from icgd.reports.document.bearings import found_text, label, settled_line, sorted_by_bearing, tally
+from icgd.reports.document.findings import SEVERITY_NAMES, by_severity, tally_document
 from icgd.reports.document.numbers import Quantity, exceeds, grouped, quantities
 from icgd.reports.document.shape import (
     AuditDocument,
@@ -74,9 +74,6 @@ def page(document: AuditDocument, figures: Sequence[Drawn]) -> str:
         "unbroken": unbroken,
         "raised": lambda value: _data(value, grouped(value, up=True)),
         "display": _display,
-        "settled": settled_line,
-        "found": found_text,
-        "label": label,
         "fields": lambda row: list(row.values()),
         "counted": lambda count, one, many: f"{count} {one if count == 1 else many}",
     }
@@ -91,8 +88,9 @@ def page(document: AuditDocument, figures: Sequence[Drawn]) -> str:
         checked=first_page.checked(document),
         bound_column=column_name(document["theorems"].values()),
         unchecked=UNCHECKED,
-        findings=sorted_by_bearing(chain.from_iterable(_by_theorem(document).values())),
-        tally=tally(document.get("findings") or ()),
+        severity=SEVERITY_NAMES.__getitem__,
+        findings=by_severity(chain.from_iterable(_by_theorem(document).values())),
+        tally=tally_document(document.get("findings") or ()),
         gaps=first_page.not_shown(document),
         trusted=first_page.trusted(document),
         rows=list(_verdicts(document)),

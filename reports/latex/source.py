@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from icgd.construct.machine.files import write_atomically
-from icgd.reports.document.bearings import found_text, settled_line, sorted_by_bearing, tally
+from icgd.reports.document.findings import by_severity, tally_document
 from icgd.reports.document.first_page import checked, not_shown, notable, trusted
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.step_bound import UNCHECKED, column_name
@@ -54,7 +54,7 @@ def write_source(document: AuditDocument, figures: Sequence[Drawn], folder: Path
         "notable": notable(document),
         "trusted": trusted(document),
         "not_shown": not_shown(document),
-        "tally": tally(document.get("findings") or ()),
+        "tally": tally_document(document.get("findings") or ()),
         "bound_column": column_name(document["theorems"].values()),
         "unchecked": UNCHECKED,
         "figures": side_by_side(one for one in figures if not any(part.owns(one) for part in parts)),
@@ -126,25 +126,22 @@ def _papers(names: Sequence[str], sources: Sources) -> list[tuple[Tex, str]]:
 
 
 def _findings(document: AuditDocument, numbers: NamedNumbers, sources: Sources) -> list[dict[str, object]]:
-    """The findings in groups, one for each bearing on their sources."""
+    """The findings in groups, the gravest first."""
     return [
         {
-            "bearing": bearing,
-            "means": about.means,
+            "name": group.name,
+            "means": group.means,
             "entries": [
                 {
                     **one,
-                    "claim": one.get("claim") or "",
-                    "settled": settled_line(one),
-                    "found": found_text(one),
                     "source": sources.cite(one["source"]),
                     "numbers": [
                         (name, numbers.at(f"finding {one['key']} {name}", value))
                         for name, value in one["numbers"].items()
                     ],
                 }
-                for one in entries
+                for one in group.entries
             ],
         }
-        for bearing, about, entries in sorted_by_bearing(document.get("findings") or ())
+        for group in by_severity(document.get("findings") or ())
     ]

@@ -1,42 +1,52 @@
-"""Entries of the ledger: reads findings about published statements, and checks that they still reproduce.
+"""Entries of the ledger: what was found out about published statements, one file of data per paper.
 
-Entries are data (verify/ledger/*.toml, one file per paper); the evidence function that an entry names
-computes the numbers in its text again, and they are compared with the recorded ones.
+An entry (verify/ledger/*.toml) quotes the statement that it judges, says what was found, how grave that is,
+how to repair it and what it does not claim.  verify/ledger/settled.py computes its numbers again.
 """
 
 from __future__ import annotations
 
 import difflib
-import importlib
-import math
-import re
 import string
-import time
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from decimal import ROUND_CEILING, Context, Decimal
 from functools import lru_cache
 from importlib import resources
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from icgd.bounds.letters import ProblemError
 from icgd.verify.catalogue import theorems
-from icgd.verify.results import Grid
-from icgd.verify.verdict import Status, Verdict
 
 EvidenceNumber = int | float | str | bool
 Numbers = Mapping[str, EvidenceNumber]
-Outcome = Literal["confirmed", "refuted", "open"]
 Kind = Literal["certificate", "identity", "witness", "count"]
-Bearing = Literal["contradicts", "gap", "vacuous", "sharper", "confirms", "reading", "open"]
-"""What a finding means for the paper.
+Bearing = Literal["error", "gap", "vacuous", "sharper", "reading", "confirms", "open"]
+"""What a finding means for the paper; BEARINGS says it in words."""
+Severity = Literal["statement", "proof", "constants", "wording", "none"]
+"""How grave a finding is; SEVERITIES states the rule."""
 
-contradicts: a published statement is false as written.  gap: a hypothesis or a constant is missing.
-vacuous: true, but it says nothing at practical sizes.  sharper: true, and more is true: less suffices, a
-better bound holds, or there is more than is characterised.  confirms: true as stated, and its hypotheses are
-needed.  reading: the statement is ambiguous, and a reading had to be chosen.  open: nothing is settled.
-"""
+BEARINGS: dict[Bearing, str] = {
+    "error": "a published sentence, or a step of its proof, is false as written",
+    "gap": "a hypothesis or a constant is missing",
+    "vacuous": "true, but it says nothing at practical sizes",
+    "sharper": "true, and more is true: less suffices, or a better bound holds",
+    "reading": "the words allow several readings, and one had to be chosen",
+    "confirms": "right as written",
+    "open": "neither confirmed nor refuted",
+}
+SEVERITIES: dict[Severity, str] = {
+    "statement": "breaks the statement: a witness meets all its hypotheses, and it fails",
+    "proof": "breaks the proof: a step fails or is not covered, the statement itself is not refuted",
+    "constants": "changes constants: the statement holds with other explicit constants or sizes",
+    "wording": "wording: what a reader has to guess or correct in passing",
+    "none": "nothing to repair",
+}
+_ALLOWED: dict[Bearing, tuple[Severity, ...]] = {
+    "error": ("statement", "proof", "constants", "wording"),
+    "gap": ("proof", "constants", "wording"),
+    "reading": ("wording",),
+}
 
 
 class LedgerError(ValueError):
@@ -44,38 +54,68 @@ class LedgerError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Paper:
+    """A paper that the ledger speaks of.
+
+    number: of arXiv.  version: which text was read.  read: how much of it: the full text, or the abstract
+    and what other papers say of it.
+    """
+
+    number: str
+    title: str
+    authors: tuple[str, ...]
+    version: str
+    read: Literal["full text", "abstract"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """One finding.
 
     key: arXiv number and a name, such as "2411.16549/relu-not-smooth".  theorem: its name in the catalogue.
-    source: where in the paper.  claim: what the paper asserts or omits.  candidate: the sentence that the
-    finding confirms or refutes.  outcome: of the candidate; refuted only where the paper states or clearly
-    implies it.  bearing: what this means for the paper.
+    statement: what is judged, such as "Lemma 2".  place: sections and equations.  quotation: a few of its
+    words.  claim: what it asserts, in our words.  bearing, severity: see BEARINGS and SEVERITIES.
     finding: what was found; {name} stands for a computed number.
     kind: certificate (balls or exact arithmetic on given inputs), identity (symbols), witness (one instance),
     count (sizes, from formulas or tensors).  evidence: "module.function" of verify/ledger/evidence/, or the
     name of a function in the theorem's own `evidence`.
-    given: arguments of that function.  holds: what still holds.  expected: recorded numbers.
-    tolerance: relative, for floats; everything else must be equal.  listed: its numbers in the first list of
-    candidates.  headline: whether a summary must include it.
+    given: arguments of that function.  expected: recorded numbers.  tolerance: relative, for floats;
+    everything else must be equal.
+    repair: the shortest change that makes the statement right; empty where there is nothing to repair.
+    not_claimed: what the entry does not say.
     """
 
     key: str
     theorem: str
-    source: str
+    statement: str
+    place: str
+    quotation: str
     claim: str
-    candidate: str
-    outcome: Outcome
     bearing: Bearing
+    severity: Severity
     finding: str
     kind: Kind
     evidence: str
-    holds: str
+    repair: str
+    not_claimed: str
     expected: Numbers
     given: Mapping[str, Any] = field(default_factory=dict)
     tolerance: float = 1e-6
-    headline: bool = False
-    listed: tuple[int, ...] = ()
+
+    @property
+    def paper(self) -> str:
+        """The number of the paper."""
+        return self.key.partition("/")[0]
+
+    @property
+    def source(self) -> str:
+        """The paper and the statement, such as "arXiv:2411.16549, Lemma 2"."""
+        return f"arXiv:{self.paper}, {self.statement}"
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Sorts entries: the gravest first."""
+        return list(SEVERITIES).index(self.severity), list(BEARINGS).index(self.bearing)
 
     @property
     def replay(self) -> str:
@@ -84,112 +124,43 @@ class Entry:
 
     @property
     def placeholders(self) -> frozenset[str]:
-        """The names of the computed numbers in the texts `finding` and `holds`."""
-        words = string.Formatter().parse(self.finding + self.holds)
+        """The names of the computed numbers in its texts."""
+        words = string.Formatter().parse(self.finding + self.repair + self.not_claimed)
         return frozenset(name for _, name, _, _ in words if name)
 
 
-@dataclass(frozen=True)
-class Settled:
-    """An entry whose evidence was computed again.
-
-    numbers: what the evidence returned.  differences: why the entry does not reproduce; empty if it does.
-    """
-
-    entry: Entry
-    numbers: Numbers
-    differences: tuple[str, ...]
-    seconds: float
-
-    @property
-    def reproduces(self) -> bool:
-        return not self.differences
-
-    @property
-    def text(self) -> str:
-        """The finding with its numbers."""
-        return fill(self.entry.finding, self.numbers)
-
-    @property
-    def holds(self) -> str:
-        """What still holds, with its numbers."""
-        return fill(self.entry.holds, self.numbers)
-
-    def verdict(self) -> Verdict:
-        """The finding as a verdict: proved where the evidence is exact, failed if it is not reproduced."""
-        entry = self.entry
-        exact = entry.kind in ("certificate", "identity") and entry.outcome != "open"
-        status: Status = "proved" if exact else "held"
-        if self.differences:
-            found = "; ".join(self.differences)
-            return Verdict(f"ledger/{entry.key}", "failed", f"not reproduced: {found}", entry.replay)
-        return Verdict(f"ledger/{entry.key}", status, f"{entry.outcome}: {self.text}", entry.replay)
+Made = TypeVar("Made", Paper, Entry)
 
 
-class _Words(string.Formatter):
-    """Formats numbers for readers; an unknown number becomes a question mark."""
-
-    def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
-        return kwargs.get(key, "?")
-
-    def format_field(self, value: Any, spec: str) -> str:
-        if isinstance(value, str):
-            return value
-        if isinstance(value, bool):
-            return "yes" if value else "no"
-        if spec.startswith("up"):
-            digits = Context(prec=int(spec[2:]), rounding=ROUND_CEILING)
-            return _raised(f"{float(digits.create_decimal(Decimal(value))):.{spec[2:]}g}")
-        if spec or isinstance(value, float):
-            return _raised(format(value, spec or ".4g"))
-        return f"{value:,}"
-
-
-RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-
-
-def _raised(number: str) -> str:
-    """A number in scientific notation as m×10ⁿ."""
-    if not (found := re.fullmatch(r"(-?[\d.]+)e([+-]\d+)", number)):
-        return number
-    power = "10" + str(int(found[2])).translate(RAISED)
-    if found[1] == "1":
-        return power
-    return f"{float(number):,.0f}" if 0 < int(found[2]) < 7 else f"{found[1]}×{power}"
-
-
-def fill(words: str, numbers: Numbers) -> str:
-    """The words with each {name} replaced by its number; {name:up3} rounds up to three digits.
-
-    >>> fill("{heads} heads at eps = {eps}", {"heads": 3726826744, "eps": 0.05})
-    '3,726,826,744 heads at eps = 0.05'
-    >>> fill("kappa <= {kappa:up4}, off by {off:.2g}", {"kappa": 2.70621, "off": 1.2e-7})
-    'kappa <= 2.707, off by 1.2×10⁻⁷'
-    """
-    return _Words().vformat(words, (), numbers)
+def _made(kind: type[Made], values: Mapping[str, Any], file: str, name: str) -> Made:
+    known = {one.name: one for one in fields(kind)}
+    wanted = [one.name for one in known.values() if one.default is MISSING and one.default_factory is MISSING]
+    for missing in (one for one in wanted if one not in values):
+        raise LedgerError(f"{file}: {name}: {missing} is missing")
+    for unknown in (one for one in values if one not in known):
+        what = "an entry" if kind is Entry else "a paper"
+        raise LedgerError(f"{file}: {name}: {unknown} is not a field of {what}")
+    return kind(**values)
 
 
 def _entry(values: Mapping[str, Any], file: str, paper: str | None) -> Entry:
     name = str(values.get("key", "an entry without a key"))
+    entry = _made(Entry, values, file, name)
 
     def require(kept: bool, what: str) -> None:
         if not kept:
             raise LedgerError(f"{file}: {name}: {what}")
 
-    known = {one.name: one for one in fields(Entry)}
-    wanted = [one.name for one in known.values() if one.default is MISSING and one.default_factory is MISSING]
-    for missing in (one for one in wanted if one not in values):
-        require(False, f"{missing} is missing")
-    for unknown in (one for one in values if one not in known):
-        require(False, f"{unknown} is not a field of an entry")
-    entry = Entry(**{**values, "listed": tuple(values.get("listed", ()))})
     about, _, rest = entry.key.partition("/")
     require(bool(rest) and paper in (None, about), "its key does not begin with the number of its paper")
     require(entry.theorem in theorems(), f"theorem is one of {', '.join(theorems())}")
-    require(entry.outcome in get_args(Outcome), f"outcome is one of {', '.join(get_args(Outcome))}")
-    require(entry.bearing in get_args(Bearing), f"bearing is one of {', '.join(get_args(Bearing))}")
-    require((entry.bearing == "open") == (entry.outcome == "open"), "outcome and bearing are open together")
-    require("{" not in entry.candidate, "its candidate has a number to fill in")
+    require(entry.bearing in BEARINGS, f"bearing is one of {', '.join(BEARINGS)}")
+    require(entry.severity in SEVERITIES, f"severity is one of {', '.join(SEVERITIES)}")
+    allowed = _ALLOWED.get(entry.bearing, ("none",))
+    require(entry.severity in allowed, f"bearing {entry.bearing} takes severity {', '.join(allowed)}")
+    require(bool(entry.repair) or entry.bearing not in ("error", "gap"), "its repair is empty")
+    require(bool(entry.not_claimed), "not_claimed is empty")
+    require("{" not in entry.claim, "its claim has a number to fill in")
     require(entry.kind in get_args(Kind), f"kind is one of {', '.join(get_args(Kind))}")
     require(bool(entry.expected), "no number is expected")
     require(0 < entry.tolerance <= 0.1, "tolerance is a number up to 0.1")
@@ -198,32 +169,75 @@ def _entry(values: Mapping[str, Any], file: str, paper: str | None) -> Entry:
 
 def entries() -> tuple[Entry, ...]:
     """All entries: our own by paper, then those of theorems from other packages and files."""
-    files = [one.findings for one in theorems().values() if one.findings is not None]
-    others = [entry for file in files for entry in parse_entries(file.read_text(encoding="utf-8"), file.name)]
-    return (*_ours(), *others)
+    return tuple(entry for _, found in _files() for entry in found)
+
+
+def papers() -> dict[str, Paper]:
+    """The papers that the ledger speaks of, by number."""
+    return {paper.number: paper for paper, _ in _files()}
+
+
+def _files() -> tuple[tuple[Paper, tuple[Entry, ...]], ...]:
+    others = [one.findings for one in theorems().values() if one.findings is not None]
+    return (*_ours(), *(parse_entries(file.read_text(encoding="utf-8"), file.name) for file in others))
 
 
 @lru_cache(maxsize=1)
-def _ours() -> tuple[Entry, ...]:
-    found: list[Entry] = []
+def _ours() -> tuple[tuple[Paper, tuple[Entry, ...]], ...]:
     folder = resources.files(__package__)
-    for file in sorted((one for one in folder.iterdir() if one.name.endswith(".toml")), key=lambda f: f.name):
-        paper = file.name.removesuffix(".toml")
-        found += parse_entries(file.read_text(encoding="utf-8"), file.name, paper)
-    return tuple(found)
+    files = sorted((one for one in folder.iterdir() if one.name.endswith(".toml")), key=lambda one: one.name)
+    return tuple(
+        parse_entries(file.read_text(encoding="utf-8"), file.name, file.name.removesuffix(".toml"))
+        for file in files
+    )
 
 
-def parse_entries(text: str, file: str, paper: str | None = None) -> list[Entry]:
-    """The entries of one file; with `paper`, all must be about that paper.  Raises LedgerError."""
+def parse_entries(text: str, file: str, number: str | None = None) -> tuple[Paper, tuple[Entry, ...]]:
+    """The paper of one file and its entries; with `number`, it must be that paper.  Raises LedgerError."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise LedgerError(f"{file}: {error}") from None
-    found = [_entry(values, file, paper) for values in document.get("finding", [])]
+    about = dict(document.get("paper", {}))
+    paper = _made(Paper, about | {"authors": tuple(about.get("authors", ()))}, file, "[paper]")
+    if paper.read not in ("full text", "abstract"):
+        raise LedgerError(f"{file}: [paper]: read is full text or abstract")
+    if number not in (None, paper.number):
+        raise LedgerError(f"{file}: [paper]: number is not that of the file")
+    found = tuple(_entry(values, file, paper.number) for values in document.get("finding", []))
     keys = [entry.key for entry in found]
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
         raise LedgerError(f"{file}: {', '.join(twice)} occurs twice")
-    return found
+    return paper, found
+
+
+def select(
+    found: Iterable[Entry],
+    *,
+    paper: str | None = None,
+    theorem: str | None = None,
+    bearing: str | None = None,
+    severity: str | None = None,
+) -> tuple[Entry, ...]:
+    """The entries about one paper or theorem, of one bearing or severity, the gravest first.
+
+    Raises ProblemError for a bearing or a severity that does not exist.
+
+    >>> {one.severity for one in select(entries(), severity="statement")}
+    {'statement'}
+    """
+    for name, value, allowed in (("bearing", bearing, BEARINGS), ("severity", severity, SEVERITIES)):
+        if value is not None and value not in allowed:
+            raise ProblemError(name, value, f"one of {', '.join(allowed)}")
+    chosen = [
+        one
+        for one in found
+        if paper in (None, one.paper)
+        and theorem in (None, one.theorem)
+        and bearing in (None, one.bearing)
+        and severity in (None, one.severity)
+    ]
+    return tuple(sorted(chosen, key=lambda one: one.rank))
 
 
 def find_entry(key: str) -> Entry:
@@ -251,52 +265,3 @@ def find_entry(key: str) -> Entry:
     near = difflib.get_close_matches(wanted, [one for both in names for one in both[::-1]], n=3, cutoff=0.4)
     hint = f"did you mean {', '.join(near)}?" if near else "icgd findings lists all keys"
     raise ProblemError("key", key, hint)
-
-
-def _evidence(entry: Entry) -> Callable[..., Numbers]:
-    own = theorems()[entry.theorem].evidence
-    if entry.evidence in own:
-        return own[entry.evidence]
-    module, _, function = entry.evidence.partition(".")
-    found: Callable[..., Numbers] = getattr(
-        importlib.import_module(f"{__package__}.evidence.{module}"), function
-    )
-    return found
-
-
-def settle(entry: Entry) -> Settled:
-    """Compute the evidence of an entry again and compare it with the recorded numbers."""
-    began = time.perf_counter()
-    try:
-        numbers = dict(_evidence(entry)(**entry.given))
-    except Exception as error:  # any failure means that the entry is not reproduced
-        reason = f"the evidence cannot be computed: {type(error).__name__}: {error}"
-        return Settled(entry, {}, (reason,), time.perf_counter() - began)
-    shows = numbers.pop("shows", None)
-    differences = [] if shows is True else ["the computation does not show it"]
-    for name, recorded in entry.expected.items():
-        if name not in numbers:
-            differences.append(f"{name} is not computed")
-        elif not _same(numbers[name], recorded, entry.tolerance):
-            differences.append(f"{name} = {numbers[name]}, recorded {recorded}")
-    differences += [f"{name} has no value" for name in sorted(entry.placeholders - set(numbers))]
-    return Settled(entry, numbers, tuple(differences), time.perf_counter() - began)
-
-
-def _same(found: EvidenceNumber, recorded: EvidenceNumber, tolerance: float) -> bool:
-    if isinstance(found, float) or isinstance(recorded, float):
-        both = isinstance(found, int | float) and isinstance(recorded, int | float)
-        return both and math.isclose(float(found), float(recorded), rel_tol=tolerance)
-    return type(found) is type(recorded) and found == recorded
-
-
-def summary(settled: Iterable[Settled]) -> Grid:
-    """The table that `icgd findings` prints, one row per entry."""
-    rows = tuple(
-        (one.entry.key, one.entry.outcome, one.entry.bearing,
-         f"{one.entry.candidate} {one.text}" if one.reproduces
-         else f"NOT REPRODUCED: {'; '.join(one.differences)}")
-        for one in settled
-    )  # fmt: skip
-    note = "outcome: of the first sentence; bearing: on the paper; all numbers were computed now"
-    return Grid("Findings", ("key", "outcome", "bearing", "finding"), rows, note)

@@ -16,7 +16,7 @@ from icgd import cli
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
-from icgd.reports.command.audit import command_line, emit, pose_and_build, settle_findings, verify_one
+from icgd.reports.command.audit import choose_findings, command_line, emit, pose_and_build, verify_one
 from icgd.reports.command.run_files import (
     check_line,
     files_of_run,
@@ -28,6 +28,7 @@ from icgd.reports.document.document import audit_document
 from icgd.reports.html.page import page
 from icgd.reports.latex.source import write_source
 from icgd.verify.catalogue import find_theorem, theorems
+from icgd.verify.ledger.entries import entries, find_entry
 from icgd.verify.requests import Request
 from icgd.verify.results import Results
 from icgd.verify.search.options import Search
@@ -82,7 +83,26 @@ def test_what_is_not_known_is_refused():
     with pytest.raises(ProblemError, match="theorem = convergence: it is about the transformer of another"):
         pose_and_build(find_theorem("convergence"), {}, None, written=False)
     with pytest.raises(ProblemError, match="key = zero-strat"):
-        settle_findings("zero-strat")
+        choose_findings("zero-strat")
+    with pytest.raises(ProblemError, match="severity = grave: one of statement, proof"):
+        choose_findings(None, severity="grave")
+    with pytest.raises(ProblemError, match="bearing = error: no finding matches"):
+        choose_findings("2410.11268", bearing="error", severity="none")
+
+
+def test_findings_are_chosen_by_paper_theorem_bearing_and_severity():
+    assert choose_findings("zero-start") == ((find_entry("zero-start"),), False)
+    whole, several = choose_findings(None)
+    assert several and set(whole) == set(entries())
+    for about in ("2411.16549", "arXiv:2411.16549", "arxiv:2411.16549/"):
+        assert {one.paper for one in choose_findings(about)[0]} == {"2411.16549"}
+    of_theorem, _ = choose_findings("looped")
+    assert of_theorem == choose_findings(None, theorem="looped")[0]
+    assert {one.theorem for one in of_theorem} == {"looped"}
+    vacuous, _ = choose_findings("2411.16549", bearing="vacuous", severity="none")
+    assert vacuous and {(one.paper, one.bearing) for one in vacuous} == {("2411.16549", "vacuous")}
+    ranks = [one.rank for one in whole]
+    assert ranks == sorted(ranks) and ranks[0] < ranks[-1]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from icgd.reports.command.audit import settle_findings, verify_one
 from icgd.reports.document.document import audit_document, findings_document
 from icgd.reports.document.shape import AuditDocument, FindingsDocument
 from icgd.verify.catalogue import find_theorem
+from icgd.verify.ledger.entries import find_entry
 from icgd.verify.search.options import Search
 
 RELU = "relu-icgd/lean"
@@ -25,7 +26,7 @@ def document(tmp_path_factory):
         verify_one(find_theorem("convergence"), {"N": 1, "K": 2}, Search()),
     ]
     theorems = {part.name: part.document for part in parts}
-    settled = settle_findings("2411.16549/zero-start")
+    settled = settle_findings([find_entry("2411.16549/zero-start")])
     made = audit_document(theorems, command="icgd audit", seed=0, seconds=1.0, findings=settled)
     return json.loads(json.dumps(made))
 
@@ -38,7 +39,7 @@ def test_an_audit_is_of_its_type(document, misfits):
 
 
 def test_findings_are_of_their_type(misfits):
-    found = findings_document(settle_findings("2411.16549/zero-start"))
+    found = findings_document(settle_findings([find_entry("2411.16549/zero-start")]))
     assert list(misfits(found, FindingsDocument)) == []
 
 

@@ -21,7 +21,8 @@ from icgd.construct.prompt import split_weights
 from icgd.verify.certificate.issue import posed_letters
 from icgd.verify.certificate.proof import certified, refusal
 from icgd.verify.descent import descend, gradient
-from icgd.verify.ledger.entries import RAISED, Numbers
+from icgd.verify.ledger.entries import Numbers
+from icgd.verify.ledger.settled import RAISED
 from icgd.verify.search.prompts import random_prompts, seeded, start
 
 

@@ -9,6 +9,7 @@ import torch
 from icgd.bounds.activation import ACTIVATIONS
 from icgd.bounds.algebra.definiteness import Witness
 from icgd.verify.ledger import entries as ledger
+from icgd.verify.ledger import settled as settling
 from icgd.verify.ledger.evidence import convergence as evidence_convergence
 from icgd.verify.ledger.evidence import functional as evidence_functional
 from icgd.verify.ledger.evidence import hypotheses as evidence_hypotheses
@@ -47,7 +48,7 @@ from icgd.verify.linear_attention.contraction import least_squares
 )
 def test_a_finding_is_not_shown_where_it_is_not_so(key, given):
     entry = ledger.find_entry(key)
-    found = ledger.settle(replace(entry, given={**entry.given, **given}))
+    found = settling.settle(replace(entry, given={**entry.given, **given}))
     assert not found.reproduces
 
 
@@ -94,6 +95,6 @@ SABOTAGED = [
 @pytest.mark.parametrize("key, module, name, sabotage", SABOTAGED, ids=[row[0] for row in SABOTAGED])
 def test_sabotaged_evidence_does_not_reproduce(monkeypatch, key, module, name, sabotage):
     monkeypatch.setattr(module, name, sabotage(getattr(module, name)))
-    found = ledger.settle(ledger.find_entry(key))
+    found = settling.settle(ledger.find_entry(key))
     assert not found.reproduces and "is not defined" not in " ".join(found.differences)
     assert found.verdict().status == "failed" and found.verdict().replay == f"icgd findings {found.entry.key}"

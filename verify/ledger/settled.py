@@ -1,0 +1,153 @@
+"""Entries of the ledger settled: their evidence computed again and compared with the recorded numbers."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+import string
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context, Decimal
+from typing import Any
+
+from icgd.verify.catalogue import theorems
+from icgd.verify.ledger.entries import Entry, EvidenceNumber, Numbers
+from icgd.verify.results import Grid
+from icgd.verify.verdict import LEDGER, Means, Status, Verdict
+
+
+@dataclass(frozen=True)
+class Settled:
+    """An entry whose evidence was computed again.
+
+    numbers: what the evidence returned.  differences: why the entry does not reproduce; empty if it does.
+    """
+
+    entry: Entry
+    numbers: Numbers
+    differences: tuple[str, ...]
+    seconds: float
+
+    @property
+    def reproduces(self) -> bool:
+        return not self.differences
+
+    @property
+    def text(self) -> str:
+        """The finding with its numbers."""
+        return fill(self.entry.finding, self.numbers)
+
+    @property
+    def repair(self) -> str:
+        """What makes the statement right, with its numbers."""
+        return fill(self.entry.repair, self.numbers)
+
+    @property
+    def not_claimed(self) -> str:
+        """What the entry does not say, with its numbers."""
+        return fill(self.entry.not_claimed, self.numbers)
+
+    def verdict(self) -> Verdict:
+        """The finding as a verdict: proved where the evidence is exact, failed if it is not reproduced."""
+        entry = self.entry
+        proofs: dict[str, Means] = {"certificate": "balls", "identity": "exact"}
+        means = proofs.get(entry.kind) if entry.bearing != "open" else None
+        status: Status = "proved" if means else "held"
+        if self.differences:
+            found = "; ".join(self.differences)
+            return Verdict(f"{LEDGER}{entry.key}", "failed", f"not reproduced: {found}", entry.replay)
+        evidence = f"{entry.bearing}: {self.text}"
+        return Verdict(f"{LEDGER}{entry.key}", status, evidence, entry.replay, means)
+
+
+class _Words(string.Formatter):
+    """Formats numbers for readers; an unknown number becomes a question mark."""
+
+    def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
+        return kwargs.get(key, "?")
+
+    def format_field(self, value: Any, spec: str) -> str:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if spec.startswith("up"):
+            digits = Context(prec=int(spec[2:]), rounding=ROUND_CEILING)
+            return _raised(f"{float(digits.create_decimal(Decimal(value))):.{spec[2:]}g}")
+        if spec or isinstance(value, float):
+            return _raised(format(value, spec or ".4g"))
+        return f"{value:,}"
+
+
+RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+def _raised(number: str) -> str:
+    """A number in scientific notation as m×10ⁿ."""
+    if not (found := re.fullmatch(r"(-?[\d.]+)e([+-]\d+)", number)):
+        return number
+    power = "10" + str(int(found[2])).translate(RAISED)
+    if found[1] == "1":
+        return power
+    return f"{float(number):,.0f}" if 0 < int(found[2]) < 7 else f"{found[1]}×{power}"
+
+
+def fill(words: str, numbers: Numbers) -> str:
+    """The words with each {name} replaced by its number; {name:up3} rounds up to three digits.
+
+    >>> fill("{heads} heads at eps = {eps}", {"heads": 3726826744, "eps": 0.05})
+    '3,726,826,744 heads at eps = 0.05'
+    >>> fill("kappa <= {kappa:up4}, off by {off:.2g}", {"kappa": 2.70621, "off": 1.2e-7})
+    'kappa <= 2.707, off by 1.2×10⁻⁷'
+    """
+    return _Words().vformat(words, (), numbers)
+
+
+def _evidence(entry: Entry) -> Callable[..., Numbers]:
+    own = theorems()[entry.theorem].evidence
+    if entry.evidence in own:
+        return own[entry.evidence]
+    module, _, function = entry.evidence.partition(".")
+    found: Callable[..., Numbers] = getattr(
+        importlib.import_module(f"{__package__}.evidence.{module}"), function
+    )
+    return found
+
+
+def settle(entry: Entry) -> Settled:
+    """Compute the evidence of an entry again and compare it with the recorded numbers."""
+    began = time.perf_counter()
+    try:
+        numbers = dict(_evidence(entry)(**entry.given))
+    except Exception as error:  # any failure means that the entry is not reproduced
+        reason = f"the evidence cannot be computed: {type(error).__name__}: {error}"
+        return Settled(entry, {}, (reason,), time.perf_counter() - began)
+    shows = numbers.pop("shows", None)
+    differences = [] if shows is True else ["the computation does not show it"]
+    for name, recorded in entry.expected.items():
+        if name not in numbers:
+            differences.append(f"{name} is not computed")
+        elif not _same(numbers[name], recorded, entry.tolerance):
+            differences.append(f"{name} = {numbers[name]}, recorded {recorded}")
+    differences += [f"{name} has no value" for name in sorted(entry.placeholders - set(numbers))]
+    return Settled(entry, numbers, tuple(differences), time.perf_counter() - began)
+
+
+def _same(found: EvidenceNumber, recorded: EvidenceNumber, tolerance: float) -> bool:
+    if isinstance(found, float) or isinstance(recorded, float):
+        both = isinstance(found, int | float) and isinstance(recorded, int | float)
+        return both and math.isclose(float(found), float(recorded), rel_tol=tolerance)
+    return type(found) is type(recorded) and found == recorded
+
+
+def summary(settled: Iterable[Settled]) -> Grid:
+    """The table that `icgd findings` prints, one row per entry."""
+    rows = tuple(
+        (one.entry.key, one.entry.statement, one.entry.bearing, one.entry.severity,
+         one.text if one.reproduces else f"NOT REPRODUCED: {'; '.join(one.differences)}")
+        for one in settled
+    )  # fmt: skip
+    note = "bearing: on the paper; severity: what a witness breaks; all numbers were computed now"
+    return Grid("Findings", ("key", "statement", "bearing", "severity", "finding"), rows, note)
