@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from icgd.construct.block.balance import LayerNorms
 from icgd.construct.block.transformer import Transformer
 
 
@@ -13,7 +14,9 @@ class Census:
 
     layers, sublayers: of one step.  heads: most in any layer.  width: D.  mlp_width: most hidden
     units in any layer.  parameters: nonzero entries.  norm: largest layer norm (Bai et al., eq. 2).
-    total_heads, total_units: summed over the layers of one step.
+    total_heads, total_units: summed over the layers of one step.  norm_1: largest layer norm with
+    1-norms (arXiv 2411.16549, B.1).  least_norm, least_norm_1: the same two for the largest layer after
+    every layer is balanced (icgd.construct.block.balance).
     """
 
     layers: int
@@ -25,6 +28,9 @@ class Census:
     norm: float
     total_heads: int
     total_units: int
+    norm_1: float
+    least_norm: float
+    least_norm_1: float
 
     def as_dict(self) -> dict[str, int | float]:
         return asdict(self)
@@ -33,13 +39,16 @@ class Census:
 def census(transformer: Transformer) -> Census:
     """The census of one block, layer by layer, so that no two layers are in memory at once."""
     layers = sublayers = heads = mlp_width = parameters = total_heads = total_units = 0
-    norm = 0.0
+    norm = norm_1 = least_norm = least_norm_1 = 0.0
     for layer in transformer.literal():
         layers += 1
         sublayers += layer.sublayers
         heads, total_heads = max(heads, len(layer.heads)), total_heads + len(layer.heads)
         mlp_width, total_units = max(mlp_width, layer.hidden), total_units + layer.hidden
         parameters += layer.parameters()
-        norm = max(norm, layer.norm())
+        ones, twos = LayerNorms.of(layer, 1), LayerNorms.of(layer, 2)
+        norm, least_norm = max(norm, twos.built), max(least_norm, twos.least)
+        norm_1, least_norm_1 = max(norm_1, ones.built), max(least_norm_1, ones.least)
     D = transformer.stream.D
-    return Census(layers, sublayers, heads, D, mlp_width, parameters, norm, total_heads, total_units)
+    sizes = layers, sublayers, heads, D, mlp_width, parameters, norm, total_heads, total_units
+    return Census(*sizes, norm_1, least_norm, least_norm_1)

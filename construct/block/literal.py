@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MatrixEntry = tuple[int, int, float]
 """Row, column, value."""
+
+Order = Literal[1, 2]
+"""Of an operator norm: 1 is the largest column sum (arXiv 2411.16549, B.1), 2 the largest singular value."""
 
 Entries = npt.NDArray[np.float64]
 """Entries, one per row: (E, 3).  Indices are exact in float64 up to 2**53."""
@@ -53,10 +56,12 @@ class Sparse:
         full[torch.from_numpy(self.rows), torch.from_numpy(self.columns)] = torch.from_numpy(self.values)
         return full
 
-    def norm(self) -> float:
-        """The operator norm, from the Gram matrix over the nonzero rows and columns."""
+    def norm(self, order: Order = 2) -> float:
+        """The operator norm: 2 from the Gram matrix over the nonzero rows and columns, 1 from column sums."""
         if not self.nonzeros:
             return 0.0
+        if order == 1:
+            return float(np.bincount(self.columns, np.abs(self.values)).max())
         rows, i = np.unique(self.rows, return_inverse=True)
         columns, j = np.unique(self.columns, return_inverse=True)
         if min(len(rows), len(columns)) == 1:
@@ -100,10 +105,14 @@ class LiteralLayer:
     def sublayers(self) -> int:
         return bool(self.heads) + bool(self.hidden)
 
-    def norm(self) -> float:
-        """max_m max(|Q_m|, |K_m|) + sum_m |V_m| + |W1| + |W2| (Bai et al. 2023, equation 2)."""
-        reach = max((max(head.Q.norm(), head.K.norm()) for head in self.heads), default=0.0)
-        return reach + sum(head.V.norm() for head in self.heads) + self.W1.norm() + self.W2.norm()
+    def norm(self, order: Order = 2) -> float:
+        """max_m max(|Q_m|, |K_m|) + sum_m |V_m| + |W1| + |W2|.
+
+        Bai et al. 2023, equation 2, with the 2-norm; arXiv 2411.16549, (B.1), with the 1-norm.
+        """
+        reach = max((max(head.Q.norm(order), head.K.norm(order)) for head in self.heads), default=0.0)
+        values = sum(head.V.norm(order) for head in self.heads)
+        return reach + values + self.W1.norm(order) + self.W2.norm(order)
 
     def bytes(self, D: int) -> int:
         """Memory of the matrices in full."""

@@ -1,5 +1,7 @@
 """The census against counts of the dense matrices."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -24,23 +26,31 @@ def test_every_number_against_the_dense_matrices(construction, problem):
     heads = [len(layer.Q) for layer in dense]
     units = [len(layer.W1) for layer in dense]
 
-    def norm(matrix):
-        return np.linalg.norm(matrix.numpy(), 2) if matrix.numel() else 0.0
+    def norm(matrix, order=2):
+        return np.linalg.norm(matrix.numpy(), order) if matrix.numel() else 0.0
 
-    norms = [
-        max([norm(m) for part in (layer.Q, layer.K) for m in part], default=0.0)
-        + sum(norm(m) for m in layer.V)
-        + norm(layer.W1)
-        + norm(layer.W2)
-        for layer in dense
-    ]
+    def built(layer, order):
+        reach = max([norm(m, order) for part in (layer.Q, layer.K) for m in part], default=0.0)
+        values = sum(norm(m, order) for m in layer.V)
+        return reach + values + norm(layer.W1, order) + norm(layer.W2, order)
+
+    def least(layer, order):
+        """The closed forms of construct/block/balance.py, written out on full matrices."""
+        heads = zip(layer.Q, layer.K, layer.V, strict=True)
+        S = sum(math.prod(norm(part, order) for part in head) for head in heads)
+        mixed = abs(layer.W2).sum(0)[:, None] * abs(layer.W1)
+        A = norm(mixed, 1) if order == 1 else norm(layer.W1) * norm(layer.W2)
+        return 1.5 * (2 * S) ** (1 / 3) + 2 * math.sqrt(A)
+
     nonzero = sum(int(buffer.count_nonzero()) for buffer in dense.buffers())
     assert found.layers == len(dense)
     assert found.sublayers == sum((h > 0) + (u > 0) for h, u in zip(heads, units, strict=True))
     assert (found.heads, found.total_heads) == (max(heads), sum(heads))
     assert (found.mlp_width, found.total_units) == (max(units), sum(units))
     assert found.parameters == nonzero
-    assert found.norm == pytest.approx(max(norms), rel=1e-12)
+    for order, measured in (1, (found.norm_1, found.least_norm_1)), (2, (found.norm, found.least_norm)):
+        expected = [max(size(layer, order) for layer in dense) for size in (built, least)]
+        assert measured == pytest.approx(expected, rel=1e-12)
     assert found.width == transformer.stream.D == dense[0].W1.shape[1]
 
 
