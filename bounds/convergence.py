@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import sympy
-from sympy import Expr, Integer, Max, Symbol, sqrt
+from sympy import Expr, Integer, Max, Min, Symbol, sqrt
 
 from icgd.bounds.claims import Claim, L, Number, epsilon, eta, letters
 from icgd.bounds.letters import ProblemError
@@ -27,7 +27,7 @@ HYPOTHESES = (
     "every activation in use is twice differentiable",
     "W is the box of the problem: convex, so that Proj is non-expansive",
 )
-STEP_HYPOTHESIS = "every step has norm2(err) <= eta epsilon"
+STEP_HYPOTHESIS = "every step is w(l) = Proj(w(l-1) - eta grad L_n + err) with norm2(err) <= eta epsilon"
 
 _EXPANDED = 4  # layers up to which Lambda is written out in suprema; above it, in norms of Hessian blocks
 
@@ -281,6 +281,58 @@ def steepest(problem: Problem) -> float:
     return math.hypot(*(layer.s_norm * layer.p_in / 2 for layer in ranges(problem, {}))) * WIDENING
 
 
+def path_length(problem: Problem, steps: int) -> float:
+    """A bound on the distance from exact descent that needs no Lipschitz constant: both paths are short.
+
+    Projected steps from w move by eta norm2(grad L_n) at most, and the first one starts at the same w(0).
+    """
+    return problem.eta * (steps * problem.eps + 2 * (steps - 1) * steepest(problem)) * WIDENING
+
+
+def distance(problem: Problem, rate: float, steps: int) -> float:
+    """The least of all bounds here on the distance from exact descent after `steps` >= 1 steps."""
+    grown = accumulated(rate, problem.eta, problem.eps, steps)
+    return min(grown, path_length(problem, steps), diameter(problem))
+
+
+def trivial_gradient(problem: Problem, step: float) -> float:
+    """What no projected gradient on W exceeds, at this step size: a bound above it says nothing."""
+    return min(steepest(problem), diameter(problem) / step)
+
+
+_Gamma, _Delta = sympy.symbols("Gamma Delta", positive=True)
+_h = Symbol("h", positive=True)
+
+
+def _extent(problem: Problem) -> dict[Symbol, tuple[Number, str]]:
+    return {
+        _Gamma: (steepest(problem), "bound on the 2-norm of grad L_n over W"),
+        _Delta: (diameter(problem), "diameter of W"),
+    }
+
+
+def loss_drop(problem: Problem) -> tuple[Expr, dict[Symbol, tuple[Number, str]]]:
+    """A bound on L_n(w(0)) - L_n(w(L)): the least of four, and the values of its symbols.
+
+    Slope times diameter of W; slope times the length of the path; the slope of the loss times the range of
+    p(N), halved as L_n is; and for a convex loss whose slope vanishes at p = rho y, its quadratic bound.
+    """
+    _, ell = suprema(problem)
+    last, loss = ranges(problem, {})[-1], problem.loss
+    P, U, E = sympy.symbols("P U ell", positive=True)
+    values = _extent(problem) | {
+        P: (last.p_out, "2-norm of p(N)"),
+        U: (last.g_norm, "2-norm of the loss's slope in p(N)"),
+        E: (ell, "sup of the loss's second derivative in p"),
+    }
+    bounds = [_Gamma * _Delta, _Gamma * _h * L * (_Gamma + epsilon), U * P]
+    if is_convex(problem) and not loss.sigma and loss.phi(0.0) == 0:
+        rho, B_y = sympy.Rational(loss.rho), Symbol("B_y", positive=True)
+        values[B_y] = problem.B_y, "bound on the 2-norm of targets"
+        bounds.append(E / 4 * (P + abs(rho) * B_y) ** 2)
+    return Min(*bounds, evaluate=False), values
+
+
 def claims(problem: Problem) -> tuple[Claim, ...]:
     """The constant and its consequences for one problem; raises ProblemError where there is no constant.
 
@@ -292,41 +344,48 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
     expression, constants = lipschitz(problem)
     found, step = curvature(problem), contracting_step(problem)
     Lam, mu = Symbol("Lambda", positive=True), Symbol("mu", positive=True)
-    h, F = Symbol("h", positive=True), Symbol("F", positive=True)
-    named = letters(problem) | {
-        Lam: (found.lam, "Lipschitz constant of grad L_n on W (convergence/lipschitz)"),
-        mu: (
-            found.rate(problem.eta),
-            "max(R, G + R - 2/eta), no more than Lambda: Hessian split, R >= -lambda",
-        ),
-        h: (step, "step size: eta, or 1/Lambda where eta >= 2/Lambda"),
-        F: (
-            steepest(problem) * diameter(problem),
-            "bound on L_n(w(0)) - L_n(w(L)): slope times diameter of W",
-        ),
-    }
+    h, (F, values) = _h, loss_drop(problem)
+    named = (
+        letters(problem)
+        | values
+        | {
+            Lam: (found.lam, "Lipschitz constant of grad L_n on W (convergence/lipschitz)"),
+            mu: (
+                found.rate(problem.eta),
+                "max(R, G + R - 2/eta), no more than Lambda: Hessian split, R >= -lambda",
+            ),
+            h: (step, "step size: eta, or 1/Lambda where eta >= 2/Lambda"),
+        }
+    )
 
     def deviation(rate: Symbol) -> Expr:
-        return epsilon / rate * ((1 + eta * rate) ** L - 1) if named[rate][0] > 0 else eta * epsilon * L
+        grown = epsilon / rate * ((1 + eta * rate) ** L - 1) if named[rate][0] > 0 else eta * epsilon * L
+        return Min(grown, eta * (L * epsilon + 2 * (L - 1) * _Gamma), _Delta, evaluate=False)
 
     c = 1 - h * Lam / 2
     rows = (
         ("lipschitz", "icgd", "Lipschitz constant of the gradient", "lipschitz", expression,
          r"$\|\nabla L_n(w) - \nabla L_n(w')\| \le \Lambda \|w - w'\|$ on $W$.", HYPOTHESES),
-        ("accumulation", SOURCE, "Error accumulation", "distance", deviation(Lam),
-         r"$\|w(l) - w_{GD}(l)\| \le \frac{\epsilon}{\Lambda}((1+\eta\Lambda)^l - 1)$, shown at $l = L$.",
+        ("accumulation", "icgd", "Error accumulation", "distance", deviation(Lam),
+         r"$\|w(l) - w_{GD}(l)\| \le \frac{\epsilon}{\Lambda}((1+\eta\Lambda)^l - 1)$, or less: the paths "
+         r"together are no longer than $\eta(l\epsilon + 2(l-1)\Gamma)$, and $W$ has diameter $\Delta$. "
+         r"Shown at $l = L$.",
          (*HYPOTHESES, STEP_HYPOTHESIS)),
         ("accumulation-split", "icgd", "Error accumulation, Hessian split", "distance", deviation(mu),
          r"The same with $\mu = \max(R, G + R - 2/\eta)$ for $\Lambda$, where $-R \preceq H \preceq G + R$; "
          r"$\eta\epsilon l$ in the convex case with $\eta \le 2/\Lambda$.",
          (*HYPOTHESES, STEP_HYPOTHESIS, "the loss is convex in p")),
-        ("decrease", "icgd", "Decrease of the loss", "least_move", epsilon / c,
-         r"$L_n$ decreases in every step with $\|w(l) - w(l-1)\|/h > \epsilon/(1 - h\Lambda/2)$.",
+        ("decrease", "icgd", "Decrease of the loss", "least_move",
+         Min(epsilon / c, _Gamma + epsilon, evaluate=False),
+         r"$L_n$ decreases in every step with $\|w(l) - w(l-1)\|/h > \epsilon/(1 - h\Lambda/2)$; no step "
+         r"is longer than $h(\Gamma + \epsilon)$.",
          (*HYPOTHESES, STEP_HYPOTHESIS, "h < 2/Lambda")),
         ("stationary", "icgd", "Stationarity", "projected_gradient",
-         epsilon + (epsilon + sqrt(epsilon**2 + 4 * c * F / (h * L))) / (2 * c),
+         Min(epsilon + (epsilon + sqrt(epsilon**2 + 4 * c * F / (h * L))) / (2 * c), _Gamma, _Delta / h,
+             evaluate=False),
          r"Among $w(0..L-1)$ one has a projected gradient of norm at most "
-         r"$\epsilon + (\epsilon + \sqrt{\epsilon^2 + 4c F/(hL)})/(2c)$, $c = 1 - h\Lambda/2$.",
+         r"$\epsilon + (\epsilon + \sqrt{\epsilon^2 + 4c F/(hL)})/(2c)$, $c = 1 - h\Lambda/2$, where $F$ "
+         r"bounds $L_n(w(0)) - L_n(w(L))$; no projected gradient exceeds $\Gamma$ or $\Delta/h$.",
          (*HYPOTHESES, STEP_HYPOTHESIS, "h < 2/Lambda")),
     )  # fmt: skip
     return tuple(

@@ -313,7 +313,7 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
     )
     return tuple(
         Claim(
-            f"softmax-icgd/{quantity}",
+            f"softmax-icgd/{quantity.replace('_', '-')}",
             "icgd",
             title,
             rf"{title}: ${'=' if relation == '==' else chr(92) + 'le'} {sympy.latex(bound)}$.",

@@ -45,8 +45,9 @@ def judge(problem, *, seed, device, progress):
     layer = P * V * examples * (K * examples).T * Q * tokens
     step = sympy.zeros(n + 1, d).row_join(x * slope.T).T
     equal, entries = (layer - step).expand().is_zero_matrix, THEOREM.model.census(made)["entries"]
-    polynomials = Verdict("one-step/step", "proved" if equal else "failed", "as polynomials in x, y and W_0")
-    size = Verdict("one-step/size", "held" if entries == 4 * (d + m) ** 2 else "failed", f"{entries} entries")
+    polynomials = Verdict.proved_if(equal, "one-step/step", "as polynomials in x, y and W_0", by="exact")
+    right = "counted" if entries == 4 * (d + m) ** 2 else "failed"
+    size = Verdict("one-step/size", right, f"{entries} entries")
     return Results(problem=problem, seed=seed, claims=claims(problem), verdicts=(polynomials, size))
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from icgd.bounds.claims import Claim
 from icgd.bounds.convergence import (
     SOURCE,
     Curvature,
     accumulated,
     claims,
+    contracting_step,
     curvature,
     diameter,
+    distance,
     least_gradient,
     least_move,
+    steepest,
+    trivial_gradient,
 )
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
@@ -103,7 +108,8 @@ def verify(
             advance(1)
     paths.append(_with_worst_errors(problem, prompts[0][1], len(paths[0].exact) - 1))
     verdicts += _accumulation(problem, found, paths, missing, spectrum)
-    verdicts += _convergence(problem, found, judged, transformer is None, prompts, progress)
+    judged_by_descent = _convergence(problem, found, judged, transformer is None, prompts, progress)
+    verdicts += _empty(problem, asserted, judged_by_descent)
     grid, plot = _distances(problem, found, paths)
     census = {
         "Lipschitz constant": found.lam,
@@ -135,9 +141,8 @@ def _lipschitz(problem: Problem, found: Curvature, sampled: float, ascended: flo
     if boxes is None:
         unsettled = "; ball arithmetic did not decide the bound for one layer" if problem.N == 1 else ""
         return Verdict(key, "held", evidence + unsettled)
-    return Verdict(
-        key, "proved", f"{evidence}; ball arithmetic bounds the Hessian itself, on {boxes} boxes of (z, y)"
-    )
+    evidence += f"; ball arithmetic bounds the Hessian itself, on {boxes} boxes of (z, y)"
+    return Verdict(key, "proved", evidence, means="balls")
 
 
 # The distance from exact descent.
@@ -210,10 +215,10 @@ def _accumulation(
             largest = path.apart.amax(dim=1).tolist()
             ratios = []
             for step in range(1, len(largest)):
-                allowed = accumulated(rate, problem.eta, problem.eps, step)
                 # Rounding errors grow as step errors do; those of one step are far below _ROUNDING eta.
-                spare = _ROUNDING * (1 + widest) * (allowed / (problem.eta * problem.eps))
-                ratios.append((largest[step] / (allowed + spare), step))
+                grown = accumulated(rate, problem.eta, problem.eps, step) / (problem.eta * problem.eps)
+                allowed = distance(problem, rate, step) + _ROUNDING * (1 + widest) * min(grown, 2**40)
+                ratios.append((largest[step] / allowed, step))
             ratio, at = max(ratios)
             worst = max(worst, ratio)
             descriptions.append(
@@ -221,17 +226,19 @@ def _accumulation(
                 f"the bound (at l = {at})"
             )
         steps = len(paths[0].exact) - 1
-        at_end = accumulated(rate, problem.eta, problem.eps, steps)
-        useful = sum(
-            accumulated(rate, problem.eta, problem.eps, step) < widest for step in range(1, steps + 1)
-        )
+        at_end = distance(problem, rate, problem.L)
         status: Status = "held" if worst <= 1 else "failed"
-        taken = part_of(steps, problem.L)
-        evidence = f"{text} = {rate:.4g}: at most {at_end:.4g} after {taken} steps; {'; '.join(descriptions)}"
-        if useful < steps:
-            evidence += f"; from l = {useful + 1} the bound exceeds the diameter {widest:.4g} of W"
-            if useful == 0 and status == "held":
-                status = "vacuous"
+        evidence = f"{text} = {rate:.4g}: at most {at_end:.4g} after {problem.L:,} steps; "
+        evidence += "; ".join(descriptions)
+        if steps < problem.L:
+            evidence += f"; {part_of(steps, problem.L)} steps followed"
+        if at_end >= widest:
+            useful = _useful(problem, rate, widest)
+            evidence += (
+                f"; no less than the diameter {widest:.4g} of W, so it says nothing at l = {problem.L:,}"
+            )
+            evidence += f", and less only up to l = {useful:,}" if useful else ", nor at any other l"
+            status = "vacuous" if status == "held" else status
         if missing:
             evidence += f"; no real prompts: {missing}"
         if key == "accumulation-split" and spectrum is not None:
@@ -247,14 +254,26 @@ def _accumulation(
     return verdicts
 
 
+def _useful(problem: Problem, rate: float, widest: float) -> int:
+    """The largest l up to L at which the bound on the distance is less than the diameter of W; 0: none."""
+    low, high = 0, problem.L  # the bound grows with l
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if distance(problem, rate, middle) < widest else (low, middle - 1)
+    return low
+
+
 def _distances(problem: Problem, found: Curvature, paths: Sequence[Path]) -> tuple[Grid, Plot]:
     rates = (found.lam, found.rate(problem.eta))
     steps = range(len(paths[0].exact))
     measured = [path.apart.amax(dim=1).tolist() for path in paths]
-    allowed = [[accumulated(rate, problem.eta, problem.eps, step) for step in steps] for rate in rates]
+    allowed = [[distance(problem, rate, step) if step else 0.0 for step in steps] for rate in rates]
     columns = ("l", *(f"largest distance, {path.source}" for path in paths), "bound, Lambda", "bound, mu")
     rows = tuple((step, *(line[step] for line in (*measured, *allowed))) for step in steps)
-    note = f"norm2(w(l) - w_GD(l)); the diameter of W is {diameter(problem):.6g}"
+    note = (
+        "norm2(w(l) - w_GD(l)); each bound is the least of the accumulated errors, the length of both paths "
+        f"and the diameter of W, {diameter(problem):.6g}, at which it says nothing"
+    )
     title = "Distance from exact descent"
     x = tuple(float(step) for step in steps if step)
     curves = tuple(
@@ -316,6 +335,25 @@ def _convergence(
     ]
 
 
+def _empty(problem: Problem, asserted: Sequence[Claim], judged: Sequence[Verdict]) -> Iterator[Verdict]:
+    """The verdicts; a claim that was kept is vacuous where its bound is no less than a trivial one."""
+    values = {claim.key: claim.value for claim in asserted}
+    longest = steepest(problem) + problem.eps
+    trivial = {
+        f"{NAME}/decrease": (longest, "no step is longer"),
+        f"{NAME}/stationary": (
+            trivial_gradient(problem, contracting_step(problem)),
+            "no projected gradient on W exceeds this, so it says nothing",
+        ),
+    }
+    for verdict in judged:
+        most, why = trivial[verdict.claim]
+        if verdict.status == "held" and values[verdict.claim] >= most:
+            evidence = f"{verdict.evidence}; the bound over W is {values[verdict.claim]:.4g}, and {why}"
+            verdict = replace(verdict, status="vacuous", evidence=evidence)
+        yield verdict
+
+
 def _simulated(
     judged: Transformer, prompt: Prompt, steps: int, advance: Advance
 ) -> Float[Tensor, "{steps}+1 B D_w"]:
@@ -369,5 +407,6 @@ THEOREM = Theorem(
     claims=claims,
     judge=verify,
     judged=KEYS,
+    own=frozenset(KEYS),
     estimate=workload.convergence,
 )

@@ -9,7 +9,7 @@ import flint
 import numpy as np
 import sympy
 import torch
-from flint import arb
+from flint import arb, fmpq
 from torch import Tensor
 
 from icgd.bounds.algebra.definiteness import (
@@ -20,6 +20,7 @@ from icgd.bounds.algebra.definiteness import (
     linear_form_is_square,
     rayleigh,
 )
+from icgd.bounds.algebra.rationals import exact_matrix, to_flint
 from icgd.bounds.algebra.stationary_family import stationarity_claim
 from icgd.bounds.functional import (
     COMPARED,
@@ -54,6 +55,9 @@ from icgd.verify.verdict import Status, Verdict, with_replay
 NAME = "functional"
 TITLE = "Transformers implement functional gradient descent"
 
+Rows = Sequence[Sequence[float]]
+"""A matrix as rows of floats, which are taken as exact rationals."""
+
 _CERTIFIED = 3  # prompts on which balls are computed
 _SAMPLED = 64
 _EXACT_LAYERS = 12
@@ -80,7 +84,7 @@ def verify(
         verdicts += [_exact(judged, problem, examples), _rounding(judged, problem, examples, labels, device)]
         verdicts.append(_heads(problem, examples))
         parameters = next(claim for claim in asserted if claim.quantity == "parameters").value
-        status: Status = "held" if judged.parameters_count == parameters else "failed"
+        status: Status = "counted" if judged.parameters_count == parameters else "failed"
         evidence = f"{judged.parameters_count} entries, claim {parameters}"
         verdicts.append(Verdict("functional/parameters", status, evidence))
         advance(3)
@@ -124,12 +128,31 @@ def _exact(judged: FunctionalTransformer, problem: FunctionalProblem, examples: 
     )
     if mismatch or not copies or not descent_identity():
         return Verdict(key, "failed", mismatch or "the later layers are not copies of the first")
+    everywhere = all(_is_descent(heads, problem.rate) for heads in weights)
     return Verdict(
         key,
-        "proved",
+        "proved" if everywhere else "proved on given prompts",
         f"{layers} layers with the actual weights equal descent over the rationals on {problem.n} examples, "
-        f"and the other {problem.L - layers} are copies; two layers with free symbols equal it identically",
+        f"and the other {problem.L - layers} are copies; two layers with free symbols equal it identically"
+        + ("; V, B and C are those of descent, so this holds on every prompt" if everywhere else ""),
+        means="exact",
     )
+
+
+def _is_descent(heads: Sequence[tuple[Rows, Rows, Rows]], rate: float) -> bool:
+    """Whether a layer subtracts rate times the labels weighted by the kernel of <x_i, x_j>, for every input.
+
+    This holds if in each head only the corner of V is nonzero, and is -rate, and B^T C is the identity.
+    """
+    for V, B, C in heads:
+        value, last = exact_matrix(V), len(V) - 1
+        wanted = [[fmpq(0)] * len(V) for _ in V]
+        product = exact_matrix(B).transpose() * exact_matrix(C)
+        identity = [[int(i == j) for j in range(len(B))] for i in range(len(B))]
+        corner, wanted[last][last] = value[last, last], value[last, last]
+        if corner != -to_flint(rate) or value.tolist() != wanted or product.tolist() != identity:
+            return False
+    return True
 
 
 def _rounding(
@@ -236,10 +259,11 @@ def _rate(
     rho = max(float(certificate.rho.upper()) for certificate in known)
     return Verdict(
         key,
-        "proved",
+        "proved on given prompts",
         f"|f_l(x_q) - k_q^T K^-1 y| <= C rho^l + {slack:.3g} for l = 0..{len(labels) - 1} by balls on "
         f"{len(known)} prompts: rho <= {rho:.8g}, C <= {max(float(c.constant.upper()) for c in known):.4g}, "
         f"at most {closest:.3g} of what is allowed",
+        means="balls",
     )  # fmt: skip
 
 
@@ -249,33 +273,39 @@ def _show(ball: arb) -> str:
 
 def _definite(problem: FunctionalProblem, examples: Examples, witness: Witness) -> Iterator[Verdict]:
     """Judge which similarities are positive definite kernels, each with its proof."""
-    yield Verdict(
+    yield Verdict.proved_if(
+        linear_form_is_square(),
         f"{NAME}/linear-semidefinite",
-        "proved" if linear_form_is_square() else "failed",
         "c^T K c = norm2(sum c_i x_i)^2, expanded for free symbols (3 points of the plane); rank at most d",
+        by="exact",
     )
-    for name in ("exp", "softmax"):
-        found = [convergence_on((name,), *examples.plain(k), 1.0) for k in range(_CERTIFIED)]
+    for kernel_name in ("exp", "softmax"):
+        found = [convergence_on((kernel_name,), *examples.plain(k), 1.0) for k in range(_CERTIFIED)]
         smallest = min((certificate.smallest for certificate in found if certificate), key=float)
         positive = all(certificate is not None and certificate.smallest > 0 for certificate in found)
         evidence = f"lambda_min = {_show(smallest)} at least, by LDL^T in balls on {_CERTIFIED} prompts"
-        if name == "softmax":
+        if kernel_name == "softmax":
             kernel = kernel_balls(("softmax",), examples.plain(0)[0])
             gap = abs(kernel[0][1] - kernel[1][0]) if problem.n > 1 else arb(0)
             evidence = f"no kernel: |h_12 - h_21| = {_show(gap)}; similar to a symmetric matrix, {evidence}"
-            proved = positive and bool(gap > 0)
-            yield Verdict(f"{NAME}/softmax-similar", "proved" if proved else "vacuous", evidence)
+            positive = positive and bool(gap > 0)
+            name = "softmax-similar"
         else:
             evidence += "; for all inputs semidefinite, a power series with positive coefficients"
-            yield Verdict(f"{NAME}/exp-definite", "proved" if positive else "vacuous", evidence)
+            name = "exp-definite"
+        if positive:
+            yield Verdict(f"{NAME}/{name}", "proved on given prompts", evidence, means="balls")
+        else:
+            yield Verdict(f"{NAME}/{name}", "vacuous", evidence)
     exact, circle, coefficient = rayleigh("relu", witness), circle_quotient(), fourier_coefficient(4)
     refuted = exact < 0 and bool(circle < 0) and coefficient < 0
-    yield Verdict(
+    yield Verdict.proved_if(
+        refuted,
         f"{NAME}/relu-indefinite",
-        "proved" if refuted else "failed",
         f"points {witness.points}, weights {witness.weights}: Rayleigh quotient {exact} in integers; "
         f"8 points of the circle: {_show(circle)}, 1 - √2; Fourier coefficient of degree 4: "
         f"{str(coefficient / sympy.pi).replace('*pi', ' π')}",
+        by="exact",
     )
 
 
@@ -284,12 +314,13 @@ def _softmax_limit(problem: FunctionalProblem, examples: Examples) -> Verdict:
     softmax, exponential = (convergence_on((name,), *examples.plain(0), 1.0) for name in ("softmax", "exp"))
     assert softmax is not None and exponential is not None
     gap = abs(softmax.limit - exponential.limit)
-    decided = bool(gap > 0)
-    return Verdict(
+    return Verdict.proved_if(
+        bool(gap > 0),
         f"{NAME}/softmax-limit",
-        "proved" if decided else "vacuous",
         f"softmax tends to {_show(softmax.limit)} and exp to {_show(exponential.limit)} on one prompt: "
         "softmax regresses s(x) y(x), s the normaliser, and divides by s(x_q)",
+        by="balls",
+        otherwise="vacuous",
     )
 
 
@@ -348,6 +379,7 @@ THEOREM = Theorem(
         "theorem-1/hypotheses",
         "theorem-1/infimum",
     ),
+    own=frozenset({"rounding", "heads", "parameters", "largest-eigenvalue", "theorem-1/symmetry"}),
     model=MODEL,
     estimate=workload.functional,
 )

@@ -101,7 +101,7 @@ def verify(
         exact, contractions = _steps(judged, problem, prompts, advance)
         verdicts = [exact, _rounding(judged, problem, prompts, device)]
     count, entries = judged.parameters_count, asserted["looped/parameters"].value
-    status: Status = "held" if count == entries else "failed"
+    status: Status = "counted" if count == entries else "failed"
     verdicts.append(Verdict("looped/parameters", status, f"{count} entries for any T, claim {entries}"))
     with progress("condition", _SIMULATED) as advance:
         claimed = float(asserted["looped/contraction"].value)
@@ -148,11 +148,13 @@ def _steps(
         f"{loops} loops with the actual P and Q equal {loops} steps over the rationals on {_CERTIFIED} "
         f"prompts (n = {problem.n}, d = {problem.d}), query included"
     )
-    status: Status = "held"
+    if worst:
+        return Verdict("looped/steps", "failed", worst), found
+    status: Status = "proved on given prompts"
     if _is_descent(P, Q, rate):
         status = "proved"
         evidence += "; on every prompt, as the block adds -(eta/n) sum_i label_i <x_i, x_j> to label j"
-    return Verdict("looped/steps", "failed" if worst else status, worst or evidence), found
+    return Verdict("looped/steps", status, evidence, means="exact"), found
 
 
 def _is_descent(P: fmpq_mat, Q: fmpq_mat, rate: fmpq) -> bool:
@@ -233,9 +235,10 @@ def _contraction(problem: LoopedProblem, found: list[Contraction], claimed: floa
         return Verdict(key, "inapplicable", f"{shown}; {why}")
     return Verdict(
         key,
-        "proved",
+        "proved on given prompts",
         f"on {shown}; each error, that of the float64 output against x_q . w* included, is at most its "
         f"factor^{problem.T} and at most the bound {claimed:.6g}: exact descent, eigenvalues in balls",
+        means="balls",
     )
 
 
@@ -407,6 +410,7 @@ THEOREM = Theorem(
         "examples",
         "examples-before",
     ),
+    own=frozenset({"rounding", "parameters"}),
     model=MODEL,
     estimate=workload.looped,
 )

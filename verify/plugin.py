@@ -5,10 +5,10 @@
     pytest -p icgd.verify.plugin tests/                                # your own tests, with `icgd_judge`
     pytest verify/ --icgd "theorem=./mine.py m=4" -k mine              # a theorem of your own
 
-A claim that is proved, held or vacuous passes; an inapplicable one is skipped with its reason; a failed one
-prints its evidence and the command that replays it, without a traceback.  Every verdict is in the table at
-the end and in the properties of --junitxml.  With pytest-xdist each verification runs once and its claims
-stay together, so that `-n auto` uses all cores; see `pytest_xdist_make_scheduler`.
+A claim that is proved, counted, held or vacuous passes; an inapplicable one is skipped with its reason; a
+failed one prints its evidence and the command that replays it, without a traceback.  Every verdict is in the
+table at the end and in the properties of --junitxml.  With pytest-xdist each verification runs once and its
+claims stay together, so that `-n auto` uses all cores; see `pytest_xdist_make_scheduler`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from icgd.bounds.letters import ProblemError
 from icgd.verify.catalogue import find_theorem, theorems, theorems_with_letter
 from icgd.verify.requests import Found, Request, all_requests
 from icgd.verify.search.options import BRIEF, Search
-from icgd.verify.verdict import STATUSES, Status, Verdict
+from icgd.verify.verdict import LEDGER, STATUSES, Means, Status, Verdict, VerdictDocument, count_claims, in_words
 
 _REQUESTS = pytest.StashKey[tuple[Request, ...]]()
 _LETTERS = pytest.StashKey[Mapping[str, Any]]()
@@ -35,11 +35,10 @@ _FOUND = pytest.StashKey[dict[str, Found]]()
 
 
 class ClaimTest(NamedTuple):
-    """One claim as a test: the verification that judges it, its key, and the id of the test."""
+    """One claim as a test: the verification that judges it, and its key, which is the id of the test."""
 
     request: Request
     key: str
-    id: str
 
 
 # Options.
@@ -123,8 +122,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test with the fixture `icgd_claim` runs once per claim, with `icgd_request` once per verification."""
     requests = metafunc.config.stash[_REQUESTS]
     if "icgd_claim" in metafunc.fixturenames:
-        claims = [ClaimTest(one, key, label) for one in requests for label, key in one.claims().items()]
-        metafunc.parametrize("icgd_claim", claims, ids=[claim.id for claim in claims])
+        claims = [ClaimTest(one, key) for one in requests for key in one.claim_keys()]
+        metafunc.parametrize("icgd_claim", claims, ids=[claim.key for claim in claims])
     elif "icgd_request" in metafunc.fixturenames:
         metafunc.parametrize("icgd_request", requests, ids=[one.name for one in requests])
 
@@ -147,7 +146,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]
 
-    scopes = {label: one.name for one in config.stash[_REQUESTS] for label in (*one.claims(), one.name)}
+    scopes = {label: one.name for one in config.stash[_REQUESTS] for label in (*one.claim_keys(), one.name)}
 
     class ByVerification(LoadGroupScheduling):
         def _split_scope(self, nodeid: str) -> str:
@@ -215,15 +214,16 @@ def _rows(reporter: pytest.TerminalReporter) -> list[dict[str, str]]:
     rows: list[dict[str, str]] = []
     for reports in reporter.stats.values():
         for report in reports:
-            if getattr(report, "when", None) == "call":
-                for name, value in report.user_properties:
-                    if name == "claim":
-                        rows.append({})
-                    if rows and name in ("claim", "verdict", "evidence"):
-                        rows[-1][name] = value
-    rows = [row for row in rows if len(row) == 3]
-    labels = [label for one in reporter.config.stash[_REQUESTS] for label in one.claims()] if rows else []
-    order = {label: place for place, label in enumerate(labels)}
+            found: list[dict[str, str]] = []
+            for name, value in report.user_properties if getattr(report, "when", None) == "call" else ():
+                if name == "claim":
+                    found.append({})
+                if found:
+                    found[-1][name] = value
+            rows += found
+    rows = [row for row in rows if {"claim", "verdict", "evidence"} <= row.keys()]
+    keys = [key for one in reporter.config.stash[_REQUESTS] for key in one.claim_keys()] if rows else []
+    order = {key: place for place, key in enumerate(keys)}
     return sorted(rows, key=lambda row: order.get(row["claim"], math.inf))
 
 
@@ -243,17 +243,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         return
     colours = {"good": "green", "fair": "green", "aside": "yellow", "care": "yellow", "bad": "red"}
     width = max(len(row["claim"]) for row in rows)
+    said = [in_words(cast(Status, row["verdict"]), cast(Means | None, row.get("means"))) for row in rows]
+    widest = max(map(len, said))
     terminalreporter.section("claims")
-    for row in rows:
+    for row, status in zip(rows, said, strict=True):
         evidence = " ".join(row["evidence"].split())
-        room = shutil.get_terminal_size().columns - width - 15
+        room = shutil.get_terminal_size().columns - width - widest - 3
         if terminalreporter.config.get_verbosity() < 1 and len(evidence) > room:
             evidence = evidence[: max(room - 3, 0)] + "..."
         terminalreporter.write(f"{row['claim']:{width}} ")
-        terminalreporter.write(
-            f"{row['verdict']:12}", **{colours[STATUSES[cast(Status, row["verdict"])].tone]: True}
-        )
+        colour = colours[STATUSES[cast(Status, row["verdict"])].tone]
+        terminalreporter.write(f"{status:{widest}}", **{colour: True})
         terminalreporter.write(f" {evidence}\n")
-    counts = {status: sum(row["verdict"] == status for row in rows) for status in STATUSES}
-    counted = ", ".join(f"{count} {status}" for status, count in counts.items())
-    terminalreporter.write(f"{len(rows)} claim{'s' * (len(rows) != 1)}: {counted}\n", bold=True)
+    claims = [row for row in rows if not row["claim"].startswith(LEDGER)]
+    for line in count_claims(cast(list[VerdictDocument], claims)):
+        terminalreporter.write(f"{line}\n", bold=True)
+    if findings := [row for row in rows if row["claim"].startswith(LEDGER)]:
+        lost = sum(row["verdict"] == "failed" for row in findings)
+        terminalreporter.write(
+            f"{len(findings)} finding{'s' * (len(findings) != 1)}: {lost} not reproduced\n", bold=True
+        )

@@ -35,7 +35,7 @@ from icgd.verify.linear_attention.trained import Training, training_grid, traini
 from icgd.verify.results import Results
 from icgd.verify.search.prompts import seeded
 from icgd.verify.theorem import Theorem
-from icgd.verify.verdict import Status, Verdict
+from icgd.verify.verdict import Means, Status, Verdict
 
 NAME = "preconditioned"
 TITLE = "Linear attention learns preconditioned gradient descent"
@@ -80,7 +80,7 @@ def verify(
     parameters = judged.census()["parameters"]
     expected = next(claim for claim in asserted if claim.quantity == "parameters").value
     size = _verdict(
-        "parameters", parameters == expected, f"{parameters} entries counted, {expected:g} claimed", "held"
+        "parameters", parameters == expected, f"{parameters} entries counted, {expected:g} claimed", "counted"
     )
     return Results(
         problem=problem,
@@ -104,13 +104,25 @@ def _verdict(name: str, kept: bool, evidence: str, status: Status) -> Verdict:
     return Verdict(f"{NAME}/{name}", status if kept else "failed", evidence)
 
 
-def _shown(name: str, kept: bool, evidence: str, shown: str, posed: str, is_shown: bool) -> Verdict:
+def _exact(name: str, kept: bool, evidence: str) -> Verdict:
+    return Verdict.proved_if(kept, f"{NAME}/{name}", evidence, by="exact")
+
+
+def _shown(
+    name: str,
+    kept: bool,
+    evidence: str,
+    shown: str,
+    posed: str,
+    is_shown: bool,
+    means: Means = "exact",
+) -> Verdict:
     """Proved where the identities were shown for the sizes of the problem, else held."""
     if kept and not is_shown:
         return _verdict(
             name, kept, f"{evidence}; shown for {shown}: the posed {posed} is not among them", "held"
         )
-    return _verdict(name, kept, evidence, "proved")
+    return Verdict.proved_if(kept, f"{NAME}/{name}", evidence, by=means)
 
 
 def _identities(problem: PreconditionedProblem, statement: Statement) -> Iterator[Verdict]:
@@ -183,7 +195,7 @@ def _exact_gradient(problem: PreconditionedProblem, statement: Statement) -> Ver
     evidence = (
         f"{left} of {len(partials)} partial derivatives are not 0, in rationals, at S with n = {problem.n}"
     )
-    return _verdict(name, left == 0, evidence, "proved")
+    return _exact(name, left == 0, evidence)
 
 
 def _landscape(problem: PreconditionedProblem) -> Verdict:
@@ -198,7 +210,10 @@ def _landscape(problem: PreconditionedProblem) -> Verdict:
         return Verdict(name, "inapplicable", f"no second minimum at {where}; it is a saddle at this S and n")
     kind = "another global minimum" if found.loss == found.least else "a local minimum that is not global"
     return Verdict(
-        name, "proved", f"{kind} at {where}; rational gradient 0, Hessian positive definite up to scaling"
+        name,
+        "proved",
+        f"{kind} at {where}; rational gradient 0, Hessian positive definite up to scaling",
+        means="exact",
     )
 
 
@@ -249,7 +264,7 @@ def judge_one_step(problem: PreconditionedProblem, claim: Claim) -> Verdict:
     evidence = (
         f"loss {there} at a = {a}, least {least} over a, {claimed} claimed, in rationals, d = {d}, n = {n}"
     )
-    return _verdict("theorem-3/one-step", there == least == claimed, evidence, "proved")
+    return _exact("theorem-3/one-step", there == least == claimed, evidence)
 
 
 def _critical_verdicts(problem: PreconditionedProblem, depths: Sequence[Depth]) -> Iterator[Verdict]:
@@ -262,12 +277,11 @@ def _critical_verdicts(problem: PreconditionedProblem, depths: Sequence[Depth]) 
         why = f"the roots of q at L = {listed} were not separated: not decided"
         yield Verdict(f"{NAME}/theorem-3/critical-point", "inapplicable", why)
     else:
-        yield _verdict(
+        yield _exact(
             "theorem-3/critical-point",
             stationary,
             f"L = 1..{problem.L}: the best q is orthogonal to all lower ones and changes its sign L times on "
             f"positive points, in rationals; loss {deepest.loss} at L = {problem.L}",
-            "proved",
         )
     transformed = [depth for depth in depths if 2 <= depth.L <= MOST_TRANSFORMED]
     name = "theorem-4/critical-point"
@@ -287,7 +301,7 @@ def _critical_verdicts(problem: PreconditionedProblem, depths: Sequence[Depth]) 
         yield Verdict(f"{NAME}/{name}", "inapplicable", why)
         return
     done = f"L = 2..{MOST_TRANSFORMED}"
-    yield _shown(name, True, evidence, done, f"L = {problem.L}", problem.L <= MOST_TRANSFORMED)
+    yield _shown(name, True, evidence, done, f"L = {problem.L}", problem.L <= MOST_TRANSFORMED, "balls")
 
 
 THEOREM = Theorem(
@@ -316,6 +330,7 @@ THEOREM = Theorem(
         "training/theorem-3",
         "training/theorem-4",
     ),
+    own=frozenset({"theorem-1/other-minimum", "theorem-3/one-step", "lemma-1/model", "parameters"}),
     model=MODEL,
     estimate=workload.preconditioned,
 )

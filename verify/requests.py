@@ -60,9 +60,9 @@ class Request:
         """The keyword `construction` for those functions of the theorem that take it."""
         return {"construction": self.construction} if self.construction else {}
 
-    def claims(self) -> dict[str, str]:
-        """The claims that are judged: unique name -> key."""
-        return self.theorem.named_claims(self.construction)
+    def claim_keys(self) -> tuple[str, ...]:
+        """The keys of the claims that are judged."""
+        return self.theorem.claim_keys(self.construction)
 
     def command(self, search: Search) -> str:
         """The command line that repeats this verification."""
@@ -90,7 +90,8 @@ class Request:
                 command = broken.save_below(search.out)
                 verdicts = with_replay(verdicts, command, of=broken.claim)
         except ProblemError as error:
-            verdicts = tuple(Verdict(key, "inapplicable", str(error)) for key in self.claims().values())
+            refused = (Verdict(key, "inapplicable", str(error)) for key in self.claim_keys())
+            verdicts = self.theorem.attributed(refused)
         except Exception:
             return Found({}, traceback.format_exc())
         verdicts = with_replay(verdicts, self.command(search))

@@ -122,7 +122,8 @@ def _sizes(asserted: tuple[Claim, ...], counted: dict[str, int | float]) -> Iter
             value, count = claim.value, counted[claim.quantity]
             kept = count == value if claim.relation == "==" else count <= value
             evidence = f"census {count:,}, claim {claim.relation} {value:,}"
-            yield Verdict(claim.key, "held" if kept else "failed", evidence)
+            exact: Status = "counted" if isinstance(count, int) else "held"
+            yield Verdict(claim.key, exact if kept else "failed", evidence)
 
 
 def _step_verdict(
@@ -153,8 +154,10 @@ def _step_verdict(
         )
     else:
         evidence += reason
-    status: Status = "proved" if reason is None else "held"
-    return Verdict(f"{NAME}/step-error", status if kept else "failed", evidence)
+    key = f"{NAME}/step-error"
+    if kept and reason is None:
+        return Verdict(key, "proved", evidence, means="certificate")
+    return Verdict(key, "held" if kept else "failed", evidence)
 
 
 def _with_parts(
@@ -389,6 +392,19 @@ def _compared(
     return Verdict(key, "held" if falls else "failed", evidence)
 
 
+_OWN = (
+    "layers",
+    "heads",
+    "width",
+    "mlp-width",
+    "step-error",
+    "loop",
+    "uniform-attention",
+    "query-masked",
+    "matrices",
+    "four-layers",
+)
+
 THEOREM = Theorem(
     name=NAME,
     title=TITLE,
@@ -396,19 +412,8 @@ THEOREM = Theorem(
     letters=Problem,
     claims=claims,
     judge=verify,
-    judged=(
-        "layers",
-        "heads",
-        "width",
-        "mlp_width",
-        "step-error",
-        "loop",
-        "uniform-attention",
-        "query-masked",
-        "matrices",
-        "polynomial-width",
-        "four-layers",
-    ),
+    judged=(*_OWN, "polynomial-width"),
+    own=frozenset(_OWN),
     model=MODEL,
     fits=refuse_softmax_if_too_large,
     estimate=workload.softmax_icgd,

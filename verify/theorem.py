@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from importlib.resources.abc import Traversable
@@ -42,7 +42,7 @@ class Theorem:
 
     name: on the command line, such as "looped".  title, source: of the statement, with its arXiv number.
     letters: the class of its problems: each letter with its meaning and its default.
-    claims: (problem) -> its bounds, with explicit constants.
+    claims: (problem) -> its bounds, with explicit constants; a claim and its verdict have the same key.
     judge: (problem, *, seed, device, progress) -> `Results` with a `Verdict` for each name in `judged`; it
         raises ProblemError where the theorem does not apply to the problem.
     judged: the claims that are judged at the default problem, in the order of the table, without "name/".
@@ -53,11 +53,12 @@ class Theorem:
     estimate: (problem, search) -> how long judging it takes.
     constructions: the ways to build the transformer, the default first.  Where there are any, `claims`,
         `judge`, `fits`, `applies`, `plan` and `model.build` take `construction=`, and `judged` is a mapping
-        from each to its claims.
+        from each to its claims, no two of which have the same name.
     applies: raises ProblemError where a construction does not apply to a problem.
     read: (letters, search) -> letters and keywords for `judge`, where options such as data set letters.
     hypotheses, plan: what the theorem assumes and how its tolerance is spent, for `icgd bounds`.
     survey: figures for a report, computed during the verification.  replay: judges a saved counterexample.
+    own: the names in `judged` that are icgd's claims about its constructions and bounds, not the source's.
     findings: a TOML file of entries for the ledger; evidence: the functions that they name.
     """
 
@@ -71,6 +72,7 @@ class Theorem:
     model: Model | None = None
 
     options: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
     fits: Callable[..., None] = _anything
     estimate: Callable[[Any, Search], Estimate] = _unknown
     constructions: tuple[str, ...] = ()
@@ -82,6 +84,15 @@ class Theorem:
     replay: Callable[[Any], Verdict] | None = None
     findings: Path | Traversable | None = None
     evidence: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = (
+            [name for some in self.judged.values() for name in some]
+            if isinstance(self.judged, Mapping)
+            else []
+        )
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{self.name}: two constructions are judged by one claim {', '.join(twice)}")
 
     def chosen(self, construction: str | None) -> dict[str, str]:
         """The keyword `construction` with that value or the default; empty where there is nothing to choose.
@@ -104,19 +115,21 @@ class Theorem:
             return False
         return True
 
-    def named_claims(self, construction: str | None = None) -> dict[str, str]:
-        """The claims that are judged: a name that is unique within an audit -> key.
+    def claim_keys(self, construction: str | None = None) -> tuple[str, ...]:
+        """The keys of the claims that are judged, such as "relu-icgd/lean/step-error", in order.
 
-        A claim that several constructions share has the construction in its name.
+        They are the same on every surface, and no two constructions share one.
         """
-        if not isinstance(self.judged, Mapping):
-            return {f"{self.name}/{name}": f"{self.name}/{name}" for name in self.judged}
-        own = self.chosen(construction)["construction"]
-        others = {name for one, names in self.judged.items() if one != own for name in names}
-        return {
-            f"{self.name}/{own}/{name}" if name in others else f"{self.name}/{name}": f"{self.name}/{name}"
-            for name in self.judged[own]
-        }
+        judged = self.judged
+        names = judged[self.chosen(construction)["construction"]] if isinstance(judged, Mapping) else judged
+        return tuple(f"{self.name}/{name}" for name in names)
+
+    def attributed(self, verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
+        """The verdicts, each with whose claim it is about."""
+        return tuple(
+            replace(one, about="icgd" if one.claim.removeprefix(f"{self.name}/") in self.own else "paper")
+            for one in verdicts
+        )
 
     def verify(
         self, problem: Letters | None = None, *, progress: Progress = silent, **options: Any
@@ -138,4 +151,5 @@ class Theorem:
         taken = {name: getattr(search, name) for name in self.options}
         given = self.chosen(search.construction) | taken | read
         found = self.judge(problem, seed=search.seed, device=search.device, progress=progress, **given)
-        return replace(found, construction=given.get("construction"))
+        verdicts = self.attributed(found.verdicts)
+        return replace(found, verdicts=verdicts, construction=given.get("construction"))

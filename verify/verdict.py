@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NotRequired, TypedDict
 
-Status = Literal["proved", "held", "failed", "inapplicable", "vacuous"]
+Status = Literal["proved", "proved on given prompts", "counted", "held", "failed", "inapplicable", "vacuous"]
+Means = Literal["certificate", "exact", "balls"]
+Subject = Literal["paper", "icgd"]
+"""Whose claim it is: a paper's, or one of icgd about its own constructions and bounds."""
+
 Tone = Literal["good", "fair", "aside", "care", "bad"]
 """How good the news is; each page gives every tone a colour."""
 
@@ -19,10 +24,21 @@ class Meaning:
     tone: Tone
 
 
+@dataclass(frozen=True)
+class Grounds:
+    """What proves a claim: the phrase that follows the status, and what it stands for."""
+
+    by: str
+    words: str
+
+
 STATUSES: Mapping[Status, Meaning] = {
-    "proved": Meaning(
-        "an exact identity, ball arithmetic or a checked certificate settles it on the stated inputs", "good"
+    "proved": Meaning("settled for everything that the claim covers, by the means named beside it", "good"),
+    "proved on given prompts": Meaning(
+        "settled on the prompts that the evidence names; for other prompts this is no proof",
+        "good",
     ),
+    "counted": Meaning("an exact count of what was built is what the claim says", "good"),
     "held": Meaning(
         "the search or comparison that the evidence describes found nothing against it; this is no proof",
         "fair",
@@ -33,12 +49,38 @@ STATUSES: Mapping[Status, Meaning] = {
 }
 """Every status, in the order in which tables count them."""
 
+MEANS: Mapping[Means, Grounds] = {
+    "certificate": Grounds(
+        "by certificate",
+        "the independent checker accepted a certificate of the weights that were built, rounding included",
+    ),
+    "exact": Grounds("by exact arithmetic", "rationals, integers or polynomials, computed without rounding"),
+    "balls": Grounds("by balls", "ball arithmetic, which encloses every rounding error"),
+}
+"""What a claim may be proved by, the strongest first; the two statuses of `PROVED` name one of these."""
+
+LEDGER = "ledger/"
+"""What the key of a finding's verdict begins with: a finding is no claim, and is counted apart."""
+
+PROVED: tuple[Status, ...] = ("proved", "proved on given prompts")
+"""The statuses of a proof."""
+
+_WHOSE: Mapping[Subject, tuple[str, str]] = {
+    "paper": ("claim of the paper", "claims of the papers"),
+    "icgd": (
+        "claim of icgd about its own constructions and bounds",
+        "claims of icgd about its own constructions and bounds",
+    ),
+}
+
 
 class VerdictDocument(TypedDict):
     """A verdict as plain values, under the names that every document uses."""
 
     claim: str
     verdict: Status
+    about: NotRequired[Subject]
+    means: NotRequired[Means]
     evidence: str
     replay: NotRequired[str]
 
@@ -47,18 +89,85 @@ class VerdictDocument(TypedDict):
 class Verdict:
     """The conclusion on one claim.
 
+    claim: its key, which is that of its bound where it has one, such as "relu-icgd/lean/step-error".
     status: one of `STATUSES`.  evidence: what settles it, or what was searched and how.
-    replay: the command that reproduces a failure.
+    replay: the command that reproduces a failure.  means: what a proof rests on, one of `MEANS`.
+    about: whose claim it is; `Theorem.judged_by` fills it in.
+    Raises ValueError for a proof that does not say by what, and for means of what is no proof.
+
+    >>> Verdict("demo/size", "counted", "7 of 7").said, Verdict("demo/step", "proved", "", means="exact").said
+    ('counted', 'proved by exact arithmetic')
     """
 
     claim: str
     status: Status
     evidence: str
     replay: str | None = None
+    means: Means | None = None
+    about: Subject = "paper"
+
+    def __post_init__(self) -> None:
+        if (self.status in PROVED) != (self.means is not None):
+            if self.means:
+                raise ValueError(f"{self.claim}: only a proof has means, and it is {self.status}")
+            raise ValueError(f"{self.claim}: it is {self.status} by what? means is one of {', '.join(MEANS)}")
+
+    @classmethod
+    def proved_if(
+        cls, kept: bool, claim: str, evidence: str, *, by: Means, otherwise: Status = "failed"
+    ) -> Verdict:
+        """Proved by these means if it is kept, or else `otherwise`, with the same evidence."""
+        return cls(claim, "proved", evidence, means=by) if kept else cls(claim, otherwise, evidence)
+
+    @property
+    def said(self) -> str:
+        """The status, with the means of a proof: "proved by certificate"."""
+        return in_words(self.status, self.means)
 
     def as_dict(self) -> VerdictDocument:
-        plain: VerdictDocument = {"claim": self.claim, "verdict": self.status, "evidence": self.evidence}
-        return {**plain, "replay": self.replay} if self.replay else plain
+        document: VerdictDocument = {
+            "claim": self.claim,
+            "verdict": self.status,
+            "about": self.about,
+            "evidence": self.evidence,
+        }
+        if self.means:
+            document["means"] = self.means
+        if self.replay:
+            document["replay"] = self.replay
+        return document
+
+
+def in_words(status: Status, means: Means | None) -> str:
+    """A status with its means; reports of earlier versions name none.
+
+    >>> in_words("proved on given prompts", "balls"), in_words("proved", None)
+    ('proved on given prompts by balls', 'proved')
+    """
+    return f"{status} {MEANS[means].by}" if means else status
+
+
+def count_claims(verdicts: Iterable[VerdictDocument]) -> tuple[str, ...]:
+    """How many claims got which verdict, those of papers and those of icgd each in a line.
+
+    >>> made = Verdict("a/b", "proved", "", means="exact"), Verdict("a/c", "counted", "", about="icgd")
+    >>> for line in count_claims([one.as_dict() for one in made]):
+    ...     print(line)
+    1 claim of the paper checked: 1 proved by exact arithmetic
+    1 claim of icgd about its own constructions and bounds: 1 counted
+    """
+    lines = []
+    found = list(verdicts)
+    for subject, (one, many) in _WHOSE.items():
+        counts = Counter(
+            in_words(v["verdict"], v.get("means")) for v in found if v.get("about", "paper") == subject
+        )
+        order = [in_words(status, means) for status in STATUSES for means in (*MEANS, None)]
+        shown = ", ".join(f"{counts[words]} {words}" for words in order if counts[words])
+        if total := counts.total():
+            checked = " checked" * (subject == "paper")
+            lines.append(f"{total} {one if total == 1 else many}{checked}: {shown}")
+    return tuple(lines)
 
 
 def with_replay(verdicts: Iterable[Verdict], command: str, *, of: str | None = None) -> tuple[Verdict, ...]:

@@ -4,12 +4,14 @@ import math
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icgd.bounds.activation import ACTIVATIONS
+from icgd.bounds.claims import L
 from icgd.bounds.convergence import (
     Suprema,
     accumulated,
@@ -17,13 +19,17 @@ from icgd.bounds.convergence import (
     contracting_step,
     curvature,
     diameter,
+    distance,
     hessian_blocks,
     is_convex,
     least_gradient,
     least_move,
     lipschitz,
+    loss_drop,
     operator_norm,
+    steepest,
     suprema,
+    trivial_gradient,
 )
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.loss import LOSSES
@@ -118,11 +124,86 @@ def test_accumulation_solves_its_recurrence(rate, step, eps, steps):
 
 def test_accumulation_overflows_to_infinity():
     assert accumulated(1e3, 1.0, 0.1, 10**6) == math.inf
-    assert claims(Problem(L=1000))[1].value == pytest.approx(accumulated(*_of(Problem(L=1000))), rel=1e-6)
+    assert distance(Problem(L=1000), 1e3, 1000) == claims(Problem(L=1000))[1].value == diameter(Problem())
 
 
-def _of(problem):
-    return curvature(problem).lam, problem.eta, problem.eps, problem.L
+def named(problem):
+    return {claim.key.removeprefix("convergence/"): claim for claim in claims(problem)}
+
+
+def test_no_claim_is_worse_than_a_trivial_one():
+    """Default problem: 8.51 was claimed for a distance in a box of diameter 6.33, 34.98 for a gradient."""
+    problem, found = Problem(), named(Problem())
+    half_widths = [1 / math.sqrt(size) for size in (2, 4, 4)]
+    box = 2 * math.sqrt(sum(size * half**2 for size, half in zip((8, 16, 8), half_widths, strict=True)))
+    assert found["accumulation"].value == pytest.approx(box, rel=1e-8) and box < 8.5
+    assert accumulated(curvature(problem).lam, 0.1, 0.05, 5) > 8.5
+    # The loss is at most norm2(p - y)^2 / 2 with norm2(p) <= sqrt 2 tanh(2 tanh(2 tanh 1)), as V has norm 2.
+    p = math.sqrt(2) * math.tanh(2 * math.tanh(math.sqrt(4) * math.tanh(1) / 2 * 1))
+    assert p <= math.sqrt(2)
+    lam, constants = curvature(problem).lam, found["stationary"].constants
+    top = {str(symbol): value for symbol, (value, _) in constants.items()}
+    h, c, drop = 1 / lam, 0.5, (top["P"] + 1) ** 2 / 2
+    root = math.sqrt(0.05**2 + 4 * c * drop / (h * 5))
+    assert found["stationary"].value == pytest.approx(0.05 + (0.05 + root) / (2 * c), rel=1e-6)
+    assert found["stationary"].value < steepest(problem) < 34.98
+
+
+@settings(max_examples=25, deadline=None)
+@given(problems, st.sampled_from([1e-3, 0.1, 10.0]), st.integers(1, 300))
+def test_bounds_never_exceed_the_trivial_ones(problem, eta, L):
+    problem = replace(problem, eta=eta, L=L)
+    found, mu = named(problem), curvature(problem).rate(eta)
+    for name, rate in (("accumulation", curvature(problem).lam), ("accumulation-split", mu)):
+        assert found[name].value == pytest.approx(distance(problem, rate, L), rel=1e-6)
+        assert found[name].value <= diameter(problem)
+    ulp = 1 + 2**-50  # a claim is rounded up from 40 digits, the functions are floats
+    trivial = trivial_gradient(problem, contracting_step(problem))
+    assert found["stationary"].value <= trivial * ulp <= steepest(problem) * ulp**2
+    assert found["decrease"].value <= (steepest(problem) + problem.eps) * ulp
+    assert distance(problem, mu, 1) <= eta * problem.eps * WIDENING * ulp
+
+
+PLAIN = {
+    "squared": lambda p, y: (p - y) ** 2,
+    "logistic": lambda p, y: np.logaddexp(0, p) - y * p,
+    "huber": lambda p, y: np.where(np.abs(p - y) < 0.5, (p - y) ** 2 / 2, np.abs(p - y) / 2 - 0.125),
+    "log-cosh": lambda p, y: np.logaddexp(p - y, y - p) - math.log(2),
+}
+PLAIN_ACTIVATIONS = {"tanh": np.tanh, "sin": np.sin, "sigmoid": lambda t: 1 / (1 + np.exp(-t))}
+
+
+def loss_of(problem, x, y, weights):
+    """L_n on one example, from the paper's text in numpy."""
+    p = x
+    for j, v in enumerate(weights, start=1):
+        z = v @ p
+        linear = problem.output == "linear" and j == problem.N
+        p = z if linear else PLAIN_ACTIVATIONS[problem.activation.name](z)
+    return float(PLAIN[problem.loss.name](p, y).sum()) / 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(problems, st.integers(0, 10**6))
+def test_the_loss_varies_on_W_by_no_more_than_each_bound(problem, seed):
+    """Weights at corners of W and inside, prompts on their spheres: a mean over examples varies no more."""
+    generator = np.random.default_rng(seed)
+    x, y = (generator.standard_normal(size) for size in (problem.d, problem.d_out))
+    x, y = x * problem.B_x / np.linalg.norm(x), y * problem.B_y / np.linalg.norm(y)
+
+    def drawn():
+        corner = generator.random() < 0.7
+        for j, shape in enumerate(zip(problem.dims[1:], problem.dims[:-1], strict=True), start=1):
+            part = generator.choice([-1.0, 1.0], shape) if corner else generator.uniform(-1, 1, shape)
+            yield part * problem.half_width(j)
+
+    values = [loss_of(problem, x, y, list(drawn())) for _ in range(60)]
+    bound, symbols = loss_drop(problem)
+    path = [one for one in bound.args if L in one.free_symbols]
+    assert len(path) == 1 and len(bound.args) == (3 if problem.loss.sigma else 4)
+    for one in set(bound.args) - set(path):
+        limit = float(one.subs({symbol: value for symbol, (value, _) in symbols.items()}))
+        assert max(values) - min(values) <= limit * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(("eta", "expected"), [(0.1, 0.0), (1.9, 0.0), (3.0, 1 - 2 / 3)])

@@ -68,7 +68,7 @@ def test_tables_for_a_person(capsys):
     code, out, _ = run(capsys, "audit", "--N", "1", *QUICK, "--no-report")
     assert code == cli.KEPT
     assert all(
-        word in out for word in ("sampled", "attacked", "certified", "allowed", "relu-icgd/step-error")
+        word in out for word in ("sampled", "attacked", "certified", "allowed", "relu-icgd/lean/step-error")
     )
     assert "fewest" in out and "exact loss" in out
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icgd.bounds.activation import ACTIVATIONS
-from icgd.bounds.convergence import Curvature, accumulated, curvature
+from icgd.bounds.convergence import Curvature, accumulated, curvature, diameter, distance, path_length
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
 from icgd.construct.block.assembly import assemble
@@ -76,6 +76,29 @@ def test_a_bound_beyond_the_diameter_is_vacuous():
     assert judged["accumulation"] == judged["accumulation-split"] == "vacuous"
 
 
+def test_a_bound_is_vacuous_where_it_says_nothing_at_the_last_step():
+    """At L = 5 the accumulated errors would exceed the diameter of W; up to l = 4 they do not."""
+    verdicts = {v.claim.removeprefix("convergence/"): v for v in verify(Problem(L=5)).verdicts}
+    assert verdicts["accumulation"].status == "vacuous" and verdicts["accumulation-split"].status == "held"
+    assert "says nothing at l = 5, and less only up to l = 4" in verdicts["accumulation"].evidence
+    assert "no less than the diameter 6.325 of W" in verdicts["accumulation"].evidence
+    short = {v.claim.removeprefix("convergence/"): v for v in verify(Problem(L=1, N=1)).verdicts}
+    assert short["stationary"].status == "vacuous" and short["accumulation"].status == "held"
+    assert "no projected gradient on W exceeds this" in short["stationary"].evidence
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([0.1, 2.0]), st.sampled_from([0.05, 3.0]))
+def test_paths_with_the_worst_errors_are_no_longer_than_their_bounds(seed, eta, eps):
+    problem = replace(CURVED, eta=eta, eps=eps)
+    path = convergence._with_worst_errors(problem, random_prompts(problem, 16, seeded(seed)), 6)
+    for step, apart in enumerate(path.apart.amax(dim=1).tolist()):
+        if step:
+            room = 1e-12 * diameter(problem)  # 6 steps of float64
+            assert apart <= path_length(problem, step) + room
+            assert apart <= distance(problem, curvature(problem).lam, step) + room
+
+
 def test_a_step_too_long_is_named():
     posed = replace(FLAT, eta=2.5)
     judged = status(verify(posed, transformer=Damaged(posed)))
@@ -117,7 +140,9 @@ def test_mutant_rest_that_eigenvalues_exceed():
     ids=["sign of the exponent", "half", "linear and short", "no accumulation"],
 )
 def test_mutant_accumulation_bounds(monkeypatch, wrong):
-    monkeypatch.setattr(convergence, "accumulated", wrong)
+    monkeypatch.setattr(
+        convergence, "distance", lambda problem, rate, l: wrong(rate, problem.eta, problem.eps, l)
+    )
     assert status(verify(CURVED, transformer=Damaged(CURVED)))["accumulation"] == "failed"
 
 

@@ -37,7 +37,9 @@ def status(found):
 def test_definite_kernels_keep_every_claim(kernel):
     found = verify(FunctionalProblem(d=3, n=5, L=6, kernel=kernel))
     judged = status(found)
-    assert "failed" not in judged.values() and judged["rate"] == judged["descent"] == "proved"
+    assert "failed" not in judged.values() and judged["descent"] == "proved"
+    assert judged["rate"] == judged["exp-definite"] == "proved on given prompts"
+    assert judged["parameters"] == "counted"
     assert judged["relu-indefinite"] == judged["softmax-limit"] == "proved"
     assert judged["theorem-1/off-family"] == "held" and judged["theorem-1/linear"] == "proved"
     assert {"functional/rate", "functional/theorem-1/off-family"} <= {claim.key for claim in found.claims}

@@ -27,8 +27,9 @@ def status(found):
 def test_honest_weights_keep_every_claim():
     found = verify(PROBLEM)
     judged = status(found)
-    assert judged["steps"] == judged["contraction"] == "proved"
-    assert judged["rounding"] == judged["condition"] == judged["examples"] == judged["parameters"] == "held"
+    assert judged["steps"] == "proved" and judged["contraction"] == "proved on given prompts"
+    assert judged["rounding"] == judged["condition"] == judged["examples"] == "held"
+    assert judged["parameters"] == "counted"
     assert judged["failure"] == "held"
     assert judged["examples-before"] == "inapplicable"  # its constant is assumed: compared, never judged
     assert len(found.grids[0].rows) == 3 and len(found.plots[0].curves) == 3
@@ -97,12 +98,12 @@ def given(letters, seed=0):
 def test_no_bound_on_the_error_is_false(letters):
     problem, found, claimed = given({"T": 10, **letters})
     verdict = looped._contraction(problem, found, claimed)
-    assert verdict.status == "proved" and "given prompts" in verdict.evidence
+    assert verdict.said == "proved on given prompts by balls" and "given prompts" in verdict.evidence
     assert all(float(item.measured) <= claimed**2 for item in found)
     if letters:  # what was claimed before: the step of the bound, whatever the step in use
         before = (1 - 1 / looped.condition_bound(problem.d, problem.n, problem.t)) ** problem.T
         wrong = looped._contraction(problem, found, before)
-        assert wrong.status == ("failed" if problem.eta < 0.1 else "proved")
+        assert wrong.status == ("failed" if problem.eta < 0.1 else "proved on given prompts")
 
 
 def test_a_bound_that_is_exceeded_is_proved_nowhere():

@@ -18,7 +18,7 @@ from icgd.verify import catalogue, relu_icgd
 from icgd.verify.catalogue import find_theorem, theorems
 from icgd.verify.requests import Found, all_requests
 from icgd.verify.search.counterexample import Counterexample
-from icgd.verify.verdict import Verdict
+from icgd.verify.verdict import Verdict, count_claims
 
 pytest_plugins = ["pytester"]
 
@@ -91,16 +91,17 @@ def cases(path):
 def test_k_selects_theorems_claims_and_constructions(run):
     every = collected(run("--collect-only", "-q"))
     assert {
-        claim for one in theorems().values() if not one.constructions for claim in one.named_claims()
+        claim for one in theorems().values() if not one.constructions for claim in one.claim_keys()
     } < every
     chosen = collected(run("--collect-only", "-q", "-k", "relu-icgd and lean"))
     assert {"relu-icgd/lean/heads", "relu-icgd/lean/step-error"} < chosen
     assert chosen == {claim for claim in every if claim.startswith("relu-icgd/lean/")}
     steps = collected(run("--collect-only", "-q", "-k", "step-error"))
-    assert steps == {"relu-icgd/lean/step-error", "relu-icgd/paper/step-error", "softmax-icgd/step-error"}
+    ours = {"relu-icgd/lean/step-error", "relu-icgd/paper/step-error", "softmax-icgd/step-error"}
+    assert steps == ours | {"relu-icgd/step-error"}
     # The theorem's own sizes are judged on its own construction.
     assert "relu-icgd/heads" in collected(run("--collect-only", "-q", "-k", "relu-icgd and paper"))
-    by_key = collected(run("--collect-only", "-q", "-k", "relu-icgd/start"))
+    by_key = collected(run("--collect-only", "-q", "-k", "/start"))
     assert by_key == {"relu-icgd/lean/start", "relu-icgd/paper/start"}
     assert collected(run("--collect-only", "-q", "-k", "looped/steps")) == {"looped/steps"}
 
@@ -113,7 +114,7 @@ def test_its_one_option_has_a_name_of_its_own(run):
 
 def test_the_table_and_the_xml_carry_every_verdict(run, pytester):
     result = run(*POSED, "-k", "looped", "--junitxml=verdicts.xml")
-    expected = icgd.verify.looped.verify(PROBLEM).verdicts
+    expected = find_theorem("looped").verify(PROBLEM).verdicts
     assert result.ret == 0
     result.stdout.fnmatch_lines(["icgd: T = 3 for looped", "*= claims =*"])
     found = cases(pytester.path / "verdicts.xml")
@@ -121,11 +122,13 @@ def test_the_table_and_the_xml_carry_every_verdict(run, pytester):
         properties, outcome = found[f"test_claim[{verdict.claim}]"]
         assert properties == verdict.as_dict()
         assert outcome == ({"skipped"} if verdict.status == "inapplicable" else set())
-        assert re.search(rf"^{verdict.claim} +{verdict.status} ", result.stdout.str(), re.MULTILINE)
+        assert re.search(rf"^{verdict.claim} +{verdict.said} ", result.stdout.str(), re.MULTILINE)
     table = result.stdout.str().partition("= claims =")[2].splitlines()[1 : len(expected) + 1]
     assert [line.split()[0] for line in table] == [verdict.claim for verdict in expected]
     assert max(map(len, table)) <= 80
-    result.stdout.fnmatch_lines([f"{len(expected)} claims: * proved, * held, 0 failed, 1 inapplicable,*"])
+    for line in count_claims([verdict.as_dict() for verdict in expected]):
+        assert line in result.stdout.str().splitlines()
+    assert "2 claims of icgd about its own constructions and bounds: 1 counted, 1 held" in result.stdout.str()
 
 
 def test_a_failure_shows_evidence_and_replay_and_no_traceback(run, pytester, monkeypatch):
@@ -261,7 +264,7 @@ def test_a_theorem_may_not_judge_a_claim_twice(run, monkeypatch):
 def test_another_repository_can_have_its_own_verdicts_judged(run, pytester):
     pytester.makepyfile(
         test_mine="""
-        from icgd.verify.verdict import Verdict
+        from icgd.verify.verdict import Verdict, count_claims
 
         def test_kept(icgd_judge):
             width = Verdict("mine/width", "inapplicable", "none")
@@ -274,7 +277,7 @@ def test_another_repository_can_have_its_own_verdicts_judged(run, pytester):
     result = run(files=["test_mine.py"])
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["mine/norm: 13 of 12", "replay: python mine.py"], consecutive=True)
-    result.stdout.fnmatch_lines(["3 claims: 0 proved, 1 held, 1 failed, 1 inapplicable, 0 vacuous"])
+    result.stdout.fnmatch_lines(["3 claims of the papers checked: 1 held, 1 failed, 1 inapplicable"])
 
 
 def test_the_plugin_alone_changes_nothing(run, pytester):
@@ -292,7 +295,7 @@ def test_workers_share_one_verification(run, pytester, mode):
     assert counts.read_text().split() == ["once"]
     assert len(cases(pytester.path / "verdicts.xml")) == 9
     workers = set(re.findall(r"\[(gw\d)\].*test_claim\[looped", result.stdout.str()))
-    result.stdout.fnmatch_lines(["looped/steps *", "looped/examples-before *", "8 claims: *"])
+    result.stdout.fnmatch_lines(["looped/steps *", "looped/examples-before *", "6 claims of the papers*", "2 claims of icgd*"])
     if mode:
         assert result.ret == 0 and workers == {"gw0", "gw1"}
     else:
@@ -302,7 +305,8 @@ def test_workers_share_one_verification(run, pytester, mode):
 
 def test_verdicts_survive_the_way_between_workers():
     failed = Verdict("a/b", "failed", "1 < 2", "icgd verify a")
-    found = Found({"a/b": failed, "a/c": Verdict("a/c", "held", "é")}, "crash")
+    by_balls = Verdict("a/c", "proved", "é", means="balls", about="icgd")
+    found = Found({"a/b": failed, "a/c": by_balls}, "crash")
     assert Found.from_json(found.as_json()) == found
 
 

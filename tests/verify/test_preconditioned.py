@@ -46,11 +46,14 @@ def honest():
 
 def test_every_claim_is_kept(honest):
     found = status(honest)
-    assert set(found.values()) <= {"proved", "held", "inapplicable"}
+    assert set(found.values()) <= {"proved", "counted", "held", "inapplicable"}
     for name in ("lemma-1", "theorem-1/global", "theorem-1/gradient", "theorem-3/stationary",
                  "theorem-3/one-step", "theorem-3/critical-point", "theorem-4/stationary",
                  "theorem-4/critical-point"):  # fmt: skip
         assert found[name] == "proved"
+    said = {v.claim.removeprefix("preconditioned/"): v.said for v in honest.verdicts}
+    assert said["theorem-4/critical-point"] == "proved by balls" and found["parameters"] == "counted"
+    assert said["lemma-1"] == "proved by exact arithmetic"
     for name in ("lemma-1/model", "theorem-1/loss", "training/theorem-1", "training/theorem-3"):
         assert found[name] == "held"
     assert len(honest.plots) == 3 and len(honest.grids[0].rows) == PROBLEM.L

@@ -65,15 +65,16 @@ def test_every_theorem_says_what_there_is_to_say(each):
     assert each.estimate(problem, Search()).seconds > 0
     assert each.options <= set(Search.__dataclass_fields__) - EVERYWHERE
     for construction in each.constructions or (None,):
-        assert all(key.startswith(f"{each.name}/") for key in each.named_claims(construction))
+        assert all(key.startswith(f"{each.name}/") for key in each.claim_keys(construction))
         assert each.fits(problem, **each.chosen(construction)) is None
 
 
 def test_names_of_claims_are_unique_over_constructions():
-    lean, paper = (RELU.named_claims(one) for one in ("lean", "paper"))
+    lean, paper = (RELU.claim_keys(one) for one in ("lean", "paper"))
     assert not set(lean) & set(paper)
-    assert lean["relu-icgd/lean/step-error"] == paper["relu-icgd/paper/step-error"] == "relu-icgd/step-error"
-    assert "relu-icgd/heads" in paper and "relu-icgd/lean/heads" in lean
+    assert "relu-icgd/lean/step-error" in lean and {"relu-icgd/paper/step-error", "relu-icgd/heads"} <= {*paper}
+    with pytest.raises(ValueError, match="two constructions are judged by one claim size"):
+        mine(constructions=("a", "b"), judged={"a": ("size", "a/step"), "b": ("size", "b/step")})
 
 
 def test_a_theorem_is_found_by_its_name_its_problem_and_its_file():

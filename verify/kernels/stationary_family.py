@@ -31,7 +31,7 @@ from icgd.construct.functional import FunctionalTransformer, similarity
 from icgd.verify.kernels.prompts import similar
 from icgd.verify.linear_attention.training import train
 from icgd.verify.results import Cell, Grid
-from icgd.verify.verdict import Status, Verdict
+from icgd.verify.verdict import Means, Status, Verdict
 
 _ORBITS = 8
 _LAYERS = 2
@@ -244,7 +244,8 @@ def theorem_one(
 
 
 def _verdict(name: str, status: Status, evidence: str) -> Verdict:
-    return Verdict(f"functional/theorem-1/{name}", status, evidence)
+    means: Means | None = "exact" if status == "proved" else None
+    return Verdict(f"functional/theorem-1/{name}", status, evidence, means=means)
 
 
 def _linear(setting: LinearSetting) -> Verdict:

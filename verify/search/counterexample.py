@@ -84,7 +84,7 @@ class Counterexample:
         try:
             parts = [torch.tensor(plain["prompt"][name], dtype=torch.float64)[None] for name in _PARTS]
             problem = Problem.parse(plain["problem"])
-            construction, claim = plain["construction"], plain["claim"]
+            construction, claim = plain["construction"], _upgraded(plain["claim"], plain["construction"])
             error, allowed = float(plain["error"]), float(plain["allowed"])
         except ProblemError:
             raise
@@ -96,6 +96,16 @@ class Counterexample:
         if prompt.x.ndim == prompt.y.ndim == 3 and 0 < prompt.n == prompt.y.shape[1] < problem.n:
             prompt = repeated(prompt, problem.n)
         return cls(problem, construction, claim, prompt.check(problem), error, allowed)
+
+
+def _upgraded(claim: str, construction: str) -> str:
+    """The key of a claim about a construction; earlier versions left the construction out of it.
+
+    >>> _upgraded("relu-icgd/step-error", "lean"), _upgraded("relu-icgd/lean/step-error", "lean")
+    ('relu-icgd/lean/step-error', 'relu-icgd/lean/step-error')
+    """
+    theorem, *names = claim.split("/")
+    return "/".join([theorem, construction, *names] if len(names) == 1 else [theorem, *names])
 
 
 def shrink(prompt: Prompt, fails: Callable[[Prompt], bool]) -> Prompt:

@@ -174,7 +174,7 @@ def test_a_failure_is_replayed_by_the_command_that_is_printed(tmp_path, monkeypa
     out = tmp_path / "my out"
     theorem = replace(RELU, survey=None)
     part = verify_one(theorem, {"N": 1, "K": 2, "d": 1}, replace(SEARCH, out=out), reported=reported)
-    (broken,) = (one.replay for one in part.verdicts if one.claim == "relu-icgd/step-error")
+    (broken,) = (one.replay for one in part.verdicts if one.claim == "relu-icgd/lean/step-error")
     folder = run_folder(out, reported=reported)
     assert shlex.split(broken)[-1] == str(folder / "counterexample-lean.json")
     assert list(part.files) == ["counterexample-lean.json"]

@@ -20,7 +20,7 @@ PROMPT = Prompt(
 @pytest.fixture
 def saved(tmp_path):
     path = tmp_path / "a.json"
-    Counterexample(PROBLEM, "lean", "relu-icgd/step-error", PROMPT, math.inf, 0.5).save(path)
+    Counterexample(PROBLEM, "lean", "relu-icgd/lean/step-error", PROMPT, math.inf, 0.5).save(path)
     return path
 
 

@@ -95,7 +95,7 @@ def test_a_very_long_problem_is_judged_and_says_on_what(monkeypatch):
 
 def test_a_counterexample_of_repeated_examples_is_written_once(tmp_path):
     prompt = repeated(random_prompts(SMALL, 1, seeded(4)), 10_000)
-    saved = Counterexample(replace(SMALL, n=10_000), "lean", "relu-icgd/step-error", prompt, 1.0, 0.5)
+    saved = Counterexample(replace(SMALL, n=10_000), "lean", "relu-icgd/lean/step-error", prompt, 1.0, 0.5)
     saved.save(tmp_path / "c.json")
     assert len(json.loads((tmp_path / "c.json").read_text())["prompt"]["x"]) <= 5
     back = Counterexample.load(tmp_path / "c.json")
