@@ -7,6 +7,7 @@ how to repair it and what it does not claim.  verify/ledger/settled.py computes 
 from __future__ import annotations
 
 import difflib
+import re
 import string
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -125,27 +126,34 @@ class Entry:
     @property
     def placeholders(self) -> frozenset[str]:
         """The names of the computed numbers in its texts."""
-        words = string.Formatter().parse(self.finding + self.repair + self.not_claimed)
-        return frozenset(name for _, name, _, _ in words if name)
+        return placeholders_of(self.finding + self.repair + self.not_claimed)
 
 
-Made = TypeVar("Made", Paper, Entry)
+def placeholders_of(words: str) -> frozenset[str]:
+    """The names in braces, for which computed numbers are filled in."""
+    return frozenset(name for _, name, _, _ in string.Formatter().parse(words) if name)
 
 
-def _made(kind: type[Made], values: Mapping[str, Any], file: str, name: str) -> Made:
-    known = {one.name: one for one in fields(kind)}
+Made = TypeVar("Made")
+
+
+def from_table(kind: type[Made], what: str, values: Mapping[str, Any], file: str, name: str) -> Made:
+    """A dataclass from a table of a file; raises LedgerError for a field that is missing or that is none.
+
+    what: the kind in words, such as "an entry".  name: which table it is.
+    """
+    known = {one.name: one for one in fields(kind)}  # type: ignore[arg-type]
     wanted = [one.name for one in known.values() if one.default is MISSING and one.default_factory is MISSING]
     for missing in (one for one in wanted if one not in values):
         raise LedgerError(f"{file}: {name}: {missing} is missing")
     for unknown in (one for one in values if one not in known):
-        what = "an entry" if kind is Entry else "a paper"
         raise LedgerError(f"{file}: {name}: {unknown} is not a field of {what}")
     return kind(**values)
 
 
 def _entry(values: Mapping[str, Any], file: str, paper: str | None) -> Entry:
     name = str(values.get("key", "an entry without a key"))
-    entry = _made(Entry, values, file, name)
+    entry = from_table(Entry, "an entry", values, file, name)
 
     def require(kept: bool, what: str) -> None:
         if not kept:
@@ -185,7 +193,8 @@ def _files() -> tuple[tuple[Paper, tuple[Entry, ...]], ...]:
 @lru_cache(maxsize=1)
 def _ours() -> tuple[tuple[Paper, tuple[Entry, ...]], ...]:
     folder = resources.files(__package__)
-    files = sorted((one for one in folder.iterdir() if one.name.endswith(".toml")), key=lambda one: one.name)
+    named = (one for one in folder.iterdir() if re.fullmatch(r"\d{4}\.\d{5}\.toml", one.name))
+    files = sorted(named, key=lambda one: one.name)
     return tuple(
         parse_entries(file.read_text(encoding="utf-8"), file.name, file.name.removesuffix(".toml"))
         for file in files
@@ -199,7 +208,8 @@ def parse_entries(text: str, file: str, number: str | None = None) -> tuple[Pape
     except tomllib.TOMLDecodeError as error:
         raise LedgerError(f"{file}: {error}") from None
     about = dict(document.get("paper", {}))
-    paper = _made(Paper, about | {"authors": tuple(about.get("authors", ()))}, file, "[paper]")
+    about["authors"] = tuple(about.get("authors", ()))
+    paper = from_table(Paper, "a paper", about, file, "[paper]")
     if paper.read not in ("full text", "abstract"):
         raise LedgerError(f"{file}: [paper]: read is full text or abstract")
     if number not in (None, paper.number):

@@ -7,10 +7,10 @@ import math
 import re
 import string
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context, Decimal
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from icgd.verify.catalogue import theorems
 from icgd.verify.ledger.entries import Entry, EvidenceNumber, Numbers
@@ -105,11 +105,36 @@ def fill(words: str, numbers: Numbers) -> str:
     return _Words().vformat(words, (), numbers)
 
 
-def _evidence(entry: Entry) -> Callable[..., Numbers]:
-    own = theorems()[entry.theorem].evidence
-    if entry.evidence in own:
-        return own[entry.evidence]
-    module, _, function = entry.evidence.partition(".")
+class Recorded(Protocol):
+    """What has recorded numbers that its evidence computes again: an entry, or the answer to a question."""
+
+    @property
+    def theorem(self) -> str: ...
+    @property
+    def evidence(self) -> str: ...
+    @property
+    def given(self) -> Mapping[str, Any]: ...
+    @property
+    def expected(self) -> Numbers: ...
+    @property
+    def tolerance(self) -> float: ...
+    @property
+    def placeholders(self) -> Set[str]: ...
+
+
+class Recomputed(NamedTuple):
+    """What the evidence returned, and why it is not what was recorded; no differences if it is."""
+
+    numbers: Numbers
+    differences: tuple[str, ...]
+    seconds: float
+
+
+def _evidence(recorded: Recorded) -> Callable[..., Numbers]:
+    own = theorems()[recorded.theorem].evidence
+    if recorded.evidence in own:
+        return own[recorded.evidence]
+    module, _, function = recorded.evidence.partition(".")
     found: Callable[..., Numbers] = getattr(
         importlib.import_module(f"{__package__}.evidence.{module}"), function
     )
@@ -118,21 +143,26 @@ def _evidence(entry: Entry) -> Callable[..., Numbers]:
 
 def settle(entry: Entry) -> Settled:
     """Compute the evidence of an entry again and compare it with the recorded numbers."""
+    return Settled(entry, *recompute(entry))
+
+
+def recompute(recorded: Recorded) -> Recomputed:
+    """Compute the evidence again and compare what it returns with the recorded numbers."""
     began = time.perf_counter()
     try:
-        numbers = dict(_evidence(entry)(**entry.given))
-    except Exception as error:  # any failure means that the entry is not reproduced
+        numbers = dict(_evidence(recorded)(**recorded.given))
+    except Exception as error:  # any failure means that it is not reproduced
         reason = f"the evidence cannot be computed: {type(error).__name__}: {error}"
-        return Settled(entry, {}, (reason,), time.perf_counter() - began)
+        return Recomputed({}, (reason,), time.perf_counter() - began)
     shows = numbers.pop("shows", None)
     differences = [] if shows is True else ["the computation does not show it"]
-    for name, recorded in entry.expected.items():
+    for name, value in recorded.expected.items():
         if name not in numbers:
             differences.append(f"{name} is not computed")
-        elif not _same(numbers[name], recorded, entry.tolerance):
-            differences.append(f"{name} = {numbers[name]}, recorded {recorded}")
-    differences += [f"{name} has no value" for name in sorted(entry.placeholders - set(numbers))]
-    return Settled(entry, numbers, tuple(differences), time.perf_counter() - began)
+        elif not _same(numbers[name], value, recorded.tolerance):
+            differences.append(f"{name} = {numbers[name]}, recorded {value}")
+    differences += [f"{name} has no value" for name in sorted(recorded.placeholders - set(numbers))]
+    return Recomputed(numbers, tuple(differences), time.perf_counter() - began)
 
 
 def _same(found: EvidenceNumber, recorded: EvidenceNumber, tolerance: float) -> bool:

@@ -166,7 +166,7 @@ def amplified(
     }
 
 
-def _certified(problem: Problem) -> float:
+def accepted_bound(problem: Problem) -> float:
     """The bound of a plan whose certificate the independent checker accepts; else raises ArithmeticError."""
     document = certified(problem, "lean")
     if (reason := refusal(document, posed_letters(problem), "lean")) is not None:
@@ -177,7 +177,7 @@ def _certified(problem: Problem) -> float:
 def fewer_derivatives(loss: str = "huber", activation: str = "tanh") -> Numbers:
     """A plan within eps whose loss slope is not C^4; the independent checker accepts its certificate."""
     posed = Problem(N=2, K=3, loss=parse_loss(loss), activation=parse_activation(activation))
-    found = _certified(posed)
+    found = accepted_bound(posed)
     kinks = len(posed.loss.phi.kinks)
     return {
         "loss": loss,
@@ -191,7 +191,7 @@ def fewer_derivatives(loss: str = "huber", activation: str = "tanh") -> Numbers:
 def other_sizes(d: int = 3, d_out: int = 1) -> Numbers:
     """A plan within eps with d_out different from d; the independent checker accepts its certificate."""
     posed = Problem(N=2, K=3, d=d, d_out=d_out)
-    found = _certified(posed)
+    found = accepted_bound(posed)
     return {
         "d": d,
         "d_out": d_out,
