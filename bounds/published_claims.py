@@ -1,0 +1,81 @@
+"""The lemmas of arXiv 2411.16549 as claims about its own construction: repaired where the print is no bound.
+
+The repairs and their reasons: `icgd.bounds.published`.  Each statement says what differs from the print.
+"""
+
+from __future__ import annotations
+
+from sympy import Expr, Integer, Symbol
+
+from icgd.bounds.claims import Claim, epsilon
+from icgd.bounds.problem import Problem
+from icgd.bounds.published import published
+from icgd.bounds.relu_icgd import HYPOTHESES, violated
+
+PAPER = "arXiv:2411.16549"
+LEMMAS = ("lemma-2", "lemma-3", "lemma-4", "lemma-5", "lemma-6", "tolerances", "theorem-4")
+"""The names of the claims, without the theorem's."""
+
+
+def lemma_claims(problem: Problem) -> tuple[Claim, ...]:
+    """Lemmas 2 to 6, the tolerances of Theorem 1's proof and Theorem 4; empty where r breaks a hypothesis.
+
+    quantity: what the bound is on, at local errors up to eps_r, eps_{r'} and eps_l of the proof.
+
+    >>> [claim.quantity for claim in lemma_claims(Problem())][:2]
+    ['p_error', 'dr_error']
+    """
+    if violated(problem):
+        return ()
+    made = published(problem, repaired=True)
+    e_r, e_dr, e_l = (made.symbol(name) for name in ("epsilon_r", "epsilon_{r'}", "epsilon_l"))
+    P, C_l, C_r, C_dr = (made.symbol(name) for name in ("P", "C_l", "C_r", "C_{r'}"))
+
+    def written(name: str) -> Expr | Symbol:
+        """The formula of a constant, or its symbol where the formula has too many terms."""
+        return made.expressions[name] if problem.N <= 4 else made.symbol(name)
+
+    of_s = (made.symbol("E_s^r") * e_r, made.symbol("E_s^{r'}") * e_dr, made.symbol("E_s^l") * e_l)
+    on = "with R_1 = max(sqrt(K) B_v B_r, 1) for max(B_v B_r, 1), as |<v, p>| reaches sqrt(K) B_v B_r"
+    rows: tuple[tuple[str, str, str, str, Expr, str], ...] = (
+        (
+            "lemma-2", "Lemma 2", "Outputs of the layers", "p_error", written("E_r") * e_r,
+            rf"$\|\bar p(j) - p(j)\|_2 \le E_r\epsilon_r$, $E_r = P\sum_{{l<N}} (\sqrt K L_r B_v)^l$; {on}.",
+        ),
+        (
+            "lemma-3", "Lemma 3", "Slopes of the activation", "dr_error", e_dr + written("E_{r'}") * e_r,
+            r"$|\bar r'(z) - r'(z)| \le \epsilon_{r'} + L_{r'} B_v E_r \epsilon_r$; the interval of $r'$ is "
+            r"that of $r$, and the layer serves $(N-1)K + d$ units.",
+        ),
+        (
+            "lemma-4", "Lemma 4", "Slope of the loss", "u_error", e_l + written("E_l") * e_r,
+            r"$|g[k] - u[k]| \le \epsilon_l + L_l E_r \epsilon_r$ with $R_3 = \max(B_r, B_y, 1)$, as "
+            r"$|p(N)[k]| \le B_r$ also where $B_v < 1$.",
+        ),
+        (
+            "lemma-5", "Lemma 5", "Products by EWML", "product_error", Integer(0),
+            r"EWML layers compute $\bar s(j) = \bar r'(z) \odot V_{j+1}^T \bar s(j+1)$ without error.",
+        ),
+        (
+            "lemma-6", "Lemma 6", "Back-propagated terms", "s_error", P * sum(of_s, Integer(0)),
+            r"$\|\bar s(j) - s(j)\|_2 \le P (E_s^r\epsilon_r + E_s^{r'}\epsilon_{r'} + E_s^l\epsilon_l)$ and "
+            r"$\|\bar s(j)\|_2 \le P B_s$: in 2-norms and with a factor $P$, as $V^T s$ combines columns.",
+        ),
+        (
+            "tolerances", "proof of Theorem 1 (C.7)", "Tolerances of the proof", "step_error",
+            (C_l * e_l + C_r * e_r + C_dr * e_dr) / 2,
+            r"$\|\mathrm{err}\|_2/\eta \le (C_l\epsilon_l + C_r\epsilon_r + C_{r'}\epsilon_{r'})/2$, "
+            r"which is $\epsilon$ at $\epsilon_x = 2\epsilon/(3C_x)$, with $P^2$ for $P^{3/2}$ in $C_x$.",
+        ),
+        (
+            "theorem-4", "Theorem 4", "Other output sizes", "step_error", epsilon,
+            r"The same holds for $d_x \ne d_y$.",
+        ),
+    )  # fmt: skip
+    return tuple(
+        Claim(
+            f"relu-icgd/{name}", f"{PAPER}, {where}", title, statement, HYPOTHESES, quantity, "<=", bound,
+            made.constants,
+        )
+        for name, where, title, quantity, bound, statement in rows
+    )  # fmt: skip
