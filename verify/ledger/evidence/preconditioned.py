@@ -109,15 +109,29 @@ def transposed(d: int = 2, n: int = 2) -> Numbers:
         reached = y.row_join(sympy.zeros(1, 1)) - (w - B * slope).T * X
         return bool((after - reached).expand().is_zero_matrix)
 
+    layer, lemma = _shifted()
     return {
         "d": d,
         "n": n,
         "transposed": found.transposed and is_step(A.T),
         "literal": found.literal or is_step(A),
         "symmetric": found.symmetric,
+        "layer": layer,
+        "lemma": lemma,
         "shows": found.transposed and is_step(A.T) and found.symmetric and not found.literal
-        and not is_step(A),
+        and not is_step(A) and layer != lemma,
     }  # fmt: skip
+
+
+def _shifted() -> tuple[int, int]:
+    """The predictions for x_2 = e_2 from x_1 = w = e_1, A = e_1 e_2^T: the layer's, and Lemma 1's as written.
+
+    The layer's is minus the last entry of Z + P Z M Z^T Q Z; Lemma 1's is x_2 . (0 - A grad R(0)).
+    """
+    X, A, w = sympy.eye(2), sympy.Matrix([[0, 1], [0, 0]]), sympy.Matrix([1, 0])
+    after = _layer(X, sympy.Matrix([[1, 0]]), A, masked=True)
+    slope = -X[:, 0] * (w.T * X[:, 0])[0]
+    return int(-after[0, 1]), int((X[:, 1].T * (-A * slope))[0])
 
 
 def _layer(X: sympy.Matrix, label: sympy.Matrix, A: sympy.Matrix, masked: bool) -> sympy.Matrix:
