@@ -125,7 +125,7 @@ def claims(problem: LoopedProblem) -> tuple[Claim, ...]:
     return (
         claim(
             "steps",
-            SOURCE,
+            f"{SOURCE}, abstract",
             "Loops are steps",
             r"After $T$ loops the label row holds $y_i - w_T \cdot x_i$.",
             (),
@@ -165,7 +165,7 @@ def claims(problem: LoopedProblem) -> tuple[Claim, ...]:
         ),
         claim(
             "contraction",
-            f"{SOURCE}; constants: icgd",
+            f"{SOURCE}, abstract; constants: icgd",
             "Error after T loops",
             r"$\|w_T - w^*\| \le \max(1 - \eta \lambda_{\min}, \eta \lambda_{\max} - 1)^T \|w^*\|$, "
             r"with $(\sqrt n \mp (\sqrt d + t))^2 / n$ for the extreme eigenvalues; "
@@ -180,7 +180,7 @@ def claims(problem: LoopedProblem) -> tuple[Claim, ...]:
         ),
         claim(
             "examples",
-            f"{SOURCE}; constants: icgd",
+            f"{SOURCE}, abstract; constants: icgd",
             "Examples for the target error",
             r"$n \ge (\sqrt d + t)^2 ((\sqrt\kappa + 1)/(\sqrt\kappa - 1))^2$, "
             r"$\kappa = 1/(1 - \epsilon^{1/T})$.",
@@ -191,7 +191,7 @@ def claims(problem: LoopedProblem) -> tuple[Claim, ...]:
         ),
         claim(
             "examples-before",
-            f"{SOURCE} on earlier work; constant assumed",
+            f"{SOURCE}, abstract on earlier work; constant assumed",
             "Earlier requirement",
             r"$n \ge e^{c T}$.",
             ("c is assumed",),

@@ -161,11 +161,11 @@ def claims(problem: PreconditionedProblem) -> tuple[Claim, ...]:
     return (
         Claim(
             "preconditioned/theorem-1/loss",
-            f"{SOURCE}, Theorem 1",
+            f"{SOURCE}, Theorem 1; the value is icgd's",
             "Least expected loss of one layer",
             r"$\min_{P,Q} \mathbb{E}(w \cdot x_{n+1} - \hat y)^2"
             r" = \sum_j \lambda_j - \lambda_j^2 / (\tfrac{n+1}{n}\lambda_j + \tfrac1n \mathrm{tr} S)$.",
-            (*gaussian, "w ~ N(0, I)"),
+            ("x ~ N(0, S)", noiseless, "w ~ N(0, I)"),
             "loss",
             "==",
             one,
