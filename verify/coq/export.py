@@ -267,7 +267,7 @@ class Instance:
                 ),
                 f"Definition product (j : nat) : R -> R -> R := nth j {listed(products)} Rmult.",
                 f"Definition phi := {self.loss}.\nDefinition lip : R := {SLOPES[self.loss]}.",
-                *(f"Definition {name} : R := {real(letters[name])}." for name in ("B_y", "B_v")),
+                *(f"Definition {name} : R := {real(letters[name])}." for name in ("B_y", "B_v", "eps")),
                 f"Definition bound : R := {real(up(root(sum(a.E**2 for a in rows)), 9))}.\n",
                 f"Ltac numbers := cbv beta iota delta [nth {names}].",
                 f"Ltac numbers_in H := cbv beta iota delta [nth {names}] in H.",

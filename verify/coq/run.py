@@ -46,6 +46,7 @@ class CoqReport:
     """The result of coqc.  version: None if coqc is not installed.
 
     bound: the bound on norm2(err)/eta that `instance.v` proves; None without that file.
+    eps: what the theorem allows; a bound above it does not settle the claim.
     missing: what was not exported, and why.  assumptions: axioms of the theorem, as Coq prints them.
     """
 
@@ -55,6 +56,12 @@ class CoqReport:
     missing: tuple[str, ...]
     assumptions: tuple[str, ...]
     seconds: float
+    eps: Fraction | None = None
+
+    @property
+    def settles(self) -> bool:
+        """Whether what Coq proves is the theorem's norm2(err) <= eta eps."""
+        return self.ok and self.bound is not None and self.eps is not None and self.bound <= self.eps
 
     @property
     def ok(self) -> bool:
@@ -70,6 +77,8 @@ class CoqReport:
             "version": self.version,
             "ok": self.ok,
             "bound": None if self.bound is None else float(self.bound),
+            "eps": None if self.eps is None else float(self.eps),
+            "settles": self.settles,
             "files": {file.name: file.ok for file in self.files},
             "missing": list(self.missing),
             "assumptions": list(self.assumptions),
@@ -97,10 +106,22 @@ class CoqReport:
                 f"Coq {self.version} accepts {len(self.files)} files in {self.seconds:.0f} s",
                 f"{'proved' if self.ok else 'not proved: an axiom is not one on numbers'}: {proved}",
                 *(["(by the plain recurrence; the sharper bound is verify/checker/relu.py's)"] * has_bound),
+                *([self._verdict] if self.eps is not None and self.ok else []),
                 *(f"not exported: {reason}" for reason in self.missing),
                 *(f"trusted: {item}" for item in TRUSTED),
                 *([f"axioms: {', '.join(axioms)}, {machine} of 63-bit integers"] if axioms else []),
             ]
+        )
+
+    @property
+    def _verdict(self) -> str:
+        """Whether the proved bound is enough for the claim, in a sentence."""
+        allowed = f"eps = {float(self.eps or 0):.6g}"
+        if self.settles:
+            return f"this settles the claim norm2(err) <= eta eps: the constant is at most {allowed}"
+        return (
+            f"this does not settle the claim norm2(err) <= eta eps: the constant exceeds {allowed}; what "
+            "settles it is the certificate, by verify/checker/relu.py"
         )
 
 
@@ -109,11 +130,11 @@ def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress =
     lemmas = sorted(path.name for path in folder.glob("lemma_*.v"))
     instance = folder / "instance.v"
     waves = [[name] for name in STATIC] + [lemmas] + [[instance.name]] * instance.exists()
-    found = instance.exists() and re.search(r"bound : R := \((\d+) / (\d+)\)", instance.read_text("utf-8"))
-    bound = Fraction(int(found[1]), int(found[2])) if found else None
+    text = instance.read_text("utf-8") if instance.exists() else ""
+    bound, eps = _defined("bound", text), _defined("eps", text)
     missing = tuple((folder / "missing.txt").read_text("utf-8").splitlines())
     if shutil.which("coqc") is None:
-        return CoqReport(None, (), bound, missing, (), 0.0)
+        return CoqReport(None, (), bound, missing, (), 0.0, eps)
     version = _coqc(["--print-version"], folder).stdout.split()[0]
     start, files = time.monotonic(), list[File]()
     with ThreadPoolExecutor(jobs) as pool, progress("coqc", sum(map(len, waves))) as advance:
@@ -126,7 +147,13 @@ def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress =
     printed = files[-1].output if files[-1].name == instance.name else ""
     axioms = printed.partition("Axioms:")[2]  # Coq lists an admitted lemma here, under its name
     assumptions = tuple(sorted(re.findall(r"^([^\s:]+)", axioms, re.MULTILINE)))
-    return CoqReport(version, tuple(files), bound, missing, assumptions, time.monotonic() - start)
+    return CoqReport(version, tuple(files), bound, missing, assumptions, time.monotonic() - start, eps)
+
+
+def _defined(name: str, text: str) -> Fraction | None:
+    """The rational that a Coq file defines under this name; None if it defines none."""
+    found = re.search(rf"Definition {name} : R := \((\d+) / (\d+)\)", text)
+    return Fraction(int(found[1]), int(found[2])) if found else None
 
 
 def _compile(folder: Path, name: str, limit: float) -> File:

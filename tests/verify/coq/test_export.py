@@ -4,6 +4,7 @@ import re
 import shutil
 from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -81,6 +82,31 @@ def test_without_coqc_nothing_is_claimed(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     report = run(tmp_path)
     assert not report.ok and "not installed" in report.statement
+
+
+@pytest.mark.parametrize(("eps", "enough"), [(None, False), (5, True)])
+def test_a_constant_above_eps_does_not_settle_the_claim(tmp_path, monkeypatch, eps, enough):
+    """coqc is played: it accepts every file, and prints an axiom of the reals."""
+    made = certified("cells", **SMALL)
+    export(made, tmp_path)
+    instance = tmp_path / "instance.v"
+    assert len(re.findall(r"^Definition eps : R := \(.*\)\.$", instance.read_text(), re.MULTILINE)) == 1
+    if eps:
+        more = re.sub(r"(Definition eps : R := )\(.*\)", rf"\1({eps} / 1)", instance.read_text())
+        instance.write_text(more)
+    accepted = coqc.File("", True, 0.0, "Axioms:\nClassicalDedekindReals.sig_forall_dec : p")
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(coqc, "_coqc", lambda *given: SimpleNamespace(stdout="8.18 x"))
+    monkeypatch.setattr(coqc, "_compile", lambda where, name, limit: replace(accepted, name=name))
+    report = run(tmp_path)
+    assert report.ok and report.eps == Fraction(eps or SMALL["eps"])
+    constant = sum(float(row.E) ** 2 for row in Instance(made).rows()) ** 0.5
+    assert (constant <= report.eps) == report.settles == report.as_dict()["settles"] == enough
+    words = (
+        "this settles the claim" if enough else "this does not settle the claim norm2(err) <= eta eps: the"
+    )
+    assert words in report.statement
+    assert not replace(report, eps=None).settles and not replace(report, version=None).settles
 
 
 @needs_coq
