@@ -27,6 +27,7 @@ from icgd.bounds.convergence import (
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Advance, Progress, silent
+from icgd.bounds.published_convergence import DESCENT_LEMMAS, descent_claims
 from icgd.bounds.step_error.plan import plan
 from icgd.construct.block.assembly import assemble
 from icgd.construct.block.transformer import Transformer
@@ -35,6 +36,7 @@ from icgd.construct.prompt import Prompt
 from icgd.verify import workload
 from icgd.verify.descent import descend, empirical_loss, gradient, project
 from icgd.verify.hessian import SAMPLED, certified_single_layer, eigenvalue_range, hessian_search
+from icgd.verify.published_convergence import corollary_verdict, lemma_14_verdict
 from icgd.verify.results import Curve, Grid, Plot, Results
 from icgd.verify.search.excerpt import followed, part_of
 from icgd.verify.search.excerpt import steps as steps_followed
@@ -45,7 +47,7 @@ from icgd.verify.verdict import Status, Verdict, with_replay
 
 NAME = "convergence"
 TITLE = "Error accumulation and convergence of simulated gradient descent"
-KEYS = ("lipschitz", "accumulation", "accumulation-split", "decrease", "stationary")
+KEYS = ("lipschitz", "accumulation", "accumulation-split", "decrease", "stationary", *DESCENT_LEMMAS)
 _ROUNDING = 2.0**-44
 """How far rounding in float64 may move a measured number, relative to 1 plus its size."""
 
@@ -85,7 +87,7 @@ def verify(
     """
     replay = f"icgd verify {NAME} {problem.options} --seed {seed}"
     try:
-        found, asserted = bounds or curvature(problem), claims(problem)
+        found, asserted = bounds or curvature(problem), _claims(problem)
     except ProblemError as error:
         verdicts = [Verdict(f"{NAME}/{key}", "inapplicable", f"no constant: {error}") for key in KEYS]
         return _results(problem, seed, verdicts)
@@ -110,6 +112,8 @@ def verify(
     verdicts += _accumulation(problem, found, paths, missing, spectrum)
     judged_by_descent = _convergence(problem, found, judged, transformer is None, prompts, progress)
     verdicts += _empty(problem, asserted, judged_by_descent)
+    verdicts.append(corollary_verdict(problem, found.lam, (path.apart for path in paths)))
+    verdicts.append(lemma_14_verdict(problem, asserted[-1], found.lam, prompts[0][1]))
     grid, plot = _distances(problem, found, paths)
     census = {
         "Lipschitz constant": found.lam,
@@ -399,14 +403,18 @@ def measure_descent(
     return (*map(float, counts), float(moves.numel()), float(projected.amax()), float(ratio))
 
 
+def _claims(problem: Problem) -> tuple[Claim, ...]:
+    return (*claims(problem), *descent_claims(problem))
+
+
 THEOREM = Theorem(
     name=NAME,
     title=TITLE,
     source=SOURCE,
     letters=Problem,
-    claims=claims,
+    claims=_claims,
     judge=verify,
     judged=KEYS,
-    own=frozenset(KEYS),
+    own=frozenset(KEYS) - {*DESCENT_LEMMAS},
     estimate=workload.convergence,
 )
