@@ -11,6 +11,7 @@ from latex2mathml.converter import Converter
 from markupsafe import Markup, escape
 
 from icgd.reports.mathematics import notation
+from icgd.reports.mathematics.print_signs import printed
 
 # fmt: off
 _SHOWN = frozenset({
@@ -68,6 +69,25 @@ def prose(text: str) -> Markup:
     if len(parts) % 2 == 0:
         return escape(text)
     return Markup("").join(math(part) if index % 2 else escape(part) for index, part in enumerate(parts))
+
+
+def worded(text: str) -> Markup:
+    """A plain text with its mathematics set as such and with the signs of print; a formula does not break.
+
+    >>> print(worded("at most eta*eps on [-1, 1]"), worded("C^4"))
+    at most η·ε on [−1, 1] <span class="whole"><math><msup><mi>C</mi><mn>4</mn></msup></math></span>
+    """
+    return Markup(" ").join(map(_worded, notation.spelled(printed(text)).split()))
+
+
+def _worded(word: str) -> Markup:
+    parts = list(notation.pieces(word))
+    made = Markup("").join(
+        math(f"{{}}{part}" if part.startswith("^") else part) if isinstance(part, notation.Tex) else part
+        for part in parts
+    )
+    formula = any(isinstance(part, notation.Tex) for part in parts) or re.search(r"\d+e-\d", word)
+    return Markup('<span class="whole">{}</span>').format(made) if formula else made
 
 
 def statement(text: str) -> Markup:

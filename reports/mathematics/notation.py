@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from itertools import takewhile
 
 from icgd.reports.mathematics.allowed import is_mathematics
@@ -51,7 +52,7 @@ _SYMBOL_TABLE = """
 ∏ prod ∫ int √ surd ∂ partial ∇ nabla ∈ in ∉ notin ⊂ subset ⊆ subseteq ∪ cup ∩ cap ∅ emptyset ∀ forall
 ∃ exists → to ← leftarrow ↔ leftrightarrow ⇒ Rightarrow ⇐ Leftarrow ⇔ Leftrightarrow ↦ mapsto ⟨ langle
 ⟩ rangle ‖ Vert
-⌊ lfloor ⌋ rfloor ⌈ lceil ⌉ rceil ∘ circ ⊤ top ⊥ perp ⊗ otimes ⊕ oplus ∧ wedge ∨ vee ¬ neg ′ prime ℓ ell
+⌊ lfloor ⌋ rfloor ⌈ lceil ⌉ rceil ∘ circ ⊤ top ⊥ perp ⊗ otimes ⊕ oplus ∧ wedge ∨ vee ¬ neg ℓ ell
 ⪯ preceq ⪰ succeq ≺ prec ≻ succ † dagger
 """
 
@@ -86,6 +87,7 @@ _INLINE = re.compile(
     "(?P<sign>" + "|".join(map(re.escape, _SIGNS)) + ")"
     r"|(?<![\w\\.~])(?P<base>[A-Za-zα-ωΓ-Ωϵ])_(?P<lower>min|max|out|GD|[A-Za-z0-9]{1,2})"
     r"(?:\^(?P<raised>-?1/\d+|-?[A-Za-z0-9]+))?(?![\w\\/^]|\.\w)"
+    r"|(?<![\w\\.~])(?P<letter>[A-Za-z])\^(?P<exponent>\d+)(?!\w|\.\w)"
     r"|(?<=[A-Za-zα-ω)])\^(?P<power>-?1/\d+|-?[A-Za-z0-9]+)(?!\w|\.\w)"
 )
 """What can only be mathematics: a relation, an indexed letter, a power of a letter or of a bracket."""
@@ -120,8 +122,16 @@ def escape(text: object) -> Tex:
     """
     if isinstance(text, Tex):
         return text
-    plain = _WORDS.sub(lambda found: _SPELLED[found[1]], _norms(str(text)))
-    return Tex(" ".join(map(_set, plain.split())))
+    return Tex(" ".join(map(_set, spelled(str(text)).split())))
+
+
+def spelled(text: str) -> str:
+    """The text with Greek letters for their names, and with bars for norms.
+
+    >>> spelled("norm2(err) <= eta*eps")
+    '‖err‖₂ <= η*ε'
+    """
+    return _WORDS.sub(lambda found: _SPELLED[found[1]], _norms(text))
 
 
 def code(text: object) -> Tex:
@@ -156,23 +166,39 @@ def _norms(text: str) -> str:
 
 def _set(word: str) -> str:
     """A word with its mathematics typeset in math mode."""
-    made, end = "", 0
+    return "".join(
+        rf"\ensuremath{{{part}}}" if isinstance(part, Tex) else _word(part) for part in pieces(word)
+    )
+
+
+def pieces(word: str) -> Iterator[str | Tex]:
+    r"""A word in pieces: text, and LaTeX of what can only be mathematics.
+
+    >>> list(pieces("[-R_1,C^4)"))
+    ['[-', 'R_{1}', ',', 'C^{4}', ')']
+    """
+    end = 0
     for found in _INLINE.finditer(word):
-        made += _word(word[end : found.start()]) + _inline(found)
+        if found.start() > end:
+            yield word[end : found.start()]
+        yield Tex(_inline(found))
         end = found.end()
-    return made + _word(word[end:])
+    if end < len(word):
+        yield word[end:]
 
 
 def _inline(found: re.Match[str]) -> str:
     if found["sign"]:
-        return rf"\ensuremath{{{_SIGNS[found['sign']]}}}"
+        return _SIGNS[found["sign"]]
+    if found["letter"]:
+        return f"{found['letter']}^{{{found['exponent']}}}"
     if found["power"]:
-        return rf"\ensuremath{{^{{{found['power']}}}}}"
+        return f"^{{{found['power']}}}"
     base = "\\" + _GREEK[found["base"]] if found["base"] in _GREEK else found["base"]
     lower = found["lower"]
     index = lower if lower.islower() and len(lower) < 3 else _lower(lower)
     raised = f"^{{{found['raised']}}}" if found["raised"] else ""
-    return rf"\ensuremath{{{base}_{{{index}}}{raised}}}"
+    return rf"{base}_{{{index}}}{raised}"
 
 
 def _word(word: str) -> str:
@@ -198,6 +224,8 @@ def _character(character: str) -> str:
         return _LETTERS[character]
     if character == "\N{MINUS SIGN}":
         return r"\ensuremath{-}"
+    if character == "\N{PRIME}":
+        return r"\ensuremath{'}"
     if name := _GREEK.get(character) or _SYMBOLS.get(character):
         return rf"\ensuremath{{\{name}}}"
     if character in _BLACKBOARD:

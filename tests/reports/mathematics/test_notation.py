@@ -23,7 +23,7 @@ SAFE = re.compile(
         |textquotedblright|dots|textbullet|texteuro|pounds|ss|ae|AE|oe|OE|o|O|l|L|i|S|P|allowbreak)\{\}
     | \\symbol\{34\} | \\mbox\{-\} | \{[\[\]*]\} | \{\}
     | (?:\\[`'^~="rHvcu.]\{)+[A-Za-z]\}+                # accents
-    | \\ensuremath\{(?:-|\\[A-Za-z]+|\\mathbf\{[A-Z]\}|[_^]\{[A-Za-z0-9+/-]+\}
+    | \\ensuremath\{(?:[-']|[A-Za-z]\^\{\d+\}|\\[A-Za-z]+|\\mathbf\{[A-Z]\}|[_^]\{[A-Za-z0-9+/-]+\}
         |(?:\\[a-z]+|\\?[A-Za-z]+)_\{(?:\\mathrm\{[A-Za-z]+\}|\\?[A-Za-z0-9',\\]+)\}(?:\^\{[A-Za-z0-9/-]+\})?)\}
     | \\texttt\{U\+[0-9A-F]+\}
     )*""",
@@ -74,7 +74,9 @@ def test_text_that_is_safe_is_not_escaped_again():
         ("lambda_max of A^T", r"\ensuremath{\lambda_{\max}} of A\ensuremath{^{T}}"),
         ("h < 2/Lambda", r"h \textless{} 2/\ensuremath{\Lambda}"),
         ("U S^-1/2", r"U S\ensuremath{^{-1/2}}"),
-        ("w^2/2", r"w\ensuremath{^{2}}/2"),
+        ("w^2/2", r"\ensuremath{w^{2}}/2"),
+        ("r is C^4", r"r is \ensuremath{C^{4}}"),
+        ("(ab)^2", r"(ab)\ensuremath{^{2}}"),
         ("e_1^T", r"\ensuremath{e_{1}^{T}}"),
     ],
 )

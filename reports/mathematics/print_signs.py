@@ -1,0 +1,25 @@
+"""Signs of print in plain text: minus signs, primes, apostrophes, quotation marks and dots of products."""
+
+from __future__ import annotations
+
+import re
+
+_SIGNS = (
+    (re.compile(r"(?<![A-Za-z'])([A-Za-z]|relu|tanh)'(?!\w)"), r"\1′"),
+    (re.compile(r"(?<=[A-Za-z0-9)])'"), "’"),
+    (re.compile(r'"([^"]*)"'), r"“\1”"),
+    (re.compile(r"(?<=[\w)′])(?: \* |\*)(?=[\w(])"), "·"),
+    (re.compile(r"(?<=\s)-(?=\s)"), "−"),
+    (re.compile(r"(?<![-\w)\]])-(?=\.?\d|[A-Za-z](?![A-Za-z-]))"), "−"),
+)
+
+
+def printed(text: str) -> str:
+    """The text with the signs that print has and a keyboard has not.
+
+    >>> printed("r' and the paper's 'B' on [-1, R_1]: w - 2*eta"), printed('it says "all"')
+    ("r′ and the paper’s 'B’ on [−1, R_1]: w − 2·eta", 'it says “all”')
+    """
+    for pattern, sign in _SIGNS:
+        text = pattern.sub(sign, text)
+    return text

@@ -1,0 +1,51 @@
+"""Signs of print: what is a minus, a prime, an apostrophe or a product, and what stays as it was typed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icgd.reports.mathematics.mathml import worded
+from icgd.reports.mathematics.print_signs import printed
+
+
+@pytest.mark.parametrize(
+    ("typed", "set"),
+    [
+        ("r'(z) and relu' differ", "r′(z) and relu′ differ"),
+        (
+            "the paper's lemma, the authors' words, Lemma 2's",
+            "the paper’s lemma, the authors’ words, Lemma 2’s",
+        ),
+        ("eta*eps, 2 * K, w* and C(k) * 3", "eta·eps, 2·K, w* and C(k)·3"),
+        ("w - A grad on [-R_1, -0.5], x-1", "w − A grad on [−R_1, −0.5], x-1"),
+        (
+            "--eta -0.1 of relu-icgd, a non-convex loss, 1e-12",
+            "--eta −0.1 of relu-icgd, a non-convex loss, 1e-12",
+        ),
+        ('it says "for all"', "it says “for all”"),
+        ("t/(1+exp(-t)), -x_i", "t/(1+exp(−t)), −x_i"),
+    ],
+)
+def test_signs(typed, set):
+    assert printed(typed) == set and printed(set) == set
+
+
+@given(st.text(alphabet="abr'\"*- 12()", max_size=40))
+def test_only_signs_change(text):
+    back = printed(text)
+    for sign, key in (("′", "'"), ("’", "'"), ("“", '"'), ("”", '"'), ("−", "-"), ("·", "*")):
+        back = back.replace(sign, key)
+    assert "".join(back.split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("B_v", '<span class="whole"><math><msub><mi>B</mi><mi>v</mi></msub></math></span>'),
+        ("a <= b", 'a <span class="whole"><math><mo>≤</mo></math></span> b'),
+        ("<b>", "&lt;b&gt;"),
+        ("1e-12", '<span class="whole">1e-12</span>'),
+    ],
+)
+def test_mathematics_on_a_page(text, shown):
+    assert worded(text) == shown
