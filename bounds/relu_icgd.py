@@ -13,13 +13,20 @@ from typing import Literal, NamedTuple
 import sympy
 from sympy import Expr, Integer, Max, Symbol, sqrt
 
-from icgd.bounds.claims import B_v, Claim, D_w, K, L, N, Number, d, d_out, epsilon, eta, letters, n
+from icgd.bounds.claims import Claim, D_w, K, L, N, Number, d, d_out, epsilon, letters
 from icgd.bounds.functions.random_features import feature_mass, sampled_heads
 from icgd.bounds.functions.scalar import Scalar
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.budget import Construction, approximated, from_z
-from icgd.bounds.step_error.layer_costs import StepCosts, mlp_norm, slope_units
+from icgd.bounds.step_error.layer_costs import Norms, StepCosts, least_mlp_norm, slope_units
+from icgd.bounds.step_error.least_norms import (
+    NEURONS,
+    LeastNorms,
+    balanced_heads,
+    projection_norms,
+    update_norms,
+)
 from icgd.bounds.step_error.plan import plan
 from icgd.bounds.step_error.recurrence import LayerRanges, propagate, ranges, step_error_bound
 from icgd.bounds.step_error.rounding import offset_above
@@ -32,7 +39,6 @@ HYPOTHESES = (
     "Proj is an MLP: here the projection onto the box W inside that domain",
     "an EWML layer lets each token attend to itself only",
 )
-_UNITS = (N - 1) * K + d_out
 
 
 def violated(problem: Problem) -> str | None:
@@ -169,52 +175,57 @@ class _Route:
         values = [self._heads("r", group) for group in self.groups]
         slopes = sum(group.number * self._heads("dr", group) for group in self.groups)
         gates = [2 * group.width for group in self.groups]
-        return Max(*values, slopes, *gates, _UNITS + N, evaluate=False)
+        return Max(*values, slopes, *gates, NEURONS + N, evaluate=False)
 
-    def norm(self) -> Expr:
-        """The largest layer norm, with features (A/M) relu(w . [t; R]) / R, norm1(w) = 1."""
+    def least_norms(self) -> LeastNorms:
+        """The largest layer norm after balancing, with features (A/M) relu(w . [t; R]) / R, norm1(w) = 1."""
         local, groups = self.local, self.groups
         R = self.name("R", min(layer.z for layer in local.layers), "least range of z over the layers")
         offset = max(offset_above(layer.s) for layer in local.layers)
         B_s = self.name("B_s", offset, "masking offset of the update, above every |s_i(j)[k]| (recurrence)")
-        u = self.name("nu_u", self._slope_norm(), "norm of the MLP that applies u, in closed form")
+        strengths = [group.width * self._mass("r", group) for group in groups]
+        strengths.append(sum(group.number * group.width * self._mass("dr", group) for group in groups))
         reach = Max(1, 1 / R, evaluate=False)
-        values = [reach + group.width * self._mass("r", group) for group in groups]
-        slopes = sum(group.number * group.width * self._mass("dr", group) for group in groups)
-        gates = [1 + 2 * group.width for group in groups]
-        return Max(*values, reach + slopes, u, *gates, _update_norm(B_s), _PROJECTION, evaluate=False)
+        attention = [balanced_heads(reach * one) for one in strengths]
+        attention += [balanced_heads(2 * group.width) for group in groups]
+        u = self._slope_norms()
+        meaning = "least norm of the MLP that applies u, in closed form"
+        slopes = (
+            self.name("nu_{u,1}", u.one, f"{meaning}, 1-norm"),
+            self.name("nu_{u,2}", u.two, f"{meaning}, 2-norm"),
+        )
+        update, projection = update_norms(B_s), projection_norms(self.problem)
+        return LeastNorms(
+            *(
+                Max(*attention, slopes[i], update[i], projection[i], evaluate=False)
+                for i in range(len(LeastNorms._fields))
+            )
+        )
 
-    def _slope_norm(self) -> float:
-        """|W1| + |W2| of the MLP for u; a sampled row is divided by sqrt(M), which W2 compensates."""
+    def _slope_norms(self) -> Norms:
+        """|W1| + |W2| of the balanced MLP for u, where M sampled rows share their mass equally."""
         loss, outputs = self.problem.loss, self.problem.d_out
         R = self.local.layers[-1].r + abs(loss.rho) * self.problem.B_y
         if loss.phi.is_piecewise_linear:
-            return mlp_norm([slope_units(self.problem)])
-        second = math.hypot(_mass(loss.phi, R), math.sqrt(2) * loss.sigma)
-        return math.sqrt(outputs * (3 + (1 + loss.rho**2) / R**2)) + second
-
-
-_PROJECTION = Max(sqrt(2), B_v * sqrt(2 * _UNITS), evaluate=False) + sqrt(2)
-"""C_w for the box, clearing included: W1 has rows +-w - h, orthogonal columns; W2 has rows (-1, 1)."""
-
-
-def _update_norm(offset: Expr) -> Expr:
-    """One head per unit with key s + (2t - 1) offset, and one per layer that subtracts offset * sum p."""
-    removed = offset * ((N - 1) * sqrt(K) + sqrt(d_out))
-    return sqrt(1 + 5 * offset**2) + eta * (n + 1) / (2 * n) * (_UNITS + removed)
+            return least_mlp_norm([slope_units(self.problem)])
+        mass, sigma = _mass(loss.phi, R), abs(loss.sigma)
+        through = max(outputs * mass, mass * max(1.0, abs(loss.rho)) / R + 2 * sigma)
+        first = math.sqrt(outputs * (3 + (1 + loss.rho**2) / R**2))
+        return Norms(2 * math.sqrt(through), 2 * math.sqrt(first * math.hypot(mass, math.sqrt(2) * sigma)))
 
 
 def claims(problem: Problem) -> tuple[Claim, ...]:
     """Theorem 1 for one problem: layers, depth, heads, width, norm and step error, with explicit constants.
 
-    Sizes are those of the theorem's own layers with sampled features; heads and norm are infinite where
+    Sizes are those of the theorem's own layers with sampled features; heads and norms are infinite where
     the activation breaks the hypotheses (`violated`), as no finite sample then reaches eps.
 
     >>> [(claim.quantity, claim.value) for claim in claims(Problem())][:2]
     [('layers', 10), ('depth', 50)]
     """
     route = None if violated(problem) else _Route(problem)
-    heads, norm = (route.heads(), route.norm()) if route else (sympy.oo, sympy.oo)
+    heads = route.heads() if route else sympy.oo
+    norms = route.least_norms() if route else LeastNorms(sympy.oo, sympy.oo)
     constants = route.constants if route else letters(problem)
     rows = (
         ("layers", "Layers per step", r"One step of gradient descent takes $2N+4$ layers.", 2 * N + 4),
@@ -233,16 +244,32 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
             D_w + (d + 6 * d_out + 5) * N * K**2,
         ),
         (
-            "norm",
-            "Parameter norm",
-            r"The layer norm is at most $O(\eta)+C_w+1$ if the constant term may also hold the masses $A$ "
-            r"of $r$ and $r'$ in ReLU features, the norm of the layer for $u$ and the masking offset $B_s$.",
-            norm,
+            "least_norm_1",
+            "Parameter norm, balanced, 1-norms",
+            r"The layer norm is at most $O(\eta)+C_w+1$: balanced, the theorem's own layers have this norm, "
+            r"where $A$ are the masses of $r$ and $r'$ in ReLU features.",
+            norms.one,
+        ),
+        (
+            "least_norm",
+            "Parameter norm, balanced, 2-norms",
+            r"The same with the 2-norms of matrices in place of their 1-norms (Bai et al. 2023).",
+            norms.two,
         ),
         ("step_error", "Error of a step", r"$\|\mathrm{err}\|_2 \le \eta\epsilon$ in every step.", epsilon),
     )
     return tuple(
-        Claim(f"relu-icgd/{quantity}", SOURCE, title, statement, HYPOTHESES, quantity, "<=", bound, constants)
+        Claim(
+            f"relu-icgd/{quantity.replace('_', '-')}",
+            SOURCE,
+            title,
+            statement,
+            HYPOTHESES,
+            quantity,
+            "<=",
+            bound,
+            constants,
+        )
         for quantity, title, statement, bound in rows
     )
 
@@ -250,7 +277,8 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
 def built(problem: Problem, construction: Construction = "lean") -> tuple[Claim, ...]:
     """The sizes of one step of a construction, which must be met exactly, and its bounds.
 
-    The counts of ReLUs come from the plan; the norm bounds |W1| and |W2| by Frobenius norms.
+    The counts of ReLUs come from the plan.  Norms are those of balanced layers; where they are 2-norms,
+    Frobenius norms bound |W1| and |W2|.
     Raises ProblemError where the plan fails.
 
     >>> {claim.quantity: claim.value for claim in built(Problem(N=2, K=3), "lean")}["layers"]
@@ -265,23 +293,40 @@ def built(problem: Problem, construction: Construction = "lean") -> tuple[Claim,
     o = costs.name("o", empty, "sub-layers with nothing to do")
     offset = max(offset_above(layer.s) for layer in costs.plan.layers)
     B_s = costs.name("B_s", offset, "masking offset of the update, above every |s_i(j)[k]|")
-    largest = max(layer.norm for layer in costs.layers)
-    nu = costs.name("nu", largest, "largest norm of the layers before the update, |W| <= its Frobenius norm")
+    largest = [layer.least_norm for layer in costs.layers]
+    meaning = "largest norm of the balanced layers before the update"
+    nu_1 = costs.name("nu_1", max(norms.one for norms in largest), f"{meaning}, 1-norm")
+    nu_2 = costs.name(
+        "nu_2", max(norms.two for norms in largest), f"{meaning}, 2-norm, |W| <= its Frobenius norm"
+    )
     error = costs.name(
         "epsilon_*", costs.plan.bound, "bound over all cells at the local errors, rounding included"
     )
-    update = _update_norm(B_s)
-    ends = Max(update, _PROJECTION, evaluate=False) if paper else update + _PROJECTION
+    update, projection = update_norms(B_s), projection_norms(problem)
+    last_layers = [
+        (one, other) if paper else (one + other,) for one, other in zip(update, projection, strict=True)
+    ]
     heads = {layer.head_count for layer in costs.layers if layer.heads}
     units = {layer.units for layer in costs.layers if layer.hidden}
     scratch = sympy.expand(costs.scratch)
     rows: tuple[tuple[str, str, Literal["<=", "=="], Expr], ...] = (
         ("layers", "Layers per step", "==", layers),
         ("sublayers", "Sub-layers per step", "==", halves * layers - o),
-        ("heads", "Attention heads", "==", Max(*heads, _UNITS + N, evaluate=False)),
+        ("heads", "Attention heads", "==", Max(*heads, NEURONS + N, evaluate=False)),
         ("mlp_width", "Hidden units of an MLP", "==", Max(*units, 2 * D_w + 2 * scratch, evaluate=False)),
         ("width", "Embedding width", "==", d + d_out + D_w + scratch + 2),
-        ("norm", "Parameter norm", "<=", Max(nu, ends, evaluate=False)),
+        (
+            "least_norm_1",
+            "Parameter norm, balanced, 1-norms",
+            "<=",
+            Max(nu_1, *last_layers[0], evaluate=False),
+        ),
+        (
+            "least_norm",
+            "Parameter norm, balanced, 2-norms",
+            "<=",
+            Max(nu_2, *last_layers[1], evaluate=False),
+        ),
         ("step_error", "Error of a step", "<=", error),
     )
     margin = ("r = relu, and no pre-activation lies in the margin (0, 2^-10)",)
@@ -289,7 +334,7 @@ def built(problem: Problem, construction: Construction = "lean") -> tuple[Claim,
     sign = {"<=": r"\le", "==": "="}
     return tuple(
         Claim(
-            key=f"relu-icgd/{construction}/{quantity}",
+            key=f"relu-icgd/{construction}/{quantity.replace('_', '-')}",
             source="icgd",
             title=title,
             statement=rf"{title}, construction {construction}: ${sign[relation]} {sympy.latex(bound)}$.",

@@ -1,4 +1,4 @@
-"""The sizes of a construction (heads, hidden units, norms), layer by layer, computed without tensors.
+"""The sizes of a construction (heads, hidden units, least norms), layer by layer, computed without tensors.
 
 construct/block/assembly.py declares the same layers as modules, and construct/block/census.py counts their
 matrices.  The two share only the plan and its sums of ReLUs, so each is a check of the other.
@@ -23,10 +23,20 @@ from icgd.bounds.step_error.recurrence import Term
 from icgd.bounds.step_error.rounding import offset_above
 
 
+class Norms(NamedTuple):
+    """A bound in the 1-norm of matrices (the largest column sum) and one in their 2-norm."""
+
+    one: float
+    two: float
+
+    def __add__(self, other: Norms) -> Norms:  # type: ignore[override]  # not of tuples
+        return Norms(self.one + other.one, self.two + other.two)
+
+
 class Units(NamedTuple):
     """`size` equal copies (in symbols, `width`) of a sum of `count` ReLUs of bias + a linear form.
 
-    form: 2-norm of the coefficients of that form.  scale: factor on the sum.
+    form: 2-norm of the coefficients of that form.  most: the largest of them.  scale: factor on the sum.
     """
 
     width: Expr
@@ -36,14 +46,14 @@ class Units(NamedTuple):
     form: float = 1.0
     bias: float = 0.0
     scale: float = 1.0
+    most: float = 1.0
 
 
 class Heads(NamedTuple):
-    """A group of heads: how many, their largest |Q| or |K|, the sum of their |V|."""
+    """A group of heads: how many, and the sum of |Q| |K| |V| over them."""
 
     count: Expr
-    reach: float
-    values: float
+    strength: Norms
 
 
 class LayerCosts(NamedTuple):
@@ -69,39 +79,57 @@ class LayerCosts(NamedTuple):
         return bool(self.heads) + any(part.relus.units or part.relus.constant for part in self.hidden)
 
     @property
-    def norm(self) -> float:
-        """A bound on max(|Q|, |K|) + sum |V| + |W1| + |W2| (Bai et al. 2023, equation 2)."""
-        reach = max((part.reach for part in self.heads), default=0.0)
-        return reach + sum(part.values for part in self.heads) + mlp_norm(self.hidden)
+    def least_norm(self) -> Norms:
+        """Bounds on max(|Q|, |K|) + sum |V| + |W1| + |W2| after balancing, in both norms.
+
+        Heads with sum |Q| |K| |V| = S can be rescaled to the norm (3/2) (2S)^(1/3), as
+        construct/block/balance.py proves; for MLPs see `least_mlp_norm`.
+        """
+        strength = sum((part.strength for part in self.heads), Norms(0.0, 0.0))
+        one, two = (1.5 * float(np.cbrt(2 * each)) for each in strength)
+        return Norms(one, two) + least_mlp_norm(self.hidden)
 
 
-def mlp_norm(parts: Iterable[Units]) -> float:
-    """A bound on |W1| + |W2| by Frobenius norms."""
-    first = second = unit = 0.0
+def least_mlp_norm(parts: Iterable[Units]) -> Norms:
+    """Bounds on |W1| + |W2| after balancing: each unit in the 1-norm, the MLP as a whole in the 2-norm.
+
+    1-norm: 2 sqrt(A), A the largest column sum of |W1| whose rows are multiplied by the column sums of |W2|.
+    2-norm: 2 sqrt(|W1| |W2|), by Frobenius norms.
+    """
+    first = second = slot = one = unit = 0.0
     for part in parts:
-        relus, size = part.relus, part.size
-        rows = (relus.a * part.form) ** 2 + (relus.a * part.bias + relus.b) ** 2
-        first += size * float(rows.sum())
-        second += size * part.scale**2 * (float((relus.c**2).sum()) + relus.constant**2)
-        unit = unit or float(part.scale * relus.constant != 0)  # the unit that holds the constants
-    return math.sqrt(first + unit) + math.sqrt(second)
+        relus, size, weights = part.relus, part.size, abs(part.scale) * np.abs(part.relus.c)
+        shifts, constant = np.abs(relus.a * part.bias + relus.b), abs(part.scale * relus.constant)
+        slot += part.most * float((weights * np.abs(relus.a)).sum())
+        one += size * (float((weights * shifts).sum()) + constant)
+        first += size * float(((relus.a * part.form) ** 2 + shifts**2).sum())
+        second += size * (float((weights**2).sum()) + constant**2)
+        unit = unit or float(constant != 0)  # the unit that holds the constants
+    return Norms(2 * math.sqrt(max(slot, one)), 2 * ((first + unit) * second) ** 0.25)
 
 
 def read_heads(width: Expr, size: int, relus: ReluSum, count: Expr) -> list[Heads]:
     """Heads that apply ReLUs to <query, key>; all constants share one more head."""
     heads = []
     if relus.units:
-        reach = max(1.0, float(np.abs(relus.a).max()), float(np.abs(relus.b).max()))
-        heads.append(Heads(width * count, reach, size * float(np.abs(relus.c).sum())))
+        strength = size * float((np.abs(relus.c) * np.maximum(np.abs(relus.a), np.abs(relus.b))).sum())
+        heads.append(Heads(width * count, Norms(strength, strength)))
     if relus.constant:
-        heads.append(Heads(Integer(1), 1.0, abs(relus.constant) * math.sqrt(size)))
+        constant = abs(relus.constant)
+        heads.append(Heads(Integer(1), Norms(constant * size, constant * math.sqrt(size))))
     return heads
 
 
 def slope_units(problem: Problem) -> Units:
     """u as a piecewise linear function of p - rho y: linear (squared loss) or a clip (Huber)."""
     relus = slope_relus(problem, {})
-    return Units(d_out, problem.d_out, relus, Integer(relus.units), math.hypot(1, problem.loss.rho))
+    return _of_slope(problem, relus, Integer(relus.units))
+
+
+def _of_slope(problem: Problem, relus: ReluSum, count: Expr, bias: float = 0.0) -> Units:
+    """ReLUs of p - rho y, one sum for each output."""
+    rho = abs(problem.loss.rho)
+    return Units(d_out, problem.d_out, relus, count, form=math.hypot(1, rho), bias=bias, most=max(1.0, rho))
 
 
 class StepCosts:
@@ -164,13 +192,14 @@ class StepCosts:
             self.scratch += d_out * int(self._multiplies(last))
             own_slot = loss.rho == 0 or self.bends
             self.scratch += d_out * (int(loss.rho != 0) + int(own_slot))
-            form = 1.0 if own_slot else float(loss.phi.derivative(0.0)) * math.hypot(1, loss.rho)
+            slope = abs(float(loss.phi.derivative(0.0)))
+            form = (1.0,) if own_slot else (slope, slope * loss.rho)
             layers.append(
                 LayerCosts(self._slope_heads() if self.bends else [], self._multiply(last, form, 0.0))
             )
         for j in range(last - 1, 0, -1):
             offset = offset_above(self.plan.layers[j - 1].g)
-            layers.append(LayerCosts(self._bilinear(j, offset), self._multiply(j, 1.0, -offset)))
+            layers.append(LayerCosts(self._bilinear(j, offset), self._multiply(j, (1.0,), -offset)))
         return layers
 
     def _multiplies(self, j: int) -> bool:
@@ -201,32 +230,42 @@ class StepCosts:
     def _ridge(self, bias: float = 0.0) -> Units:
         """u as a function of p - rho y: a planned fit, or exact where it is linear."""
         relus, count = self._function("u", self.problem.N)
-        return Units(d_out, self.problem.d_out, relus, count, math.hypot(1, self.problem.loss.rho), bias)
+        return _of_slope(self.problem, relus, count, bias)
 
     def _slope_heads(self) -> list[Heads]:
         """A nonlinear loss slope, by attention: the query holds the form, the key is 1."""
         part = self._ridge()
-        heads = read_heads(part.width, part.size, part.relus, part.count)
-        if part.relus.units:
-            reach = float(np.hypot(part.relus.a * part.form, part.relus.b).max())
-            heads[0] = heads[0]._replace(reach=max(1.0, reach))
+        heads, relus = read_heads(part.width, part.size, part.relus, part.count), part.relus
+        if relus.units:
+            one = np.maximum(np.abs(relus.a) * part.most, np.abs(relus.b))
+            two = np.hypot(relus.a * part.form, relus.b)
+            strength = Norms(*(part.size * float((np.abs(relus.c) * each).sum()) for each in (one, two)))
+            heads[0] = heads[0]._replace(strength=strength)
         return heads
 
-    def _multiply(self, j: int, form: float, bias: float) -> list[Units]:
-        """s(j) = r'(z(j)) * g(j): two gated units, or a linear term and two squares."""
+    def _multiply(self, j: int, coefficients: Sequence[float], bias: float) -> list[Units]:
+        """s(j) = r'(z(j)) g(j), g a form with these coefficients: two gated units, or line and squares."""
+        form, most = math.hypot(*coefficients), max(map(abs, coefficients))
         (width, size), reach = self._width(j), offset_above(self.plan.layers[j - 1].g)
         if self.exact and self.problem.activation_at(j).name == "relu":
-            gated = Units(width, size, relu(), Integer(1), math.hypot(reach, form))
+            gated = Units(width, size, relu(), Integer(1), math.hypot(reach, form), most=max(reach, most))
             return [gated._replace(bias=sign * bias - reach) for sign in (1, -1)]
         product = self.plan.products[Term("product", j)]
         parts = []
         if product.centre:
-            parts.append(Units(width, size, linear(product.centre, reach), Integer(1), form, bias))
+            parts.append(Units(width, size, linear(product.centre, reach), Integer(1), form, bias, most=most))
         if product.square is not None and self._multiplies(j):
             squares = product.square.relus
             bare = ReluSum(squares.a, squares.b, squares.c)  # the constants of the two squares cancel
             count = self.name(f"m_x{j}", squares.units, f"ReLUs of the square in the products of layer {j}")
-            mixed = Units(width, size, bare, count, math.hypot(product.a, product.b * form))
+            mixed = Units(
+                width,
+                size,
+                bare,
+                count,
+                form=math.hypot(product.a, product.b * form),
+                most=max(abs(product.a), abs(product.b) * most),
+            )
             for sign in (1, -1):
                 shift = sign * product.b * bias - product.a * product.centre
                 parts.append(mixed._replace(bias=shift, scale=sign / 4))
@@ -240,5 +279,5 @@ class StepCosts:
         layers = [LayerCosts(read_heads(*self._width(j), *self._function("r", j))) for j in depth]
         slopes = [part for j in depth for part in read_heads(*self._width(j), *self._function("dr", j))]
         widths = [self._width(j) for j in reversed(depth)]
-        gates = [LayerCosts([Heads(2 * width, 1.0, 2.0 * size)]) for width, size in widths]
+        gates = [LayerCosts([Heads(2 * width, Norms(2.0 * size, 2.0 * size))]) for width, size in widths]
         return [*layers, LayerCosts(slopes), LayerCosts(hidden=self._slope()), *gates]

@@ -154,6 +154,14 @@ def in_units(layer: LiteralLayer, units: _Values) -> LiteralLayer:
     return replace(layer, heads=heads, W1=read(layer.W1), W2=written(layer.W2))
 
 
+def unit_vector(stream: Stream, units: Mapping[str, float]) -> _Values:
+    """The unit of every coordinate, from those of named slots; the others are 1.  (D,)."""
+    found = np.ones(stream.D)
+    for name, unit in units.items():
+        found[stream[name].start : stream[name].stop] = unit
+    return found
+
+
 def _scaled(matrix: Sparse, factors: _Values | float) -> Sparse:
     """A matrix with its nonzero values times `factors`; raises ProblemError where they leave float64."""
     values = matrix.values * factors
@@ -251,9 +259,7 @@ class BalancedBlock:
 
     def literal(self) -> Iterator[LiteralLayer]:
         """The balanced matrices, layer by layer."""
-        units = np.ones(self.stream.D)
-        for name, unit in self.units.items():
-            units[self.stream[name].start : self.stream[name].stop] = unit
+        units = unit_vector(self.stream, self.units)
         for layer in self.original.literal():
             yield balanced_layer(in_units(layer, units) if self.units else layer, self.order)
 

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from icgd.construct.block.attention import attention
 from icgd.construct.block.literal import Block, LiteralLayer
-from icgd.construct.block.transformer import Transformer
 
 
 class DenseLayer(nn.Module):
@@ -54,7 +53,7 @@ class DenseLayer(nn.Module):
 class DenseTransformer(nn.Module):
     """The transformer with every matrix written out, for auditors and for small problems."""
 
-    def __init__(self, transformer: Transformer, dtype: torch.dtype = torch.float64) -> None:
+    def __init__(self, transformer: Block, dtype: torch.dtype = torch.float64) -> None:
         super().__init__()
         self.L = transformer.problem.L
         D = transformer.stream.D

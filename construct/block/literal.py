@@ -67,8 +67,10 @@ class Sparse:
         if min(len(rows), len(columns)) == 1:
             return float(np.linalg.norm(self.values))
         part = scipy.sparse.csr_array((self.values, (i, j)), shape=(len(rows), len(columns)))
-        gram = (part @ part.T if len(rows) <= len(columns) else part.T @ part).toarray()
-        return float(np.sqrt(np.linalg.eigvalsh(gram)[-1]))
+        gram = part @ part.T if len(rows) <= len(columns) else part.T @ part
+        if gram.nnz == gram.shape[0]:  # diagonal, as no row or column is 0
+            return float(np.sqrt(gram.data.max()))
+        return float(np.sqrt(np.linalg.eigvalsh(gram.toarray())[-1]))
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,16 @@ class LiteralLayer:
 class Block(Protocol):
     """One gradient step with literal matrices.  attention: relu (divided by the token count) or softmax."""
 
-    name: str
-    attention: str
-    problem: Problem
-    stream: Stream
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def attention(self) -> str: ...
+
+    @property
+    def problem(self) -> Problem: ...
+
+    @property
+    def stream(self) -> Stream: ...
 
     def literal(self) -> Iterator[LiteralLayer]: ...

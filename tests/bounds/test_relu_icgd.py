@@ -139,7 +139,8 @@ def test_a_transformer_of_sampled_features_keeps_the_claims(N, K):
     transformer, claimed = sampled_transformer(problem, seed=3), by_quantity(claims(problem))
     counted = census(transformer)
     assert 0.5 * claimed["heads"].value <= counted.heads <= claimed["heads"].value
-    assert counted.norm <= claimed["norm"].value * (1 + 1e-9)
+    assert counted.least_norm <= claimed["least_norm"].value * (1 + 1e-9)
+    assert counted.least_norm_1 <= claimed["least_norm_1"].value * (1 + 1e-9)
     assert counted.width <= claimed["width"].value
     rng = np.random.default_rng(0)
     h = [problem.half_width(j) for j in range(1, N + 1)]
@@ -157,9 +158,12 @@ def test_a_transformer_of_sampled_features_keeps_the_claims(N, K):
 def test_norm_by_hand_for_one_unit():
     """N = d = 1 and an update so large that its layer is the largest: the formula written out again."""
     problem = Problem(N=1, K=1, d=1, n=1, eta=100.0, eps=0.5)
-    claim = by_quantity(claims(problem))["norm"]
-    (o,) = (value for symbol, (value, _) in claim.constants.items() if str(symbol) == "B_s")
-    assert claim.value == pytest.approx(math.sqrt(1 + 5 * o**2) + 100 * (1 + o), rel=1e-12)
+    claimed = by_quantity(claims(problem))
+    (o,) = (value for symbol, (value, _) in claimed["least_norm"].constants.items() if str(symbol) == "B_s")
+    # Two heads of value 100: a key of the masked s, with entries 1, 2o and o, and a key of t.
+    for name, key in (("least_norm", math.sqrt(1 + 5 * o**2)), ("least_norm_1", 2 * o)):
+        strength = 100 * key + 100 * o
+        assert claimed[name].value == pytest.approx(1.5 * (2 * strength) ** (1 / 3), rel=1e-12)
     # |s| <= sup|r'| |u|, with |u| <= 2 (tanh(1) + B_y), and a little more for the local errors.
     exact = 2 * (math.tanh(1) + 1)
     assert exact < o < exact * 1.5
@@ -200,7 +204,7 @@ def test_relu_is_outside_the_theorem_and_its_claims_are_infinite():
     problem = Problem(activation=ACTIVATIONS["relu"])
     assert "not C^4" in violated(problem)
     claimed = by_quantity(claims(problem))
-    assert claimed["heads"].value == claimed["norm"].value == math.inf
+    assert {claimed[name].value for name in ("heads", "least_norm", "least_norm_1")} == {math.inf}
     assert claimed["layers"].value == 10
     assert all(violated(Problem(activation=ACTIVATIONS[name])) is None for name in ("tanh", "gelu", "sin"))
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
+import safetensors.torch
 import scipy.optimize
 import torch
 from hypothesis import given, settings
@@ -22,8 +23,9 @@ from icgd.construct.block.balance import (
     norm_above,
 )
 from icgd.construct.block.census import census
-from icgd.construct.block.dense import DenseLayer
+from icgd.construct.block.dense import DenseLayer, DenseTransformer
 from icgd.construct.block.literal import Head, LiteralLayer, Sparse
+from icgd.construct.block.weights import save_weights
 from icgd.construct.relu_icgd import build
 from icgd.verify.search.prompts import random_prompts, seeded
 from tests.rounding import gamma
@@ -238,6 +240,19 @@ def test_other_units_of_the_scratch_do_not_change_a_bit(construction, problem):
         H = after
     scratch = H[..., stream.weights.stop : stream["one"].start]
     assert not scratch.any(), "the scratch ends at 0, whatever its units"
+
+
+def test_a_balanced_block_is_written_and_evaluated_like_any_other(tmp_path):
+    transformer = build(Problem(N=1, K=1, d=1, n=2, eps=0.5), "paper")
+    made = balanced(transformer, 2)
+    save_weights(made, tmp_path / "balanced.safetensors")
+    tensors = safetensors.torch.load_file(tmp_path / "balanced.safetensors")
+    first = next(made.literal())
+    assert torch.equal(tensors["layer.00.Q"], torch.stack([head.Q.dense() for head in first.heads]))
+    H = transformer.stream.pack(transformer.stream.open(random_prompts(transformer.problem, 4, seeded(3))))
+    one, other = DenseTransformer(transformer)(H), DenseTransformer(made)(H)
+    # L steps; how near they are by right is asked in the test of whole blocks.
+    torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
 
 
 def test_attention_by_hand():
