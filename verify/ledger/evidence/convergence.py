@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-import sympy
-
 from icgd.bounds.convergence import accumulated, curvature, diameter
 from icgd.bounds.problem import Problem
 from icgd.verify.hessian import hessian_search
@@ -79,26 +77,3 @@ def step_size(depths: Sequence[int] = (1, 2, 3, 4), judged: int = 4, seed: int =
     }
 
 
-def not_convex(x: str = "1", y: str = "1") -> Numbers:
-    """The Hessian of one example at w = 0, N = 2, one unit per layer: for any r with r(0) = 0, in symbols.
-
-    With r(z) = a z + b z^2 + ... only a and b enter the second derivatives at 0.
-    """
-    v, w, a, b, X, Y = sympy.symbols("v w a b x y", real=True)
-
-    def r(z: sympy.Expr) -> sympy.Expr:
-        return a * z + b * z**2
-
-    loss = (r(v * r(w * X)) - Y) ** 2 / 2
-    hessian = sympy.hessian(loss, (w, v)).subs({v: 0, w: 0})
-    determinant = sympy.simplify(hessian.det())
-    at = {a: 1, b: 0, X: sympy.Rational(x), Y: sympy.Rational(y)}
-    eigenvalues = sorted(hessian.subs(at).eigenvals())
-    single = sympy.diff((sympy.tanh(w) + 1) ** 2 / 2, w, 2)  # N = 1, tanh, x = 1, y = -1
-    return {
-        "determinant": str(determinant).replace("**", "^").replace("*", " "),
-        "eigenvalue": str(eigenvalues[0]),
-        "single": float(single.subs(w, 1)),
-        "shows": sympy.expand(determinant + (a**2 * X * Y) ** 2) == 0 and eigenvalues[0] < 0
-        and float(single.subs(w, 1)) < 0,
-    }  # fmt: skip

@@ -11,6 +11,7 @@ import sympy
 from icgd.bounds.functions.pieces import fit
 from icgd.bounds.functions.scalar import Scalar, t
 from icgd.verify.ledger.entries import Numbers
+from icgd.verify.ledger.settled import RAISED
 
 
 def _clip(w: Sequence[Fraction], h: Fraction) -> tuple[Fraction, ...]:
@@ -76,21 +77,46 @@ def ball(tolerances: Sequence[float] = (1e-2, 1e-4)) -> Numbers:
     }  # fmt: skip
 
 
-def not_convex(eta: str = "1/10", eps: str = "1/20") -> Numbers:
-    """The closed W = {-1, 1}: 0 has two nearest points, and an allowed error can cross over, in rationals."""
+def continuity(halvings: int = 40) -> Numbers:
+    """Onto a closed W that is not convex no continuous projection exists: W = {-1, 1}, in rationals.
+
+    For any closed W: if a and b are nearest to x, then b alone is nearest to x + t (b - x) for 0 < t <= 1, as
+    |x + t (b - x) - c| >= |x - c| - t |b - x| >= (1 - t) |b - x|, with equality for c = b only.  So a choice
+    of a at x jumps there; an MLP does not.  Unique nearest points make W convex (Bunt, Motzkin).
+    """
     W = (Fraction(-1), Fraction(1))
 
     def nearest(w: Fraction) -> list[Fraction]:
         least = min(abs(w - value) for value in W)
         return [value for value in W if abs(w - value) == least]
 
-    error = Fraction(eta) * Fraction(eps)
-    left, right = -error / 2, error / 2
-    apart = abs(nearest(right)[0] - nearest(left)[0])
+    near = [Fraction(1, 2**k) for k in range(1, halvings)]
+    right, left = [nearest(w) for w in near], [nearest(-w) for w in near]
+    jump = right[-1][0] - left[-1][0]
+    box = [_clip([w], Fraction(1))[0] for w in (near[-1], -near[-1])]
     return {
         "nearest": len(nearest(Fraction(0))),
-        "error": str(error),
-        "apart": str(apart),
-        "ratio": str(apart / (right - left)),
-        "shows": len(nearest(Fraction(0))) > 1 and apart > right - left,
+        "jump": str(jump),
+        "within": "2" + f"-{halvings - 1}".translate(RAISED),
+        "shows": len(nearest(Fraction(0))) == 2 and all(one == [W[1]] for one in right)
+        and all(one == [W[0]] for one in left) and jump == 2 and box[0] - box[1] == 2 * near[-1],
+    }  # fmt: skip
+
+
+def clearing(N: int = 3, K: int = 4, d: int = 2) -> Numbers:
+    """The last MLP must also return the scratch of a step to 0: two ReLUs a number that it holds.
+
+    p, r', g and s as the proof stores them; counted beside the D_w units that the theorem grants to Proj.
+    """
+    units = (N - 1) * K + d
+    scratch = 3 * units + d  # p(1..N), r'(1..N), s(1..N) and g
+    weights = 2 * d * K + (N - 2) * K**2
+    p = [Fraction(k - 2, 3) for k in range(scratch)]
+    cleared = [v - max(Fraction(0), v) + max(Fraction(0), -v) for v in p]
+    one_missing = [v - max(Fraction(0), v) for v in p]
+    return {
+        "scratch": scratch,
+        "units": 2 * scratch,
+        "D_w": weights,
+        "shows": not any(cleared) and any(one_missing) and 2 * scratch > weights,
     }

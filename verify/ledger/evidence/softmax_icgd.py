@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from fractions import Fraction
-from itertools import pairwise
 
 import sympy
 
@@ -77,20 +75,6 @@ def least_width(eps: float = 0.05, layers: int = 4) -> Numbers:
     }
 
 
-def iterates_leave(eta: str = "3/2", bound: str = "2", steps: int = 4) -> Numbers:
-    """One weight, r(z) = z, squared loss, x = y = 1: plain descent in rationals, no projection."""
-    w, path = Fraction(0), [Fraction(0)]
-    for _ in range(steps):
-        w -= Fraction(eta) * 2 * (w - 1)
-        path.append(w)
-    left = next((l for l, value in enumerate(path) if abs(value) > Fraction(bound)), -1)
-    return {
-        "eta": eta,
-        "bound": bound,
-        "left": left,
-        "last": str(path[-1]),
-        "shows": left > 0 and all(abs(b - 1) > abs(a - 1) for a, b in pairwise(path)),
-    }
 
 
 def conventions() -> Numbers:

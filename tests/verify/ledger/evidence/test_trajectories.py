@@ -1,0 +1,83 @@
+"""Corollary 1.1 and Lemma 14 of 2411.16549 once more, in floats and on networks."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icgd.verify.ledger.evidence import trajectories
+
+
+def _descend(slope, eta, errors, project):
+    w, path = 0.0, [0.0]
+    for error in errors:
+        w = project(w - eta * slope(w) + error)
+        path.append(w)
+    return path
+
+
+def _slope(x, y):
+    """The derivative of (x w - y)^2 / 2, a network of one weight with r(t) = t, by autograd."""
+
+    def value(w):
+        weight = torch.tensor(w, dtype=torch.float64, requires_grad=True)
+        (gradient,) = torch.autograd.grad((weight * x - y) ** 2 / 2, weight)
+        return gradient.item()
+
+    return value
+
+
+def test_one_step_breaks_the_corollary_with_n():
+    moved = _descend(_slope(1.0, 0.0), 3.0, [0.03], lambda w: np.clip(w, -1, 1))[-1]
+    assert moved == pytest.approx(0.03) and moved > (1 + 1 * 1.0) * 0.01
+    assert trajectories.examples_for_step()["shows"]
+    assert not trajectories.examples_for_step(eta="2")["shows"]  # equality
+
+
+def test_four_steps_break_the_constant_of_the_loss():
+    errors = [0.003 * (-1) ** l for l in range(4)]
+    moved = abs(_descend(_slope(1.0, 0.0), 3.0, errors, lambda w: np.clip(w, -0.1, 0.1))[-1])
+    assert moved == pytest.approx(0.045) and moved > 0.001 / 0.1 * 1.3**4
+    assert not trajectories.constant_of_the_loss(steps=2)["shows"]
+
+
+def test_without_a_projection_exact_descent_leaves():
+    free = _descend(_slope(1.0, 1.0), 0.5, [0.0], lambda w: w)[-1]
+    kept = _descend(_slope(1.0, 1.0), 0.5, [0.0], lambda w: np.clip(w, -0.1, 0.1))[-1]
+    assert (free, kept) == (0.5, 0.1)
+    assert not trajectories.unprojected(side="1")["shows"]
+
+
+def test_long_steps_break_lemma_14():
+    def project(w):
+        return float(np.clip(w, -1, 1))
+
+    path = _descend(lambda w: 2 * w, 2.0, [2e-4] + [0.0] * 39, project)
+    mapped = [((w - project(w - 4 * w)) / 2) ** 2 for w in path[1:40]]
+    assert min(mapped) > 10 * 1e-8 and np.mean(mapped) > 0.5
+    assert not trajectories.step_hypothesis(a="1")["shows"]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_lemma_14_with_the_inverse_holds_in_several_variables(seed):
+    """A random convex quadratic in a box: the mean squared mapping within 8 drop/(eta L) + 10 eps^2."""
+    drawn = np.random.default_rng(seed)
+    d, steps = int(drawn.integers(1, 5)), int(drawn.integers(1, 15))
+    A = drawn.normal(size=(d, d))
+    H, b = A @ A.T, drawn.normal(size=d)
+    side, eps = drawn.uniform(0.1, 2), drawn.uniform(0.01, 2)
+    eta = drawn.uniform(0.1, 1) / max(np.linalg.eigvalsh(H)[-1], 1e-9)
+
+    def f(w):
+        return w @ H @ w / 2 - b @ w
+
+    w, least, total = np.zeros(d), 0.0, 0.0
+    for _ in range(steps):
+        plain = np.clip(w - eta * (H @ w - b), -side, side)
+        total += np.sum(((w - plain) / eta) ** 2)
+        error = drawn.normal(size=d)
+        w = np.clip(w - eta * (H @ w - b) + eta * eps * error / np.linalg.norm(error), -side, side)
+        least = min(least, f(w))
+    # f(0) - least over the path is no more than f(0) - inf f, so this is the sharper claim.
+    assert total / steps <= (8 * -least / (eta * steps) + 10 * eps**2) * (1 + 1e-9)

@@ -1,0 +1,194 @@
+"""Evidence for findings about Theorem 2 and Lemmas 16 to 18 of arXiv 2411.16549, and its counts of FLOPs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import permutations, product
+
+from icgd.bounds.functions.pieces import fit
+from icgd.bounds.loss import parse_loss
+from icgd.bounds.problem import Problem
+from icgd.construct.block.census import census
+from icgd.construct.relu_icgd import build
+from icgd.verify.certificate.issue import posed_letters
+from icgd.verify.certificate.proof import certified, refusal
+from icgd.verify.ledger.entries import Numbers
+
+
+def tolerance(eta: str = "1/10", eps: str = "1/20") -> Numbers:
+    """Theorem 2's proof takes kappa = eps/sqrt(D_w), which gives an error of eps, not of eta eps."""
+    step, allowed = Fraction(eta), Fraction(eta) * Fraction(eps)
+    reached = Fraction(eps)  # sqrt(D_w) kappa
+    repaired = step * Fraction(eps)
+    return {
+        "eta": eta,
+        "eps": eps,
+        "reached": str(reached),
+        "allowed": str(allowed),
+        "times": str(reached / allowed),
+        "shows": reached > allowed >= repaired,
+    }
+
+
+def equal_tokens(cells: Sequence[int] = (4, 16, 64), tokens: int = 2) -> Numbers:
+    """Lemma 17 asks for distinct tokens; quantising makes distinct ones equal, on a share 1/D of the square.
+
+    Two tokens of one coordinate; every D leaves a set of positive volume out.  A prompt that holds an example
+    twice has equal tokens whatever D is.
+    """
+    shares = []
+    for D in cells:
+        grids = product(range(D), repeat=tokens)
+        shares.append(Fraction(sum(len(set(one)) < tokens for one in grids), D**tokens))
+    example = (Fraction(1, 3), Fraction(1, 5))
+    repeated = [tuple(math.ceil(v * D) for v in example) for D in cells for _ in range(2)]
+    same = all(a == b for a, b in zip(repeated[::2], repeated[1::2], strict=True))
+    return {
+        "coarse": str(shares[0]),
+        "cells": cells[-1],
+        "fine": str(shares[-1]),
+        "shows": same and all(share == Fraction(1, D) for share, D in zip(shares, cells, strict=True)),
+    }
+
+
+def equivariant(n: int = 3) -> Numbers:
+    """The map of Theorem 2 commutes with exchanging columns, as t marks the query: in rationals.
+
+    One weight, r(t) = t, (1/n) sum (w x - y)^2, columns (x, y, w, t).
+    """
+    w, eta = Fraction(2, 7), Fraction(1, 3)
+    columns = [(Fraction(k, 5), Fraction(3 - k, 4), w, 1) for k in range(1, n + 1)]
+    columns.append((Fraction(9, 4), Fraction(0), w, 0))
+
+    def stepped(prompt: Sequence[tuple[Fraction, Fraction, Fraction, int]]) -> list[tuple[Fraction, ...]]:
+        gradient = sum(t * 2 * x * (v * x - y) for x, y, v, t in prompt) / n
+        return [(x, y, v - eta * gradient, Fraction(t)) for x, y, v, t in prompt]
+
+    after = stepped(columns)
+    orders = list(permutations(range(n + 1)))
+    same = all(stepped([columns[k] for k in order]) == [after[k] for k in order] for order in orders)
+    return {"n": n, "orders": len(orders), "shows": same and after != columns}
+
+
+def separation(eps: float = 0.05, d: int = 5, columns: int = 2, B: float = 2.0) -> Numbers:
+    """log10 of 1/delta, the separation of contexts that Lemma 17 grants, for one weight (D_w = 1, n = 1).
+
+    Tokens (x, y, w, 1, t), shifted into [0, 2]^5; f is 1-Lipschitz at the least, as it keeps four entries;
+    D from the last line of Lemma 18; the vocabulary is the grid.  fewest: with a vocabulary of two tokens.
+    """
+    root = math.sqrt(d * columns)
+    D = math.ceil(B * (8 * root + math.sqrt(columns)) / (2 * eps))
+
+    def log10_inverse(vocabulary: int, apart: float, least: float, most: float) -> float:
+        c = (2 * math.log(columns) + 3) * math.pi * d
+        exponent = (vocabulary + 1) ** 4 * c * most**2 / (4 * apart * least)
+        factor = 2 * math.log(columns) ** 2 * apart**2 * least / (most**2 * c)
+        return exponent / math.log(10) + 4 * math.log10(vocabulary + 1) - math.log10(factor)
+
+    cell = B / D
+    whole = log10_inverse(D**d, cell, cell * math.sqrt(d), B * math.sqrt(d))
+    # Two tokens of equal norm at right angles: the most apart that the cube allows for that norm.
+    longest = B * math.sqrt(d)
+    few = log10_inverse(2, math.sqrt(2) * longest, longest, longest)
+    return {
+        "D": D,
+        "log10_vocabulary": d * math.log10(D),
+        "digits_of_log10": math.log10(whole),
+        "few": few,
+        "float64": 308,
+        "shows": whole > few > 308,
+    }
+
+
+def without_products(N: int = 2, K: int = 3) -> Numbers:
+    """A transformer of attention and MLP layers alone keeps eta eps, by certificate: no EWML layer."""
+    posed = Problem(N=N, K=K)
+    document = certified(posed, "lean")
+    found = float(document["certified"])
+    reason = refusal(document, posed_letters(posed), "lean")
+    self_only = sum(layer.diagonal for layer in build(posed, "lean").literal())
+    with_products = sum(layer.diagonal for layer in build(posed, "paper").literal())
+    return {
+        "N": N,
+        "layers": census(build(posed, "lean")).layers,
+        "certified": found,
+        "eps": posed.eps,
+        "self_only": self_only,
+        "paper_self_only": with_products,
+        "shows": reason is None and found <= posed.eps and self_only == 0 < with_products,
+    }
+
+
+def flops(
+    blocks: int = 12,
+    width: int = 256,
+    examples: int = 75,
+    depth: int = 6,
+    hidden: int = 200,
+    epochs: int = 100,
+) -> Numbers:
+    """The FLOPs of one forward pass and of training on the prompt, counted from the sizes that are stated.
+
+    Two for each weight and token forward, six for each weight and example in training; scores and sums of
+    attention 4 n^2 D a block; inputs of 20 numbers.
+    """
+    tokens = 2 * examples + 1
+
+    def forward(mlp: int) -> float:
+        weights = blocks * (4 * width**2 + 2 * width * mlp)
+        return 2 * weights * tokens + blocks * 4 * tokens**2 * width
+
+    weights = 20 * hidden + (depth - 2) * hidden**2 + hidden
+    training = 6 * weights * examples * epochs
+    stated, usual = forward(width), forward(4 * width)
+    return {
+        "examples": examples,
+        "training": training / 1e9,
+        "stated": stated / 1e9,
+        "usual": usual / 1e9,
+        "shows": stated < usual < training
+        and abs(usual / 3.3e9 - 1) < 0.1
+        and abs(training / 7.6e9 - 1) < 0.1,
+    }
+
+
+def asymptotic_flops(N: int = 3, K: int = 8, factor: int = 2) -> Numbers:
+    """n L N^3 K^5 / eps^2 as layers times heads times width^2: width N K^2 and K/eps^2 heads a layer.
+
+    Exponents of N, K and 1/eps, read off by doubling each; scores between tokens, n^2 each, are left out.
+    """
+
+    def count(N_: int, K_: int, inverse: int) -> Fraction:
+        width = N_ * K_**2
+        values = N_ * (K_ * inverse**2) * width**2  # N layers of p(j), K units each
+        slopes = (N_ * K_ * inverse**2) * width**2  # one layer with r' of all units
+        return Fraction(values + slopes)
+
+    base = count(N, K, 1)
+    powers = [
+        math.log2(count(*one) / base) for one in ((factor * N, K, 1), (N, factor * K, 1), (N, K, factor))
+    ]
+    return {
+        "N_power": int(powers[0]),
+        "K_power": int(powers[1]),
+        "eps_power": int(powers[2]),
+        "shows": powers == [3.0, 5.0, 2.0],
+    }
+
+
+def loss_units(loss: str = "log-cosh", coarse: float = 1e-2, fine: float = 1e-8) -> Numbers:
+    """The fewest ReLUs for the slope of a loss on [-2, 2] at two tolerances: Lemma 4's hidden units."""
+    phi = parse_loss(loss).phi
+    pieces = [fit(phi, -2.0, 2.0, tolerance).fewest for tolerance in (coarse, fine)]
+    # A ReLU layer with a skip adds one piece a unit.
+    units = [count - 1 for count in pieces]
+    return {
+        "loss": loss,
+        "coarse": coarse,
+        "fine": fine,
+        "coarse_units": units[0],
+        "fine_units": units[1],
+        "shows": units[1] > 100 * units[0] > 0,
+    }
