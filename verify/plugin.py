@@ -26,7 +26,16 @@ from icgd.bounds.letters import ProblemError
 from icgd.verify.catalogue import find_theorem, theorems, theorems_with_letter
 from icgd.verify.requests import Found, Request, all_requests
 from icgd.verify.search.options import BRIEF, Search
-from icgd.verify.verdict import LEDGER, STATUSES, Means, Status, Verdict, VerdictDocument, count_claims, in_words
+from icgd.verify.verdict import (
+    LEDGER,
+    STATUSES,
+    Means,
+    Status,
+    Verdict,
+    VerdictDocument,
+    count_claims,
+    in_words,
+)
 
 _REQUESTS = pytest.StashKey[tuple[Request, ...]]()
 _LETTERS = pytest.StashKey[Mapping[str, Any]]()

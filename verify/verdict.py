@@ -57,12 +57,12 @@ MEANS: Mapping[Means, Grounds] = {
     "exact": Grounds("by exact arithmetic", "rationals, integers or polynomials, computed without rounding"),
     "balls": Grounds("by balls", "ball arithmetic, which encloses every rounding error"),
 }
-"""What a claim may be proved by, the strongest first; the two statuses of `PROVED` name one of these."""
+"""What a claim may be proved by, the strongest first; a proof names one of these."""
 
 LEDGER = "ledger/"
 """What the key of a finding's verdict begins with: a finding is no claim, and is counted apart."""
 
-PROVED: tuple[Status, ...] = ("proved", "proved on given prompts")
+_PROOFS: tuple[Status, ...] = ("proved", "proved on given prompts")
 """The statuses of a proof."""
 
 _WHOSE: Mapping[Subject, tuple[str, str]] = {
@@ -107,7 +107,7 @@ class Verdict:
     about: Subject = "paper"
 
     def __post_init__(self) -> None:
-        if (self.status in PROVED) != (self.means is not None):
+        if (self.status in _PROOFS) != (self.means is not None):
             if self.means:
                 raise ValueError(f"{self.claim}: only a proof has means, and it is {self.status}")
             raise ValueError(f"{self.claim}: it is {self.status} by what? means is one of {', '.join(MEANS)}")
@@ -125,12 +125,8 @@ class Verdict:
         return in_words(self.status, self.means)
 
     def as_dict(self) -> VerdictDocument:
-        document: VerdictDocument = {
-            "claim": self.claim,
-            "verdict": self.status,
-            "about": self.about,
-            "evidence": self.evidence,
-        }
+        document: VerdictDocument = {"claim": self.claim, "verdict": self.status, "evidence": self.evidence}
+        document["about"] = self.about
         if self.means:
             document["means"] = self.means
         if self.replay:

@@ -295,7 +295,9 @@ def test_workers_share_one_verification(run, pytester, mode):
     assert counts.read_text().split() == ["once"]
     assert len(cases(pytester.path / "verdicts.xml")) == 9
     workers = set(re.findall(r"\[(gw\d)\].*test_claim\[looped", result.stdout.str()))
-    result.stdout.fnmatch_lines(["looped/steps *", "looped/examples-before *", "6 claims of the papers*", "2 claims of icgd*"])
+    result.stdout.fnmatch_lines(
+        ["looped/steps *", "looped/examples-before *", "6 claims of the papers*", "2 claims of icgd*"]
+    )
     if mode:
         assert result.ret == 0 and workers == {"gw0", "gw1"}
     else:

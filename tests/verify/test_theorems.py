@@ -72,7 +72,9 @@ def test_every_theorem_says_what_there_is_to_say(each):
 def test_names_of_claims_are_unique_over_constructions():
     lean, paper = (RELU.claim_keys(one) for one in ("lean", "paper"))
     assert not set(lean) & set(paper)
-    assert "relu-icgd/lean/step-error" in lean and {"relu-icgd/paper/step-error", "relu-icgd/heads"} <= {*paper}
+    assert "relu-icgd/lean/step-error" in lean and {"relu-icgd/paper/step-error", "relu-icgd/heads"} <= {
+        *paper
+    }
     with pytest.raises(ValueError, match="two constructions are judged by one claim size"):
         mine(constructions=("a", "b"), judged={"a": ("size", "a/step"), "b": ("size", "b/step")})
 

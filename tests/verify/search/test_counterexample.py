@@ -9,6 +9,8 @@ import torch
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.construct.prompt import Prompt
+from icgd.verify.catalogue import find_theorem
+from icgd.verify.relu_icgd import replay
 from icgd.verify.search.counterexample import Counterexample
 
 PROBLEM = Problem(N=1, K=1, d=1, n=2, L=1)
@@ -59,3 +61,13 @@ def test_a_list_is_no_counterexample(saved):
     saved.write_text("[]")
     with pytest.raises(ProblemError, match="not a counterexample file"):
         Counterexample.load(saved)
+
+
+@pytest.mark.parametrize("claim", ["relu-icgd/step-error", "relu-icgd/paper/step-error"])
+def test_a_counterexample_of_an_earlier_version_names_the_claim_as_it_is_named_now(tmp_path, claim):
+    path = tmp_path / "old.json"
+    Counterexample(PROBLEM, "paper", claim, PROMPT, 1.0, 0.5).save(path)
+    saved = Counterexample.load(path)
+    assert saved.claim == "relu-icgd/paper/step-error"
+    assert saved.replayed_from(path).startswith("icgd verify relu-icgd --replay ")
+    assert replay(saved).claim in find_theorem("relu-icgd").claim_keys("paper")
