@@ -8,6 +8,7 @@ import torch
 
 from icgd.bounds.activation import ACTIVATIONS
 from icgd.bounds.algebra.definiteness import Witness
+from icgd.bounds.problem import Problem
 from icgd.verify.ledger import entries as ledger
 from icgd.verify.ledger import settled as settling
 from icgd.verify.ledger.evidence import convergence as evidence_convergence
@@ -78,8 +79,8 @@ SABOTAGED = [
     ("c4-not-needed", evidence_hypotheses, "refusal", lambda _: lambda *a: "a line is wrong"),
     ("projection-width", evidence_projection, "_clip", lambda _: lambda w, h: tuple(min(h, v) for v in w)),
     ("projection-ball", evidence_projection, "Scalar", lambda f: lambda expr: f(expr * 0)),
-    ("heads-beyond-a-billion", evidence_sizes, "_heads", lambda _: lambda depth, eps: 10**6),
-    ("head-constant", evidence_sizes, "_claimed", lambda _: lambda problem, q: 1 / problem.eps**3),
+    ("heads-beyond-a-billion", evidence_sizes, "sampled_division", lambda f: lambda _: f(Problem(N=1))),
+    ("head-constant", evidence_sizes, "sampled_division", lambda f: lambda _: f(Problem(N=1))),
     ("logarithm", evidence_sizes, "sampled_heads", lambda _: lambda mass, error: 3),
     ("width-quadratic", evidence_sizes, "census", lambda f: lambda made: replace(f(made), width=30)),
     ("accumulation-vacuous", evidence_convergence, "accumulated", lambda f: lambda *a: 3 * f(*a)),
