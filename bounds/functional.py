@@ -15,7 +15,7 @@ from icgd.bounds.letters import Letters, ProblemError
 
 SOURCE = "arXiv:2312.06528"
 COMPARED = ("linear", "exp", "softmax", "relu")
-"""The kernels named in the paper; claims about particular kernels are about these."""
+"""The similarities of (3.12) in the paper, of which relu and softmax are no kernels; claims name these."""
 
 ROUNDING = 1e-12
 """How far, relative to the labels, a float64 run may be from exact descent: the claim of equality."""

@@ -355,7 +355,7 @@ def _convergence(labels: Tensor, first: Convergence | None) -> Plot:
 THEOREM = Theorem(
     name=NAME,
     title=TITLE,
-    source=SOURCE,
+    source=f"{SOURCE}, Propositions 1 to 3 and Theorem 1",
     letters=FunctionalProblem,
     claims=claims,
     judge=verify,
