@@ -312,3 +312,29 @@ def worked_example(R: int = 10, promised: str = "0.625", units: int = 80) -> Num
         "fewer": 1,
         "shows": farthest < 0.5 < float(Fraction(promised)),
     }
+
+
+def output_error(N: int = 3, eps_r: str = "1/100", L_r: str = "3/2", B_v: str = "4/5") -> Numbers:
+    """Lemma 2, (3.9): its bound on norm2 of the error of p(j) is attained in every layer, in rationals.
+
+    K = d = 4, so that sqrt(K) = 2; r(t) = L_r t, every row B_v (1, 1, 1, 1)/2, every value of r off by eps_r.
+    """
+    K, root = 4, 2
+    error, slope, radius = Fraction(eps_r), Fraction(L_r), Fraction(B_v)
+    row = [radius / 2] * K
+    exact = [Fraction(1, 3)] * K
+    seen = list(exact)
+    reached = []
+    for _ in range(N):
+        exact = [slope * sum(v * p for v, p in zip(row, exact, strict=True))] * K
+        seen = [slope * sum(v * p for v, p in zip(row, seen, strict=True)) + error] * K
+        reached.append(sum((a - b) ** 2 for a, b in zip(seen, exact, strict=True)))
+    allowed = [
+        (sum((root * slope * radius) ** l for l in range(j)) * root * error) ** 2 for j in range(1, N + 1)
+    ]
+    return {
+        "N": N,
+        "K": K,
+        "last": math.sqrt(reached[-1]),
+        "shows": reached == allowed and sum(v * v for v in row) == radius**2,
+    }

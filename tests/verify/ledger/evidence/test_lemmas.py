@@ -161,3 +161,13 @@ def test_the_constant_half_is_nearer_than_the_worked_example():
     interpolated = np.interp(z, corners, 1 / (1 + np.exp(-corners)))
     assert np.abs(interpolated - sigmoid).max() < 0.02  # as described, far nearer than 0.625
     assert not lemmas.worked_example(promised="0.4")["shows"]
+
+
+def test_the_output_error_of_lemma_2_in_numpy():
+    """sqrt(K) eps_r sum (sqrt(K) L_r B_v)^l with K = 4, and a network that attains it."""
+    found = lemmas.output_error(N=3, eps_r="1/50", L_r="1/2", B_v="2")
+    V, p, q = np.full((4, 4), 1.0), np.ones(4), np.ones(4)
+    for _ in range(3):
+        p, q = 0.5 * V @ p, 0.5 * V @ q + 0.02
+    claimed = 2 * 0.02 * sum((2 * 0.5 * 2.0) ** l for l in range(3))
+    assert np.linalg.norm(p - q) == pytest.approx(claimed, rel=1e-12) == found["last"]
