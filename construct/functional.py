@@ -54,6 +54,8 @@ class Examples:
 class FunctionalTransformer(nn.Module):
     """L layers Z + sum_m V_m Z M h_m(B_m X, C_m X), heads m; X are the first d rows of Z, M masks the query.
 
+    Normalised kernels, such as softmax, are normalised over the examples, too, as (2.6) and (3.8) have it.
+
     Token i of the stream is [x_i; y_i], the last one [x_q; 0]; with V = -r e e^T on the label row and
     B = C = I that row holds y_i - f_l(x_i), and -f_l(x_q).
     V: (L, heads, d+1, d+1); B, C: (L, heads, d, d).  problem: the one it was built for, if any.
@@ -105,11 +107,10 @@ class FunctionalTransformer(nn.Module):
     def layer(self, H: Float[Tensor, "batch T D"], index: int) -> Float[Tensor, "batch T D"]:
         """One layer, literally."""
         refuse_prompts(2 * H.shape[0] * H.shape[1] ** 2 * H.element_size())
-        x = H[..., : self.d]
-        masked = torch.cat([H[:, :-1], torch.zeros_like(H[:, -1:])], dim=1)
+        x, examples = H[..., : self.d], H[:, :-1]
         added = torch.zeros_like(H)
         for kernel, V, B, C in zip(self.kernels, *self._matrices(index, H), strict=True):
-            added += similarity(kernel, x @ B.mT, x @ C.mT).mT @ masked @ V.mT
+            added += similarity(kernel, x[:, :-1] @ B.mT, x @ C.mT).mT @ examples @ V.mT
         return H + added
 
     def _matrices(self, index: int, like: Tensor) -> list[Tensor]:
@@ -154,10 +155,7 @@ class FunctionalTransformer(nn.Module):
         for kernel in self.kernels:
             if _kernel(kernel).is_inner_product:
                 continue
-            keys = (
-                tokens if _kernel(kernel).normalised else x
-            )  # the query's key counts in the normaliser only
-            found = similarity(kernel, keys, tokens)[:, : x.shape[1]]
+            found = similarity(kernel, x, tokens)
             dense = found if dense is None else dense.add_(found)
         linear = sum(_kernel(kernel).is_inner_product for kernel in self.kernels)
         result[0, :, :-1], result[0, :, -1] = y, 0.0
@@ -188,8 +186,8 @@ class FunctionalTransformer(nn.Module):
 
         Tensors `layer.00.P`, `layer.00.Q` (heads, d+1, d+1) for Z + sum P Z M k(Z^T Q Z), with the kernel k
         of each head in the metadata, by its name and its formula, which acts entry by entry (a sum over
-        examples, not a mean); normalised ones are divided by the sum of their column.  The metadata hold the
-        letters of the problem, too.
+        examples, not a mean); normalised ones are divided by the sum of their column over the examples.  The
+        metadata hold the letters of the problem, too.
         """
         tensors = {}
         for index, (V, B, C) in enumerate(zip(self.V, self.B, self.C, strict=True)):

@@ -130,7 +130,7 @@ def test_a_registered_kernel_is_certified_on_given_inputs(kernel):
 
 
 def gram_of(kernel, points):
-    """The n x n part, normalised over all n + 1 keys; similar to a symmetric matrix."""
+    """The n x n part, normalised over the n examples; similar to a symmetric matrix."""
     inner = np.array(points) @ np.array(points).T
     found = values(kernel.formula, s=inner)
-    return (found / found.sum(axis=0))[:-1, :-1] if kernel.normalised else found[:-1, :-1]
+    return (found / found[:-1].sum(axis=0))[:-1, :-1] if kernel.normalised else found[:-1, :-1]

@@ -33,7 +33,8 @@ def similar(name, inner, keys):
     """The kernel of scores: the four of the paper by hand, others by numpy from their formulas."""
     by_hand = {"linear": inner, "exp": np.exp(inner), "relu": np.maximum(inner, 0), "softmax": np.exp(inner)}
     value = by_hand.get(name, values(KERNELS[name].formula, s=inner))
-    return value / value.sum(axis=keys, keepdims=True) if KERNELS[name].normalised else value
+    examples = np.take(value, range(value.shape[keys] - 1), axis=keys)  # the query's key comes last
+    return value / examples.sum(axis=keys, keepdims=True) if KERNELS[name].normalised else value
 
 
 def K(name, u, points):

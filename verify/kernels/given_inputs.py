@@ -32,14 +32,13 @@ _low, _high = sympy.symbols("lambda_min lambda_max", positive=True)
 def kernel_balls(heads: Sequence[str], points: Sequence[Sequence[float]]) -> _Matrix:
     """h[i][j], key i of the n examples and token j of all n+1 (the query is last), summed over heads.
 
-    softmax: exp normalised over all n+1 keys, including the query's (**reading**: the module of the paper
-    normalises the columns of h over all tokens, and the mask acts on values only).
+    softmax: exp normalised over the n examples, as (2.6) and (3.8) of the paper have it.
     """
     inner = _inner_products(points)
     total = [[arb(0) for _ in row] for row in inner[:-1]]
     for kernel in (KERNELS[name] for name in heads):
         similar = _similarities(kernel, inner)
-        sums = _normalisers(similar) if kernel.normalised else [arb(1)] * len(inner)
+        sums = _normalisers(similar[:-1]) if kernel.normalised else [arb(1)] * len(inner)
         for row, values in zip(total, similar, strict=False):
             for j, value in enumerate(values):
                 row[j] += value / sums[j]
@@ -107,7 +106,7 @@ def convergence_on(
         y = [arb(value) for value in labels]
         if normalised:
             similar = _similarities(KERNELS[heads[0]], _inner_products(points))
-            sums = _normalisers(similar)
+            sums = _normalisers(similar[:-1])
             roots = [value.sqrt() for value in sums[:-1]]
             kernel = [
                 [value / (a * b) for value, b in zip(row, [*roots, sums[-1]], strict=True)]

@@ -41,10 +41,13 @@ def kernel_values(name: str, points: np.ndarray) -> np.ndarray:
 
 
 def similar(name: str, scores: np.ndarray) -> np.ndarray:
-    """The kernel of scores (batch, keys, tokens) in numpy; a normalised one sums to 1 over the keys."""
+    """The kernel of scores (batch, keys, tokens) in numpy; a normalised one sums to 1 over the examples.
+
+    The last key is the query's, which no normaliser sees.
+    """
     kernel = KERNELS[name]
     found = np.array(np.broadcast_to(formula.values(kernel.formula, s=scores), scores.shape))
-    return found / found.sum(axis=1, keepdims=True) if kernel.normalised else found
+    return found / found[:, :-1].sum(axis=1, keepdims=True) if kernel.normalised else found
 
 
 def kernel_referee(

@@ -391,7 +391,7 @@ def _infimum(generator: torch.Generator) -> Verdict:
     nothing = torch.zeros(_LAYERS, dtype=torch.float64)
     worst, rates = 0.0, []
     for kernel in COMPARED:
-        at_zero = float(similarity(kernel, 0 * where.x, 0 * where.x)[0, 0, 0])
+        at_zero = float(similarity(kernel, 0 * where.x[:, :-1], 0 * where.x)[0, 0, 0])
         rates.append(idle_rate(at_zero, where.covariance[0].tolist()))
         first = nothing.clone()
         first[0] = rates[-1]
