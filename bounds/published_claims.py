@@ -36,11 +36,11 @@ def lemma_claims(problem: Problem) -> tuple[Claim, ...]:
         return made.expressions[name] if problem.N <= 4 else made.symbol(name)
 
     of_s = (made.symbol("E_s^r") * e_r, made.symbol("E_s^{r'}") * e_dr, made.symbol("E_s^l") * e_l)
-    on = "with R_1 = max(sqrt(K) B_v B_r, 1) for max(B_v B_r, 1), as |<v, p>| reaches sqrt(K) B_v B_r"
     rows: tuple[tuple[str, str, str, str, Expr, str], ...] = (
         (
             "lemma-2", "Lemma 2", "Outputs of the layers", "p_error", written("E_r") * e_r,
-            rf"$\|\bar p(j) - p(j)\|_2 \le E_r\epsilon_r$, $E_r = P\sum_{{l<N}} (\sqrt K L_r B_v)^l$; {on}.",
+            r"$\|\bar p(j) - p(j)\|_2 \le E_r\epsilon_r$, $E_r = P\sum_{l<N} (\sqrt{K} L_r B_v)^l$; $R_1$ is "
+            r"$\max(\sqrt{K} B_v B_r, 1)$, as $|v^T p|$ can exceed the printed $\max(B_v B_r, 1)$.",
         ),
         (
             "lemma-3", "Lemma 3", "Slopes of the activation", "dr_error", e_dr + written("E_{r'}") * e_r,
@@ -54,7 +54,7 @@ def lemma_claims(problem: Problem) -> tuple[Claim, ...]:
         ),
         (
             "lemma-5", "Lemma 5", "Products by EWML", "product_error", Integer(0),
-            r"EWML layers compute $\bar s(j) = \bar r'(z) \odot V_{j+1}^T \bar s(j+1)$ without error.",
+            r"EWML layers compute $\bar s(j)[k] = \bar r'(z)[k] (V_{j+1}^T \bar s(j+1))[k]$ without error.",
         ),
         (
             "lemma-6", "Lemma 6", "Back-propagated terms", "s_error", P * sum(of_s, Integer(0)),
@@ -69,7 +69,7 @@ def lemma_claims(problem: Problem) -> tuple[Claim, ...]:
         ),
         (
             "theorem-4", "Theorem 4", "Other output sizes", "step_error", epsilon,
-            r"The same holds for $d_x \ne d_y$.",
+            r"Theorem 1 holds for $d_x \ne d_y$, too, with $d_y$ for $d$ in its constants.",
         ),
     )  # fmt: skip
     return tuple(

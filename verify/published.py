@@ -41,7 +41,7 @@ ENTRIES: Mapping[str, str] = {
     "lemma-3": "2411.16549/lemma-3-interval",
     "lemma-4": "2411.16549/lemma-4-interval",
     "lemma-6": "2411.16549/lemma-6-columns",
-    "tolerances": "2411.16549/power-of-p",
+    "tolerances": "2411.16549/theorem-1-power",
 }
 """What is wrong with the printed form, by claim: entries of the ledger."""
 

@@ -20,8 +20,8 @@ from icgd.verify.verdict import Status, Verdict
 _ROUNDING = 2.0**-44
 _STEPS = 40
 ENTRIES_OF_DESCENT = {
-    "corollary-1.1": "2411.16549/examples-for-step",
-    "lemma-14": "2411.16549/step-too-large",
+    "corollary-1.1": "2411.16549/corollary-1-1-examples",
+    "lemma-14": "2411.16549/lemma-14-step",
 }
 """What is wrong with the printed form, by claim: entries of the ledger."""
 

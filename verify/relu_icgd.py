@@ -13,6 +13,7 @@ from icgd.bounds.claims import Claim
 from icgd.bounds.hypotheses import hypotheses
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
+from icgd.bounds.published_claims import LEMMAS, lemma_claims
 from icgd.bounds.relu_icgd import SOURCE, built, claims
 from icgd.bounds.step_error.budget import Construction
 from icgd.bounds.step_error.plan import Plan, plan
@@ -28,7 +29,9 @@ from icgd.verify.block.looping import LOOPED, check_looped
 from icgd.verify.block.one_prompt import Enclosure, enclosable, enclose
 from icgd.verify.block.properties import PROPERTIES, step_properties
 from icgd.verify.certificate.proof import Proof, prove, unchecked
-from icgd.verify.results import Results, Sandwich, StepError
+from icgd.verify.published import lemma_verdicts
+from icgd.verify.published_ladder import ladder
+from icgd.verify.results import Grid, Results, Sandwich, StepError
 from icgd.verify.search.attack import ROUNDS, Attack, attack
 from icgd.verify.search.counterexample import Counterexample, shrink
 from icgd.verify.search.covered import Coverage, coverage
@@ -104,7 +107,7 @@ def verify(
         bound_off_margin=bound if construction == "exact" else None,
     )
     counted = census(judged)
-    asserted = (*claims(problem), *built(problem, construction))
+    asserted = _claims(problem, construction)
     counterexample = None
     if largest > sandwich.limit + resolution(problem):
         counterexample = _smallest(judged, worst, construction, sandwich.limit, covers)
@@ -115,10 +118,11 @@ def verify(
 
     with progress("properties", len(PROPERTIES) + len(LOOPED)) as advance:
         properties = []
-        for verdict in step_properties(NAME, searched, small_batch):
+        part = f"{NAME}/{construction}"
+        for verdict in step_properties(part, searched, small_batch):
             properties.append(verdict)
             advance(1)
-        properties += check_looped(NAME, searched, small_batch, rebuild=None if transformer else rebuild)
+        properties += check_looped(part, searched, small_batch, rebuild=None if transformer else rebuild)
         advance(len(LOOPED))
     proof: Proof | None = None
     enclosures: tuple[tuple[str, Enclosure], ...] = ()
@@ -127,17 +131,28 @@ def verify(
         proof = prove(planned, judged.cpu(), progress)
         named = (("the worst prompt found", worst.to("cpu")), (source, prompt.to("cpu")))
         enclosures = tuple((name, enclose(judged.cpu(), one)) for name, one in named if enclosable(one))
+    step = _with_parts(
+        _step_error_verdict(planned, sandwich, swept, attacked, counterexample, proof, beyond),
+        trajectory.steps,
+        searched.problem,
+        problem,
+    )
     verdicts = (
         *_sizes(_judged(problem, construction), counted, problem.L),
-        _with_parts(
-            _step_error_verdict(planned, sandwich, swept, attacked, counterexample, proof, beyond),
-            trajectory.steps,
-            searched.problem,
-            problem,
-        ),
+        *([_of_the_theorem(step, sandwich, resolution(problem))] if construction == "paper" else []),
+        step,
         *properties,
-        *_start_verdicts(problem),
+        *_start_verdicts(problem, construction),
     )
+    grids: list[Grid] = []
+    if construction == "paper":
+        with progress("lemmas", 2) as advance:
+            own = excerpt(planned)
+            verdicts += tuple(lemma_verdicts(NAME, own, assemble(own), seeded(seed)))
+            advance(1)
+            accepted = proof is not None and proof.refusal is None
+            grids += [made] if (made := ladder(planned, sandwich, accepted, seeded(seed))) else []
+            advance(1)
     return Results(
         problem=problem,
         seed=seed,
@@ -146,6 +161,7 @@ def verify(
         claims=asserted,
         hypotheses=hypotheses(problem),
         census=counted.as_dict(),
+        grids=grids,
         certificate=proof.certificate if proof else None,
         step=StepError(
             plan=planned,
@@ -227,7 +243,7 @@ def _smallest(
         return float(torch.where(covers(prompt), one_step_errors(transformer, prompt), 0.0)[0])
 
     prompt = shrink(worst, lambda candidate: error(candidate) > allowed)
-    claim = f"{NAME}/step-error"
+    claim = f"{NAME}/{construction}/step-error"
     return Counterexample(transformer.problem, construction, claim, prompt, error(prompt), allowed)
 
 
@@ -252,6 +268,9 @@ def _judged(problem: Problem, construction: Construction) -> tuple[Claim, ...]:
     return (*(claims(problem) if construction == "paper" else ()), *built(problem, construction))
 
 
+_EXISTS = "this transformer spends eps differently; that does not refute that one of this size exists"
+
+
 def _sizes(judged: tuple[Claim, ...], counted: Census, L: int) -> Iterator[Verdict]:
     """Judge the claims about sizes against the census of the tensors."""
     counts = counted.as_dict() | {"depth": counted.sublayers * L}
@@ -264,10 +283,10 @@ def _sizes(judged: tuple[Claim, ...], counted: Census, L: int) -> Iterator[Verdi
         kept = found == value if claim.relation == "==" else found <= value + slack
         evidence = f"census {found:.6g}, claim {claim.relation} {value:.6g}"
         if kept or claim.source == "icgd":
-            yield Verdict(claim.key, "held" if kept else "failed", evidence)
+            exact: Status = "counted" if isinstance(found, int) else "held"
+            yield Verdict(claim.key, exact if kept else "failed", evidence)
         else:
-            why = "this transformer spends eps differently; that does not refute that one of this size exists"
-            yield Verdict(claim.key, "inapplicable", f"{evidence}: {why}")
+            yield Verdict(claim.key, "inapplicable", f"{evidence}: {_EXISTS}")
 
 
 def _step_error_verdict(
@@ -285,19 +304,29 @@ def _step_error_verdict(
     if attacked:
         searched += f" and {attacked.evaluations:,} attacked tokens"
     ratio = f"largest {sandwich.attacked:.3g} of {sandwich.allowed:.3g} allowed"
-    status: Status = "failed" if counterexample else "held"
-    if proof and status == "held":
-        status = "proved" if proof.refusal is None else "held"
+    is_proved = proof is not None and proof.refusal is None and counterexample is None
+    status: Status = "failed" if counterexample else "proved" if is_proved else "held"
     smallest = f"; smallest counterexample: {counterexample.describe()}" if counterexample else ""
     return Verdict(
-        f"{NAME}/step-error",
+        f"{NAME}/{planned.construction}/step-error",
         status,
         f"{ratio} over {searched}; the bound is {planned.problem.eta * planned.bound:.3g}"
         + (" outside the margin" if sandwich.bound is None else "")
         + (_proof_in_words(proof) if proof else "")
         + (f"; {beyond}" if beyond else "")
         + smallest,
+        means="certificate" if is_proved else None,
     )
+
+
+def _of_the_theorem(ours: Verdict, sandwich: Sandwich, resolution: float) -> Verdict:
+    """The verdict on the theorem's eta*eps, shown by our block of its sizes, from the one on our bound."""
+    key = f"{NAME}/step-error"
+    if ours.status != "failed":
+        return replace(ours, claim=key)
+    if sandwich.attacked <= sandwich.allowed + resolution:
+        return Verdict(key, "held", ours.evidence)
+    return Verdict(key, "inapplicable", f"{ours.evidence}: {_EXISTS}")
 
 
 def _proof_in_words(proof: Proof) -> str:
@@ -306,10 +335,10 @@ def _proof_in_words(proof: Proof) -> str:
     return f", by certificate {proof.certificate['weights'][:12]}, which an independent checker accepts"
 
 
-def _start_verdicts(problem: Problem) -> Iterator[Verdict]:
+def _start_verdicts(problem: Problem, construction: Construction) -> Iterator[Verdict]:
     """Judge the theorem's start w(0) = 0, where many networks have gradient 0."""
     r, last = problem.activation.r, problem.activation_at(problem.N).r
-    key, at = f"{NAME}/start", "the gradient at w(0) = 0 is 0, so exact descent stays there"
+    key, at = f"{NAME}/{construction}/start", "the gradient at w(0) = 0 is 0, so exact descent stays there"
     if last.derivative(0.0) == 0.0:
         yield Verdict(key, "vacuous", f"r'(0) = 0 at the output: {at}")
     elif problem.N >= 2 and r(0.0) == 0.0:
@@ -323,7 +352,8 @@ def _start_verdicts(problem: Problem) -> Iterator[Verdict]:
 
 
 def _claims(problem: Problem, construction: Construction) -> tuple[Claim, ...]:
-    return (*claims(problem), *built(problem, construction))
+    lemmas = lemma_claims(problem) if construction == "paper" else ()
+    return (*claims(problem), *built(problem, construction), *lemmas)
 
 
 def _read(letters: Mapping[str, Any], search: Search) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -334,9 +364,19 @@ def _read(letters: Mapping[str, Any], search: Search) -> tuple[Mapping[str, Any]
     return letters_from(table, letters, search.inputs, search.targets), {"data": table}
 
 
-_SIZES = ("layers", "sublayers", "heads", "mlp_width", "width", "norm")
-_OF_EACH = ("step-error", *PROPERTIES, *LOOPED, "start")
-_OF_THE_THEOREM = ("layers", "depth", "heads", "width", "norm")
+_SIZES = ("layers", "sublayers", "heads", "mlp-width", "width", "least-norm-1", "least-norm")
+_OWN = (*_SIZES, "step-error", *PROPERTIES, *LOOPED)
+_SIZES_OF_THE_THEOREM = ("layers", "depth", "heads", "width", "least-norm-1", "least-norm")
+
+
+def _names(construction: Construction) -> tuple[str, ...]:
+    """The judged claims of a construction; `paper` is also judged by the sizes that the theorem states."""
+    sizes = tuple(f"{construction}/{name}" for name in _SIZES)
+    rest = tuple(f"{construction}/{name}" for name in (*_OWN[len(_SIZES) :], "start"))
+    if construction != "paper":
+        return sizes + rest
+    return (*_SIZES_OF_THE_THEOREM, *sizes, "step-error", *rest, *LEMMAS)
+
 
 THEOREM = Theorem(
     name=NAME,
@@ -345,14 +385,8 @@ THEOREM = Theorem(
     letters=Problem,
     claims=_claims,
     judge=verify,
-    judged={
-        name: (
-            *(_OF_THE_THEOREM if name == "paper" else ()),
-            *(f"{name}/{size}" for size in _SIZES),
-            *_OF_EACH,
-        )
-        for name in get_args(Construction)
-    },
+    judged={construction: _names(construction) for construction in get_args(Construction)},
+    own=frozenset(f"{construction}/{name}" for construction in get_args(Construction) for name in _OWN),
     model=MODEL,
     options=frozenset({"samples", "effort", "start", "data", "inputs", "targets", "prompts", "certify"}),
     fits=refuse_if_too_large,

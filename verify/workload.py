@@ -108,6 +108,8 @@ def relu_icgd(problem: Problem, search: Search) -> Estimate:
         parts += _attack(problem, effort, free=construction != "exact")
     literal = 1e-3 * fitted if construction == "paper" else 1e-4 * fitted
     parts.append(Stage("properties", 0.3 + 0.02 * N + literal, 8.0 * 24 * problem.D_w, "K", problem.K))
+    if construction == "paper":
+        parts.append(Stage("lemmas", 1.0 + 0.5 * 1.6 ** min(N, 5), 0.0, "N", N))
     if certify and construction != "exact":
         parts += _certificate(problem, construction)
         tokens = min(2 * (problem.n + 1), 2 * 257)
