@@ -75,5 +75,3 @@ def step_size(depths: Sequence[int] = (1, 2, 3, 4), judged: int = 4, seed: int =
         "loss_after": str(after),
         "shows": after > before and limits[judged] <= 2 / seen < default and bool(beyond),
     }
-
-

@@ -177,5 +177,3 @@ def depth(depths: Sequence[int] = (1, 2)) -> Numbers:
             for one in depths
         ),
     }
-
-

@@ -75,8 +75,6 @@ def least_width(eps: float = 0.05, layers: int = 4) -> Numbers:
     }
 
 
-
-
 def conventions() -> Numbers:
     """(1/n) sum against (1/(2n)) sum, in symbols: the same step at 2 eta, the same error at eps / 2."""
     eta, eps, n = sympy.symbols("eta epsilon n", positive=True)
