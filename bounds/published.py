@@ -112,9 +112,21 @@ def published(problem: Problem, *, repaired: bool = False, local: Local | None =
         if local is not None:
             return _Route(problem, repaired, local).made(local)
         found = _Route(problem, repaired, _NONE).made()
-        return _Route(problem, repaired, found.local).made() if repaired else found
+        if repaired:
+            found = _Route(problem, repaired, Local(*(min(e, _LARGEST) for e in found.local))).made()
+        return _finite(found)
     except (ValueError, ArithmeticError) as error:
         raise ProblemError("activation", problem.activation.name, f"{error}; try smaller radii") from None
+
+
+_LARGEST = 1.0
+"""No tolerance is larger: errors that widen ranges by more only add to themselves."""
+
+
+def _finite(made: Published) -> Published:
+    if not math.isfinite(made.per_unit) or 0.0 in made.local:
+        raise ValueError("constants leave float64")
+    return made
 
 
 class _Route:
@@ -218,12 +230,10 @@ class _Route:
         """2 eps / (3 C), rounded down, or the error that is given."""
         made = self.name(name, 2 * epsilon / (3 * C), "tolerance 2 eps/(3 C) of one function (C.7)")
         value, meaning = self.constants[made]
-        self.constants[made] = (
-            (math.nextafter(float(value), 0.0), meaning)
-            if given is None
-            else (given, "local error, as given")
-        )
-        return float(self.constants[made][0])
+        most = _LARGEST if self.repaired and self.errors != _NONE else math.inf
+        chosen = min(math.nextafter(float(value), 0.0), most) if given is None else given
+        self.constants[made] = chosen, meaning if given is None else "local error, as given"
+        return chosen
 
     def _sizes(self, R_1: Symbol, R_2: Symbol, R_3: Symbol) -> None:
         """Heads, hidden units and norms of the paper's layers with sampled features."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from sympy import Expr, Integer, Symbol
 
 from icgd.bounds.claims import Claim, epsilon
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.published import published
 from icgd.bounds.relu_icgd import HYPOTHESES, violated
@@ -18,8 +19,9 @@ LEMMAS = ("lemma-2", "lemma-3", "lemma-4", "lemma-5", "lemma-6", "tolerances", "
 
 
 def lemma_claims(problem: Problem) -> tuple[Claim, ...]:
-    """Lemmas 2 to 6, the tolerances of Theorem 1's proof and Theorem 4; empty where r breaks a hypothesis.
+    """Lemmas 2 to 6, the tolerances of Theorem 1's proof and Theorem 4; empty where they do not apply.
 
+    They do not where r breaks a hypothesis, on our ranges or on the wider ones of the lemmas.
     quantity: what the bound is on, at local errors up to eps_r, eps_{r'} and eps_l of the proof.
 
     >>> [claim.quantity for claim in lemma_claims(Problem())][:2]
@@ -27,7 +29,10 @@ def lemma_claims(problem: Problem) -> tuple[Claim, ...]:
     """
     if violated(problem):
         return ()
-    made = published(problem, repaired=True)
+    try:
+        made = published(problem, repaired=True)
+    except ProblemError:
+        return ()
     e_r, e_dr, e_l = (made.symbol(name) for name in ("epsilon_r", "epsilon_{r'}", "epsilon_l"))
     P, C_l, C_r, C_dr = (made.symbol(name) for name in ("P", "C_l", "C_r", "C_{r'}"))
 

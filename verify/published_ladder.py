@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
 
+from icgd.bounds.claims import Number
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.published import published
@@ -55,7 +57,7 @@ def _rows(
     for repaired in (False, True):
         made = published(problem, repaired=repaired)
         name = "the paper's lemmas, repaired" if repaired else "the paper's lemmas, as printed"
-        yield name, made.per_unit, problem.eps, made["heads"]
+        yield name, made.per_unit, problem.eps, _shown(made["heads"])
     bent = approximated(problem, "paper")
     yield "plain recurrence", local_tolerance(problem).C if bent else None, problem.eps, _heads(problem)
     if bent and problem.N <= _MOST_LAYERS:
@@ -77,6 +79,13 @@ def _rows(
     except ProblemError:
         return
     yield "lean, as built: bound", None, lean.bound, _built(problem, "lean")
+
+
+def _shown(count: Number) -> Cell:
+    """A count; a float where readers of JSON would round an integer, nothing where it exceeds floats."""
+    if isinstance(count, int) and count <= 2**53:
+        return count
+    return float(count) if count <= sys.float_info.max else None
 
 
 def _heads(problem: Problem) -> Cell:

@@ -103,6 +103,17 @@ def test_features_are_counted_without_the_unknown_constant():
     assert made["heads"] == max(4 * made["M_1"], 10 * made["M_2"], 20)
 
 
+def test_tolerances_stay_where_their_constants_hold():
+    """At a huge eps the tolerances stop at 1: larger ones would need the wider ranges that they lead to."""
+    made = published(Problem(eps=1e6), repaired=True)
+    assert made.local == Local(1.0, 1.0, 1.0) and made.per_unit < 1e6
+
+
+def test_constants_beyond_floats_are_refused():
+    with pytest.raises(ProblemError, match="leave float64"):
+        published(Problem(N=4, B_v=2.0, activation=parse_activation("t**3")))
+
+
 def test_a_kink_is_refused():
     with pytest.raises(ProblemError, match="Lipschitz"):
         published(Problem(activation=ACTIVATIONS["relu"]))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from icgd.bounds.activation import ACTIVATIONS
+from icgd.bounds.activation import ACTIVATIONS, parse_activation
 from icgd.bounds.problem import Problem
 from icgd.bounds.published import published
 from icgd.bounds.published_claims import LEMMAS, lemma_claims
@@ -13,6 +13,7 @@ def test_there_is_one_claim_for_each_lemma():
     assert tuple(claim.key.removeprefix("relu-icgd/") for claim in claims) == LEMMAS
     assert [claim.source.partition(", ")[2] for claim in claims][:2] == ["Lemma 2", "Lemma 3"]
     assert not lemma_claims(Problem(activation=ACTIVATIONS["relu"]))
+    assert not lemma_claims(Problem(activation=parse_activation("exp(t)")))  # finite on our ranges alone
 
 
 @pytest.mark.parametrize("N", [1, 3, 6])
