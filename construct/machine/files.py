@@ -1,12 +1,36 @@
-"""Atomic writing of files: as a whole or not at all."""
+"""Files: written as a whole or not at all, and read only where they are regular files."""
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
+from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.unfinished_files import unfinished
+
+# O_NONBLOCK avoids waiting for a pipe; Windows lacks it, but needs O_BINARY.
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+@contextmanager
+def regular_file(path: Path, field: str) -> Iterator[BinaryIO]:
+    """A file open for reading; raises ProblemError, which names `field`, if it cannot be read."""
+    try:
+        with open(os.open(path, _READ), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ProblemError(field, path, "it is a pipe or a device, and a file is needed")
+            yield file
+    except IsADirectoryError:
+        raise ProblemError(field, path, "it is a folder, and a file is needed") from None
+    except FileNotFoundError:
+        raise ProblemError(field, path, "there is no such file") from None
+    except OSError as error:
+        raise ProblemError(field, path, f"it cannot be read ({error.strerror})") from None
 
 
 def write_atomically(path: Path, text: str | bytes) -> None:

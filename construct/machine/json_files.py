@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import stat
 from collections.abc import Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 from icgd.bounds.letters import ProblemError
+from icgd.construct.machine.files import regular_file
 
 MOST_BYTES = 2**28
 """The largest file that is read."""
-
-# O_NONBLOCK avoids waiting for a pipe; Windows lacks it, but needs O_BINARY.
-_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def load_json(path: Path, field: str) -> Any:
@@ -38,17 +34,8 @@ def load_json(path: Path, field: str) -> Any:
 
 
 def _text(path: Path, field: str) -> str:
-    try:
-        with open(os.open(path, _READ), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ProblemError(field, path, "it is a pipe or a device, and a file is needed")
-            data = file.read(MOST_BYTES + 1)
-    except IsADirectoryError:
-        raise ProblemError(field, path, "it is a folder, and a file is needed") from None
-    except FileNotFoundError:
-        raise ProblemError(field, path, "there is no such file") from None
-    except OSError as error:
-        raise ProblemError(field, path, f"it cannot be read ({error.strerror})") from None
+    with regular_file(path, field) as file:
+        data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise ProblemError(field, path, f"it is larger than {MOST_BYTES // 2**20} MiB, the most that is read")
     try:
