@@ -39,7 +39,7 @@ def theorem_page(theorem: Theorem) -> str:
     for claim in theorem.claims(problem):
         value = grouped(claim.value, up=claim.relation == "<=")
         lines.append(f"| `{claim.key}` | {claim.source} | {_cell(claim.statement)} | {value} |")
-    lines += ["", "## What is judged", "", *(f"- `{key}`" for key in theorem.named_claims()), ""]
+    lines += ["", "## What is judged", "", *(f"- `{key}`" for key in theorem.claim_keys()), ""]
     return "\n".join(lines)
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from icgd.reports.document.shape import SCHEMA
+from icgd.verify.verdict import MEANS, STATUSES, VerdictDocument
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOLDERS = "icgd|bounds|construct|verify|reports|tests|docs"
@@ -18,6 +21,24 @@ def test_every_file_and_folder_that_a_page_names_is_there(page):
     named += re.findall(r"\]\(([\w./-]+)\)", text)
     missing = [one for one in named if not (ROOT / one).exists() and not (page.parent / one).exists()]
     assert [one for one in missing if "PAPER" not in one] == []
+
+
+def test_the_page_on_verdicts_names_every_status_means_and_key():
+    page = (ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^`]*)` \| ([^|]*)", page, re.MULTILINE)
+    assert [name for name, _ in rows] == [*STATUSES, *MEANS, *sorted_keys()]
+    said = {name: text.strip() for name, text in rows}
+    assert all(said[status].startswith(meaning.words.split(":")[0]) for status, meaning in STATUSES.items())
+    assert all(said[name] == grounds.by for name, grounds in MEANS.items())
+    assert f"now {SCHEMA}" in page
+
+
+def sorted_keys():
+    """The keys of a verdict in JSON, those that every verdict has first."""
+    named = VerdictDocument.__annotations__
+    optional = ["about", "means", "replay"]
+    assert {*named} == {"claim", "verdict", "evidence", *optional}
+    return ["claim", "verdict", "evidence", *optional]
 
 
 def test_the_python_of_the_readme_runs(capsys):

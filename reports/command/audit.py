@@ -25,8 +25,8 @@ from icgd.reports.command.forecast import FINDINGS, allow, announce, building, e
 from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.run_files import REPORT_NAME, run_folder
 from icgd.reports.command.terminal import show
-from icgd.reports.document.document import full_name, results_document
-from icgd.reports.document.shape import TheoremDocument
+from icgd.reports.document.document import results_document
+from icgd.reports.document.shape import SCHEMA, TheoremDocument
 from icgd.verify import workload
 from icgd.verify.catalogue import command_name, find_theorem, theorems, theorems_with_option
 from icgd.verify.certificate.issue import certificate_text
@@ -241,8 +241,8 @@ def command_line(verb: str, theorem: str | None, letters: Posed, search: Search)
 
 
 def emit(document: Mapping[str, object], json_to: str | None) -> None:
-    """Write the document as JSON to the file `json_to`, or to the standard output if it is "-"."""
-    text = json_text(document, indent=1) + "\n"
+    """Write the document as JSON, with the version of its keys, to the file `json_to`; print it for "-"."""
+    text = json_text({"schema": SCHEMA} | dict(document), indent=1) + "\n"
     if json_to == "-":
         if sys.stdout is None:
             raise OSError(errno.EBADF, "it is closed", "the standard output")
@@ -253,9 +253,5 @@ def emit(document: Mapping[str, object], json_to: str | None) -> None:
 
 
 def verdicts_of(parts: Sequence[AuditPart]) -> list[Verdict]:
-    """All verdicts, theorem by theorem; claim names contain the construction, if there is one."""
-    return [
-        replace(verdict, claim=full_name(part.name, verdict.claim, part.document["bounds"]))
-        for part in parts
-        for verdict in part.verdicts
-    ]
+    """All verdicts, theorem by theorem."""
+    return [verdict for part in parts for verdict in part.verdicts]

@@ -25,13 +25,16 @@ from icgd.verify.results import Grid, Results, Sandwich, StepError
 from icgd.verify.search.excerpt import part_of
 from icgd.verify.search.trajectory import Trajectory
 from icgd.verify.theorem import Theorem
-from icgd.verify.verdict import STATUSES, Tone, Verdict
+from icgd.verify.verdict import STATUSES, Tone, Verdict, count_claims
 
 if TYPE_CHECKING:
     from icgd.reports.report import Report
 
 _PROSE = 48
 """Least width of a column of sentences, in characters."""
+
+_STATUS, _EVIDENCE = 14, 24
+"""Widths of two columns of the table of verdicts: most of a status, in lines of words; least of evidence."""
 
 _COLOURS: Mapping[Tone, str] = {
     "good": "bold green",
@@ -112,7 +115,8 @@ def show_finding(console: Console, settled: Settled) -> None:
 def show_ledger(console: Console, settled: Sequence[Settled]) -> None:
     """Print what became of the published statements in one sentence, and each finding not reproduced."""
     console.print(
-        f"{count_statements(one.entry for one in settled).sentence} icgd findings lists them.", highlight=False
+        f"{count_statements(one.entry for one in settled).sentence} icgd findings lists them.",
+        highlight=False,
     )
     for entry in settled:
         if not entry.reproduces:
@@ -154,6 +158,7 @@ def show_sizes(
     built = any(claim.key in judged and claim.quantity in counts for claim in asserted)
     if built:
         table.add_column("built", justify="right")
+    table.columns[0].no_wrap, table.columns[0].overflow = True, "fold"
     table.columns[2].justify = "right"
     for claim in asserted:
         row = [claim.key, f"{claim.relation} {_short(claim.expression)}", _number(claim.value)]
@@ -214,8 +219,9 @@ def show_proof(
         console.print(f"[bold yellow]held[/], {escape(proof.why)}")
     else:
         console.print(
-            f"[bold green]proved[/]: norm2(err) <= eta * {digits(proof.bound, up=True)} for every prompt of "
-            f"n examples in the radii and every w in W; {proof.certificate['splits'].count(0)} cells; "
+            f"[bold green]proved by certificate[/]: norm2(err) <= eta * {digits(proof.bound, up=True)} for "
+            f"every prompt of n examples in the radii and every w in W; "
+            f"{proof.certificate['splits'].count(0)} cells; "
             f"found in {proof.proving:.2f} s, checked in {proof.checking:.2f} s"
         )
     console.print(f"units: {proof.units_before} against the plain recurrence, {units} against this bound")
@@ -283,13 +289,30 @@ def show_trajectory(console: Console, trajectory: Trajectory, allowed: float) ->
 
 
 def show_verdicts(console: Console, verdicts: Iterable[Verdict]) -> None:
-    """Print one row for each claim, then the commands that replay failures, each on one line."""
-    table = Table("claim", "verdict", "evidence", title="Verdicts", title_justify="left")
+    """Print one row for each claim, counts, then the commands that replay failures, each on one line.
+
+    Keys are whole, so that they can be copied; where they leave too little room for evidence, it gets a
+    paragraph of its own.
+    """
+    table = Table(title="Verdicts", title_justify="left")
+    table.add_column("claim", no_wrap=True, overflow="fold")
+    table.add_column("verdict", max_width=_STATUS)
+    table.add_column("evidence", overflow="fold")
     shown = list(verdicts)
+    room = console.width - max((len(verdict.claim) for verdict in shown), default=0) - _STATUS - 10
+    if room < _EVIDENCE:
+        console.print("Verdicts", style="italic")
     for verdict in shown:
-        colour = _COLOURS[STATUSES[verdict.status].tone]
-        table.add_row(escape(verdict.claim), f"[{colour}]{verdict.status}[/]", escape(verdict.evidence))
-    console.print(table)
+        said = f"[{_COLOURS[STATUSES[verdict.status].tone]}]{verdict.said}[/]"
+        if room < _EVIDENCE:
+            console.print(f"{escape(verdict.claim)} {said}", highlight=False, soft_wrap=True)
+            console.print(Padding(escape(verdict.evidence), (0, 0, 0, 2)), highlight=False)
+        else:
+            table.add_row(escape(verdict.claim), said, escape(verdict.evidence))
+    if room >= _EVIDENCE:
+        console.print(table)
+    for line in count_claims([verdict.as_dict() for verdict in shown]) if len(shown) > 1 else ():
+        console.print(line, highlight=False)
     for replay in dict.fromkeys(verdict.replay for verdict in shown if verdict.replay):
         # A table cell would wrap the command, so that it could not be copied.
         console.print(f"replay: {escape(replay)}", highlight=False, soft_wrap=True)

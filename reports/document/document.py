@@ -18,6 +18,7 @@ from icgd.construct.machine.json_files import finite
 from icgd.reports.document.findings import rank, tally_document
 from icgd.reports.document.numbers import quantities
 from icgd.reports.document.shape import (
+    SCHEMA,
     AuditDocument,
     BoundDocument,
     CertificateDocument,
@@ -77,14 +78,11 @@ def audit_document(
     theorems: name such as relu-icgd/lean -> its document.
     """
     document: AuditDocument = {
+        "schema": SCHEMA,
         "command": command,
         "theorems": dict(theorems),
         "findings": [finding_document(one) for one in findings],
-        "verdicts": [
-            {**verdict, "claim": full_name(name, verdict["claim"], part["bounds"])}
-            for name, part in theorems.items()
-            for verdict in part["verdicts"]
-        ],
+        "verdicts": [verdict for part in theorems.values() for verdict in part["verdicts"]],
         "numbers": {},
         "versions": versions(),
         "seed": seed,
@@ -294,19 +292,6 @@ def hashes(certificate: Mapping[str, Any]) -> HashesDocument:
 def sha256(text: str) -> str:
     """SHA-256 of the file that holds the text."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def full_name(part: str, claim: str, bounds: Mapping[str, BoundDocument]) -> str:
-    """The name of a claim among those of several parts; bounds: those of its own part.
-
-    A claim about a construction gets the construction's name; the sizes that a theorem states do not.
-
-    >>> full_name("relu-icgd/lean", "relu-icgd/step-error", {}), full_name("looped", "looped/steps", {})
-    ('relu-icgd/lean/step-error', 'looped/steps')
-    """
-    if (claim in bounds and bounds[claim]["quantity"] != "step_error") or claim.startswith(f"{part}/"):
-        return claim
-    return part + claim.removeprefix(part.partition("/")[0])
 
 
 def hypotheses_document(judged: Iterable[Hypothesis]) -> list[HypothesisDocument]:

@@ -97,6 +97,7 @@ def quantities(document: AuditDocument) -> tuple[Quantity, ...]:
 
 
 def _quantities(document: AuditDocument) -> Iterator[Quantity]:
+    shown: set[str] = set()
     for theorem, part in document["theorems"].items():
         short = theorem.removeprefix("relu-icgd/")
         prefix = beginning_of(theorem)
@@ -114,11 +115,13 @@ def _quantities(document: AuditDocument) -> Iterator[Quantity]:
                     yield Quantity(name, f"{theorem} {section} {key}", value, (section, key) in _UPPER)
         for key, claim in part["bounds"].items():
             own = key.removeprefix(f"{theorem.split('/')[0]}/")
-            if theorem == _FIRST or not theorem.startswith("relu-icgd/") or own.startswith(short):
-                name = prefix + "Bound" + _camel(own.removeprefix(f"{short}/"), also=own.startswith(short))
+            if key not in shown:
+                of_block = own.startswith(f"{short}/")
+                name = prefix + "Bound" + _camel(own.removeprefix(f"{short}/"), also=of_block)
                 if is_number(claim["value"]):
                     upper = claim["relation"] == "<="
                     yield Quantity(name, f"{theorem} bounds {key}", claim["value"], upper)
+        shown |= part["bounds"].keys()
     for entry in document.get("findings", ()):
         for key, value in entry["numbers"].items():
             if is_number(value):

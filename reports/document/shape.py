@@ -18,6 +18,9 @@ Word: TypeAlias = Literal["inf", "-inf", "nan"]
 DocumentNumber: TypeAlias = float | Word
 """A number; a word stands for a value that JSON cannot express."""
 
+SCHEMA = 2
+"""The version of the documents' keys; 2: claims have the same key everywhere, and a proof names its means."""
+
 NumberSection: TypeAlias = Literal["problem", "census", "step_error", "plan", "certificate"]
 """A part of a theorem's document whose numbers have names."""
 
@@ -310,9 +313,11 @@ class FindingsDocument(TypedDict):
 class AuditDocument(TypedDict):
     """Everything that an audit found; PDF and HTML are made from this alone.
 
-    theorems: by name, such as relu-icgd/lean.  verdicts: those of all theorems.  numbers: by macro name.
+    schema: `SCHEMA`, or absent in reports of earlier versions.  theorems: by name, such as relu-icgd/lean.
+    verdicts: those of all theorems.  numbers: by macro name.
     """
 
+    schema: int
     command: str
     theorems: dict[str, TheoremDocument]
     findings: list[FindingDocument]

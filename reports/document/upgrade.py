@@ -9,9 +9,10 @@ from typing import Any, cast
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.json_files import load_json
 from icgd.reports.document.numbers import quantities
-from icgd.reports.document.shape import AuditDocument
+from icgd.reports.document.shape import SCHEMA, AuditDocument
+from icgd.verify.catalogue import theorems
 from icgd.verify.ledger.entries import BEARINGS, SEVERITIES
-from icgd.verify.verdict import STATUSES
+from icgd.verify.verdict import MEANS, STATUSES
 
 _NUMBERS = ("census", "step_error", "plan", "search")
 """Sections that contain only numbers."""
@@ -49,6 +50,9 @@ def renamed(document: dict[str, Any]) -> AuditDocument:
 
     The content of a file is untyped; here it is declared to be an AuditDocument.
     """
+    if document.get("schema", 1) < SCHEMA:
+        _give_present_keys(document)
+        document["schema"] = SCHEMA
     for part in document["theorems"].values():
         checked = bool((part.get("certificate") or {}).get("accepted"))
         error, plan = part.get("step_error"), part.get("plan")
@@ -99,6 +103,51 @@ def _finding(one: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _give_present_keys(document: dict[str, Any]) -> None:
+    """Give claims the key that they now have everywhere, and verdicts whose claim it is, as far as known."""
+    for name, part in document["theorems"].items():
+        quantities_of = {key: claim["quantity"] for key, claim in part["bounds"].items()}
+        part["bounds"] = {_hyphens(key): claim for key, claim in part["bounds"].items()}
+        for verdict in part.get("verdicts") or ():
+            verdict["claim"] = _present_key(name, verdict["claim"], quantities_of)
+            verdict.setdefault("about", _about(verdict["claim"], part))
+    ours = {
+        v["claim"]: v["about"] for part in document["theorems"].values() for v in part.get("verdicts") or ()
+    }
+    for verdict in document.get("verdicts") or ():
+        verdict["claim"] = _hyphens(verdict["claim"])
+        verdict.setdefault("about", ours.get(verdict["claim"], "paper"))
+
+
+def _hyphens(key: str) -> str:
+    return key.replace("_", "-")
+
+
+def _present_key(part: str, claim: str, quantities_of: Mapping[str, str]) -> str:
+    """The key of a claim of one part; earlier versions left the construction out of it in the part itself.
+
+    quantities_of: the quantities of the part's bounds by key; the sizes that a theorem states have no
+    construction.
+
+    >>> _present_key("relu-icgd/lean", "relu-icgd/step-error", {})
+    'relu-icgd/lean/step-error'
+    >>> _present_key("looped", "looped/steps", {}), _present_key("a/b", "a/b/mlp_width", {})
+    ('looped/steps', 'a/b/mlp-width')
+    """
+    stated = quantities_of.get(claim, "step_error") != "step_error"
+    if stated or claim.startswith(f"{part}/"):
+        return _hyphens(claim)
+    return part + _hyphens(claim.removeprefix(part.partition("/")[0]))
+
+
+def _about(key: str, part: Mapping[str, Any]) -> str:
+    """Whose claim it is: that of its bound; where there is none, that of the theorem of that name today."""
+    if key in part["bounds"]:
+        return "icgd" if part["bounds"][key]["source"] == "icgd" else "paper"
+    known = theorems().get(part.get("theorem") or key.partition("/")[0])
+    return "icgd" if known and key.removeprefix(f"{known.name}/") in known.own else "paper"
+
+
 def _renamed(bounds: Mapping[str, Any], *, checked: bool) -> dict[str, Any]:
     """Rename certified to bound; keep certified as well if the bound was checked.
 
@@ -139,6 +188,8 @@ def unknown_word(document: Mapping[str, Any]) -> str | None:
     parts = document["theorems"].values()
     verdicts = [one for part in parts for one in part.get("verdicts") or ()] + document.get("verdicts", [])
     said: list[tuple[Any, Collection[str]]] = [(one["verdict"], STATUSES) for one in verdicts]
+    said += [(one["means"], MEANS) for one in verdicts if "means" in one]
+    said += [(one["about"], ("paper", "icgd")) for one in verdicts if "about" in one]
     findings = [_finding(one) for one in document["findings"]]
     said += [(one["bearing"], BEARINGS) for one in findings]
     said += [(one["severity"], SEVERITIES) for one in findings]

@@ -30,7 +30,15 @@ from icgd.reports.document.step_bound import UNCHECKED, bound_key, bound_name, c
 from icgd.reports.html.inline_svg import inline
 from icgd.reports.mathematics import mathml
 from icgd.reports.mathematics.formulas import formula
-from icgd.verify.verdict import STATUSES, Status, Tone, VerdictDocument
+from icgd.verify.verdict import (
+    MEANS,
+    STATUSES,
+    Status,
+    Tone,
+    VerdictDocument,
+    count_claims,
+    in_words,
+)
 
 if TYPE_CHECKING:
     from icgd.reports.figures.figures import Drawn
@@ -72,6 +80,7 @@ def page(document: AuditDocument, figures: Sequence[Drawn]) -> str:
         "spaced": lambda name: name.replace("_", " "),
         "breakable": breakable,
         "unbroken": unbroken,
+        "said": lambda verdict: in_words(verdict["verdict"], verdict.get("means")),
         "raised": lambda value: _data(value, grouped(value, up=True)),
         "display": _display,
         "fields": lambda row: list(row.values()),
@@ -95,7 +104,9 @@ def page(document: AuditDocument, figures: Sequence[Drawn]) -> str:
         trusted=first_page.trusted(document),
         rows=list(_verdicts(document)),
         counts=Counter(verdict["verdict"] for _, verdict in _verdicts(document)),
+        claim_counts=count_claims(verdict for _, verdict in _verdicts(document)),
         statuses=STATUSES,
+        means=MEANS,
         by_urgency=_BY_URGENCY,
         numbers=_Numbers(document),
         anchor=_Anchors(),
@@ -233,12 +244,9 @@ class _Part:
         return [(self.name, verdict) for verdict in self.theorem.get("verdicts") or ()]
 
     @cached_property
-    def verdict_on(self) -> dict[str, str]:
-        """Claim -> verdict; underscores in a claim's name are replaced by hyphens."""
-        return {v["claim"].replace("_", "-"): v["verdict"] for v in self.theorem.get("verdicts") or ()}
-
-    def judged(self, claim: str) -> str:
-        return self.verdict_on.get(claim.replace("_", "-"), "")
+    def verdict_on(self) -> dict[str, VerdictDocument]:
+        """The verdict on each judged claim, by its key."""
+        return {verdict["claim"]: verdict for verdict in self.theorem.get("verdicts") or ()}
 
     @cached_property
     def counts(self) -> dict[Status, int]:

@@ -19,7 +19,7 @@ from icgd.reports.latex.macros import NamedNumbers, exact, number, words
 from icgd.reports.latex.sections import Section, drop_repeated, side_by_side, wide
 from icgd.reports.mathematics.citations import Sources
 from icgd.reports.mathematics.notation import Tex, code, command, escape
-from icgd.verify.verdict import STATUSES
+from icgd.verify.verdict import MEANS, STATUSES, count_claims, in_words
 
 if TYPE_CHECKING:
     from icgd.reports.figures.figures import Drawn
@@ -40,17 +40,26 @@ def write_source(document: AuditDocument, figures: Sequence[Drawn], folder: Path
     parts = [Section(name, part, numbers, sources, figures) for name, part in document["theorems"].items()]
     drop_repeated(parts)
     judged = checked(document)
+    totals = {status: sum(one.counts.get(status, 0) for one in judged) for status in STATUSES}
+    columns = [status for status in STATUSES if totals[status] or status == "failed"]
+    verdicts = [verdict for part in document["theorems"].values() for verdict in part["verdicts"]]
+    named = {verdict.get("means") for verdict in verdicts}
     scope = {
         "document": document,
         "parts": parts,
         "numbers": numbers,
         "words": list(words(document)),
         "findings": _findings(document, numbers, sources),
-        "checked": [(one, [one.counts.get(status, 0) for status in STATUSES]) for one in judged],
+        "checked": [(one, [one.counts.get(status, 0) for status in columns]) for one in judged],
         "cited": {one.theorem: _briefly(sources.cite(one.source)) for one in judged},
         "papers": _papers([one.source for one in judged], sources),
         "statuses": STATUSES,
-        "totals": {status: sum(one.counts.get(status, 0) for one in judged) for status in STATUSES},
+        "columns": columns,
+        "column": Tex(f"{0.622 - 0.075 * max(0, len(columns) - 5):.3f}"),
+        "headings": {"proved on given prompts": Tex(r"\shortstack[r]{proved on\\given\\prompts}")},
+        "means": [grounds for means, grounds in MEANS.items() if means in named],
+        "totals": totals,
+        "claim_counts": count_claims(verdicts),
         "notable": notable(document),
         "trusted": trusted(document),
         "not_shown": not_shown(document),
@@ -97,6 +106,7 @@ def _environment() -> jinja2.Environment:
         "exact": exact,
         "wide": wide,
         "comment": _comment,
+        "said": lambda verdict: in_words(verdict["verdict"], verdict.get("means")),
         "macro_code": lambda name: code(f"\\{name}"),
         "tex": Tex,
         "escape_tex": escape,

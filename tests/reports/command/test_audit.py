@@ -25,6 +25,7 @@ from icgd.reports.command.run_files import (
     write_run_files,
 )
 from icgd.reports.document.document import audit_document
+from icgd.reports.document.shape import SCHEMA
 from icgd.reports.html.page import page
 from icgd.reports.latex.source import write_source
 from icgd.verify.catalogue import find_theorem, theorems
@@ -142,7 +143,7 @@ def strictly(word):
 
 def test_json_is_json_whatever_was_found(tmp_path, capsys):
     found = {"a": math.inf, "b": [math.nan, np.float64(0.5), np.int64(3)], 3: {"c": (True, None, -math.inf)}}
-    plain = {"a": "inf", "b": ["nan", 0.5, 3], "3": {"c": [True, None, "-inf"]}}
+    plain = {"schema": SCHEMA, "a": "inf", "b": ["nan", 0.5, 3], "3": {"c": [True, None, "-inf"]}}
     emit(found, "-")
     emit(found, str(tmp_path / "a.json"))
     for text in (capsys.readouterr().out, (tmp_path / "a.json").read_text()):

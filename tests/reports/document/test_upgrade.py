@@ -8,7 +8,9 @@ import pytest
 
 from icgd import cli
 from icgd.bounds.letters import ProblemError
+from icgd.reports.document.shape import SCHEMA
 from icgd.reports.document.upgrade import load, misplaced, renamed
+from icgd.reports.html.page import page
 
 DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_html.json").read_text())
 LEAN = "relu-icgd/lean"
@@ -17,6 +19,7 @@ LEAN = "relu-icgd/lean"
 def of_old(*, checked):
     """The document as it was written before a bound had a name of its own."""
     document = copy.deepcopy(DOCUMENT)
+    del document["schema"]
     part = document["theorems"][LEAN]
     part["step_error"]["certified"] = part["step_error"].pop("bound")
     part["plan"]["certified"] = part["plan"].pop("bound")
@@ -37,6 +40,47 @@ def test_an_old_bound_is_called_certified_only_if_it_was_checked(checked):
     assert ("icgdErrorCertified" in made["numbers"]) == checked and "icgdErrorBound" in made["numbers"]
     assert part["plan"]["terms"] == now["plan"]["terms"]
     assert renamed(copy.deepcopy(DOCUMENT)) == DOCUMENT
+
+
+def with_old_keys():
+    """The document as it was when a claim had other keys in its bound, its verdict and the whole audit."""
+    document = copy.deepcopy(DOCUMENT)
+    del document["schema"]
+    for name, part in document["theorems"].items():
+        renamed_bounds = {
+            key.replace("step-error", "step_error").replace("mlp-width", "mlp_width"): claim
+            for key, claim in part["bounds"].items()
+        }
+        part["bounds"] = renamed_bounds
+        for verdict in part["verdicts"]:
+            del verdict["about"]
+            verdict.pop("means", None)
+            theorem, *rest = verdict["claim"].split("/")
+            if len(rest) == 2 and f"{theorem}/{rest[0]}" == name and verdict["claim"] not in part["bounds"]:
+                verdict["claim"] = f"{theorem}/{rest[1]}"
+    for verdict in document["verdicts"]:
+        del verdict["about"]
+        verdict.pop("means", None)
+    return document
+
+
+def test_claims_of_earlier_reports_get_the_keys_that_they_have_now(tmp_path):
+    old = with_old_keys()
+    assert "relu-icgd/step_error" in old["theorems"][LEAN]["bounds"]
+    assert {"relu-icgd/step-error", "relu-icgd/start"} <= {
+        v["claim"] for v in old["theorems"][LEAN]["verdicts"]
+    }
+    (tmp_path / "report.json").write_text(json.dumps(old), encoding="utf-8")
+    made = load(tmp_path / "report.json")
+    assert made["schema"] == SCHEMA
+    for name, part in DOCUMENT["theorems"].items():
+        assert list(made["theorems"][name]["bounds"]) == list(part["bounds"])
+        kept = [(v["claim"], v["verdict"], v["about"]) for v in made["theorems"][name]["verdicts"]]
+        assert kept == [(v["claim"], v["verdict"], v["about"]) for v in part["verdicts"]]
+    assert [v["claim"] for v in made["verdicts"]] == [v["claim"] for v in DOCUMENT["verdicts"]]
+    assert [v["about"] for v in made["verdicts"]] == [v["about"] for v in DOCUMENT["verdicts"]]
+    assert made["numbers"] == DOCUMENT["numbers"]
+    assert "means" not in made["verdicts"][0] and "</html>" in page(made, [])
 
 
 @pytest.mark.parametrize(
@@ -74,7 +118,13 @@ def test_what_is_no_report_is_refused_with_one_sentence(theorems, tmp_path, caps
 
 @pytest.mark.parametrize(
     "place",
-    [("verdicts", 0, "verdict"), ("findings", 0, "outcome"), ("theorems", LEAN, "verdicts", 0, "verdict")],
+    [
+        ("verdicts", 0, "verdict"),
+        ("verdicts", 3, "means"),
+        ("verdicts", 0, "about"),
+        ("findings", 0, "outcome"),
+        ("theorems", LEAN, "verdicts", 0, "verdict"),
+    ],
 )
 def test_a_verdict_that_there_is_not_is_refused(place, tmp_path):
     document = copy.deepcopy(DOCUMENT)
