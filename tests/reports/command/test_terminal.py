@@ -3,10 +3,13 @@
 import io
 
 import pytest
+import sympy
 from rich.console import Console
 
-from icgd.reports.command.terminal import show_grid
+from icgd.bounds.claims import Claim
+from icgd.reports.command.terminal import show_grid, show_sizes, show_verdicts
 from icgd.verify.results import Grid
+from icgd.verify.verdict import Verdict
 
 KEYS = ("2411.16549/accumulation-vacuous", "2410.11268/one-step-for-gaussian-data", "short")
 TEXT = "A sentence of the ledger, which is long enough to need a paragraph of its own. " * 2
@@ -37,6 +40,44 @@ def test_keys_of_findings_are_whole_and_texts_complete(width):
     assert shown.count("[0, 1]") == len(KEYS)
     if width >= 60:
         assert max(map(len, lines)) <= width
+
+
+VERDICTS = [
+    Verdict("relu-icgd/lean/step-error", "proved", "largest 0.003 of 0.005 [0, 1]", means="certificate"),
+    Verdict(
+        "convergence/accumulation-split", "held", "mu = 10.08: at most 2.747 after 5 steps", about="icgd"
+    ),
+    Verdict("looped/contraction", "proved on given prompts", "on 3 prompts", means="balls"),
+]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_keys_of_claims_are_whole_and_proofs_say_by_what(width):
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    show_verdicts(console, VERDICTS)
+    text = console.file.getvalue()
+    for verdict in VERDICTS:
+        assert sum(verdict.claim in line for line in text.splitlines()) == 1
+    rows = [line.split("│")[1:-1] for line in text.splitlines() if "│" in line]
+    columns = [" ".join(" ".join(column).split()) for column in zip(*rows, strict=True)] or [text]
+    words = " ".join([*columns, *text.split()])
+    assert "proved by certificate" in words and "proved on given prompts by balls" in words
+    assert "[0, 1]" in words and "…" not in text
+    words = " ".join(text.split())
+    assert (
+        "2 claims of the papers checked: 1 proved by certificate, 1 proved on given prompts by balls" in words
+    )
+    assert "1 claim of icgd about its own constructions and bounds: 1 held" in words
+    claims = [Claim("relu-icgd/lean/least-norm-1", "icgd", "", "", (), "norm", "<=", sympy.Integer(3), {})]
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    show_sizes(console, claims)
+    assert width < 60 or claims[0].key in console.file.getvalue()
+
+
+def test_one_verdict_alone_is_not_counted():
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    show_verdicts(console, VERDICTS[:1])
+    assert "checked" not in console.file.getvalue()
 
 
 def test_a_wide_terminal_shows_findings_as_a_table():
