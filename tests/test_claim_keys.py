@@ -167,5 +167,7 @@ def test_claims_of_papers_and_of_icgd_are_counted_apart(parts, document, tmp_pat
     write_source(document, [], tmp_path)
     latex = (tmp_path / "report.tex").read_text(encoding="utf-8")
     assert found.count("paper") > 5 and found.count("icgd") > 20
+    alone = find_theorem("looped").verify()
+    assert alone.summary[1] == "2 claims of icgd about its own constructions and bounds: 1 counted, 1 held"
     for surface in (console.file.getvalue(), page(document, []), latex):
         assert all(line in surface for line in lines)

@@ -16,7 +16,7 @@ from icgd.verify.search.attack import Attack
 from icgd.verify.search.counterexample import Counterexample
 from icgd.verify.search.sweep import Sweep
 from icgd.verify.search.trajectory import Trajectory
-from icgd.verify.verdict import Verdict
+from icgd.verify.verdict import Verdict, count_claims
 
 Cell = str | int | float | None
 
@@ -125,3 +125,8 @@ class Results:
     grids: Sequence[Grid] = ()
     plots: Sequence[Plot] = ()
     certificate: Mapping[str, Any] | None = None
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """How many claims got which verdict: a line for those of the papers, a line for those of icgd."""
+        return count_claims(verdict.as_dict() for verdict in self.verdicts)
