@@ -61,11 +61,7 @@ def _rows(
     bent = approximated(problem, "paper")
     yield "plain recurrence", local_tolerance(problem).C if bent else None, problem.eps, _heads(problem)
     if bent and problem.N <= _MOST_LAYERS:
-        for equal in (True, False):
-            best = sampled_division(problem, equal=equal)
-            unit = best.bound / max(best.errors.values()) if equal else None
-            name = "cells, equal local errors" if equal else "cells, best division of eps"
-            yield name, unit, best.bound, best.largest
+        yield from _by_cells(problem)
     if bent:
         e = 1e-3 * problem.eps
         alike = replace(planned, errors=dict.fromkeys(bent, e))
@@ -79,6 +75,18 @@ def _rows(
     except ProblemError:
         return
     yield "lean, as built: bound", None, lean.bound, _built(problem, "lean")
+
+
+def _by_cells(problem: Problem) -> Iterator[tuple[Cell, ...]]:
+    """Both divisions of the tolerance on cells; nothing where the bound does not reach so large an eps."""
+    for equal in (True, False):
+        try:
+            best = sampled_division(problem, equal=equal)
+        except ProblemError:
+            return
+        unit = best.bound / max(best.errors.values()) if equal else None
+        name = "cells, equal local errors" if equal else "cells, best division of eps"
+        yield name, unit, best.bound, _shown(best.largest)
 
 
 def _shown(count: Number) -> Cell:

@@ -21,13 +21,13 @@ from icgd.bounds.step_error.cover import COVER_SLACK, Cover, cover
 from icgd.bounds.step_error.recurrence import Term, ranges
 from icgd.bounds.step_error.worst_case import Cells, Setting
 
-_ROUNDS, _MOST_ROUNDS = 3, 6
+_ROUNDS, _MOST_ROUNDS = 3, 16
 _ROOM, _NEAR = 1 - 1e-6, 1 - 2e-3
 
 
 @dataclass(frozen=True)
 class SampledDivision:
-    """Local errors within the tolerance, and the heads (or hidden units) of the largest layer under them.
+    """Local errors within the tolerance, and the heads of the largest attention layer under them.
 
     bound: on the step error over eta, at most eps, by cells and without rounding.
     """
@@ -58,22 +58,33 @@ def sampled_division(problem: Problem, *, equal: bool = False) -> SampledDivisio
 
 def _divided(problem: Problem, equal: bool) -> SampledDivision:
     errors = dict.fromkeys(approximated(problem, "paper"), 1e-3 * problem.eps)
-    for _ in range(1 if equal else _ROUNDS):
-        found = _covered(problem, errors, slack=0.05)
-        if not equal:
-            errors = _shaped(problem, errors, found)
-            found = _covered(problem, errors, slack=0.05)
-        scale = _ROOM * problem.eps / found.bound
-        errors = {term: scale * e for term, e in errors.items()}
+    for _ in range(0 if equal else _ROUNDS):
+        errors = _shaped(problem, errors, _covered(problem, errors, slack=0.05))
+        reached = _covered(problem, errors, slack=0.05).bound
+        errors = {term: min(max(problem.eps / reached, 1e-3), 1e3) * e for term, e in errors.items()}
+    errors, bound = _filled(problem, errors)
+    return SampledDivision(errors, largest_layer(problem, errors), bound)
+
+
+def _filled(problem: Problem, shape: Mapping[Term, float]) -> tuple[dict[Term, float], float]:
+    """The largest errors of this shape whose bound is within eps, nearly, and that bound."""
+    scale, eps = 1.0, problem.eps
+    under, over = (0.0, 0.0), (math.inf, math.inf)  # scale and bound
     for _ in range(_MOST_ROUNDS):
-        found = _covered(problem, errors)
-        if _NEAR * problem.eps <= found.bound <= problem.eps:
+        bound = _covered(problem, {term: scale * e for term, e in shape.items()}).bound
+        under, over = ((scale, bound), over) if bound <= eps else (under, (scale, bound))
+        if under[1] >= _NEAR * eps:
             break
-        scale = _ROOM * problem.eps / found.bound
-        errors = {term: scale * e for term, e in errors.items()}
-    if found.bound > problem.eps:
+        if under[0] > 0 and over[0] < math.inf:  # the bound grows at least in proportion
+            power = math.log(over[1] / under[1]) / math.log(over[0] / under[0])
+            scale = under[0] * (_ROOM * eps / under[1]) ** (1 / power)
+            if not under[0] < scale < over[0]:
+                scale = math.sqrt(under[0] * over[0])
+        else:
+            scale *= min(max(_ROOM * eps / max(bound, 1e-300), 1e-3), 1e3)
+    if not under[0]:
         raise ValueError("no division of the tolerance keeps the bound")
-    return SampledDivision(errors, largest_layer(problem, errors), found.bound)
+    return {term: under[0] * e for term, e in shape.items()}, under[1]
 
 
 def _covered(problem: Problem, errors: Mapping[Term, float], slack: float = COVER_SLACK) -> Cover:
@@ -107,8 +118,8 @@ def _masses(problem: Problem, errors: Mapping[Term, float]) -> dict[Term, float]
 
 
 def largest_layer(problem: Problem, errors: Mapping[Term, float]) -> int:
-    """The heads (or hidden units, for u) of the largest layer of sampled features with these errors."""
+    """The heads of the largest attention layer of sampled features with these errors; u takes no heads."""
     mass = _masses(problem, errors)
     count = {term: problem.dims[term.layer] * int(sampled_heads(mass[term], e)) for term, e in errors.items()}
     slopes = sum(number for term, number in count.items() if term.kind == "dr")
-    return max([slopes, *(number for term, number in count.items() if term.kind != "dr")])
+    return max([slopes, *(number for term, number in count.items() if term.kind == "r")])

@@ -221,7 +221,7 @@ def nothing_done(
         shares.append(float((norms <= tolerance).double().mean()))
         largest = max(largest, float(norms.max()))
     certain = steepest(Problem(N=depths[-1]))
-    heads = int(published(Problem(N=depths[-1], eps=certain))["heads"])
+    heads = float(published(Problem(N=depths[-1], eps=certain))["heads"])
     return {
         "count": count,
         "certain": certain,

@@ -51,7 +51,7 @@ def heads_beyond(limit: float = 1e9, depths: Sequence[int] = (1, 2, 3), judged: 
         depth: 0.05 * math.sqrt(published(Problem(N=depth))["heads"] / limit) for depth in depths
     }  # printed constants do not depend on eps
     again = [published(Problem(N=depth, eps=eps))["heads"] / limit for depth, eps in printed.items()]
-    posed = Problem(N=judged, eps=tight[judged])
+    posed = Problem(N=judged, eps=float(f"{tight[judged]:.3g}"))  # weights depend on every digit
     planned = plan(posed)
     # Bytes of Q, K and V in float64 for `limit` heads, at the width of the theorem's own construction.
     width = _claimed(posed, "width")
@@ -88,9 +88,9 @@ def hidden_constant(target: float = 0.05, fine: float = 1e-4) -> Numbers:
     return {
         "eps": target,
         "fine": fine,
-        "printed": int(printed["heads"]),
-        "repaired": int(repaired["heads"]),
-        "tight": tight.largest,
+        "printed": float(printed["heads"]),
+        "repaired": float(repaired["heads"]),
+        "tight": float(tight.largest),
         "paper": paper,
         "lean": lean,
         "printed_constant": printed["heads"] * target**2,
