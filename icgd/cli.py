@@ -51,7 +51,7 @@ def _app(asked: Theorem | None) -> typer.Typer:
 
 
 _FLAGS = {f"--{name}" for name, kind in Search.__annotations__.items() if "bool" in str(kind)}
-_FLAGS |= {"--report", "--no-report", "--coq"}
+_FLAGS |= {"--report", "--no-report", "--coq", "--questions"}
 """Options without a value: what follows one may be the name of a theorem."""
 
 

@@ -18,10 +18,13 @@ from icgd.bounds.problem import Problem
 from icgd.construct.machine.files import check_writable
 from icgd.reports.command.audit import (
     AuditPart,
+    answer_questions,
+    check_choice,
     check_options,
     choose_findings,
     command_line,
     emit,
+    find_paper,
     pose,
     pose_and_build,
     settle_findings,
@@ -30,17 +33,15 @@ from icgd.reports.command.audit import (
     verify_one,
 )
 from icgd.reports.command.console import Terminal
+from icgd.reports.command.findings import show_answers, show_finding, show_findings, show_ledger, write_letter
 from icgd.reports.command.forecast import announce, bounding, checking, settling
 from icgd.reports.command.options import Json
 from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.run_files import files_of_run, run_folder, show_certificates, write_run_files
 from icgd.reports.command.terminal import (
     show_census,
-    show_finding,
-    show_grid,
     show_hypotheses,
     show_judgement,
-    show_ledger,
     show_plan,
     show_report,
     show_sizes,
@@ -53,10 +54,12 @@ from icgd.reports.document.document import (
     findings_document,
     hypotheses_document,
     plan_document,
+    questions_document,
     versions,
 )
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.upgrade import load as load_document
+from icgd.reports.letter.letter import letter
 from icgd.verify.catalogue import find_theorem
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.certificate.issue import load_certificate as load_certificate
@@ -64,7 +67,6 @@ from icgd.verify.certificate.proof import judge
 from icgd.verify.coq.export import export
 from icgd.verify.coq.run import run as run_coq
 from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, entries, select
-from icgd.verify.ledger.settled import summary as findings_grid
 from icgd.verify.search.counterexample import Counterexample
 from icgd.verify.search.options import BRIEF, Search
 from icgd.verify.verdict import Verdict, any_failed
@@ -133,6 +135,7 @@ def audit(
         parts = [verify_one(about, letters, search, certify=True, reported=reported)]
     chosen = select(entries(), theorem=about.name if about else None)
     settled = settle_findings(chosen) if everything or reported else []
+    answers = answer_questions(about.name if about else None) if reported else []
     console, verdicts = _console(json_to), verdicts_of(parts)
     whole = audit_document(
         {part.name: part.document for part in parts},
@@ -140,6 +143,7 @@ def audit(
         seed=search.seed,
         seconds=time.perf_counter() - began,
         findings=settled,
+        answers=answers,
     )
     if everything:
         show_verdicts(console, verdicts)
@@ -149,8 +153,8 @@ def audit(
         show_ledger(console, settled)
     _write_files(console, parts, whole if reported else None, search.out)
     emit(whole if everything else parts[0].document, json_to)
-    reproduced = all(entry.reproduces for entry in settled)
-    return KEPT if reproduced and not any_failed(verdicts) else FAILED
+    reproduced = [*(one.reproduces for one in settled), *(one.reproduces for one in answers)]
+    return KEPT if all(reproduced) and not any_failed(verdicts) else FAILED
 
 
 def report_command(
@@ -172,17 +176,24 @@ def report_command(
     if earlier is not None:
         whole = _written_again(console, earlier, search.out)
     else:
-        part = verify_one(find_theorem(theorem), letters, search, reported=True)
+        about = find_theorem(theorem)
+        part = verify_one(about, letters, search, reported=True)
+        settled = settle_findings(select(entries(), theorem=about.name))
         whole = audit_document(
             {part.name: part.document},
             command=command_line("report", theorem, letters, search),
             seed=search.seed,
             seconds=time.perf_counter() - began,
+            findings=settled,
+            answers=answer_questions(about.name),
         )
         show_verdicts(console, part.verdicts)
+        show_ledger(console, settled)
         _write_files(console, [part], whole, search.out)
     emit(whole, json_to)
-    return FAILED if any(verdict["verdict"] == "failed" for verdict in whole["verdicts"]) else KEPT
+    reproduced = all(one["reproduces"] for one in (*whole["findings"], *whole["questions"]))
+    failed = any(verdict["verdict"] == "failed" for verdict in whole["verdicts"])
+    return KEPT if reproduced and not failed else FAILED
 
 
 def _written_again(console: Console, earlier: Path, out: Path) -> AuditDocument:
@@ -208,26 +219,48 @@ def findings_command(
     bearing: Annotated[str | None, typer.Option(help=f"only these: {', '.join(BEARINGS)}")] = None,
     severity: Annotated[str | None, typer.Option(help=f"only these: {', '.join(SEVERITIES)}")] = None,
     theorem: Annotated[str | None, typer.Option(help="only findings about this theorem")] = None,
+    asked: Annotated[
+        bool, typer.Option("--questions", help="instead: the questions that reviewers asked, answered")
+    ] = False,
+    letter_to: Annotated[
+        str | None,
+        typer.Option("--letter", metavar="PAPER", help="instead: a letter of one page to a paper's authors"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="a file for the letter")] = None,
     json_to: Json = None,
 ) -> int:
-    """List what we found out about published statements, the gravest first.
-
-    All numbers are computed again.
-    """
-    began = time.perf_counter()
-    if json_to not in (None, "-"):
-        check_writable(Path(str(json_to)))
-    chosen, whole = choose_findings(key, theorem=theorem, bearing=bearing, severity=severity)
+    """List what we found out about published statements, the gravest first; all numbers computed again."""
+    began, console = time.perf_counter(), _console(json_to)
+    check_choice(key, theorem, bearing, severity, questions=asked, letter=letter_to, out=out)
+    for path in (out, None if json_to in (None, "-") else Path(str(json_to))):
+        if path is not None:
+            check_writable(path)
+    if asked:
+        answers = answer_questions(find_theorem(theorem).name if theorem else None)
+        show_answers(console, answers)
+        emit(questions_document(answers) | closing(began), json_to)
+        return KEPT if all(one.reproduces for one in answers) else FAILED
+    paper = find_paper(letter_to) if letter_to is not None else None
+    about = paper.number if paper else key
+    chosen, whole = choose_findings(about, theorem=theorem, bearing=bearing, severity=severity)
+    judged, _ = choose_findings(about if whole else chosen[0].paper, theorem=theorem if whole else None)
     announce(settling(chosen))
     settled = settle_findings(chosen)
-    console = _console(json_to)
-    if whole:
-        show_grid(console, findings_grid(settled))
+    kept = all(entry.reproduces for entry in settled)
+    document: dict[str, object] = dict(findings_document(settled, judged))
+    if paper and kept:
+        document["letter"] = letter(paper, settled)
+        write_letter(console, str(document["letter"]), out)
+    elif whole and not paper:
+        show_findings(console, settled)
+        show_ledger(console, settled, judged)
+    elif paper:
+        console.print("[bold red]no letter is written[/]: a finding does not reproduce")
         show_ledger(console, settled)
     else:
         show_finding(console, settled[0])
-    emit(findings_document(settled) | closing(began), json_to)
-    return KEPT if all(entry.reproduces for entry in settled) else FAILED
+    emit(document | closing(began), json_to)
+    return KEPT if kept else FAILED
 
 
 def verify_command(

@@ -30,7 +30,8 @@ from icgd.reports.document.shape import SCHEMA, TheoremDocument
 from icgd.verify import workload
 from icgd.verify.catalogue import command_name, find_theorem, theorems, theorems_with_option
 from icgd.verify.certificate.issue import certificate_text
-from icgd.verify.ledger.entries import Entry, entries, find_entry, papers, select
+from icgd.verify.ledger.entries import Entry, Paper, entries, find_entry, papers, select
+from icgd.verify.ledger.questions import Answer, answer, questions
 from icgd.verify.ledger.settled import Settled, settle
 from icgd.verify.requests import Request, requests_of
 from icgd.verify.search.options import EVERYWHERE, Search
@@ -228,6 +229,40 @@ def settle_findings(chosen: Sequence[Entry]) -> list[Settled]:
             settled.append(settle(entry))
             advance(1)
     return settled
+
+
+def answer_questions(theorem: str | None) -> list[Answer]:
+    """Answer the questions that reviewers asked about this theorem, or about any, with a progress bar."""
+    asked, found = questions(theorem), []
+    with bars()("questions", len(asked), workload.findings(len(asked)).seconds) as advance:
+        for question in asked:
+            found.append(answer(question))
+            advance(1)
+    return found
+
+
+def check_choice(
+    key: str | None, *narrowed: str | None, questions: bool, letter: str | None, out: Path | None
+) -> None:
+    """Raise ProblemError where the options of `icgd findings` exclude each other.
+
+    narrowed: theorem, bearing and severity; questions can be those about a theorem, a letter is whole.
+    """
+    theorem, *others = narrowed
+    if questions and (key or any(others) or letter):
+        raise ProblemError("questions", "yes", "of the other options only --theorem and --json go with it")
+    if letter is not None and (key or theorem or any(others)):
+        raise ProblemError("letter", letter, "of the other options only --out and --json go with it")
+    if out is not None and letter is None:
+        raise ProblemError("out", out, "it is the file of a letter: add --letter and a paper")
+
+
+def find_paper(number: str) -> Paper:
+    """The paper of this arXiv number; raises ProblemError where the ledger speaks of no such paper."""
+    plain = number.strip().casefold().removeprefix("arxiv:").rstrip("/")
+    if plain not in papers():
+        raise ProblemError("letter", number, f"the ledger speaks of the papers {', '.join(papers())}")
+    return papers()[plain]
 
 
 def command_line(verb: str, theorem: str | None, letters: Posed, search: Search) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,6 @@ from icgd.bounds.step_error.plan import Plan
 from icgd.reports.document.numbers import digits
 from icgd.verify.block.one_prompt import Enclosure
 from icgd.verify.certificate.proof import Judgement, Proof
-from icgd.verify.ledger.entries import SEVERITIES
-from icgd.verify.ledger.settled import Settled
-from icgd.verify.ledger.tally import count_statements
 from icgd.verify.results import Grid, Results, Sandwich, StepError
 from icgd.verify.search.excerpt import part_of
 from icgd.verify.search.trajectory import Trajectory
@@ -90,38 +87,6 @@ def show_grid(console: Console, grid: Grid) -> None:
             table.add_row(*map(escape, row))
         console.print(table)
     console.print(escape(grid.note), style="dim")
-
-
-def show_finding(console: Console, settled: Settled) -> None:
-    """Print one entry of the ledger, with its numbers."""
-    entry = settled.entry
-    console.print(f"[bold]{escape(entry.key)}[/] ({escape(entry.source)})", highlight=False)
-    lines = {
-        "place": entry.place,
-        "its words": f'"{entry.quotation}"' if entry.quotation else "",
-        "what it says": entry.claim,
-        "found": settled.text,
-        "severity": SEVERITIES[entry.severity],
-        "repair": settled.repair,
-        "not claimed": settled.not_claimed,
-        "NOT REPRODUCED": "; ".join(settled.differences),
-    }
-    for name, text in lines.items():
-        if text:
-            console.print(f"[dim]{name}:[/] {escape(text)}", highlight=False)
-    show_numbers(console, f"{entry.kind}; bearing: {entry.bearing}; computed just now", settled.numbers)
-
-
-def show_ledger(console: Console, settled: Sequence[Settled]) -> None:
-    """Print what became of the published statements in one sentence, and each finding not reproduced."""
-    console.print(
-        f"{count_statements(one.entry for one in settled).sentence} icgd findings lists them.",
-        highlight=False,
-    )
-    for entry in settled:
-        if not entry.reproduces:
-            console.print("[bold red]not reproduced[/]")
-            show_finding(console, entry)
 
 
 def show_hypotheses(console: Console, assumed: Iterable[Hypothesis]) -> None:

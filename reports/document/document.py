@@ -15,7 +15,7 @@ from icgd.bounds.step_error.plan import Plan
 from icgd.construct.block.assembly import assemble
 from icgd.construct.block.slot_use import SlotUse, slot_use
 from icgd.construct.machine.json_files import finite
-from icgd.reports.document.findings import rank, tally_document
+from icgd.reports.document.findings import counted_document, rank, tally_document
 from icgd.reports.document.numbers import quantities
 from icgd.reports.document.shape import (
     SCHEMA,
@@ -31,6 +31,8 @@ from icgd.reports.document.shape import (
     OffMargin,
     PlanDocument,
     PlotDocument,
+    QuestionDocument,
+    QuestionsDocument,
     StepDocument,
     StepErrorDocument,
     StreamDocument,
@@ -40,8 +42,10 @@ from icgd.reports.document.shape import (
 )
 from icgd.verify.certificate.issue import certificate_text
 from icgd.verify.certificate.proof import Proof
-from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, papers
+from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, Entry, papers
+from icgd.verify.ledger.questions import Answer
 from icgd.verify.ledger.settled import Settled
+from icgd.verify.ledger.tally import count_statements
 from icgd.verify.results import Grid, Plot, Results, Sandwich, StepError
 from icgd.verify.search.trajectory import Trajectory
 from icgd.verify.theorem import Theorem
@@ -72,16 +76,19 @@ def audit_document(
     seed: int,
     seconds: float,
     findings: Iterable[Settled] = (),
+    answers: Iterable[Answer] = (),
 ) -> AuditDocument:
     """The document of an audit, theorem by theorem; PDF and HTML are made from it alone.
 
-    theorems: name such as relu-icgd/lean -> its document.
+    theorems: name such as relu-icgd/lean -> its document.  answers: to the questions of reviewers.
     """
     document: AuditDocument = {
         "schema": SCHEMA,
         "command": command,
         "theorems": dict(theorems),
         "findings": [finding_document(one) for one in findings],
+        "tally": tally_document(()),
+        "questions": [question_document(one) for one in answers],
         "verdicts": [verdict for part in theorems.values() for verdict in part["verdicts"]],
         "numbers": {},
         "versions": versions(),
@@ -89,6 +96,7 @@ def audit_document(
         "seconds": round(seconds, 3),
     }
     document = finite(document)
+    document["tally"] = tally_document(document["findings"])
     document["numbers"] = {one.macro: one.value for one in quantities(document)}
     return document
 
@@ -333,8 +341,11 @@ def finding_document(settled: Settled) -> FindingDocument:
     }
 
 
-def findings_document(settled: Iterable[Settled]) -> FindingsDocument:
-    """The document of ledger entries, the gravest first, with the statements they judge counted."""
+def findings_document(settled: Iterable[Settled], judged: Iterable[Entry] | None = None) -> FindingsDocument:
+    """The document of ledger entries, the gravest first, with the published statements counted.
+
+    judged: all entries about those statements, where the settled ones are a choice of them.
+    """
     found = sorted((finding_document(one) for one in settled), key=rank)
     about = {one["key"].partition("/")[0] for one in found}
     return {
@@ -349,8 +360,31 @@ def findings_document(settled: Iterable[Settled]) -> FindingsDocument:
             for number, one in papers().items()
             if number in about
         },
-        "tally": tally_document(found),
+        "tally": tally_document(found) if judged is None else counted_document(count_statements(judged)),
         "bearings": {word: sum(one["bearing"] == word for one in found) for word in BEARINGS},
         "severities": {word: sum(one["severity"] == word for one in found) for word in SEVERITIES},
         "reproduced": sum(one["reproduces"] for one in found),
     }
+
+
+def question_document(answered: Answer) -> QuestionDocument:
+    """The document of a question, with the numbers of its answer computed again."""
+    asked, found = answered.question, answered.found
+    return {
+        "key": asked.key,
+        "theorem": asked.theorem,
+        "question": asked.question,
+        "asked_by": asked.asked_by,
+        "answer": answered.text,
+        "claims": list(asked.claims),
+        "numbers": dict(found.numbers),
+        "reproduces": answered.reproduces,
+        "differences": list(found.differences),
+        "seconds": round(found.seconds, 3),
+    }
+
+
+def questions_document(answers: Iterable[Answer]) -> QuestionsDocument:
+    """The document of questions with their answers."""
+    found = [question_document(one) for one in answers]
+    return {"questions": found, "reproduced": sum(one["reproduces"] for one in found)}

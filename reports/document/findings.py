@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from icgd.reports.document.shape import FindingDocument, TallyDocument
 from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, Severity
-from icgd.verify.ledger.tally import count_statements
+from icgd.verify.ledger.tally import Tally, count_statements
 
 SEVERITY_NAMES: dict[Severity, str] = {
     "statement": "breaks the statement",
@@ -28,7 +28,8 @@ def rank(finding: FindingDocument) -> tuple[int, int]:
 class FindingGroup:
     """The findings of one severity.
 
-    name: the severity in a few words.  means: its rule.  entries: by bearing, the gravest first.
+    name: the severity in a few words.  means: its rule, where the name does not say it.
+    entries: by bearing, the gravest first.
     """
 
     severity: Severity
@@ -42,7 +43,10 @@ def by_severity(findings: Iterable[FindingDocument]) -> tuple[FindingGroup, ...]
     found = sorted(findings, key=rank)
     groups = (
         FindingGroup(
-            name, SEVERITY_NAMES[name], means, tuple(one for one in found if one["severity"] == name)
+            name,
+            SEVERITY_NAMES[name],
+            means.partition(": ")[2],
+            tuple(one for one in found if one["severity"] == name),
         )
         for name, means in SEVERITIES.items()
     )
@@ -62,7 +66,13 @@ def tally_document(findings: Iterable[FindingDocument]) -> TallyDocument:
     >>> tally_document([])["sentence"]
     'No published statement was checked.'
     """
-    counted = count_statements(_Judged(one["source"], one["bearing"], one["severity"]) for one in findings)
+    return counted_document(
+        count_statements(_Judged(one["source"], one["bearing"], one["severity"]) for one in findings)
+    )
+
+
+def counted_document(counted: Tally) -> TallyDocument:
+    """The document of counted statements."""
     return {
         "statements": counted.statements,
         "fates": dict(counted.fates),

@@ -128,6 +128,11 @@ def _quantities(document: AuditDocument) -> Iterator[Quantity]:
                 short = entry["key"].split("/")[-1]
                 name = f"icgdFinding{_camel(short)}{_camel(key)}"
                 yield Quantity(name, f"finding {entry['key']} {key}", value)
+    for asked in document.get("questions", ()):
+        for key, value in asked["numbers"].items():
+            if is_number(value):
+                name = f"icgdQuestion{_camel(asked['key'])}{_camel(key)}"
+                yield Quantity(name, f"question {asked['key']} {key}", value)
 
 
 def beginning_of(theorem: str) -> str:

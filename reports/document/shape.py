@@ -281,6 +281,24 @@ class FindingDocument(TypedDict):
     seconds: float
 
 
+class QuestionDocument(TypedDict):
+    """A question that reviewers asked; see icgd.verify.ledger.questions.Question.
+
+    answer: contains the computed numbers.  claims: keys of the claims and findings that they come from.
+    """
+
+    key: str
+    theorem: str
+    question: str
+    asked_by: str
+    answer: str
+    claims: list[str]
+    numbers: dict[str, int | float | str | bool]
+    reproduces: bool
+    differences: list[str]
+    seconds: float
+
+
 class PaperDocument(TypedDict):
     """A paper, and which text of it was read."""
 
@@ -310,6 +328,13 @@ class FindingsDocument(TypedDict):
     reproduced: int
 
 
+class QuestionsDocument(TypedDict):
+    """Questions with their answers, and the number of answers that reproduce."""
+
+    questions: list[QuestionDocument]
+    reproduced: int
+
+
 class AuditDocument(TypedDict):
     """Everything that an audit found; PDF and HTML are made from this alone.
 
@@ -321,6 +346,8 @@ class AuditDocument(TypedDict):
     command: str
     theorems: dict[str, TheoremDocument]
     findings: list[FindingDocument]
+    tally: TallyDocument
+    questions: list[QuestionDocument]
     verdicts: list[VerdictDocument]
     numbers: dict[str, float]
     versions: dict[str, str]

@@ -8,8 +8,9 @@ from typing import Any, cast
 
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.json_files import load_json
+from icgd.reports.document.findings import tally_document
 from icgd.reports.document.numbers import quantities
-from icgd.reports.document.shape import SCHEMA, AuditDocument
+from icgd.reports.document.shape import SCHEMA, AuditDocument, FindingDocument
 from icgd.verify.catalogue import theorems
 from icgd.verify.ledger.entries import BEARINGS, SEVERITIES
 from icgd.verify.verdict import MEANS, STATUSES
@@ -62,6 +63,8 @@ def renamed(document: dict[str, Any]) -> AuditDocument:
             terms = {name: _renamed(term, checked=False) for name, term in plan["terms"].items()}
             part["plan"] = _renamed(plan, checked=checked) | {"terms": terms}
     document["findings"] = [_finding(one) for one in document["findings"]]
+    document.setdefault("questions", [])
+    document["tally"] = tally_document(document["findings"])
     typed = cast(AuditDocument, document)
     if "numbers" in document:
         typed["numbers"] = {one.macro: one.value for one in quantities(typed)}
@@ -86,10 +89,10 @@ def _finding(one: Mapping[str, Any]) -> dict[str, Any]:
     word = one.get("bearing") or one["outcome"]
     bearing = _BEARINGS.get(word, word)
     source = str(one.get("source") or "")
-    made = {name: value for name, value in one.items() if name not in ("candidate", "outcome", "headline")}
+    made = {name: value for name, value in one.items() if name in FindingDocument.__annotations__}
     return {
         "claim": "", "kind": "", "theorem": "", "numbers": {}, "differences": [], "reproduces": True,
-        "replay": f"icgd findings {one['key']}",
+        "replay": f"icgd findings {one['key']}", "seconds": 0.0,
     } | made | {
         "source": source,
         "statement": source.partition(", ")[2] or source,
@@ -98,7 +101,7 @@ def _finding(one: Mapping[str, Any]) -> dict[str, Any]:
         "bearing": bearing,
         "severity": _SEVERITIES.get(bearing, "none"),
         "text": str(one.get("text") or one.get("finding") or ""),
-        "repair": str(made.pop("holds", "") or ""),
+        "repair": str(one.get("holds") or ""),
         "not_claimed": "",
     }  # fmt: skip
 

@@ -72,6 +72,7 @@ def page(document: AuditDocument, figures: Sequence[Drawn]) -> str:
     environment.filters |= {
         "math": mathml.math,
         "prose": mathml.prose,
+        "worded": mathml.worded,
         "statement": mathml.statement,
         "symbol": mathml.symbol,
         "linked": linked,

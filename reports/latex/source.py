@@ -19,12 +19,13 @@ from icgd.reports.latex.macros import NamedNumbers, exact, number, words
 from icgd.reports.latex.sections import Section, drop_repeated, side_by_side, wide
 from icgd.reports.mathematics.citations import Sources
 from icgd.reports.mathematics.notation import Tex, code, command, escape
+from icgd.reports.mathematics.print_signs import printed
 from icgd.verify.verdict import MEANS, STATUSES, count_claims, in_words
 
 if TYPE_CHECKING:
     from icgd.reports.figures.figures import Drawn
 
-FRAGMENTS = ("constants", "claims", "census", "sandwich", "plan", "findings", "figures")
+FRAGMENTS = ("constants", "claims", "census", "sandwich", "plan", "findings", "questions", "figures")
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -50,6 +51,7 @@ def write_source(document: AuditDocument, figures: Sequence[Drawn], folder: Path
         "numbers": numbers,
         "words": list(words(document)),
         "findings": _findings(document, numbers, sources),
+        "questions": document.get("questions") or (),
         "checked": [(one, [one.counts.get(status, 0) for status in columns]) for one in judged],
         "cited": {one.theorem: _briefly(sources.cite(one.source)) for one in judged},
         "papers": _papers([one.source for one in judged], sources),
@@ -102,6 +104,7 @@ def _environment() -> jinja2.Environment:
     made.filters |= {
         "code": code,
         "command": command,
+        "printed": lambda text: escape(printed(str(text))),
         "number": number,
         "exact": exact,
         "wide": wide,
@@ -144,7 +147,7 @@ def _findings(document: AuditDocument, numbers: NamedNumbers, sources: Sources) 
             "entries": [
                 {
                     **one,
-                    "source": sources.cite(one["source"]),
+                    "source": sources.cite(one["source"].partition(", ")[0]),
                     "numbers": [
                         (name, numbers.at(f"finding {one['key']} {name}", value))
                         for name, value in one["numbers"].items()

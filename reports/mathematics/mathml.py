@@ -80,10 +80,18 @@ def worded(text: str) -> Markup:
     return Markup(" ").join(map(_worded, notation.spelled(printed(text)).split()))
 
 
+_RELATIONS = {r"\le": "≤", r"\ge": "≥", r"\to": "→", r"\pm": "±"}
+"""As text, between the spaces of the text; a formula would add its own."""
+
+
+def _based(latex: str) -> str:
+    return f"{{}}{latex}" if latex.startswith("^") else latex
+
+
 def _worded(word: str) -> Markup:
     parts = list(notation.pieces(word))
     made = Markup("").join(
-        math(f"{{}}{part}" if part.startswith("^") else part) if isinstance(part, notation.Tex) else part
+        part if not isinstance(part, notation.Tex) else _RELATIONS.get(part) or math(_based(part))
         for part in parts
     )
     formula = any(isinstance(part, notation.Tex) for part in parts) or re.search(r"\d+e-\d", word)

@@ -106,6 +106,9 @@ _WORDS = re.compile(
     r"(?<![\w\\.])(?<!--)(" + "|".join(_SPELLED) + r")(?=_(?:min|max)\b|(?![\w\\]|\.\w|[/-]\w\w))"
 )
 
+_INDEXED = re.compile(r"(?<![^\W_])([A-Za-z])([⁰¹²³⁴⁵⁶⁷⁸⁹]+|[₀₁₂₃₄₅₆₇₈₉]+)(?!\w)")
+_TYPED = {ord(one): str(value) for row in ("⁰¹²³⁴⁵⁶⁷⁸⁹", "₀₁₂₃₄₅₆₇₈₉") for value, one in enumerate(row)}
+
 _LONG, _RUN = 16, 12
 """A word longer than _LONG may be broken after punctuation, and after any _RUN letters in a row."""
 
@@ -117,7 +120,7 @@ def escape(text: object) -> Tex:
 
     >>> print(escape("50% of n_x.csv & -1"), escape("ε ≥ x²"), escape("norm2(v_jk) <= 2"), sep="\n")
     50\% of n\_x.csv \& \mbox{-}1
-    \ensuremath{\varepsilon} \ensuremath{\ge} x\ensuremath{^{2}}
+    \ensuremath{\varepsilon} \ensuremath{\ge} \ensuremath{x^{2}}
     \ensuremath{\Vert}\ensuremath{v_{jk}}\ensuremath{\Vert}\ensuremath{_{2}} \ensuremath{\le} 2
     """
     if isinstance(text, Tex):
@@ -126,12 +129,13 @@ def escape(text: object) -> Tex:
 
 
 def spelled(text: str) -> str:
-    """The text with Greek letters for their names, and with bars for norms.
+    """The text with Greek letters for their names, bars for norms, and C^4, x_1 for C⁴, x₁.
 
-    >>> spelled("norm2(err) <= eta*eps")
-    '‖err‖₂ <= η*ε'
+    >>> spelled("norm2(err) <= eta*eps on C⁴, x₁ and 10⁻³")
+    '‖err‖₂ <= η*ε on C^4, x_1 and 10⁻³'
     """
-    return _WORDS.sub(lambda found: _SPELLED[found[1]], _norms(text))
+    text = _WORDS.sub(lambda found: _SPELLED[found[1]], _norms(text))
+    return _INDEXED.sub(_typed, text)
 
 
 def code(text: object) -> Tex:
@@ -155,6 +159,10 @@ def command(text: object) -> Tex:
 def is_printable(text: str) -> bool:
     """Whether LaTeX can print every character as a reader would type it."""
     return not any("U+" in _character(character) for character in text if not character.isascii())
+
+
+def _typed(found: re.Match[str]) -> str:
+    return found[1] + ("^" if found[2][0] in _RAISED else "_") + found[2].translate(_TYPED)
 
 
 def _norms(text: str) -> str:
@@ -202,8 +210,12 @@ def _inline(found: re.Match[str]) -> str:
 
 
 def _word(word: str) -> str:
-    made, run = [], 0
+    made: list[str] = []
+    run, word = 0, unicodedata.normalize("NFC", word)
     for here, character in enumerate(word):
+        if character in _ACCENTS and made and word[here - 1].isascii() and word[here - 1].isalpha():
+            made[-1] = f"\\{_ACCENTS[character]}{{{made[-1]}}}"  # no letter with this accent exists
+            continue
         # A line must not end between a minus sign and its number.
         minus = here == 0 and character == "-" and word[1:2].isdigit()
         made.append(r"\mbox{-}" if minus else _character(character))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 
 _SIGNS = (
+    (re.compile(r"`([^`]*)`"), r"\1"),
     (re.compile(r"(?<![A-Za-z'])([A-Za-z]|relu|tanh)'(?!\w)"), r"\1′"),
     (re.compile(r"(?<=[A-Za-z0-9)])'"), "’"),
     (re.compile(r'"([^"]*)"'), r"“\1”"),
     (re.compile(r"(?<=[\w)′])(?: \* |\*)(?=[\w(])"), "·"),
     (re.compile(r"(?<=\s)-(?=\s)"), "−"),
-    (re.compile(r"(?<![-\w)\]])-(?=\.?\d|[A-Za-z](?![A-Za-z-]))"), "−"),
+    (re.compile(r"(?<![\w-])([A-Za-z])-(?=\d+(?![\w-]))"), r"\1−"),
+    (re.compile(r"(?<![-\w)\]^])-(?=\.?\d|[A-Za-z](?![A-Za-z-]))"), "−"),
 )
 
 

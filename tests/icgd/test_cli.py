@@ -218,7 +218,7 @@ def test_a_finding_is_computed_again_by_its_key(capsys):
     assert code == cli.KEPT and found["reproduces"] and found["numbers"]["loss"] == "85/98"
     assert found["replay"] == "icgd findings 2306.00297/local-minimum"
     code, out, _ = run(capsys, "findings", "local-minimum")
-    assert code == cli.KEPT and "confirmed" in out and "435/784" in out
+    assert code == cli.KEPT and "bearing:" in out and "435/784" in out
 
 
 def test_a_report_is_written_and_written_again_from_its_json(capsys, tmp_path, monkeypatch):

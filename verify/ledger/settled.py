@@ -7,14 +7,13 @@ import math
 import re
 import string
 import time
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context, Decimal
 from typing import Any, NamedTuple, Protocol
 
 from icgd.verify.catalogue import theorems
 from icgd.verify.ledger.entries import Entry, EvidenceNumber, Numbers
-from icgd.verify.results import Grid
 from icgd.verify.verdict import LEDGER, Means, Status, Verdict
 
 
@@ -170,14 +169,3 @@ def _same(found: EvidenceNumber, recorded: EvidenceNumber, tolerance: float) -> 
         both = isinstance(found, int | float) and isinstance(recorded, int | float)
         return both and math.isclose(float(found), float(recorded), rel_tol=tolerance)
     return type(found) is type(recorded) and found == recorded
-
-
-def summary(settled: Iterable[Settled]) -> Grid:
-    """The table that `icgd findings` prints, one row per entry."""
-    rows = tuple(
-        (one.entry.key, one.entry.statement, one.entry.bearing, one.entry.severity,
-         one.text if one.reproduces else f"NOT REPRODUCED: {'; '.join(one.differences)}")
-        for one in settled
-    )  # fmt: skip
-    note = "bearing: on the paper; severity: what a witness breaks; all numbers were computed now"
-    return Grid("Findings", ("key", "statement", "bearing", "severity", "finding"), rows, note)

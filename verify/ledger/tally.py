@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 Fate = Literal["fails", "repaired", "open", "holds"]
 """What became of a published statement, the gravest first; FATES says it in words."""
@@ -67,27 +68,42 @@ nothing at practical sizes.'
 
 
 def fate(judged: Iterable[_Judged]) -> Fate:
-    """What became of one statement, from all findings about it: the gravest counts."""
+    """What became of one statement, from all findings about it: the gravest counts.
+
+    A false sentence and a missing hypothesis need a repair, be it in the wording alone.
+    """
     found = list(judged)
-    severities = {one.severity for one in found}
-    if "statement" in severities:
+    if any(one.severity == "statement" for one in found):
         return "fails"
-    if severities & {"proof", "constants"}:
+    if any(one.bearing in ("error", "gap") for one in found):
         return "repaired"
     return "open" if all(one.bearing == "open" for one in found) else "holds"
 
 
-def count_statements(judged: Iterable[_Judged]) -> Tally:
-    """The statements of these findings counted: findings with one source are about one statement."""
-    statements: dict[str, list[_Judged]] = {}
-    count = 0
+AnyJudged = TypeVar("AnyJudged", bound=_Judged)
+
+
+def by_statement(judged: Iterable[AnyJudged]) -> dict[str, list[AnyJudged]]:
+    """Findings by the source of the statement that they judge; one about its proof is about the statement.
+
+    >>> from collections import namedtuple
+    >>> of = namedtuple("of", "source bearing severity")
+    >>> list(by_statement([of("arXiv:1, Lemma 2", "", ""), of("arXiv:1, proof of Lemma 2", "", "")]))
+    ['arXiv:1, Lemma 2']
+    """
+    found: dict[str, list[AnyJudged]] = {}
     for one in judged:
-        statements.setdefault(one.source, []).append(one)
-        count += 1
+        found.setdefault(re.sub(r"\b[Pp]roof of (?=[A-Z])", "", one.source), []).append(one)
+    return found
+
+
+def count_statements(judged: Iterable[_Judged]) -> Tally:
+    """The statements of these findings counted, each once."""
+    statements = by_statement(judged)
     fates: dict[Fate, int] = dict.fromkeys(FATES, 0)
     vacuous = 0
     for found in statements.values():
         became = fate(found)
         fates[became] += 1
         vacuous += became != "fails" and any(one.bearing == "vacuous" for one in found)
-    return Tally(fates, vacuous, count)
+    return Tally(fates, vacuous, sum(map(len, statements.values())))

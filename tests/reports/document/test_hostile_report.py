@@ -18,7 +18,7 @@ HARM = (
     r"""\pwn{/etc/hostname}^^5cpwn $\pwn$ \\% <script>pwn()</script>"><img src=x onerror='pwn()'>"""
     + "\x1b\udcff"
 )
-WORDS = {"verdict", "means", "about", "outcome", "bearing", "status", "relation"}
+WORDS = {"verdict", "means", "about", "bearing", "severity", "status", "relation"}
 """Keys of words from a short list: icgd.reports.document.upgrade refuses any other word."""
 
 

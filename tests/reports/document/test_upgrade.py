@@ -8,7 +8,7 @@ import pytest
 
 from icgd import cli
 from icgd.bounds.letters import ProblemError
-from icgd.reports.document.shape import SCHEMA
+from icgd.reports.document.shape import SCHEMA, FindingDocument
 from icgd.reports.document.upgrade import load, misplaced, renamed
 from icgd.reports.html.page import page
 
@@ -122,7 +122,8 @@ def test_what_is_no_report_is_refused_with_one_sentence(theorems, tmp_path, caps
         ("verdicts", 0, "verdict"),
         ("verdicts", 3, "means"),
         ("verdicts", 0, "about"),
-        ("findings", 0, "outcome"),
+        ("findings", 0, "bearing"),
+        ("findings", 0, "severity"),
         ("theorems", LEAN, "verdicts", 0, "verdict"),
     ],
 )
@@ -147,3 +148,29 @@ def test_a_report_that_cannot_be_shown_is_refused_with_one_sentence(key, value, 
     assert cli.main(["report", "--from", str(tmp_path / "report.json"), "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert said.startswith("icgd: from = ") and said.count("\n") == 1
+
+
+OLD_FINDINGS = json.loads((Path(__file__).parents[1] / "data" / "findings_old.json").read_text("utf-8"))
+
+
+def test_findings_of_earlier_reports_get_a_statement_and_a_severity(tmp_path, misfits):
+    old = copy.deepcopy(DOCUMENT) | {"findings": copy.deepcopy(OLD_FINDINGS)}
+    del old["questions"], old["tally"]
+    (tmp_path / "report.json").write_text(json.dumps(old), encoding="utf-8")
+    made = load(tmp_path / "report.json")
+    assert made["questions"] == []
+    assert [one["key"] for one in made["findings"]] == [one["key"] for one in OLD_FINDINGS]
+    assert list(misfits(made["findings"], list[FindingDocument])) == []
+    by_key = {one["key"]: one for one in made["findings"]}
+    refuted = by_key["2306.00297/lemma-1-transposed"]
+    assert (refuted["statement"], refuted["bearing"], refuted["severity"]) == (
+        "Lemma 1",
+        "error",
+        "statement",
+    )
+    assert refuted["repair"].startswith("The lemma with A^T") and refuted["text"].startswith("In symbols")
+    assert by_key["2306.00297/global-over-all"]["bearing"] == "confirms"
+    assert by_key["order-of-n"]["bearing"] == "open" and not by_key["order-of-n"]["reproduces"]
+    assert made["tally"]["statements"] == 5 - 1 and made["tally"]["fates"]["fails"] == 2
+    again = renamed(copy.deepcopy(made))
+    assert again["findings"] == made["findings"] and page(made, [])

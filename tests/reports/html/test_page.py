@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from icgd.reports.document.findings import tally_document
 from icgd.reports.document.first_page import not_shown, notable
 from icgd.reports.document.numbers import grouped, quantities
 from icgd.reports.figures.figures import Drawn
@@ -138,14 +139,14 @@ def test_the_same_input_gives_the_same_page_of_modest_size(text: str) -> None:
 
 def test_what_failed_or_was_refuted_comes_first_with_its_command(read: Read) -> None:
     said = "".join(text for a, text in read.all("ul") if a.get("class") == "attention")
-    places = [said.index(word) for word in ("failed", "not reproduced", "refuted", "vacuous")]
+    places = [said.index(word) for word in ("failed", "not reproduced", "error 2306", "vacuous")]
     assert places == sorted(places)
     assert "icgd audit preconditioned --S '2,1/2' --seed 7" in said
 
 
 def test_the_top_of_the_page_tells_what_the_first_page_of_the_pdf_tells_in_its_order() -> None:
     document = copy.deepcopy(DOCUMENT)
-    document["findings"][-1] |= {"headline": True, "reproduces": True}
+    document["findings"][-1] |= {"bearing": "error", "severity": "statement", "reproduces": True}
     lean = document["theorems"]["relu-icgd/lean"]
     exact = {"sampled": 1e-15, "attacked": 2e-15, "bound": None, "allowed": 0.005, "bound_off_margin": 3e-13}
     document["theorems"]["relu-icgd/exact"] = lean | {
@@ -208,7 +209,7 @@ def test_scopes_and_labels_of_tables(read: Read) -> None:
 
 @pytest.mark.parametrize("theorem", DOCUMENT["theorems"])
 def test_one_theorem_alone_makes_a_page_under_its_own_title(theorem: str) -> None:
-    alone = DOCUMENT | {"theorems": {theorem: DOCUMENT["theorems"][theorem]}, "findings": []}
+    alone = DOCUMENT | {"theorems": {theorem: DOCUMENT["theorems"][theorem]}, "findings": [], "questions": []}
     read = Read(page(alone, []))
     assert read.all("h1")[0][1] == DOCUMENT["theorems"][theorem]["title"]
     assert {a["id"] for a, _ in read.all("data") if "id" in a} == {one.macro for one in quantities(alone)}
@@ -278,18 +279,43 @@ def test_every_formula_of_the_document_is_understood(part: str) -> None:
         assert "<code" not in statement(claim["statement"])
 
 
-def test_findings_stand_under_their_bearing_with_the_source_first() -> None:
+def test_findings_stand_under_their_severity_with_the_statement_first() -> None:
     document = copy.deepcopy(DOCUMENT)
-    for entry in document["findings"]:
-        entry["bearing"] = "contradicts"
+    for number, entry in enumerate(document["findings"]):
+        entry |= {
+            "statement": f"Lemma {number}", "source": f"arXiv:2411.16549, Lemma {number}", "bearing": "error",
+            "severity": "statement", "quotation": "for all n <= 3", "place": "Section 2, (2.1)",
+            "repair": "Write C^4.", "not_claimed": "That B_v - 1 < 0.",
+        }  # fmt: skip
+    document["findings"][0] |= {"bearing": "confirms", "severity": "none"}
     read = Read(page(document, []))
-    said = "".join(text for _, text in read.all("h3"))
-    assert f"contradicts {len(document['findings'])}" in said
-    assert "contradict" in read.all("header")[0][1] and "\u201c" not in "".join(
-        t for _, t in read.all("article")
+    headings = [text for _, text in read.all("h3")]
+    count = len(document["findings"]) - 1
+    assert f"Breaks the statement: {count} findings" in headings
+    assert headings.index("Nothing to repair: 1 finding") > headings.index(
+        f"Breaks the statement: {count} findings"
     )
+    sentence = tally_document(document["findings"])["sentence"]
+    assert f"{count} fail as written" in sentence
+    assert sentence in read.all("header")[0][1] and sentence in "".join(t for _, t in read.all("section"))
     for entry in document["findings"]:
-        assert any("The source" in text and entry["key"] in text for _, text in read.all("article"))
+        heading = f"{entry['bearing']} {entry['key']}"
+        (said,) = (text for _, text in read.all("article") if text.strip().startswith(heading))
+        assert said.index(entry["statement"]) < said.index("for all n ≤ 3")
+        assert "Section 2, (2.1)" in said and "Write C4." in said and "That Bv − 1 < 0." in said
+
+
+def test_questions_are_answered_with_their_numbers_and_the_claims_they_come_from(read: Read) -> None:
+    (said,) = (text for a, text in read.all("section") if a.get("aria-labelledby") == "questions-title")
+    for one in DOCUMENT["questions"]:
+        (article,) = (text for _, text in read.all("article") if one["question"] in text)
+        assert all(key in article for key in one["claims"]) and one["asked_by"] in article
+        assert article in said
+    assert "At most 12 heads, Bv ≤ 1 and C4; r′ of <b>bold</b> & “more”." in said
+    assert "did NOT reproduce in this run: pieces = 3, recorded 4 <i>now</i>" in " ".join(said.split())
+    assert "Questions that reviewers asked" in read.all("nav")[0][1]
+    alone = Read(page(DOCUMENT | {"questions": []}, []))
+    assert "Questions that reviewers asked" not in alone.all("body")[0][1]
 
 
 def test_what_no_checker_saw_is_not_called_certified_and_a_letter_chosen_says_so() -> None:

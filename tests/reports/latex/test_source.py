@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from icgd.reports.document.bearings import tally
+from icgd.reports.document.findings import SEVERITY_NAMES, tally_document
 from icgd.reports.document.first_page import checked, not_shown, notable, trusted, whole_sentences
 from icgd.reports.document.numbers import quantities
 from icgd.reports.document.step_bound import PLANNER, UNCHECKED
 from icgd.reports.latex.macros import NamedNumbers, beginning, number
 from icgd.reports.latex.source import FRAGMENTS, write_source
 from icgd.reports.latex.typeset import typeset
-from icgd.reports.mathematics.notation import command, escape
+from icgd.reports.mathematics.notation import code, command, escape
+from icgd.reports.mathematics.print_signs import printed
 
 DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_latex.json").read_text())
 LEAN, PAPER = "relu-icgd/lean", "relu-icgd/paper"
@@ -102,10 +103,10 @@ def test_numbers_without_a_name(value, shown):
     assert number(value) == shown
 
 
-def test_the_first_page_names_failures_first_and_hides_no_kind():
+def test_the_first_page_names_failures_first_and_then_the_gravest_findings():
     document = copy.deepcopy(DOCUMENT)
     labels = [one.label for one in notable(document)]
-    assert labels[0] == "not reproduced" and labels[1:4] == ["refuted"] * 3 and "vacuous" in labels
+    assert labels[0] == "not reproduced" and labels[1:4] == ["error"] * 3 and "vacuous" in labels
     document["theorems"]["looped"]["verdicts"].append(
         {"claim": "looped/steps", "verdict": "failed", "evidence": "off by 2 " * 100, "replay": "icgd verify"}
     )
@@ -113,7 +114,7 @@ def test_the_first_page_names_failures_first_and_hides_no_kind():
     assert first.label == "failed" and len(first.text) <= 460
     document["findings"] = [{**DOCUMENT["findings"][3], "key": str(i)} for i in range(40)]
     labels = [one.label for one in notable(document, most=6)]
-    assert labels == ["failed"] + ["refuted"] * 4 + ["vacuous"]
+    assert labels == ["failed"] + ["error"] * 5
     assert sum(one.counts["failed"] for one in checked(document)) == 1
 
 
@@ -177,24 +178,54 @@ def test_rows_of_the_plan_add_up(written):
     assert len(plans) == 2 and sum(int(one) * int(relus) for one, relus in uses) == sum(plans)
 
 
-def with_bearings(*bearings):
+def graded(*grades):
+    """The document with findings of these bearings and severities, in turn."""
     document = copy.deepcopy(DOCUMENT)
-    words = zip(document["findings"], itertools.cycle(bearings))
-    document["findings"] = [one | {"bearing": bearing, "reproduces": True} for one, bearing in words]
+    pairs = zip(document["findings"], itertools.cycle(grades))
+    document["findings"] = [
+        one | {"bearing": bearing, "severity": severity, "reproduces": True}
+        for one, (bearing, severity) in pairs
+    ]
     return document
 
 
-def test_findings_stand_under_their_bearing_and_nothing_invented_is_quoted(tmp_path):
-    document = with_bearings("confirms", "contradicts", "gap")
+def test_findings_stand_under_their_severity_with_the_statement_and_its_words(tmp_path):
+    document = graded(("confirms", "none"), ("error", "statement"), ("gap", "constants"), ("error", "proof"))
+    document["findings"][0] |= {
+        "quotation": "for the paper's C^4",
+        "repair": "Write r' for r.",
+        "statement": "Lemma 2",
+    }
     text = write_source(document, (), tmp_path).read_text()
-    places = [text.index(rf"\icgdverdict{{{word}}} (") for word in ("contradicts", "gap", "confirms")]
+    headings = [
+        rf"\textbf{{{SEVERITY_NAMES[one].capitalize()}}}"
+        for one in ("statement", "proof", "constants", "none")
+    ]
+    places = [text.index(heading) for heading in headings]
     assert places == sorted(places)
-    assert escape(tally(document["findings"])) in text and "textquotedblleft" not in text
-    assert "quotation" not in text and "are refuted" not in text
+    sentence = escape(tally_document(document["findings"])["sentence"])
+    assert text.count(sentence) == 2  # the first page, and the section
+    assert (
+        r"``for the paper\textquoteright{}s \ensuremath{C^{4}}''" in text and "textquotedblleft" not in text
+    )
+    assert r"\emph{Repair:} Write r\ensuremath{'} for r." in text and r"\textbf{Lemma 2}" in text
     labels = [one.label for one in notable(document)]
-    assert labels[0] == "contradicts" and "refuted" not in labels
+    assert labels[:2] == ["error", "error"]
     for one in document["findings"]:
-        assert escape(one["claim"]) in text and escape(one["text"]) in text
+        assert escape(printed(one["claim"])) in text and escape(printed(one["text"])) in text
+
+
+def test_questions_are_answered_with_the_claims_they_come_from(written, tmp_path):
+    for file in ("report", "questions"):
+        text = (written / f"{file}.tex").read_text()
+        for one in DOCUMENT["questions"]:
+            assert rf"\textbf{{{escape(printed(one['question']))}}}" in text
+            assert escape(printed(one["answer"])) in text and escape(one["asked_by"]) in text
+            assert all(code(key) in text for key in one["claims"])
+        assert r"\icgdverdict{failed} to reproduce" in text
+        assert r"\ensuremath{C^{4}} costs 50\%" in text and r"\ensuremath{-}0.5 at r\ensuremath{'}" in text
+    alone = write_source(DOCUMENT | {"questions": []}, (), tmp_path).read_text()
+    assert "Questions that reviewers asked" not in alone
 
 
 def test_what_no_checker_saw_is_not_called_certified(tmp_path):
@@ -256,7 +287,7 @@ def test_a_command_is_printed_as_typed_or_not_at_all(typed, shown):
 def test_texts_end_with_a_sentence_and_counts_with_their_verb():
     assert whole_sentences("One. Two is 0.5. Three.", 17) == "One. Two is 0.5."
     document = copy.deepcopy(DOCUMENT)
-    document["findings"] = [DOCUMENT["findings"][0] | {"outcome": "open"}]
+    document["findings"] = [DOCUMENT["findings"][0] | {"bearing": "open"}]
     assert any(one.startswith("1 finding is open") for one in not_shown(document))
 
 
@@ -279,7 +310,7 @@ def test_what_is_narrow_stands_in_two_columns_and_nothing_is_shown_twice(written
 def bare():
     """A document in which all that can be missing is missing, and what can be odd is odd."""
     document = copy.deepcopy(DOCUMENT)
-    del document["findings"], document["command"]
+    del document["findings"], document["questions"], document["command"]
     theorems = document["theorems"]
     odd = "t/(1+exp(-t)) % & _ # ~ ^ \\ {"
     lean = theorems[LEAN]

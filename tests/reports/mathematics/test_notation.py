@@ -77,6 +77,9 @@ def test_text_that_is_safe_is_not_escaped_again():
         ("w^2/2", r"\ensuremath{w^{2}}/2"),
         ("r is C^4", r"r is \ensuremath{C^{4}}"),
         ("(ab)^2", r"(ab)\ensuremath{^{2}}"),
+        ("is C⁴ in x₁", r"is \ensuremath{C^{4}} in \ensuremath{x_{1}}"),
+        ("10⁻³", r"10\ensuremath{^{-}}\ensuremath{^{3}}"),
+        ("|r\u0304|", r"\textbar{}\={r}\textbar{}"),
         ("e_1^T", r"\ensuremath{e_{1}^{T}}"),
     ],
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icgd.verify.ledger.tally import FATES, count_statements, fate
+from icgd.verify.ledger.tally import FATES, by_statement, count_statements, fate
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def _by_hand(found):
     """The fate of one statement by the rule in words, one question after the other."""
     if any(one.severity == "statement" for one in found):
         return "fails"
-    if any(one.severity in ("proof", "constants") for one in found):
+    if any(one.severity in ("proof", "constants") or one.bearing in ("error", "gap") for one in found):
         return "repaired"
     return "open" if not [one for one in found if one.bearing != "open"] else "holds"
 
@@ -62,3 +62,22 @@ def test_a_repair_does_not_make_a_statement_hold_as_written():
     assert fate([Finding("a", "error", "statement"), Finding("a", "confirms", "none")]) == "fails"
     assert fate([Finding("a", "gap", "constants"), Finding("a", "sharper", "none")]) == "repaired"
     assert fate([Finding("a", "reading", "wording"), Finding("a", "open", "none")]) == "holds"
+
+
+def test_a_sentence_that_is_false_in_its_wording_does_not_hold_as_written():
+    for bearing in ("error", "gap"):
+        assert fate([Finding("a", bearing, "wording"), Finding("a", "confirms", "none")]) == "repaired"
+
+
+def test_a_proof_and_what_it_proves_are_one_statement():
+    found = [
+        Finding("arXiv:1, Theorem 5", "confirms", "none"),
+        Finding("arXiv:1, Proof of Theorem 5", "error", "proof"),
+        Finding("arXiv:1, proof of Theorem 5 in Appendix A", "confirms", "none"),
+        Finding("arXiv:2, Theorem 5", "confirms", "none"),
+    ]
+    counted = count_statements(found)
+    assert counted.statements == 3 and counted.fates["repaired"] == 1 and counted.findings == 4
+    assert list(by_statement(found)) == [
+        "arXiv:1, Theorem 5", "arXiv:1, Theorem 5 in Appendix A", "arXiv:2, Theorem 5",
+    ]  # fmt: skip
