@@ -16,6 +16,7 @@ from icgd.construct.block.assembly import assemble
 from icgd.construct.block.heads import Gate
 from icgd.verify import published as measured
 from icgd.verify.descent import gradient
+from icgd.verify.ledger.entries import find_entry
 from icgd.verify.published import (
     Tokens,
     as_tokens,
@@ -27,6 +28,7 @@ from icgd.verify.published import (
     wide_tokens,
     worst_signs,
 )
+from icgd.verify.published_convergence import ENTRIES_OF_DESCENT
 from icgd.verify.search.prompts import random_prompts, seeded
 
 PROBLEM = Problem(N=2, K=3, d=2, d_out=1, n=3, eps=0.2)
@@ -135,3 +137,8 @@ def test_one_example_at_its_own_weights_is_a_token():
     tokens = as_tokens(PROBLEM, prompt)
     assert isinstance(tokens, Tokens) and len(tokens.x) == 12
     assert torch.equal(tokens.V[0][3], tokens.V[0][5]) and torch.equal(tokens.x[4], prompt.x[1, 1])
+
+
+def test_the_entries_that_evidence_names_are_in_the_ledger():
+    for key in (*measured.ENTRIES.values(), *ENTRIES_OF_DESCENT.values()):
+        assert find_entry(key).bearing == "error"
