@@ -2,11 +2,13 @@
 
 import re
 import textwrap
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from icgd.reports.document.shape import SCHEMA
+from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, Entry, Paper, parse_entries
 from icgd.verify.verdict import MEANS, STATUSES, VerdictDocument
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +33,27 @@ def test_the_page_on_verdicts_names_every_status_means_and_key():
     assert all(said[status].startswith(meaning.words.split(":")[0]) for status, meaning in STATUSES.items())
     assert all(said[name] == grounds.by for name, grounds in MEANS.items())
     assert f"now {SCHEMA}" in page
+
+
+def test_the_page_on_findings_names_every_bearing_severity_and_field():
+    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([^`]*)` \| ([^|]*) \|", page, re.MULTILINE))
+    assert list(rows) == [*BEARINGS, *SEVERITIES]
+    assert all(rows[bearing] == words for bearing, words in BEARINGS.items())
+    for severity, rule in SEVERITIES.items():
+        name, _, means = rule.partition(": ")
+        assert rows[severity].endswith(means or name), severity
+    example = "\n".join(
+        line.removeprefix("    ")
+        for line in page.splitlines()
+        if line.startswith("    ") and "icgd" not in line[:9]
+    )
+    paper, (entry,) = parse_entries(example, "example.toml")
+    assert paper.number == entry.paper and set(re.findall(r"^    (\w+) = ", page, re.MULTILINE)) == {
+        *(one.name for one in fields(Paper)), *(one.name for one in fields(Entry)),
+    }  # fmt: skip
+    for name in ("question", "asked_by", "answer", "claims"):
+        assert f"`{name}`" in page
 
 
 def sorted_keys():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from icgd.reports.document.findings import SEVERITY_NAMES
 from icgd.reports.document.first_page import whole_sentences
+from icgd.reports.mathematics.notation import spelled
 from icgd.reports.mathematics.print_signs import printed
 from icgd.verify.ledger.entries import Paper
 from icgd.verify.ledger.settled import Settled
@@ -76,6 +78,7 @@ def _render(
         tally=tally.sentence,
         points=[_point(one, length) for one in chosen],
         others=len(ranked) - len(chosen),
+        proofs=_listed(_of_proofs(ranked[len(chosen) :])),
         holds=_listed(_holding(ranked)),
     )
     return text.strip("\n") + "\n"
@@ -85,12 +88,12 @@ def _point(settled: Settled, length: int) -> LetterPoint:
     entry = settled.entry
     quoted = entry.quotation if length >= _LENGTHS[-3] else ""
     return LetterPoint(
-        statement=printed(entry.statement),
-        place=printed(entry.place) if entry.place != entry.statement else "",
-        quotation=printed(quoted),
+        statement=_set(entry.statement),
+        place=_set(entry.place) if entry.place != entry.statement else "",
+        quotation=_set(quoted),
         severity=SEVERITY_NAMES[entry.severity],
-        text=printed(whole_sentences(settled.text, length)),
-        repair=printed(whole_sentences(settled.repair, length)),
+        text=_set(whole_sentences(settled.text, length)),
+        repair=_set(whole_sentences(settled.repair, length)),
         key=entry.key,
     )
 
@@ -104,10 +107,24 @@ def _holding(settled: Sequence[Settled]) -> list[str]:
     ]
 
 
+def _of_proofs(settled: Sequence[Settled]) -> list[str]:
+    """The statements whose proofs break by what the letter has no room for."""
+    broken = (one.entry for one in settled if one.entry.severity == "proof")
+    return [found[0].statement for found in by_statement(broken).values()]
+
+
 def _listed(names: Sequence[str], most: int = 8) -> str:
     """The names as an English list; of many, the first ones and how many more there are."""
-    shown = list(names[:most]) + ([f"{len(names) - most} more"] if len(names) > most else [])
+    names = sorted(names, key=lambda name: [part.zfill(9) for part in re.split(r"(\d+)", name)])
+    shown = [_set(name) for name in names[:most]] + (
+        [f"{len(names) - most} more"] if len(names) > most else []
+    )
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else ""
+
+
+def _set(text: str) -> str:
+    """The text with the signs and the letters of print."""
+    return spelled(printed(text)).replace("<=", "≤").replace(">=", "≥")
 
 
 def _wrapped(text: str, indent: int = 0, hanging: int = 0) -> str:

@@ -125,16 +125,24 @@ def escape(text: object) -> Tex:
     """
     if isinstance(text, Tex):
         return text
-    return Tex(" ".join(map(_set, spelled(str(text)).split())))
+    return Tex(" ".join(map(_set, indexed(spelled(str(text))).split())))
 
 
 def spelled(text: str) -> str:
-    """The text with Greek letters for their names, bars for norms, and C^4, x_1 for C⁴, x₁.
+    """The text with Greek letters for their names, and with bars for norms.
 
-    >>> spelled("norm2(err) <= eta*eps on C⁴, x₁ and 10⁻³")
-    '‖err‖₂ <= η*ε on C^4, x_1 and 10⁻³'
+    >>> spelled("norm2(err) <= eta*eps")
+    '‖err‖₂ <= η*ε'
     """
-    text = _WORDS.sub(lambda found: _SPELLED[found[1]], _norms(text))
+    return _WORDS.sub(lambda found: _SPELLED[found[1]], _norms(text))
+
+
+def indexed(text: str) -> str:
+    """The text with C^4 and x_1 for C⁴ and x₁, so that they are set as mathematics.
+
+    >>> indexed("C⁴, x₁ and 10⁻³")
+    'C^4, x_1 and 10⁻³'
+    """
     return _INDEXED.sub(_typed, text)
 
 

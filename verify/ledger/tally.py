@@ -80,11 +80,14 @@ def fate(judged: Iterable[_Judged]) -> Fate:
     return "open" if all(one.bearing == "open" for one in found) else "holds"
 
 
+_ABOUT = re.compile(r"\b[Pp]roof of (?=[A-Z])| \(with [^()]*(?:\([^()]*\)[^()]*)*\)$")
 AnyJudged = TypeVar("AnyJudged", bound=_Judged)
 
 
 def by_statement(judged: Iterable[AnyJudged]) -> dict[str, list[AnyJudged]]:
-    """Findings by the source of the statement that they judge; one about its proof is about the statement.
+    """Findings by the source of the statement that they judge.
+
+    What is found about its proof, or about the statement with a repair, is found about the statement.
 
     >>> from collections import namedtuple
     >>> of = namedtuple("of", "source bearing severity")
@@ -93,7 +96,7 @@ def by_statement(judged: Iterable[AnyJudged]) -> dict[str, list[AnyJudged]]:
     """
     found: dict[str, list[AnyJudged]] = {}
     for one in judged:
-        found.setdefault(re.sub(r"\b[Pp]roof of (?=[A-Z])", "", one.source), []).append(one)
+        found.setdefault(_ABOUT.sub("", one.source), []).append(one)
     return found
 
 

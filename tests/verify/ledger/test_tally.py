@@ -69,15 +69,16 @@ def test_a_sentence_that_is_false_in_its_wording_does_not_hold_as_written():
         assert fate([Finding("a", bearing, "wording"), Finding("a", "confirms", "none")]) == "repaired"
 
 
-def test_a_proof_and_what_it_proves_are_one_statement():
+def test_a_proof_and_a_repaired_form_are_about_the_statement():
     found = [
         Finding("arXiv:1, Theorem 5", "confirms", "none"),
         Finding("arXiv:1, Proof of Theorem 5", "error", "proof"),
         Finding("arXiv:1, proof of Theorem 5 in Appendix A", "confirms", "none"),
+        Finding("arXiv:1, Theorem 5 (with O(eta) for n)", "confirms", "none"),
         Finding("arXiv:2, Theorem 5", "confirms", "none"),
     ]
     counted = count_statements(found)
-    assert counted.statements == 3 and counted.fates["repaired"] == 1 and counted.findings == 4
+    assert counted.statements == 3 and counted.fates["repaired"] == 1 and counted.findings == 5
     assert list(by_statement(found)) == [
         "arXiv:1, Theorem 5", "arXiv:1, Theorem 5 in Appendix A", "arXiv:2, Theorem 5",
     ]  # fmt: skip
