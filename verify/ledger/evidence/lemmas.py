@@ -170,12 +170,13 @@ def slope_arguments(d: int = 4) -> Numbers:
 def loss_interval(B_v: str = "1/2") -> Numbers:
     """Lemma 4, R_3 = max(B_v B_r, B_y, 1): p(N) is bounded by B_r, which is larger where B_v < 1.
 
-    N = 1, one unit, r(t) = t + 2, x = 1, y = 0, all exact.
+    N = 2, one unit a layer, r(t) = t + 2, x = 1, y = 0, all exact.
     """
     radius, B_x, B_y = Fraction(B_v), Fraction(1), Fraction(1)
-    B_r = radius * B_x + 2
+    first = radius * B_x + 2
+    B_r = max(first, radius * first + 2)
     R_3 = max(radius * B_r, B_y, Fraction(1))
-    p = radius * 1 + 2
+    p = radius * (radius * 1 + 2) + 2
     return {"B_v": B_v, "R_3": str(R_3), "p": str(p), "B_r": str(B_r), "shows": p > R_3 and p <= B_r}
 
 
@@ -217,8 +218,11 @@ def loss_layer_norm(hidden: Sequence[int] = (10, 1000), R_3: int = 2) -> Numbers
     }
 
 
-def product_layer() -> Numbers:
-    """Lemma 5: one EWML head a unit (gamma without a ReLU) gives s(j) exactly; so do two with a ReLU."""
+def product_layer(K: int = 3) -> Numbers:
+    """Lemma 5: one EWML head a unit (gamma without a ReLU) gives s(j) exactly; so do two with a ReLU.
+
+    K units; the norm by (3.19) and by (B.1), to which the lemma refers.
+    """
     slopes = [Fraction(k, 7) for k in (-3, 2, 5)]
     V = [[Fraction((3 * i + 5 * k) % 7 - 3, 4) for k in range(3)] for i in range(2)]
     s = [Fraction(-5, 3), Fraction(7, 2)]
@@ -231,10 +235,14 @@ def product_layer() -> Numbers:
     one = [product * slope for slope, product in zip(slopes, products, strict=True)]
     two = [(relu(product) - relu(-product)) * slope for slope, product in zip(slopes, products, strict=True)]
     alone = [relu(product) * slope for slope, product in zip(slopes, products, strict=True)]
+    # K heads with max(norm1(Q), norm1(K)) = 1 and norm1(V) = 1: (3.19) is the largest, (B.1) adds up the V.
+    largest, added = max([1, 1, 1] * K), 1 + sum([1] * K)
     return {
         "heads": 1,
         "with_relu": 2,
-        "shows": one == wanted == two and alone != wanted,
+        "K": K,
+        "norm": added,
+        "shows": one == wanted == two and alone != wanted and largest == 1 < added,
     }
 
 
@@ -338,3 +346,39 @@ def output_error(N: int = 3, eps_r: str = "1/100", L_r: str = "3/2", B_v: str = 
         "last": math.sqrt(reached[-1]),
         "shows": reached == allowed and sum(v * v for v in row) == radius**2,
     }
+
+
+def query() -> Numbers:
+    """Lemma 6 at i = n + 1: the mask makes g = 0, the exact s(N) is r'(z) u(p, 0), in rationals.
+
+    N = 1, K = d = 1, r(t) = t, v = x = 1, squared loss; the query's y is 0.
+    """
+    p, slope = Fraction(1), Fraction(1)
+    exact = slope * 2 * (p - 0)
+    R_3, t = Fraction(1), 0
+    features = [(Fraction(1, 2), Fraction(-1, 2)), (Fraction(-1, 2), Fraction(1, 2))]  # u = 4 (relu - relu)
+    seen = sum(
+        c * max(Fraction(0), a * p + b * 0 - R_3 * (1 - t))
+        for c, (a, b) in zip((Fraction(4), Fraction(-4)), features, strict=True)
+    )
+    unmasked = sum(
+        c * max(Fraction(0), a * p + b * 0)
+        for c, (a, b) in zip((Fraction(4), Fraction(-4)), features, strict=True)
+    )
+    return {"exact": str(exact), "seen": str(slope * seen), "shows": seen == 0 != exact == slope * unmasked}
+
+
+def slope_bound(B_x: float = 0.1, B_v: float = 1.0) -> Numbers:
+    """Lemma 3's recursion for B_r' on softplus, N = 2, one unit a layer, and a slope that exceeds it."""
+
+    def r(t: float) -> float:
+        return math.log1p(math.exp(t))
+
+    def slope(t: float) -> float:
+        return 1 / (1 + math.exp(-t))
+
+    bounds = [B_x]
+    for _ in range(2):
+        bounds.append(slope(B_v * bounds[-1]))  # r' increases, so this is its largest value
+    met = slope(B_v * r(B_v * B_x))
+    return {"B_x": B_x, "slope": met, "bound": max(bounds), "shows": met > max(bounds) + 1e-9}

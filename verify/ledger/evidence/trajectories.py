@@ -1,7 +1,4 @@
-"""Evidence for findings about Corollary 1.1 and Lemma 14 of arXiv 2411.16549, on quadratics in rationals.
-
-One weight, r(t) = t, N = 1, n = 1: L_n(w) = (x w - y)^2 / 2, which Theorem 1's setting allows.
-"""
+"""Evidence for findings about Corollary 1.1 and Lemma 14 of arXiv 2411.16549, on polynomials in rationals."""
 
 from __future__ import annotations
 
@@ -16,19 +13,11 @@ def _clip(w: Fraction, side: Fraction) -> Fraction:
     return max(-side, min(side, w))
 
 
-def _path(
-    x: Fraction,
-    y: Fraction,
-    eta: Fraction,
-    side: Fraction,
-    errors: Sequence[Fraction],
-    projected: bool = True,
-) -> list[Fraction]:
-    """The iterates from w(0) = 0 with these errors in the steps, over W = [-side, side]."""
+def _path(eta: Fraction, side: Fraction, errors: Sequence[Fraction]) -> list[Fraction]:
+    """The iterates of w^2 / 2 from w(0) = 0 with these errors in the steps, over W = [-side, side]."""
     found = [Fraction(0)]
     for error in errors:
-        w = found[-1] - eta * x * (x * found[-1] - y) + error
-        found.append(_clip(w, side) if projected else w)
+        found.append(_clip(found[-1] - eta * found[-1] + error, side))
     return found
 
 
@@ -37,12 +26,16 @@ def examples_for_step(
 ) -> Numbers:
     """Corollary 1.1 with n, the number of examples, where the step size belongs: one step breaks it at n = 1.
 
-    x = 1, y = 0, so exact descent stays at 0 and L_f = 1; one error of eta eps moves w by eta eps.
+    N = 2, K = d = 1, r(t) = t, x = 1, y = 0: L_n = (v u)^2 / 2 on [-1, 1]^2, whose Hessian has norm 3 at most
+    (at (1, 1)).  Exact descent stays at 0; one error of eta eps moves a weight by eta eps.
     """
     step, tolerance = Fraction(eta), Fraction(eps)
-    error = step * tolerance
-    moved = abs(_path(Fraction(1), Fraction(0), step, Fraction(1), [error])[-1])
-    claimed, repaired = (1 + 1) * tolerance, (1 + step) * tolerance
+    u, v = Fraction(0), Fraction(0)
+    moved = abs(_clip(u - step * u * v * v + step * tolerance, Fraction(1)))
+    corner = [[Fraction(1), Fraction(2)], [Fraction(2), Fraction(1)]]  # the Hessian at u = v = 1
+    L_f = corner[0][0] + corner[0][1]  # of the eigenvector (1, 1); the largest row sum over the square, too
+    claimed = (1 + 1 * L_f) / L_f * tolerance
+    repaired = (1 + step * L_f) / L_f * tolerance
     ratio = Fraction((1 + n) ** steps) / (1 + Fraction(usual)) ** steps
     return {
         "eta": eta,
@@ -50,6 +43,7 @@ def examples_for_step(
         "moved": str(moved),
         "claimed": str(claimed),
         "repaired": str(repaired),
+        "L_f": int(L_f),
         "n": n,
         "usual": usual,
         "steps": steps,
@@ -65,33 +59,40 @@ def constant_of_the_loss(side: str = "1/10", eta: str = "3", eps: str = "1/1000"
     """
     reach, step, tolerance = Fraction(side), Fraction(eta), Fraction(eps)
     errors = [(-1) ** l * step * tolerance for l in range(steps)]
-    moved = abs(_path(Fraction(1), Fraction(0), step, reach, errors)[-1])
+    moved = abs(_path(step, reach, errors)[-1])
     of_loss, of_gradient = reach, Fraction(1)
     claimed = tolerance / of_loss * (1 + step * of_loss) ** steps
+    printed = tolerance / of_loss * (1 + 1 * of_loss) ** steps  # n = 1
     repaired = tolerance / of_gradient * (1 + step * of_gradient) ** steps
     return {
         "steps": steps,
+        "eps": eps,
         "moved": str(moved),
+        "printed": float(printed),
         "claimed": float(claimed),
         "repaired": float(repaired),
-        "shows": claimed < moved <= repaired and moved < reach,
+        "shows": max(claimed, printed) < moved <= repaired and moved < reach,
     }
 
 
 def unprojected(side: str = "1/10", eta: str = "1/2", eps: str = "1/100") -> Numbers:
     """The main text's w_GD has no projection: after one step it is outside W, and the bound fails.
 
-    x = y = 1: the least loss is at w = 1, W = [-1/10, 1/10], and no step makes any error.
+    N = 2, K = d = 1, r(t) = t + 1, x = 1, y = 3, n = 1, W = [-1/10, 1/10]^2, no step makes any error.  The
+    bound (1/L_f + n) eps is largest for the least L_f, which is at least p(1)^2 >= (1 - 1/10)^2 on W.
     """
     reach, step, tolerance = Fraction(side), Fraction(eta), Fraction(eps)
-    free = _path(Fraction(1), Fraction(1), step, reach, [Fraction(0)], projected=False)[-1]
-    kept = _path(Fraction(1), Fraction(1), step, reach, [Fraction(0)])[-1]
-    claimed = (1 + step) * tolerance
+    u, v = Fraction(0), Fraction(0)
+    p1 = u + 1
+    p2 = v * p1 + 1
+    free = v - step * (p2 - 3) * p1
+    kept = _clip(free, reach)
+    claimed = (1 / (1 - reach) ** 2 + 1) * tolerance
     return {
         "free": str(free),
         "kept": str(kept),
         "apart": str(abs(free - kept)),
-        "claimed": str(claimed),
+        "claimed": float(claimed),
         "shows": abs(free - kept) > claimed and kept <= reach,
     }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import permutations, product
 
@@ -191,4 +192,97 @@ def loss_units(loss: str = "log-cosh", coarse: float = 1e-2, fine: float = 1e-8)
         "coarse_units": units[0],
         "fine_units": units[1],
         "shows": units[1] > 100 * units[0] > 0,
+    }
+
+
+class _Scalars:
+    """A random block on two tokens of one number, up to its last MLP: first MLP h, then one softmax head."""
+
+    def __init__(self, drawn: random.Random) -> None:
+        self.units = [(drawn.gauss(0, 2), drawn.gauss(0, 1), drawn.gauss(0, 1)) for _ in range(6)]
+        self.skip, self.value = drawn.gauss(0, 1), drawn.gauss(0, 1)
+        self.score = drawn.gauss(0, 2)
+
+    def first(self, z: float) -> float:
+        return self.skip * z + sum(c * max(0.0, a * z + b) for a, b, c in self.units)
+
+    def seen(self, z1: float, z2: float) -> float:
+        """What the last MLP sees of the first token."""
+        h1, h2 = self.first(z1), self.first(z2)
+        gap = max(-700.0, min(700.0, self.score * h1 * (h2 - h1)))
+        p = 1 / (1 + math.exp(gap))  # the softmax weight of the first token
+        return h1 + self.value * (p * h1 + (1 - p) * h2)
+
+
+def _zero(g: Callable[[float], float], low: float, high: float) -> float:
+    """A zero of a continuous g that changes sign between low and high, by bisection."""
+    sign = math.copysign(1.0, g(low))
+    for _ in range(200):
+        middle = (low + high) / 2
+        if math.copysign(1.0, g(middle)) == sign:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _collision(block: _Scalars) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Two prompts whose first tokens look alike to the last MLP, their targets 1/2 apart or more.
+
+    First along equal tokens: D(z) = seen(z, z).  If D(z + 1/2) - D(z) has no zero, D(1/2) lies between D(0)
+    and D(1), and the path from (1/2, 1/2) on which seen moves towards D(0) ends at a value of D on [0, 1/2],
+    or it has passed D(0) before.
+    """
+
+    def equal(z: float) -> float:
+        return block.seen(z, z)
+
+    def folded(z: float) -> float:
+        return equal(z + 0.5) - equal(z)
+
+    if folded(0.0) * folded(0.5) <= 0:
+        z = _zero(folded, 0.0, 0.5)
+        return (z, z), (z + 0.5, z + 0.5)
+    side = math.copysign(1.0, equal(1.0) - equal(0.0))
+    end = min((0.0, 1.0), key=lambda z2: side * block.seen(0.5, z2))
+    last = block.seen(0.5, end)
+    if side * last >= side * equal(0.0):
+        z = _zero(lambda z: equal(z) - last, 0.0, 0.5)
+        return (z, z), (0.5, end)
+    z2 = _zero(lambda z2: block.seen(0.5, z2) - equal(0.0), 0.5, end)
+    return (0.0, 0.0), (0.5, z2)
+
+
+def one_block(blocks: int = 60, seed: int = 0) -> Numbers:
+    """Lemma 16 for f(z)_1 = z_1 + |z_1 - z_2|, d = 1, n = 2: prompts that no last MLP can tell apart.
+
+    f is permutation equivariant and Lipschitz.  Where the last MLP sees one number twice and the targets are
+    1/2 apart, it errs by 1/4 at one of the two prompts, whatever it is.
+    """
+    drawn = random.Random(seed)
+    apart, alike = [], []
+    for _ in range(blocks):
+        block = _Scalars(drawn)
+        one, other = _collision(block)
+        apart.append(abs((one[0] + abs(one[0] - one[1])) - (other[0] + abs(other[0] - other[1]))))
+        scale = 1 + max(abs(block.first(k / 8)) for k in range(9)) * (1 + abs(block.value))
+        alike.append(abs(block.seen(*one) - block.seen(*other)) / scale)
+    return {
+        "blocks": blocks,
+        "least": min(apart),
+        "shows": min(apart) >= 0.5 - 1e-9 and max(alike) < 1e-9,
+    }
+
+
+def copies(kappa: str = "1/10") -> Numbers:
+    """Outputs within kappa of the wanted ones whose copies of w differ, for two tokens, in rationals.
+
+    Each copy off by 7/10 kappa, in opposite directions: 2-norm below kappa, 7/5 kappa apart.
+    """
+    bound = Fraction(kappa)
+    off = [Fraction(7, 10) * bound, -Fraction(7, 10) * bound]
+    return {
+        "kappa": kappa,
+        "apart": str(off[0] - off[1]),
+        "shows": sum(v * v for v in off) <= bound**2 and off[0] != off[1],
     }

@@ -28,11 +28,29 @@ def _slope(x, y):
     return value
 
 
+def _gradient(activation, w, y):
+    """Autograd's gradient of half the squared loss of a two-layer network with one unit a layer at x = 1."""
+    weights = torch.tensor(w, dtype=torch.float64, requires_grad=True)
+    p = activation(weights[1] * activation(weights[0]))
+    (found,) = torch.autograd.grad((p - y) ** 2 / 2, weights)
+    return found.numpy()
+
+
 def test_one_step_breaks_the_corollary_with_n():
-    moved = _descend(_slope(1.0, 0.0), 3.0, [0.03], lambda w: np.clip(w, -1, 1))[-1]
-    assert moved == pytest.approx(0.03) and moved > (1 + 1 * 1.0) * 0.01
-    assert trajectories.examples_for_step()["shows"]
-    assert not trajectories.examples_for_step(eta="2")["shows"]  # equality
+    moved = -3.0 * _gradient(lambda z: z, [0.0, 0.0], 0.0) + [0.03, 0.0]
+    lam = max(
+        np.linalg.eigvalsh(
+            torch.autograd.functional.hessian(
+                lambda w: (w[0] * w[1]) ** 2 / 2, torch.tensor([a, b], dtype=torch.float64)
+            ).numpy()
+        )[-1]
+        for a in (-1.0, 0.3, 1.0)
+        for b in (-1.0, -0.2, 1.0)
+    )
+    found = trajectories.examples_for_step()
+    assert lam == pytest.approx(found["L_f"]) and np.linalg.norm(moved) == pytest.approx(0.03)
+    assert np.linalg.norm(moved) > (1 + 1 * lam) / lam * 0.01
+    assert found["shows"] and not trajectories.examples_for_step(eta="4/3")["shows"]  # equality
 
 
 def test_four_steps_break_the_constant_of_the_loss():
@@ -43,10 +61,12 @@ def test_four_steps_break_the_constant_of_the_loss():
 
 
 def test_without_a_projection_exact_descent_leaves():
-    free = _descend(_slope(1.0, 1.0), 0.5, [0.0], lambda w: w)[-1]
-    kept = _descend(_slope(1.0, 1.0), 0.5, [0.0], lambda w: np.clip(w, -0.1, 0.1))[-1]
-    assert (free, kept) == (0.5, 0.1)
-    assert not trajectories.unprojected(side="1")["shows"]
+    free = -0.5 * _gradient(lambda z: z + 1, [0.0, 0.0], 3.0)
+    kept = np.clip(free, -0.1, 0.1)
+    found = trajectories.unprojected()
+    assert np.linalg.norm(free - kept) == pytest.approx(0.9) and found["apart"] == "9/10"
+    assert np.linalg.norm(free - kept) > found["claimed"]
+    assert not trajectories.unprojected(eta="1/20")["shows"]
 
 
 def test_long_steps_break_lemma_14():

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import random
 
 import mpmath
 import numpy as np
@@ -70,3 +71,23 @@ def test_units_of_a_loss_grow_like_the_root_of_the_tolerance():
     found = universal.loss_units(coarse=1e-4, fine=1e-8)
     assert found["fine_units"] / found["coarse_units"] == pytest.approx(100, rel=0.05)
     assert not universal.loss_units(loss="squared")["shows"]
+
+
+def test_no_last_mlp_serves_both_prompts_of_a_collision():
+    """Whatever a last MLP returns where two prompts look alike, it errs by 1/4 at one of them."""
+    drawn = random.Random(5)
+    for _ in range(20):
+        block = universal._Scalars(drawn)
+        prompts = universal._collision(block)
+        seen, targets = [], []
+        for z in prompts:
+            h = np.array([block.first(v) for v in z])
+            scores = block.score * h * h[0]
+            weights = np.exp(scores - scores.max())
+            seen.append(h[0] + block.value * (weights @ h) / weights.sum())
+            targets.append(z[0] + abs(z[0] - z[1]))
+            assert all(-1e-12 <= v <= 1 + 1e-12 for v in z)
+        # Bisection ends at neighbouring floats; the block's slope is far below 1e6.
+        assert abs(seen[0] - seen[1]) < 1e-6
+        middle = sum(targets) / 2
+        assert max(abs(middle - target) for target in targets) >= 0.25 - 1e-9
