@@ -16,8 +16,9 @@ As published, a few constants are no bounds.  The repairs, each with its reason 
   <= P max: norm2(s'(j)) <= P B_s, norm2(s'(j) - s(j)) <= P (E_s^r eps_r + E_s^{r'} eps_{r'} + E_s^l eps_l).
 - normF(s' p'^T - s p^T) <= norm2(s' - s) norm2(p') + norm2(s) norm2(p' - p) with norm2(p'(j-1)) <= P B_r, so
   the error of V_j is at most P ((E_s ...) P B_r + B_s E_r eps_r): P^2 stands where P^{3/2} is published.
-- Lemma 3 has (N-1)K + d units, so its norm is 1 + ((N-1)K + d) C_2; a row of Lemma 4's W_1 has 1-norm up to
-  2 R_3 + 1, and (B.1) adds the norms of W_1 and W_2.
+- Lemma 3 has (N-1)K + d units, so its norm is 1 + ((N-1)K + d) C_2.  A column of Lemma 4's W_1 has an entry
+  of up to R_3 + 1 in every row; with rows times |c_m| and columns of W_2 over it, the operator 1-norms are at
+  most d C_3 (R_3 + 1) and 1, whose sum is 2 sqrt(d C_3 (R_3 + 1)) once both are made equal.
 """
 
 from __future__ import annotations
@@ -262,7 +263,8 @@ class _Route:
         count = _UNITS if repaired else K * (N - 1)
         self.name("nu_2", 1 + Max(K, d_out) * C[0] if repaired else 1 + K * C[0], "norm of Lemma 2's layers")
         self.name("nu_3", 1 + count * C[1], "norm of Lemma 3's layer")
-        self.name("nu_4", 2 * R_3 + 1 + C[2] if repaired else Max(R_3 + 1, C[2]), "norm of Lemma 4's layer")
+        balanced = 2 * sqrt(d_out * C[2] * (R_3 + 1))
+        self.name("nu_4", balanced if repaired else Max(R_3 + 1, C[2]), "norm of Lemma 4's layer")
         self.name("nu_7", 1 + 2 * eta * N * K, "norm of the update (C.7)")
 
 

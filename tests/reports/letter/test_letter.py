@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from icgd import cli
 from icgd.bounds.letters import ProblemError
 from icgd.reports.command.audit import find_paper
-from icgd.reports.letter.letter import LINES, COLUMNS, letter
+from icgd.reports.letter.letter import COLUMNS, LINES, letter
 from icgd.verify.ledger.entries import Entry, entries, papers
 from icgd.verify.ledger.settled import Settled
 from icgd.verify.ledger.tally import count_statements

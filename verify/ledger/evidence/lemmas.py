@@ -69,9 +69,9 @@ def first_interval(extra: str = "1") -> Numbers:
 
     grid = [Fraction(k, 64) * R_1 for k in range(-64, 65)]
     agrees = all(legal(t) == t for t in grid)
-    p1 = [sum(a * b for a, b in zip(row, x, strict=True)) for row in V1]
+    p1 = [sum((a * b for a, b in zip(row, x, strict=True)), Fraction(0)) for row in V1]
     kept = all(abs(a) <= R_1 for a in p1)
-    arguments = [sum(a * b for a, b in zip(row, p1, strict=True)) for row in V2]
+    arguments = [sum((a * b for a, b in zip(row, p1, strict=True)), Fraction(0)) for row in V2]
     errors = [legal(z) - z for z in arguments]
     largest = max(arguments)
     return {
@@ -226,7 +226,7 @@ def product_layer(K: int = 3) -> Numbers:
     slopes = [Fraction(k, 7) for k in (-3, 2, 5)]
     V = [[Fraction((3 * i + 5 * k) % 7 - 3, 4) for k in range(3)] for i in range(2)]
     s = [Fraction(-5, 3), Fraction(7, 2)]
-    products = [sum(V[i][k] * s[i] for i in range(2)) for k in range(3)]
+    products = [sum((V[i][k] * s[i] for i in range(2)), Fraction(0)) for k in range(3)]
     wanted = [slope * product for slope, product in zip(slopes, products, strict=True)]
 
     def relu(a: Fraction) -> Fraction:

@@ -54,6 +54,10 @@ def equal_tokens(cells: Sequence[int] = (4, 16, 64), tokens: int = 2) -> Numbers
     }
 
 
+Column = tuple[Fraction, Fraction, Fraction, int]
+"""x, y, w and t of a token."""
+
+
 def equivariant(n: int = 3) -> Numbers:
     """The map of Theorem 2 commutes with exchanging columns, as t marks the query: in rationals.
 
@@ -63,9 +67,9 @@ def equivariant(n: int = 3) -> Numbers:
     columns = [(Fraction(k, 5), Fraction(3 - k, 4), w, 1) for k in range(1, n + 1)]
     columns.append((Fraction(9, 4), Fraction(0), w, 0))
 
-    def stepped(prompt: Sequence[tuple[Fraction, Fraction, Fraction, int]]) -> list[tuple[Fraction, ...]]:
-        gradient = sum(t * 2 * x * (v * x - y) for x, y, v, t in prompt) / n
-        return [(x, y, v - eta * gradient, Fraction(t)) for x, y, v, t in prompt]
+    def stepped(prompt: Sequence[Column]) -> list[Column]:
+        gradient = sum((t * 2 * x * (v * x - y) for x, y, v, t in prompt), Fraction(0)) / n
+        return [(x, y, v - eta * gradient, t) for x, y, v, t in prompt]
 
     after = stepped(columns)
     orders = list(permutations(range(n + 1)))
