@@ -89,10 +89,12 @@ def test_modules_in_the_folder_of_the_user_are_not_taken_for_ours(started, tmp_p
 
 
 PARENT = """
-import subprocess, sys
+import signal, subprocess, sys
 from icgd.bounds.problem import Problem
 from icgd.verify.survey.background import surveying
-held, folder = sys.argv[1:]
+held, folder, how = sys.argv[1:]
+if int(how) != signal.SIGKILL:
+    signal.signal(int(how), signal.SIG_DFL)  # `nohup make test` ignores SIGHUP, and children inherit that
 sys.path.insert(0, folder)
 started, popen = [], subprocess.Popen
 
@@ -117,7 +119,7 @@ def test_the_process_ends_with_its_parent_however_that_ends(how, tmp_path):
         "import time\nprint('asleep', flush=True)\ntime.sleep(1e6)"
     )
     reader, writer = os.pipe()  # both processes hold the other end: once it is closed, both are gone
-    words = [sys.executable, "-c", PARENT, str(writer), str(tmp_path)]
+    words = [sys.executable, "-c", PARENT, str(writer), str(tmp_path), str(int(how))]
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=[writer]
     ) as parent:
