@@ -117,6 +117,7 @@ def show_answers(console: Console, answers: Sequence[Answer]) -> None:
         if not one.reproduces:
             _paragraph(console, f"[bold red]NOT REPRODUCED[/]: {escape('; '.join(one.found.differences))}")
         _paragraph(console, f"[dim]from {escape(', '.join(asked.claims))}[/]")
+        console.print()
 
 
 def write_letter(console: Console, text: str, out: Path | None) -> None:
