@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from icgd.construct.relu_icgd import build
     from icgd.verify.catalogue import find_theorem as theorem
     from icgd.verify.catalogue import theorems
+    from icgd.verify.given_block.judge import judge_weights as judge
     from icgd.verify.results import Results
     from icgd.verify.theorem import Theorem
     from icgd.verify.verdict import Verdict
@@ -77,6 +78,7 @@ __all__ = [
     "__version__",
     "build",
     "claims",
+    "judge",
     "plan",
     "theorem",
     "theorems",
@@ -86,6 +88,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "theorem":
         return import_module("icgd.verify.catalogue").find_theorem
+    if name == "judge":
+        return import_module("icgd.verify.given_block.judge").judge_weights
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(f"icgd.{home}"), name)

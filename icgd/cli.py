@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from icgd.bounds.letters import ProblemError
-from icgd.commands import COMMANDS, FAILED, KEPT
+from icgd.commands import COMMANDS, FAILED, KEPT, USUAL
+from icgd.judging import JUDGING
 from icgd.reports.command.console import discard_unwritten, flush, open_streams, say
 from icgd.reports.command.loading import INTERRUPTED
 from icgd.reports.command.options import unfolded
@@ -47,6 +48,8 @@ def _app(asked: Theorem | None) -> typer.Typer:
     app.callback()(_options)
     for name, command in COMMANDS.items():
         app.command(name)(unfolded(command, asked))
+    for name, command in JUDGING.items():
+        app.command(name)(unfolded(command, asked or find_theorem(USUAL)))
     return app
 
 

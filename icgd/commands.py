@@ -1,8 +1,7 @@
-"""The commands, one function each: audit, report, findings, verify, bounds, build, check."""
+"""The commands about theorems, one function each: audit, report, findings, verify, bounds, build."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,11 +9,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from icgd.bounds.estimate import Estimate
 from icgd.bounds.letters import Letters, ProblemError
-from icgd.bounds.problem import Problem
 from icgd.construct.machine.files import check_writable
 from icgd.reports.command.audit import (
     AuditPart,
@@ -32,16 +29,15 @@ from icgd.reports.command.audit import (
     verify_all,
     verify_one,
 )
-from icgd.reports.command.console import Terminal
+from icgd.reports.command.console import console_for as _console
 from icgd.reports.command.findings import show_answers, show_finding, show_findings, show_ledger, write_letter
-from icgd.reports.command.forecast import announce, bounding, checking, settling
+from icgd.reports.command.forecast import announce, bounding, settling
 from icgd.reports.command.options import Json
 from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.run_files import files_of_run, run_folder, show_certificates, write_run_files
 from icgd.reports.command.terminal import (
     show_census,
     show_hypotheses,
-    show_judgement,
     show_plan,
     show_report,
     show_sizes,
@@ -61,11 +57,7 @@ from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.upgrade import load as load_document
 from icgd.reports.letter.letter import letter
 from icgd.verify.catalogue import find_theorem
-from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.certificate.issue import load_certificate as load_certificate
-from icgd.verify.certificate.proof import judge
-from icgd.verify.coq.export import export
-from icgd.verify.coq.run import run as run_coq
 from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, entries, select
 from icgd.verify.search.counterexample import Counterexample
 from icgd.verify.search.options import BRIEF, Search
@@ -85,11 +77,6 @@ ConstructionOption = Annotated[
 THOROUGH, SHORT = Search(), Search(**BRIEF)
 USUAL = "relu-icgd"
 """The theorem to which letters belong when the command names none."""
-
-
-def _console(json_to: str | None) -> Console:
-    watched = sys.stderr is not None and sys.stderr.isatty()
-    return Terminal(stderr=json_to == "-", quiet=json_to == "-" and not watched)
 
 
 def _report(console: Console, document: AuditDocument, out: Path, files: Mapping[str, str]) -> None:
@@ -356,59 +343,6 @@ def build_command(
     return KEPT
 
 
-def check_command(
-    letters: dict[str, Any],
-    certificate: Annotated[Path, typer.Argument(help="a certificate that icgd audit wrote")],
-    construction: Annotated[
-        str | None,
-        typer.Option(
-            "--construction", help="lean, paper or softmax; default: the one named in the certificate"
-        ),
-    ] = None,
-    coq: Annotated[
-        bool, typer.Option("--coq", help="also export to Coq, and run coqc if it is installed")
-    ] = False,
-    out: Annotated[Path, typer.Option("--out", help="folder for the Coq files")] = Path("out/coq"),
-    json_to: Json = None,
-) -> int:
-    """Check a certificate with the independent checker.
-
-    Checks it against the problem in the options and the transformer built here for that problem.
-    """
-    began = time.perf_counter()
-    found = load_certificate(certificate)
-    problem = Problem.parse(letters)
-    announce(checking(find_theorem(USUAL), found, problem))
-    judged = judge(found, problem, construction, progress=bars())
-    if coq and judged.construction in CONSTRUCTIONS and not CONSTRUCTIONS[judged.construction].coq:
-        exported = " and ".join(name for name, way in CONSTRUCTIONS.items() if way.coq)
-        raise ProblemError("coq", judged.construction, f"only certificates of {exported} are exported")
-    checked = time.perf_counter() - began
-    console = _console(json_to)
-    show_judgement(console, judged, problem)
-    reason, machine = judged.refusal, None
-    if coq and reason is None:
-        export(found, out)
-        machine = run_coq(out, progress=bars())
-        for line in machine.statement.splitlines():
-            console.print(escape(line), highlight=False)
-        if machine.version and not machine.ok:
-            reason = "Coq accepts its export"
-    document = {
-        "problem": problem.as_dict(),
-        "construction": judged.construction,
-        "coq": machine and machine.as_dict(),
-        "accepted": reason is None,
-        "refusal": reason,
-        "built_here": None if reason else judged.apart or "the same program",
-        "bound": judged.bound if reason is None else None,
-        "trusted": list(judged.trusted),
-        "checking_seconds": round(checked, 3),
-    }
-    emit(document | closing(began), json_to)
-    return KEPT if reason is None and judged.apart is None else FAILED
-
-
 COMMANDS: Mapping[str, Callable[..., int]] = {
     "audit": audit,
     "report": report_command,
@@ -416,5 +350,4 @@ COMMANDS: Mapping[str, Callable[..., int]] = {
     "verify": verify_command,
     "bounds": bounds,
     "build": build_command,
-    "check": check_command,
 }

@@ -197,14 +197,21 @@ class GivenBlock(nn.Module):
         )
 
     @classmethod
-    def read(cls, path: Path, problem: Problem | None = None, **chosen: Any) -> GivenBlock:
+    def read(
+        cls,
+        path: Path,
+        problem: Problem | None = None,
+        letters: Mapping[str, Any] | None = None,
+        **chosen: Any,
+    ) -> GivenBlock:
         """The block of a safetensors file; `chosen` replaces fields of its `Declaration`.
 
-        problem: in place of the one in the metadata.  Sizes are checked before any tensor is read.
+        problem: in place of the one in the metadata, in which `letters` replaces some.  Sizes are checked
+        before any tensor is read.
         """
         header = read_header(path, "weights")
         declaration = declaration_of(header, path, chosen)
-        posed = problem or Problem.parse(declaration.letters)
+        posed = problem or Problem.parse({**declaration.letters, **(letters or {})})
         shapes = {name: one.shape for name, one in header.tensors.items()}
         _, D = check_shapes(shapes, declaration)
         GivenStream.of(declaration.stream, posed, D)

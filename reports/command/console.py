@@ -32,6 +32,12 @@ class Terminal(Console):
         raise  # rich calls this while it handles the error
 
 
+def console_for(json_to: str | None) -> Console:
+    """The console of a command: on stderr, and only if somebody watches, where JSON goes to the output."""
+    watched = sys.stderr is not None and sys.stderr.isatty()
+    return Terminal(stderr=json_to == "-", quiet=json_to == "-" and not watched)
+
+
 def open_streams() -> None:
     """Prepare the standard streams.
 

@@ -90,7 +90,7 @@ class Counterexample:
             raise
         except (AttributeError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError) as wrong:
             raise ProblemError("replay", path, f"not a counterexample file ({wrong})") from None
-        if construction not in ("lean", "paper", "exact") or not isinstance(claim, str):
+        if construction not in ("lean", "paper", "exact", "given") or not isinstance(claim, str):
             raise ProblemError("replay", path, "not a counterexample file (unknown construction or claim)")
         prompt = Prompt(*parts)
         if prompt.x.ndim == prompt.y.ndim == 3 and 0 < prompt.n == prompt.y.shape[1] < problem.n:
@@ -105,6 +105,8 @@ def _upgraded(claim: str, construction: str) -> str:
     ('relu-icgd/lean/step-error', 'relu-icgd/lean/step-error')
     """
     theorem, *names = claim.split("/")
+    if construction == "given":  # somebody else's, whose claims name no construction
+        return claim
     return "/".join([theorem, construction, *names] if len(names) == 1 else [theorem, *names])
 
 

@@ -1,0 +1,133 @@
+"""`icgd judge` and `icgd check --weights`: exit codes, JSON, and every command of docs/judging.md."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from icgd import cli
+from tests.numpy_layers import layers_by_hand
+
+PAGE = (Path(__file__).parents[2] / "docs" / "judging.md").read_text(encoding="utf-8")
+QUICK = ["--samples", "200", "--effort", "0.1"]
+
+
+def run(capsys, *arguments):
+    code = cli.main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_commands_and_the_python_of_the_page_run(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = re.findall(r"^    icgd (.*?)(?: +# (.*))?$", PAGE, flags=re.MULTILINE)
+    assert len(lines) >= 6
+    for line, comment in lines:
+        code, out, err = run(capsys, *shlex.split(line))
+        told = re.search(r"exit code (\d)", comment)
+        assert code == (int(told[1]) if told else cli.KEPT), (line, out, err)
+        if line.startswith(("judge", "check")) and line.endswith("ours.safetensors"):
+            assert "proved by certificate" in out or "is its program, entry by entry" in out
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    exec(block, {})
+    assert "proved by certificate" in capsys.readouterr().out
+    rows = re.findall(r"^\| `(judge/[\w-]+)`", PAGE, flags=re.MULTILINE)
+    (tmp_path / "out").mkdir(exist_ok=True)
+    code, out, _ = run(capsys, "judge", "ours.safetensors", *QUICK, "--json", "-")
+    assert [one["claim"] for one in json.loads(out)["verdicts"]] == rows
+
+
+@pytest.fixture(scope="module")
+def by_hand(tmp_path_factory):
+    tensors, metadata = layers_by_hand(N=1, K=1)
+    path = tmp_path_factory.mktemp("by hand") / "model.safetensors"
+    save_file(tensors, path, metadata)
+    return path
+
+
+def test_the_json_of_a_judged_file(capsys, tmp_path, by_hand):
+    code, out, _ = run(capsys, "judge", str(by_hand), *QUICK, "--out", str(tmp_path), "--json", "-")
+    found = json.loads(out)
+    assert code == cli.KEPT and list(tmp_path.iterdir()) == []
+    for key in ("schema", "weights", "problem", "construction", "census", "step_error", "verdicts"):
+        assert key in found
+    assert {"versions", "seed", "seconds", "descent", "conclusion", "trusted"} <= set(found)
+    error = found["step_error"]
+    assert 0 < error["sampled"] <= error["attacked"] <= error["allowed"] and error["certified"] is None
+    assert len(found["weights"]["sha256"]) == 64 and found["problem"]["N"] == 1
+
+
+def test_everything_can_be_given_by_options(capsys, tmp_path, by_hand):
+    with safe_open(by_hand, "np") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    bare = tmp_path / "bare.safetensors"
+    save_file(tensors, bare)
+    slots = json.loads(metadata["stream"])
+    stream = ",".join(f"{name}={start}:{stop}" for name, (start, stop) in slots.items())
+    letters = [
+        word for name, value in json.loads(metadata["problem"]).items() for word in (f"--{name}", str(value))
+    ]
+    options = ["--stream", stream, "--diagonal", ",".join(json.loads(metadata["diagonal"]))]
+    out = ["--out", str(tmp_path / "out")]
+    code, said, _ = run(capsys, "judge", str(bare), *options, *letters, *QUICK, *out)
+    assert code == cli.KEPT and "held" in said
+    code, said, _ = run(capsys, "judge", str(bare), *options, *letters, "--eta", "0.3", *QUICK, *out)
+    assert code == cli.FAILED
+    replay = re.search(r"^replay: icgd (.*step-error\.json)$", said, flags=re.MULTILINE)[1]
+    code, said, _ = run(capsys, *shlex.split(replay))
+    assert code == cli.FAILED and "judge/step-error" in said
+
+
+BAD = [
+    (["--samples", "0"], "samples = 0"),
+    (["--effort", "nan"], "effort = nan"),
+    (["--device", "abacus"], "cpu, cuda"),
+    (["--construction", "huge"], "the known ones are lean, paper, exact, softmax"),
+    (["--stream", "x=0:2"], "there is no slot y"),
+    (["--stream", "x"], "each slot is given once"),
+    (["--attention", "odd"], "attention = odd"),
+    (["--diagonal", "layer.77"], "diagonal = layer.77"),
+    (["--kernel", "relu"], "kernel = relu: there is no such letter"),
+    (["--replay", "missing.json"], "there is no such file"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), BAD, ids=[" ".join(options) for options, _ in BAD])
+def test_bad_options_get_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, by_hand, options, words):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, "judge", str(by_hand), *options)
+    assert (code, out) == (cli.BAD_INPUT, "")
+    assert err.startswith("icgd: ") and err.count("\n") == 1 and words in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pickle_is_not_opened(capsys, tmp_path):
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"\x80\x04cos\nsystem\n(S'touch hacked'\ntR.")
+    code, _, err = run(capsys, "judge", str(path))
+    assert code == cli.BAD_INPUT and "it is a pickle" in err and not (tmp_path / "hacked").exists()
+
+
+def test_a_certificate_is_held_against_a_file(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    letters = ["--N", "1", "--K", "1", "--d", "1", "--n", "2", "--eps", "0.3"]
+    assert cli.main(["build", "softmax-icgd", *letters, "--out", "m.safetensors"]) == cli.KEPT
+    assert cli.main(["judge", "m.safetensors", *QUICK]) == cli.KEPT
+    check = ["check", "out/certificate-judge.json", *letters, "--weights", "m.safetensors", "--json", "-"]
+    capsys.readouterr()
+    code, out, _ = run(capsys, *check)
+    assert code == cli.KEPT and json.loads(out)["weights"] == "the same program"
+    with safe_open("m.safetensors", "np") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    row, column = np.argwhere(tensors["layer.00.W1"])[0]
+    tensors["layer.00.W1"][row, column] *= 1.01
+    save_file(tensors, "m.safetensors", metadata)
+    code, out, _ = run(capsys, *check)
+    assert code == cli.FAILED
+    assert json.loads(out)["weights"].startswith(f"layer 0, W1 ({row}, {column}) is")

@@ -1,0 +1,1 @@
+"""Judging a block that others built, from its literal matrices alone."""

@@ -1,0 +1,302 @@
+"""Judges a transformer that others built: what always works, and the proof where the matrices allow one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
+from icgd.bounds.progress import Progress, silent
+from icgd.construct.block.given_block import Declaration, GivenBlock
+from icgd.construct.prompt import Prompt
+from icgd.verify.given_block.measures import MEASURES, allowances, measured, rows_at_once
+from icgd.verify.given_block.prompt_ascent import CLIMBS, PromptsFound, best_of, climb_prompts
+from icgd.verify.given_block.recovery import Recovery, recover, upward
+from icgd.verify.given_block.which_descent import Factor, factor_grid, factors_in_words, factors_of
+from icgd.verify.results import Results
+from icgd.verify.search.ascent import Round
+from icgd.verify.search.counterexample import Counterexample, shrink
+from icgd.verify.search.prompts import random_prompts, seeded
+from icgd.verify.verdict import Status, Verdict
+
+CLAIM = "judge"
+"""What the keys of these claims begin with."""
+
+JUDGED_PROMPTS = 2_000
+_PROPERTY_PROMPTS = 128
+_SHRUNK = 200
+"""At most so many evaluations make a counterexample simpler; each runs every matrix."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BlockResults(Results):
+    """Everything found out about a block that others built.
+
+    sampled, attacked: the largest norm2(err) over random prompts, and after the ascents.
+    certified: the proved bound on it, where there is one.  allowed: eta*eps.
+    recovery: the program of the matrices, and its proof.  factors: which descent a step comes near to.
+    counterexamples: the smallest prompt found against each failed claim.
+    """
+
+    sampled: float
+    attacked: float
+    certified: float | None
+    allowed: float
+    recovery: Recovery
+    factors: tuple[Factor, ...] = ()
+    counterexamples: Mapping[str, Counterexample] = field(default_factory=dict)
+
+    @property
+    def proved(self) -> bool:
+        """Whether the step error is proved."""
+        return any(one.claim == f"{CLAIM}/step-error" and one.status == "proved" for one in self.verdicts)
+
+    @property
+    def conclusion(self) -> str:
+        """What the block is, in two or three sentences."""
+        failed = [one.claim.removeprefix(f"{CLAIM}/") for one in self.verdicts if one.status == "failed"]
+        share = f"{self.attacked / self.allowed:.1%} of eta*eps"
+        if self.proved:
+            said = (
+                "One step is descent on the network that the letters pose, for every prompt in the radii and "
+                f"every w in W: norm2(err) <= eta * {upward(self.recovery.bound or 0.0)}, proved by "
+                f"certificate. The largest error found is {share}."
+            )
+        elif failed and "step-error" in failed:
+            said = f"One step is not the descent that the letters pose: an error is {share}."
+        else:
+            said = (
+                f"Nothing found contradicts that one step is descent, within {share}. That is no proof: "
+                f"{self.recovery.why}."
+            )
+        return f"{said} Failed: {', '.join(failed)}." if failed else said
+
+    def __repr__(self) -> str:
+        kept = ", ".join(f"{one.claim.removeprefix(CLAIM + '/')} {one.status}" for one in self.verdicts)
+        return f"<{self.attacked / self.allowed:.3g} of eta*eps; {kept}>"
+
+
+def judge_block(
+    block: GivenBlock,
+    *,
+    samples: int = JUDGED_PROMPTS,
+    effort: float = 1.0,
+    seed: int = 0,
+    construction: str | None = None,
+    device: torch.device | str = "cpu",
+    progress: Progress = silent,
+) -> BlockResults:
+    """One verdict for each of `MEASURES`, after random prompts, ascents, and a proof where there is one.
+
+    samples: random prompts.  effort: scales the ascents, 0 for none.  construction: the only program to try.
+    """
+    problem, generator = block.problem, seeded(seed)
+    recovery = recover(block, construction, progress)
+    block.to(device)
+    found = _swept(block, samples, generator, device, progress)
+    sampled, attacked, tried = float(found.errors[0]), found, 0
+    if effort > 0:
+        rounds = tuple(Round(r.points, max(1, round(r.iterations * effort)), r.step) for r in CLIMBS)
+        attacked = climb_prompts(block, found, generator, rounds, progress)
+        tried = attacked.tried
+    few = _joined_prompts(
+        random_prompts(problem, min(_PROPERTY_PROMPTS, samples), generator, device), attacked
+    )
+    verdicts, broken = [], {}
+    with progress("properties", len(MEASURES)) as advance:
+        for name, limit in allowances(block, few).items():
+            at = attacked.prompt if name == "step-error" else few
+            amounts = measured(block, name, at)
+            row = int(amounts.argmax())
+            worst = max(sampled, float(amounts[row])) if name == "step-error" else float(amounts[row])
+            if name == "step-error" and recovery.bound is not None:
+                limit = min(limit, problem.eta * recovery.bound + limit - problem.eta * problem.eps)
+            failed = worst > limit
+            if failed:
+                broken[name] = _smallest(block, name, at[row : row + 1], limit)
+            searched = f"{samples:,} random prompts" + (
+                f" and {tried:,} on ascents through the matrices" if tried else ""
+            )
+            where = searched if name == "step-error" else f"{few.batch} prompts"
+            verdicts.append(_verdict(block, name, worst, limit, where, recovery, broken.get(name)))
+            advance(1)
+    factors = factors_of(block, few)
+    if "step-error" in broken:
+        told = factors_in_words(block, factors)
+        verdicts[0] = replace(verdicts[0], evidence=f"{verdicts[0].evidence}; {told}")
+    return BlockResults(
+        problem=problem,
+        seed=seed,
+        verdicts=tuple(verdicts),
+        construction=recovery.construction,
+        census=_census(block),
+        certificate=recovery.certificate,
+        grids=[factor_grid(block, factors)] if factors else [],
+        sampled=sampled,
+        attacked=max(sampled, float(attacked.errors[0])),
+        certified=None if recovery.bound is None else problem.eta * recovery.bound,
+        allowed=problem.eta * problem.eps,
+        recovery=recovery,
+        factors=factors,
+        counterexamples=broken,
+    )
+
+
+def _swept(
+    block: GivenBlock,
+    samples: int,
+    generator: torch.Generator,
+    device: torch.device | str,
+    progress: Progress,
+) -> PromptsFound:
+    """The worst of `samples` random prompts, the largest error first."""
+    batch, done, kept = max(1, min(samples, rows_at_once(block), 2000)), 0, list[PromptsFound]()
+    with progress("sweep", samples) as advance:
+        while done < samples:
+            prompt = random_prompts(block.problem, min(batch, samples - done), generator, device)
+            errors = measured(block, "step-error", prompt)
+            kept.append(best_of(PromptsFound(prompt, errors), CLIMBS[0].points))
+            done += prompt.batch
+            advance(prompt.batch)
+    prompts = [one.prompt for one in kept]
+    parts = (torch.cat([getattr(one, part) for one in prompts]) for part in ("x", "y", "query", "w"))
+    return best_of(PromptsFound(Prompt(*parts), torch.cat([one.errors for one in kept])), CLIMBS[0].points)
+
+
+def _joined_prompts(prompt: Prompt, found: PromptsFound) -> Prompt:
+    parts = ("x", "y", "query", "w")
+    return Prompt(*(torch.cat([getattr(prompt, part), getattr(found.prompt, part)]) for part in parts))
+
+
+def _smallest(block: GivenBlock, name: str, prompt: Prompt, limit: float) -> Counterexample:
+    """A simpler prompt on which the measure is still too large."""
+    left = _SHRUNK
+
+    def fails(candidate: Prompt) -> bool:
+        nonlocal left
+        left -= 1
+        return left >= 0 and float(measured(block, name, candidate)[0]) > limit
+
+    smallest = shrink(prompt, fails)
+    amount = float(measured(block, name, smallest)[0])
+    return Counterexample(block.problem, block.name, f"{CLAIM}/{name}", smallest.to("cpu"), amount, limit)
+
+
+def _verdict(
+    block: GivenBlock,
+    name: str,
+    worst: float,
+    limit: float,
+    where: str,
+    recovery: Recovery,
+    broken: Counterexample | None,
+) -> Verdict:
+    problem, measure = block.problem, MEASURES[name]
+    if measure.exact:
+        evidence = f"{measure.what}: at most {worst:.2g} ({limit:.2g} is rounding) on {where}"
+    else:
+        share = worst / (problem.eta * problem.eps)
+        evidence = (
+            f"{measure.what}, over eta: at most {worst / problem.eta:.3g} of eps = {problem.eps:.3g} "
+            f"({share:.1%}) on {where}"
+        )
+    proved = name == "step-error" and recovery.bound is not None and not broken
+    if name == "step-error":
+        evidence += f"; {_proof_in_words(recovery)}"
+    if broken:
+        evidence += f"; smallest counterexample: {_told(broken)}"
+    status: Status = "failed" if broken else "proved" if proved else "held"
+    return Verdict(f"{CLAIM}/{name}", status, evidence, means="certificate" if proved else None, about="icgd")
+
+
+def _told(broken: Counterexample) -> str:
+    return broken.describe().replace("norm2(err) = ", "it is ", 1)
+
+
+def _proof_in_words(recovery: Recovery) -> str:
+    if recovery.bound is None:
+        kind = f"the matrices are those of {recovery.construction}: " if recovery.construction else ""
+        return f"not proved: {kind}{recovery.why}"
+    assert recovery.certificate is not None
+    return (
+        f"the matrices are entry by entry the program of {recovery.construction}, and an independent checker "
+        f"accepts certificate {recovery.certificate['weights'][:12]}: at most {upward(recovery.bound)} for "
+        "every prompt in the radii and every w in W, rounding included"
+    )
+
+
+def _census(block: GivenBlock) -> dict[str, int | float]:
+    layers = list(block.literal())
+    return {
+        "layers": len(layers),
+        "heads": max(len(layer.heads) for layer in layers),
+        "width": block.stream.D,
+        "mlp_width": max(layer.hidden for layer in layers),
+        "parameters": sum(layer.parameters() for layer in layers),
+    }
+
+
+def judge_weights(
+    source: Path | str | Mapping[str, Tensor] | nn.Module,
+    problem: Problem | None = None,
+    *,
+    stream: Mapping[str, tuple[int, int]] | None = None,
+    attention: str | None = None,
+    diagonal: tuple[str, ...] | None = None,
+    **options: Any,
+) -> BlockResults:
+    """Judge a safetensors file, tensors by name, or a module; see docs/judging.md.
+
+    problem: the letters, for the loss with 1/(2n); default: those in the metadata of a file.  stream: slots
+    as [start, stop).  options: as in `judge_block`.  Raises ProblemError where the parts do not fit together.
+    """
+    return judge_block(block_from(source, problem, stream, attention, diagonal), **options)
+
+
+def block_from(
+    source: Path | str | Mapping[str, Tensor] | nn.Module,
+    problem: Problem | None = None,
+    stream: Mapping[str, tuple[int, int]] | None = None,
+    attention: str | None = None,
+    diagonal: tuple[str, ...] | None = None,
+) -> GivenBlock:
+    """The block of a file, of tensors by name, of a module with such parameters, or of one of ours."""
+    if isinstance(source, GivenBlock):
+        return source
+    if isinstance(source, str | Path):
+        masked = None if diagonal is None else frozenset(diagonal)
+        return GivenBlock.read(
+            Path(source), problem, None, stream=stream, attention=attention, diagonal=masked
+        )
+    if isinstance(source, nn.Module) and hasattr(source, "literal"):
+        ours = GivenBlock.of_block(source)  # type: ignore[arg-type]
+        if problem is None or problem == ours.problem:
+            return ours
+        return GivenBlock(ours.tensors, problem, ours.declaration)
+    tensors = source.state_dict() if isinstance(source, nn.Module) else source
+    if problem is None or stream is None:
+        raise ProblemError("judge", "tensors", "they need a problem and a stream, such as {'x': (0, 2), ...}")
+    said = Declaration(stream, attention or "relu", frozenset(diagonal or ()))
+    return GivenBlock(tensors, problem, said)
+
+
+def replay_on(block: GivenBlock, saved: Counterexample) -> Verdict:
+    """Judge the claim of a saved counterexample again, on its prompt alone."""
+    name = saved.claim.removeprefix(f"{CLAIM}/")
+    if name not in MEASURES:
+        raise ProblemError("replay", saved.claim, f"the claims are {', '.join(MEASURES)}")
+    if block.problem != saved.problem:
+        raise ProblemError("replay", saved.claim, "it was found for other letters")
+    amount = float(measured(block, name, saved.prompt)[0])
+    status: Status = "failed" if amount > saved.allowed else "held"
+    evidence = f"{MEASURES[name].what}: {amount:.6g} on the saved prompt, {saved.allowed:.6g} allowed"
+    if not math.isclose(amount, saved.error, rel_tol=1e-6, abs_tol=1e-12):
+        evidence += f"; these matrices do not reproduce the recorded {saved.error:.6g}"
+    return Verdict(saved.claim, status, evidence, about="icgd")
