@@ -285,7 +285,7 @@ def test_the_filter_keeps_verdicts_of_a_status_with_all_words(browser: Browser) 
     everything = left()
     browser("document.querySelector('a.count[data-status=vacuous]').click()")
     assert everything == [v["claim"] for part in DOCUMENT["theorems"].values() for v in part["verdicts"]]
-    assert left() == ["relu-icgd/start"]
+    assert left() == ["relu-icgd/lean/start"]
     assert (
         browser("document.getElementById('filter-count').textContent") == f"1 of {len(everything)} verdicts"
     )

@@ -14,6 +14,7 @@ from icgd.construct.block.census import Census, census
 from icgd.construct.relu_icgd import build
 from icgd.verify.ledger.entries import Numbers
 from icgd.verify.ledger.evidence.hypotheses import accepted_bound, jump
+from icgd.verify.ledger.evidence.sizes import hidden_constant
 
 
 def _counted(problem: Problem) -> tuple[Census, bool]:
@@ -28,8 +29,10 @@ def sizes_counted() -> Numbers:
     """Every size of one step of `lean` on the default problem, counted, with its certified step error."""
     posed = Problem()
     counted, agrees = _counted(posed)
-    certified = accepted_bound(posed)
+    certified, heads = accepted_bound(posed), hidden_constant(posed.eps)
     return {
+        "printed": heads["printed"],
+        "tight": heads["tight"],
         "layers": counted.layers,
         "heads": counted.heads,
         "width": counted.width,
@@ -38,7 +41,7 @@ def sizes_counted() -> Numbers:
         "units": plan(posed).units,
         "certified": certified,
         "eps": posed.eps,
-        "shows": agrees and certified <= posed.eps,
+        "shows": agrees and certified <= posed.eps and bool(heads["shows"]),
     }
 
 
