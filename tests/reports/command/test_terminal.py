@@ -15,7 +15,7 @@ KEYS = ("2411.16549/accumulation-vacuous", "2410.11268/one-step-for-gaussian-dat
 TEXT = "A sentence of the ledger, which is long enough to need a paragraph of its own. " * 2
 FINDINGS = Grid(
     "Findings",
-    ("key", "outcome", "bearing", "finding"),
+    ("key", "severity", "bearing", "finding"),
     tuple((key, "confirmed", "vacuous", f"{TEXT}{key[:3]} [0, 1]") for key in KEYS),
     "computed just now",
 )
