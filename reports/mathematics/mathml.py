@@ -77,7 +77,7 @@ def worded(text: str) -> Markup:
     >>> print(worded("at most eta*eps on [-1, 1]"), worded("C^4"))
     at most η·ε on [−1, 1] <span class="whole"><math><msup><mi>C</mi><mn>4</mn></msup></math></span>
     """
-    return Markup(" ").join(map(_worded, notation.indexed(notation.spelled(printed(text))).split()))
+    return Markup(" ").join(map(_worded, notation.as_typed(notation.spelled(printed(text))).split()))
 
 
 _RELATIONS = {r"\le": "≤", r"\ge": "≥", r"\to": "→", r"\pm": "±"}

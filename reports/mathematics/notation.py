@@ -125,7 +125,7 @@ def escape(text: object) -> Tex:
     """
     if isinstance(text, Tex):
         return text
-    return Tex(" ".join(map(_set, indexed(spelled(str(text))).split())))
+    return Tex(" ".join(map(_set, as_typed(spelled(str(text))).split())))
 
 
 def spelled(text: str) -> str:
@@ -137,10 +137,10 @@ def spelled(text: str) -> str:
     return _WORDS.sub(lambda found: _SPELLED[found[1]], _norms(text))
 
 
-def indexed(text: str) -> str:
+def as_typed(text: str) -> str:
     """The text with C^4 and x_1 for C⁴ and x₁, so that they are set as mathematics.
 
-    >>> indexed("C⁴, x₁ and 10⁻³")
+    >>> as_typed("C⁴, x₁ and 10⁻³")
     'C^4, x_1 and 10⁻³'
     """
     return _INDEXED.sub(_typed, text)
