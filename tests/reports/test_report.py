@@ -52,6 +52,12 @@ def again(folder):
     return ["report", "--from", str(folder / "new.json"), "--out", str(folder / "out")]
 
 
+def _as_a_terminal_starts_it():
+    """No signal is ignored: a shell's & ignores SIGINT, nohup SIGHUP, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("sent", "code"),
     [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGKILL, -9)],
@@ -70,7 +76,7 @@ def test_a_killed_run_leaves_the_report_as_it_was(written, sent, code):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=_as_a_terminal_starts_it,
     )
     engine = int((written / "began").read_text())  # waits until the engine runs
     process.send_signal(sent)

@@ -34,7 +34,15 @@ with exit_on_signals(), unfinished(Path(sys.argv[1]), make) as made:
 def running(folder, kind):
     """A run in a process of its own, and the name of what it has begun."""
     words = [sys.executable, "-c", RUN, str(folder), kind]
-    process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        words,
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # `nohup make test` ignores this signal, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )
     return process, process.stdout.readline().strip()
 
 
