@@ -213,7 +213,8 @@ def check_command(
         "checking_seconds": round(checked, 3),
     }
     emit(document | closing(began), json_to)
-    return KEPT if reason is None and judged.apart is None and apart is None else FAILED
+    another = judged.apart if weights is None else apart
+    return KEPT if reason is None and another is None else FAILED
 
 
 JUDGING: Mapping[str, Callable[..., int]] = {"check": check_command, "judge": judge_command}

@@ -9,12 +9,15 @@ import json
 import numpy as np
 
 
-def grid_sum(function, radius, pieces, beyond=None):
-    """The interpolation on a uniform grid as (a, b, c) for sum c relu(a t + b); the last unit is a constant.
+def grid_sum(function, radius, pieces, beyond=None, rng=None):
+    """The interpolation on a grid as units (a, b, c) for sum c relu(a t + b), the last one a constant.
 
-    beyond: the slope outside the radius on either side; None: that of the last pieces.
+    rng: for knots that are not uniform.  beyond: the slope outside the radius on either side; None: that of
+    the last pieces.
     """
     knots = np.linspace(-radius, radius, pieces + 1)
+    if rng is not None:
+        knots[1:-1] += rng.uniform(-0.4, 0.4, pieces - 1) * (knots[1] - knots[0])
     values = function(knots)
     slopes = np.diff(values) / np.diff(knots)
     first = slopes[0] if beyond is None else beyond
@@ -26,7 +29,22 @@ def grid_sum(function, radius, pieces, beyond=None):
 
 
 def layers_by_hand(
-    *, N=2, K=2, d=2, d_out=1, n=3, eta=0.1, eps=0.1, pieces=12, radius=2.0, beyond=None, B_v=1.0, scale=None
+    *,
+    N=2,
+    K=2,
+    d=2,
+    d_out=1,
+    n=3,
+    eta=0.1,
+    eps=0.1,
+    pieces=12,
+    radius=2.0,
+    beyond=None,
+    B_v=1.0,
+    scale=None,
+    room=0.0,
+    above=64.0,
+    seed=None,
 ):
     """Tensors and metadata of one step of descent on a tanh network, with the loss (1/(2n)) sum (p - y)^2."""
     dims = [d, *[K] * (N - 1), d_out]
@@ -53,7 +71,8 @@ def layers_by_hand(
     def neurons(function, j, target):
         """target_k += function(v_jk . p(j-1)): the keys carry the weights, the same in every token."""
         for k, row in enumerate(rows[j]):
-            for a, b, c in grid_sum(function, radius, pieces, beyond):
+            rng = None if seed is None else np.random.default_rng([seed, j])
+            for a, b, c in grid_sum(function, radius, pieces, beyond, rng):
                 Q = [(i, place, a) for i, place in enumerate(at[f"p{j - 1}"])] + [(dims[j - 1], one, b)]
                 keys = [(i, int(place), 1.0) for i, place in enumerate(row)] + [(dims[j - 1], one, 1.0)]
                 yield head(Q, keys, [(at[target][k], one, c)])
@@ -84,7 +103,7 @@ def layers_by_hand(
                 heads.append(head(Q, [(i, place, 1.0) for i, place in enumerate(key)], [(s, dr, sign)]))
         layers.append((heads, [], True))
     step = -eta * (n + 1) / (2 * n) if scale is None else scale
-    heads, above = [], 64.0  # more than |s| can be, and a power of 2
+    heads = []  # above: more than |s| can be, and a power of 2
     for j in range(1, N + 1):
         for s, row in zip(at[f"s{j}"], rows[j], strict=True):
             moves = [(int(v), p, step) for v, p in zip(row, at[f"p{j - 1}"], strict=True)]
@@ -92,7 +111,7 @@ def layers_by_hand(
             heads.append(head([(0, one, 1.0)], [(0, t, 1.0)], [(v, p, -above * c) for v, p, c in moves]))
     last = []
     for j in range(1, N + 1):
-        face = B_v / np.sqrt(dims[j - 1])
+        face = B_v / np.sqrt(dims[j - 1]) * (1 - room)
         for v in at[f"V{j}"]:
             last += [unit({v: 1.0, one: -face}, {v: -1.0}), unit({v: -1.0, one: -face}, {v: 1.0})]
     for name in sizes:

@@ -131,3 +131,24 @@ def test_a_certificate_is_held_against_a_file(capsys, tmp_path, monkeypatch):
     code, out, _ = run(capsys, *check)
     assert code == cli.FAILED
     assert json.loads(out)["weights"].startswith(f"layer 0, W1 ({row}, {column}) is")
+
+
+def test_a_certificate_of_somebodys_own_sums_is_held_against_their_file(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tensors, metadata = layers_by_hand(N=1, K=1, eps=0.3, room=1e-12)
+    save_file(tensors, "m.safetensors", metadata)
+    code, out, _ = run(capsys, "judge", "m.safetensors", *QUICK, "--json", "-")
+    assert code == cli.KEPT and json.loads(out)["step_error"]["certified"] > 0
+    letters = [
+        word for name, value in json.loads(metadata["problem"]).items() for word in (f"--{name}", str(value))
+    ]
+    check = ["check", "out/certificate-judge.json", *letters, "--json", "-"]
+    code, out, _ = run(capsys, *check, "--weights", "m.safetensors")
+    found = json.loads(out)
+    assert code == cli.KEPT and found["weights"] == "the same program" and found["accepted"]
+    assert found["built_here"] != "the same program"  # icgd would have chosen other sums
+    assert cli.main(check) == cli.FAILED
+    tensors["layer.00.V"][0, 2:] *= 1.5
+    save_file(tensors, "m.safetensors", metadata)
+    code, out, _ = run(capsys, *check[:-2], "--weights", "m.safetensors")
+    assert code == cli.FAILED and "is another program" in out

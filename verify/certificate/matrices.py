@@ -280,7 +280,8 @@ def check_shape(program: Program | SoftmaxProgram) -> None:
         raise ValueError("a program needs N layers and a loss slope with rho = 0 or sigma = 0")
 
 
-def _agree(wanted: EntryValue, actual: float) -> bool:
+def agrees(wanted: EntryValue, actual: float) -> bool:
+    """Whether an entry is the wanted one: bit for bit, or within the slack of a computed one."""
     if isinstance(wanted, float):
         return wanted == actual
     return math.isfinite(actual) and abs(wanted.value - Fraction(actual)) <= wanted.slack
@@ -307,7 +308,7 @@ def differences(layers: Sequence[ExpectedLayer], actual: Iterable[LiteralLayer])
         found += [Difference(index, what, None, *pair) for what, *pair in counts if pair[0] != pair[1]]
         for place in wanted.entries | got:
             want, value, (name, m, *entry) = wanted.entries.get(place, 0.0), got.get(place, 0.0), place
-            if not _agree(want, value):
+            if not agrees(want, value):
                 where = f"head {m} {name}" if name in "QKV" else name
                 shown = want if isinstance(want, float) else float(want.value)
                 found.append(Difference(index, where, (entry[0], entry[1]), shown, value))

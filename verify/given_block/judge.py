@@ -225,8 +225,11 @@ def _proof_in_words(recovery: Recovery) -> str:
         kind = f"the matrices are those of {recovery.construction}: " if recovery.construction else ""
         return f"not proved: {kind}{recovery.why}"
     assert recovery.certificate is not None
+    same = f"entry by entry the program of {recovery.construction}"
+    if recovery.own:
+        same = "part by part a network of the paper's kind, with sums of ReLUs of their author"
     return (
-        f"the matrices are entry by entry the program of {recovery.construction}, and an independent checker "
+        f"the matrices are {same}, and an independent checker "
         f"accepts certificate {recovery.certificate['weights'][:12]}: at most {upward(recovery.bound)} for "
         "every prompt in the radii and every w in W, rounding included"
     )

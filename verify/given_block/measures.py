@@ -22,6 +22,9 @@ from icgd.verify.relu_icgd import resolution
 LOOPS = 5
 """The most steps that the measure `loop` takes."""
 
+FACE_ROOM = 2.0**-30
+"""The largest share of W by which its projection may be onto a smaller box."""
+
 _NUMBERS_AT_ONCE = 1 << 22
 _UNIT = 2.0**-53
 
@@ -43,16 +46,16 @@ def error_within(
 ) -> Float[Tensor, " B"]:
     """The 2-norm of the smallest err with reached = Proj(w - eta grad L_n(w) + err).
 
-    As `icgd.verify.descent.step_error`, but the projection may be onto W or onto the slightly smaller box of
-    our own blocks, which keep room for rounding: others need not know of it.
+    As `icgd.verify.descent.step_error`, but the box of Proj may be W, that of our own blocks, which keep room
+    for rounding, or one smaller than that by a share of FACE_ROOM: what others choose need not be ours.
     """
     target = prompt.w.detach() - problem.eta * gradient(problem, prompt)
     inner, outer = box(problem, target), widest(problem, target)
     slack = ulps * torch.finfo(reached.dtype).eps * (outer + target.abs())
     size, side = reached.abs(), torch.where(reached < 0, -target, target)
     error = (reached - target).abs()
-    beyond = (inner - side).clamp(min=0.0)
-    error = torch.where(size >= inner - slack, torch.minimum(error, beyond), error)
+    on_face = size >= inner * (1 - FACE_ROOM) - slack
+    error = torch.where(on_face, torch.minimum(error, (size - side).clamp(min=0.0)), error)
     error = torch.where(size > outer + slack, torch.inf, error)
     norm: Tensor = torch.linalg.vector_norm(error, dim=-1)
     return norm

@@ -21,6 +21,8 @@ from icgd.verify.certificate.matrices import differences, expected
 from icgd.verify.certificate.program import describe, layout
 from icgd.verify.certificate.proof import mismatch, refusal
 from icgd.verify.certificate.softmax_program import softmax_layout
+from icgd.verify.given_block.own_certificate import own_certificate, own_difference
+from icgd.verify.given_block.own_sums import Unreadable
 
 _ATTENTION = {"lean": "relu", "paper": "relu", "exact": "relu", "softmax": "softmax"}
 """The kind of attention of each construction whose program is known."""
@@ -34,7 +36,7 @@ class Recovery:
     certificate: of their step error; None where there is none, or where the checker refuses it.
     bound: the proved bound on norm2(err)/eta, in the letters of the block.
     why: what does not fit, or what is not proved, in one sentence; None where all is proved.
-    trusted: what the proof relies on.
+    trusted: what the proof relies on.  own: whether the sums of ReLUs are of the block's author.
     """
 
     construction: str | None = None
@@ -42,6 +44,7 @@ class Recovery:
     bound: float | None = None
     why: str | None = None
     trusted: tuple[str, ...] = ()
+    own: bool = False
 
 
 def upward(bound: float) -> str:
@@ -75,6 +78,11 @@ def recover(block: GivenBlock, construction: str | None = None, progress: Progre
             if found.construction:
                 return found
             apart.append(f"{name}: {found.why}")
+        if block.attention == "relu" and construction in (None, "paper"):
+            found = _own(block)
+            if found.construction:
+                return found
+            apart.append(f"paper with sums of their own: {found.why}")
     reasons = "; ".join(apart) or f"none has {block.attention} attention"
     return Recovery(why=f"the matrices are not those of a program that can be certified here ({reasons})")
 
@@ -84,7 +92,10 @@ def certificate_difference(block: GivenBlock, certificate: Mapping[str, Any]) ->
     kind = _ATTENTION.get(str(certificate.get("construction")))
     if kind != block.attention:
         return f"the attention is {block.attention}, not {kind} as in the certificate"
-    return _misplaced(block, certificate["program"]) or mismatch(certificate, block.literal())
+    apart = _misplaced(block, certificate["program"]) or mismatch(certificate, block.literal())
+    if apart and certificate["construction"] == "paper":
+        return own_difference(block, certificate["program"])
+    return apart
 
 
 def _misplaced(block: GivenBlock, program: Mapping[str, Any]) -> str | None:
@@ -132,6 +143,21 @@ def _issued(construction: str, problem: Problem) -> Mapping[str, Any]:
     entry = CONSTRUCTIONS[construction]
     entry.refuse(problem)
     return as_read(entry.issue(entry.plan(problem)))
+
+
+def _own(block: GivenBlock) -> Recovery:
+    """The proof for the paper's kind of block whose author chose their own sums of ReLUs."""
+    try:
+        found = own_certificate(block)
+    except (Unreadable, ProblemError) as reason:
+        return Recovery(why=str(reason))
+    if refused := refusal(found, posed_letters(block.problem), "paper"):
+        return Recovery("paper", why=f"the checker does not accept that {refused}", own=True)
+    trusted = (
+        *CONSTRUCTIONS["paper"].trusted,
+        "verify/given_block/dataflow.py, which compares it part by part",
+    )
+    return Recovery("paper", found, found["certified"], trusted=trusted, own=True)
 
 
 def _exactly(block: GivenBlock) -> Recovery:

@@ -156,11 +156,16 @@ def differs_by_token(tensors, metadata):
     tensors[f"{LAST}.W2"] = np.concatenate([tensors[f"{LAST}.W2"], W2], axis=1)
 
 
+REBUILT = []
+"""Damages that build all of it again: true blocks, of other letters or with coarser sums."""
+
+
 def rebuilt(**letters):
     def damage(tensors, metadata):
         made, _ = layers_by_hand(**letters)
         tensors.update(made)
 
+    REBUILT.append(damage)
     return damage
 
 
