@@ -26,7 +26,7 @@ _PER_SECOND = 3e9
 
 def judging(block: GivenBlock, samples: int, effort: float) -> Estimate:
     """Estimate of judging a block: a plan for the proof, random prompts, ascents, properties."""
-    climbed = 6 * effort * sum(this.points * this.iterations for this in CLIMBS)
+    climbed = 6 * effort * min(1.0, effort) * sum(this.points * this.iterations for this in CLIMBS)
     run = (samples + climbed + 400 * len(MEASURES)) * numbers_for(block) / _PER_SECOND
     return Estimate((workload.START, Stage("search", run))) + workload.planning(block.problem, "lean")
 

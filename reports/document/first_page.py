@@ -18,6 +18,7 @@ from icgd.reports.document.step_bound import (
     is_bounded,
     is_bounded_off_margin,
 )
+from icgd.verify.ledger.tally import statement_of
 from icgd.verify.verdict import STATUSES, Status, Tone
 
 
@@ -54,7 +55,7 @@ def checked(document: AuditDocument) -> tuple[Checked, ...]:
     )
 
 
-def notable(document: AuditDocument, *, most: int = 9, length: int = 460) -> tuple[Notable, ...]:
+def notable(document: AuditDocument, *, most: int = 7, length: int = 400) -> tuple[Notable, ...]:
     """At most `most` notable results: failed claims, then findings and empty claims, the gravest first.
 
     length: in characters; a longer text is cut after the last sentence that fits.
@@ -77,9 +78,10 @@ def whole_sentences(text: str, length: int) -> str:
 
 
 def _in_turn(findings: Sequence[FindingDocument]) -> Iterator[Notable]:
-    """The findings, one of each theorem in turn, so that every theorem gets a place."""
+    """One finding about each statement, of each theorem in turn, so that every theorem gets a place."""
     queues: dict[str, list[Notable]] = {}
-    for one in findings:
+    gravest = {statement_of(one["source"]): one for one in reversed(findings)}
+    for one in (one for one in findings if gravest[statement_of(one["source"])] is one):
         queues.setdefault(one["theorem"], []).append(Notable(one["bearing"], one["key"], briefly(one)))
     while any(queues.values()):
         yield from [queue.pop(0) for queue in queues.values() if queue]

@@ -142,6 +142,7 @@ def _findings(document: AuditDocument, numbers: NamedNumbers, sources: Sources) 
     """The findings in groups, the gravest first."""
     return [
         {
+            "severity": group.severity,
             "name": group.name,
             "means": group.means,
             "entries": [

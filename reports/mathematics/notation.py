@@ -49,7 +49,7 @@ _GREEK_TABLE = """
 """
 _SYMBOL_TABLE = """
 ± pm ∓ mp × times ÷ div · cdot ⋅ cdot ≤ le ≥ ge ≠ neq ≈ approx ≡ equiv ∼ sim ∝ propto ≪ ll ≫ gg ∞ infty ∑ sum
-∏ prod ∫ int √ surd ∂ partial ∇ nabla ∈ in ∉ notin ⊂ subset ⊆ subseteq ∪ cup ∩ cap ∅ emptyset ∀ forall
+∏ prod ∫ int √ surd ∂ partial ∇ nabla ∈ in ⋆ star ∉ notin ⊂ subset ⊆ subseteq ∪ cup ∩ cap ∅ emptyset ∀ forall
 ∃ exists → to ← leftarrow ↔ leftrightarrow ⇒ Rightarrow ⇐ Leftarrow ⇔ Leftrightarrow ↦ mapsto ⟨ langle
 ⟩ rangle ‖ Vert
 ⌊ lfloor ⌋ rfloor ⌈ lceil ⌉ rceil ∘ circ ⊤ top ⊥ perp ⊗ otimes ⊕ oplus ∧ wedge ∨ vee ¬ neg ℓ ell

@@ -84,6 +84,15 @@ _ABOUT = re.compile(r"\b[Pp]roof of (?=[A-Z])| \(with [^()]*(?:\([^()]*\)[^()]*)
 AnyJudged = TypeVar("AnyJudged", bound=_Judged)
 
 
+def statement_of(source: str) -> str:
+    """The source of a statement, for a finding about its proof, too, or about it with a repair.
+
+    >>> statement_of("arXiv:1, proof of Lemma 2"), statement_of("arXiv:1, Lemma 2 (with a hypothesis)")
+    ('arXiv:1, Lemma 2', 'arXiv:1, Lemma 2')
+    """
+    return _ABOUT.sub("", source)
+
+
 def by_statement(judged: Iterable[AnyJudged]) -> dict[str, list[AnyJudged]]:
     """Findings by the source of the statement that they judge.
 
@@ -96,7 +105,7 @@ def by_statement(judged: Iterable[AnyJudged]) -> dict[str, list[AnyJudged]]:
     """
     found: dict[str, list[AnyJudged]] = {}
     for one in judged:
-        found.setdefault(_ABOUT.sub("", one.source), []).append(one)
+        found.setdefault(statement_of(one.source), []).append(one)
     return found
 
 

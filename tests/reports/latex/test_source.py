@@ -112,9 +112,16 @@ def test_the_first_page_names_failures_first_and_then_the_gravest_findings():
     )
     first = notable(document)[0]
     assert first.label == "failed" and len(first.text) <= 460
-    document["findings"] = [{**DOCUMENT["findings"][3], "key": str(i)} for i in range(40)]
+    error = DOCUMENT["findings"][3]
+    document["findings"] = [{**error, "key": str(i), "source": f"arXiv:1, Lemma {i}"} for i in range(40)]
     labels = [one.label for one in notable(document, most=6)]
     assert labels == ["failed"] + ["error"] * 5
+    alike = [
+        {**error, "key": str(i), "source": f"arXiv:1, {what} 2"}
+        for i, what in enumerate(("Lemma", "proof of Lemma"))
+    ]
+    document["findings"] = alike
+    assert [one.about for one in notable(document) if one.label == "error"] == ["0"]  # one for a statement
     assert sum(one.counts["failed"] for one in checked(document)) == 1
 
 
