@@ -29,7 +29,7 @@ from icgd.verify.verdict import Status, Verdict
 CLAIM = "judge"
 """What the keys of these claims begin with."""
 
-JUDGED_PROMPTS = 2_000
+JUDGED_PROMPTS = 5_000
 _PROPERTY_PROMPTS = 128
 _SHRUNK = 200
 """At most so many evaluations make a counterexample simpler; each runs every matrix."""
@@ -103,7 +103,10 @@ def judge_block(
     found = _swept(block, samples, generator, device, progress)
     sampled, attacked, tried = float(found.errors[0]), found, 0
     if effort > 0:
-        rounds = tuple(Round(r.points, max(1, round(r.iterations * effort)), r.step) for r in CLIMBS)
+        rounds = tuple(
+            Round(max(16, round(r.points * min(1.0, effort))), max(1, round(r.iterations * effort)), r.step)
+            for r in CLIMBS
+        )
         attacked = climb_prompts(block, found, generator, rounds, progress)
         tried = attacked.tried
     few = _joined_prompts(

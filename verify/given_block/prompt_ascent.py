@@ -9,16 +9,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
 from icgd.construct.block.given_block import GivenBlock
-from icgd.construct.prompt import Prompt, box
+from icgd.construct.prompt import Prompt, box, split_weights, stack_weights
 from icgd.verify.descent import empirical_loss
 from icgd.verify.given_block.measures import measured, rows_at_once
 from icgd.verify.search.ascent import Round, Stride
-from icgd.verify.search.prompts import into_domain
+from icgd.verify.search.prompts import into_domain, random_prompts
 
-CLIMBS = (Round(48, 25, 0.1), Round(16, 40, 0.02))
-"""Fewer prompts at finer scales in the second round."""
+CLIMBS = (Round(256, 20, 0.1), Round(64, 40, 0.03), Round(32, 50, 0.01))
+"""Fewer prompts at finer scales in each round."""
+
+_INSIDE = 0.98
+"""How far out w starts, of W: on its faces the projection hides errors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +49,7 @@ def climb_prompts(
     work = 2 * sum(this.points * (1 + this.iterations) for this in rounds)
     with progress("attack", work) as advance:
         for single in (True, False):
-            found = _repeated(block, starts) if single else starts
+            found = _single(block, starts, generator) if single else starts
             tried += found.tried
             for number, this in enumerate(rounds):
                 found = best_of(found, this.points)
@@ -68,15 +72,29 @@ def _joined(prompts: list[Prompt]) -> Prompt:
     return Prompt(*(torch.cat([getattr(one, part) for one in prompts]) for part in ("x", "y", "query", "w")))
 
 
-def _repeated(block: GivenBlock, starts: PromptsFound) -> PromptsFound:
-    """Prompts that repeat one example of these, with their errors."""
-    prompts = []
-    for i in range(min(4, starts.prompt.n)):
-        one = starts.prompt
-        x, y = one.x[:, i : i + 1].expand_as(one.x), one.y[:, i : i + 1].expand_as(one.y)
-        prompts.append(Prompt(x, y, one.query, one.w))
+def _single(block: GivenBlock, starts: PromptsFound, generator: torch.Generator) -> PromptsFound:
+    """Prompts that repeat one example, with their errors: from these, and from new ones with equal units.
+
+    Equal units of a layer make equal local errors and have equal gradients, so an ascent keeps them equal.
+    """
+    problem, prompts = block.problem, []
+    new = random_prompts(problem, 4 * starts.prompt.batch, generator, starts.prompt.w.device)
+    fresh = new.with_weights(_INSIDE * _equal_units(problem, new.w))
+    for one, examples in ((starts.prompt, min(4, problem.n)), (fresh, 1)):
+        for i in range(examples):
+            x, y = one.x[:, i : i + 1].expand_as(one.x), one.y[:, i : i + 1].expand_as(one.y)
+            prompts.append(Prompt(x, y, one.query, one.w))
     every = _joined(prompts)
     return PromptsFound(every, measured(block, "step-error", every), every.batch)
+
+
+def _equal_units(problem: Problem, w: Float[Tensor, "B D_w"]) -> Float[Tensor, "B D_w"]:
+    """The weights with the first hidden unit of each layer copied to all other units of that layer."""
+    matrices = []
+    for j, v in enumerate(split_weights(problem, w), start=1):
+        v = v[:, :1].expand_as(v) if j < problem.N else v
+        matrices.append(v[:, :, :1].expand_as(v) if j > 1 else v)
+    return stack_weights(matrices)
 
 
 def _scales(block: GivenBlock, prompt: Prompt, *, single: bool) -> Iterator[tuple[str, int, Tensor]]:
