@@ -69,6 +69,11 @@ def judge_command(
     ] = None,
     samples: Annotated[int, typer.Option("--samples", help="random prompts")] = JUDGED_PROMPTS,
     effort: Annotated[float, typer.Option("--effort", help="length of the ascents, 0 for none")] = 1.0,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="diabetes|FILE.csv", help="real prompts, too")
+    ] = None,
+    inputs: Annotated[str | None, typer.Option("--inputs", help="columns that are x")] = None,
+    targets: Annotated[str | None, typer.Option("--targets", help="columns that are y")] = None,
     seed: Annotated[int, typer.Option("--seed", help="seed of all random work")] = 0,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda")] = "cpu",
     out: Annotated[Path, typer.Option("--out", help="folder for counterexamples and the certificate")] = Path(
@@ -106,6 +111,9 @@ def judge_command(
         effort=effort,
         seed=seed,
         construction=construction,
+        data=data,
+        inputs=inputs,
+        targets=targets,
         device=device,
         progress=bars(),
     )

@@ -22,7 +22,7 @@ from icgd.construct.block.given_layer import GivenLayer
 from icgd.construct.block.literal import Block, Head, LiteralLayer, Sparse
 from icgd.construct.machine.memory import refuse
 from icgd.construct.machine.tensor_files import TensorHeader, check_finite, read_header, read_tensors
-from icgd.construct.prompt import Prompt, iterates
+from icgd.construct.prompt import Prompt
 
 Shapes = Mapping[str, tuple[int, ...]]
 Ranges = Mapping[str, tuple[int, int]]
@@ -281,10 +281,6 @@ class GivenBlock(nn.Module):
         """The w that the query's token carries after one step."""
         return self.weights(self(self.pack(prompt)))[:, -1]
 
-    def simulate(self, prompt: Prompt, steps: int) -> Float[Tensor, "iterates B D_w"]:
-        """The iterates w(0), ..., w(steps), each step from a fresh stream."""
-        return iterates(self.step, prompt, steps)
-
 
 def declaration_of(header: TensorHeader, source: object, chosen: Mapping[str, Any]) -> Declaration:
     """The declaration in a header's metadata, with `chosen` in place; raises ProblemError without one."""
@@ -341,7 +337,9 @@ def check_shapes(shapes: Shapes, declaration: Declaration) -> tuple[int, int]:
         heads, hidden = (parts_here[part][0] if parts_here.get(part) else 0 for part in ("Q", "W1"))
         wanted = dict.fromkeys("QKV", (heads, D, D)) | {"W1": (hidden, D), "W2": (D, hidden)}
         for part, shape in parts_here.items():
-            if shape != wanted[part] or not all(shape):
+            if shape == wanted[part] and not all(shape):
+                raise ProblemError(f"{name}.{part}", f"shape {shape}", "it is empty; leave it out")
+            if shape != wanted[part]:
                 raise ProblemError(f"{name}.{part}", f"shape {shape}", f"{wanted[part]} is needed")
     for layer in declaration.diagonal:
         if layer not in map(layer_name, range(layers)):

@@ -61,6 +61,8 @@ def block_document(block: GivenBlock, found: BlockResults, path: Path) -> dict[s
         "conclusion": found.conclusion,
         "problem": found.problem.as_dict(),
         "construction": found.construction,
+        "own_sums": found.recovery.own,
+        "not_proved": found.recovery.why,
         "attention": block.attention,
         "census": dict(found.census),
         "step_error": {

@@ -31,6 +31,7 @@ def test_the_commands_and_the_python_of_the_page_run(capsys, tmp_path, monkeypat
         code, out, err = run(capsys, *shlex.split(line))
         told = re.search(r"exit code (\d)", comment)
         assert code == (int(told[1]) if told else cli.KEPT), (line, out, err)
+        assert "--data" not in line or "64 of diabetes" in " ".join(out.split())
         if line.startswith(("judge", "check")) and line.endswith("ours.safetensors"):
             assert "proved by certificate" in out or "is its program, entry by entry" in out
     (block,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
@@ -95,6 +96,8 @@ BAD = [
     (["--diagonal", "layer.77"], "diagonal = layer.77"),
     (["--kernel", "relu"], "kernel = relu: there is no such letter"),
     (["--replay", "missing.json"], "there is no such file"),
+    (["--data", "missing.csv"], "missing.csv"),
+    (["--data", "diabetes", "--inputs", "bmi,none"], "no column 'none'"),
 ]
 
 

@@ -17,13 +17,14 @@ from icgd.bounds.progress import Progress, silent
 from icgd.construct.block.given_block import Declaration, GivenBlock
 from icgd.construct.prompt import Prompt
 from icgd.verify.given_block.measures import MEASURES, allowances, measured, rows_at_once
-from icgd.verify.given_block.prompt_ascent import CLIMBS, PromptsFound, best_of, climb_prompts
+from icgd.verify.given_block.prompt_ascent import CLIMBS, PromptsFound, best_of, climb_prompts, joined
 from icgd.verify.given_block.recovery import Recovery, recover, upward
 from icgd.verify.given_block.which_descent import Factor, factor_grid, factors_in_words, factors_of
 from icgd.verify.results import Results
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.counterexample import Counterexample, shrink
 from icgd.verify.search.prompts import random_prompts, seeded
+from icgd.verify.search.tables import DataTable, load_table, names, prompts_from_table
 from icgd.verify.verdict import Status, Verdict
 
 CLAIM = "judge"
@@ -31,6 +32,9 @@ CLAIM = "judge"
 
 JUDGED_PROMPTS = 5_000
 _PROPERTY_PROMPTS = 128
+REAL_PROMPTS = 64
+"""How many prompts are cut from a table."""
+
 _SHRUNK = 200
 """At most so many evaluations make a counterexample simpler; each runs every matrix."""
 
@@ -90,17 +94,37 @@ def judge_block(
     effort: float = 1.0,
     seed: int = 0,
     construction: str | None = None,
+    data: str | DataTable | None = None,
+    inputs: str | None = None,
+    targets: str | None = None,
     device: torch.device | str = "cpu",
     progress: Progress = silent,
 ) -> BlockResults:
     """One verdict for each of `MEASURES`, after random prompts, ascents, and a proof where there is one.
 
     samples: random prompts.  effort: scales the ascents, 0 for none.  construction: the only program to try.
+    data: a table from which real prompts are cut, too.  Raises DataError for a bad one.
     """
     problem, generator = block.problem, seeded(seed)
+    table = None if data is None else load_table(data)
+    real = None
+    if table is not None:
+        chosen = names(inputs), names(targets)
+        real = prompts_from_table(
+            problem,
+            table,
+            *chosen,
+            count=REAL_PROMPTS,
+            generator=seeded(seed),
+            weights="random",
+            device=device,
+        ).prompt
     recovery = recover(block, construction, progress)
     block.to(device)
     found = _swept(block, samples, generator, device, progress)
+    if real is not None:
+        errors = torch.cat([measured(block, "step-error", real), found.errors])
+        found = best_of(PromptsFound(joined([real, found.prompt]), errors), CLIMBS[0].points)
     sampled, attacked, tried = float(found.errors[0]), found, 0
     if effort > 0:
         rounds = tuple(
@@ -109,9 +133,8 @@ def judge_block(
         )
         attacked = climb_prompts(block, found, generator, rounds, progress)
         tried = attacked.tried
-    few = _joined_prompts(
-        random_prompts(problem, min(_PROPERTY_PROMPTS, samples), generator, device), attacked
-    )
+    some = random_prompts(problem, min(_PROPERTY_PROMPTS, samples), generator, device)
+    few = joined([*([real] if real is not None else []), some, attacked.prompt])
     verdicts, broken = [], {}
     with progress("properties", len(MEASURES)) as advance:
         for name, limit in allowances(block, few).items():
@@ -124,9 +147,11 @@ def judge_block(
             failed = worst > limit
             if failed:
                 broken[name] = _smallest(block, name, at[row : row + 1], limit)
-            searched = f"{samples:,} random prompts" + (
-                f" and {tried:,} on ascents through the matrices" if tried else ""
-            )
+            searched = f"{samples:,} random prompts"
+            if table is not None:
+                searched += f", {REAL_PROMPTS} of {table.source}"
+            if tried:
+                searched += f" and {tried:,} on ascents through the matrices"
             where = searched if name == "step-error" else f"{few.batch} prompts"
             verdicts.append(_verdict(block, name, worst, limit, where, recovery, broken.get(name)))
             advance(1)
@@ -168,14 +193,8 @@ def _swept(
             kept.append(best_of(PromptsFound(prompt, errors), CLIMBS[0].points))
             done += prompt.batch
             advance(prompt.batch)
-    prompts = [one.prompt for one in kept]
-    parts = (torch.cat([getattr(one, part) for one in prompts]) for part in ("x", "y", "query", "w"))
-    return best_of(PromptsFound(Prompt(*parts), torch.cat([one.errors for one in kept])), CLIMBS[0].points)
-
-
-def _joined_prompts(prompt: Prompt, found: PromptsFound) -> Prompt:
-    parts = ("x", "y", "query", "w")
-    return Prompt(*(torch.cat([getattr(prompt, part), getattr(found.prompt, part)]) for part in parts))
+    errors = torch.cat([one.errors for one in kept])
+    return best_of(PromptsFound(joined([one.prompt for one in kept]), errors), CLIMBS[0].points)
 
 
 def _smallest(block: GivenBlock, name: str, prompt: Prompt, limit: float) -> Counterexample:

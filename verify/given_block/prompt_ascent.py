@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -58,7 +58,7 @@ def climb_prompts(
                 tried += found.tried
                 advance(this.points * (1 + this.iterations) * fraction)
                 kept.append(best_of(found, rounds[-1].points) if number else found)
-    every = _joined([one.prompt for one in kept])
+    every = joined([one.prompt for one in kept])
     return best_of(PromptsFound(every, measured(block, "step-error", every), tried), rounds[-1].points)
 
 
@@ -68,7 +68,8 @@ def best_of(found: PromptsFound, count: int) -> PromptsFound:
     return PromptsFound(found.prompt[rows], errors, found.tried)
 
 
-def _joined(prompts: list[Prompt]) -> Prompt:
+def joined(prompts: Sequence[Prompt]) -> Prompt:
+    """The prompts of several batches in one."""
     return Prompt(*(torch.cat([getattr(one, part) for one in prompts]) for part in ("x", "y", "query", "w")))
 
 
@@ -84,7 +85,7 @@ def _single(block: GivenBlock, starts: PromptsFound, generator: torch.Generator)
         for i in range(examples):
             x, y = one.x[:, i : i + 1].expand_as(one.x), one.y[:, i : i + 1].expand_as(one.y)
             prompts.append(Prompt(x, y, one.query, one.w))
-    every = _joined(prompts)
+    every = joined(prompts)
     return PromptsFound(every, measured(block, "step-error", every), every.batch)
 
 

@@ -150,7 +150,7 @@ FLAWS = {
     ),
     "a V with one head": (reshaped("layer.00.V", (1, 8, 8)), r"layer.00.V = shape .*\(2, 8, 8\) is needed"),
     "a W1 transposed": (reshaped("layer.01.W1", (8, 3)), r"layer.01.W1 = shape \(8, 3\)"),
-    "no heads": (reshaped("layer.00.Q", (0, 8, 8)), r"layer.00.Q = shape \(0, 8, 8\)"),
+    "no heads": (reshaped("layer.00.Q", (0, 8, 8)), r"layer.00.Q = shape \(0, 8, 8\): it is empty"),
     "no slot of y": (stream(y=None), r"there is no slot y"),
     "a slot too large": (stream(x=(0, 3)), r"stream.x = 0:3: it needs 2 coordinates \(d\)"),
     "a slot outside": (stream(t=(8, 9)), r"stream.t = 8:9: the matrices have 8 coordinates"),
