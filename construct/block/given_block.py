@@ -211,7 +211,11 @@ class GivenBlock(nn.Module):
         """
         header = read_header(path, "weights")
         declaration = declaration_of(header, path, chosen)
-        posed = problem or Problem.parse({**declaration.letters, **(letters or {})})
+        chosen_letters = {**declaration.letters, **(letters or {})}
+        if problem is None and not chosen_letters:
+            why = "its metadata name no letters; give them, such as --N 2 --K 3 --d 2 --n 8"
+            raise ProblemError("problem", path, why)
+        posed = problem or Problem.parse(chosen_letters)
         shapes = {name: one.shape for name, one in header.tensors.items()}
         _, D = check_shapes(shapes, declaration)
         GivenStream.of(declaration.stream, posed, D)

@@ -187,6 +187,7 @@ def test_metadata_are_checked(tmp_path):
         ({"stream": json.dumps({"x": [2, 0]})}, r"stream.x = \[2, 0\]"),
         ({"stream": "1" * (1 << 17)}, "longer than 64 KiB"),
         ({"diagonal": "{}"}, "a list of layers"),
+        ({"stream": json.dumps(STREAM)}, "its metadata name no letters"),
         ({"layers": "0"}, "a number of layers"),
         ({"problem": "[]"}, "letters with their values"),
         ({"stream": json.dumps(STREAM), "problem": '{"N": -1}'}, "N = -1"),
