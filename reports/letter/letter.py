@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,10 +51,11 @@ def letter(paper: Paper, settled: Sequence[Settled]) -> str:
     grave = [one for one in ranked if one.entry.severity in ("statement", "proof", "constants")]
     must = [one for one in grave if one.entry.severity == "statement"]
     tally = count_statements(one.entry for one in settled)
-    for length, count in _ways(len(grave), len(must)):
-        made = _render(paper, ranked, grave[:count], length, tally)
-        if made.count("\n") <= LINES:
-            return made
+    for short in (opening, whole_sentences):  # sentences are cut only where whole ones do not fit
+        for length, count in _ways(len(grave), len(must)):
+            made = _render(paper, ranked, [_point(one, length, short) for one in grave[:count]], tally)
+            if made.count("\n") <= LINES:
+                return made
     raise ValueError(f"{len(must)} errors do not fit a letter of {LINES} lines")
 
 
@@ -66,9 +67,7 @@ def _ways(all_of_them: int, must: int) -> Iterator[tuple[int, int]]:
                 yield length, count
 
 
-def _render(
-    paper: Paper, ranked: Sequence[Settled], chosen: Sequence[Settled], length: int, tally: Tally
-) -> str:
+def _render(paper: Paper, ranked: Sequence[Settled], points: Sequence[LetterPoint], tally: Tally) -> str:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -76,15 +75,15 @@ def _render(
     text = environment.get_template("letter.md.j2").render(
         paper=paper,
         tally=tally.sentence,
-        points=[_point(one, length) for one in chosen],
-        others=len(ranked) - len(chosen),
-        proofs=_listed(_of_proofs(ranked[len(chosen) :])),
+        points=points,
+        others=len(ranked) - len(points),
+        proofs=_listed(_of_proofs(ranked[len(points) :])),
         holds=_listed(_holding(ranked)),
     )
     return text.strip("\n") + "\n"
 
 
-def _point(settled: Settled, length: int) -> LetterPoint:
+def _point(settled: Settled, length: int, short: Callable[[str, int], str]) -> LetterPoint:
     entry = settled.entry
     quoted = entry.quotation if length >= _LENGTHS[-3] else ""
     return LetterPoint(
@@ -92,10 +91,25 @@ def _point(settled: Settled, length: int) -> LetterPoint:
         place=_set(entry.place) if entry.place != entry.statement else "",
         quotation=_set(quoted),
         severity=SEVERITY_NAMES[entry.severity],
-        text=_set(whole_sentences(settled.text, length)),
-        repair=_set(whole_sentences(settled.repair, length)),
+        text=_set(short(settled.text, length)),
+        repair=_set(short(settled.repair, length)),
         key=entry.key,
     )
+
+
+def opening(text: str, length: int) -> str:
+    """The first sentences of a text, as many as fit; the first one is never cut.
+
+    >>> opening("It holds. It does not hold beyond 3.", 20), opening("A long sentence is whole. Or not.", 9)
+    ('It holds.', 'A long sentence is whole.')
+    """
+    sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z0-9(])", " ".join(text.split()))
+    kept = sentences[:1]
+    for sentence in sentences[1:]:
+        if len(" ".join([*kept, sentence])) > length:
+            break
+        kept.append(sentence)
+    return " ".join(kept)
 
 
 def _holding(settled: Sequence[Settled]) -> list[str]:
