@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from icgd.bounds.estimate import Estimate, Stage
+from icgd.bounds.letters import ProblemError
 from icgd.construct.block.given_block import GivenBlock
 from icgd.reports.command.terminal import show_grid, show_trusted
 from icgd.verify import workload
 from icgd.verify.given_block.judge import BlockResults
-from icgd.verify.given_block.measures import MEASURES, numbers_for
+from icgd.verify.given_block.measures import MEASURES, numbers_for, rows_at_once
 from icgd.verify.given_block.prompt_ascent import CLIMBS
 from icgd.verify.results import Grid
 from icgd.verify.verdict import Verdict
@@ -27,8 +28,14 @@ _PER_SECOND = 3e9
 def judging(block: GivenBlock, samples: int, effort: float) -> Estimate:
     """Estimate of judging a block: a plan for the proof, random prompts, ascents, properties."""
     climbed = 6 * effort * min(1.0, effort) * sum(this.points * this.iterations for this in CLIMBS)
-    run = (samples + climbed + 400 * len(MEASURES)) * numbers_for(block) / _PER_SECOND
-    return Estimate((workload.START, Stage("search", run))) + workload.planning(block.problem, "lean")
+    count = samples + climbed + 400 * len(MEASURES)
+    try:
+        rows_at_once(block)
+    except ProblemError:  # then no prompt is run at all
+        count = 0
+    run = count * numbers_for(block) / _PER_SECOND
+    search = Stage("search", run, letter="samples and effort" if effort else "samples", value=samples)
+    return Estimate((workload.START, search)) + workload.planning(block.problem, "lean")
 
 
 def show_block(console: Console, block: GivenBlock, found: BlockResults, source: str, seconds: float) -> None:

@@ -43,14 +43,15 @@ _SHRUNK = 200
 class BlockResults(Results):
     """Everything found out about a block that others built.
 
-    sampled, attacked: the largest norm2(err) over random prompts, and after the ascents.
+    sampled, attacked: the largest norm2(err) over random prompts, and after the ascents; None where prompts
+    are too long to be run.
     certified: the proved bound on it, where there is one.  allowed: eta*eps.
     recovery: the program of the matrices, and its proof.  factors: which descent a step comes near to.
     counterexamples: the smallest prompt found against each failed claim.
     """
 
-    sampled: float
-    attacked: float
+    sampled: float | None
+    attacked: float | None
     certified: float | None
     allowed: float
     recovery: Recovery
@@ -66,12 +67,15 @@ class BlockResults(Results):
     def conclusion(self) -> str:
         """What the block is, in two or three sentences."""
         failed = [one.claim.removeprefix(f"{CLAIM}/") for one in self.verdicts if one.status == "failed"]
-        share = f"{self.attacked / self.allowed:.1%} of eta*eps"
+        share = f"{(self.attacked or 0.0) / self.allowed:.1%} of eta*eps"
         if self.proved:
+            searched = (
+                "No prompt was run." if self.attacked is None else f"The largest error found is {share}."
+            )
             said = (
                 "One step is descent on the network that the letters pose, for every prompt in the radii and "
                 f"every w in W: norm2(err) <= eta * {upward(self.recovery.bound or 0.0)}, proved by "
-                f"certificate. The largest error found is {share}."
+                f"certificate. {searched}"
             )
         elif failed and "step-error" in failed:
             said = f"One step is not the descent that the letters pose: an error is {share}."
@@ -84,7 +88,8 @@ class BlockResults(Results):
 
     def __repr__(self) -> str:
         kept = ", ".join(f"{one.claim.removeprefix(CLAIM + '/')} {one.status}" for one in self.verdicts)
-        return f"<{self.attacked / self.allowed:.3g} of eta*eps; {kept}>"
+        share = "not searched" if self.attacked is None else f"{self.attacked / self.allowed:.3g} of eta*eps"
+        return f"<{share}; {kept}>"
 
 
 def judge_block(
@@ -120,6 +125,12 @@ def judge_block(
             device=device,
         ).prompt
     recovery = recover(block, construction, progress)
+    try:
+        rows_at_once(block)
+    except ProblemError as reason:
+        if recovery.bound is None:
+            raise
+        return _proved_alone(block, recovery, seed, f"not run on prompts, as they are too long ({reason})")
     block.to(device)
     found = _swept(block, samples, generator, device, progress)
     if real is not None:
@@ -174,6 +185,28 @@ def judge_block(
         recovery=recovery,
         factors=factors,
         counterexamples=broken,
+    )
+
+
+def _proved_alone(block: GivenBlock, recovery: Recovery, seed: int, reason: str) -> BlockResults:
+    """The results where no prompt can be run, but the step error is proved."""
+    problem = block.problem
+    step, *others = (f"{CLAIM}/{name}" for name in MEASURES)
+    proof = Verdict(
+        step, "proved", f"{_proof_in_words(recovery)}; {reason}", means="certificate", about="icgd"
+    )
+    return BlockResults(
+        problem=problem,
+        seed=seed,
+        verdicts=(proof, *(Verdict(one, "inapplicable", reason, about="icgd") for one in others)),
+        construction=recovery.construction,
+        census=_census(block),
+        certificate=recovery.certificate,
+        sampled=None,
+        attacked=None,
+        certified=problem.eta * (recovery.bound or 0.0),
+        allowed=problem.eta * problem.eps,
+        recovery=recovery,
     )
 
 

@@ -320,6 +320,17 @@ def test_a_counterexample_is_read_back(tmp_path):
         replay_on(GivenBlock(right.tensors, replace(right.problem, eps=0.2), right.declaration), saved)
 
 
+def test_a_block_for_very_long_prompts_is_proved_without_running_one():
+    made = built("lean", Problem(N=1, K=1, d=1, n=100_000, eps=0.3))
+    found = judge_weights(made)
+    assert found.proved and found.attacked is None and "No prompt was run" in found.conclusion
+    assert {one.status for one in found.verdicts[1:]} == {"inapplicable"} and "not searched" in repr(found)
+    block = GivenBlock.of_block(made)
+    wrong = GivenBlock(block.tensors, replace(block.problem, eta=0.2), block.declaration)
+    with pytest.raises(ProblemError, match="the prompts do not fit"):
+        judge_weights(wrong)
+
+
 def test_tensors_without_a_problem_are_refused():
     with pytest.raises(ProblemError, match="they need a problem and a stream"):
         icgd.judge({"layer.00.W1": torch.zeros(1, 3)})
