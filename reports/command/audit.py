@@ -215,9 +215,11 @@ def choose_findings(
         severity=severity,
     )
     if not found:
-        asked = (("bearing", bearing), ("severity", severity), ("theorem", name))
-        field, value = next((one for one in asked if one[1]), ("key", key))
-        raise ProblemError(field, value, "no finding matches; icgd findings lists all of them")
+        asked = (("severity", severity), ("bearing", bearing), ("theorem", name), ("key", key))
+        (field, value), *others = (one for one in asked if one[1])
+        also = " and ".join(f"{what} = {of}" for what, of in others)
+        why = f"no finding has this{also and ' and '}{also}; icgd findings lists all of them"
+        raise ProblemError(field, value, why)
     return found, True
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from icgd.construct.machine.files import write_atomically
 from icgd.reports.command.terminal import show_numbers
-from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, Bearing, Entry
+from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, Bearing, Entry, papers
 from icgd.verify.ledger.questions import Answer
 from icgd.verify.ledger.settled import Settled
 from icgd.verify.ledger.tally import count_statements
@@ -75,8 +75,10 @@ def _paragraph(console: Console, markup: str, indent: int = 2) -> None:
 def show_finding(console: Console, settled: Settled) -> None:
     """Print one entry of the ledger, with its numbers."""
     entry = settled.entry
+    paper = papers()[entry.paper]
     console.print(f"[bold]{escape(entry.key)}[/] ({escape(entry.source)})", highlight=False)
     lines = {
+        "text read": f"{paper.version}{'' if paper.read == 'full text' else ', abstract alone'}",
         "place": entry.place,
         "its words": f"“{entry.quotation}”" if entry.quotation else "",
         "what it says": entry.claim,

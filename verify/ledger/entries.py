@@ -21,7 +21,7 @@ from icgd.verify.catalogue import theorems
 
 EvidenceNumber = int | float | str | bool
 Numbers = Mapping[str, EvidenceNumber]
-Kind = Literal["certificate", "identity", "witness", "count"]
+Kind = Literal["certificate", "exact", "balls", "identity", "witness", "count"]
 Bearing = Literal["error", "gap", "vacuous", "sharper", "reading", "confirms", "open"]
 """What a finding means for the paper; BEARINGS says it in words."""
 Severity = Literal["statement", "proof", "constants", "wording", "none"]
@@ -77,9 +77,10 @@ class Entry:
     statement: what is judged, such as "Lemma 2".  place: sections and equations.  quotation: a few of its
     words.  claim: what it asserts, in our words.  bearing, severity: see BEARINGS and SEVERITIES.
     finding: what was found; {name} stands for a computed number.
-    kind: certificate (balls or exact arithmetic on given inputs), identity (symbols), witness (one instance),
-    count (sizes, from formulas or tensors).  evidence: "module.function" of verify/ledger/evidence/, or the
-    name of a function in the theorem's own `evidence`.
+    kind: certificate (the checker accepts one), exact or balls (rationals, or ball arithmetic, on given
+    inputs), identity (symbols), witness (one instance), count (sizes, from formulas or tensors).
+    evidence: "module.function" of verify/ledger/evidence/, or the name of a function in the theorem's own
+    `evidence`.
     given: arguments of that function.  expected: recorded numbers.  tolerance: relative, for floats;
     everything else must be equal.
     repair: the shortest change that makes the statement right; empty where there is nothing to repair.
@@ -258,7 +259,7 @@ def find_entry(key: str) -> Entry:
     >>> find_entry("relu-not-smooth").key, find_entry("not-smooth").key
     ('2411.16549/relu-not-smooth', '2411.16549/relu-not-smooth')
     """
-    wanted = key.strip().casefold().removeprefix("arxiv:")
+    wanted = key.strip().casefold().removeprefix("ledger/").removeprefix("arxiv:")
     named = {entry.key: entry for entry in entries()}
     names = [(one, one.partition("/")[2]) for one in named]
     exact = [one for one, name in names if wanted in (one, name)]

@@ -16,6 +16,14 @@ from icgd.verify.catalogue import theorems
 from icgd.verify.ledger.entries import Entry, EvidenceNumber, Numbers
 from icgd.verify.verdict import LEDGER, Means, Status, Verdict
 
+_PROOFS: dict[str, Means] = {
+    "certificate": "certificate",
+    "exact": "exact",
+    "balls": "balls",
+    "identity": "exact",
+}
+"""The kinds of evidence that are proofs, and by what."""
+
 
 @dataclass(frozen=True)
 class Settled:
@@ -51,8 +59,7 @@ class Settled:
     def verdict(self) -> Verdict:
         """The finding as a verdict: proved where the evidence is exact, failed if it is not reproduced."""
         entry = self.entry
-        proofs: dict[str, Means] = {"certificate": "balls", "identity": "exact"}
-        means = proofs.get(entry.kind) if entry.bearing != "open" else None
+        means = _PROOFS.get(entry.kind) if entry.bearing != "open" else None
         status: Status = "proved" if means else "held"
         if self.differences:
             found = "; ".join(self.differences)

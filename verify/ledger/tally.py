@@ -80,12 +80,12 @@ def fate(judged: Iterable[_Judged]) -> Fate:
     return "open" if all(one.bearing == "open" for one in found) else "holds"
 
 
-_ABOUT = re.compile(r"\b[Pp]roof of (?=[A-Z])| \(with [^()]*(?:\([^()]*\)[^()]*)*\)$")
+_ABOUT = re.compile(r"\b[Pp]roof of (?=[A-Z])| \((?:[^()]|\([^()]*\))*\)$")
 AnyJudged = TypeVar("AnyJudged", bound=_Judged)
 
 
 def statement_of(source: str) -> str:
-    """The source of a statement, for a finding about its proof, too, or about it with a repair.
+    """The source of a statement, for a finding about its proof, a part of it, or its repaired form, too.
 
     >>> statement_of("arXiv:1, proof of Lemma 2"), statement_of("arXiv:1, Lemma 2 (with a hypothesis)")
     ('arXiv:1, Lemma 2', 'arXiv:1, Lemma 2')
@@ -96,7 +96,7 @@ def statement_of(source: str) -> str:
 def by_statement(judged: Iterable[AnyJudged]) -> dict[str, list[AnyJudged]]:
     """Findings by the source of the statement that they judge.
 
-    What is found about its proof, or about the statement with a repair, is found about the statement.
+    What is found about its proof, a part of it or its repaired form is found about the statement.
 
     >>> from collections import namedtuple
     >>> of = namedtuple("of", "source bearing severity")
@@ -110,12 +110,17 @@ def by_statement(judged: Iterable[AnyJudged]) -> dict[str, list[AnyJudged]]:
 
 
 def count_statements(judged: Iterable[_Judged]) -> Tally:
-    """The statements of these findings counted, each once."""
-    statements = by_statement(judged)
+    """The statements of these findings counted, each once; words that were only read are none."""
+    every = by_statement(judged)
+    statements = {name: found for name, found in every.items() if any(_asserts(one) for one in found)}
     fates: dict[Fate, int] = dict.fromkeys(FATES, 0)
     vacuous = 0
     for found in statements.values():
         became = fate(found)
         fates[became] += 1
         vacuous += became != "fails" and any(one.bearing == "vacuous" for one in found)
-    return Tally(fates, vacuous, sum(map(len, statements.values())))
+    return Tally(fates, vacuous, sum(map(len, every.values())))
+
+
+def _asserts(one: _Judged) -> bool:
+    return one.bearing != "reading"

@@ -265,6 +265,7 @@ def columns(B_y: str = "1/10") -> Numbers:
     # The same for an error e of both g: it reaches s(1) as 2e, while E_s^l = sqrt(2) B_r'^2 B_v.
     return {
         "s": str(s1),
+        "B_l": float(loss_bound),
         "published": math.sqrt(published),
         "repaired": math.sqrt(repaired),
         "passed_on": 2,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from fractions import Fraction
 
 from icgd.verify.ledger.entries import Numbers
@@ -11,14 +10,6 @@ from icgd.verify.ledger.entries import Numbers
 
 def _clip(w: Fraction, side: Fraction) -> Fraction:
     return max(-side, min(side, w))
-
-
-def _path(eta: Fraction, side: Fraction, errors: Sequence[Fraction]) -> list[Fraction]:
-    """The iterates of w^2 / 2 from w(0) = 0 with these errors in the steps, over W = [-side, side]."""
-    found = [Fraction(0)]
-    for error in errors:
-        found.append(_clip(found[-1] - eta * found[-1] + error, side))
-    return found
 
 
 def examples_for_step(
@@ -55,23 +46,33 @@ def examples_for_step(
 def constant_of_the_loss(side: str = "1/10", eta: str = "3", eps: str = "1/1000", steps: int = 4) -> Numbers:
     """Corollary 1.1 with L_f read as the Lipschitz constant of L_n itself: four steps break it.
 
-    x = 1, y = 0 on W = [-1/10, 1/10]: L_n has the constant 1/10, its gradient 1.  The errors alternate.
+    N = 2, K = d = 1, r(t) = t + 1, x = y = 1, n = 1: L_n = (v (u + 1))^2 / 2 on W = [-s, s]^2, where exact
+    descent stays at 0.  Errors alternate in v.  L_n has a Lipschitz constant between s (1 + s)^2 and
+    s (1 + s) (1 + s + s^2 / 2), by sqrt(a^2 + b^2) <= a + b^2 / (2 a); its gradient's is at least (1 + s)^2.
     """
-    reach, step, tolerance = Fraction(side), Fraction(eta), Fraction(eps)
-    errors = [(-1) ** l * step * tolerance for l in range(steps)]
-    moved = abs(_path(step, reach, errors)[-1])
-    of_loss, of_gradient = reach, Fraction(1)
-    claimed = tolerance / of_loss * (1 + step * of_loss) ** steps
-    printed = tolerance / of_loss * (1 + 1 * of_loss) ** steps  # n = 1
-    repaired = tolerance / of_gradient * (1 + step * of_gradient) ** steps
+    s, step, tolerance = Fraction(side), Fraction(eta), Fraction(eps)
+    u = v = Fraction(0)
+    for l in range(steps):
+        error = (-1) ** l * step * tolerance
+        slope_u, slope_v = v**2 * (u + 1), v * (u + 1) ** 2
+        u, v = _clip(u - step * slope_u, s), _clip(v - step * slope_v + error, s)
+    moved = abs(v)
+    ends = (s * (1 + s) ** 2, s * (1 + s) * (1 + s + s**2 / 2))
+
+    def allowed(rate: Fraction, growth: Fraction) -> Fraction:
+        return tolerance / rate * (1 + growth * rate) ** steps
+
+    # Both bounds are convex in the rate, so their largest value is at an end.
+    printed, claimed = (max(allowed(rate, growth) for rate in ends) for growth in (Fraction(1), step))
+    repaired = allowed((1 + s) ** 2, step)
     return {
         "steps": steps,
         "eps": eps,
-        "moved": str(moved),
+        "moved": float(moved),
         "printed": float(printed),
         "claimed": float(claimed),
         "repaired": float(repaired),
-        "shows": max(claimed, printed) < moved <= repaired and moved < reach,
+        "shows": max(claimed, printed) < moved <= repaired and moved < s,
     }
 
 
@@ -115,6 +116,7 @@ def step_hypothesis(a: str = "2", eps: str = "1/10000", steps: int = 40) -> Numb
     mean = sum(mapped[1:steps]) / steps
     return {
         "a": a,
+        "eps": eps,
         "steps": steps,
         "least": float(least / tolerance**2),
         "mean": float(mean),

@@ -290,3 +290,11 @@ def copies(kappa: str = "1/10") -> Numbers:
         "apart": str(off[0] - off[1]),
         "shows": sum(v * v for v in off) <= bound**2 and off[0] != off[1],
     }
+
+
+def signs(x: str = "-1/2", B: str = "1") -> Numbers:
+    """Lemma 18's quantiser on an input of negative sign: the penalty of (E.11) makes the output 0."""
+    z, bound = Fraction(x), Fraction(B)
+    penalty = Fraction(0) if 0 < z <= bound else -bound
+    quantised = Fraction(math.ceil(z)) if 0 < z <= bound else Fraction(0)
+    return {"x": x, "shows": penalty == -bound and quantised + penalty < bound / 4 and abs(z) <= bound}

@@ -45,7 +45,7 @@ from icgd.verify.linear_attention.contraction import least_squares
         ("lemma-14-step", {"a": "1"}),
         ("corollary-1-1-examples", {"eta": "4/3"}),
         ("corollary-1-1-unprojected", {"eta": "1/20"}),
-        ("corollary-1-1-constant", {"steps": 2}),
+        ("corollary-1-1-constant", {"steps": 1}),
         ("lemma-7-order", {"speeds": [3, 4]}),
         ("lemma-2-interval", {"extra": "0"}),
         ("lemma-2-step-error", {"slopes": [0, 0]}),
