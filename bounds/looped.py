@@ -191,7 +191,7 @@ def claims(problem: LoopedProblem) -> tuple[Claim, ...]:
         ),
         claim(
             "examples-before",
-            f"{SOURCE}, abstract on earlier work; constant assumed",
+            f"{SOURCE}, abstract on earlier work; constant assumed by icgd",
             "Earlier requirement",
             r"$n \ge e^{c T}$.",
             ("c is assumed",),

@@ -201,7 +201,9 @@ class _Route:
         L_dr = name("L_{r'}", self.sup(self.constants[R_2][0], 2), "that of r' on [-R_2, R_2]")
         L_l, B_l = self.slopes(B_r, R_3)
         layers, last = range(self.problem.N), self.problem.N - 1
-        E_r = name("E_r", P * _sum((sqrt(K) * L_r * B_v) ** k for k in layers), "(3.11)")
+        E_r = name(
+            "E_r", P * _sum((sqrt(K) * L_r * B_v) ** k for k in layers), "coefficient of eps_r (Lemma 2)"
+        )
         name("E_{r'}", L_dr * B_v * E_r, "coefficient of eps_r in Lemma 3")
         name("E_l", L_l * E_r, "coefficient of eps_r in Lemma 4")
         q = B_dr * B_v * P

@@ -32,6 +32,8 @@ from icgd.bounds.step_error.recurrence import LayerRanges, propagate, ranges, st
 from icgd.bounds.step_error.rounding import offset_above
 
 SOURCE = "arXiv:2411.16549, Theorem 1"
+EXPLICIT = ("heads", "width", "least-norm-1", "least-norm")
+"""Sizes that the theorem states up to constants, which `claims` makes explicit, by their names in keys."""
 HYPOTHESES = (
     "r, r' and u are Lipschitz and C^4 (a piecewise linear u is represented exactly, and need not be)",
     "norm2(x_i) <= B_x and norm2(y_i) <= B_y",
@@ -182,7 +184,7 @@ class _Route:
         local, groups = self.local, self.groups
         R = self.name("R", min(layer.z for layer in local.layers), "least range of z over the layers")
         offset = max(offset_above(layer.s) for layer in local.layers)
-        B_s = self.name("B_s", offset, "masking offset of the update, above every |s_i(j)[k]| (recurrence)")
+        B_t = self.name("B_t", offset, "masking offset of the update, above every |s_i(j)[k]| (recurrence)")
         strengths = [group.width * self._mass("r", group) for group in groups]
         strengths.append(sum(group.number * group.width * self._mass("dr", group) for group in groups))
         reach = Max(1, 1 / R, evaluate=False)
@@ -194,7 +196,7 @@ class _Route:
             self.name("nu_{u,1}", u.one, f"{meaning}, 1-norm"),
             self.name("nu_{u,2}", u.two, f"{meaning}, 2-norm"),
         )
-        update, projection = update_norms(B_s), projection_norms(self.problem)
+        update, projection = update_norms(B_t), projection_norms(self.problem)
         return LeastNorms(
             *(
                 Max(*attention, slopes[i], update[i], projection[i], evaluate=False)
@@ -260,9 +262,9 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
     )
     return tuple(
         Claim(
-            f"relu-icgd/{quantity.replace('_', '-')}",
-            SOURCE,
-            title,
+            f"relu-icgd/{name}",
+            f"{SOURCE}; constants: icgd" if name in EXPLICIT else SOURCE,
+            f"{title}, made explicit" if name in EXPLICIT else title,
             statement,
             HYPOTHESES,
             quantity,
@@ -271,6 +273,7 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
             constants,
         )
         for quantity, title, statement, bound in rows
+        for name in (quantity.replace("_", "-"),)
     )
 
 
@@ -292,7 +295,7 @@ def built(problem: Problem, construction: Construction = "lean") -> tuple[Claim,
     empty = halves * int(layers.subs(N, problem.N)) - used
     o = costs.name("o", empty, "sub-layers with nothing to do")
     offset = max(offset_above(layer.s) for layer in costs.plan.layers)
-    B_s = costs.name("B_s", offset, "masking offset of the update, above every |s_i(j)[k]|")
+    B_t = costs.name("B_t", offset, "masking offset of the update, above every |s_i(j)[k]|")
     largest = [layer.least_norm for layer in costs.layers]
     meaning = "largest norm of the balanced layers before the update"
     nu_1 = costs.name("nu_1", max(norms.one for norms in largest), f"{meaning}, 1-norm")
@@ -302,7 +305,7 @@ def built(problem: Problem, construction: Construction = "lean") -> tuple[Claim,
     error = costs.name(
         "epsilon_*", costs.plan.bound, "bound over all cells at the local errors, rounding included"
     )
-    update, projection = update_norms(B_s), projection_norms(problem)
+    update, projection = update_norms(B_t), projection_norms(problem)
     last_layers = [
         (one, other) if paper else (one + other,) for one, other in zip(update, projection, strict=True)
     ]

@@ -37,6 +37,7 @@ from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.run_files import files_of_run, run_folder, show_certificates, write_run_files
 from icgd.reports.command.terminal import (
     show_census,
+    show_grid,
     show_hypotheses,
     show_plan,
     show_report,
@@ -48,6 +49,7 @@ from icgd.reports.document.document import (
     bounds_document,
     closing,
     findings_document,
+    grid_document,
     hypotheses_document,
     plan_document,
     questions_document,
@@ -311,6 +313,10 @@ def bounds(
     if made:
         show_plan(console, made)
         found["plan"] = plan_document(made)
+    tables = about.tables(asked.problem, **asked.chosen)
+    for table in tables:
+        show_grid(console, table)
+    found["grids"] = [grid_document(table) for table in tables]
     emit(found | {"bounds": bounds_document(asserted)} | closing(began), json_to)
     return KEPT
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from icgd.bounds.published_claims import LEMMAS
+from icgd.bounds.published_convergence import DESCENT_LEMMAS
 from icgd.reports.command.audit import verdicts_of, verify_one
 from icgd.reports.command.terminal import show_sizes, show_verdicts
 from icgd.reports.document.document import audit_document
@@ -62,7 +64,8 @@ def bounded(document):
 def test_every_key_is_spelled_one_way(theorem):
     judged = [key for one in theorem.constructions or (None,) for key in theorem.claim_keys(one)]
     assert all(KEY.fullmatch(key) for key in judged) and len(set(judged)) == len(judged)
-    assert theorem.own <= {key.removeprefix(f"{theorem.name}/") for key in judged}
+    assert theorem.own | theorem.repaired <= {key.removeprefix(f"{theorem.name}/") for key in judged}
+    assert not theorem.own & theorem.repaired
 
 
 @pytest.mark.parametrize("theorem", BUILT_IN, ids=lambda one: one.name)
@@ -72,8 +75,9 @@ def test_whose_claim_it_is_follows_from_its_source(theorem):
         claims = {claim.key: claim for claim in theorem.claims(theorem.letters(), **chosen)}
         assert all(KEY.fullmatch(key) for key in claims)
         for key in set(claims) & set(theorem.claim_keys(construction)):
-            own = key.removeprefix(f"{theorem.name}/") in theorem.own
-            assert own == (claims[key].source == "icgd"), key
+            source = claims[key].source
+            assert theorem.subject(key) == ("icgd" if source == "icgd" else "repaired" if "icgd" in source
+                                            else "paper"), key  # fmt: skip
 
 
 def test_a_verdict_has_the_key_of_its_claim_or_of_a_property(parts, document, keys):
@@ -162,12 +166,16 @@ def test_claims_of_papers_and_of_icgd_are_counted_apart(parts, document, tmp_pat
     console = Console(file=io.StringIO(), width=400, color_system=None)
     show_verdicts(console, verdicts_of(parts))
     found = [verdict["about"] for verdict in document["verdicts"]]
-    lines = [f"{found.count('paper')} claims of the papers checked: ",
+    lines = [f"{found.count('paper')} claims of the papers as stated: ",
+             f"{found.count('repaired')} claims of the papers as repaired or made explicit here: ",
              f"{found.count('icgd')} claims of icgd about its own constructions and bounds: "]  # fmt: skip
     write_source(document, [], tmp_path)
     latex = (tmp_path / "report.tex").read_text(encoding="utf-8")
-    assert found.count("paper") > 5 and found.count("icgd") > 20
+    assert found.count("paper") > 5 and found.count("repaired") > 10 and found.count("icgd") > 20
+    stated = {verdict["claim"] for verdict in document["verdicts"] if verdict["about"] == "paper"}
+    refuted = {f"relu-icgd/{name}" for name in LEMMAS} | {f"convergence/{name}" for name in DESCENT_LEMMAS}
+    assert not stated & (refuted | {"preconditioned/lemma-1"}) and "relu-icgd/step-error" in stated
     alone = find_theorem("looped").verify()
-    assert alone.summary[1] == "2 claims of icgd about its own constructions and bounds: 1 counted, 1 held"
+    assert alone.summary[2] == "2 claims of icgd about its own constructions and bounds: 1 counted, 1 held"
     for surface in (console.file.getvalue(), page(document, []), latex):
         assert all(line in surface for line in lines)

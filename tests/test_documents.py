@@ -9,7 +9,7 @@ import pytest
 
 from icgd.reports.document.shape import SCHEMA
 from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, Entry, Paper, parse_entries
-from icgd.verify.verdict import MEANS, STATUSES, VerdictDocument
+from icgd.verify.verdict import MEANS, STATUSES, SUBJECTS, VerdictDocument
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -28,10 +28,11 @@ def test_every_file_and_folder_that_a_page_names_is_there(page):
 def test_the_page_on_verdicts_names_every_status_means_and_key():
     page = (ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([^`]*)` \| ([^|]*)", page, re.MULTILINE)
-    assert [name for name, _ in rows] == [*STATUSES, *MEANS, *sorted_keys()]
+    assert [name for name, _ in rows] == [*STATUSES, *MEANS, *SUBJECTS, *sorted_keys()]
     said = {name: text.strip() for name, text in rows}
     assert all(said[status].startswith(meaning.words.split(":")[0]) for status, meaning in STATUSES.items())
     assert all(said[name] == grounds.by for name, grounds in MEANS.items())
+    assert all(said[name] in many for name, (_, many) in SUBJECTS.items())
     assert f"now {SCHEMA}" in page
 
 

@@ -50,7 +50,6 @@ TITLE = "Error accumulation and convergence of simulated gradient descent"
 KEYS = ("lipschitz", "accumulation", "accumulation-split", "decrease", "stationary", *DESCENT_LEMMAS)
 _ROUNDING = 2.0**-44
 """How far rounding in float64 may move a measured number, relative to 1 plus its size."""
-
 _FOLLOWED = 32  # prompts of each source that are followed
 _LONG = 60  # least number of steps followed for decrease and stationarity
 
@@ -416,5 +415,6 @@ THEOREM = Theorem(
     judge=verify,
     judged=KEYS,
     own=frozenset(KEYS) - {*DESCENT_LEMMAS},
+    repaired=frozenset(DESCENT_LEMMAS),
     estimate=workload.convergence,
 )

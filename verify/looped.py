@@ -411,6 +411,7 @@ THEOREM = Theorem(
         "examples-before",
     ),
     own=frozenset({"rounding", "parameters"}),
+    repaired=frozenset({"contraction", "examples", "examples-before"}),
     model=MODEL,
     estimate=workload.looped,
 )

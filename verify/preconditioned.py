@@ -331,6 +331,7 @@ THEOREM = Theorem(
         "training/theorem-4",
     ),
     own=frozenset({"theorem-1/other-minimum", "theorem-3/one-step", "lemma-1/model", "parameters"}),
+    repaired=frozenset({"lemma-1", "theorem-1/loss", "theorem-3/loss"}),
     model=MODEL,
     estimate=workload.preconditioned,
 )

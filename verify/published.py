@@ -265,7 +265,8 @@ def lemma_verdicts(
             continue
         parts = {"signs": free.found[name]} | ({"block": block.found[name]} if name in block.found else {})
         words = [
-            f"at most {parts['signs']:.3g} of the bound on {_TOKENS:,} tokens with the worst signs found"
+            f"as repaired, at most {parts['signs']:.3g} of the bound on {_TOKENS:,} tokens with the worst "
+            "signs found"
         ]
         if "block" in parts:
             words.append(f"{parts['block']:.3g} inside the paper block on {len(tokens.x):,} tokens")

@@ -38,7 +38,9 @@ def corollary_verdict(problem: Problem, lam: float, apart: Iterable[Float[Tensor
             worst = max(worst, largest[step] / (allowed + spare))
     at_end, printed = (corollary(lam, size, problem.eps, problem.L) for size in (problem.eta, problem.n))
     status: Status = "failed" if worst > 1 else "vacuous" if at_end >= widest else "held"
-    evidence = f"at most {worst:.3g} of the bound over {steps} steps; {at_end:.4g} at l = {problem.L:,}"
+    evidence = (
+        f"as repaired, at most {worst:.3g} of the bound over {steps} steps; {at_end:.4g} at l = {problem.L:,}"
+    )
     if at_end >= widest:
         evidence += f", no less than the diameter {widest:.4g} of W, so it says nothing there"
     evidence += (

@@ -1,9 +1,9 @@
-"""From the paper's own error constants down to what a search finds: one ladder, with heads."""
+"""The constants of the paper's lemmas, and the ladder from them down to what a search finds, with heads."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import torch
@@ -11,7 +11,7 @@ import torch
 from icgd.bounds.claims import Number
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
-from icgd.bounds.published import published
+from icgd.bounds.published import Published, published
 from icgd.bounds.relu_icgd import built, claims, local_tolerance, violated
 from icgd.bounds.step_error.budget import Construction, approximated
 from icgd.bounds.step_error.plan import Plan, plan
@@ -28,11 +28,50 @@ _COLUMNS = (
 )
 _NOTE = (
     "per unit: r, r' and u each off by the same error; heads: sampled features, 2 ln 2 (A/e)^2 a unit with "
-    "error e, as the paper gives no C(k).  The paper's own routes divide eps as its proof does"
+    "error e, as the paper gives no C(k).  The paper's own routes divide eps as its proof does.  Heads of "
+    "the plain recurrence take one range for all hidden layers, the widest; those of cells each layer's own"
+)
+TITLE_OF_CONSTANTS = "Constants of the paper's lemmas"
+_CONSTANT_COLUMNS = ("constant", "as printed", "repaired", "what it is, and where")
+_CONSTANTS = (
+    "R_1", "R_2", "R_3", "B_r", "B_{r'}", "B_l", "P", "B_s", "E_r", "E_s^r", "E_s^{r'}", "E_s^l",
+    "C_l", "C_r", "C_{r'}", "epsilon_l", "epsilon_r", "epsilon_{r'}", "heads",
+)  # fmt: skip
+_NORMS: Mapping[str, str] = {"nu_2": "Lemma 2", "nu_3": "Lemma 3", "nu_4": "Lemma 4", "nu_7": "C.7"}
+"""The norms of layers by their names in `Published`, with their places; the paper has no letters for them."""
+_NOTE_OF_CONSTANTS = (
+    "as printed, some are no bounds.  B_l is our reading, as Lemma 4 defines none: the largest |u[k]| over "
+    "|p(N)[k]| <= B_r and norm2(y) <= B_y.  Lemma 7's C(k) is never given: heads count our own features, "
+    "2 ln 2 (A/e)^2 a unit with error e, and the norms of Lemmas 2 to 4 have their masses A in place of C"
 )
 _MOST_LAYERS = 5
 """Deeper networks take minutes to divide the tolerance on cells."""
 _PULLED, _POOL = 0.25, 1024
+
+
+def constants_of_lemmas(problem: Problem) -> Grid | None:
+    """Every constant of the paper's route, as printed and repaired; None where r breaks a hypothesis."""
+    if violated(problem):
+        return None
+    try:
+        printed, repaired = (published(problem, repaired=one) for one in (False, True))
+    except ProblemError:
+        return None
+    named = {name: _plain(name) for name in _CONSTANTS}
+    named |= {name: f"norm, {place}" for name, place in _NORMS.items()}
+    rows = tuple(
+        (shown, _shown(printed[name]), _shown(repaired[name]), _plain(_meant(printed, name)))
+        for name, shown in named.items()
+    )
+    return Grid(TITLE_OF_CONSTANTS, _CONSTANT_COLUMNS, rows, _NOTE_OF_CONSTANTS)
+
+
+def _meant(made: Published, name: str) -> str:
+    return made.constants[made.symbol(name)][1]
+
+
+def _plain(text: str) -> str:
+    return text.replace("{r'}", "r'").replace("epsilon", "eps")
 
 
 def ladder(planned: Plan, sandwich: Sandwich, certified: bool, generator: torch.Generator) -> Grid | None:
@@ -90,7 +129,7 @@ def _by_cells(problem: Problem) -> Iterator[tuple[Cell, ...]]:
 
 
 def _shown(count: Number) -> Cell:
-    """A count; a float where readers of JSON would round an integer, nothing where it exceeds floats."""
+    """A number; a float where readers of JSON would round an integer, nothing where it exceeds floats."""
     if isinstance(count, int) and count <= 2**53:
         return count
     return float(count) if count <= sys.float_info.max else None

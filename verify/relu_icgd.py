@@ -14,7 +14,7 @@ from icgd.bounds.hypotheses import hypotheses
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
 from icgd.bounds.published_claims import LEMMAS, lemma_claims
-from icgd.bounds.relu_icgd import SOURCE, built, claims
+from icgd.bounds.relu_icgd import EXPLICIT, SOURCE, built, claims
 from icgd.bounds.step_error.budget import Construction
 from icgd.bounds.step_error.plan import Plan, plan
 from icgd.bounds.step_error.recurrence import ranges
@@ -30,7 +30,7 @@ from icgd.verify.block.one_prompt import Enclosure, enclosable, enclose
 from icgd.verify.block.properties import PROPERTIES, step_properties
 from icgd.verify.certificate.proof import Proof, prove, unchecked
 from icgd.verify.published import lemma_verdicts
-from icgd.verify.published_ladder import ladder
+from icgd.verify.published_ladder import constants_of_lemmas, ladder
 from icgd.verify.results import Grid, Results, Sandwich, StepError
 from icgd.verify.search.attack import ROUNDS, Attack, attack
 from icgd.verify.search.counterexample import Counterexample, shrink
@@ -144,7 +144,7 @@ def verify(
         *properties,
         *_start_verdicts(problem, construction),
     )
-    grids: list[Grid] = []
+    grids = [*_tables(problem, construction)]
     if construction == "paper":
         with progress("lemmas", 2) as advance:
             own = excerpt(planned)
@@ -332,7 +332,8 @@ def _of_the_theorem(ours: Verdict, sandwich: Sandwich, resolution: float) -> Ver
 def _proof_in_words(proof: Proof) -> str:
     if proof.why is not None:
         return f"; {proof.why}"
-    return f", by certificate {proof.certificate['weights'][:12]}, which an independent checker accepts"
+    weights = proof.certificate["weights"][:12]
+    return f", by certificate of the weights {weights}, which an independent checker accepts"
 
 
 def _start_verdicts(problem: Problem, construction: Construction) -> Iterator[Verdict]:
@@ -354,6 +355,12 @@ def _start_verdicts(problem: Problem, construction: Construction) -> Iterator[Ve
 def _claims(problem: Problem, construction: Construction) -> tuple[Claim, ...]:
     lemmas = lemma_claims(problem) if construction == "paper" else ()
     return (*claims(problem), *built(problem, construction), *lemmas)
+
+
+def _tables(problem: Problem, construction: Construction) -> tuple[Grid, ...]:
+    """The constants of the paper's lemmas, which are about `paper` alone."""
+    made = constants_of_lemmas(problem) if construction == "paper" else None
+    return (made,) if made else ()
 
 
 def _read(letters: Mapping[str, Any], search: Search) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -387,6 +394,8 @@ THEOREM = Theorem(
     judge=verify,
     judged={construction: _names(construction) for construction in get_args(Construction)},
     own=frozenset(f"{construction}/{name}" for construction in get_args(Construction) for name in _OWN),
+    repaired=frozenset({*EXPLICIT, *LEMMAS}),
+    tables=_tables,
     model=MODEL,
     options=frozenset({"samples", "effort", "start", "data", "inputs", "targets", "prompts", "certify"}),
     fits=refuse_if_too_large,

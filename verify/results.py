@@ -128,5 +128,5 @@ class Results:
 
     @property
     def summary(self) -> tuple[str, ...]:
-        """How many claims got which verdict: a line for those of the papers, a line for those of icgd."""
+        """How many claims got which verdict: a line for the papers' as stated, as repaired, and icgd's."""
         return count_claims(verdict.as_dict() for verdict in self.verdicts)

@@ -148,7 +148,7 @@ def _step_verdict(
     )
     if reason is None:
         evidence += (
-            f"the bound is {bound:.3g} for every prompt and w in W, by certificate "
+            f"the bound is {bound:.3g} for every prompt and w in W, by certificate of the weights "
             f"{certificate['weights'][:12]} with {certificate['splits'].count(0):,} cells, which an "
             "independent checker accepts (eta and eps of (1/n) sum are 2 eta and eps/2 of (1/(2n)) sum)"
         )

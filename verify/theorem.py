@@ -16,9 +16,9 @@ from icgd.bounds.letters import Letters, ProblemError
 from icgd.bounds.progress import Progress, silent
 from icgd.bounds.step_error.plan import Plan
 from icgd.construct.model import Model
-from icgd.verify.results import Plot, Results
+from icgd.verify.results import Grid, Plot, Results
 from icgd.verify.search.options import EVERYWHERE, Search
-from icgd.verify.verdict import Verdict
+from icgd.verify.verdict import Subject, Verdict
 
 Judged = tuple[str, ...] | Mapping[str, tuple[str, ...]]
 Surveyed = Callable[[Progress], tuple[Plot, ...]]
@@ -27,6 +27,10 @@ Surveyed = Callable[[Progress], tuple[Plot, ...]]
 
 def _anything(problem: Any, **construction: str) -> None:
     """Accepts every problem."""
+
+
+def _no_tables(problem: Any, **construction: str) -> tuple[Grid, ...]:
+    return ()
 
 
 def _unknown(problem: Any, search: Search) -> Estimate:
@@ -52,13 +56,15 @@ class Theorem:
     fits: raises ProblemError for a problem whose transformer would not fit in memory.
     estimate: (problem, search) -> how long judging it takes.
     constructions: the ways to build the transformer, the default first.  Where there are any, `claims`,
-        `judge`, `fits`, `applies`, `plan` and `model.build` take `construction=`, and `judged` is a mapping
-        from each to its claims, no two of which have the same name.
+        `judge`, `fits`, `applies`, `plan`, `tables` and `model.build` take `construction=`, and `judged` is a
+        mapping from each to its claims, no two of which have the same name.
     applies: raises ProblemError where a construction does not apply to a problem.
     read: (letters, search) -> letters and keywords for `judge`, where options such as data set letters.
     hypotheses, plan: what the theorem assumes and how its tolerance is spent, for `icgd bounds`.
     survey: figures for a report, computed during the verification.  replay: judges a saved counterexample.
     own: the names in `judged` that are icgd's claims about its constructions and bounds, not the source's.
+    repaired: those of the source that are judged in a form repaired here, or with constants found here.
+    tables: (problem) -> tables of constants, for `icgd bounds`, which builds nothing.
     findings: a TOML file of entries for the ledger; evidence: the functions that they name.
     """
 
@@ -73,6 +79,8 @@ class Theorem:
 
     options: frozenset[str] = frozenset()
     own: frozenset[str] = frozenset()
+    repaired: frozenset[str] = frozenset()
+    tables: Callable[..., tuple[Grid, ...]] = _no_tables
     fits: Callable[..., None] = _anything
     estimate: Callable[[Any, Search], Estimate] = _unknown
     constructions: tuple[str, ...] = ()
@@ -126,10 +134,12 @@ class Theorem:
 
     def attributed(self, verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
         """The verdicts, each with whose claim it is about."""
-        return tuple(
-            replace(one, about="icgd" if one.claim.removeprefix(f"{self.name}/") in self.own else "paper")
-            for one in verdicts
-        )
+        return tuple(replace(one, about=self.subject(one.claim)) for one in verdicts)
+
+    def subject(self, claim: str) -> Subject:
+        """Whose claim it is that has this key."""
+        name = claim.removeprefix(f"{self.name}/")
+        return "icgd" if name in self.own else "repaired" if name in self.repaired else "paper"
 
     def verify(
         self, problem: Letters | None = None, *, progress: Progress = silent, **options: Any

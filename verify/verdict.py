@@ -9,8 +9,8 @@ from typing import Literal, NotRequired, TypedDict
 
 Status = Literal["proved", "proved on given prompts", "counted", "held", "failed", "inapplicable", "vacuous"]
 Means = Literal["certificate", "exact", "balls"]
-Subject = Literal["paper", "icgd"]
-"""Whose claim it is: a paper's, or one of icgd about its own constructions and bounds."""
+Subject = Literal["paper", "repaired", "icgd"]
+"""Whose claim it is: a paper's as stated, a paper's as repaired or made explicit here, or icgd's own."""
 
 Tone = Literal["good", "fair", "aside", "care", "bad"]
 """How good the news is; each page gives every tone a colour."""
@@ -65,13 +65,18 @@ LEDGER = "ledger/"
 _PROOFS: tuple[Status, ...] = ("proved", "proved on given prompts")
 """The statuses of a proof."""
 
-_WHOSE: Mapping[Subject, tuple[str, str]] = {
-    "paper": ("claim of the paper", "claims of the papers"),
+SUBJECTS: Mapping[Subject, tuple[str, str]] = {
+    "paper": ("claim of the paper as stated", "claims of the papers as stated"),
+    "repaired": (
+        "claim of the paper as repaired or made explicit here",
+        "claims of the papers as repaired or made explicit here",
+    ),
     "icgd": (
         "claim of icgd about its own constructions and bounds",
         "claims of icgd about its own constructions and bounds",
     ),
 }
+"""How claims of each kind are named, one and many, in the order in which they are counted."""
 
 
 class VerdictDocument(TypedDict):
@@ -144,25 +149,29 @@ def in_words(status: Status, means: Means | None) -> str:
 
 
 def count_claims(verdicts: Iterable[VerdictDocument]) -> tuple[str, ...]:
-    """How many claims got which verdict, those of papers and those of icgd each in a line.
+    """How many claims got which verdict, a line for each of `SUBJECTS` that occurs.
 
-    >>> made = Verdict("a/b", "proved", "", means="exact"), Verdict("a/c", "counted", "", about="icgd")
+    >>> made = (
+    ...     Verdict("a/b", "proved", "", means="exact"),
+    ...     Verdict("a/c", "held", "", about="repaired"),
+    ...     Verdict("a/d", "counted", "", about="icgd"),
+    ... )
     >>> for line in count_claims([one.as_dict() for one in made]):
     ...     print(line)
-    1 claim of the paper checked: 1 proved by exact arithmetic
+    1 claim of the paper as stated: 1 proved by exact arithmetic
+    1 claim of the paper as repaired or made explicit here: 1 held
     1 claim of icgd about its own constructions and bounds: 1 counted
     """
     lines = []
     found = list(verdicts)
-    for subject, (one, many) in _WHOSE.items():
+    for subject, (one, many) in SUBJECTS.items():
         counts = Counter(
             in_words(v["verdict"], v.get("means")) for v in found if v.get("about", "paper") == subject
         )
         order = [in_words(status, means) for status in STATUSES for means in (*MEANS, None)]
         shown = ", ".join(f"{counts[words]} {words}" for words in order if counts[words])
         if total := counts.total():
-            checked = " checked" * (subject == "paper")
-            lines.append(f"{total} {one if total == 1 else many}{checked}: {shown}")
+            lines.append(f"{total} {one if total == 1 else many}: {shown}")
     return tuple(lines)
 
 

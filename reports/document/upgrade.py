@@ -13,7 +13,7 @@ from icgd.reports.document.numbers import quantities
 from icgd.reports.document.shape import SCHEMA, AuditDocument, FindingDocument
 from icgd.verify.catalogue import theorems
 from icgd.verify.ledger.entries import BEARINGS, SEVERITIES
-from icgd.verify.verdict import MEANS, STATUSES
+from icgd.verify.verdict import MEANS, STATUSES, SUBJECTS
 
 _NUMBERS = ("census", "step_error", "plan", "search")
 """Sections that contain only numbers."""
@@ -54,6 +54,7 @@ def renamed(document: dict[str, Any]) -> AuditDocument:
     if document.get("schema", 1) < SCHEMA:
         _give_present_keys(document)
         document["schema"] = SCHEMA
+    _set_repaired_apart(document)
     for part in document["theorems"].values():
         checked = bool((part.get("certificate") or {}).get("accepted"))
         error, plan = part.get("step_error"), part.get("plan")
@@ -148,7 +149,17 @@ def _about(key: str, part: Mapping[str, Any]) -> str:
     if key in part["bounds"]:
         return "icgd" if part["bounds"][key]["source"] == "icgd" else "paper"
     known = theorems().get(part.get("theorem") or key.partition("/")[0])
-    return "icgd" if known and key.removeprefix(f"{known.name}/") in known.own else "paper"
+    return known.subject(key) if known else "paper"
+
+
+def _set_repaired_apart(document: Mapping[str, Any]) -> None:
+    """Name the claims that are judged in a repaired form; earlier reports counted them as the papers'."""
+    parts, known = document["theorems"].values(), theorems()
+    lists = [*(part.get("verdicts") or () for part in parts), document.get("verdicts") or ()]
+    for verdict in (one for some in lists for one in some if one.get("about") == "paper"):
+        theorem = known.get(verdict["claim"].partition("/")[0])
+        if theorem and theorem.subject(verdict["claim"]) == "repaired":
+            verdict["about"] = "repaired"
 
 
 def _renamed(bounds: Mapping[str, Any], *, checked: bool) -> dict[str, Any]:
@@ -192,7 +203,7 @@ def unknown_word(document: Mapping[str, Any]) -> str | None:
     verdicts = [one for part in parts for one in part.get("verdicts") or ()] + document.get("verdicts", [])
     said: list[tuple[Any, Collection[str]]] = [(one["verdict"], STATUSES) for one in verdicts]
     said += [(one["means"], MEANS) for one in verdicts if "means" in one]
-    said += [(one["about"], ("paper", "icgd")) for one in verdicts if "about" in one]
+    said += [(one["about"], SUBJECTS) for one in verdicts if "about" in one]
     findings = [_finding(one) for one in document["findings"]]
     said += [(one["bearing"], BEARINGS) for one in findings]
     said += [(one["severity"], SEVERITIES) for one in findings]

@@ -11,7 +11,9 @@ from icgd.bounds.published_claims import LEMMAS, lemma_claims
 def test_there_is_one_claim_for_each_lemma():
     claims = lemma_claims(Problem())
     assert tuple(claim.key.removeprefix("relu-icgd/") for claim in claims) == LEMMAS
-    assert [claim.source.partition(", ")[2] for claim in claims][:2] == ["Lemma 2", "Lemma 3"]
+    assert [claim.source.partition(", ")[2] for claim in claims][:2] == [
+        f"Lemma {number}; repaired by icgd" for number in (2, 3)
+    ]
     assert not lemma_claims(Problem(activation=ACTIVATIONS["relu"]))
     assert not lemma_claims(Problem(activation=parse_activation("exp(t)")))  # finite on our ranges alone
 

@@ -159,7 +159,7 @@ def test_norm_by_hand_for_one_unit():
     """N = d = 1 and an update so large that its layer is the largest: the formula written out again."""
     problem = Problem(N=1, K=1, d=1, n=1, eta=100.0, eps=0.5)
     claimed = by_quantity(claims(problem))
-    (o,) = (value for symbol, (value, _) in claimed["least_norm"].constants.items() if str(symbol) == "B_s")
+    (o,) = (value for symbol, (value, _) in claimed["least_norm"].constants.items() if str(symbol) == "B_t")
     # Two heads of value 100: a key of the masked s, with entries 1, 2o and o, and a key of t.
     for name, key in (("least_norm", math.sqrt(1 + 5 * o**2)), ("least_norm_1", 2 * o)):
         strength = 100 * key + 100 * o

@@ -77,7 +77,10 @@ def test_bounds_and_build(capsys, tmp_path):
     code, out, _ = run(capsys, "bounds", "relu-icgd", "--N", "2", "--json", "-")
     found = json.loads(out)
     assert code == 0 and found["bounds"]["relu-icgd/heads"]["value"] > 1e6
-    assert found["plan"]["units"] >= found["plan"]["fewest_units"] - 100
+    assert found["plan"]["units"] >= found["plan"]["fewest_units"] - 100 and found["grids"] == []
+    code, out, _ = run(capsys, "bounds", "relu-icgd", "--N", "2", "--construction", "paper", "--json", "-")
+    (table,) = json.loads(out)["grids"]
+    assert code == 0 and ["R_1", 1, 2] in [row[:3] for row in table["rows"]]
     target = tmp_path / "folder" / "model.safetensors"
     code, out, _ = run(capsys, "build", "relu-icgd", "--N", "2", "--out", str(target))
     assert code == 0 and target.stat().st_size > 1000 and "mlp_width" in out

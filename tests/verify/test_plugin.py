@@ -277,7 +277,7 @@ def test_another_repository_can_have_its_own_verdicts_judged(run, pytester):
     result = run(files=["test_mine.py"])
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["mine/norm: 13 of 12", "replay: python mine.py"], consecutive=True)
-    result.stdout.fnmatch_lines(["3 claims of the papers checked: 1 held, 1 failed, 1 inapplicable"])
+    result.stdout.fnmatch_lines(["3 claims of the papers as stated: 1 held, 1 failed, 1 inapplicable"])
 
 
 def test_the_plugin_alone_changes_nothing(run, pytester):
@@ -296,7 +296,13 @@ def test_workers_share_one_verification(run, pytester, mode):
     assert len(cases(pytester.path / "verdicts.xml")) == 9
     workers = set(re.findall(r"\[(gw\d)\].*test_claim\[looped", result.stdout.str()))
     result.stdout.fnmatch_lines(
-        ["looped/steps *", "looped/examples-before *", "6 claims of the papers*", "2 claims of icgd*"]
+        [
+            "looped/steps *",
+            "looped/examples-before *",
+            "3 claims of the papers as stated*",
+            "3 claims of the papers as repaired or made explicit here*",
+            "2 claims of icgd*",
+        ]
     )
     if mode:
         assert result.ret == 0 and workers == {"gw0", "gw1"}

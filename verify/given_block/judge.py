@@ -284,8 +284,8 @@ def _proof_in_words(recovery: Recovery) -> str:
     if recovery.own:
         same = "part by part a network of the paper's kind, with sums of ReLUs of their author"
     return (
-        f"the matrices are {same}, and an independent checker "
-        f"accepts certificate {recovery.certificate['weights'][:12]}: at most {upward(recovery.bound)} for "
+        f"the matrices are {same}, and an independent checker accepts the certificate of the weights "
+        f"{recovery.certificate['weights'][:12]}: at most {upward(recovery.bound)} for "
         "every prompt in the radii and every w in W, rounding included"
     )
 

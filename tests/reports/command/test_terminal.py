@@ -47,7 +47,7 @@ VERDICTS = [
     Verdict(
         "convergence/accumulation-split", "held", "mu = 10.08: at most 2.747 after 5 steps", about="icgd"
     ),
-    Verdict("looped/contraction", "proved on given prompts", "on 3 prompts", means="balls"),
+    Verdict("looped/contraction", "proved on given prompts", "on 3 prompts", means="balls", about="repaired"),
 ]
 
 
@@ -64,8 +64,9 @@ def test_keys_of_claims_are_whole_and_proofs_say_by_what(width):
     assert "proved by certificate" in words and "proved on given prompts by balls" in words
     assert "[0, 1]" in words and "…" not in text
     words = " ".join(text.split())
+    assert "1 claim of the paper as stated: 1 proved by certificate" in words
     assert (
-        "2 claims of the papers checked: 1 proved by certificate, 1 proved on given prompts by balls" in words
+        "1 claim of the paper as repaired or made explicit here: 1 proved on given prompts by balls" in words
     )
     assert "1 claim of icgd about its own constructions and bounds: 1 held" in words
     claims = [Claim("relu-icgd/lean/least-norm-1", "icgd", "", "", (), "norm", "<=", sympy.Integer(3), {})]

@@ -83,6 +83,18 @@ def test_claims_of_earlier_reports_get_the_keys_that_they_have_now(tmp_path):
     assert "means" not in made["verdicts"][0] and "</html>" in page(made, [])
 
 
+def test_claims_judged_in_a_repaired_form_are_no_longer_counted_as_stated():
+    old = copy.deepcopy(DOCUMENT)
+    lists = [old["verdicts"], *(part["verdicts"] for part in old["theorems"].values())]
+    found = [verdict for some in lists for verdict in some if verdict["about"] == "repaired"]
+    assert {verdict["claim"] for verdict in found} == {
+        "relu-icgd/heads", "preconditioned/lemma-1", "preconditioned/theorem-1/loss",
+    }  # fmt: skip
+    for verdict in found:
+        verdict["about"] = "paper"
+    assert renamed(old) == DOCUMENT
+
+
 @pytest.mark.parametrize(
     "place",
     [
