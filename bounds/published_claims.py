@@ -43,41 +43,45 @@ def lemma_claims(problem: Problem) -> tuple[Claim, ...]:
     of_s = (made.symbol("E_s^r") * e_r, made.symbol("E_s^{r'}") * e_dr, made.symbol("E_s^l") * e_l)
     rows: tuple[tuple[str, str, str, str, Expr, str], ...] = (
         (
-            "lemma-2", "Lemma 2", "Lemma 2, repaired: outputs of the layers", "p_error", written("E_r") * e_r,
+            "lemma-2", "Lemma 2", "Outputs of the layers (Lemma 2, repaired)", "p_error",
+            written("E_r") * e_r,
             r"$\|\bar p(j) - p(j)\|_2 \le E_r\epsilon_r$, $E_r = P\sum_{l<N} (\sqrt{K} L_r B_v)^l$; $R_1$ is "
             r"$\max(\sqrt{K} B_v B_r, 1)$, as $|v^T p|$ can exceed the printed $\max(B_v B_r, 1)$.",
         ),
         (
-            "lemma-3", "Lemma 3", "Lemma 3, repaired: slopes of the activation", "dr_error",
+            "lemma-3", "Lemma 3", "Slopes of the activation (Lemma 3, repaired)", "dr_error",
             e_dr + written("E_{r'}") * e_r,
             r"$|\bar r'(z) - r'(z)| \le \epsilon_{r'} + L_{r'} B_v E_r \epsilon_r$; the interval of $r'$ is "
             r"that of $r$, and the layer serves $(N-1)K + d$ units.",
         ),
         (
-            "lemma-4", "Lemma 4", "Lemma 4, repaired: slope of the loss", "u_error",
+            "lemma-4", "Lemma 4", "Slope of the loss (Lemma 4, repaired)", "u_error",
             e_l + written("E_l") * e_r,
             r"$|g[k] - u[k]| \le \epsilon_l + L_l E_r \epsilon_r$ with $R_3 = \max(B_r, B_y, 1)$, as "
             r"$|p(N)[k]| \le B_r$ also where $B_v < 1$.",
         ),
         (
-            "lemma-5", "Lemma 5", "Lemma 5, repaired: products by EWML", "product_error", Integer(0),
-            r"EWML layers compute $\bar s(j)[k] = \bar r'(z)[k] (V_{j+1}^T \bar s(j+1))[k]$ without error.",
+            "lemma-5", "Lemma 5", "Products by EWML (Lemma 5, repaired)", "product_error", Integer(0),
+            r"EWML layers compute $\bar s(j)[k] = \bar r'(z)[k] (V_{j+1}^T \bar s(j+1))[k]$ without error; "
+            r"the norm of 1 is that of (3.19), not (B.1).",
         ),
         (
-            "lemma-6", "Lemma 6", "Lemma 6, repaired: back-propagated terms", "s_error",
+            "lemma-6", "Lemma 6", "Back-propagated terms (Lemma 6, repaired)", "s_error",
             P * sum(of_s, Integer(0)),
             r"$\|\bar s(j) - s(j)\|_2 \le P (E_s^r\epsilon_r + E_s^{r'}\epsilon_{r'} + E_s^l\epsilon_l)$ and "
             r"$\|\bar s(j)\|_2 \le P B_s$: in 2-norms and with a factor $P$, as $V^T s$ combines columns.",
         ),
         (
-            "tolerances", "proof of Theorem 1 (C.7)", "Theorem 1's tolerances, repaired", "step_error",
+            "tolerances", "proof of Theorem 1 (C.7)", "Tolerances (proof of Theorem 1, repaired)",
+            "step_error",
             (C_l * e_l + C_r * e_r + C_dr * e_dr) / 2,
             r"$\|\mathrm{err}\|_2/\eta \le (C_l\epsilon_l + C_r\epsilon_r + C_{r'}\epsilon_{r'})/2$, "
             r"which is $\epsilon$ at $\epsilon_x = 2\epsilon/(3C_x)$, with $P^2$ for $P^{3/2}$ in $C_x$.",
         ),
         (
-            "theorem-4", "Theorem 4", "Theorem 4, repaired: other output sizes", "step_error", epsilon,
-            r"Theorem 1 holds for $d_x \ne d_y$, too, with $d_y$ for $d$ in its constants.",
+            "theorem-4", "Theorem 4", "Other output sizes (Theorem 4, repaired)", "step_error", epsilon,
+            r"Theorem 1 holds for $d_x \ne d_y$, too, with $d_y$ for $d$ in its constants and the "
+            r"same repairs.",
         ),
     )  # fmt: skip
     return tuple(

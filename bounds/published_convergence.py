@@ -65,14 +65,14 @@ def descent_claims(problem: Problem) -> tuple[Claim, ...]:
     }
     rows = (
         (
-            "corollary-1.1", "Corollary 1.1", "Corollary 1.1, repaired: error accumulation", "distance",
+            "corollary-1.1", "Corollary 1.1", "Error accumulation (Corollary 1.1, repaired)", "distance",
             epsilon / L_f * (1 + eta * L_f) ** L if lam > 0 else oo,
             r"$\|w(l) - w_{GD}(l)\| \le L_f^{-1}(1 + \eta L_f)^l\epsilon$ with $\eta$ for the printed $n$, "
             r"$L_f$ of the gradient, and $w_{GD}$ projected; shown at $l = L$.",
             (*HYPOTHESES, STEP_HYPOTHESIS),
         ),
         (
-            "lemma-14", "Lemma 14", "Lemma 14, repaired: convergence", "mean_square",
+            "lemma-14", "Lemma 14", "Convergence (Lemma 14, repaired)", "mean_square",
             8 * F / (h * L) + 10 * epsilon**2,
             r"$\frac1L\sum_{l=0}^{L-1} \|G(w(l))\|^2 \le 8F/(hL) + 10\epsilon^2$ for the gradient mapping "
             r"$G$, where $F$ bounds $L_n(w(0)) - L_n(w(L))$; for $h \le 1/L_f$, printed as $\eta \le L_f$.",

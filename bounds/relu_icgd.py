@@ -264,7 +264,7 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
         Claim(
             f"relu-icgd/{name}",
             f"{SOURCE}; constants: icgd" if name in EXPLICIT else SOURCE,
-            f"{title}, made explicit" if name in EXPLICIT else title,
+            f"{title} (made explicit)" if name in EXPLICIT else title,
             statement,
             HYPOTHESES,
             quantity,
