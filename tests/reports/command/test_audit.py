@@ -87,7 +87,9 @@ def test_what_is_not_known_is_refused():
         choose_findings("zero-strat")
     with pytest.raises(ProblemError, match="severity = grave: one of statement, proof"):
         choose_findings(None, severity="grave")
-    with pytest.raises(ProblemError, match="severity = none: no finding has this and bearing = error and key = 2410"):
+    with pytest.raises(
+        ProblemError, match="severity = none: no finding has this and bearing = error and key = 2410"
+    ):
         choose_findings("2410.11268", bearing="error", severity="none")
 
 
