@@ -48,13 +48,15 @@ SAMPLES, HIDDEN_SAMPLES, EFFORT = 2_000, 20_000, 0.2
 MANY = 2**20
 BASE: dict[str, Any] = {"N": 2, "K": 4, "d": 2, "eps": 0.05}
 DEEP: dict[str, Any] = {"N": 3, "K": 2, "d": 2, "eps": 0.2}
+TINY: dict[str, Any] = {"N": 2, "activation": "identity", "eta": 1e6, "eps": 0.1}
 # fmt: off
 SETTINGS: dict[str, tuple[dict[str, Any], Any]] = {
     "lean": (BASE, "lean"), "paper": (BASE, "paper"), "deep": (DEEP, "lean"), "deep paper": (DEEP, "paper"),
     "many": (BASE | {"n": MANY}, "lean"), "many paper": (BASE | {"n": MANY}, "paper"),
     "linear": (BASE | {"output": "linear"}, "lean"), "linear paper": (BASE | {"output": "linear"}, "paper"),
     "logistic": (BASE | {"loss": "logistic"}, "lean"), "huber": (BASE | {"loss": "huber"}, "lean"),
-    **SOFTMAX_SETTINGS,
+    **SOFTMAX_SETTINGS, "tiny": (TINY | {"K": 1, "d": 1, "n": 1, "B_v": 1e-12, "B_y": 1e-12}, "lean"),
+    "tiny wide": (TINY | {"K": 3, "d": 2, "n": 8, "B_v": 1e-9, "B_y": 1e-9}, "lean"),
     "wide": (BASE | {"d": 4, "eps": 0.2}, "lean"), "three": (BASE | {"K": 3}, "lean"),
     "three paper": (BASE | {"K": 3, "activation": "sigmoid", "loss": "logistic"}, "paper"),
 }
