@@ -82,7 +82,7 @@ def measured_claim(problem: Problem, construction: str, seed: int = 0) -> Measur
         return None
     if refusal(least, posed, construction):
         return None
-    transformer = entry.assemble(made)
+    transformer: Any = entry.assemble(made)
     posed_here = transformer.problem
     prompt = random_prompts(posed_here, _PROMPTS, seeded(seed))
     reached = transformer.step(prompt)
@@ -91,6 +91,17 @@ def measured_claim(problem: Problem, construction: str, seed: int = 0) -> Measur
     weights = split_weights(posed_here, reached)
     beyond = max(float(v.abs().max()) - half for v, half in zip(weights, halves, strict=True))
     return Measured(float(apart.max()) / (problem.eta * least["certified"]), max(0.0, beyond))
+
+
+def measured_claims(count: int, seed: int = 0) -> list[Measured]:
+    """Claims at random extreme letters, in lean, paper and softmax in turn, until `count` are measured."""
+    rng, found, tried = random.Random(seed), list[Measured](), 0
+    while len(found) < count:
+        problem, construction = Problem.parse(extreme_letters(rng)), ("lean", "paper", "softmax")[tried % 3]
+        tried += 1
+        if one := measured_claim(problem, construction, tried):
+            found.append(one)
+    return found
 
 
 def extreme_letters(rng: random.Random) -> dict[str, int | float | str]:

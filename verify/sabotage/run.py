@@ -1,9 +1,9 @@
 """Tests the verifier by sabotage: it must catch every damage to a construction or certificate, by name.
 
-`python -m icgd.verify.sabotage.run` prints what caught each mutant, and undamaged controls, which must be
-accepted.  A damaged construction is compared with the certificate of the plan; whether sampling would catch
-it is shown for comparison.  A forged certificate is judged by the checker alone, as a forger would also
-supply the matrices that it describes.
+`python -m icgd.verify.sabotage.run` prints what caught each mutant; undamaged controls, which must be
+accepted; and how near the steps of weights come to the least that the checker accepts.  A damaged construction is
+compared with the certificate of the plan; whether sampling would catch it is shown for comparison.  A forged
+certificate is judged by the checker alone, as a forger would also supply the matrices that it describes.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from icgd.verify.certificate.constructions import CONSTRUCTIONS, Certifiable
 from icgd.verify.certificate.issue import as_read, posed_letters
 from icgd.verify.certificate.proof import mismatch, refusal
 from icgd.verify.sabotage.forgeries import relu_forgeries
+from icgd.verify.sabotage.least_claims import measured_claims
 from icgd.verify.sabotage.mutants import SPIKE, SUMS, Catch, Damage, Mutant, spiked
 from icgd.verify.sabotage.softmax import SOFTMAX_SETTINGS, softmax_damage, softmax_forgeries
 from icgd.verify.search.attack import ROUNDS, attack
@@ -46,6 +47,8 @@ from icgd.verify.search.sweep import one_step_errors, sweep
 
 SAMPLES, HIDDEN_SAMPLES, EFFORT = 2_000, 20_000, 0.2
 MANY = 2**20
+CLAIMS = 60
+"""Certificates that `main` lowers to what the checker asks for, and measures."""
 BASE: dict[str, Any] = {"N": 2, "K": 4, "d": 2, "eps": 0.05}
 DEEP: dict[str, Any] = {"N": 3, "K": 2, "d": 2, "eps": 0.2}
 TINY: dict[str, Any] = {"N": 2, "activation": "identity", "eta": 1e6, "eps": 0.1}
@@ -279,7 +282,14 @@ def main() -> int:
     caught = sum(one.caught for one in outcomes)
     rate = f"{caught} of {len(outcomes)} mutants caught ({caught / len(outcomes):.1%})"
     console.print(rate, f"and {list(controls.values()).count(None)} of {len(SETTINGS)} controls accepted")
-    return int(any(controls.values()) or caught < len(outcomes))
+    claims = measured_claims(CLAIMS)
+    share, beyond = max(one.share for one in claims), max(one.beyond for one in claims)
+    console.print(
+        f"{len(claims)} certificates at extreme letters, lowered to what the checker asks for: "
+        f"their own weights reach at most {share:.4f} of the bound, and {beyond:.2g} beyond the domain"
+    )
+    exceeded = share > 1 or beyond > 0
+    return int(any(controls.values()) or caught < len(outcomes) or exceeded)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from icgd.verify.certificate import program
 from icgd.verify.certificate.issue import as_read, certificate, posed_letters
 from icgd.verify.certificate.proof import refusal
 from icgd.verify.sabotage.forgeries import outermost_face
-from icgd.verify.sabotage.least_claims import extreme_letters, least_claim, measured_claim
+from icgd.verify.sabotage.least_claims import extreme_letters, least_claim, measured_claim, measured_claims
 from icgd.verify.sabotage.run import SETTINGS
 from icgd.verify.search.prompts import random_prompts, seeded
 
@@ -95,6 +95,12 @@ def test_no_accepted_claim_of_softmax_is_exceeded_at_extreme_letters(seed):
     letters = extreme_letters(random.Random(seed)) | {"N": 1 + seed % 2, "K": 2}
     found = measured_claim(Problem.parse(letters), "softmax", seed % 7)
     assert found is None or (found.share <= 1 and found.beyond == 0)
+
+
+def test_a_search_measures_as_many_claims_as_asked_for():
+    found = measured_claims(5, seed=3)
+    assert len(found) == 5 and all(0 <= one.share <= 1 and one.beyond == 0 for one in found)
+    assert found == measured_claims(5, seed=3)
 
 
 def test_the_least_claim_is_a_little_less_than_the_certificate_s_and_no_less_is_accepted():
