@@ -1,9 +1,10 @@
 """Tests the verifier by sabotage: it must catch every damage to a construction or certificate, by name.
 
 `python -m icgd.verify.sabotage.run` prints what caught each mutant; undamaged controls, which must be
-accepted; and how near the steps of weights come to the least that the checker accepts.  A damaged construction is
-compared with the certificate of the plan; whether sampling would catch it is shown for comparison.  A forged
-certificate is judged by the checker alone, as a forger would also supply the matrices that it describes.
+accepted; and how near the steps of weights come to the least that the checker accepts.  A damaged
+construction is compared with the certificate of the plan; whether sampling would catch it is shown for
+comparison.  A forged certificate is judged by the checker alone, as a forger would also supply the matrices
+that it describes.
 """
 
 from __future__ import annotations
