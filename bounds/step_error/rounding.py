@@ -30,16 +30,23 @@ def gamma(operations: float, unit: float = UNIT_ROUNDOFF) -> float:
 
 
 ABOVE = 2.0**-40
-"""The absolute part of the margin by which an offset exceeds its range."""
+"""The largest absolute part of the margin by which an offset exceeds its range."""
 
 
 def offset_above(bound: float) -> float:
-    """An offset a little above `bound`, which keeps a slot non-negative even after rounding.
+    """An offset above `bound`, which keeps a slot non-negative even after rounding.
 
-    >>> offset_above(1.0) > 1.0
-    True
+    At most a little more than twice a bound that is not 0: a slot rounds like its offset.
+
+    >>> offset_above(1.0) > 1.0, offset_above(1e-20) < 3e-20
+    (True, True)
     """
-    return bound * (1 + 2.0**-8) + ABOVE
+    return bound * (1 + 2.0**-8) + (min(ABOVE, bound) or ABOVE)
+
+
+def _with_offset(bound: float) -> float:
+    """The size of a sum that an offset keeps above 0; 0 for a range that is still to be moved away from 0."""
+    return bound + offset_above(bound) if bound else 0.0
 
 
 def moved_ranges(
@@ -124,26 +131,32 @@ def rounding_errors(
     errors: dict[Term, float] = {}
     for j, layer in enumerate(layers, start=1):
         inner = dims[j - 1] + tokens + 16
-        errors[Term("z", j)] = gamma(inner, unit) * 4 * layer.z
-        errors[Term("g", j)] = gamma((dims[j + 1] if j < problem.N else 1) + tokens + 16, unit) * 4 * layer.g
+        of_z, of_g, of_s = map(_with_offset, (layer.z, layer.g, layer.s))
+        errors[Term("z", j)] = gamma(inner, unit) * 2 * of_z
+        errors[Term("g", j)] = gamma((dims[j + 1] if j < problem.N else 1) + tokens + 16, unit) * 2 * of_g
         errors[Term("r", j)] = gamma(tokens + 16, unit) * 4 * max(layer.z, layer.r)
-        errors[Term("product", j)] = gamma(2 * inner, unit) * 8 * max(1.0, layer.dr) * layer.g
+        errors[Term("product", j)] = gamma(2 * inner, unit) * 4 * max(1.0, layer.dr) * of_g
         entries = math.sqrt(dims[j] * dims[j - 1])
-        mean = gamma(2 * inner, unit) * 2 * math.sqrt(dims[j]) * layer.s * layer.p_in
+        mean = gamma(2 * inner, unit) * math.sqrt(dims[j]) * of_s * layer.p_in
         weights = (
             32 * unit * problem.half_width(j) + 2 * face_slack(problem, j) * unit / UNIT_ROUNDOFF
         ) * entries
         errors[Term("update", j)] = mean + weights / problem.eta
         of_line = gamma(dims[j - 1] + 2 * tokens + 18, unit) * 8
         for term, size in (
-            (Term("r", j), layer.slope * (layer.z + ABOVE) + layer.r),
-            (Term("dr", j), layer.curvature * (layer.z + ABOVE) + layer.dr),
+            (Term("r", j), layer.slope * offset_above(layer.z) + layer.r),
+            (Term("dr", j), layer.curvature * offset_above(layer.z) + layer.dr),
         ):
             if term not in fits:
                 errors[term] = errors.get(term, 0.0) + of_line * size
-    if not problem.loss.phi.derivative.is_constant and problem.loss.rho:
+    # A loss slope that is computed from z(N) reads it with its offset.
+    shift = offset_above(layers[-1].z) if problem.output == "linear" and not by_heads else 0.0
+    if problem.loss.phi.derivative.is_constant:
+        steep = abs(float(problem.loss.phi.derivative(0.0)))
+        errors[Term("product", problem.N)] += gamma(2 * inner, unit) * 4 * steep * shift
+    elif problem.loss.rho:
         # p - rho y rounds like its parts, even if phi keeps the loss slope small; a clip adds its own bias.
-        size = layers[-1].r + abs(problem.loss.rho) * problem.B_y + 1.0
+        size = layers[-1].r + abs(problem.loss.rho) * problem.B_y + 1.0 + shift
         errors[Term("u", problem.N)] = gamma(tokens + 18, unit) * 4 * size
     for term, fitted in fits.items():
         summed = slope_by_heads(problem) if term.kind == "u" else by_heads
@@ -155,9 +168,11 @@ def rounding_errors(
     for term, product in products.items():
         if product.square is not None:
             relus = product.square.relus
-            reach = product.square.hi + product.b * layers[term.layer - 1].g
-            size = reach + product.a * abs(product.centre)
-            one = relu_sum_rounding(relus, size, reach, 2 * relus.units + dims[term.layer - 1], unit)
+            above = offset_above(layers[term.layer - 1].g)
+            moved = product.a * abs(product.centre) + product.b * above
+            one = relu_sum_rounding(
+                relus, product.square.hi, moved, 2 * relus.units + dims[term.layer - 1], unit
+            )
             row = gamma(2 * relus.units + 16, unit)  # centre g is summed in the same row as both squares
-            errors[term] += one / 2 + row * abs(product.centre) * layers[term.layer - 1].g
+            errors[term] += one / 2 + row * abs(product.centre) * (layers[term.layer - 1].g + 2 * above)
     return errors

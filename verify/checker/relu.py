@@ -87,6 +87,7 @@ class Check:
         for j in range(self.N, 0, -1):
             self.check_ranges(j)
             self.check_offsets(j)
+            self.check_face(j)
             for kind, error in self.least(j).items():
                 need(self.e(kind, j) >= error, f"the error {kind}[{j}] covers what the program does")
         self.check_cover(self.c["certified"] / self.scale)
@@ -150,44 +151,71 @@ class Check:
 
     def check_offsets(self, j: int) -> None:
         """Check that the constants that keep z, g and s at or above 0 are large enough."""
-        claim, layer = self.layers[j - 1], self.program["layers"][j - 1]
         for key in "zgs":
-            near = claim[key] <= layer[f"above_{key}"] <= 1.01 * claim[key] + 1e-9
-            need(near, f"the offset of {key}[{j}] is just above its range")
+            far = self.offset(key, j) >= self.layers[j - 1][key]
+            need(far, f"the offset of {key}[{j}] is above its range")
+
+    def offset(self, key: str, j: int) -> arb:
+        """The constant added to z, g or s, which rounds with it however small the quantity itself is."""
+        return arb(self.program["layers"][j - 1][f"above_{key}"])
+
+    def check_face(self, j: int) -> None:
+        """Check that rounding leaves a projected weight in the theorem's domain.
+
+        A weight w beyond the face f becomes w - (w - f), with roundings of the size of w - f and of f.  It
+        starts in the box and moves by at most eta (s p / 2 + the error of the update).  The room is that of
+        float64: in float32 a weight may leave the domain, by less than the error of the update allows.
+        """
+        claim, half, face = self.layers[j - 1], self.box[j - 1], self.program["layers"][j - 1]["face"]
+        far = half + self.letters["eta"] * (arb(claim["s"]) * claim["p_in"] + self.e("update", j))
+        room = 2 * arb(UNITS["float64"]) * far
+        need(face + room <= half, f"the box of V{j} leaves room for rounding in the theorem's domain")
 
     def least(self, j: int) -> dict[str, arb]:
         """The least value of every local error: the approximation, by its lemma, and all rounding."""
         claim, layer, tokens = self.layers[j - 1], self.program["layers"][j - 1], self.letters["n"] + 1
         z, g, f = arb(claim["z"]), arb(claim["g"]), self.r[j - 1]
         inner, after = self.dims[j - 1] + tokens + 16, self.dims[j + 1] if j < self.letters["N"] else 1
-        steep = arb(claim["dr_high"]).max(-arb(claim["dr_low"]))
-        mean = self.gamma(2 * inner) * 2 * self.roots[j] * claim["s"] * claim["p_in"]
+        steep = arb(claim["dr_high"]).max(-arb(claim["dr_low"])).max(arb(1))
+        if layer["product"]:
+            steep = steep.max(abs(arb(layer["product"]["centre"])))
+        of_z, of_g = z + self.offset("z", j), g + self.offset("g", j)
+        shift = self.offset("z", j) if self.lean else arb(0)  # sums in `paper` read no slot with an offset
+        of_u = shift if self.direct else arb(0)
+        mean = self.gamma(2 * inner) * self.roots[j] * (claim["s"] + self.offset("s", j)) * claim["p_in"]
         half, ratio = self.box[j - 1], arb(self.unit / UNITS["float64"])
         weights = 8 * arb(self.unit) * half + 2 * (half - layer["face"]) * ratio
         least = {
-            "z": self.gamma(inner) * 4 * z,
-            "g": self.gamma(after + tokens + 16) * 4 * g,
+            "z": self.gamma(inner) * 2 * of_z,
+            "g": self.gamma(after + tokens + 16) * 2 * of_g,
             "r": self.gamma(tokens + 16) * 4 * z.max(arb(claim["r"]))
-            + self.fitted("r", j, f, layer["r"], claim["z"]),
-            "dr": self.fitted("dr", j, lambda x: slope(f, x), layer["dr"], claim["z"]),
+            + self.fitted("r", j, f, layer["r"], claim["z"], shift),
+            "dr": self.fitted("dr", j, lambda x: slope(f, x), layer["dr"], claim["z"], shift),
             "u": arb(0),
-            "product": self.gamma(2 * inner) * 8 * steep.max(arb(1)) * g + self.product(j, layer["product"]),
+            "product": self.gamma(2 * inner) * 4 * steep * of_g + self.product(j, layer["product"]),
             "update": mean + weights * self.roots[j] * self.roots[j - 1] / self.letters["eta"],
         }
+        if j == self.N and self.bare and self.program["loss"]["linear"]:
+            least["product"] += self.gamma(2 * inner) * 4 * abs(arb(self.program["loss"]["linear"])) * of_u
         if j == self.N and self.letters["loss"] == "huber":  # p - y and the clip round
-            least["u"] = self.gamma(tokens + 17) * 4 * (claim["r"] + self.B_y + 1)
+            least["u"] = self.gamma(tokens + 17) * 4 * (claim["r"] + self.B_y + 1 + of_u)
         elif j == self.N and self.letters["loss"] != "squared":
-            least["u"] = self.slope_error(f)
+            least["u"] = self.slope_error(f, of_u)
         return least
 
     def far(self) -> float:
         """The largest |t| at which phi(t) is evaluated."""
         return math.nextafter(float((self.layers[-1]["r"] + self.rho * self.B_y).upper()), math.inf)
 
-    def slope_error(self, f: Function) -> arb:
+    def slope_error(self, f: Function, shift: arb) -> arb:
         """The error of a loss slope that the program approximates, or has as one factor."""
         loss, z, inside = self.program["loss"], self.layers[-1]["z"], lambda x: self.phi(f(x))
+        if self.rho == 0:
+            steep = self.c["steepness"]
+            need(within(inside, 1, z, -steep, steep), "the steepness of the loss slope holds")
         if (by := loss["linear"]) is not None:
+            of_p = not self.from_z or self.letters["output"] == "linear"
+            need(of_p, "the loss slope is computed from p, not from z")
             line = {"a": [1.0, -1.0], "b": [0.0, 0.0], "c": [by, -by], "constant": 0.0}
             need(abs(math.frexp(by)[0]) == 0.5, f"the loss slope has a power of 2 for a factor, not {by}")
             alone = loss["relus"] is None and lemma(self.phi, line, self.far(), 0.0)
@@ -195,17 +223,17 @@ class Check:
             return arb(0)
         need(bool(loss["relus"]), "the loss slope is computed where it is read")
         reach = z if self.from_z else self.layers[-1]["r"] + self.rho * self.B_y
-        error = self.fitted("u", self.N, inside if self.from_z else self.phi, loss["relus"], reach)
-        if self.rho == 0:
-            steep = self.c["steepness"]
-            need(within(inside, 1, z, -steep, steep), "the steepness of the loss slope holds")
+        error = self.fitted("u", self.N, inside if self.from_z else self.phi, loss["relus"], reach, shift)
         # The targets are terms of the same sum.
         return error + self.gamma(len(loss["relus"]["a"]) + 16) * 2 * self.sigma * self.B_y
 
     def fitted(
-        self, kind: str, j: int, f: Function, relus: Sum | None, reach: Any, size: Any = None, spread: int = 1
+        self, kind: str, j: int, f: Function, relus: Sum | None, reach: Any, shift: arb, spread: int = 1
     ) -> arb:
-        """A bound on |sum - f| up to `reach`, rounding included; 0 where the program has no such sum."""
+        """A bound on |sum - f| up to `reach`, rounding included; 0 where the program has no such sum.
+
+        shift: a bound on the constants that are added to the argument and subtracted again.
+        """
         if relus is None:
             return arb(0)
         fit = self.c["lemmas"][f"{kind}[{j}]"]
@@ -215,7 +243,7 @@ class Check:
         need(sane, f"the weights of {kind}[{j}] are of a sane size")
         by_heads = self.rho != 0 if kind == "u" else not self.lean
         spread *= self.letters["n"] + 1 if by_heads else 1
-        size = size or fit["reach"] * (3 + arb(2) ** -7) + arb(2) ** -39
+        size = fit["reach"] + 2 * shift
         parts = zip(relus["a"], relus["b"], relus["c"], strict=True)
         total = sum((abs(c) * (abs(a) * size + abs(b)) for a, b, c in parts), abs(arb(relus["constant"])))
         return fit["error"] + self.gamma(len(relus["a"]) * spread + self.dims[j - 1] + 16) * total
@@ -229,11 +257,11 @@ class Check:
         if product["square"] is None:
             return half * g
         need(a > 0 and b > 0, f"the factors of product[{j}] are positive")
-        reach = a * half + b * g
-        far = 3 * (self.c["lemmas"][f"product[{j}]"]["reach"] + b * g) + a * abs(centre)
-        squares = self.fitted("product", j, lambda x: x * x, product["square"], reach, far, 2)
+        above, reach = self.offset("g", j), a * half + b * g
+        shift = a * abs(centre) + b * above
+        squares = self.fitted("product", j, lambda x: x * x, product["square"], reach, shift, 2)
         row = self.gamma(2 * len(product["square"]["a"]) + 16)  # one sum: both squares and centre g
-        return squares / 2 + abs(a * b - 1) * half * g + row * abs(centre) * g
+        return squares / 2 + abs(a * b - 1) * half * g + row * abs(centre) * (g + 2 * above)
 
     def check_cover(self, claimed: float) -> None:
         """Check that the cells cover every network of W, and that the bound in each is at most the claim."""

@@ -57,6 +57,10 @@ class SoftmaxCheck(Check):
         shut = most * (1 + arb(2) ** -10) <= gated["offset"]
         need(shut, f"the gate of update[{j}] shuts the query token out")
 
+    def offset(self, key: str, j: int) -> arb:
+        """No slot of this block is read with an offset: what Theorem 1 sets aside for one is spare."""
+        return arb(self.layers[j - 1][key])
+
     def factors(self, kind: str, j: int) -> tuple[arb, arb, arb, arb]:
         """a and b of the products called `kind`, and bounds on their two factors."""
         product, p = self.program["layers"][j - 1][kind], self.layers[j - 2]["r"] if j > 1 else self.B_x
@@ -72,7 +76,7 @@ class SoftmaxCheck(Check):
         """A bound on the error of one of `count` products in a sum, with its share of the rounding."""
         a, b, left, right = self.factors(kind, j)
         reach, square = a * left + b * right, self.program["layers"][j - 1][kind]["square"]
-        squares = self.fitted(kind, j, lambda x: x * x, square, reach, reach + 2 * arb(offset), 2 * count)
+        squares = self.fitted(kind, j, lambda x: x * x, square, reach, arb(offset), 2 * count)
         return squares / 2 + abs(a * b - 1) * left * right
 
     def least(self, j: int) -> dict[str, arb]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 from icgd.bounds.problem import Problem
@@ -13,6 +14,8 @@ from icgd.verify.sabotage.mutants import LOST, SPIKE, Damage, Mutant, more, put,
 Forgery = tuple[str, Damage, str] | tuple[str, Damage, str, str]
 """A name, the damage, what the refusal must match, and the setting if it is not the default."""
 STEEP = spike(SPIKE)
+BASE_SIDES = (2, 4)
+"""Columns of V1 and V2 in the setting `lean`."""
 _RANGES = {
     "p_in": "p",
     "z": "z",
@@ -43,6 +46,22 @@ def subtree(found: Any) -> None:
     while open_:
         open_, end = open_ + (1 if splits[end] else -1), end + 1
     splits[1:end] = [0]
+
+
+def offset_by(keys: str, more: float) -> Damage:
+    """Offsets of some quantities moved away from their ranges, in every layer."""
+
+    def damage(found: Any) -> None:
+        for layer in found["program"]["layers"]:
+            layer.update({f"above_{key}": layer[f"above_{key}"] + more for key in keys})
+
+    return damage
+
+
+def outermost_face(columns: int, B_v: float = 1.0) -> float:
+    """The largest float in half the side of the box of a matrix with so many columns."""
+    side = B_v / math.sqrt(columns)
+    return side if Fraction(side) ** 2 * columns <= Fraction(B_v) ** 2 else math.nextafter(side, 0.0)
 
 
 def lowered(sums: Sequence[str], how: str, less: Callable[[float], float]) -> Iterator[Forgery]:
@@ -87,9 +106,17 @@ def _forgeries() -> Iterator[Forgery]:
     yield "a pair of units that cancels on paper", pair, r"\br\[2\]", "linear paper"
     pair = put("program.loss.relus", more([(1.0, 0.5, 1e17), (1.0, 0.5, -1e17)]))
     yield "a pair of units that cancels in the loss", pair, r"loss slope|u\[2\]", "huber"
-    for key in "zgs":
-        for how, change in {"below its range": less, "so large that it rounds": 1e17}.items():
-            yield f"offset of {key} {how}", put(f"{first}.above_{key}", change), rf"offset of {key}\[1\]"
+    for key, rounds in {"z": "z", "g": "g", "s": "update"}.items():
+        yield f"offset of {key} below its range", put(f"{first}.above_{key}", less), rf"offset of {key}\[1\]"
+        far = put(f"{first}.above_{key}", 1e17)
+        yield f"offset of {key} so large that it rounds", far, rf"error {rounds}\[1\] covers"
+    for setting in ("tiny", "tiny wide"):
+        for name, keys, words in (("every offset", "zgs", "z"), ("g's offset", "g", "g")):
+            words = rf"error {words}\[\d\] covers"
+            yield f"{name} far above a tiny range ({setting})", offset_by(keys, 2.0**-40), words, setting
+    for j in (1, 2):
+        outermost = put(f"program.layers.{j - 1}.face", outermost_face(BASE_SIDES[j - 1]))
+        yield f"no room for rounding at the faces of V{j}", outermost, rf"box of V{j} leaves room"
     for key in ("a", "b", "centre"):
         yield f"product's {key} altered", put(f"{first}.product.{key}", lambda x: x * 1.2), r"product\[1\]"
     zero = {"a": [1.0], "b": [-100.0], "c": [1.0], "constant": 0.0}  # zero on the range of the lemma

@@ -1,9 +1,10 @@
 """Tests the verifier by sabotage: it must catch every damage to a construction or certificate, by name.
 
-`python -m icgd.verify.sabotage.run` prints what caught each mutant, and undamaged controls, which must be
-accepted.  A damaged construction is compared with the certificate of the plan; whether sampling would catch
-it is shown for comparison.  A forged certificate is judged by the checker alone, as a forger would also
-supply the matrices that it describes.
+`python -m icgd.verify.sabotage.run` prints what caught each mutant; undamaged controls, which must be
+accepted; and how near the steps of weights come to the least that the checker accepts.  A damaged
+construction is compared with the certificate of the plan; whether sampling would catch it is shown for
+comparison.  A forged certificate is judged by the checker alone, as a forger would also supply the matrices
+that it describes.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from icgd.verify.certificate.constructions import CONSTRUCTIONS, Certifiable
 from icgd.verify.certificate.issue import as_read, posed_letters
 from icgd.verify.certificate.proof import mismatch, refusal
 from icgd.verify.sabotage.forgeries import relu_forgeries
+from icgd.verify.sabotage.least_claims import measured_claims
 from icgd.verify.sabotage.mutants import SPIKE, SUMS, Catch, Damage, Mutant, spiked
 from icgd.verify.sabotage.softmax import SOFTMAX_SETTINGS, softmax_damage, softmax_forgeries
 from icgd.verify.search.attack import ROUNDS, attack
@@ -46,15 +48,19 @@ from icgd.verify.search.sweep import one_step_errors, sweep
 
 SAMPLES, HIDDEN_SAMPLES, EFFORT = 2_000, 20_000, 0.2
 MANY = 2**20
+CLAIMS = 60
+"""Certificates that `main` lowers to what the checker asks for, and measures."""
 BASE: dict[str, Any] = {"N": 2, "K": 4, "d": 2, "eps": 0.05}
 DEEP: dict[str, Any] = {"N": 3, "K": 2, "d": 2, "eps": 0.2}
+TINY: dict[str, Any] = {"N": 2, "activation": "identity", "eta": 1e6, "eps": 0.1}
 # fmt: off
 SETTINGS: dict[str, tuple[dict[str, Any], Any]] = {
     "lean": (BASE, "lean"), "paper": (BASE, "paper"), "deep": (DEEP, "lean"), "deep paper": (DEEP, "paper"),
     "many": (BASE | {"n": MANY}, "lean"), "many paper": (BASE | {"n": MANY}, "paper"),
     "linear": (BASE | {"output": "linear"}, "lean"), "linear paper": (BASE | {"output": "linear"}, "paper"),
     "logistic": (BASE | {"loss": "logistic"}, "lean"), "huber": (BASE | {"loss": "huber"}, "lean"),
-    **SOFTMAX_SETTINGS,
+    **SOFTMAX_SETTINGS, "tiny": (TINY | {"K": 1, "d": 1, "n": 1, "B_v": 1e-12, "B_y": 1e-12}, "lean"),
+    "tiny wide": (TINY | {"K": 3, "d": 2, "n": 8, "B_v": 1e-9, "B_y": 1e-9}, "lean"),
     "wide": (BASE | {"d": 4, "eps": 0.2}, "lean"), "three": (BASE | {"K": 3}, "lean"),
     "three paper": (BASE | {"K": 3, "activation": "sigmoid", "loss": "logistic"}, "paper"),
 }
@@ -277,7 +283,14 @@ def main() -> int:
     caught = sum(one.caught for one in outcomes)
     rate = f"{caught} of {len(outcomes)} mutants caught ({caught / len(outcomes):.1%})"
     console.print(rate, f"and {list(controls.values()).count(None)} of {len(SETTINGS)} controls accepted")
-    return int(any(controls.values()) or caught < len(outcomes))
+    claims = measured_claims(CLAIMS)
+    share, beyond = max(one.share for one in claims), max(one.beyond for one in claims)
+    console.print(
+        f"{len(claims)} certificates at extreme letters, lowered to what the checker asks for: "
+        f"their own weights reach at most {share:.4f} of the bound, and {beyond:.2g} beyond the domain"
+    )
+    exceeded = share > 1 or beyond > 0
+    return int(any(controls.values()) or caught < len(outcomes) or exceeded)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from icgd.construct.prompt import Prompt
 from icgd.construct.softmax_icgd import Products, SoftmaxTransformer
 from icgd.verify.certificate.proof import certified
 from icgd.verify.checker.relu import STATEMENT
-from icgd.verify.sabotage.forgeries import Forgery, lowered, relabelled, subtree
+from icgd.verify.sabotage.forgeries import Forgery, lowered, outermost_face, relabelled, subtree
 from icgd.verify.sabotage.mutants import LOST, SPIKE, SUMS, Damage, Mutant, more, put, spike, spiked
 
 _SMALL: dict[str, Any] = {"N": 2, "K": 2, "d": 2, "n": 3, "eps": 0.2}
@@ -170,6 +170,9 @@ def _forgeries() -> Iterator[Forgery]:
         yield f"a pair of units in {kind} that cancels", cancelling, rf"error {kind}\[1\]"
         yield f"no square in {kind}", put(f"{place}.square", None), words
         yield f"no {kind}", put(place, None), rf"^{kind}\[1\] is computed"
+    for j in (1, 2):
+        outermost = put(f"program.layers.{j - 1}.face", outermost_face(2))
+        yield f"no room for rounding at the faces of V{j}", outermost, rf"box of V{j} leaves room"
     for how, offset in {"below the range": lambda x: x / 1.02, "at 0": 0.0, "below 0": -9.0}.items():
         yield f"gate {how}", put(f"{first}.update.offset", offset), r"gate of update\[1\] shuts"
     yield "gate so far that it rounds", put(f"{first}.update.offset", 1e15), r"error update\[1\]"

@@ -102,7 +102,7 @@ def test_it_shares_no_code_with_the_prover():
 
 @pytest.mark.parametrize(
     ("module", "most"),
-    [(checker, 270), (lemmas, 80), (loss_slopes, 100), (power_series, 230), (envelopes, 90)],
+    [(checker, 290), (lemmas, 80), (loss_slopes, 100), (power_series, 230), (envelopes, 90)],
 )
 def test_it_is_short_enough_to_be_read(module, most):
     """Lines of code; docstrings, comments and blank lines are free."""
@@ -657,6 +657,28 @@ def test_forgeries_are_refused(forge, given):
     forge(found)
     with pytest.raises(Refused):
         check(found, posed, "lean")
+
+
+@pytest.mark.parametrize(
+    ("output", "steepness", "words"),
+    [
+        ("activated", 1.01, "the loss slope is computed from p, not from z"),
+        ("activated", 0.0, "the steepness of the loss slope holds"),
+        ("linear", 0.0, "the steepness of the loss slope holds"),
+        ("linear", 1.0, None),
+    ],
+)
+def test_a_linear_loss_slope_is_read_off_z_only_where_that_is_p(output, steepness, words):
+    """For the loss p^2/2 - p y, u = p - y: with an activated output, a program with u = z - y is wrong."""
+    _, found, posed = made(loss="p**2/2-p*y", output=output)
+    found["program"]["loss"].update(rho=0, sigma=1, linear=1.0, relus=None, from_z=True)
+    found["program"]["layers"][-1]["r"] = None
+    found["steepness"] = steepness
+    if words is None:
+        assert check(found, posed, "lean") == found["certified"]
+    else:
+        with pytest.raises(Refused, match=f"^{words}$"):
+            check(found, posed, "lean")
 
 
 @pytest.mark.parametrize("key", ["r", "dr"])

@@ -269,7 +269,7 @@ def test_what_is_least_is_what_the_formulas_say():
         assert float(least[j - 1]["update"]) == pytest.approx(update, rel=1e-6)
         for kind, error in least[j - 1].items():
             stated = found["errors"].get(f"{kind}[{j}]", 0.0)
-            assert float(error) <= stated <= 2.001 * float(error) + 1e-300, (kind, j)
+            assert float(error) <= stated <= 2.005 * float(error) + 1e-300, (kind, j)
     assert len(layers) == 3
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from icgd.verify.certificate import shape as certificate_shape
 from icgd.verify.sabotage import run as sabotage
+from icgd.verify.sabotage.least_claims import Measured
 from icgd.verify.sabotage.mutants import Mutant, put
 from icgd.verify.sabotage.run import (
     SETTINGS,
@@ -81,6 +82,7 @@ def test_the_command_fails_if_one_survives_or_a_control_is_refused(monkeypatch, 
     monkeypatch.setattr(sabotage, "SETTINGS", {"lean": SETTINGS["lean"]})
     monkeypatch.setattr(sabotage, "control", lambda setting: reason)
     monkeypatch.setattr(sabotage, "constructions", lambda: [])
+    monkeypatch.setattr(sabotage, "measured_claims", lambda count: [Measured(0.5, 0.0)] * count)
     good = Mutant("eps", "certificate", "lean", put("problem.eps", 0.2), "^eps")
     monkeypatch.setattr(sabotage, "certificates", lambda: [good] if reason else [good, only])
     assert sabotage.main() == 1
@@ -88,3 +90,7 @@ def test_the_command_fails_if_one_survives_or_a_control_is_refused(monkeypatch, 
     if reason is None:
         monkeypatch.setattr(sabotage, "certificates", lambda: [good])
         assert sabotage.main() == 0
+        assert "at most 0.5000 of the bound" in capsys.readouterr().out
+        for bad in (Measured(1.1, 0.0), Measured(0.5, 1e-16)):
+            monkeypatch.setattr(sabotage, "measured_claims", lambda count, bad=bad: [bad])
+            assert sabotage.main() == 1
