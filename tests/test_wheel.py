@@ -175,19 +175,28 @@ THEOREM = replace(
 )
 """
 FINDING = """
+[paper]
+number = "2212.07677"
+title = "Transformers learn in-context by gradient descent"
+authors = ["Johannes von Oswald"]
+version = "arXiv"
+read = "abstract"
+
 [[finding]]
 key = "2212.07677/entries"
 theorem = "one-step"
-source = "arXiv:2212.07677, Proposition 1"
+statement = "Proposition 1"
+place = "Section 3"
+quotation = ""
 claim = "The four matrices are given."
-candidate = "They have 4 (d + m)^2 entries."
-outcome = "confirmed"
 bearing = "sharper"
+severity = "none"
 kind = "count"
 evidence = "entries"
 given = { d = 3, m = 2 }
 finding = "{entries} entries."
-holds = "Everything."
+repair = ""
+not_claimed = "That fewer would not do."
 expected = { entries = 100 }
 """
 
