@@ -192,7 +192,13 @@ def _divide(problem: Problem) -> dict[Term, float]:
     found = cover(setting, errors, slack=0.05, enough=ENOUGH * problem.eps)
     gain = problem.eps / max(found.reached, ENOUGH * problem.eps)
     # The last digits depend on threads and machine; weights must not.
-    return {term: float(f"{min(gain * e, _MOST):.3e}") for term, e in errors.items()}
+    tolerances = {term: float(f"{min(gain * e, _MOST):.3e}") for term, e in errors.items()}
+    if not all(tolerances.values()):
+        reason = (
+            "some layer passes on nothing (r is constant, or radii are tiny), so no tolerance is left for it"
+        )
+        raise ProblemError("activation", problem.activation.name, f"{reason}; take another or larger radii")
+    return tolerances
 
 
 _ROOMIER, _MOST_ROOM = 8, 1.0

@@ -9,11 +9,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icgd.bounds.activation import ACTIVATIONS
+from icgd.bounds.activation import ACTIVATIONS, parse_activation
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.loss import LOSSES
 from icgd.bounds.problem import Problem
-from icgd.bounds.softmax_icgd import claims, factors, four_layers, halved, plan_softmax, summed
+from icgd.bounds.softmax_icgd import (
+    claims,
+    estimated_softmax_units,
+    factors,
+    four_layers,
+    halved,
+    plan_softmax,
+    summed,
+)
 from icgd.bounds.step_error.recurrence import Term
 
 small = st.builds(
@@ -102,3 +110,10 @@ def test_the_grid_is_exponential_in_the_variables():
     halving = four_layers(replace(problem, eps=5e-4)).log10_nodes - four_layers(problem).log10_nodes
     assert halving == pytest.approx(math.log10(four_layers(problem).per_halving), rel=1e-2)
     assert four_layers(Problem()).log10_nodes > 100
+
+
+def test_an_activation_that_passes_on_nothing_is_refused_by_the_plan_and_by_its_estimate():
+    constant = Problem(activation=parse_activation("1"))
+    for asked in (plan_softmax, estimated_softmax_units):
+        with pytest.raises(ProblemError, match="activation = 1: some layer passes on nothing"):
+            asked(halved(constant))
