@@ -218,30 +218,62 @@ def loss_layer_norm(hidden: Sequence[int] = (10, 1000), R_3: int = 2) -> Numbers
     }
 
 
-def product_layer(K: int = 3) -> Numbers:
-    """Lemma 5: one EWML head a unit (gamma without a ReLU) gives s(j) exactly; so do two with a ReLU.
+def product_layer(K: int = 3, outputs: int = 2) -> Numbers:
+    """Lemma 5 with the matrices of (C.15), in rationals: EWML heads form s(j) from V, s(j+1) and r'(z).
 
-    K units; the norm by (3.19) and by (B.1), to which the lemma refers.
+    One head a unit without a ReLU, as in Definition 6; with a ReLU one is not enough and two of opposite sign
+    are.  Two tokens, so that each must attend to itself; the norm by (3.19) and by (B.1).
     """
-    slopes = [Fraction(k, 7) for k in (-3, 2, 5)]
-    V = [[Fraction((3 * i + 5 * k) % 7 - 3, 4) for k in range(3)] for i in range(2)]
-    s = [Fraction(-5, 3), Fraction(7, 2)]
-    products = [sum((V[i][k] * s[i] for i in range(2)), Fraction(0)) for k in range(3)]
-    wanted = [slope * product for slope, product in zip(slopes, products, strict=True)]
+    at = {"V": 0, "s": outputs * K, "dr": outputs * (K + 1), "out": outputs * (K + 1) + K}
+    D = at["out"] + K
 
-    def relu(a: Fraction) -> Fraction:
-        return max(Fraction(0), a)
+    def matrix(entries: dict[tuple[int, int], int]) -> list[list[Fraction]]:
+        return [[Fraction(entries.get((i, j), 0)) for j in range(D)] for i in range(D)]
 
-    one = [product * slope for slope, product in zip(slopes, products, strict=True)]
-    two = [(relu(product) - relu(-product)) * slope for slope, product in zip(slopes, products, strict=True)]
-    alone = [relu(product) * slope for slope, product in zip(slopes, products, strict=True)]
-    # K heads with max(norm1(Q), norm1(K)) = 1 and norm1(V) = 1: (3.19) is the largest, (B.1) adds up the V.
-    largest, added = max([1, 1, 1] * K), 1 + sum([1] * K)
+    def applied(M: list[list[Fraction]], h: list[Fraction]) -> list[Fraction]:
+        return [sum((m * v for m, v in zip(row, h, strict=True)), Fraction(0)) for row in M]
+
+    def heads(sign: int) -> list[tuple[list[list[Fraction]], ...]]:
+        return [
+            (
+                matrix({(i, at["V"] + i * K + k): sign for i in range(outputs)}),
+                matrix({(i, at["s"] + i): 1 for i in range(outputs)}),
+                matrix({(at["out"] + k, at["dr"] + k): sign}),
+            )
+            for k in range(K)
+        ]
+
+    def layer(h: list[Fraction], every: list[tuple[list[list[Fraction]], ...]], relu: bool) -> list[Fraction]:
+        made = [Fraction(0)] * D
+        for Q, key, V in every:
+            score = sum((q * k for q, k in zip(applied(Q, h), applied(key, h), strict=True)), Fraction(0))
+            score = max(score, Fraction(0)) if relu else score
+            made = [a + score * v for a, v in zip(made, applied(V, h), strict=True)]
+        return made[at["out"] :]
+
+    tokens = [[Fraction((7 * i + 3 * t) % 11 - 5, 4) for i in range(D)] for t in range(2)]
+    wanted = [
+        [
+            h[at["dr"] + k] * sum((h[i * K + k] * h[at["s"] + i] for i in range(outputs)), Fraction(0))
+            for k in range(K)
+        ]
+        for h in tokens
+    ]
+    plus, both = heads(1), [*heads(1), *heads(-1)]
+    one, alone, two = (
+        [layer(h, every, relu) for h in tokens] for every, relu in ((plus, False), (plus, True), (both, True))
+    )
+
+    def norm1(M: list[list[Fraction]]) -> Fraction:
+        return max(sum((abs(row[j]) for row in M), Fraction(0)) for j in range(D))
+
+    largest = max(norm1(M) for head in plus for M in head)
+    added = max(norm1(M) for head in plus for M in head[:2]) + sum(norm1(head[2]) for head in plus)
     return {
-        "heads": 1,
-        "with_relu": 2,
+        "heads": len(plus) // K,
+        "with_relu": len(both) // K,
         "K": K,
-        "norm": added,
+        "norm": int(added),
         "shows": one == wanted == two and alone != wanted and largest == 1 < added,
     }
 

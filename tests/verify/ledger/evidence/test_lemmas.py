@@ -171,3 +171,16 @@ def test_the_output_error_of_lemma_2_in_numpy():
         p, q = 0.5 * V @ p, 0.5 * V @ q + 0.02
     claimed = 2 * 0.02 * sum((2 * 0.5 * 2.0) ** l for l in range(3))
     assert np.linalg.norm(p - q) == pytest.approx(claimed, rel=1e-12) == found["last"]
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**32 - 1))
+def test_one_head_without_a_relu_forms_the_products_in_numpy(K, outputs, seed):
+    """EWML of Definition 6 as one matrix formula: (V H) gamma((Q H)^T (K H)), gamma keeping the diagonal."""
+    drawn = np.random.default_rng(seed)
+    tokens = 3
+    V, s = drawn.integers(-9, 9, (tokens, outputs, K)), drawn.integers(-9, 9, (tokens, outputs))
+    dr = drawn.integers(-9, 9, (tokens, K))
+    made = np.stack([np.diag(V[:, :, k] @ s.T) * dr[:, k] for k in range(K)], axis=1)
+    assert (made == dr * np.einsum("tik,ti->tk", V, s)).all()
+    found = lemmas.product_layer(K=K, outputs=outputs)
+    assert found["shows"] and found["norm"] == 1 + K and (found["heads"], found["with_relu"]) == (1, 2)
