@@ -21,6 +21,7 @@ from icgd.bounds.step_error.network_relus import activation_relus, slope_relus
 from icgd.bounds.step_error.product import Product
 from icgd.bounds.step_error.recurrence import Term
 from icgd.construct.block.attention import attention
+from icgd.construct.block.census import layer_counts
 from icgd.construct.block.hidden import HiddenPart, Ridge, finish, literal_mlp, run_hidden, squares
 from icgd.construct.block.literal import Entries, Head, LiteralLayer
 from icgd.construct.block.stream import Stream
@@ -286,18 +287,5 @@ class DenseSoftmaxTransformer(nn.Module):
         return H
 
 
-def softmax_census(transformer: SoftmaxTransformer) -> dict[str, int]:
-    """Sizes of one step, counted from the literal matrices."""
-    layers = list(transformer.literal())
-    return {
-        "layers": len(layers),
-        "heads": max(len(layer.heads) for layer in layers),
-        "width": transformer.stream.D,
-        "mlp_width": max(layer.hidden for layer in layers),
-        "parameters": sum(layer.parameters() for layer in layers),
-        "total_units": sum(layer.hidden for layer in layers),
-    }
-
-
-MODEL = Model(build, softmax_census, save_weights)
+MODEL = Model(build, layer_counts, save_weights)
 """How the transformer is built, counted and saved."""

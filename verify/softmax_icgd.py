@@ -16,6 +16,7 @@ from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Advance, Progress, silent
 from icgd.bounds.softmax_icgd import SOURCE, SoftmaxPlan, claims, four_layers, halved, plan_softmax
+from icgd.construct.block.census import layer_counts
 from icgd.construct.block.dense import dense_bytes
 from icgd.construct.block.grid_interpolation import FourLayerTransformer
 from icgd.construct.machine.memory import refuse_softmax_if_too_large
@@ -26,7 +27,6 @@ from icgd.construct.softmax_icgd import (
     SoftmaxTransformer,
     assemble_softmax,
     build,
-    softmax_census,
 )
 from icgd.verify import workload
 from icgd.verify.certificate.issue import as_read, posed_letters
@@ -70,7 +70,7 @@ def verify(
     short = planned if transformer else excerpt(planned)
     searched = judged if short is planned else assemble_softmax(short).to(device)
     generator, asserted = seeded(seed), claims(problem)
-    counted: dict[str, int | float] = dict(softmax_census(judged))
+    counted: dict[str, int | float] = dict(layer_counts(judged))
     with progress("sweep", samples + MOVE_ROUNDS * WORST_KEPT) as advance:
         found = search(searched, samples, generator, device, advance)
     bound, allowed = 2 * planned.bound, problem.eps  # in the units of the gradient of Theorem 2's loss
@@ -266,7 +266,7 @@ def _growth(problem: Problem, advance: Advance) -> tuple[Grid, Verdict]:
     posed = [replace(problem, N=max(problem.N, 2), K=K, eps=eps) for K in _WIDTHS]
     rows = []
     for one in posed:
-        built, grid = softmax_census(build(one)), four_layers(halved(one))
+        built, grid = layer_counts(build(one)), four_layers(halved(one))
         rows.append(
             (one.K, one.D_w, built["width"], built["mlp_width"], built["parameters"], grid.log10_nodes)
         )
@@ -319,7 +319,7 @@ def _four_layers(
                 least.variables,
                 least.log10_nodes,
                 least.per_halving,
-                softmax_census(build(tiny))["total_units"],
+                layer_counts(build(tiny))["total_units"],
             ),
         ),
         "nodes prod_i (ceil(2 R_i m Lip_i / eps) + 1), m = D_w + d + d_out, Lip_i from the error recurrence",
@@ -335,7 +335,7 @@ def _four_layers(
         grid.append((four.mlp_width, measured(four), cells))
     for eps in _TOLERANCES:
         deep = build(smallest(problem, eps))
-        size = softmax_census(deep)
+        size = layer_counts(deep)
         ours.append((size["mlp_width"], measured(deep), size["layers"]))
         advance(1)
     rows = [

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 from icgd.construct.block.balance import LayerNorms
+from icgd.construct.block.literal import LiteralLayer
 from icgd.construct.block.transformer import Transformer
 
 
@@ -34,6 +37,38 @@ class Census:
 
     def as_dict(self) -> dict[str, int | float]:
         return asdict(self)
+
+
+class Width(Protocol):
+    """A stream: anything with a number of coordinates."""
+
+    @property
+    def D(self) -> int: ...
+
+
+class Counted(Protocol):
+    """What can be counted: literal layers on a stream."""
+
+    @property
+    def stream(self) -> Width: ...
+
+    def literal(self) -> Iterator[LiteralLayer]: ...
+
+
+def layer_counts(block: Counted) -> dict[str, int]:
+    """Sizes of one step of any block, ours or not, counted from its literal matrices.
+
+    layers; heads, mlp_width: most in any layer; width: D; parameters: nonzero entries; total_units.
+    """
+    layers = list(block.literal())
+    return {
+        "layers": len(layers),
+        "heads": max(len(layer.heads) for layer in layers),
+        "width": block.stream.D,
+        "mlp_width": max(layer.hidden for layer in layers),
+        "parameters": sum(layer.parameters() for layer in layers),
+        "total_units": sum(layer.hidden for layer in layers),
+    }
 
 
 def census(transformer: Transformer) -> Census:

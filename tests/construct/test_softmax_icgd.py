@@ -15,9 +15,10 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.softmax_icgd import claims, halved, plan_softmax
 from icgd.bounds.step_error.domain import face
 from icgd.bounds.step_error.recurrence import step_error_bound
+from icgd.construct.block.census import layer_counts
 from icgd.construct.block.grid_interpolation import FourLayerTransformer
 from icgd.construct.prompt import Prompt
-from icgd.construct.softmax_icgd import DenseSoftmaxTransformer, MeanHead, build, softmax_census
+from icgd.construct.softmax_icgd import DenseSoftmaxTransformer, MeanHead, build
 from icgd.verify.kernels.formula import slope
 from icgd.verify.relu_icgd import resolution
 from icgd.verify.search.prompts import random_prompts, seeded
@@ -104,7 +105,7 @@ def test_the_matrices_compute_the_same(problem, seed):
     assert float(torch.linalg.vector_norm(off, dim=-1).max()) <= 2 * problem.eta * alone
     H[..., stream.weights] = expected[..., stream.weights]
     assert torch.equal(H, expected)
-    counted = softmax_census(transformer)
+    counted = layer_counts(transformer)
     for claim in claims(problem):
         if claim.quantity != "step_error":
             found = counted[claim.quantity]

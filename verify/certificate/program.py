@@ -122,11 +122,10 @@ def layout(program: Program) -> dict[str, range]:
     return {name: range(end - size, end) for (name, size), end in zip(lengths.items(), ends, strict=True)}
 
 
-def describe(plan: Plan, n: int | None = None) -> Program:
-    """The program of a plan, for n examples (default: the plan's own n); JSON keeps it bit for bit."""
-    problem = plan.problem
-    return Program(
-        construction=plan.construction,
+def heading(problem: Problem, construction: str, loss: LossSlope, n: int | None = None) -> Header:
+    """The fields that the programs of a problem share; n: examples, by default the problem's own."""
+    return Header(
+        construction=construction,
         N=problem.N,
         K=problem.K,
         d=problem.d,
@@ -134,9 +133,15 @@ def describe(plan: Plan, n: int | None = None) -> Program:
         n=problem.n if n is None else n,
         eta=problem.eta,
         output=problem.output,
-        loss=loss_slope(plan.problem, plan.fits, from_z=_from_z(plan)),
-        layers=[_layer(plan, j) for j in range(1, problem.N + 1)],
+        loss=loss,
     )
+
+
+def describe(plan: Plan, n: int | None = None) -> Program:
+    """The program of a plan, for n examples (default: the plan's own n); JSON keeps it bit for bit."""
+    loss = loss_slope(plan.problem, plan.fits, from_z=_from_z(plan))
+    layers = [_layer(plan, j) for j in range(1, plan.problem.N + 1)]
+    return {**heading(plan.problem, plan.construction, loss, n), "layers": layers}
 
 
 def plain(relus: ReluSum) -> PlainSum:

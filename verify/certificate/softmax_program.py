@@ -15,6 +15,7 @@ from icgd.verify.certificate.program import (
     PlainProduct,
     PlainSum,
     activation_sum,
+    heading,
     layer_sizes,
     loss_slope,
     plain,
@@ -68,18 +69,9 @@ class SoftmaxProgram(Header):
 def describe_softmax(plan: SoftmaxPlan) -> SoftmaxProgram:
     """The program of a plan; JSON keeps it bit for bit."""
     problem = plan.problem
-    return SoftmaxProgram(
-        construction="softmax",
-        N=problem.N,
-        K=problem.K,
-        d=problem.d,
-        d_out=problem.d_out,
-        n=problem.n,
-        eta=problem.eta,
-        output=problem.output,
-        loss=loss_slope(problem, plan.fits, from_z=problem.loss.rho == 0),
-        layers=[_layer(plan, j) for j in range(1, problem.N + 1)],
-    )
+    loss = loss_slope(problem, plan.fits, from_z=problem.loss.rho == 0)
+    layers = [_layer(plan, j) for j in range(1, problem.N + 1)]
+    return {**heading(problem, "softmax", loss), "layers": layers}
 
 
 def _layer(plan: SoftmaxPlan, j: int) -> SoftmaxNetworkLayer:

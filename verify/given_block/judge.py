@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
+from icgd.construct.block.census import layer_counts
 from icgd.construct.block.given_block import Declaration, GivenBlock
 from icgd.construct.prompt import Prompt
 from icgd.verify.given_block.measures import MEASURES, allowances, measured, rows_at_once
@@ -175,7 +176,7 @@ def judge_block(
         seed=seed,
         verdicts=tuple(verdicts),
         construction=recovery.construction,
-        census=_census(block),
+        census=layer_counts(block),
         certificate=recovery.certificate,
         grids=[factor_grid(block, factors)] if factors else [],
         sampled=sampled,
@@ -200,7 +201,7 @@ def _proved_alone(block: GivenBlock, recovery: Recovery, seed: int, reason: str)
         seed=seed,
         verdicts=(proof, *(Verdict(one, "inapplicable", reason, about="icgd") for one in others)),
         construction=recovery.construction,
-        census=_census(block),
+        census=layer_counts(block),
         certificate=recovery.certificate,
         sampled=None,
         attacked=None,
@@ -288,17 +289,6 @@ def _proof_in_words(recovery: Recovery) -> str:
         f"{recovery.certificate['weights'][:12]}: at most {upward(recovery.bound)} for "
         "every prompt in the radii and every w in W, rounding included"
     )
-
-
-def _census(block: GivenBlock) -> dict[str, int | float]:
-    layers = list(block.literal())
-    return {
-        "layers": len(layers),
-        "heads": max(len(layer.heads) for layer in layers),
-        "width": block.stream.D,
-        "mlp_width": max(layer.hidden for layer in layers),
-        "parameters": sum(layer.parameters() for layer in layers),
-    }
 
 
 def judge_weights(

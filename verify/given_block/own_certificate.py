@@ -19,7 +19,7 @@ from icgd.construct.block.given_block import GivenBlock
 from icgd.construct.relu_icgd import check_construction
 from icgd.verify.certificate.issue import as_read, header, issued, lemmas, reasons
 from icgd.verify.certificate.matrices import expected
-from icgd.verify.certificate.program import NetworkLayer, Program, layout, loss_slope, plain
+from icgd.verify.certificate.program import NetworkLayer, Program, heading, layout, loss_slope, plain
 from icgd.verify.certificate.shape import RELU_LAYER
 from icgd.verify.checker.relu import STATEMENT
 from icgd.verify.given_block.dataflow import Part, disorder, parts_of, parts_of_literal, renumbered, unlike
@@ -88,29 +88,20 @@ def _numbering(block: GivenBlock, program: Program, sums: OwnSums) -> dict[int, 
 def _program(
     problem: Problem, sums: OwnSums, fits: Mapping[Term, Fit], layers: tuple[LayerRanges, ...]
 ) -> Program:
-    return Program(
-        construction="paper",
-        N=problem.N,
-        K=problem.K,
-        d=problem.d,
-        d_out=problem.d_out,
-        n=problem.n,
-        eta=problem.eta,
-        output=problem.output,
-        loss=loss_slope(problem, fits, from_z=False),
-        layers=[
-            NetworkLayer(
-                face=half,
-                above_z=offset_above(layer.z),
-                above_g=offset_above(layer.g),
-                above_s=above,
-                r=plain(r),
-                dr=plain(dr),
-                product=None,
-            )
-            for half, layer, above, r, dr in zip(sums.faces, layers, sums.above, sums.r, sums.dr, strict=True)
-        ],
-    )
+    rows = [
+        NetworkLayer(
+            face=half,
+            above_z=offset_above(layer.z),
+            above_g=offset_above(layer.g),
+            above_s=above,
+            r=plain(r),
+            dr=plain(dr),
+            product=None,
+        )
+        for half, layer, above, r, dr in zip(sums.faces, layers, sums.above, sums.r, sums.dr, strict=True)
+    ]
+    loss = loss_slope(problem, fits, from_z=False)
+    return {**heading(problem, "paper", loss), "layers": rows}
 
 
 def _as_fits(

@@ -5,9 +5,10 @@ import pytest
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.softmax_icgd import estimated_softmax_units, halved
+from icgd.construct.block.census import layer_counts
 from icgd.construct.machine import memory
 from icgd.construct.machine.memory import refuse_softmax_if_too_large
-from icgd.construct.softmax_icgd import build, softmax_census
+from icgd.construct.softmax_icgd import build
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,7 @@ from icgd.construct.softmax_icgd import build, softmax_census
 )
 def test_the_predicted_size_is_near_that_of_what_is_built(letters):
     problem = Problem.parse(letters)
-    assert softmax_census(build(problem))["total_units"] == pytest.approx(
+    assert layer_counts(build(problem))["total_units"] == pytest.approx(
         estimated_softmax_units(halved(problem)), rel=0.15
     )
 

@@ -11,8 +11,9 @@ from icgd.bounds.functions.pieces import fit
 from icgd.bounds.functions.scalar import Scalar, t
 from icgd.bounds.problem import Problem
 from icgd.bounds.softmax_icgd import four_layers, halved
+from icgd.construct.block.census import layer_counts
 from icgd.construct.block.grid_interpolation import FourLayerTransformer
-from icgd.construct.softmax_icgd import build, softmax_census
+from icgd.construct.softmax_icgd import build
 from icgd.verify.ledger.entries import Numbers
 from icgd.verify.search.prompts import random_prompts, seeded
 from icgd.verify.search.sweep import one_step_errors
@@ -49,8 +50,8 @@ def smallest_built(eps: float = 0.05, cells: int = 11, prompts: int = 400, seed:
         "error": error,
         "before": before,
         "prompts": prompts,
-        "our_width": softmax_census(ours)["mlp_width"],
-        "our_layers": softmax_census(ours)["layers"],
+        "our_width": layer_counts(ours)["mlp_width"],
+        "our_layers": layer_counts(ours)["layers"],
         "our_error": 2 * float(one_step_errors(ours, prompt).max()) / ours.problem.eta,
         "shows": error <= eps < before,
     }
