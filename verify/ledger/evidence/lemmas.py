@@ -311,7 +311,8 @@ def last_steps(K: int = 2) -> Numbers:
 
     p = (1, ..., 1) with B_r = 1: norm2(p)^4 = K^2 against P^2 = K, in integers.
     """
-    fourth, allowed = K**2, K  # norm2(p)^4 and (sqrt P)^4 = P^2 = K
+    square = sum(v * v for v in [1] * K)
+    fourth, allowed = square**2, K  # norm2(p)^4, and (sqrt P)^4 = P^2 = K with d <= K
     return {
         "K": K,
         "norm": math.sqrt(K),
