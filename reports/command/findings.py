@@ -11,7 +11,7 @@ from rich.text import Text
 
 from icgd.construct.machine.files import write_atomically
 from icgd.reports.command.terminal import show_numbers
-from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, Bearing, Entry, papers
+from icgd.verify.ledger.entries import BEARINGS, KINDS, SEVERITIES, Bearing, Entry, papers
 from icgd.verify.ledger.questions import Answer
 from icgd.verify.ledger.settled import Settled
 from icgd.verify.ledger.tally import count_statements
@@ -92,7 +92,7 @@ def show_finding(console: Console, settled: Settled) -> None:
     for name, text in lines.items():
         if text:
             _paragraph(console, f"[dim]{name}:[/] {escape(text)}", indent=0)
-    show_numbers(console, f"{entry.kind}; computed just now", settled.numbers)
+    show_numbers(console, f"by {KINDS[entry.kind]}; computed just now", settled.numbers)
 
 
 def show_ledger(console: Console, settled: Sequence[Settled], judged: Sequence[Entry] | None = None) -> None:

@@ -30,6 +30,7 @@ from icgd.reports.document.step_bound import UNCHECKED, bound_key, bound_name, c
 from icgd.reports.html.inline_svg import inline
 from icgd.reports.mathematics import mathml
 from icgd.reports.mathematics.formulas import formula
+from icgd.verify.ledger.entries import KINDS
 from icgd.verify.verdict import (
     MEANS,
     STATUSES,
@@ -99,6 +100,7 @@ def page(document: AuditDocument, figures: Sequence[Drawn]) -> str:
         bound_column=column_name(document["theorems"].values()),
         unchecked=UNCHECKED,
         severity=SEVERITY_NAMES.__getitem__,
+        kinds=KINDS,
         findings=by_severity(chain.from_iterable(_by_theorem(document).values())),
         tally=tally_document(document.get("findings") or ()),
         gaps=first_page.not_shown(document),

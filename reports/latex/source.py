@@ -20,6 +20,7 @@ from icgd.reports.latex.sections import Section, drop_repeated, side_by_side, wi
 from icgd.reports.mathematics.citations import Sources
 from icgd.reports.mathematics.notation import Tex, code, command, escape
 from icgd.reports.mathematics.print_signs import printed
+from icgd.verify.ledger.entries import KINDS
 from icgd.verify.verdict import MEANS, STATUSES, count_claims, in_words
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ def _findings(document: AuditDocument, numbers: NamedNumbers, sources: Sources) 
             "entries": [
                 {
                     **one,
+                    "kind": KINDS.get(one["kind"], one["kind"]),
                     "source": sources.cite(one["source"].partition(", ")[0]),
                     "numbers": [
                         (name, numbers.at(f"finding {one['key']} {name}", value))

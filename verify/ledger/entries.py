@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import lru_cache
 from importlib import resources
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 from icgd.bounds.letters import ProblemError
 from icgd.verify.catalogue import theorems
@@ -43,6 +43,15 @@ SEVERITIES: dict[Severity, str] = {
     "wording": "wording: what a reader has to guess or correct in passing",
     "none": "nothing to repair",
 }
+KINDS: dict[Kind, str] = {
+    "certificate": "a certificate that the checker accepts",
+    "exact": "exact arithmetic",
+    "balls": "ball arithmetic",
+    "identity": "an identity in symbols",
+    "witness": "one instance",
+    "count": "counting",
+}
+"""What each kind of evidence is, after the word "by"."""
 _ALLOWED: dict[Bearing, tuple[Severity, ...]] = {
     "error": ("statement", "proof", "constants", "wording"),
     "gap": ("proof", "constants", "wording"),
@@ -170,7 +179,7 @@ def _entry(values: Mapping[str, Any], file: str, paper: str | None) -> Entry:
     require(bool(entry.repair) or entry.bearing not in ("error", "gap"), "its repair is empty")
     require(bool(entry.not_claimed), "not_claimed is empty")
     require("{" not in entry.claim, "its claim has a number to fill in")
-    require(entry.kind in get_args(Kind), f"kind is one of {', '.join(get_args(Kind))}")
+    require(entry.kind in KINDS, f"kind is one of {', '.join(KINDS)}")
     require(bool(entry.expected), "no number is expected")
     require(0 < entry.tolerance <= 0.1, "tolerance is a number up to 0.1")
     return entry
