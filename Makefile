@@ -10,10 +10,11 @@ TORCH := torch==2.13.0
 
 # One thread per test process: JOBS processes already fill the cores.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+PARALLEL = $(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --benchmark-disable
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup tightness sizes grid audit test lint format bench sabotage docs fuzz wheel
+.PHONY: help setup tightness sizes grid audit test slow lint format bench sabotage docs fuzz wheel
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -36,15 +37,17 @@ audit: setup ## bound, build, judge and report every theorem: PDF, HTML and JSON
 docs: setup ## generate the pages of docs/ that come from the claims
 	$(BIN)/python -m icgd.reports.documentation
 
-test: setup ## run the tests, claims and doctests, but for those of the wheel; PYTEST_ARGS="-k relu" adds options
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --benchmark-disable -m "not wheel" $(PYTEST_ARGS)
+test: setup ## run the tests, claims and doctests, but for slow ones; PYTEST_ARGS="-k relu" adds options
+	$(PARALLEL) -m "not slow and not wheel" $(PYTEST_ARGS)
+
+slow: setup ## run the tests that take more than a few seconds each
+	$(PARALLEL) -m slow $(PYTEST_ARGS)
 
 wheel: setup ## build the wheel, and try it in a fresh environment beside other people's packages
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) -m wheel tests/test_wheel.py $(PYTEST_ARGS)
 
 fuzz: setup ## run the Hypothesis tests on many new examples; a failure is printed with the command that replays it
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --benchmark-disable \
-		--hypothesis-profile fuzz -m hypothesis $(PYTEST_ARGS)
+	$(PARALLEL) --hypothesis-profile fuzz -m hypothesis $(PYTEST_ARGS)
 
 lint: setup ## run ruff and mypy
 	$(BIN)/ruff check .

@@ -78,6 +78,7 @@ def test_the_theorem_holds_for_what_is_built_in_its_shape():
 WAYS = (("lean", "activated"), ("lean", "linear"), ("paper", "activated"))
 
 
+@pytest.mark.slow
 def test_width_is_within_its_explicit_constant_for_all_sizes():
     """lean and paper, whatever the loss: D - D_w - c N K^2 with c = d + 6 d_out + 5."""
     for loss in LOSSES.values():

@@ -217,6 +217,7 @@ def test_every_combination(construction, letters):
 
 
 # Without shrinking: every attempt builds a transformer.
+@pytest.mark.slow
 @settings(
     deadline=None,
     max_examples=20,

@@ -25,6 +25,7 @@ def run(capsys, *arguments):
     return code, captured.out, captured.err
 
 
+@pytest.mark.slow
 def test_audit_of_real_data_prints_every_key_of_the_contract(capsys):
     code, out, _ = run(
         capsys, "audit", "relu-icgd", "--data", "diabetes", "--json", "-", *QUICK, "--no-report"
@@ -47,6 +48,7 @@ def test_audit_of_real_data_prints_every_key_of_the_contract(capsys):
     assert losses[0][0] == losses[1][0] and losses[0][-1] < losses[0][0] and losses[1][-1] < losses[1][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -224,6 +226,7 @@ def test_a_finding_is_computed_again_by_its_key(capsys):
     assert code == cli.KEPT and "bearing:" in out and "435/784" in out
 
 
+@pytest.mark.slow
 def test_a_report_is_written_and_written_again_from_its_json(capsys, tmp_path, monkeypatch):
     small = ["--N", "1", "--K", "2", "--d", "1", "--eps", "0.5", "--samples", "100", "--effort", "0"]
     code, out, _ = run(capsys, "report", *small, "--out", str(tmp_path / "a"), "--json", "-")

@@ -23,6 +23,7 @@ def run(capsys, *arguments):
     return code, captured.out, captured.err
 
 
+@pytest.mark.slow
 def test_the_commands_and_the_python_of_the_page_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = re.findall(r"^    icgd (.*?)(?: +# (.*))?$", PAGE, flags=re.MULTILINE)

@@ -33,6 +33,7 @@ def status(found):
     return {verdict.claim.removeprefix("functional/"): verdict.status for verdict in found.verdicts}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["exp", "softmax", "linear+exp"])
 def test_definite_kernels_keep_every_claim(kernel):
     found = verify(FunctionalProblem(d=3, n=5, L=6, kernel=kernel))

@@ -34,6 +34,7 @@ ONCE_REFUSED = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "letters", ONCE_REFUSED, ids=lambda letters: " ".join(map(str, letters.values()))[:60]
 )
@@ -54,6 +55,7 @@ GRID = list(grid_problems())
 SAMPLE = [one for one in random.Random(1).sample(GRID, 60) if quick(*one)][:16]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", range(len(SAMPLE)))
 def test_every_problem_is_proved_or_refused_beforehand_in_one_sentence(index):
     found = outcome(*SAMPLE[index])

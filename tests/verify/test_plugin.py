@@ -287,6 +287,7 @@ def test_the_plugin_alone_changes_nothing(run, pytester):
     assert "claims" not in result.stdout.str()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [[], ["--dist=worksteal"]], ids=["load", "worksteal"])
 def test_workers_share_one_verification(run, pytester, mode):
     counts = pytester.path / "counts"

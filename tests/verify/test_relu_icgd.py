@@ -178,6 +178,7 @@ CORNERS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("construction", ["lean", "paper"])
 @pytest.mark.parametrize("letters", CORNERS, ids=str)
 def test_claims_are_kept_in_the_corners(letters, construction):

@@ -141,6 +141,7 @@ def test_nothing_to_divide():
     assert expected_rounding(Problem.parse({"activation": "relu"}), "exact", {}) == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("N", [2, 3, 4])
 def test_cells_need_fewer_units_than_suprema(N):
     problem = Problem(N=N, K=3, eps=1e-2)

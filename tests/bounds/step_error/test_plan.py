@@ -54,6 +54,7 @@ def test_the_promise_is_kept_and_used_up(letters, construction):
     assert made.units >= made.fewest_units - len(made.fits) * max(problem.dims)
 
 
+@pytest.mark.slow
 @settings(
     deadline=None,
     max_examples=12,
@@ -210,6 +211,7 @@ def test_plans_are_kept():
 shrunk = st.one_of(st.just(1.0), st.floats(0.5, 1), st.floats(-9, 0).map(lambda power: 10**power))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(problems(max_N=3, max_K=3, max_d=2, max_n=2, min_eps=1e-2, activations=SMOOTH), shrunk, shrunk, shrunk)
 def test_a_plan_is_never_worse_than_that_of_a_problem_that_contains_it(problem, x, y, v):

@@ -173,6 +173,7 @@ def errors_of(draw, problem):
     return {term: size * rng.uniform() ** power for term in terms(problem) if term.kind in kinds}
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=70)
 @given(st.data(), problems(max_N=4, max_K=4, max_radius=1.5, activations=BOUNDED))
 def test_no_choice_of_local_errors_beats_the_cell_of_its_network(data, problem):

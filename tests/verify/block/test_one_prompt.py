@@ -46,6 +46,7 @@ def literal_step(transformer, prompt, dtype=torch.float64):
     return DenseTransformer(transformer, dtype).block(stream.pack(stream.open(prompt)))[:, 0, stream.weights]
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=25, deadline=None)
 def test_float64_lies_in_a_narrow_enclosure(data):

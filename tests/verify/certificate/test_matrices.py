@@ -41,6 +41,7 @@ def agree(problem, construction):
     assert differences(expected(json.loads(json.dumps(program))), transformer.literal()) == []
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(problems(activations=SMOOTH, min_eps=0.02), st.sampled_from(["lean", "paper"]))
 def test_what_is_built_is_the_program(problem, construction):

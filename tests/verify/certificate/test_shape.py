@@ -95,6 +95,7 @@ UNKNOWN = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_is_true_has_the_shape():
     for construction in ("lean", "paper", "softmax"):
         for given in ({}, {"loss": "logistic"}, {"loss": "huber"}, {"output": "linear"}, {"N": 1}):

@@ -32,6 +32,7 @@ problems = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=12)
 @given(problems)
 @example(Problem.parse({"K": 2, "d": 3, "d_out": 1, "n": 1, "eta": 0.01, "loss": "huber"}))

@@ -419,6 +419,7 @@ problems = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=12)
 @given(problems)
 def test_whatever_is_planned_is_accepted(problem):

@@ -46,6 +46,7 @@ BASE, METADATA = by_hand(N=2, K=2, d=2, d_out=2, n=2)
 LAYERS = int(METADATA["layers"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "letters",
     [
@@ -131,6 +132,7 @@ def test_the_layers_of_a_part_do_not_matter():
     assert own_certificate(block)["certified"] == own_certificate(block_of(BASE, METADATA))["certified"]
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=60)
 def test_a_changed_entry_is_not_proved_unless_it_changes_nothing(data):

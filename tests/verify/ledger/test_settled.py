@@ -19,11 +19,13 @@ def settled():
     return {entry.key: settling.settle(entry) for entry in ENTRIES}
 
 
+@pytest.mark.slow
 def test_every_entry_reproduces(settled):
     broken = {key: one.differences for key, one in settled.items() if not one.reproduces}
     assert not broken
 
 
+@pytest.mark.slow
 def test_words_are_filled_in(settled):
     for one in settled.values():
         assert one.entry.placeholders <= set(one.numbers)
@@ -65,12 +67,14 @@ def test_no_number_is_typed_by_hand():
     assert not typed
 
 
+@pytest.mark.slow
 def test_words_are_no_program(settled):
     for key, one in settled.items():
         words = " ".join((one.entry.claim, one.text, one.repair, one.not_claimed))
         assert not re.search(r"\*|\d\^|sqrt|_\{|\boo\b|O~|!=|\de[-+]\d|Omega", words), key
 
 
+@pytest.mark.slow
 def test_findings_are_short(settled):
     for key, one in settled.items():
         assert len(one.text) <= 420 and len(one.repair) <= 260 and len(one.not_claimed) <= 260, key
@@ -82,6 +86,7 @@ def test_bounds_round_up():
     assert settling.fill(words, numbers) == "2.71 2.71 1.1×10⁻⁹ 10⁻⁹ yes 12,345 1,060"
 
 
+@pytest.mark.slow
 def test_each_recorded_number_matters(settled, monkeypatch):
     """One number of one entry altered beyond the tolerance, and that entry does not reproduce."""
     for one in settled.values():
@@ -100,6 +105,7 @@ def test_each_recorded_number_matters(settled, monkeypatch):
             assert not found.reproduces and name in found.differences[0], (one.entry.key, name)
 
 
+@pytest.mark.slow
 def test_what_is_not_shown_fails(settled, monkeypatch):
     one = settled["2411.16549/relu-not-smooth"]
     for numbers in ({**one.numbers, "shows": False}, dict(one.numbers), {"shows": True}):
@@ -107,6 +113,7 @@ def test_what_is_not_shown_fails(settled, monkeypatch):
         assert not settling.settle(one.entry).reproduces
 
 
+@pytest.mark.slow
 def test_documents_are_plain(settled):
     found = findings_document(settled.values())
     assert json.loads(json.dumps(found, allow_nan=False)) == found

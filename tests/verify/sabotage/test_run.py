@@ -41,6 +41,7 @@ def test_every_damage_is_caught_by_name(mutant):
     assert not re.search(r"Error\b|NoneType|[{}]", outcome.evidence), outcome.evidence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mutant", [one for one in QUICK if one.what == "certificate"], ids=lambda mutant: mutant.name
 )

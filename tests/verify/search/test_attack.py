@@ -38,6 +38,7 @@ def _hunt(problem=PROBLEM, seed=1, progress=silent):
     return Hunt(made, error, leaders, 0.1, 1000, BRIEF, seeded(seed), progress)
 
 
+@pytest.mark.slow
 @given(
     problems(max_N=2, max_K=3, max_d=2, min_eps=0.03),
     st.sampled_from(["lean", "paper"]),

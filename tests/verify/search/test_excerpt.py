@@ -102,6 +102,7 @@ def test_a_counterexample_of_repeated_examples_is_written_once(tmp_path):
     assert torch.equal(back.prompt.x, prompt.x) and torch.equal(back.prompt.y, prompt.y)
 
 
+@pytest.mark.slow
 def test_softmax_and_convergence_say_on_how_much_they_look(monkeypatch):
     for name in ("MOST_NUMBERS", "_RUN"):
         monkeypatch.setattr(excerpt_module, name, 1 << 18)

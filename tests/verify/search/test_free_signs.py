@@ -120,6 +120,7 @@ def test_the_attack_runs_on_every_kind_of_problem(problem, construction):
     assert found.largest <= problem.eta * made.bound
 
 
+@pytest.mark.slow
 def test_the_attack_comes_near_the_worst_signs():
     found = attack(plan(PROBLEM), seeded(8), rounds=SHORT)
     assert found.free_signs is not None and found.largest > 0.7 * found.free_signs

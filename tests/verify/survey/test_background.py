@@ -35,6 +35,7 @@ def titles(plots):
     return [plot.title for plot in plots]
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_this_process(started):
     steps = []
 
@@ -74,6 +75,7 @@ def test_leaving_early_ends_the_process(started):
     assert started[0].returncode is not None
 
 
+@pytest.mark.slow
 def test_what_a_process_that_died_did_not_answer_is_computed_here(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with surveying(PROBLEM, "lean", followed="", **GIVEN) as surveyed:
@@ -111,6 +113,7 @@ with surveying(Problem(N=2, K=2, d=2, n=4, eps=0.2), "lean", followed="", seed=0
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
 def test_the_process_ends_with_its_parent_however_that_ends(how, tmp_path):
     # Its second survey never ends: it takes its data from here.

@@ -56,6 +56,7 @@ def test_a_refused_plan_is_left_out(monkeypatch):
     assert sizes(PROBLEM, factors=(0.5,)) == () == depths(PROBLEM)
 
 
+@pytest.mark.slow
 def test_depths_keep_the_order_of_the_sandwich():
     (plot,) = depths(PROBLEM, over=(1, 2), seed=1)
     sampled, attacked, certified, allowed = (curve.y for curve in plot.curves)
