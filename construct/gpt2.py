@@ -18,7 +18,7 @@ from torch.nn.functional import layer_norm
 
 from icgd.bounds.estimate import bytes_text
 from icgd.bounds.letters import ProblemError
-from icgd.construct.gpt2_state import GPT2_BLOCK, GPT2_ACTIVATIONS, GPT2Settings, check_state
+from icgd.construct.gpt2_state import GPT2_ACTIVATIONS, GPT2_BLOCK, GPT2Settings, check_state
 from icgd.construct.machine.memory import available_bytes
 from icgd.construct.machine.tensor_files import check_finite
 from icgd.construct.regression_tokens import check_prompt_shapes
