@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from icgd.construct.model import Model
     from icgd.construct.prompt import Prompt
     from icgd.construct.relu_icgd import build
+    from icgd.kinds import judge_given as judge
     from icgd.verify.catalogue import find_theorem as theorem
     from icgd.verify.catalogue import theorems
-    from icgd.verify.given_block.judge import judge_weights as judge
     from icgd.verify.results import Results
     from icgd.verify.theorem import Theorem
     from icgd.verify.verdict import Verdict
@@ -89,7 +89,7 @@ def __getattr__(name: str) -> Any:
     if name == "theorem":
         return import_module("icgd.verify.catalogue").find_theorem
     if name == "judge":
-        return import_module("icgd.verify.given_block.judge").judge_weights
+        return import_module("icgd.kinds").judge_given
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(f"icgd.{home}"), name)

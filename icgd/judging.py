@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,32 +14,27 @@ from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.softmax_icgd import halved
 from icgd.commands import FAILED, KEPT, USUAL
-from icgd.construct.block.given_block import GivenBlock, parse_stream
+from icgd.construct.block.given_block import GivenBlock
 from icgd.construct.machine.device import check_device
-from icgd.construct.machine.files import check_writable, write_atomically
+from icgd.construct.machine.files import check_writable
+from icgd.construct.machine.tensor_files import read_header
+from icgd.judge_options import JudgeOptions
+from icgd.kinds import KINDS, kind_of
 from icgd.reports.command.audit import emit
 from icgd.reports.command.console import console_for
 from icgd.reports.command.forecast import announce, checking
-from icgd.reports.command.judging import (
-    block_document,
-    counterexample_files,
-    judging,
-    show_block,
-)
 from icgd.reports.command.options import Json
 from icgd.reports.command.progress_bars import bars
-from icgd.reports.command.terminal import show_judgement, show_verdicts
+from icgd.reports.command.terminal import show_judgement
 from icgd.reports.document.document import closing
 from icgd.verify.catalogue import find_theorem
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
-from icgd.verify.certificate.issue import certificate_text, load_certificate
+from icgd.verify.certificate.issue import load_certificate
 from icgd.verify.certificate.proof import judge
 from icgd.verify.coq.export import export
 from icgd.verify.coq.run import run as run_coq
-from icgd.verify.given_block.judge import CLAIM, JUDGED_PROMPTS, judge_block, replay_on
+from icgd.verify.given_block.judge import JUDGED_PROMPTS
 from icgd.verify.given_block.recovery import certificate_difference
-from icgd.verify.search.counterexample import Counterexample
-from icgd.verify.verdict import any_failed
 
 _Stream = Annotated[
     str | None,
@@ -60,14 +53,24 @@ _Diagonal = Annotated[
 
 def judge_command(
     letters: dict[str, Any],
-    weights: Annotated[Path, typer.Argument(help="a safetensors file, laid out as in docs/weights.md")],
+    weights: Annotated[
+        Path, typer.Argument(help="a file of tensors: docs/judging.md lists the kinds and their names")
+    ],
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="what it holds, if names do not say: " + " or ".join(KINDS))
+    ] = None,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="open a pickle of torch, too, with its weights_only")
+    ] = False,
     stream: _Stream = None,
     attention: _Attention = None,
     diagonal: _Diagonal = None,
     construction: Annotated[
         str | None, typer.Option("--construction", help="the only program to look for in the matrices")
     ] = None,
-    samples: Annotated[int, typer.Option("--samples", help="random prompts")] = JUDGED_PROMPTS,
+    samples: Annotated[
+        int | None, typer.Option("--samples", help=f"random prompts, of a block {JUDGED_PROMPTS}")
+    ] = None,
     effort: Annotated[float, typer.Option("--effort", help="length of the ascents, 0 for none")] = 1.0,
     data: Annotated[
         str | None, typer.Option("--data", metavar="diabetes|FILE.csv", help="real prompts, too")
@@ -88,8 +91,11 @@ def judge_command(
 
     Letters replace those in the file's metadata; all are for the loss with 1/(2n).
     """
-    began, console = time.perf_counter(), console_for(json_to)
-    for name, value, fits in (("samples", samples, samples >= 1), ("effort", effort, 0 <= effort <= 1000)):
+    began = time.perf_counter()
+    for name, value, fits in (
+        ("samples", samples, samples is None or samples >= 1),
+        ("effort", effort, 0 <= effort <= 1000),
+    ):
         if not fits:
             raise ProblemError(
                 name, value, "a positive number is needed" + (", at most 1000" * (name == "effort"))
@@ -97,67 +103,32 @@ def judge_command(
     check_device(device)
     for path in (out / "counterexample.json", *([Path(json_to)] if json_to not in (None, "-") else [])):
         check_writable(path)
-    saved = Counterexample.load(replay_file) if replay_file else None
-    block = _read(weights, letters, stream, attention, diagonal, saved.problem if saved else None)
-    if saved:
-        verdict = replay_on(block, saved)
-        show_verdicts(console, [verdict])
-        emit({"verdicts": [verdict.as_dict()]} | closing(began), json_to)
-        return FAILED if any_failed([verdict]) else KEPT
-    announce(judging(block, samples, effort))
-    found = judge_block(
-        block,
+    header = read_header(weights, "weights", trust_pickle=trust_pickle)
+    asked = JudgeOptions(
+        began=began,
+        weights=weights,
+        header=header,
+        letters=letters,
+        given={
+            "kind": kind,
+            "trust_pickle": trust_pickle,
+            "stream": stream,
+            "attention": attention,
+            "diagonal": diagonal,
+            "construction": construction,
+            "data": data,
+            "inputs": inputs,
+            "targets": targets,
+        },
         samples=samples,
         effort=effort,
         seed=seed,
-        construction=construction,
-        data=data,
-        inputs=inputs,
-        targets=targets,
         device=device,
-        progress=bars(),
+        out=out,
+        replay_file=replay_file,
+        json_to=json_to,
     )
-    given = {"--stream": stream, "--attention": attention, "--diagonal": diagonal}
-    words = ["icgd", "judge", weights.as_posix()]
-    words += [word for name, value in given.items() if value for word in (name, value)]
-    verdicts = tuple(
-        replace(one, replay=shlex.join([*words, "--replay", _file(out, one.claim).as_posix()]))
-        if one.status == "failed"
-        else one
-        for one in found.verdicts
-    )
-    found = replace(found, verdicts=verdicts)
-    show_block(console, block, found, str(weights), time.perf_counter() - began)
-    files = dict(counterexample_files(found))
-    if found.certificate:
-        files["certificate-judge.json"] = certificate_text(found.certificate)
-    for name, text in files.items():
-        write_atomically(out / name, text)
-        console.print(f"wrote {out / name}", highlight=False, markup=False, soft_wrap=True)
-    emit(block_document(block, found, weights) | closing(began), json_to)
-    return FAILED if any_failed(verdicts) else KEPT
-
-
-def _file(out: Path, claim: str) -> Path:
-    return out / f"counterexample-judge-{claim.removeprefix(f'{CLAIM}/')}.json"
-
-
-def _read(
-    weights: Path,
-    letters: Mapping[str, Any],
-    stream: str | None,
-    attention: str | None,
-    diagonal: str | None,
-    problem: Problem | None = None,
-) -> GivenBlock:
-    return GivenBlock.read(
-        weights,
-        problem,
-        letters,
-        stream=None if stream is None else parse_stream(stream),
-        attention=attention,
-        diagonal=None if diagonal is None else frozenset(filter(None, diagonal.split(","))),
-    )
+    return kind_of(header.shapes, kind).command(asked)
 
 
 def check_command(

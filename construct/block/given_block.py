@@ -202,14 +202,16 @@ class GivenBlock(nn.Module):
         path: Path,
         problem: Problem | None = None,
         letters: Mapping[str, Any] | None = None,
+        *,
+        header: TensorHeader | None = None,
         **chosen: Any,
     ) -> GivenBlock:
-        """The block of a safetensors file; `chosen` replaces fields of its `Declaration`.
+        """The block of a file of tensors; `chosen` replaces fields of its `Declaration`.
 
         problem: in place of the one in the metadata, in which `letters` replaces some.  Sizes are checked
-        before any tensor is read.
+        before any tensor is read.  header: of this file, if it was read before.
         """
-        header = read_header(path, "weights")
+        header = header or read_header(path, "weights")
         declaration = declaration_of(header, path, chosen)
         chosen_letters = {**declaration.letters, **(letters or {})}
         if problem is None and not chosen_letters:
@@ -284,6 +286,16 @@ class GivenBlock(nn.Module):
     def step(self, prompt: Prompt) -> Float[Tensor, "B D_w"]:
         """The w that the query's token carries after one step."""
         return self.weights(self(self.pack(prompt)))[:, -1]
+
+
+def holds_block(shapes: Shapes) -> bool:
+    """Whether tensors of these names may be a block: some layer has K, V, W1 or W2.
+
+    >>> holds_block({"layer.00.W1": (8, 4)}), holds_block({"layer.00.P": (3, 3), "layer.00.Q": (3, 3)})
+    (True, False)
+    """
+    parts = {found[2] for name in shapes if (found := _NAME.fullmatch(name))}
+    return bool(parts) and "layer.00.P" not in shapes and "layer.00.O" not in shapes
 
 
 def declaration_of(header: TensorHeader, source: object, chosen: Mapping[str, Any]) -> Declaration:

@@ -85,6 +85,11 @@ def refuse_prompts(needed: float) -> None:
     _refuse(needed, bytes_text(needed), "the prompts do not fit", "take fewer examples, prompts or layers")
 
 
+def refuse_tensors(needed: float, path: object) -> None:
+    """Raises ProblemError if reading a file of tensors would need more bytes than are free."""
+    _refuse(needed, str(path), f"its tensors would take about {bytes_text(needed)}", "use a smaller file")
+
+
 def _refuse(needed: float, size: str, why: str, advice: str) -> None:
     free = available_bytes()
     if needed > 0.9 * free:

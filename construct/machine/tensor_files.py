@@ -1,12 +1,14 @@
-"""Files of tensors from any source, as safetensors: nothing is allocated before the header is checked."""
+"""Files of tensors from any source: safetensors, whose header is checked first, or pickles if trusted."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field as field_of
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,21 +19,35 @@ from torch import Tensor
 from icgd.bounds.estimate import bytes_text
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.files import regular_file
+from icgd.construct.machine.memory import refuse_tensors
 
 MOST_HEADER = 1 << 20
 """The largest header that is read, in bytes: names, shapes and metadata."""
 
-_SIZES = {"F64": 8, "F32": 4}
-_OTHERS = {"F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8", "F8_E5M2": "float8", "BOOL": "boolean"}
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+}
+"""What is read: all of it fits into float64 exactly."""
+
+_NESTED = ("model_state_dict", "state_dict", "model")
+"""Where checkpoints keep the tensors of a model, besides optimisers and counters."""
+
+_PREFIXES = ("module.", "_orig_mod.")
+"""What wrappers of torch put before every name."""
 _PICKLES = (b"PK\x03\x04", b"\x80")
 _FIELDS = {"dtype", "shape", "data_offsets"}
 
 
 @dataclass(frozen=True)
 class Declared:
-    """A tensor as a header declares it.  dtype: float32 or float64.  start: its first byte in the file."""
+    """A tensor as a header declares it.  start: its first byte in the file."""
 
-    dtype: str
+    dtype: torch.dtype
     shape: tuple[int, ...]
     start: int
 
@@ -42,33 +58,54 @@ class Declared:
 
 @dataclass(frozen=True)
 class TensorHeader:
-    """What a file says that it holds, checked against its size: tensors by name, and metadata."""
+    """What a file says that it holds, checked against its size: tensors by name, and metadata.
+
+    loaded: the tensors themselves, of a pickle, which has no header to read first.
+    """
 
     tensors: Mapping[str, Declared]
     metadata: Mapping[str, str]
+    loaded: Mapping[str, Tensor] | None = field_of(default=None, compare=False, repr=False)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor by its name."""
+        return {name: one.shape for name, one in self.tensors.items()}
 
 
-def read_header(path: Path, field: str) -> TensorHeader:
-    """The header of a safetensors file; raises ProblemError, which names `field`, where it is not one.
+def read_header(path: Path, field: str, *, trust_pickle: bool = False) -> TensorHeader:
+    """The header of a file of tensors; raises ProblemError, which names `field`, where it is not one.
 
-    Every tensor is float32 or float64, and the tensors fill the file without gaps or overlaps.
+    In safetensors the tensors fill the file without gaps or overlaps.  trust_pickle: whether a pickle of
+    torch is opened as well, with weights_only, by which torch admits tensors and plain containers only.
     """
     with regular_file(path, field) as file:
+        if trust_pickle and file.read(8).startswith(_PICKLES):
+            return _unpickled(file, path, field)
+        file.seek(0)
         return _header(file, path, field)
 
 
 def read_tensors(path: Path, field: str, header: TensorHeader) -> dict[str, Tensor]:
     """Every tensor in float64; raises ProblemError for a file that changed, or a non-finite entry."""
+    refuse_tensors(16 * sum(one.entries for one in header.tensors.values()), path)
     found = {}
+    if header.loaded is not None:
+        for name, tensor in header.loaded.items():
+            found[name] = tensor.detach().to(torch.float64).contiguous()
+            check_finite(name, found[name])
+        return found
     with regular_file(path, field) as file:
         if _header(file, path, field) != header:
             raise ProblemError(field, path, "the file changed while it was read")
         for name, one in header.tensors.items():
             file.seek(one.start)
-            data = np.fromfile(file, "<f8" if one.dtype == "float64" else "<f4", one.entries)
-            if data.size != one.entries:
+            data = np.fromfile(file, np.uint8, one.entries * one.dtype.itemsize)
+            if data.size != one.entries * one.dtype.itemsize:
                 raise ProblemError(field, path, f"the file ends within the tensor {name}")
-            found[name] = torch.from_numpy(data.astype(np.float64, copy=False).reshape(one.shape))
+            read = torch.empty(one.entries, dtype=one.dtype)
+            read.view(torch.uint8).numpy()[:] = data
+            found[name] = read.to(torch.float64).reshape(one.shape)
             check_finite(name, found[name])
     return found
 
@@ -85,7 +122,10 @@ def check_finite(name: str, tensor: Tensor) -> None:
 def _header(file: BinaryIO, path: Path, field: str) -> TensorHeader:
     size, start = os.fstat(file.fileno()).st_size, file.read(8)
     if start.startswith(_PICKLES):
-        why = "it is a pickle, which can run code when it is opened; save the tensors as safetensors"
+        why = (
+            "it is a pickle, which can run code when it is opened; save the tensors as safetensors, or give "
+            "--trust-pickle to open it with torch's weights_only"
+        )
         raise ProblemError(field, path, why)
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > size - 8:
@@ -105,7 +145,7 @@ def _header(file: BinaryIO, path: Path, field: str) -> TensorHeader:
         for name, one in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].entries)):
             if one.start != end:
                 raise ValueError(f"there is a gap or an overlap before the tensor {name}")
-            end += one.entries * (8 if one.dtype == "float64" else 4)
+            end += one.entries * one.dtype.itemsize
         if end != size:
             raise ValueError(f"its header declares {end:,} bytes, and the file has {size:,}")
     except UnicodeDecodeError:
@@ -135,14 +175,50 @@ def _declared(name: str, one: Any, data: int) -> Declared:
     if not isinstance(one, dict) or set(one) != _FIELDS:
         raise ValueError(f"the tensor {name[:60]} is not declared by {', '.join(sorted(_FIELDS))}")
     dtype, shape, offsets = one["dtype"], one["shape"], one["data_offsets"]
-    if dtype not in _SIZES:
-        raise ValueError(
-            f"{name[:60]} is {_OTHERS.get(str(dtype), str(dtype)[:20])}, and float32 and float64 are read"
-        )
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        raise ValueError(f"{name[:60]} is {str(dtype)[:20]}, and {', '.join(_DTYPES)} are read")
     for part, what in ((shape, "shape"), (offsets, "data_offsets")):
         if not isinstance(part, list) or not all(map(_count, part)) or len(part) > 8:
             raise ValueError(f"the {what} of {name[:60]} are not a few whole numbers")
     entries = math.prod(shape)
-    if len(offsets) != 2 or offsets[1] - offsets[0] != entries * _SIZES[dtype]:
+    if len(offsets) != 2 or offsets[1] - offsets[0] != entries * _DTYPES[dtype].itemsize:
         raise ValueError(f"the tensor {name[:60]} does not have the size of its shape")
-    return Declared("float64" if dtype == "F64" else "float32", tuple(shape), data + offsets[0])
+    return Declared(_DTYPES[dtype], tuple(shape), data + offsets[0])
+
+
+def _unpickled(file: BinaryIO, path: Path, field: str) -> TensorHeader:
+    """What a pickle of torch holds; its size is checked before, and the sizes of its tensors after."""
+    size = os.fstat(file.fileno()).st_size
+    file.seek(0)
+    try:
+        if zipfile.is_zipfile(file):
+            records = zipfile.ZipFile(file).infolist()
+            if any(record.compress_type != zipfile.ZIP_STORED for record in records):
+                raise ProblemError(field, path, "its records are compressed, as torch never writes them")
+            size = max(size, sum(record.file_size for record in records))
+        refuse_tensors(3 * size, path)
+        file.seek(0)
+        found = torch.load(file, map_location="cpu", weights_only=True)
+    except ProblemError:
+        raise
+    except Exception as wrong:  # torch documents no list of what a malformed file raises
+        said = " ".join(str(wrong).split())[:120]
+        why = f"torch does not open it with weights_only ({type(wrong).__name__}: {said})"
+        raise ProblemError(field, path, why) from None
+    while isinstance(found, Mapping) and any(isinstance(found.get(name), Mapping) for name in _NESTED):
+        found = next(found[name] for name in _NESTED if isinstance(found.get(name), Mapping))
+    if not isinstance(found, Mapping) or not found:
+        why = f"it holds one {type(found).__name__}, and tensors by name, such as a state dict, are needed"
+        raise ProblemError(field, path, why)
+    for name, one in found.items():
+        if not isinstance(name, str) or not isinstance(one, Tensor):
+            what = type(one).__name__
+            raise ProblemError(field, path, f"{str(name)[:60]} is a {what}, and tensors by name are needed")
+        if one.dtype not in _DTYPES.values() or one.layout != torch.strided or one.device.type != "cpu":
+            kind = f"{one.dtype} ({one.layout}, {one.device})".replace("torch.", "")
+            raise ProblemError(field, path, f"{name[:60]} is {kind}, and {', '.join(_DTYPES)} are read")
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in found):
+            found = {name.removeprefix(prefix): one for name, one in found.items()}
+    tensors = {name: Declared(one.dtype, tuple(one.shape), 0) for name, one in found.items()}
+    return TensorHeader(tensors, {}, dict(found))

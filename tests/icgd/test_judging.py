@@ -79,7 +79,8 @@ def test_everything_can_be_given_by_options(capsys, tmp_path, by_hand):
     out = ["--out", str(tmp_path / "out")]
     code, said, _ = run(capsys, "judge", str(bare), *options, *letters, *QUICK, *out)
     assert code == cli.KEPT and "held" in said
-    code, said, _ = run(capsys, "judge", str(bare), *options, *letters, "--eta", "0.3", *QUICK, *out)
+    letters[letters.index("--eta") + 1] = "0.3"
+    code, said, _ = run(capsys, "judge", str(bare), *options, *letters, *QUICK, *out)
     assert code == cli.FAILED
     replay = re.search(r"^replay: icgd (.*step-error\.json)$", said, flags=re.MULTILINE)[1]
     code, said, _ = run(capsys, *shlex.split(replay))

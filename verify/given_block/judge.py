@@ -16,6 +16,7 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
 from icgd.construct.block.census import layer_counts
 from icgd.construct.block.given_block import Declaration, GivenBlock
+from icgd.construct.machine.tensor_files import TensorHeader
 from icgd.construct.prompt import Prompt
 from icgd.verify.given_block.measures import MEASURES, allowances, measured, rows_at_once
 from icgd.verify.given_block.prompt_ascent import CLIMBS, PromptsFound, best_of, climb_prompts, joined
@@ -298,14 +299,16 @@ def judge_weights(
     stream: Mapping[str, tuple[int, int]] | None = None,
     attention: str | None = None,
     diagonal: tuple[str, ...] | None = None,
+    header: TensorHeader | None = None,
     **options: Any,
 ) -> BlockResults:
     """Judge a safetensors file, tensors by name, or a module; see docs/judging.md.
 
     problem: the letters, for the loss with 1/(2n); default: those in the metadata of a file.  stream: slots
-    as [start, stop).  options: as in `judge_block`.  Raises ProblemError where the parts do not fit together.
+    as [start, stop).  header: of the file, if it was read before.  options: as in `judge_block`.
+    Raises ProblemError where the parts do not fit together.
     """
-    return judge_block(block_from(source, problem, stream, attention, diagonal), **options)
+    return judge_block(block_from(source, problem, stream, attention, diagonal, header), **options)
 
 
 def block_from(
@@ -314,6 +317,7 @@ def block_from(
     stream: Mapping[str, tuple[int, int]] | None = None,
     attention: str | None = None,
     diagonal: tuple[str, ...] | None = None,
+    header: TensorHeader | None = None,
 ) -> GivenBlock:
     """The block of a file, of tensors by name, of a module with such parameters, or of one of ours."""
     if isinstance(source, GivenBlock):
@@ -321,7 +325,13 @@ def block_from(
     if isinstance(source, str | Path):
         masked = None if diagonal is None else frozenset(diagonal)
         return GivenBlock.read(
-            Path(source), problem, None, stream=stream, attention=attention, diagonal=masked
+            Path(source),
+            problem,
+            None,
+            header=header,
+            stream=stream,
+            attention=attention,
+            diagonal=masked,
         )
     if isinstance(source, nn.Module) and hasattr(source, "literal"):
         ours = GivenBlock.of_block(source)  # type: ignore[arg-type]

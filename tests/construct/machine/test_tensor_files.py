@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
+from safetensors.torch import save as save_torch
 
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine import tensor_files
@@ -45,6 +46,59 @@ def test_tensors_and_metadata_are_read_back_exactly(tmp_path):
         assert np.array_equal(found[name].numpy(), one.astype(np.float64))
 
 
+def test_lower_precisions_are_read_exactly(tmp_path):
+    values = torch.randn(3, 4)
+    made = {str(dtype): values.to(dtype) for dtype in (torch.float16, torch.bfloat16, torch.bool)}
+    path = written(tmp_path, save_torch(made))
+    found = read_tensors(path, "weights", read_header(path, "weights"))
+    assert all(torch.equal(found[name], one.to(torch.float64)) for name, one in made.items())
+
+
+def pickled(tmp_path, value, **options):
+    torch.save(value, tmp_path / "model.pt", **options)
+    return tmp_path / "model.pt"
+
+
+def test_a_trusted_checkpoint_of_torch_is_opened_and_its_state_dict_found(tmp_path):
+    made = {"allparam": torch.randn(2, 1, 2, 3, 3), "half": torch.randn(3).to(torch.bfloat16)}
+    nested = {"model_state_dict": {f"module.{name}": one for name, one in made.items()}, "step": 7}
+    for value, options in ((made, {}), (nested, {}), (nested, {"_use_new_zipfile_serialization": False})):
+        path = pickled(tmp_path, value, **options)
+        with pytest.raises(ProblemError, match="give --trust-pickle to open it"):
+            read_header(path, "weights")
+        header = read_header(path, "weights", trust_pickle=True)
+        assert header.shapes == {"allparam": (2, 1, 2, 3, 3), "half": (3,)}
+        found = read_tensors(path, "weights", header)
+        assert all(torch.equal(found[name], one.to(torch.float64)) for name, one in made.items())
+
+
+class _Code:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('it ran')",)
+
+
+def test_a_trusted_pickle_runs_no_code_and_is_limited(tmp_path, monkeypatch):
+    cases = {
+        "torch does not open it with weights_only": {"a": _Code()},
+        "it holds one Tensor, and tensors by name": torch.ones(2),
+        "step is a int, and tensors by name": {"a": torch.ones(2), "step": 3},
+        "a is int64": {"a": torch.ones(2, dtype=torch.int64)},
+        "a is float32 .sparse_coo": {"a": torch.eye(2).to_sparse()},
+    }
+    for words, value in cases.items():
+        with pytest.raises(ProblemError, match=words) as error:
+            read_header(pickled(tmp_path, value), "weights", trust_pickle=True)
+        assert "\n" not in str(error.value) and len(str(error.value)) < 300
+    path = pickled(tmp_path, {"a": torch.zeros(1).expand(1 << 22, 1 << 22)})  # 128 TiB in a few bytes
+    header = read_header(path, "weights", trust_pickle=True)
+    with pytest.raises(ProblemError, match=r"its tensors would take about .* is free"):
+        read_tensors(path, "weights", header)
+    data = bytearray(path.read_bytes())
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ProblemError, match="torch does not open it"):
+        read_header(path, "weights", trust_pickle=True)
+
+
 BAD = {
     "an empty file": (b"", "it is not a safetensors file"),
     "a header longer than the file": (raw({}, b"", 99), "it is not a safetensors file"),
@@ -56,8 +110,9 @@ BAD = {
     "a deep header": (raw(b"[" * 100_000), "is nested too deeply|is not JSON"),
     "a name twice": (raw(b'{"a": 1, "a": 2}'), "names something twice"),
     "metadata that are no texts": (raw({"__metadata__": {"a": 1}}, b""), "its metadata are not texts"),
-    "half precision": (raw({"a": ONE | {"dtype": "F16"}}), "a is float16, and float32 and float64 are read"),
-    "integers": (raw({"a": ONE | {"dtype": "I64"}}), "a is I64, and float32"),
+    "a quarter precision": (raw({"a": ONE | {"dtype": "F8_E4M3"}}), "a is F8_E4M3, and F64, F32, F16, BF16"),
+    "integers": (raw({"a": ONE | {"dtype": "I64"}}), "a is I64, and F64"),
+    "a list of types": (raw({"a": ONE | {"dtype": ["F64"]}}), "a is .'F64'., and F64"),
     "a negative size": (raw({"a": ONE | {"shape": [-2]}}), "the shape of a are not"),
     "true as a size": (raw({"a": ONE | {"shape": [True, 2]}}), "the shape of a are not"),
     "a shape of another size": (raw({"a": ONE | {"shape": [3]}}), "does not have the size of its shape"),

@@ -169,7 +169,7 @@ def rebuilt(**letters):
     return damage
 
 
-STEP, HALF = "step-error", np.float16
+STEP = "step-error"
 MUTANTS = {
     # what it does, then the claim that must fail, or words of the refusal
     "the sign of the step": (whole(f"{LAST}.V", lambda V: -V), STEP),
@@ -215,7 +215,7 @@ MUTANTS = {
     "a tensor more": (lambda tensors, _: tensors.update(P=np.zeros((2, 2))), r"tensor = P: the tensors of"),
     "not a number": (entry("layer.00.K", (1, 2, 3), np.nan), r"layer.00.K\[1, 2, 3\] = nan"),
     "infinite": (entry(f"{LAST}.W2", (0, 1), -np.inf), r"W2\[0, 1\] = -inf: every entry must be"),
-    "half precision": (whole("layer.00.Q", lambda Q: Q.astype(HALF)), r"layer.00.Q is float16"),
+    "integers": (whole("layer.00.Q", lambda Q: Q.astype(np.int64)), r"layer.00.Q is I64"),
     "W1 transposed": (whole(f"{LAST}.W1", lambda W: W.T), rf"{LAST}.W1 = shape"),
     "another width": (whole("layer.01.Q", lambda Q: Q[:, :, :-1]), r"layer.01.Q = shape"),
     "a file for a wider network": (posed(K=3), r"stream.V1 = \d+:\d+: it needs 6 coordinates"),

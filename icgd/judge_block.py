@@ -1,0 +1,87 @@
+"""The body of `icgd judge` for a block: what one step computes, and whether that is proved."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from icgd.commands import FAILED, KEPT
+from icgd.construct.block.given_block import GivenBlock, parse_stream
+from icgd.construct.machine.files import write_atomically
+from icgd.judge_options import JudgeOptions
+from icgd.reports.command.audit import emit
+from icgd.reports.command.console import console_for
+from icgd.reports.command.forecast import announce
+from icgd.reports.command.judging import (
+    block_document,
+    counterexample_files,
+    judging,
+    show_block,
+)
+from icgd.reports.command.progress_bars import bars
+from icgd.reports.command.terminal import show_verdicts
+from icgd.reports.document.document import closing
+from icgd.verify.certificate.issue import certificate_text
+from icgd.verify.given_block.judge import CLAIM, JUDGED_PROMPTS, judge_block, replay_on
+from icgd.verify.search.counterexample import Counterexample
+from icgd.verify.verdict import any_failed
+
+_OPTIONS = ("stream", "attention", "diagonal", "construction", "data", "inputs", "targets", "trust_pickle")
+
+
+def judge_block_file(asked: JudgeOptions) -> int:
+    """Judge the literal matrices of one gradient step, show what was found out, and return the exit code."""
+    asked.refuse_options("block", (*_OPTIONS, "kind"))
+    console = console_for(asked.json_to)
+    saved = Counterexample.load(asked.replay_file) if asked.replay_file else None
+    stream, diagonal = asked.given["stream"], asked.given["diagonal"]
+    block = GivenBlock.read(
+        asked.weights,
+        saved.problem if saved else None,
+        asked.letters,
+        header=asked.header,
+        stream=None if stream is None else parse_stream(stream),
+        attention=asked.given["attention"],
+        diagonal=None if diagonal is None else frozenset(filter(None, diagonal.split(","))),
+    )
+    if saved:
+        verdict = replay_on(block, saved)
+        show_verdicts(console, [verdict])
+        emit({"verdicts": [verdict.as_dict()]} | closing(asked.began), asked.json_to)
+        return FAILED if any_failed([verdict]) else KEPT
+    samples = JUDGED_PROMPTS if asked.samples is None else asked.samples
+    announce(judging(block, samples, asked.effort))
+    chosen = {name: asked.given[name] for name in ("construction", "data", "inputs", "targets")}
+    found = judge_block(
+        block,
+        samples=samples,
+        effort=asked.effort,
+        seed=asked.seed,
+        device=asked.device,
+        progress=bars(),
+        **chosen,
+    )
+    replayed = replace(
+        asked, given={name: asked.given[name] for name in ("stream", "attention", "diagonal", "trust_pickle")}
+    )
+    verdicts = tuple(
+        replace(one, replay=f"{replayed.command()} --replay {_file(asked.out, one.claim).as_posix()}")
+        if one.status == "failed"
+        else one
+        for one in found.verdicts
+    )
+    found = replace(found, verdicts=verdicts)
+    show_block(console, block, found, str(asked.weights), time.perf_counter() - asked.began)
+    files = dict(counterexample_files(found))
+    if found.certificate:
+        files["certificate-judge.json"] = certificate_text(found.certificate)
+    for name, text in files.items():
+        write_atomically(asked.out / name, text)
+        console.print(f"wrote {asked.out / name}", highlight=False, markup=False, soft_wrap=True)
+    emit(block_document(block, found, asked.weights) | closing(asked.began), asked.json_to)
+    return FAILED if any_failed(verdicts) else KEPT
+
+
+def _file(out: Path, claim: str) -> Path:
+    return out / f"counterexample-judge-{claim.removeprefix(f'{CLAIM}/')}.json"

@@ -1,0 +1,57 @@
+"""What `icgd judge` was asked: every option of every kind of file, as one value."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from icgd.bounds.letters import ProblemError
+from icgd.construct.machine.tensor_files import TensorHeader
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeOptions:
+    """A file with its header, the letters, and the options that were given; None or False: not given.
+
+    began: when the command began, as `time.perf_counter` tells it.
+    """
+
+    began: float
+    weights: Path
+    header: TensorHeader
+    letters: Mapping[str, Any]
+    given: Mapping[str, Any]
+    samples: int | None
+    effort: float
+    seed: int
+    device: str
+    out: Path
+    replay_file: Path | None
+    json_to: str | None
+
+    def refuse_options(self, kind: str, taken: Iterable[str], letters: Iterable[str] | None = None) -> None:
+        """Raises ProblemError for an option, or a letter, that does not belong to files of this kind."""
+        known = list(taken)
+        for name, value in self.given.items():
+            if value not in (None, False) and name not in known:
+                why = f"it has no meaning for a file of kind {kind}; its options are {_listed(known)}"
+                raise ProblemError(name, value, why)
+        for name, value in self.letters.items():
+            if letters is not None and name not in letters:
+                why = f"it is no letter of a file of kind {kind}; they are {_listed(letters)}"
+                raise ProblemError(name, value, why)
+
+    def command(self) -> str:
+        """The command line that judges the same file with the same options, as a shell reads it."""
+        words = ["icgd", "judge", self.weights.as_posix()]
+        for name, value in self.given.items():
+            option = f"--{name.replace('_', '-')}"
+            words += [] if value in (None, False) else [option] if value is True else [option, str(value)]
+        return shlex.join(words)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,82 @@
+"""The kinds of files that are judged: one table, for the command line and for Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from icgd.bounds.letters import ProblemError
+from icgd.construct.block.given_block import GivenBlock, Shapes, holds_block
+from icgd.construct.machine.tensor_files import TensorHeader, read_header
+from icgd.judge_block import judge_block_file
+from icgd.judge_options import JudgeOptions
+from icgd.verify.given_block.judge import judge_weights
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a file may hold.
+
+    holds: whether tensors of these names and shapes are of this kind; no two kinds hold the same.
+    what: the tensors, for a message.  command: what `icgd judge` does with such a file.
+    judge: what `icgd.judge` does; it takes a path, tensors by name or a module, and the header of a path.
+    """
+
+    name: str
+    holds: Callable[[Shapes], bool]
+    what: str
+    command: Callable[[JudgeOptions], int]
+    judge: Callable[..., Any]
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (Kind("block", holds_block, "layer.00.Q, .K, .V, .W1, .W2", judge_block_file, judge_weights),)
+}
+"""Every kind, by the name that `--kind` takes."""
+
+
+def kind_of(shapes: Shapes, chosen: str | None = None) -> Kind:
+    """The kind of tensors with these names and shapes, or the chosen one; raises ProblemError without one."""
+    if chosen is not None:
+        if chosen not in KINDS:
+            raise ProblemError("kind", chosen, f"the kinds are {', '.join(KINDS)}")
+        return KINDS[chosen]
+    for kind in KINDS.values():
+        if kind.holds(shapes):
+            return kind
+    named = ", ".join(list(shapes)[:3]) + (", ..." if len(shapes) > 3 else "")
+    known = "; ".join(f"{kind.name} has {kind.what}" for kind in KINDS.values())
+    raise ProblemError("weights", named or "no tensors", f"no kind has such tensors; {known}; see --kind")
+
+
+def judge_given(
+    source: Path | str | Mapping[str, Tensor] | nn.Module,
+    *positional: Any,
+    kind: str | None = None,
+    trust_pickle: bool = False,
+    **options: Any,
+) -> Any:
+    """Judge a file of tensors, tensors by name, or a module, by its kind; see docs/judging.md.
+
+    positional, options: of the kind's own function, such as the problem of a block.
+    trust_pickle: whether a pickle of torch is opened, too.
+    """
+    header: TensorHeader | None = None
+    if isinstance(source, str | Path):
+        source = Path(source)
+        header = read_header(source, "weights", trust_pickle=trust_pickle)
+        found = kind_of(header.shapes, kind)
+        return found.judge(source, *positional, header=header, **options)
+    if isinstance(source, GivenBlock) or hasattr(source, "literal"):
+        return KINDS["block"].judge(source, *positional, **options)
+    if not isinstance(source, Mapping | nn.Module):
+        why = "a path, tensors by name, or a module of torch is needed"
+        raise ProblemError("source", type(source).__name__, why)
+    tensors = source.state_dict() if isinstance(source, nn.Module) else source
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    return kind_of(shapes, kind).judge(source, *positional, **options)
