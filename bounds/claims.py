@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
@@ -58,6 +58,11 @@ class Claim:
             raise ValueError(f"{self.key}: no value for {', '.join(unknown)}")
         used = {symbol: self.constants[symbol] for symbol in free}
         object.__setattr__(self, "constants", MappingProxyType(used))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds the constants as a plain dictionary, and is checked as it is read."""
+        given = (getattr(self, one.name) for one in fields(self))
+        return type(self), tuple(dict(one) if isinstance(one, Mapping) else one for one in given)
 
     @cached_property
     def value(self) -> Number:

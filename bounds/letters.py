@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any, Self, get_args, get_type_hints
 
@@ -15,12 +18,29 @@ class ProblemError(ValueError):
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
         self.field, self.value, self.allowed = field, value, allowed
-        try:
-            shown = str(value)
-        except ValueError:  # an int with more digits than Python will print
-            shown = "a very large number"
-        shown = shown if len(shown) <= 80 else shown[:80] + "..."
-        super().__init__(printable(f"{field} = {shown}: {allowed}"))
+        super().__init__(printable(f"{field} = {_shown(value)}: {allowed}"))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, str]]:
+        """A pickle holds the value as text: it may be anything, and other processes need the sentence alone."""
+        return type(self), (self.field, _shown(self.value), self.allowed)
+
+
+def _shown(value: object) -> str:
+    """A value in at most about 80 signs; a long number as a power of ten, since cut digits would mislead.
+
+    >>> _shown(10**400), _shown("a" * 100)[-5:]
+    ('about 1.00e+400', 'aa...')
+    """
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, int) and abs(value) >= 10**80:
+        power, part = divmod(math.log10(abs(value)), 1)
+        return f"about {'-' * (value < 0)}{10**part:.2f}e+{power:.0f}"
+    try:
+        shown = str(value)
+    except (ValueError, RecursionError):  # parts with more digits or levels than Python prints
+        shown = f"a very large {type(value).__name__}"
+    return shown if len(shown) <= 80 else shown[:80] + "..."
 
 
 class Letters:
@@ -80,16 +100,49 @@ class Letters:
         )
 
     def check_count(self, *names: str, least: int = 1, most: int = 10**6) -> None:
-        """Raises ProblemError unless each of these letters is a whole number in that range."""
+        """Raises ProblemError unless each of these letters is a whole number there; stores it as an int."""
         for name in names:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                raise ProblemError(name, value, f"a whole number from {least} to {most} is needed")
+            allowed = f"a whole number from {least} to {most} is needed"
+            object.__setattr__(self, name, whole(name, getattr(self, name), least, most, allowed))
 
     def check_number(self, name: str, least: float, most: float) -> None:
         """Raises ProblemError unless the letter is a number in that range; stores it as a float."""
-        value = getattr(self, name)
-        real = isinstance(value, int | float) and not isinstance(value, bool)
-        if not real or not least <= value <= most:
-            raise ProblemError(name, value, f"a finite number is needed, from {least:g} to {most:g}")
-        object.__setattr__(self, name, float(value))
+        allowed = f"a finite number is needed, from {least:g} to {most:g}"
+        object.__setattr__(self, name, real(name, getattr(self, name), least, most, allowed))
+
+
+def whole(name: str, value: Any, least: int, most: int, allowed: str) -> int:
+    """A whole number of Python, numpy or torch as an int; raises ProblemError outside [least, most].
+
+    >>> whole("n", True, 1, 9, "a digit is needed")
+    Traceback (most recent call last):
+    icgd.bounds.letters.ProblemError: n = True: a digit is needed
+    """
+    try:
+        found = None if _is_truth(value) else operator.index(value)
+    except (TypeError, ValueError, RuntimeError):  # torch raises either for several numbers
+        found = None
+    if found is None or not least <= found <= most:
+        raise ProblemError(name, repr(value) if isinstance(value, str) else value, allowed)
+    return found
+
+
+def real(name: str, value: Any, least: float, most: float, allowed: str) -> float:
+    """A real number of any library as the nearest float; raises ProblemError outside [least, most].
+
+    >>> from fractions import Fraction
+    >>> real("eta", Fraction(1, 4), 0.0, 1.0, "at most 1")
+    0.25
+    """
+    found = math.nan
+    if not _is_truth(value) and not isinstance(value, str | bytes) and getattr(value, "ndim", 0) == 0:
+        with suppress(TypeError, ValueError, OverflowError, RuntimeError):
+            found = float(value.item() if hasattr(value, "item") else value)
+    if not least <= found <= most:
+        raise ProblemError(name, repr(value) if isinstance(value, str) else value, allowed)
+    return found
+
+
+def _is_truth(value: Any) -> bool:
+    """Whether it is true or false, in Python, numpy or torch: computing with it would be a mistake."""
+    return isinstance(value, bool) or "bool" in str(getattr(value, "dtype", ""))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from icgd.bounds.activation import ACTIVATIONS, Activation, parse_activation
 from icgd.bounds.letters import Letters, ProblemError
@@ -28,7 +28,7 @@ class Problem(Letters):
     (d_out = 0 means d).  n: in-context examples.  L: gradient steps.  eta: step size.
     eps: tolerance; every step's error may be at most eta*eps.  B_x, B_y: bounds on the 2-norms
     of inputs and targets.  B_v: bound on the 2-norm of every weight row.
-    activation, loss: of the simulated network.  output: "activated" (as in the paper) or "linear".
+    activation, loss: of the simulated network, or text: a name or a formula.  output: "activated" (as in the paper) or "linear".
     Source: arXiv 2411.16549, Theorem 1.  Raises ProblemError.
 
     >>> Problem(N=2, K=3, d=2).dims
@@ -51,6 +51,8 @@ class Problem(Letters):
     output: Annotated[str, "activated or linear"] = "activated"
 
     def __post_init__(self) -> None:
+        self._parse("activation", Activation, parse_activation)
+        self._parse("loss", Loss, parse_loss)
         self.check_count("N", "K", "d", "n", "L")
         self.check_count("d_out", least=0)
         if self.d_out == 0:
@@ -60,20 +62,17 @@ class Problem(Letters):
         if self.output not in ("activated", "linear"):
             raise ProblemError("output", self.output, "it is either activated or linear")
 
-    @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> Self:
-        """A problem from plain values (strings for activation and loss), for command lines and JSON."""
-        parsed = dict(values)
-        for field, parse in (("activation", parse_activation), ("loss", parse_loss)):
-            if field not in parsed or isinstance(parsed[field], Activation | Loss):
-                continue
-            try:
-                if not isinstance(parsed[field], str):
-                    raise ValueError("a name or a formula is needed")
-                parsed[field] = parse(parsed[field])
-            except ValueError as error:
-                raise ProblemError(field, parsed[field], str(error)) from None
-        return super().parse(parsed)
+    def _parse(self, letter: str, kind: type, parse: Callable[[str], Any]) -> None:
+        """Put the entry of a table in place of its name, or of a formula."""
+        value = getattr(self, letter)
+        if isinstance(value, kind):
+            return
+        try:
+            if not isinstance(value, str):
+                raise ValueError("a name or a formula is needed")
+            object.__setattr__(self, letter, parse(value))
+        except ValueError as error:
+            raise ProblemError(letter, value, str(error)) from None
 
     def as_dict(self) -> dict[str, int | float | str]:
         """The letters as plain values, from which Problem.parse builds the same problem."""

@@ -58,6 +58,9 @@ class Prompt:
             "w": (self.w, (self.batch, problem.D_w)),
         }
         for name, (part, shape) in shapes.items():
+            if not isinstance(part, Tensor) or not part.is_floating_point():
+                why = "a tensor of floats is needed; torch.as_tensor(..., dtype=torch.float64) makes one"
+                raise ProblemError(name, getattr(part, "dtype", type(part).__name__), why)
             if tuple(part.shape) != shape:
                 raise ProblemError(name, f"shape {tuple(part.shape)}", f"the problem needs {shape}")
             if not bool(torch.isfinite(part).all()):

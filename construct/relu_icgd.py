@@ -8,7 +8,7 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
 from icgd.bounds.relu_icgd import violated
 from icgd.bounds.step_error.budget import Construction
-from icgd.bounds.step_error.plan import plan
+from icgd.bounds.step_error.plan import Plan, plan
 from icgd.construct.block.assembly import assemble
 from icgd.construct.block.census import census
 from icgd.construct.block.transformer import Transformer
@@ -17,11 +17,18 @@ from icgd.construct.model import Model
 
 
 def build(
-    problem: Problem, construction: Construction = "lean", *, progress: Progress = silent
+    problem: Problem | Plan, construction: Construction | None = None, *, progress: Progress = silent
 ) -> Transformer:
-    """The transformer for this problem; raises ProblemError where the construction does not apply."""
-    check_construction(problem, construction)
-    return assemble(plan(problem, construction, progress=progress))
+    """The transformer for this problem, lean by default, or the one of a plan that is made already.
+
+    Raises ProblemError where the construction does not apply, or is not that of the plan.
+    """
+    if isinstance(problem, Plan):
+        if construction not in (None, problem.construction):
+            raise ProblemError("construction", construction, f"the plan is for {problem.construction}")
+        return assemble(problem)
+    check_construction(problem, construction or "lean")
+    return assemble(plan(problem, construction or "lean", progress=progress))
 
 
 def check_construction(problem: Problem, construction: Construction) -> None:

@@ -33,6 +33,9 @@ BUILT_IN = (
     looped.THEOREM,
 )
 
+_SIGNALS = (129, 143)
+"""Codes of a SystemExit that SIGHUP or SIGTERM raised."""
+
 _known: dict[str, Theorem] = {}
 _files: dict[str, str] = {}
 
@@ -68,7 +71,7 @@ def register(theorem: Theorem) -> Theorem:
     return theorem
 
 
-def find_theorem(asked: str | Letters) -> Theorem:
+def find_theorem(asked: str | Path | Letters) -> Theorem:
     """The theorem of that name, in that file (such as ./mine.py), or the first one posed by such a problem.
 
     Raises ProblemError if there is none.
@@ -81,6 +84,9 @@ def find_theorem(asked: str | Letters) -> Theorem:
             if theorem.letters is type(asked):
                 return theorem
         raise ProblemError("problem", type(asked).__name__, "no theorem takes such a problem")
+    if not isinstance(asked, str | Path):
+        raise ProblemError("theorem", asked, "a name, a path or a problem is needed")
+    asked = str(asked)
     if asked.endswith(".py"):
         found = _of_file(Path(asked))
         _files[found.name] = asked
@@ -103,8 +109,10 @@ def _of_file(path: Path) -> Theorem:
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[name]
+            if isinstance(error, SystemExit) and error.code in _SIGNALS:
+                raise
             raise ProblemError("theorem", path, f"it raises {type(error).__name__}: {error}") from error
     held = [one for one in vars(module).values() if isinstance(one, Theorem) and one not in BUILT_IN]
     if len(held) != 1:

@@ -16,7 +16,7 @@ from icgd.bounds.letters import Letters, ProblemError
 from icgd.bounds.progress import Progress, silent
 from icgd.bounds.step_error.plan import Plan
 from icgd.construct.model import Model
-from icgd.verify.results import Grid, Plot, Results
+from icgd.verify.results import Grid, Plot, Results, use_grid
 from icgd.verify.search.options import EVERYWHERE, Search
 from icgd.verify.verdict import Subject, Verdict
 
@@ -142,9 +142,15 @@ class Theorem:
         return "icgd" if name in self.own else "repaired" if name in self.repaired else "paper"
 
     def verify(
-        self, problem: Letters | None = None, *, progress: Progress = silent, **options: Any
+        self,
+        problem: Letters | Mapping[str, Any] | None = None,
+        *,
+        progress: Progress = silent,
+        **options: Any,
     ) -> Results:
         """Judge every claim, on the default problem where none is given; options: fields of `Search`.
+
+        problem: letters of the theorem, also as a mapping of those that are not at their defaults.
 
         Raises ProblemError for an option that the theorem does not take, or a problem it does not apply to.
         """
@@ -155,11 +161,23 @@ class Theorem:
         return self.judged_by(Search(**options), problem or self.letters(), progress=progress)
 
     def judged_by(
-        self, search: Search, problem: Letters, *, progress: Progress = silent, **read: Any
+        self,
+        search: Search,
+        problem: Letters | Mapping[str, Any],
+        *,
+        progress: Progress = silent,
+        **read: Any,
     ) -> Results:
         """The same with a `Search` for the options; read: keywords that `read` returned."""
+        if isinstance(problem, Mapping):
+            problem = self.letters.parse(problem)
+        if not isinstance(problem, self.letters):
+            raise ProblemError(
+                "problem", type(problem).__name__, f"{self.name} needs a {self.letters.__name__}"
+            )
         taken = {name: getattr(search, name) for name in self.options}
         given = self.chosen(search.construction) | taken | read
         found = self.judge(problem, seed=search.seed, device=search.device, progress=progress, **given)
         verdicts = self.attributed(found.verdicts)
-        return replace(found, verdicts=verdicts, construction=given.get("construction"))
+        grids = (*([use_grid(found.data)] if found.data else []), *found.grids)
+        return replace(found, verdicts=verdicts, grids=grids, construction=given.get("construction"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -79,6 +79,10 @@ class Scalar:
     expr: sympy.Expr
     kinks: tuple[float, ...] = ()
     primitive: Scalar | None = field(default=None, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A pickle holds the fields alone: what is derived from them has functions that cannot be pickled."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @cached_property
     def _stable(self) -> sympy.Expr:

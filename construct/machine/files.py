@@ -33,12 +33,12 @@ def regular_file(path: Path, field: str) -> Iterator[BinaryIO]:
         raise ProblemError(field, path, f"it cannot be read ({error.strerror})") from None
 
 
-def write_atomically(path: Path, text: str | bytes) -> None:
+def write_atomically(path: Path | str, text: str | bytes) -> None:
     """Write a file so that no reader sees part of it, even if interrupted; devices are written directly.
 
     Text is encoded in UTF-8, with lone surrogates as Python escapes.  Raises OSError with the path.
     """
-    data = text.encode("utf-8", "backslashreplace") if isinstance(text, str) else text
+    path, data = Path(path), text.encode("utf-8", "backslashreplace") if isinstance(text, str) else text
     try:
         if path.exists() and not path.is_file():  # /dev/stdout, a pipe: renaming would replace it
             path.write_bytes(data)

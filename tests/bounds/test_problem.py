@@ -47,7 +47,8 @@ def test_impossible_counts(field, value):
 def test_impossible_sizes(field, value):
     with pytest.raises(ProblemError, match="a finite number is needed, from 1e-12 to 1e\\+06") as caught:
         Problem(**{field: value})
-    assert caught.value.field == field and str(value)[:80] in str(caught.value)
+    shown = "about 1.00e+400" if value == 10**400 else str(value)
+    assert caught.value.field == field and shown in str(caught.value)
 
 
 def test_other_impossible_values():
