@@ -21,7 +21,7 @@ class ProblemError(ValueError):
         super().__init__(printable(f"{field} = {_shown(value)}: {allowed}"))
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, str, str]]:
-        """A pickle holds the value as text: it may be anything, and other processes need the sentence alone."""
+        """A pickle holds the value as text: it may be anything, and only the sentence is needed elsewhere."""
         return type(self), (self.field, _shown(self.value), self.allowed)
 
 

@@ -28,7 +28,8 @@ class Problem(Letters):
     (d_out = 0 means d).  n: in-context examples.  L: gradient steps.  eta: step size.
     eps: tolerance; every step's error may be at most eta*eps.  B_x, B_y: bounds on the 2-norms
     of inputs and targets.  B_v: bound on the 2-norm of every weight row.
-    activation, loss: of the simulated network, or text: a name or a formula.  output: "activated" (as in the paper) or "linear".
+    activation, loss: of the simulated network; text, a name or a formula, is parsed.
+    output: "activated" (as in the paper) or "linear".
     Source: arXiv 2411.16549, Theorem 1.  Raises ProblemError.
 
     >>> Problem(N=2, K=3, d=2).dims
