@@ -102,6 +102,7 @@ class TestActivation:
             else:
                 check_everywhere(construction, activation=name)
 
+    @pytest.mark.slow
     def test_a_smooth_one_is_certified_in_the_shape_of_the_theorem(self, name, tmp_path):
         if ACTIVATIONS[name].is_smooth:
             check_everywhere("paper", activation=name, loss="logistic")
@@ -150,6 +151,7 @@ def shown(capsys, theorem, option):
 
 @pytest.mark.parametrize("name", LOSSES)
 class TestLoss:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("construction", "output"), [("lean", "activated"), ("lean", "linear"), ("paper", "activated")]
     )

@@ -56,6 +56,7 @@ def module_of(path):
     return ".".join(("icgd", *parts) if parts[0] != "icgd" else parts).removesuffix(".__init__")
 
 
+@pytest.mark.slow
 def test_every_module_and_a_command_run_without_the_names_that_only_unix_has(tmp_path):
     modules = [module_of(path) for path in SOURCES if path.name != "__main__.py"]
     words = [sys.executable, "-c", ELSEWHERE + USED, *modules]

@@ -42,6 +42,7 @@ def audited(capsys, tmp_path, *options):
     return code, verdicts["step-error"], [one["verdict"] for one in verdicts.values()], captured.err
 
 
+@pytest.mark.slow
 def test_an_activation_that_the_checker_cannot_read_is_held(asinh, capsys, tmp_path):
     asinh("balls", "torch")
     with ACTIVATIONS.temporarily(Activation("made-up", "asinh(t)")):
@@ -52,6 +53,7 @@ def test_an_activation_that_the_checker_cannot_read_is_held(asinh, capsys, tmp_p
     assert "\n" not in step["evidence"]
 
 
+@pytest.mark.slow
 def test_a_loss_with_a_kink_that_the_checker_does_not_know_is_held(capsys, tmp_path):
     wide = "Min(Abs(p - y), 1)*(Abs(p - y) - Min(Abs(p - y), 1)/2)"
     with LOSSES.temporarily(Loss("made-up", wide)):

@@ -29,6 +29,7 @@ from icgd.construct.relu_icgd import build, check_construction
 from icgd.verify.kernels.formula import slope, values
 from icgd.verify.search.prompts import random_prompts
 from icgd.verify.strategies import problems
+from tests.durations import mostly_slow
 from tests.rounding import in_float64, of_step
 
 LONG = np.longdouble
@@ -205,7 +206,7 @@ def drawn(problem, batch, seed=0):
     return random_prompts(problem, batch, torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize(("construction", "letters"), GRID)
+@pytest.mark.parametrize(("construction", "letters"), mostly_slow(GRID))
 def test_every_combination(construction, letters):
     eps = 0.5 if construction == "paper" else 0.2
     problem = Problem.parse({"n": 5, "eta": 0.3, "eps": eps, "B_y": 0.8, **letters})

@@ -56,6 +56,7 @@ def units(draw):
     return name, reach, share * reach, z
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(units(), st.floats(0, 1), st.floats(0, 1))
 def test_no_units_beat_the_envelope(drawn, below, above):

@@ -117,6 +117,7 @@ def test_every_transformer_is_built_and_counted_by_the_same_calls(theorem):
     assert asked.construction == ("lean" if theorem is RELU else None)
 
 
+@pytest.mark.slow
 def test_a_part_is_named_after_theorem_and_construction(tmp_path):
     search = replace(SEARCH, construction="paper", out=tmp_path)
     part = verify_one(RELU, {"N": 1, "K": 2, "eps": 0.5}, search, certify=True)

@@ -115,6 +115,7 @@ def errors_in_single(made_, prompt):
     return step_error(made_.problem, rounded.to("cpu", torch.float64), reached) / made_.problem.eta
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("construction", ["lean", "paper"])
 def test_float32_stays_below_its_bound(construction):
     made_ = made(construction, SINGLE)

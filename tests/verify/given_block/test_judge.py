@@ -19,6 +19,7 @@ from icgd.construct.softmax_icgd import build as build_softmax
 from icgd.verify.given_block.judge import judge_weights, replay_on
 from icgd.verify.given_block.measures import MEASURES, measured
 from icgd.verify.search.counterexample import Counterexample
+from tests.durations import mostly_slow
 from tests.numpy_layers import layers_by_hand
 
 QUICK = {"samples": 200, "effort": 0.1}
@@ -235,7 +236,7 @@ def damaged(name, path):
     return path
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", mostly_slow(MUTANTS))
 def test_each_damage_is_caught_by_name(name, tmp_path):
     path, expected = damaged(name, tmp_path / "model.safetensors"), MUTANTS[name][1]
     if expected not in MEASURES:

@@ -17,6 +17,7 @@ from icgd.verify.sabotage.run import (
     refused,
     true_certificate,
 )
+from tests.durations import mostly_slow
 
 HIDDEN = [mutant for mutant in constructions() if mutant.planted]
 QUICK = [*(mutant for mutant in constructions() if not mutant.planted), *certificates()]
@@ -29,12 +30,13 @@ def test_there_are_many_mutants_each_with_a_name_of_its_own():
     assert len(HIDDEN) >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_the_undamaged_is_accepted(setting):
     assert control(setting) is None
 
 
-@pytest.mark.parametrize("mutant", QUICK, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", mostly_slow(QUICK), ids=lambda mutant: mutant.name)
 def test_every_damage_is_caught_by_name(mutant):
     (outcome,) = judge_all([mutant], sampling=False)
     assert outcome.caught, outcome.evidence
