@@ -19,9 +19,9 @@ from icgd.reports.command.console import discard_unwritten, flush, open_streams,
 from icgd.reports.command.loading import INTERRUPTED
 from icgd.reports.command.options import unfolded
 from icgd.verify.catalogue import find_theorem, theorems
+from icgd.verify.data.table import DataError
 from icgd.verify.ledger.entries import LedgerError
 from icgd.verify.search.options import Search
-from icgd.verify.search.tables import DataError
 from icgd.verify.theorem import Theorem
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "KEPT", "UNREAD", "main"]

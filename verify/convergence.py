@@ -34,6 +34,9 @@ from icgd.construct.block.transformer import Transformer
 from icgd.construct.machine.memory import refuse_if_too_large
 from icgd.construct.prompt import Prompt
 from icgd.verify import workload
+from icgd.verify.data.real_prompts import prompts_from_table
+from icgd.verify.data.sources import load_table
+from icgd.verify.data.table import DataError
 from icgd.verify.descent import descend, empirical_loss, gradient, project
 from icgd.verify.hessian import SAMPLED, certified_single_layer, eigenvalue_range, hessian_search
 from icgd.verify.published_convergence import corollary_verdict, lemma_14_verdict
@@ -41,7 +44,6 @@ from icgd.verify.results import Curve, Grid, Plot, Results
 from icgd.verify.search.excerpt import followed, part_of
 from icgd.verify.search.excerpt import steps as steps_followed
 from icgd.verify.search.prompts import random_prompts, seeded, start
-from icgd.verify.search.tables import DataError, load_table, prompts_from_table
 from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Status, Verdict, with_replay
 

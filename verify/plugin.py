@@ -82,7 +82,9 @@ def read(words: Iterable[str]) -> tuple[dict[str, Any], Search]:
     chosen: dict[str, Any] = dict(BRIEF)
     for name, sign, value in given:
         if name in options:
-            chosen[name] = _typed(name, value if sign else "", options[name])
+            typed = _typed(name, value if sign else "", options[name])
+            several = isinstance(getattr(Search, name), tuple)
+            chosen[name] = (*chosen.get(name, ()), typed) if several else typed
         elif name not in kinds:
             hint = f"there is no such letter; the letters are {', '.join(sorted(kinds))}"
             raise ProblemError(name, value, hint)

@@ -17,7 +17,7 @@ from icgd.bounds.letters import Letters, ProblemError
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.locks import locked
 from icgd.verify.catalogue import command_name, theorems
-from icgd.verify.search.options import Search
+from icgd.verify.search.options import Search, option_words
 from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Verdict, with_replay
 
@@ -74,7 +74,7 @@ class Request:
         ]
         for name, value in search.given.items():
             if name not in ("seed", "construction") and name in (*self.theorem.options, "device", "out"):
-                words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+                words += option_words(name, value)
         return shlex.join(words)
 
     def verify(self, search: Search) -> Found:

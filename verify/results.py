@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 from icgd.bounds.claims import Claim
@@ -12,6 +13,7 @@ from icgd.bounds.letters import Letters
 from icgd.bounds.step_error.plan import Plan
 from icgd.verify.block.one_prompt import Enclosure
 from icgd.verify.certificate.proof import Proof
+from icgd.verify.data.use import DataUse
 from icgd.verify.search.attack import Attack
 from icgd.verify.search.counterexample import Counterexample
 from icgd.verify.search.sweep import Sweep
@@ -29,6 +31,17 @@ class Grid:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
+
+
+def use_grid(use: DataUse) -> Grid:
+    """The columns of a table with their scaling, and in the note all that is to be said about its rows."""
+    rows = tuple(
+        (one.name, one.role, one.smallest, one.largest, one.centre, one.unit, one.factor)
+        for one in use.columns
+    )
+    columns = ("column", "role", "smallest", "largest", "centre", "unit", "factor")
+    drawn = f"{use.prompts:,} prompts of {use.examples:,} examples and a query; factor * (value - centre)"
+    return Grid(f"Data: {use.source}", columns, rows, "; ".join((*use.said, drawn)))
 
 
 @dataclass(frozen=True)
@@ -104,14 +117,14 @@ class StepError:
         return self.proof is not None and self.proof.refusal is None
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Results:
     """Everything found out about one theorem on one problem.
 
     verdicts: one for each claim that was judged.  construction: the judged one, where there are several.
     claims: the bounds, with explicit constants.  hypotheses: of the theorem, each checked on this problem.
     census: sizes counted from the tensors.  step: where the theorem is about the error of a step.
-    certificate: of the step error, where there is one.
+    certificate: of the step error, where there is one.  data: where prompts were cut from a table.
     """
 
     problem: Letters
@@ -125,8 +138,39 @@ class Results:
     grids: Sequence[Grid] = ()
     plots: Sequence[Plot] = ()
     certificate: Mapping[str, Any] | None = None
+    data: DataUse | None = None
 
     @property
     def summary(self) -> tuple[str, ...]:
         """How many claims got which verdict: a line for the papers' as stated, as repaired, and icgd's."""
         return count_claims(verdict.as_dict() for verdict in self.verdicts)
+
+    @property
+    def conclusion(self) -> str:
+        """What was judged, in two or three sentences; empty for a theorem, whose verdicts say it."""
+        return ""
+
+    @property
+    def is_certified(self) -> bool:
+        """Whether a checker accepted a certificate of the bound on the error of a step."""
+        return bool(self.step and self.step.is_certified)
+
+    @property
+    def sandwich(self) -> Sandwich | None:
+        """Every number about the error of a step; None where nothing is known of one."""
+        return self.step.sandwich if self.step else None
+
+    def __repr__(self) -> str:
+        posed = self.problem.brief + (f", {self.construction}" if self.construction else "")
+        return f"<{posed}: {'; '.join(self.summary)}>"
+
+    def _repr_html_(self) -> str:
+        """The conclusion and the verdicts as a table, for notebooks."""
+        rows = (
+            f"<tr><td><code>{escape(one.claim)}</code></td><td>{escape(one.said)}</td>"
+            f"<td style='text-align: left'>{escape(one.evidence)}</td></tr>"
+            for one in self.verdicts
+        )
+        lead = self.conclusion or "; ".join(self.summary)
+        head = "<tr><th>claim</th><th>verdict</th><th>evidence</th></tr>"
+        return f"<p>{escape(lead)}</p><table>{head}{''.join(rows)}</table>"

@@ -34,7 +34,7 @@ from icgd.verify.ledger.entries import Entry, Paper, entries, find_entry, papers
 from icgd.verify.ledger.questions import Answer, answer, questions
 from icgd.verify.ledger.settled import Settled, settle
 from icgd.verify.requests import Request, requests_of
-from icgd.verify.search.options import EVERYWHERE, Search
+from icgd.verify.search.options import EVERYWHERE, Search, option_words
 from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Verdict, any_failed, with_replay
 
@@ -273,7 +273,7 @@ def command_line(verb: str, theorem: str | None, letters: Posed, search: Search)
     for name, value in letters.items():
         words += [f"--{name}", str(value)]
     for name, value in search.given.items():
-        words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+        words += option_words(name, value)
     return shlex.join(words)
 
 

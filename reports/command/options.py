@@ -60,7 +60,10 @@ def search_options(usual: Search, asked: Theorem | None) -> list[inspect.Paramet
         meaning += f" ({whose})" if whose and not asked else ""
         names = [f"--{field.name}"] if kind is bool else []
         option = typer.Option(*names, help=meaning, metavar=shown[0] if shown else None, hidden=not taken)
-        options.append(_keyword(field.name, Annotated[kind, option], getattr(usual, field.name)))
+        default = getattr(usual, field.name)
+        if isinstance(default, tuple):
+            kind, default = list[str], list(default)
+        options.append(_keyword(field.name, Annotated[kind, option], default))
     return options
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,15 +17,18 @@ from icgd.construct.block.census import layer_counts
 from icgd.construct.block.given_block import Declaration, GivenBlock
 from icgd.construct.machine.tensor_files import TensorHeader
 from icgd.construct.prompt import Prompt
+from icgd.verify.data.columns import Names
+from icgd.verify.data.real_prompts import prompts_from_table
+from icgd.verify.data.sources import load_table
+from icgd.verify.data.table import DataTable
 from icgd.verify.given_block.measures import MEASURES, allowances, measured, rows_at_once
 from icgd.verify.given_block.prompt_ascent import CLIMBS, PromptsFound, best_of, climb_prompts, joined
 from icgd.verify.given_block.recovery import Recovery, recover, upward
 from icgd.verify.given_block.which_descent import Factor, factor_grid, factors_in_words, factors_of
-from icgd.verify.results import Results
+from icgd.verify.results import Results, Sandwich
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.counterexample import Counterexample, shrink
 from icgd.verify.search.prompts import random_prompts, seeded
-from icgd.verify.search.tables import DataTable, load_table, names, prompts_from_table
 from icgd.verify.verdict import Status, Verdict
 
 CLAIM = "judge"
@@ -59,6 +61,18 @@ class BlockResults(Results):
     recovery: Recovery
     factors: tuple[Factor, ...] = ()
     counterexamples: Mapping[str, Counterexample] = field(default_factory=dict)
+
+    @property
+    def is_certified(self) -> bool:
+        """Whether a checker accepted a certificate of the program of these matrices."""
+        return self.certified is not None
+
+    @property
+    def sandwich(self) -> Sandwich | None:
+        """Every number about the error of a step; None where no prompt was run."""
+        if self.sampled is None or self.attacked is None:
+            return None
+        return Sandwich(self.sampled, self.attacked, self.certified, self.allowed)
 
     @property
     def proved(self) -> bool:
@@ -102,30 +116,33 @@ def judge_block(
     seed: int = 0,
     construction: str | None = None,
     data: str | DataTable | None = None,
-    inputs: str | None = None,
-    targets: str | None = None,
+    table: str = "",
+    inputs: Names = None,
+    targets: Names = None,
     device: torch.device | str = "cpu",
     progress: Progress = silent,
 ) -> BlockResults:
     """One verdict for each of `MEASURES`, after random prompts, ascents, and a proof where there is one.
 
     samples: random prompts.  effort: scales the ascents, 0 for none.  construction: the only program to try.
-    data: a table from which real prompts are cut, too.  Raises DataError for a bad one.
+    data: a table from which real prompts are cut, too; table: how its text is laid out, in the words of
+    `Layout`.  Raises DataError for a bad one.
     """
     problem, generator = block.problem, seeded(seed)
-    table = None if data is None else load_table(data)
-    real = None
-    if table is not None:
-        chosen = names(inputs), names(targets)
-        real = prompts_from_table(
+    rows = None if data is None else load_table(data, table)
+    cut = None
+    if rows is not None:
+        cut = prompts_from_table(
             problem,
-            table,
-            *chosen,
+            rows,
+            inputs,
+            targets,
             count=REAL_PROMPTS,
             generator=seeded(seed),
             weights="random",
             device=device,
-        ).prompt
+        )
+    real = None if cut is None else cut.prompt
     recovery = recover(block, construction, progress)
     try:
         rows_at_once(block)
@@ -155,14 +172,14 @@ def judge_block(
             amounts = measured(block, name, at)
             row = int(amounts.argmax())
             worst = max(sampled, float(amounts[row])) if name == "step-error" else float(amounts[row])
-            if name == "step-error" and recovery.bound is not None:
-                limit = min(limit, problem.eta * recovery.bound + limit - problem.eta * problem.eps)
+            if name == "step-error":
+                limit = _proved_limit(problem, limit, recovery)
             failed = worst > limit
             if failed:
                 broken[name] = _smallest(block, name, at[row : row + 1], limit)
             searched = f"{samples:,} random prompts"
-            if table is not None:
-                searched += f", {REAL_PROMPTS} of {table.source}"
+            if rows is not None:
+                searched += f", {REAL_PROMPTS} of {rows.source}"
             if tried:
                 searched += f" and {tried:,} on ascents through the matrices"
             where = searched if name == "step-error" else f"{few.batch} prompts"
@@ -190,17 +207,24 @@ def judge_block(
     )
 
 
+def _proved_limit(problem: Problem, limit: float, recovery: Recovery) -> float:
+    """The limit of a step error with the room of rounding in it, lowered to the bound where one is proved."""
+    if recovery.bound is None:
+        return limit
+    return min(limit, problem.eta * recovery.bound + limit - problem.eta * problem.eps)
+
+
 def _proved_alone(block: GivenBlock, recovery: Recovery, seed: int, reason: str) -> BlockResults:
     """The results where no prompt can be run, but the step error is proved."""
     problem = block.problem
     step, *others = (f"{CLAIM}/{name}" for name in MEASURES)
     proof = Verdict(
-        step, "proved", f"{_proof_in_words(recovery)}; {reason}", means="certificate", about="icgd"
+        step, "proved", f"{_proof_in_words(recovery)}; {reason}", means="certificate", about="given"
     )
     return BlockResults(
         problem=problem,
         seed=seed,
-        verdicts=(proof, *(Verdict(one, "inapplicable", reason, about="icgd") for one in others)),
+        verdicts=(proof, *(Verdict(one, "inapplicable", reason, about="given") for one in others)),
         construction=recovery.construction,
         census=layer_counts(block),
         certificate=recovery.certificate,
@@ -270,7 +294,9 @@ def _verdict(
     if broken:
         evidence += f"; smallest counterexample: {_told(broken)}"
     status: Status = "failed" if broken else "proved" if proved else "held"
-    return Verdict(f"{CLAIM}/{name}", status, evidence, means="certificate" if proved else None, about="icgd")
+    return Verdict(
+        f"{CLAIM}/{name}", status, evidence, means="certificate" if proved else None, about="given"
+    )
 
 
 def _told(broken: Counterexample) -> str:
@@ -346,15 +372,17 @@ def block_from(
 
 
 def replay_on(block: GivenBlock, saved: Counterexample) -> Verdict:
-    """Judge the claim of a saved counterexample again, on its prompt alone."""
+    """Judge the claim of a saved counterexample again, on its prompt alone; what is allowed is computed."""
     name = saved.claim.removeprefix(f"{CLAIM}/")
     if name not in MEASURES:
         raise ProblemError("replay", saved.claim, f"the claims are {', '.join(MEASURES)}")
     if block.problem != saved.problem:
         raise ProblemError("replay", saved.claim, "it was found for other letters")
     amount = float(measured(block, name, saved.prompt)[0])
-    status: Status = "failed" if amount > saved.allowed else "held"
-    evidence = f"{MEASURES[name].what}: {amount:.6g} on the saved prompt, {saved.allowed:.6g} allowed"
-    if not math.isclose(amount, saved.error, rel_tol=1e-6, abs_tol=1e-12):
-        evidence += f"; these matrices do not reproduce the recorded {saved.error:.6g}"
-    return Verdict(saved.claim, status, evidence, about="icgd")
+    limit = allowances(block, saved.prompt)[name]
+    if name == "step-error" and amount <= limit:
+        limit = _proved_limit(block.problem, limit, recover(block, None, silent))
+    status: Status = "held" if amount <= limit else "failed"
+    evidence = f"{MEASURES[name].what}: {amount:.6g} on the saved prompt, {limit:.6g} allowed"
+    said = saved.recorded(amount, limit if name == "step-error" else saved.allowed)
+    return Verdict(saved.claim, status, evidence + said, about="given")

@@ -7,9 +7,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
-from icgd.bounds.letters import ProblemError
+from icgd.bounds.letters import ProblemError, real, whole
 from icgd.construct.machine.device import check_device
-from icgd.verify.search.tables import BUNDLED
+from icgd.verify.data.columns import Names
+from icgd.verify.data.layout import Layout
+from icgd.verify.data.sources import BUNDLED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,27 +27,44 @@ class Search:
     samples: Annotated[int, "random prompts in the sweep"] = 100_000
     effort: Annotated[float, "length of the attack, 0 for none"] = 1.0
     start: Annotated[str, "w(0): random, or zero as in the theorem"] = "random"
-    data: Annotated[str | None, "real prompts to follow", f"{'|'.join(BUNDLED)}|FILE.csv"] = None
-    inputs: Annotated[str | None, "columns that are x, separated by commas"] = None
-    targets: Annotated[str | None, "columns that are y, separated by commas"] = None
+    data: Annotated[str | None, "real prompts to follow", f"{'|'.join(BUNDLED)}|FILE"] = None
+    table: Annotated[str, "how its text is laid out: sep=; decimal=, ...: docs/data.md", "WORDS"] = ""
+    inputs: Annotated[tuple[str, ...], "columns that are x, by commas or an option each", "NAMES"] = ()
+    targets: Annotated[tuple[str, ...], "columns that are y, likewise", "NAMES"] = ()
     prompts: Annotated[int, "prompts to cut from the data"] = 64
     certify: Annotated[bool, "also prove the step error"] = False
     device: Annotated[str, "cpu or cuda"] = "cpu"
     out: Annotated[Path, "folder for counterexamples and certificates"] = Path("out")
 
     def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise ProblemError("samples", self.samples, "at least one prompt is needed")
-        if not 0 <= self.effort <= 1000:
-            raise ProblemError("effort", self.effort, "a number from 0 (no attack) to 1000 is needed")
+        counts = {"samples": 10**12, "prompts": 10**9}
+        found: dict[str, Any] = {
+            name: whole(name, getattr(self, name), 1, most, f"a whole number from 1 to {most:,} is needed")
+            for name, most in counts.items()
+        }
+        effort = "a number from 0 (no attack) to 1000 is needed"
+        found["effort"] = real("effort", self.effort, 0, 1000, effort)
+        found["seed"] = whole("seed", self.seed, -(2**63), 2**63 - 1, "a 64-bit whole number is needed")
         if self.start not in ("random", "zero"):
             raise ProblemError("start", self.start, "either zero or random is needed")
-        if not -(2**63) <= self.seed < 2**63:
-            raise ProblemError("seed", self.seed, "a 64-bit whole number is needed")
-        for name, columns in (("inputs", self.inputs), ("targets", self.targets)):
-            if columns and self.data is None:
-                raise ProblemError(name, columns, "columns are chosen from --data, which is missing")
-        check_device(self.device)
+        if self.data == "":
+            raise ProblemError("data", '""', f"a file is needed, or {' or '.join(BUNDLED)}")
+        Layout.parse(self.table)
+        for name in ("inputs", "targets"):
+            found[name] = name_items(getattr(self, name))
+        for name, given in (
+            ("inputs", found["inputs"]),
+            ("targets", found["targets"]),
+            ("table", self.table),
+        ):
+            if given and self.data is None:
+                shown = given if isinstance(given, str) else ", ".join(given)
+                raise ProblemError(name, shown, "it is about --data, which is missing")
+        check_device(str(self.device))
+        data = str(self.data) if isinstance(self.data, Path) else self.data
+        found |= {"out": Path(self.out), "data": data, "device": str(self.device)}
+        for name, plain in found.items():
+            object.__setattr__(self, name, plain)
 
     def only(self, taken: frozenset[str]) -> Search:
         """The options for a theorem that takes only these; all others are at their defaults."""
@@ -56,6 +75,24 @@ class Search:
         """The options that are not at their defaults."""
         values = {one.name: (getattr(self, one.name), one.default) for one in fields(self)}
         return {name: value for name, (value, default) in values.items() if value != default}
+
+
+def name_items(names: Names) -> tuple[str, ...]:
+    """Names of columns as options have them: a text is one item, however many names are in it."""
+    return () if names is None else (names,) if isinstance(names, str) else tuple(names)
+
+
+def option_words(name: str, value: Any) -> list[str]:
+    """The words of a command line that give an option this value.
+
+    >>> option_words("inputs", ("a, b", "c")), option_words("certify", True)
+    (['--inputs', 'a, b', '--inputs', 'c'], ['--certify'])
+    """
+    if value is True:
+        return [f"--{name}"]
+    return [
+        word for one in (value if isinstance(value, tuple) else (value,)) for word in (f"--{name}", str(one))
+    ]
 
 
 BRIEF: Mapping[str, Any] = {"samples": 20_000, "effort": 0.3}

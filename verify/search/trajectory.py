@@ -11,12 +11,12 @@ from torch import Tensor
 from icgd.bounds.problem import Problem
 from icgd.construct.block.transformer import Transformer
 from icgd.construct.prompt import Prompt
+from icgd.verify.data.real_prompts import RealPrompts
 from icgd.verify.descent import descend, empirical_loss
 from icgd.verify.search.covered import Coverage
 from icgd.verify.search.excerpt import followed, steps
 from icgd.verify.search.prompts import random_prompts, start
 from icgd.verify.search.sweep import trajectory_errors
-from icgd.verify.search.tables import RealPrompts
 
 
 @dataclass(frozen=True, eq=False)

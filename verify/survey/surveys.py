@@ -21,6 +21,9 @@ from icgd.bounds.step_error.budget import Construction
 from icgd.bounds.step_error.plan import Plan, plan
 from icgd.construct.block.assembly import assemble
 from icgd.construct.prompt import Prompt
+from icgd.verify.data.real_prompts import prompts_from_table
+from icgd.verify.data.sources import load_table
+from icgd.verify.data.table import DataError
 from icgd.verify.descent import descend, empirical_loss
 from icgd.verify.results import Curve, Plot
 from icgd.verify.search.ascent import Round
@@ -28,7 +31,6 @@ from icgd.verify.search.attack import attack
 from icgd.verify.search.excerpt import excerpt
 from icgd.verify.search.prompts import seeded
 from icgd.verify.search.sweep import sweep
-from icgd.verify.search.tables import DataError, load_table, prompts_from_table
 
 FACTORS = (16.0, 4.0, 1.0, 0.25)
 """Sizes are surveyed at eps times each of these."""

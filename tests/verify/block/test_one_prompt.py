@@ -18,11 +18,12 @@ from icgd.construct.block.table import LookupTable
 from icgd.construct.prompt import box, split_weights
 from icgd.construct.relu_icgd import build
 from icgd.verify.block.one_prompt import enclose
+from icgd.verify.data.real_prompts import prompts_from_table
+from icgd.verify.data.sources import load_table
 from icgd.verify.descent import gradient, step_error
 from icgd.verify.relu_icgd import resolution
 from icgd.verify.search.prompts import random_prompts, start
 from icgd.verify.search.sweep import one_step_errors
-from icgd.verify.search.tables import load_table, prompts_from_table
 from icgd.verify.strategies import problems, prompts
 from tests.rounding import of_step
 

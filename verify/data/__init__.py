@@ -1,0 +1,1 @@
+"""Tables that people bring: how they are read, which columns are taken, how they are scaled into prompts."""
