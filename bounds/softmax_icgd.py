@@ -58,7 +58,12 @@ def halved(problem: Problem) -> Problem:
     >>> halved(Problem(eta=0.1, eps=0.05)).eta
     0.2
     """
-    return replace(problem, eta=2 * problem.eta, eps=problem.eps / 2)
+    try:
+        return replace(problem, eta=2 * problem.eta, eps=problem.eps / 2)
+    except ProblemError as error:
+        limit = "at least 2e-12" if error.field == "eps" else "at most 5e5"
+        why = f"{limit} is needed for Theorem 2, whose loss is twice that of Theorem 1"
+        raise ProblemError(error.field, getattr(problem, error.field), why) from None
 
 
 def stated(problem: Problem) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from icgd import __version__
@@ -10,11 +11,23 @@ from icgd import __version__
 def main() -> int:
     """Run the command in sys.argv; returns its exit code."""
     if sys.argv[1:2] == ["--version"]:
-        print(f"icgd {__version__}")
-        return 0
+        return _version()
     from icgd.cli import main as run
 
     return run()
+
+
+def _version() -> int:
+    try:
+        print(f"icgd {__version__}", flush=True)
+    except OSError as error:
+        # Otherwise Python writes again at exit, and prints a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return 141
+        print(f"icgd: the output: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":

@@ -16,18 +16,19 @@ from icgd.bounds.letters import ProblemError
 from icgd.commands import COMMANDS, FAILED, KEPT, USUAL
 from icgd.judging import JUDGING
 from icgd.reports.command.console import discard_unwritten, flush, open_streams, say
+from icgd.reports.command.faults import fault_sentence
 from icgd.reports.command.loading import INTERRUPTED
-from icgd.reports.command.options import unfolded
+from icgd.reports.command.options import OnceEach, unfolded
 from icgd.verify.catalogue import find_theorem, theorems
 from icgd.verify.data.table import DataError
 from icgd.verify.ledger.entries import LedgerError
 from icgd.verify.search.options import Search
 from icgd.verify.theorem import Theorem
 
-__all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "KEPT", "UNREAD", "main"]
+__all__ = ["BAD_INPUT", "FAILED", "FAULT", "INTERRUPTED", "KEPT", "UNREAD", "main"]
 
-BAD_INPUT, UNREAD = 2, 141
-"""Exit codes besides those of commands: bad input or output, and a closed pipe on the standard output."""
+BAD_INPUT, FAULT, UNREAD = 2, 70, 141
+"""Exit codes besides those of commands: bad input or output, a fault of icgd, a closed standard output."""
 
 
 def _options(
@@ -47,9 +48,9 @@ def _app(asked: Theorem | None) -> typer.Typer:
     )
     app.callback()(_options)
     for name, command in COMMANDS.items():
-        app.command(name)(unfolded(command, asked))
+        app.command(name, cls=OnceEach)(unfolded(command, asked))
     for name, command in JUDGING.items():
-        app.command(name)(unfolded(command, asked or find_theorem(USUAL)))
+        app.command(name, cls=OnceEach)(unfolded(command, asked or find_theorem(USUAL)))
     return app
 
 
@@ -72,9 +73,9 @@ _UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c._
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; bad input is reported in one line on stderr."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         open_streams()
-        given = list(sys.argv[1:] if arguments is None else arguments)
         end_loading()
         with exit_on_signals():
             result = _app(_asked(given))(args=given or ["--help"], standalone_mode=False)
@@ -98,6 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         say("interrupted")
         return INTERRUPTED
+    except Exception as error:
+        sentence, ours = fault_sentence(error, given)
+        say(sentence)
+        return FAULT if ours else BAD_INPUT
     finally:
         discard_unwritten()
     return BAD_INPUT

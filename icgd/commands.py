@@ -31,7 +31,7 @@ from icgd.reports.command.audit import (
 )
 from icgd.reports.command.console import console_for as _console
 from icgd.reports.command.findings import show_answers, show_finding, show_findings, show_ledger, write_letter
-from icgd.reports.command.forecast import announce, bounding, settling
+from icgd.reports.command.forecast import announce, bounding, building, settling
 from icgd.reports.command.options import Json
 from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.run_files import files_of_run, run_folder, show_certificates, write_run_files
@@ -81,7 +81,8 @@ USUAL = "relu-icgd"
 """The theorem to which letters belong when the command names none."""
 
 
-def _report(console: Console, document: AuditDocument, out: Path, files: Mapping[str, str]) -> None:
+def report(console: Console, document: AuditDocument, out: Path, files: Mapping[str, str]) -> None:
+    """Write PDF, HTML and JSON of a document and other files of the run below `out`, and say where."""
     from icgd.reports.report import write_report  # loads matplotlib and jinja
 
     show_report(console, write_report(document, run_folder(out, reported=True), files, progress=bars()))
@@ -95,7 +96,7 @@ def _write_files(
     if whole is None:
         write_run_files(files, out)
     else:
-        _report(console, whole, out, files)
+        report(console, whole, out, files)
     for part in parts:
         folder = run_folder(out, reported=whole is not None)
         show_certificates(console, part.files, folder, part.document["options"])
@@ -189,7 +190,7 @@ def _written_again(console: Console, earlier: Path, out: Path) -> AuditDocument:
     """Render the report of an earlier report.json again; returns its document."""
     whole = load_document(earlier)
     try:
-        _report(console, whole, out, files_of_run(whole, earlier.parent))
+        report(console, whole, out, files_of_run(whole, earlier.parent))
     except Exception as error:
         if isinstance(error, OSError | ProblemError):
             raise
@@ -281,9 +282,20 @@ def verify_command(
 
 def _replayed(saved: Counterexample) -> Verdict:
     """Judge the claim of a saved counterexample again, by its theorem."""
+    if saved.construction == "given":
+        why = "it is about somebody's weights: icgd judge WEIGHTS --replay FILE replays it"
+        raise ProblemError("replay", saved.claim, why)
     about = find_theorem(saved.claim.partition("/")[0])
     if about.replay is None:
         raise ProblemError("replay", saved.claim, f"{about.name} replays no counterexamples")
+
+    def estimated(problem: Letters, search: Search) -> Estimate:
+        return building(about, problem, search.construction)
+
+    asked, search, _ = pose(
+        about, saved.problem.as_dict(), Search(construction=saved.construction), estimated
+    )
+    announce(estimated(asked.problem, search))
     return about.replay(saved)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict
 
 Status = Literal["proved", "proved on given prompts", "counted", "held", "failed", "inapplicable", "vacuous"]
 Means = Literal["certificate", "exact", "balls"]
-Subject = Literal["paper", "repaired", "icgd"]
-"""Whose claim it is: a paper's as stated, a paper's as repaired or made explicit here, or icgd's own."""
+Subject = Literal["paper", "repaired", "icgd", "given"]
+"""Whose claim it is: a paper's as stated, a paper's as repaired or made explicit here, icgd's own, or about a
+transformer that somebody handed in."""
 
 Tone = Literal["good", "fair", "aside", "care", "bad"]
 """How good the news is; each page gives every tone a colour."""
@@ -75,6 +78,7 @@ SUBJECTS: Mapping[Subject, tuple[str, str]] = {
         "claim of icgd about its own constructions and bounds",
         "claims of icgd about its own constructions and bounds",
     ),
+    "given": ("claim about the given transformer", "claims about the given transformer"),
 }
 """How claims of each kind are named, one and many, in the order in which they are counted."""
 

@@ -9,7 +9,9 @@ from functools import wraps
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
+from icgd.bounds.letters import ProblemError
 from icgd.verify.catalogue import theorems, theorems_with_option
 from icgd.verify.search.options import EVERYWHERE, Search
 from icgd.verify.theorem import Theorem
@@ -99,3 +101,24 @@ def unfolded(command: Callable[..., Any], asked: Theorem | None) -> Callable[...
     run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     run.__annotations__ = {option.name: option.annotation for option in options}
     return run
+
+
+class OnceEach(TyperCommand):
+    """A command that refuses what is easily overlooked: options given twice, empty values, --out -."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Parses the words after the command's name; raises ProblemError, which names what the user typed."""
+        given, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for one in order:
+            name, value = one.opts[0].lstrip("-"), given.get(str(one.name))
+            listed = one.nargs != 1 or getattr(one, "multiple", False)
+            if order.count(one) > 1 and not listed and name != "help":
+                known = " or ".join((*one.opts[:1], *one.secondary_opts))
+                raise ProblemError(name, value, f"{known} is given more than once; give it once")
+            if value == "":
+                why = "a value is needed, and it is empty (perhaps a variable of the shell is not set)"
+                raise ProblemError(name, '""', why)
+            if name == "out" and value == "-":
+                why = "a path is needed, such as ./-; only --json - goes to the standard output"
+                raise ProblemError(name, value, why)
+        return super().parse_args(ctx, args)

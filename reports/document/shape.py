@@ -6,7 +6,9 @@ Reports of earlier versions may lack keys that are required here, so their reade
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias, TypedDict
+from typing import Literal, TypeAlias
+
+from typing_extensions import TypedDict
 
 from icgd.bounds.hypotheses import HypothesisStatus
 from icgd.verify.ledger.entries import Bearing, Kind, Severity
@@ -15,7 +17,7 @@ from icgd.verify.results import Cell
 from icgd.verify.verdict import VerdictDocument
 
 Word: TypeAlias = Literal["inf", "-inf", "nan"]
-DocumentNumber: TypeAlias = float | Word
+DocumentNumber: TypeAlias = float | int | Word
 """A number; a word stands for a value that JSON cannot express."""
 
 SCHEMA = 2
@@ -155,7 +157,18 @@ class SearchDocument(TypedDict):
     attacked_tokens: int
 
 
-class CertificateDocument(TypedDict):
+class ProvingDocument(TypedDict, total=False):
+    """How a certificate was found; absent where somebody's matrices were recognised.
+
+    units_before: ReLUs that the plain recurrence needs.
+    """
+
+    units_before: int
+    proving_seconds: float
+    checking_seconds: float
+
+
+class CertificateDocument(ProvingDocument):
     """The check of a certificate, which is in a file of its own.  float32: a bound, or why there is none."""
 
     accepted: bool
@@ -164,9 +177,6 @@ class CertificateDocument(TypedDict):
     float32: float | str
     weights: str
     cells: int
-    units_before: int
-    proving_seconds: float
-    checking_seconds: float
     trusted: list[str]
 
 
@@ -218,7 +228,7 @@ class StepDocument(TypedDict, total=False):
     stream: only if it is drawn.  counterexample: SHA-256 of its file, if there is one.
     """
 
-    plan: PlanDocument
+    plan: PlanDocument | None
     trajectory: TrajectoryDocument
     search: SearchDocument
     certificate: CertificateDocument | None
@@ -335,7 +345,17 @@ class QuestionsDocument(TypedDict):
     reproduced: int
 
 
-class AuditDocument(TypedDict):
+class JudgedDocument(TypedDict, total=False):
+    """What a report about one judged transformer says first.
+
+    heading: its title.  conclusion: what the transformer is, in two or three sentences.
+    """
+
+    heading: str
+    conclusion: str
+
+
+class AuditDocument(JudgedDocument):
     """Everything that an audit found; PDF and HTML are made from this alone.
 
     schema: `SCHEMA`, or absent in reports of earlier versions.  theorems: by name, such as relu-icgd/lean.

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.json_files import load_json
+from icgd.construct.machine.json_types import misfit
 from icgd.reports.document.findings import tally_document
 from icgd.reports.document.numbers import quantities
 from icgd.reports.document.shape import SCHEMA, AuditDocument, FindingDocument
 from icgd.verify.catalogue import theorems
-from icgd.verify.ledger.entries import BEARINGS, SEVERITIES
-from icgd.verify.verdict import MEANS, STATUSES, SUBJECTS
-
-_NUMBERS = ("census", "step_error", "plan", "search")
-"""Sections that contain only numbers."""
-
-_ASSUMED = ("holds", "fails", "undecided")
-"""The statuses of a hypothesis."""
 
 _BEARINGS = {"contradicts": "error", "refuted": "error", "confirmed": "confirms"}
 """Earlier words for a bearing, or for an outcome where no bearing was recorded, and their present ones."""
 _SEVERITIES = {"error": "statement", "gap": "constants", "reading": "wording"}
 """How grave a finding counts as that was recorded without its severity."""
-
-_NO_FLOATS = ("inf", "-inf", "nan")
-"""Words for floats that JSON cannot express."""
 
 
 def load(path: Path) -> AuditDocument:
@@ -35,15 +25,17 @@ def load(path: Path) -> AuditDocument:
     document = load_json(path, "from")
     if not isinstance(document, dict) or not {"theorems", "findings", "command"} <= set(document):
         raise ProblemError("from", path, "it is not the report.json that icgd audit or icgd report wrote")
-    try:
-        wrong, word = misplaced(document), unknown_word(document)
-        if not wrong and word is None:
-            return renamed(document)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise ProblemError("from", path, "parts of the report are missing or are of another kind") from None
+    wrong = misfit(document, AuditDocument, lacking=True) if document.get("schema") == SCHEMA else None
+    if wrong is None:
+        try:
+            found = renamed(document)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            why = "parts of the report are missing or are of another kind"
+            raise ProblemError("from", path, why) from None
+        wrong = misfit(found, AuditDocument, lacking=True)
     if wrong:
-        raise ProblemError("from", path, f"a number is needed at {wrong}")
-    raise ProblemError("from", path, f"there is no verdict, outcome or status {word!r}")
+        raise ProblemError("from", path, f"it is not a report as icgd writes them, at {wrong}")
+    return found
 
 
 def renamed(document: dict[str, Any]) -> AuditDocument:
@@ -174,49 +166,3 @@ def _renamed(bounds: Mapping[str, Any], *, checked: bool) -> dict[str, Any]:
         if key == "certified" and checked:
             names[key] = value
     return names
-
-
-def misplaced(document: Mapping[str, Any]) -> str | None:
-    """The first place with a text instead of a number, or None; raises KeyError or the like if malformed."""
-    return next(_misplaced(document), None)
-
-
-def _misplaced(document: Mapping[str, Any]) -> Iterator[str]:
-    for name, part in document["theorems"].items():
-        for section in _NUMBERS:
-            yield from _texts(part.get(section), f"{name} {section}")
-        run = part.get("trajectory") or {}
-        for key in ("prompts", "errors", "loss", "exact_loss", "apart"):
-            yield from _texts(run.get(key), f"{name} trajectory {key}")
-        for key, claim in part["bounds"].items():
-            yield from _texts(claim["value"], f"{name} bounds {key}")
-        for key, value in (part.get("certificate") or {}).items():
-            if key not in ("refusal", "weights", "float32", "trusted"):
-                yield from _texts(value, f"{name} certificate {key}")
-        yield from _texts(part.get("seconds"), f"{name} seconds")
-    yield from _texts([document.get("seed"), document.get("seconds")], "seed or seconds")
-
-
-def unknown_word(document: Mapping[str, Any]) -> str | None:
-    """The first unknown verdict, outcome or status, or None; raises KeyError or the like if malformed."""
-    parts = document["theorems"].values()
-    verdicts = [one for part in parts for one in part.get("verdicts") or ()] + document.get("verdicts", [])
-    said: list[tuple[Any, Collection[str]]] = [(one["verdict"], STATUSES) for one in verdicts]
-    said += [(one["means"], MEANS) for one in verdicts if "means" in one]
-    said += [(one["about"], SUBJECTS) for one in verdicts if "about" in one]
-    findings = [_finding(one) for one in document["findings"]]
-    said += [(one["bearing"], BEARINGS) for one in findings]
-    said += [(one["severity"], SEVERITIES) for one in findings]
-    said += [(one["status"], _ASSUMED) for part in parts for one in part.get("hypotheses") or ()]
-    return next((str(word) for word, known in said if word not in known), None)
-
-
-def _texts(value: Any, place: str) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _texts(item, f"{place} {key}")
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _texts(item, f"{place} {index}")
-    elif isinstance(value, str) and value not in _NO_FLOATS:
-        yield place

@@ -115,6 +115,7 @@ def stream_caption(part: TheoremDocument) -> str:
 def budget_caption(part: TheoremDocument) -> str:
     """The caption of the error budget."""
     plan = part["plan"]
+    assert plan is not None
     small = sum(term["share"] for term in plan["terms"].values() if not drawn_in_budget(term, plan))
     bound, allowed = digits(plan["bound"], up=True), digits(float(part["problem"]["eps"]))
     rest = f"; those not drawn add up to {digits(small, up=True)}" if small > 0 else ""

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Literal, NotRequired, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from matplotlib.figure import Figure
+from typing_extensions import is_typeddict
 
 from icgd.reports.latex.source import write_source
 

@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.json_files import json_text, load_json
+from icgd.construct.machine.json_types import misfit
+from icgd.construct.machine.memory import refuse_prompts
 from icgd.construct.prompt import Prompt
 from icgd.verify.search.excerpt import once, repeated
 
 _PARTS = ("x", "y", "query", "w")
+
+_COPIES = 24
+"""How many copies of the examples a replay holds at once, roughly."""
+
+
+class SavedPrompt(TypedDict):
+    """A prompt as its file holds it: rows of x and y; the query; the weights."""
+
+    x: list[list[float]]
+    y: list[list[float]]
+    query: list[float]
+    w: list[float]
+
+
+class Saved(TypedDict):
+    """A counterexample as its file holds it."""
+
+    problem: dict[str, int | float | str]
+    construction: Literal["lean", "paper", "exact", "given"]
+    claim: str
+    prompt: SavedPrompt
+    error: float | Literal["inf", "nan"]
+    allowed: float | Literal["inf", "nan"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,24 +106,38 @@ class Counterexample:
         return json_text(plain, indent=1)
 
     @classmethod
-    def load(cls, path: Path) -> Counterexample:
-        """Read a counterexample from its file; raises ProblemError where the file is not one."""
+    def load(cls, path: Path | str) -> Counterexample:
+        """Read a counterexample from its file; raises ProblemError where the file is not one.
+
+        Its `error` and `allowed` are what the file says: whoever replays it computes both again.
+        """
         plain = load_json(path, "replay")
-        try:
-            parts = [torch.tensor(plain["prompt"][name], dtype=torch.float64)[None] for name in _PARTS]
-            problem = Problem.parse(plain["problem"])
-            construction, claim = plain["construction"], _upgraded(plain["claim"], plain["construction"])
-            error, allowed = float(plain["error"]), float(plain["allowed"])
-        except ProblemError:
-            raise
-        except (AttributeError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError) as wrong:
-            raise ProblemError("replay", path, f"not a counterexample file ({wrong})") from None
-        if construction not in ("lean", "paper", "exact", "given") or not isinstance(claim, str):
-            raise ProblemError("replay", path, "not a counterexample file (unknown construction or claim)")
-        prompt = Prompt(*parts)
+        if wrong := misfit(plain, Saved):
+            raise ProblemError("replay", path, f"not a counterexample file, at {wrong}")
+        problem, construction = Problem.parse(plain["problem"]), plain["construction"]
+        claim = _upgraded(plain["claim"], construction)
+        names = claim.split("/")[1:]
+        if len(names) != 1 if construction == "given" else names != [construction, "step-error"]:
+            why = f"not a counterexample file: {construction} has no prompt against the claim {claim}"
+            raise ProblemError("replay", path, why)
+        given = plain["prompt"]
+        if any(len(row) != len(given[name][0]) for name in "xy" for row in given[name]):
+            raise ProblemError("replay", path, "not a counterexample file: its rows are not equally long")
+        refuse_prompts(_COPIES * 8.0 * problem.n * (problem.d + problem.d_out))
+        prompt = Prompt(*(torch.tensor(given[name], dtype=torch.float64)[None] for name in _PARTS))
         if prompt.x.ndim == prompt.y.ndim == 3 and 0 < prompt.n == prompt.y.shape[1] < problem.n:
             prompt = repeated(prompt, problem.n)
+        error, allowed = float(plain["error"]), float(plain["allowed"])
         return cls(problem, construction, claim, prompt.check(problem), error, allowed)
+
+    def recorded(self, error: float, allowed: float) -> str:
+        """What the file says about itself where that is not so; empty where it is, up to rounding."""
+        says = [
+            f"{name} {value:.6g}"
+            for name, value, now in (("an error", self.error, error), ("allowed", self.allowed, allowed))
+            if not math.isclose(value, now, rel_tol=1e-6, abs_tol=1e-12) and value != now
+        ]
+        return f"; the file says {' and '.join(says)}" if says else ""
 
 
 def _upgraded(claim: str, construction: str) -> str:

@@ -76,7 +76,7 @@ def random_prompts(
     device (in float64), returned on `device`.
     """
     if count < 1:
-        raise ProblemError("count", count, "at least one prompt is needed")
+        raise ProblemError("prompts", count, "at least one prompt is needed")
     x = _vectors(generator, count, problem.n, problem.d, problem.B_x)
     y = _vectors(generator, count, problem.n, problem.d_out, problem.B_y)
     query = _vectors(generator, count, 1, problem.d, problem.B_x)[:, 0]

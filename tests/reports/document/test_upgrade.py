@@ -9,7 +9,7 @@ import pytest
 from icgd import cli
 from icgd.bounds.letters import ProblemError
 from icgd.reports.document.shape import SCHEMA, FindingDocument
-from icgd.reports.document.upgrade import load, misplaced, renamed
+from icgd.reports.document.upgrade import load, renamed
 from icgd.reports.html.page import page
 
 DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_html.json").read_text())
@@ -109,13 +109,12 @@ def test_claims_judged_in_a_repaired_form_are_no_longer_counted_as_stated():
 )
 def test_a_text_in_place_of_a_number_is_named(place, tmp_path):
     document = copy.deepcopy(DOCUMENT)
-    assert misplaced(document) is None
     at = document["theorems"][LEAN]
     for key in place[:-1]:
         at = at[key]
     at[place[-1]] = "0.5"
     (tmp_path / "report.json").write_text(json.dumps(document))
-    with pytest.raises(ProblemError, match="a number is needed at relu-icgd/lean"):
+    with pytest.raises(ProblemError, match=r"at theorems relu-icgd/lean .*: it should be a (whole )?number"):
         load(tmp_path / "report.json")
 
 
@@ -125,7 +124,8 @@ def test_what_is_no_report_is_refused_with_one_sentence(theorems, tmp_path, caps
     path.write_text(json.dumps(DOCUMENT | {"theorems": theorems}))
     assert cli.main(["report", "--from", str(path), "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err
-    assert "parts of the report are missing" in " ".join(said.split()) and "Traceback" not in said
+    assert "it is not a report" in said or "parts of the report are missing" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_verdict_that_there_is_not_is_refused(place, tmp_path):
         at = at[key]
     at[place[-1]] = r"\input{x}"
     (tmp_path / "report.json").write_text(json.dumps(document))
-    with pytest.raises(ProblemError, match="there is no verdict, outcome or status"):
+    with pytest.raises(ProblemError, match=r"at .*: it should be '"):
         load(tmp_path / "report.json")
 
 

@@ -94,7 +94,7 @@ def test_start_zero_and_random():
 
 
 def test_no_prompts_is_an_error():
-    with pytest.raises(ProblemError, match="count = 0"):
+    with pytest.raises(ProblemError, match="prompts = 0"):
         random_prompts(Problem(), 0, _generator())
 
 
