@@ -20,7 +20,7 @@ from icgd.bounds.estimate import bytes_text
 from icgd.bounds.letters import ProblemError
 from icgd.construct.gpt2_state import GPT2_ACTIVATIONS, GPT2_BLOCK, GPT2Settings, check_state
 from icgd.construct.machine.memory import available_bytes
-from icgd.construct.machine.tensor_files import check_finite
+from icgd.construct.machine.tensor_files import TensorHeader, check_finite, read_header, read_tensors
 from icgd.construct.regression_tokens import check_prompt_shapes
 
 _AT_ONCE = 2.0**28
@@ -53,6 +53,27 @@ class GPT2:
         double = all(tensor.dtype == torch.float64 for tensor in kept.values())
         self.dtype = dtype or (torch.float64 if double else torch.float32)
         self.tensors = {name: tensor.to("cpu", self.dtype) for name, tensor in kept.items()}
+
+    @classmethod
+    def read(
+        cls,
+        path: Path,
+        config: GPT2Settings | Mapping[str, Any] | Path | str,
+        header: TensorHeader | None = None,
+        *,
+        trust_pickle: bool = False,
+    ) -> GPT2:
+        """The model of a file of tensors; names, shapes and sizes are checked before any is read.
+
+        header: of the file, if it was read before.  It computes in float64 if the file does, else in float32.
+        """
+        settings = config if isinstance(config, GPT2Settings) else GPT2Settings.read(config)
+        header = header or read_header(path, "weights", trust_pickle=trust_pickle)
+        sizes, homes = check_state(header.shapes, settings)
+        refuse_bytes(16.0 * sizes.weights, "the weights")
+        double = all(header.tensors[home].dtype == torch.float64 for home in homes.values())
+        found = read_tensors(path, "weights", header)
+        return cls(found, settings, torch.float64 if double else torch.float32)
 
     @property
     def d(self) -> int:

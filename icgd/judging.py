@@ -72,6 +72,10 @@ def judge_command(
         int | None, typer.Option("--samples", help=f"random prompts, of a block {JUDGED_PROMPTS}")
     ] = None,
     effort: Annotated[float, typer.Option("--effort", help="length of the ascents, 0 for none")] = 1.0,
+    config: Annotated[
+        str | None, typer.Option("--config", metavar="FILE.json", help="settings of a GPT-2: config.json")
+    ] = None,
+    heads: Annotated[int | None, typer.Option("--heads", help="of a GPT-2, in place of its n_head")] = None,
     data: Annotated[
         str | None, typer.Option("--data", metavar="diabetes|FILE.csv", help="real prompts, too")
     ] = None,
@@ -116,6 +120,8 @@ def judge_command(
             "attention": attention,
             "diagonal": diagonal,
             "construction": construction,
+            "config": config,
+            "heads": heads,
             "data": data,
             "inputs": inputs,
             "targets": targets,

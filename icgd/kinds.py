@@ -11,10 +11,15 @@ from torch import Tensor, nn
 
 from icgd.bounds.letters import ProblemError
 from icgd.construct.block.given_block import GivenBlock, Shapes, holds_block
+from icgd.construct.gpt2_state import is_gpt2
 from icgd.construct.machine.tensor_files import TensorHeader, read_header
 from icgd.judge_block import judge_block_file
+from icgd.judge_gpt2 import judge_gpt2_file
 from icgd.judge_options import JudgeOptions
 from icgd.verify.given_block.judge import judge_weights
+from icgd.verify.given_predictor.calling import takes_prompts
+from icgd.verify.given_predictor.given_gpt2 import judge_gpt2
+from icgd.verify.given_predictor.judge import judge_predictor
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,10 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
-    for kind in (Kind("block", holds_block, "layer.00.Q, .K, .V, .W1, .W2", judge_block_file, judge_weights),)
+    for kind in (
+        Kind("block", holds_block, "layer.00.Q, .K, .V, .W1, .W2", judge_block_file, judge_weights),
+        Kind("gpt2", is_gpt2, "h.0.ln_1.weight, h.0.attn.c_attn.weight, ...", judge_gpt2_file, judge_gpt2),
+    )
 }
 """Every kind, by the name that `--kind` takes."""
 
@@ -55,13 +63,16 @@ def kind_of(shapes: Shapes, chosen: str | None = None) -> Kind:
 
 
 def judge_given(
-    source: Path | str | Mapping[str, Tensor] | nn.Module,
+    source: Path | str | Mapping[str, Tensor] | nn.Module | Callable[..., Any],
     *positional: Any,
     kind: str | None = None,
     trust_pickle: bool = False,
     **options: Any,
 ) -> Any:
-    """Judge a file of tensors, tensors by name, or a module, by its kind; see docs/judging.md.
+    """Judge a file of tensors, tensors by name, a module, or any predictor; see docs/judging.md.
+
+    A predictor is a function of (x, y, query), or a module whose tensors are of no kind; it is measured as in
+    docs/judging_predictors.md.
 
     positional, options: of the kind's own function, such as the problem of a block.
     trust_pickle: whether a pickle of torch is opened, too.
@@ -75,8 +86,13 @@ def judge_given(
     if isinstance(source, GivenBlock) or hasattr(source, "literal"):
         return KINDS["block"].judge(source, *positional, **options)
     if not isinstance(source, Mapping | nn.Module):
-        why = "a path, tensors by name, or a module of torch is needed"
+        if takes_prompts(source):
+            return judge_predictor(source, *positional, **options)
+        why = "a path, tensors by name, or a module or another function of (x, y, query) is needed"
         raise ProblemError("source", type(source).__name__, why)
     tensors = source.state_dict() if isinstance(source, nn.Module) else source
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    unknown = kind is None and not any(one.holds(shapes) for one in KINDS.values())
+    if unknown and isinstance(source, nn.Module) and takes_prompts(source):
+        return judge_predictor(source, *positional, **options)
     return kind_of(shapes, kind).judge(source, *positional, **options)
