@@ -80,7 +80,7 @@ def read_header(path: Path, field: str, *, trust_pickle: bool = False) -> Tensor
     torch is opened as well, with weights_only, by which torch admits tensors and plain containers only.
     """
     with regular_file(path, field) as file:
-        if trust_pickle and file.read(8).startswith(_PICKLES):
+        if trust_pickle and _is_pickle(file.read(9)):
             return _unpickled(file, path, field)
         file.seek(0)
         return _header(file, path, field)
@@ -119,15 +119,25 @@ def check_finite(name: str, tensor: Tensor) -> None:
         raise ProblemError(f"{name}{index}", value, "every entry must be a finite number")
 
 
+def _is_pickle(start: bytes) -> bool:
+    """Whether a file that begins with these 9 bytes is a pickle.
+
+    The first 8 bytes of safetensors are the length of the header, whose lowest byte may be that of a pickle;
+    the 9th is the brace that opens the header.
+    """
+    return start.startswith(_PICKLES) and start[8:] != b"{"
+
+
 def _header(file: BinaryIO, path: Path, field: str) -> TensorHeader:
-    size, start = os.fstat(file.fileno()).st_size, file.read(8)
-    if start.startswith(_PICKLES):
+    size, start = os.fstat(file.fileno()).st_size, file.read(9)
+    if _is_pickle(start):
         why = (
             "it is a pickle, which can run code when it is opened; save the tensors as safetensors, or give "
             "--trust-pickle to open it with torch's weights_only"
         )
         raise ProblemError(field, path, why)
-    length = int.from_bytes(start, "little")
+    file.seek(8)
+    length = int.from_bytes(start[:8], "little")
     if len(start) < 8 or length > size - 8:
         raise ProblemError(field, path, "it is not a safetensors file")
     if length > MOST_HEADER:

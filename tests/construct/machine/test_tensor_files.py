@@ -54,6 +54,15 @@ def test_lower_precisions_are_read_exactly(tmp_path):
     assert all(torch.equal(found[name], one.to(torch.float64)) for name, one in made.items())
 
 
+def test_a_header_whose_length_begins_like_a_pickle_is_read(tmp_path):
+    """Headers are padded to multiples of 8 bytes: one file in 32 begins with the byte 0x80."""
+    for length in (0x180, 0x280, 0x480):
+        header = json.dumps({"a": ONE}).encode().ljust(length)
+        for trusted in (False, True):
+            found = read_header(written(tmp_path, raw(header)), "weights", trust_pickle=trusted)
+            assert found.shapes == {"a": (2,)}
+
+
 def pickled(tmp_path, value, **options):
     torch.save(value, tmp_path / "model.pt", **options)
     return tmp_path / "model.pt"
