@@ -121,8 +121,10 @@ class Counterexample:
             why = f"not a counterexample file: {construction} has no prompt against the claim {claim}"
             raise ProblemError("replay", path, why)
         given = plain["prompt"]
-        if any(len(row) != len(given[name][0]) for name in "xy" for row in given[name]):
-            raise ProblemError("replay", path, "not a counterexample file: its rows are not equally long")
+        ragged = any(len(row) != len(given[name][0]) for name in "xy" for row in given[name])
+        if ragged or len(given["x"]) != len(given["y"]):
+            why = "not a counterexample file: x and y need equally many rows, all of one length"
+            raise ProblemError("replay", path, why)
         refuse_prompts(_COPIES * 8.0 * problem.n * (problem.d + problem.d_out))
         prompt = Prompt(*(torch.tensor(given[name], dtype=torch.float64)[None] for name in _PARTS))
         if prompt.x.ndim == prompt.y.ndim == 3 and 0 < prompt.n == prompt.y.shape[1] < problem.n:

@@ -27,7 +27,13 @@ def refused(path):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"{", "not a JSON file"),
+        (b'{"a":\n}', "not a JSON file (line 2, column 1)"),
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "the name 'c' twice"),
+        (b'{"a": NaN}', "NaN is no number of JSON"),
+        (b"[-Infinity]", "-Infinity is no number"),
+        (b"[1e999]", "1e999 is larger than any float"),
+        (b"[" * 41 + b"]" * 41, "nested more than 40 levels deep"),
+        (b'{"]]]]]": ' * 41 + b"1" + b"}" * 41, "nested more than 40 levels deep"),
         (b"[" * 10**5, "not a JSON file"),
         (b"9" * 10**4, "not a JSON file"),
         (b'"\xff"', "not text in UTF-8"),
@@ -38,6 +44,12 @@ def refused(path):
 def test_what_is_no_json_is_refused(tmp_path, data, words):
     (tmp_path / "a.json").write_bytes(data)
     assert words in refused(tmp_path / "a.json")
+
+
+def test_brackets_in_texts_are_no_levels(tmp_path):
+    held = ["[[{" * 50 + '\\"[', {"a\\": [0.5, 10**400]}]
+    (tmp_path / "a.json").write_text(json.dumps(held))
+    assert load_json(str(tmp_path / "a.json"), "certificate") == held
 
 
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from icgd.reports.document.shape import AuditDocument
+from icgd.reports.document.upgrade import load
 from icgd.reports.html.page import page
 from icgd.reports.latex.source import write_source
 from icgd.reports.mathematics.allowed import is_mathematics
 from icgd.reports.mathematics.formulas import formula
 from icgd.reports.mathematics.notation import displayed, statement, symbol
+from tests.forged_files import fuzzed
 
 DATA = Path(__file__).parents[1] / "data"
 HARM = (
@@ -95,3 +98,23 @@ def test_no_text_becomes_an_element_of_the_page():
     assert {tag for tag, _ in new} <= {"code", "math", "mi", "mo", "mn", "mrow", "mtext", "msup", "span"}
     assert not any(name.startswith("on") or name in ("src", "href") for _, name in new)
     assert harmed.count("<script") == clean.count("<script")
+
+
+def test_a_damaged_report_has_its_types_and_says_what_its_file_says_or_is_refused(tmp_path, misfits):
+    whole = json.loads((DATA / "document_html.json").read_text("utf-8"))
+    part = dict(whole["theorems"]["relu-icgd/lean"]) | {"plots": [], "grids": [], "hypotheses": []}
+    part["bounds"] = dict(list(part["bounds"].items())[:1])
+    few = {"theorems": {"relu-icgd/lean": part}, "findings": whole["findings"][:1], "questions": []}
+    honest = json.dumps(whole | few | {"verdicts": part["verdicts"], "numbers": {}}).encode()
+    shown = 0
+    for mutant, found in fuzzed(tmp_path / "r.json", honest, 2000, load):
+        wrong = misfits(found, AuditDocument)
+        assert [one for one in wrong if not re.search("is missing$|is no key$", one)] == []
+        said = json.loads(mutant)
+        if said.get("schema") == found["schema"] and shown < 20:  # what is said is what the page shows
+            shown += 1
+            for name, one in said["theorems"].items():
+                for key in one.keys() & {"problem", "census", "step_error", "search"}:
+                    assert found["theorems"][name][key] == one[key]
+                for given, read in zip(one["verdicts"], found["theorems"][name]["verdicts"], strict=True):
+                    assert (given["claim"], given["verdict"]) == (read["claim"], read["verdict"])
