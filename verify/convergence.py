@@ -34,16 +34,17 @@ from icgd.construct.block.transformer import Transformer
 from icgd.construct.machine.memory import refuse_if_too_large
 from icgd.construct.prompt import Prompt
 from icgd.verify import workload
-from icgd.verify.data.real_prompts import prompts_from_table
-from icgd.verify.data.sources import load_table
-from icgd.verify.data.table import DataError
+from icgd.verify.data.columns import Names
+from icgd.verify.data.descent_rows import descent_reader, descent_rows, random_and_real
+from icgd.verify.data.on_rows import ROW_OPTIONS
+from icgd.verify.data.table import DataTable
 from icgd.verify.descent import descend, empirical_loss, gradient, project
 from icgd.verify.hessian import SAMPLED, certified_single_layer, eigenvalue_range, hessian_search
 from icgd.verify.published_convergence import corollary_verdict, lemma_14_verdict
 from icgd.verify.results import Curve, Grid, Plot, Results
-from icgd.verify.search.excerpt import followed, part_of
+from icgd.verify.search.excerpt import part_of
 from icgd.verify.search.excerpt import steps as steps_followed
-from icgd.verify.search.prompts import random_prompts, seeded, start
+from icgd.verify.search.prompts import seeded
 from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Status, Verdict, with_replay
 
@@ -52,7 +53,6 @@ TITLE = "Error accumulation and convergence of simulated gradient descent"
 KEYS = ("lipschitz", "accumulation", "accumulation-split", "decrease", "stationary", *DESCENT_LEMMAS)
 _ROUNDING = 2.0**-44
 """How far rounding in float64 may move a measured number, relative to 1 plus its size."""
-_FOLLOWED = 32  # prompts of each source that are followed
 _LONG = 60  # least number of steps followed for decrease and stationarity
 
 
@@ -77,12 +77,18 @@ def verify(
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    data: str | DataTable | None = None,
+    table: str = "",
+    inputs: Names = None,
+    targets: Names = None,
+    prompts: int = 64,
     progress: Progress = silent,
     transformer: Transformer | None = None,
     bounds: Curvature | None = None,
 ) -> Results:
     """Judge every claim on prompts drawn from the seed.
 
+    data: a table whose prompts are followed instead of those of the diabetes data.
     transformer, bounds: a transformer and Hessian bounds to judge in place of our own.
     Raises ProblemError where no transformer can be built.
     """
@@ -96,6 +102,7 @@ def verify(
         refuse_if_too_large(problem, "lean")
     judged = (transformer or assemble(plan(problem, progress=progress))).to(device)
     generator = seeded(seed)
+    real = descent_rows(problem, data, table, (inputs, targets), count=prompts, seed=seed, weights="random")
     with progress("Hessian", 3) as advance:
         sampled, ascended = hessian_search(problem, generator, device)
         advance(2)
@@ -104,17 +111,17 @@ def verify(
         advance(1)
     paths = []
     with progress("descent", 2) as advance:
-        prompts, missing = _prompts(problem, generator, device)
-        count = _count(problem, prompts, problem.L)
-        for source, prompt in prompts:
+        both, missing = random_and_real(problem, generator, device, real)
+        count = _count(problem, both, problem.L)
+        for source, prompt in both:
             paths.append(_follow(judged, prompt, source, count))
             advance(1)
-    paths.append(_with_worst_errors(problem, prompts[0][1], len(paths[0].exact) - 1))
+    paths.append(_with_worst_errors(problem, both[0][1], len(paths[0].exact) - 1))
     verdicts += _accumulation(problem, found, paths, missing, spectrum)
-    judged_by_descent = _convergence(problem, found, judged, transformer is None, prompts, progress)
+    judged_by_descent = _convergence(problem, found, judged, transformer is None, both, progress)
     verdicts += _empty(problem, asserted, judged_by_descent)
     verdicts.append(corollary_verdict(problem, found.lam, (path.apart for path in paths)))
-    verdicts.append(lemma_14_verdict(problem, asserted[-1], found.lam, prompts[0][1]))
+    verdicts.append(lemma_14_verdict(problem, asserted[-1], found.lam, both[0][1]))
     grid, plot = _distances(problem, found, paths)
     census = {
         "Lipschitz constant": found.lam,
@@ -123,8 +130,9 @@ def verify(
         "largest sampled Hessian norm": sampled,
         "largest Hessian norm by ascent": ascended,
     }
-    judged_claims = _results(problem, seed, with_replay(verdicts, replay))
-    return replace(judged_claims, claims=asserted, census=census, grids=(grid,), plots=(plot,))
+    judged_claims = _results(problem, seed, verdicts if real else with_replay(verdicts, replay))
+    use = real.use if real else None
+    return replace(judged_claims, claims=asserted, census=census, grids=(grid,), plots=(plot,), data=use)
 
 
 def _results(problem: Problem, seed: int, verdicts: Sequence[Verdict]) -> Results:
@@ -151,27 +159,6 @@ def _lipschitz(problem: Problem, found: Curvature, sampled: float, ascended: flo
 
 
 # The distance from exact descent.
-
-
-def _prompts(
-    problem: Problem, generator: torch.Generator, device: torch.device | str
-) -> tuple[list[tuple[str, Prompt]], str]:
-    """Random and real prompts at random w(0), and why real ones are missing ("" if they are not)."""
-    random = random_prompts(problem, followed(problem, _FOLLOWED), generator)
-    random = random.with_weights(start(problem, "random", random.batch, generator)).to(device)
-    made, missing = [("random", random)], ""
-    try:
-        table = load_table("diabetes")
-        named = problem.d_out > 1 and problem.d + problem.d_out <= len(table.names)
-        inputs = table.names[: problem.d] if named else None
-        targets = (*table.names[problem.d : problem.d + problem.d_out - 1], "target") if named else None
-        real = prompts_from_table(
-            problem, table, inputs, targets, count=_FOLLOWED, generator=generator, weights="random"
-        )
-        made.append(("diabetes", real.prompt.to(device)))
-    except DataError as error:
-        missing = str(error)
-    return made, missing
 
 
 def _count(problem: Problem, prompts: list[tuple[str, Prompt]], wanted: int) -> int:
@@ -418,5 +405,7 @@ THEOREM = Theorem(
     judged=KEYS,
     own=frozenset(KEYS) - {*DESCENT_LEMMAS},
     repaired=frozenset(DESCENT_LEMMAS),
+    options=ROW_OPTIONS,
+    read=descent_reader(),
     estimate=workload.convergence,
 )

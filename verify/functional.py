@@ -35,11 +35,15 @@ from icgd.bounds.progress import Progress, silent
 from icgd.construct.functional import MODEL, Examples, FunctionalTransformer, build
 from icgd.construct.regression_tokens import stream
 from icgd.verify import workload
+from icgd.verify.data.columns import Names
+from icgd.verify.data.on_rows import ROW_OPTIONS, followed_on_rows, regression_reader, regression_rows
+from icgd.verify.data.table import DataTable
 from icgd.verify.kernels.given_inputs import (
     KERNEL_PRECISION,
     Convergence,
     convergence_on,
     descent_balls,
+    distances_from_limit,
     exact_mismatch,
     kernel_balls,
     rate_claim,
@@ -68,14 +72,27 @@ def verify(
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    data: str | DataTable | None = None,
+    table: str = "",
+    inputs: Names = None,
+    targets: Names = None,
+    prompts: int = _SAMPLED,
     progress: Progress = silent,
     transformer: FunctionalTransformer | None = None,
     witness: Witness = RELU_WITNESS,
 ) -> Results:
-    """Judge every claim on prompts drawn from the seed; transformer, witness: to judge in place of ours."""
+    """Judge every claim on prompts drawn from the seed; transformer, witness: to judge in place of ours.
+
+    data: a table from whose rows the prompts are cut, its inputs scaled into the ball of the radius.
+    """
     judged = (transformer or build(problem)).to(device)
-    generator = seeded(seed)
-    examples = draw_examples(problem, _SAMPLED, generator)
+    generator, sizes = seeded(seed), {"d": problem.d, "n": problem.n, "count": prompts, "seed": seed}
+    real = regression_rows(data, table, (inputs, targets), **sizes, radius=problem.radius)
+    examples = (
+        draw_examples(problem, _SAMPLED, generator)
+        if real is None
+        else Examples(real.x, real.y, real.query, real.answer)
+    )
     asserted = list(claims(problem))
     replay = f"icgd verify {NAME} {problem.options} --seed {seed}"
     verdicts: list[Verdict] = []
@@ -90,7 +107,7 @@ def verify(
         advance(3)
     with progress("certificates", _CERTIFIED) as advance:
         certificates = []
-        for k in range(_CERTIFIED):
+        for k in range(min(_CERTIFIED, len(examples.x))):
             certificates.append(convergence_on(problem.heads, *examples.plain(k), problem.rate))
             advance(1)
         verdicts += [_largest(problem, certificates), _rate(problem, examples, labels, certificates)]
@@ -103,14 +120,21 @@ def verify(
     stationary, left = theorem_one(generator, progress=progress)
     verdicts += stationary
     asserted.append(stationarity_claim())
+    grids, plots = [_spectra(problem, examples), grid, left], [plot, _convergence(labels, certificates[0])]
+    if real is not None:
+        shown, drawing = followed_on_rows(
+            labels, real, "layer", distances_from_limit(labels[..., -1].tolist(), certificates)
+        )
+        grids, plots = [shown, *grids], [drawing, *plots]
     return Results(
         problem=problem,
         seed=seed,
-        verdicts=with_replay(verdicts, replay),
+        verdicts=tuple(verdicts) if real else with_replay(verdicts, replay),
         claims=tuple(asserted),
         census=judged.census(),
-        grids=(_spectra(problem, examples), grid, left),
-        plots=(plot, _convergence(labels, certificates[0])),
+        grids=grids,
+        plots=plots,
+        data=real.use if real else None,
     )
 
 
@@ -173,7 +197,7 @@ def _rounding(
     literal = float(np.abs(judged(H).cpu().numpy()[..., -1] - expected[-1]).max()) / scale
     certified = 0.0
     with flint.ctx.workprec(KERNEL_PRECISION):
-        for k in range(_CERTIFIED):
+        for k in range(checked := min(_CERTIFIED, len(examples.x))):
             points, y = examples.plain(k)
             path = descent_balls(kernel_balls(problem.heads, points), y, problem.rate, problem.L)
             worst = [abs(a - b) for a, b in zip(path[-1], labels[-1, k].tolist(), strict=True)]
@@ -184,7 +208,7 @@ def _rounding(
         key,
         status,
         f"relative to {scale:.3g}: structured {structured:.2g}, literal {literal:.2g} over {len(examples.x)} "
-        f"prompts; at most {certified:.2g} by balls on {_CERTIFIED}; {ROUNDING:g} allowed",
+        f"prompts; at most {certified:.2g} by balls on {checked}; {ROUNDING:g} allowed",
     )
 
 
@@ -280,10 +304,11 @@ def _definite(problem: FunctionalProblem, examples: Examples, witness: Witness) 
         by="exact",
     )
     for kernel_name in ("exp", "softmax"):
-        found = [convergence_on((kernel_name,), *examples.plain(k), 1.0) for k in range(_CERTIFIED)]
+        count = min(_CERTIFIED, len(examples.x))
+        found = [convergence_on((kernel_name,), *examples.plain(k), 1.0) for k in range(count)]
         smallest = min((certificate.smallest for certificate in found if certificate), key=float)
         positive = all(certificate is not None and certificate.smallest > 0 for certificate in found)
-        evidence = f"lambda_min = {_show(smallest)} at least, by LDL^T in balls on {_CERTIFIED} prompts"
+        evidence = f"lambda_min = {_show(smallest)} at least, by LDL^T in balls on {count} prompts"
         if kernel_name == "softmax":
             kernel = kernel_balls(("softmax",), examples.plain(0)[0])
             gap = abs(kernel[0][1] - kernel[1][0]) if problem.n > 1 else arb(0)
@@ -381,5 +406,7 @@ THEOREM = Theorem(
     ),
     own=frozenset({"rounding", "heads", "parameters", "largest-eigenvalue", "theorem-1/symmetry"}),
     model=MODEL,
+    options=ROW_OPTIONS,
+    read=regression_reader(FunctionalProblem),
     estimate=workload.functional,
 )

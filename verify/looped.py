@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import flint
 import numpy as np
 import scipy.special
 import torch
@@ -28,10 +27,16 @@ from icgd.bounds.progress import Advance, Progress, silent
 from icgd.construct.looped import MODEL, LoopedTransformer, build
 from icgd.construct.regression_tokens import stream
 from icgd.verify import workload
+from icgd.verify.data.columns import Names
+from icgd.verify.data.on_rows import ROW_OPTIONS, followed_on_rows, regression_reader, regression_rows
+from icgd.verify.data.table import DataTable
+from icgd.verify.linear_attention.condition import condition_numbers, judge_condition, judge_failure
 from icgd.verify.linear_attention.contraction import (
-    CONTRACTION_PRECISION,
     Contraction,
+    certified_powers,
     contraction,
+    contraction_grid,
+    distances,
     exact_descent,
     least_squares,
 )
@@ -53,11 +58,15 @@ _EXACT_LIMIT = 500_000  # most n (d+1)^2 loops^2 over the rationals; larger prob
 
 @dataclass(frozen=True, eq=False)
 class Regressions:
-    """Prompts: x (B, n, d) standard normal, y = x . w up to rounding, and the query (B, d)."""
+    """Prompts: x (B, n, d), y (B, n) and the query (B, d); source: where they are from.
+
+    Drawn ones are standard normal, with y = x . w up to rounding.
+    """
 
     x: Float[Tensor, "B n d"]
     y: Float[Tensor, "B n"]
     query: Float[Tensor, "B d"]
+    source: str = "given prompts"
 
 
 def draw_regressions(problem: LoopedProblem, count: int, generator: torch.Generator) -> Regressions:
@@ -88,18 +97,31 @@ def verify(
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    data: str | DataTable | None = None,
+    table: str = "",
+    inputs: Names = None,
+    targets: Names = None,
+    prompts: int = _SAMPLED,
     progress: Progress = silent,
     transformer: LoopedTransformer | None = None,
 ) -> Results:
-    """Judge every claim on prompts drawn from the seed; transformer: one to judge in place of our own."""
+    """Judge every claim on prompts drawn from the seed; transformer: one to judge in place of our own.
+
+    data: a table from whose rows the prompts are cut, all but those of the claims about Gaussian matrices.
+    """
     judged = (transformer or build(problem)).to(device)
-    generator = seeded(seed)
-    prompts = draw_regressions(problem, _SAMPLED, generator)
+    generator, sizes = seeded(seed), {"d": problem.d, "n": problem.n, "count": prompts, "seed": seed}
+    real = regression_rows(data, table, (inputs, targets), **sizes)
+    drawn = (
+        draw_regressions(problem, _SAMPLED, generator)
+        if real is None
+        else Regressions(real.x, real.y, real.query, f"prompts of {real.use.source}")
+    )
     asserted = {claim.key: claim for claim in claims(problem)}
     replay = f"icgd verify {NAME} {problem.options} --seed {seed}"
     with progress("loops", _CERTIFIED) as advance:
-        exact, contractions = _steps(judged, problem, prompts, advance)
-        verdicts = [exact, _rounding(judged, problem, prompts, device)]
+        exact, contractions, apart = _steps(judged, problem, drawn, advance)
+        verdicts = [exact, _rounding(judged, problem, drawn, device)]
     count, entries = judged.parameters_count, asserted["looped/parameters"].value
     status: Status = "counted" if count == entries else "failed"
     verdicts.append(Verdict("looped/parameters", status, f"{count} entries for any T, claim {entries}"))
@@ -108,29 +130,43 @@ def verify(
         verdicts += [_contraction(problem, contractions, claimed), *_condition(problem, generator, advance)]
         grid, plot, needed = _examples(problem, judged, generator)
         verdicts += [needed, _earlier_requirement(problem)]
+    grids, plots = [contraction_grid(contractions, drawn.source), grid], [plot]
+    if real is not None:
+        labels = judged.labels(real.x.to(device), real.y.to(device), real.query.to(device), problem.T)
+        certified = {
+            f"distance from least squares, largest of {len(contractions)}": apart,
+            "certified factor^l": certified_powers(contractions, problem.T),
+        }
+        shown, drawing = followed_on_rows(labels, real, "loop", certified)
+        grids, plots = [shown, *grids], [drawing, *plots]
     return Results(
         problem=problem,
         seed=seed,
-        verdicts=with_replay(verdicts, replay),
+        verdicts=tuple(verdicts) if real else with_replay(verdicts, replay),
         claims=tuple(asserted.values()),
         census=judged.census() | {"loops": problem.T},
-        grids=(_given(contractions), grid),
-        plots=(plot,),
+        grids=grids,
+        plots=plots,
+        data=real.use if real else None,
     )
 
 
 def _steps(
     judged: LoopedTransformer, problem: LoopedProblem, prompts: Regressions, advance: Advance
-) -> tuple[Verdict, list[Contraction]]:
-    """T loops with the actual weights equal T steps, over the rationals; and the contraction they achieve."""
+) -> tuple[Verdict, list[Contraction], list[float]]:
+    """T loops with the actual weights equal T steps, over the rationals; and the contraction they achieve.
+
+    Last, the largest distance from least squares after every loop.
+    """
     affordable = math.isqrt(_EXACT_LIMIT // (problem.n * (problem.d + 1) ** 2))
     loops = min(problem.T, max(2, affordable))
     P, Q = exact_matrix(judged.P.tolist()), exact_matrix(judged.Q.tolist())
     rate, found, worst = to_flint(problem.rate), [], ""
+    count, apart = min(_CERTIFIED, len(prompts.x)), []
     device = judged.P.device
-    px, py, pq = (part[:_CERTIFIED].to(device) for part in (prompts.x, prompts.y, prompts.query))
+    px, py, pq = (part[:count].to(device) for part in (prompts.x, prompts.y, prompts.query))
     answers = judged.predict(px, py, pq, problem.T)[-1].tolist()
-    for k in range(_CERTIFIED):
+    for k in range(count):
         x, query = exact_matrix(prompts.x[k].tolist()), exact_matrix([prompts.query[k].tolist()])
         y = exact_matrix([[value] for value in prompts.y[k].tolist()])
         path = exact_descent(x, y, rate, problem.T)
@@ -142,19 +178,22 @@ def _steps(
             if [row[-1] for row in tokens.tolist()] != expected and not worst:
                 worst = f"prompt {k}, loop {step}: the label row is not y - X w_{step}"
         answer = to_flint(answers[k])
-        found.append(contraction(x, path[-1], least_squares(x, y), rate, problem.T, query, answer))
+        best = least_squares(x, y)
+        found.append(contraction(x, path[-1], best, rate, problem.T, query, answer))
+        apart.append(distances(path, best))
         advance(1)
     evidence = (
-        f"{loops} loops with the actual P and Q equal {loops} steps over the rationals on {_CERTIFIED} "
-        f"prompts (n = {problem.n}, d = {problem.d}), query included"
+        f"{loops} loops with the actual P and Q equal {loops} steps over the rationals on {count} of the "
+        f"{prompts.source} (n = {problem.n}, d = {problem.d}), query included"
     )
     if worst:
-        return Verdict("looped/steps", "failed", worst), found
+        return Verdict("looped/steps", "failed", worst), found, []
     status: Status = "proved on given prompts"
     if _is_descent(P, Q, rate):
         status = "proved"
         evidence += "; on every prompt, as the block adds -(eta/n) sum_i label_i <x_i, x_j> to label j"
-    return Verdict("looped/steps", status, evidence, means="exact"), found
+    largest = [max(step) for step in zip(*apart, strict=True)]
+    return Verdict("looped/steps", status, evidence, means="exact"), found, largest
 
 
 def _is_descent(P: fmpq_mat, Q: fmpq_mat, rate: fmpq) -> bool:
@@ -194,9 +233,8 @@ def _rounding(
     kept = bool(torch.equal(H[..., :-1], first[..., :-1]))
     worst = max(fast, literal, whole)
     status: Status = "held" if worst <= _ROUNDING and kept else "failed"
-    evidence = (
-        f"structured {fast:.2g} over {_SAMPLED} prompts, literal {literal:.2g} over 4, difference {whole:.2g}"
-    )
+    evidence = f"structured {fast:.2g} over {len(prompts.x)} prompts, literal {literal:.2g} over {len(H)}"
+    evidence += f", difference {whole:.2g}"
     return Verdict(
         "looped/rounding",
         status,
@@ -255,44 +293,6 @@ def _condition(problem: LoopedProblem, generator: torch.Generator, advance: Adva
         return [Verdict(key, "vacuous", why) for key in keys]
     kappas = condition_numbers(problem.n, problem.d, _SIMULATED, generator, advance)
     return [judge_condition(kappas, bound, probability), judge_failure(kappas, bound, probability)]
-
-
-def condition_numbers(
-    n: int, d: int, count: int, generator: torch.Generator, advance: Advance = lambda done: None
-) -> Float[Tensor, " count"]:
-    """Condition numbers of (1/n) X^T X for `count` standard normal n x d matrices X, in float64."""
-    group, found = max(1, (1 << 20) // (n * d)), []
-    for start in range(0, count, group):
-        size = (min(group, count - start), n, d)
-        X = torch.randn(*size, generator=generator, dtype=torch.float64)
-        values = torch.linalg.eigvalsh(X.mT @ X / n)
-        found.append(values[:, -1] / values[:, 0].clamp(min=0))
-        advance(size[0])
-    return torch.cat(found)
-
-
-def judge_condition(kappas: Float[Tensor, " count"], bound: float, probability: float) -> Verdict:
-    """Fails only where more matrices exceed the bound than the probability explains (one-sided, 1e-6)."""
-    over, count = int((kappas > bound).sum()), len(kappas)
-    chance = float(scipy.special.bdtrc(over - 1, count, probability))
-    return Verdict(
-        "looped/condition",
-        "held" if chance > 1e-6 else "failed",
-        f"{over} of {count:,} Gaussian matrices have kappa > {bound:.6g}; a fraction {probability:.4g} is "
-        f"allowed; median {float(kappas.median()):.4g}, largest {float(kappas.max()):.4g}",
-    )  # fmt: skip
-
-
-def judge_failure(kappas: Float[Tensor, " count"], bound: float, probability: float) -> Verdict:
-    """Fails where the Clopper-Pearson lower limit of the frequency, at 1 - 1e-6, exceeds the probability."""
-    over, count = int((kappas > bound).sum()), len(kappas)
-    least = float(scipy.special.betaincinv(over, count - over + 1, 1e-6)) if over else 0.0
-    return Verdict(
-        "looped/failure",
-        "held" if least <= probability else "failed",
-        f"kappa > {bound:.6g} with frequency {over / count:.4g} in {count:,} Gaussian matrices, so with a "
-        f"probability of {least:.3g} or more (confidence 1 - 1e-6); the bound is {probability:.4g}",
-    )
 
 
 def _examples(
@@ -373,26 +373,6 @@ def _earlier_requirement(problem: LoopedProblem) -> Verdict:
     )
 
 
-def _given(found: list[Contraction]) -> Grid:
-    def number(ball: arb) -> str:
-        return str(ball.str(12, radius=False))
-
-    rows = []
-    for k, item in enumerate(found):
-        measured = math.sqrt(float(arb(item.measured))) if item.measured is not None else None
-        with flint.ctx.workprec(CONTRACTION_PRECISION):
-            ideal, allowed = 1 - 1 / item.kappa, item.factor**item.steps
-        rows.append(
-            (k, number(item.kappa), number(item.factor), number(ideal), item.steps, measured, number(allowed))
-        )
-    columns = ("prompt", "kappa", "factor", "1 - 1/kappa", "loops", "error", "factor^loops")
-    note = (
-        "kappa and factors: balls around roots of the exact characteristic polynomial, shown to 12 digits; "
-        "1 - 1/kappa is the factor of a step of 1/lambda_max of the same prompt; errors over norm2(w*)"
-    )
-    return Grid("Contraction on given prompts", columns, tuple(rows), note)
-
-
 THEOREM = Theorem(
     name=NAME,
     title=TITLE,
@@ -413,5 +393,7 @@ THEOREM = Theorem(
     own=frozenset({"rounding", "parameters"}),
     repaired=frozenset({"contraction", "examples", "examples-before"}),
     model=MODEL,
+    options=ROW_OPTIONS,
+    read=regression_reader(LoopedProblem),
     estimate=workload.looped,
 )

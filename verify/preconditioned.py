@@ -27,9 +27,13 @@ from icgd.construct.preconditioned import (
     MODEL,
     LinearAttention,
     build,
+    tokens,
 )
 from icgd.verify import workload
-from icgd.verify.linear_attention.on_model import judged_on_model
+from icgd.verify.data.columns import Names
+from icgd.verify.data.on_rows import ROW_OPTIONS, followed_on_rows, regression_reader, regression_rows
+from icgd.verify.data.table import DataTable
+from icgd.verify.linear_attention.on_model import PROMPTS, judged_on_model
 from icgd.verify.linear_attention.step_sizes import SEARCHES, Depth, best_at, depth_grid, depth_plot
 from icgd.verify.linear_attention.trained import Training, training_grid, training_plots, trainings
 from icgd.verify.results import Results
@@ -48,17 +52,26 @@ def verify(
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    data: str | DataTable | None = None,
+    table: str = "",
+    inputs: Names = None,
+    targets: Names = None,
+    prompts: int = PROMPTS,
     progress: Progress = silent,
     statement: Statement = AS_PUBLISHED,
     transformer: LinearAttention | None = None,
 ) -> Results:
     """Judge Lemma 1 and Theorems 1, 3 and 4.
 
+    data: a table from whose rows prompts are cut for Lemma 1, with columns of mean 0 and variance 1.
     statement: to judge in place of the theorems as published.  transformer: L layers to judge in place of
     those built from the statement.
     """
     generator = seeded(seed)
     judged = (transformer or build(problem, statement)).to(device)
+    sizes = {"d": problem.d, "n": problem.n, "count": prompts, "seed": seed}
+    real = regression_rows(data, table, (inputs, targets), **sizes)
+    rows = None if real is None else (torch.cat([real.x, real.query[:, None]], dim=1), real.y)
     identities = []
     with progress("identities", 6) as advance:
         for verdict in _identities(problem, statement):
@@ -69,7 +82,7 @@ def verify(
         for L in range(1, problem.L + 1):
             depths.append(best_at(problem, L, generator))
             advance(1)
-    on_model = judged_on_model(problem, judged, statement, depths, generator, device)
+    on_model = judged_on_model(problem, judged, statement, depths, generator, device, rows)
     with progress("training", 3) as advance:
         trained = []
         for done in trainings(problem, statement, depths, generator, device):
@@ -82,6 +95,12 @@ def verify(
     size = _verdict(
         "parameters", parameters == expected, f"{parameters} entries counted, {expected:g} claimed", "counted"
     )
+    grids, plots = [depth_grid(problem, depths), training_grid(trained)], [depth_plot(depths)]
+    if real is not None:
+        states = judged.states(tokens(real.x, real.y, real.query).to(device))
+        labels = torch.stack([state[:, -1].detach() for state in states])
+        shown, drawing = followed_on_rows(labels, real, "layer")
+        grids, plots = [shown, *grids], [drawing, *plots]
     return Results(
         problem=problem,
         seed=seed,
@@ -95,8 +114,9 @@ def verify(
         ),
         claims=asserted,
         census=judged.census(),
-        grids=(depth_grid(problem, depths), training_grid(trained)),
-        plots=(depth_plot(depths), *training_plots(trained)),
+        grids=grids,
+        plots=(*plots, *training_plots(trained)),
+        data=real.use if real else None,
     )
 
 
@@ -333,5 +353,7 @@ THEOREM = Theorem(
     own=frozenset({"theorem-1/other-minimum", "theorem-3/one-step", "lemma-1/model", "parameters"}),
     repaired=frozenset({"lemma-1", "theorem-1/loss", "theorem-3/loss"}),
     model=MODEL,
+    options=ROW_OPTIONS,
+    read=regression_reader(PreconditionedProblem, S="1"),
     estimate=workload.preconditioned,
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, TypeVar, get_args
+from typing import TypeVar, get_args
 
 import torch
 
@@ -29,9 +29,9 @@ from icgd.verify.block.looping import LOOPED, check_looped
 from icgd.verify.block.one_prompt import Enclosure, enclosable, enclose
 from icgd.verify.block.properties import PROPERTIES, step_properties
 from icgd.verify.certificate.proof import Proof, prove, unchecked
-from icgd.verify.data.columns import Names, letters_from
-from icgd.verify.data.real_prompts import prompts_from_table
-from icgd.verify.data.sources import load_table
+from icgd.verify.data.columns import Names
+from icgd.verify.data.descent_rows import descent_reader, descent_rows
+from icgd.verify.data.on_rows import ROW_OPTIONS
 from icgd.verify.data.table import DataTable
 from icgd.verify.published import lemma_verdicts
 from icgd.verify.published_ladder import constants_of_lemmas, ladder
@@ -40,7 +40,6 @@ from icgd.verify.search.attack import ROUNDS, Attack, attack
 from icgd.verify.search.counterexample import Counterexample, shrink
 from icgd.verify.search.covered import Coverage, coverage
 from icgd.verify.search.excerpt import excerpt, part_of, repeated
-from icgd.verify.search.options import Search
 from icgd.verify.search.prompts import random_prompts, seeded
 from icgd.verify.search.sweep import Sweep, one_step_errors, sweep
 from icgd.verify.search.trajectory import follow, to_follow
@@ -78,11 +77,8 @@ def verify(
     our own.  Raises ProblemError where the construction does not apply, DataError for a bad table.
     """
     check_construction(problem, construction)
-    real, source = None, "random prompts"
-    if data is not None:
-        rows = load_table(data, table)
-        real = prompts_from_table(problem, rows, inputs, targets, count=prompts, generator=seeded(seed))
-        source = rows.source
+    real = descent_rows(problem, data, table, (inputs, targets), count=prompts, seed=seed)
+    source = real.use.source if real else "random prompts"
     planned = plan(problem, construction, progress=progress)
     judged = (transformer or assemble(planned)).to(device)
     short = planned if transformer else excerpt(planned)
@@ -367,14 +363,6 @@ def _tables(problem: Problem, construction: Construction) -> tuple[Grid, ...]:
     return (made,) if made else ()
 
 
-def _read(letters: Mapping[str, Any], search: Search) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The letters with d, d_out and L from the data, and the table, which is read once."""
-    if search.data is None:
-        return letters, {}
-    table = load_table(search.data, search.table)
-    return letters_from(table, letters, search.inputs, search.targets), {"data": table, "table": ""}
-
-
 _SIZES = ("layers", "sublayers", "heads", "mlp-width", "width", "least-norm-1", "least-norm")
 _OWN = (*_SIZES, "step-error", *PROPERTIES, *LOOPED)
 _SIZES_OF_THE_THEOREM = ("layers", "depth", "heads", "width", "least-norm-1", "least-norm")
@@ -401,14 +389,12 @@ THEOREM = Theorem(
     repaired=frozenset({*EXPLICIT, *LEMMAS}),
     tables=_tables,
     model=MODEL,
-    options=frozenset(
-        {"samples", "effort", "start", "data", "table", "inputs", "targets", "prompts", "certify"}
-    ),
+    options=ROW_OPTIONS | {"samples", "effort", "start", "certify"},
     fits=refuse_if_too_large,
     estimate=workload.relu_icgd,
     constructions=get_args(Construction),
     applies=check_construction,
-    read=_read,
+    read=descent_reader(L=20),
     hypotheses=hypotheses,
     plan=plan,
     survey=surveying,

@@ -10,6 +10,7 @@ from typing import Any
 from icgd.bounds.claims import Claim
 from icgd.bounds.hypotheses import Hypothesis
 from icgd.bounds.letters import Letters
+from icgd.bounds.printable import printable
 from icgd.bounds.step_error.plan import Plan
 from icgd.verify.block.one_prompt import Enclosure
 from icgd.verify.certificate.proof import Proof
@@ -41,7 +42,7 @@ def use_grid(use: DataUse) -> Grid:
     )
     columns = ("column", "role", "smallest", "largest", "centre", "unit", "factor")
     drawn = f"{use.prompts:,} prompts of {use.examples:,} examples and a query; factor * (value - centre)"
-    return Grid(f"Data: {use.source}", columns, rows, "; ".join((*use.said, drawn)))
+    return Grid(f"Data: {printable(use.source)}", columns, rows, "; ".join((*use.said, drawn)))
 
 
 @dataclass(frozen=True)

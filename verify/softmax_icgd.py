@@ -32,6 +32,10 @@ from icgd.verify import workload
 from icgd.verify.certificate.issue import as_read, posed_letters
 from icgd.verify.certificate.proof import mismatch, not_proved, refusal, unchecked
 from icgd.verify.certificate.softmax_program import softmax_certificate
+from icgd.verify.data.columns import Names
+from icgd.verify.data.descent_rows import descent_reader, descent_rows
+from icgd.verify.data.on_rows import ROW_OPTIONS
+from icgd.verify.data.table import DataTable
 from icgd.verify.descent import step_error
 from icgd.verify.results import Curve, Grid, Plot, Results
 from icgd.verify.search.excerpt import MOST_NUMBERS, TOKENS, excerpt, followed, part_of, steps
@@ -58,10 +62,16 @@ def verify(
     seed: int = 0,
     transformer: SoftmaxTransformer | None = None,
     device: torch.device | str = "cpu",
+    data: str | DataTable | None = None,
+    table: str = "",
+    inputs: Names = None,
+    targets: Names = None,
+    prompts: int = 64,
     progress: Progress = silent,
 ) -> Results:
     """Judge sizes, step error, loops, the uniform head, the masked query, growth with K, and four layers.
 
+    data: a table whose prompts are followed instead of random ones.
     transformer: one to judge in place of our own; its problem is `halved(problem)`.
     Raises ProblemError where the construction does not apply.
     """
@@ -86,21 +96,21 @@ def verify(
         advance(1)
     # Every token holds all of w: where a prompt takes too much memory, one of few examples is followed.
     whole = judged if (judged.problem.n + 1) * judged.stream.D <= TOKENS else searched
-    prompts = random_prompts(whole.problem, followed(whole.problem, 32), generator, device)
-    small_batch = prompts[:4] if whole is searched else random_prompts(searched.problem, 4, generator, device)
+    cut = {"count": followed(whole.problem, prompts), "seed": seed}
+    real = descent_rows(whole.problem, data, table, (inputs, targets), **cut, weights="random")
+    prompt = random_prompts(whole.problem, followed(whole.problem, 32), generator, device)
+    prompt = prompt if real is None else real.prompt.to(device)
+    small_batch = prompt[:4] if whole is searched else random_prompts(searched.problem, 4, generator, device)
     with progress("four layers", len(_WIDTHS) + len(_TOLERANCES)) as advance:
         grids, plots, compared = _comparisons(problem, int(counted["total_units"]), generator, seed, advance)
     verdicts = (
         *_sizes(asserted, counted),
         _with_parts(
-            _step_verdict(whole, planned, found, prompts, certificate, reason),
-            searched,
-            whole,
-            judged.problem,
+            _step_verdict(whole, planned, found, prompt, certificate, reason), searched, whole, judged.problem
         ),
-        _loop_verdict(whole, prompts, min(bound, allowed)),
+        _loop_verdict(whole, prompt, min(bound, allowed), real.use.source if real else ""),
         _uniform_verdict(judged, generator, device),
-        _masked_verdict(whole, prompts),
+        _masked_verdict(whole, prompt),
         _literal_verdict(searched, small_batch),
         *compared,
     )
@@ -113,6 +123,7 @@ def verify(
         grids=grids,
         plots=plots,
         certificate=certificate,
+        data=real.use if real else None,
     )
 
 
@@ -179,7 +190,7 @@ def _resolution(judged: SoftmaxTransformer) -> float:
     return 2.0**-46 * (1 + math.sqrt(problem.D_w) * problem.B_v / problem.eta)
 
 
-def _loop_verdict(judged: SoftmaxTransformer, prompt: Prompt, limit: float) -> Verdict:
+def _loop_verdict(judged: SoftmaxTransformer, prompt: Prompt, limit: float, source: str) -> Verdict:
     problem = judged.problem
     count = steps(problem, prompt.batch, each=judged.stream.D)
     path = judged.simulate(prompt, count)
@@ -191,7 +202,7 @@ def _loop_verdict(judged: SoftmaxTransformer, prompt: Prompt, limit: float) -> V
     kept = largest <= limit + _resolution(judged)
     evidence = (
         f"norm2(err)/eta at most {largest:.3g} in each of {part_of(count, problem.L)} steps on "
-        f"{prompt.batch} prompts"
+        f"{prompt.batch} prompts" + f" of {source}" * bool(source)
     )
     return Verdict(f"{NAME}/loop", "held" if kept else "failed", evidence)
 
@@ -305,13 +316,7 @@ def _four_layers(
     least = four_layers(halved(tiny))
     counted = Grid(
         "Four layers by a grid: what suffices",
-        (
-            "problem",
-            "variables",
-            "log10 nodes",
-            "factor when eps is halved",
-            "hidden units of ours",
-        ),
+        ("problem", "variables", "log10 nodes", "factor when eps is halved", "hidden units of ours"),
         (
             ("this one", posed.variables, posed.log10_nodes, posed.per_halving, units),
             (
@@ -393,16 +398,8 @@ def _compared(
 
 
 _OWN = (
-    "layers",
-    "heads",
-    "width",
-    "mlp-width",
-    "step-error",
-    "loop",
-    "uniform-attention",
-    "query-masked",
-    "matrices",
-    "four-layers",
+    *("layers", "heads", "width", "mlp-width", "step-error", "loop", "uniform-attention", "query-masked"),
+    *("matrices", "four-layers"),
 )
 
 THEOREM = Theorem(
@@ -415,6 +412,8 @@ THEOREM = Theorem(
     judged=(*_OWN, "polynomial-width"),
     own=frozenset(_OWN),
     model=MODEL,
+    options=ROW_OPTIONS,
+    read=descent_reader(),
     fits=refuse_softmax_if_too_large,
     estimate=workload.softmax_icgd,
 )

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from icgd.bounds.estimate import Estimate
 from icgd.bounds.letters import Letters, ProblemError
+from icgd.bounds.printable import printable
 from icgd.bounds.problem import Problem
 from icgd.construct.machine.files import check_writable, write_atomically
 from icgd.construct.machine.folders import check_folder
@@ -30,6 +31,8 @@ from icgd.reports.document.shape import SCHEMA, TheoremDocument
 from icgd.verify import workload
 from icgd.verify.catalogue import command_name, find_theorem, theorems, theorems_with_option
 from icgd.verify.certificate.issue import certificate_text
+from icgd.verify.data.columns import choose_columns
+from icgd.verify.data.table import DataTable
 from icgd.verify.ledger.entries import Entry, Paper, entries, find_entry, papers, select
 from icgd.verify.ledger.questions import Answer, answer, questions
 from icgd.verify.ledger.settled import Settled, settle
@@ -119,6 +122,8 @@ def verify_one(
     asked, search, read = pose(theorem, letters, search, estimated)
     if not announced:
         announce(estimated(asked.problem, search))
+    if isinstance(table := read.get("data"), DataTable):
+        _say_columns(table, search, asked.problem)
     survey = theorem.survey if surveyed else None
     followed = {"followed": search.data or "", "seed": search.seed, "device": search.device}
     with survey(asked.problem, **asked.chosen, **followed) if survey else nullcontext() as figures:
@@ -142,6 +147,14 @@ def verify_one(
 
     document = results_document(theorem, found, command=command, seconds=seconds, drawn=surveyed)
     return AuditPart(asked.name, document, found.verdicts, tell, files)
+
+
+def _say_columns(table: DataTable, search: Search, problem: Any) -> None:
+    """Print on stderr, before a long verification, which columns it takes and what nobody chose."""
+    chosen = choose_columns(table, search.inputs, search.targets, problem.d, getattr(problem, "d_out", 1))
+    taken = f"inputs {', '.join(map(repr, chosen.inputs))}, targets {', '.join(map(repr, chosen.targets))}"
+    for sentence in (f"{table.source}: {taken}", *table.remarks, *chosen.said):
+        print(printable(sentence), file=sys.stderr, flush=True)
 
 
 def pose_and_build(

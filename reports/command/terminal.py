@@ -47,6 +47,8 @@ def show(console: Console, theorem: Theorem, found: Results, seconds: float) -> 
     built = f", construction [bold]{found.construction}[/]" if found.construction else ""
     console.print(f"[bold]{escape(theorem.title)}[/] ({escape(theorem.source)}){built}")
     console.print(escape(found.problem.options), style="dim", soft_wrap=True)
+    for doubt in found.data.warnings if found.data else ():
+        console.print(f"[yellow]warning:[/] {escape(doubt)}", highlight=False)
     show_hypotheses(console, found.hypotheses)
     show_sizes(console, found.claims, found.census, {verdict.claim for verdict in found.verdicts})
     if found.step:

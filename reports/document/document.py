@@ -15,6 +15,7 @@ from icgd.bounds.step_error.plan import Plan
 from icgd.construct.block.assembly import assemble
 from icgd.construct.block.slot_use import SlotUse, slot_use
 from icgd.construct.machine.json_files import finite
+from icgd.reports.document.data_used import data_document
 from icgd.reports.document.findings import counted_document, rank, tally_document
 from icgd.reports.document.numbers import quantities
 from icgd.reports.document.shape import (
@@ -28,6 +29,7 @@ from icgd.reports.document.shape import (
     GridDocument,
     HashesDocument,
     HypothesisDocument,
+    OfData,
     OffMargin,
     PlanDocument,
     PlotDocument,
@@ -183,6 +185,7 @@ def results_document(
         "seed": found.seed,
         "seconds": round(seconds, 3),
         **of_step,
+        **(OfData(data=data_document(found.data)) if found.data else OfData()),
         "command": command,
     }
     return finite(document)

@@ -237,7 +237,45 @@ class StepDocument(TypedDict, total=False):
     counterexample: str
 
 
-class TheoremDocument(StepDocument):
+class ScaledColumnDocument(TypedDict):
+    """A column of a table: a prompt holds factor * (value - centre), and unit is 1 / factor or 0."""
+
+    name: str
+    role: str
+    centre: DocumentNumber
+    unit: DocumentNumber
+    factor: DocumentNumber
+    smallest: DocumentNumber
+    largest: DocumentNumber
+
+
+class DataDocument(TypedDict):
+    """A table from which prompts were cut.
+
+    sha256: of its file, if it is one.  dropped: rows left out for a missing value; used: the others.
+    chosen: what was chosen because nobody named it.  warnings: what is doubtful, with counts.
+    """
+
+    source: str
+    sha256: str | None
+    read_as: str
+    rows: int
+    dropped: int
+    used: int
+    prompts: int
+    examples: int
+    columns: Sequence[ScaledColumnDocument]
+    chosen: Sequence[str]
+    warnings: Sequence[str]
+
+
+class OfData(TypedDict, total=False):
+    """The table, where prompts were cut from one."""
+
+    data: DataDocument
+
+
+class TheoremDocument(StepDocument, OfData):
     """One theorem on one problem.
 
     chosen: values of the letters that were left to the theorem.  census: sizes counted from the matrices.

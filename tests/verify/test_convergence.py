@@ -15,6 +15,7 @@ from icgd.construct.block.assembly import assemble
 from icgd.construct.prompt import split_weights
 from icgd.verify import convergence, hessian
 from icgd.verify.convergence import KEYS, measure_descent, verify
+from icgd.verify.data.descent_rows import random_and_real
 from icgd.verify.descent import descend, gradient, project
 from icgd.verify.hessian import certified_single_layer, eigenvalue_range, hessian_norms, hessian_search
 from icgd.verify.search.prompts import random_prompts, seeded
@@ -211,9 +212,9 @@ def test_the_certificate_refuses_a_constant_that_is_too_small(monkeypatch):
 
 
 def test_real_prompts_where_the_table_is_wide_enough():
-    made, missing = convergence._prompts(CURVED, seeded(0), "cpu")
+    made, missing = random_and_real(CURVED, seeded(0), "cpu")
     assert [name for name, _ in made] == ["random", "diabetes"] and not missing
-    made, missing = convergence._prompts(Problem(d=8, d_out=8), seeded(0), "cpu")
+    made, missing = random_and_real(Problem(d=8, d_out=8), seeded(0), "cpu")
     assert len(made) == 1 and "d_out = 8" in missing
 
 

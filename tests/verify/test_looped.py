@@ -9,7 +9,8 @@ from flint import arb, fmpq, fmpq_mat
 from icgd.bounds.looped import LoopedProblem, claims
 from icgd.construct.looped import LoopedTransformer, build
 from icgd.verify import looped
-from icgd.verify.looped import condition_numbers, judge_condition, judge_failure, verify
+from icgd.verify.linear_attention.condition import condition_numbers, judge_condition, judge_failure
+from icgd.verify.looped import verify
 from icgd.verify.search.prompts import seeded
 
 PROBLEM = LoopedProblem(d=3, n=40, T=6)

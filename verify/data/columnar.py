@@ -8,6 +8,7 @@ import numpy as np
 
 from icgd.bounds.estimate import bytes_text
 from icgd.bounds.letters import ProblemError
+from icgd.bounds.printable import printable
 from icgd.construct.machine.memory import available_bytes
 from icgd.verify.data.cells import EXACT, ColumnCells, merged, read_cells
 from icgd.verify.data.file_bytes import FileBytes
@@ -57,7 +58,7 @@ def read_columnar(file: FileBytes, layout: Layout) -> DataTable:
             words.add(k)
     return DataTable(
         file.source,
-        tuple(table.column_names),
+        tuple(map(printable, table.column_names)),
         values,
         faults,
         gaps,

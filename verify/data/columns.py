@@ -109,15 +109,12 @@ def _by_default(table: DataTable, taken: Sequence[str], others: Sequence[str]) -
 def letters_from(
     table: DataTable, letters: Mapping[str, Any], inputs: Names, targets: Names
 ) -> Mapping[str, Any]:
-    """The letters with d and d_out taken from the chosen columns, and L = 20 unless L is given.
-
-    Raises DataError.
-    """
+    """The letters with d and d_out taken from the chosen columns.  Raises DataError."""
     columns = choose_columns(table, inputs, targets, letters.get("d"), letters.get("d_out"))
     n = letters.get("n", Problem().n)
     if isinstance(n, int):  # otherwise the problem refuses it
         usable_rows(table, columns, n)
-    return {"L": 20, **letters, "d": columns.d, "d_out": columns.d_out}
+    return {**letters, "d": columns.d, "d_out": columns.d_out}
 
 
 def usable_rows(table: DataTable, columns: Columns, n: int) -> list[int]:

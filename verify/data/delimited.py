@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from icgd.bounds.printable import printable
 from icgd.verify.data.cells import read_cells, short
 from icgd.verify.data.file_bytes import FileBytes, decoded
 from icgd.verify.data.layout import Layout
@@ -140,7 +141,7 @@ def _header(source: str, first: Sequence[str], line: int, layout: Layout) -> tup
     """The names of the columns, and what is to be said about them."""
     if layout.header is False:
         return [f"column_{k + 1}" for k in range(len(first))], []
-    names = [" ".join(name.split()) for name in first]
+    names = [printable(" ".join(name.split())) for name in first]
     numeric = [name for name in names if reads_as_number(name)]
     if layout.header is None and len(numeric) * 2 > sum(map(bool, names)) and numeric:
         raise DataError(

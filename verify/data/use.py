@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from icgd.bounds.printable import printable
 from icgd.verify.data.columns import Columns
 from icgd.verify.data.scaling import Scaling
 from icgd.verify.data.table import DataTable
 
 _FAR = 10.0
-"""How much farther from the middle than 99% of the rows a row must be to be reported."""
+"""How much farther from the median than 99% of a column a value must be to be reported."""
 
 _STAND_INS = (-99.0, -999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0)
 """Numbers that often stand for a missing value."""
@@ -69,9 +70,9 @@ class DataUse:
     def said(self) -> tuple[str, ...]:
         """What a person is told, a sentence each."""
         left = f" ({self.dropped:,} of {self.rows:,} left out for a missing value)" if self.dropped else ""
-        file = f", sha256 {self.sha256}" if self.sha256 else ""
+        file = f", SHA-256 {self.sha256[:16]}..." if self.sha256 else ""
         return (
-            f"{self.source}: {self.used:,} rows{left}, inputs {self.of_role('input')}, "
+            f"{printable(self.source)}: {self.used:,} rows{left}, inputs {self.of_role('input')}, "
             f"target {self.of_role('target')}; {self.read_as}{file}",
             *self.chosen,
             *(f"warning: {one}" for one in self.warnings),
@@ -115,13 +116,11 @@ def describe_use(
         examples,
         tuple(used),
         columns.said,
-        (*table.remarks, *_doubts(table, columns, kept, scaled_by, examples)),
+        (*table.remarks, *_doubts(table, columns, kept, examples)),
     )
 
 
-def _doubts(
-    table: DataTable, columns: Columns, kept: np.ndarray, scaled_by: tuple[Scaling, Scaling], n: int
-) -> list[str]:
+def _doubts(table: DataTable, columns: Columns, kept: np.ndarray, n: int) -> list[str]:
     """What may not be meant: about single columns, about pairs of them, about rows."""
     names = (*columns.inputs, *columns.targets)
     values = table.select(names)[kept]
@@ -131,9 +130,9 @@ def _doubts(
     constant = [name for name, column in zip(names, values.T, strict=True) if column.min() == column.max()]
     if constant:
         listed = ", ".join(map(repr, constant))
-        found.append(f"{len(constant)} constant columns, which become 0 in every prompt: {listed}")
+        found.append(f"constant columns, which become 0 in every prompt: {len(constant)} ({listed})")
     for name, column in zip(names, values.T, strict=True):
-        found += _stand_in(name, column)
+        found += _stand_in(name, column) + _squeezed(table, kept, name, column)
     for k, target in enumerate(columns.targets):
         for j, name in enumerate(columns.inputs):
             y, x = values[:, columns.d + k], values[:, j]
@@ -142,11 +141,6 @@ def _doubts(
                     f"the target {target!r} is the input {name!r} times a number plus a number, in all "
                     f"{len(kept):,} rows: the answer is given away"
                 )
-    for role, part, scaling in (
-        ("inputs", values[:, : columns.d], scaled_by[0]),
-        ("targets", values[:, columns.d :], scaled_by[1]),
-    ):
-        found += _squeezed(table, kept, role, scaling.names, scaling.apply(part))
     if len(kept) < 2 * (n + 1):
         found.append(
             f"{len(kept):,} rows for prompts of {n + 1}: any two prompts share rows and are not independent"
@@ -161,7 +155,7 @@ def _stand_in(name: str, column: Float[np.ndarray, " rows"]) -> list[str]:
             rest = column[column != word]
             if abs(word - np.median(rest)) > 2 * (rest.max() - rest.min()):
                 return [
-                    f"column {name!r}: {word:g} in {count:,} rows lies far from all others; if it means a "
+                    f"column {name!r}: {word:g}, far from all others, in {count:,} rows; if it means a "
                     f'missing value, add --table "na_values={word:g} dropna"'
                 ]
     return []
@@ -171,30 +165,27 @@ def _is_same(x: Float[np.ndarray, " rows"], y: Float[np.ndarray, " rows"]) -> bo
     """Whether one column is an affine function of the other, up to rounding; two rows always are."""
     if len(x) < 3:
         return False
-    a, b = ((v - v.mean()) / np.linalg.norm(v - v.mean()) for v in (x / np.abs(x).max(), y / np.abs(y).max()))
-    return bool(np.abs(a - np.sign(a @ b) * b).max() <= 1e-12)
+    parts, allowed = [], 2.0**-48
+    for v in (x / np.abs(x).max(), y / np.abs(y).max()):
+        spread = float(np.linalg.norm(v - v.mean()))
+        parts.append((v - v.mean()) / spread)
+        allowed += 2.0**-48 / spread  # numbers of size 1 were rounded, and their mean was taken
+    a, b = parts
+    return bool(np.abs(a - np.sign(a @ b) * b).max() <= allowed)
 
 
-def _squeezed(
-    table: DataTable,
-    kept: np.ndarray,
-    role: str,
-    names: Sequence[str],
-    scaled: Float[np.ndarray, "rows columns"],
-) -> list[str]:
-    """A warning where one row in a hundred, or a single one, is so far off that all others lie together."""
-    away = np.abs(scaled - np.median(scaled, axis=0))
-    far = np.linalg.norm(away, axis=1)
+def _squeezed(table: DataTable, kept: np.ndarray, name: str, column: Float[np.ndarray, " rows"]) -> list[str]:
+    """A warning where one value in a hundred, or a single one, is so far off that all others lie together."""
+    size = max(float(np.abs(column).max()), np.finfo(float).tiny)
+    far = np.abs(column / size - np.median(column / size))
     order = np.argsort(-far)
     few = max(1, len(far) // 100)
     if len(far) < 4 or far[order[few]] == 0 or far[order[0]] < _FAR * far[order[few]]:
         return []
     count = int((far >= _FAR * far[order[few]]).sum())
     worst = int(order[0])
-    column = names[int(away[worst].argmax())]
-    value = float(table.values[kept[worst], table.position(column)])
     return [
-        f"{count:,} of {len(far):,} rows lie up to {far[worst] / far[order[few]]:.3g} times as far from the "
-        f"middle of the {role} as the {len(far) - few:,} nearest, which scaling puts close together; the "
-        f"farthest is {table.place(int(kept[worst]))}, with {column!r} = {value:.6g}"
+        f"column {name!r}: values far from all others, which scaling puts close together: {count:,} (up to "
+        f"{far[worst] / far[order[few]]:.3g} times as far from the median as the nearest {len(far) - few:,}; "
+        f"the farthest is {column[worst]:.6g} in {table.place(int(kept[worst]))})"
     ]

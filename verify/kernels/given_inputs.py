@@ -186,3 +186,22 @@ def exact_mismatch(
         if Z.tolist() != [*x.transpose().tolist(), expected]:
             return f"after layer {index + 1} the stream is not [X; y - f, -f_q]"
     return ""
+
+
+def distances_from_limit(
+    labels: Sequence[Sequence[float]], certificates: Sequence[Convergence | None]
+) -> dict[str, list[float]]:
+    """The largest distance from the limit of descent after every layer, and its bound, where all converge.
+
+    labels: -f_l(x_q) of every prompt, layer by layer.
+    """
+    known = [(k, one) for k, one in enumerate(certificates) if one is not None and one.converges]
+    if not known or len(known) < len(certificates):
+        return {}
+    distance, allowed = [], []
+    with flint.ctx.workprec(KERNEL_PRECISION):
+        for layer, row in enumerate(labels):
+            distance.append(max(float(abs(one.limit + arb(row[k])).upper()) for k, one in known))
+            allowed.append(max(float((one.constant * one.rho**layer).upper()) for _, one in known))
+    number = len(known)
+    return {f"distance from the limit, largest of {number}": distance, "certified C rho^l": allowed}

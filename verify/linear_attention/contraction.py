@@ -5,12 +5,15 @@ The given floats are taken as exact rationals.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import flint
 from flint import arb, fmpq, fmpq_mat
 
 from icgd.bounds.algebra.spectra import eigenvalues, exact_gram
+from icgd.verify.results import Grid
 
 CONTRACTION_PRECISION = 256
 
@@ -98,3 +101,40 @@ def least_squares(x: fmpq_mat, y: fmpq_mat) -> fmpq_mat | None:
         return (x.transpose() * x).solve(x.transpose() * y)
     except ZeroDivisionError:
         return None
+
+
+def distances(path: Sequence[fmpq_mat], target: fmpq_mat | None) -> list[float]:
+    """norm2(w_l - w*) / norm2(w*) for every iterate, from exact squares; nan where w* is 0 or not unique."""
+    size = fmpq(0) if target is None else _square(target)
+    if target is None or not size:
+        return [math.nan] * len(path)
+    return [math.sqrt(float(arb(_square(w - target) / size))) for w in path]
+
+
+def certified_powers(found: Sequence[Contraction], steps: int) -> list[float]:
+    """The largest factor^l over prompts, rounded up, for l = 0..steps."""
+    with flint.ctx.workprec(CONTRACTION_PRECISION):
+        worst = max((item.factor.upper() for item in found), key=float)
+        return [float((worst**step).upper()) for step in range(steps + 1)]
+
+
+def contraction_grid(found: Sequence[Contraction], prompts: str) -> Grid:
+    """A row for each prompt; prompts: what they are, for the title."""
+
+    def number(ball: arb) -> str:
+        return str(ball.str(12, radius=False))
+
+    rows = []
+    for k, item in enumerate(found):
+        measured = math.sqrt(float(arb(item.measured))) if item.measured is not None else None
+        with flint.ctx.workprec(CONTRACTION_PRECISION):
+            ideal, allowed = 1 - 1 / item.kappa, item.factor**item.steps
+        rows.append(
+            (k, number(item.kappa), number(item.factor), number(ideal), item.steps, measured, number(allowed))
+        )
+    columns = ("prompt", "kappa", "factor", "1 - 1/kappa", "loops", "error", "factor^loops")
+    note = (
+        "kappa and factors: balls around roots of the exact characteristic polynomial, shown to 12 digits; "
+        "1 - 1/kappa is the factor of a step of 1/lambda_max of the same prompt; errors over norm2(w*)"
+    )
+    return Grid(f"Contraction on {prompts}", columns, tuple(rows), note)

@@ -27,13 +27,15 @@ def judged_on_model(
     depths: Sequence[Depth],
     generator: torch.Generator,
     device: torch.device | str,
+    rows: tuple[Tensor, Tensor] | None = None,
 ) -> list[Verdict]:
     """Judge Lemma 1 on random prompts, and the losses of Theorems 1, 3 and 4.
 
-    judged: a model of L layers.  depths: 1..L, with the critical points of Theorem 4.
+    judged: a model of L layers.  depths: 1..L, with the critical points of Theorem 4.  rows: inputs, the
+    query last, and labels of prompts for Lemma 1 in place of random ones.
     """
     return [
-        _lemma_one(problem, judged, generator, device),
+        _lemma_one(problem, judged, generator, device, rows),
         _theorem_one(problem, statement, generator, device),
         _theorem_three(problem, judged, generator, device),
         _theorem_four(problem, statement, depths, generator, device),
@@ -45,30 +47,33 @@ def _lemma_one(
     judged: LinearAttention,
     generator: torch.Generator,
     device: torch.device | str,
+    rows: tuple[Tensor, Tensor] | None,
 ) -> Verdict:
-    """Compare the model on random prompts with descent in numpy, written from the text of the paper."""
+    """Compare the model on prompts with descent in numpy, written from the text of the paper."""
     d, n = problem.d, problem.n
     root = torch.linalg.cholesky(rounded_tensor(problem.covariance))
     x = torch.randn(PROMPTS, n + 1, d, generator=generator, dtype=torch.float64) @ root.T
     y = torch.randn(PROMPTS, n, generator=generator, dtype=torch.float64)
+    x, y = (x, y) if rows is None else rows
     states = judged.states(tokens(x[:, :n], y, x[:, n]).to(device))
     S_inverse = np.linalg.inv(np.array(problem.covariance, dtype=float))
     X, Y = x.numpy(), y.numpy()
-    w = np.zeros((PROMPTS, d))
+    w = np.zeros((len(X), d))
     worst, scale = 0.0, 1.0
     steps = best_steps(n, d, problem.L).a
     for l, state in enumerate(states):
         row = state[:, -1].detach().cpu().numpy()
-        wanted = np.concatenate([Y, np.zeros((PROMPTS, 1))], axis=1) - np.einsum("bid,bd->bi", X, w)
+        wanted = np.concatenate([Y, np.zeros((len(X), 1))], axis=1) - np.einsum("bid,bd->bi", X, w)
         scale = max(scale, float(np.abs(wanted).max()))
         worst = max(worst, float(np.abs(row - wanted).max()))
         if l < len(steps):
             error = np.einsum("bid,bd->bi", X[:, :n], w) - Y
             w = w - np.einsum("bid,bi->bd", X[:, :n], error) / n @ (steps[l] * S_inverse).T
     allowed = 1e-11 * scale
+    what = "random prompts" if rows is None else "prompts of the data"
     evidence = (
         f"label rows after 0..{len(states) - 1} layers are at most {worst:.2g} (allowed {allowed:.2g}) from "
-        f"y - X w(l) of descent in numpy, {PROMPTS} random prompts"
+        f"y - X w(l) of descent in numpy, {len(X)} {what}"
     )
     return _held_if(worst <= allowed and len(states) == problem.L + 1, "lemma-1/model", evidence)
 
