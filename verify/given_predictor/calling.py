@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -25,6 +25,9 @@ ARRAYS: tuple[Arrays, ...] = ("torch float64", "torch float32", "numpy")
 
 _STEP = 1e-3
 """Step of central differences: exact to 1e-6 for smooth predictors, and to 1e-3 for those in float32."""
+
+_LARGEST_ANSWER = 1e100
+"""Squares of answers must be numbers, too."""
 
 _SAME = 1e-3
 """Answers to the same prompt may differ by this share of their spread; dropout changes them by far more."""
@@ -107,20 +110,22 @@ class Called:
             where = f"on {len(prompts)} prompts of {prompts.n} examples"
             raise ProblemError("predictor", _name_of(self.predictor), f"{where} it raised {told}") from error
         try:
-            answers = torch.as_tensor(np.asarray(found.detach() if isinstance(found, Tensor) else found))
+            answers = (
+                found.detach().cpu() if isinstance(found, Tensor) else torch.as_tensor(np.asarray(found))
+            )
         except (TypeError, ValueError, RuntimeError):
             answers = None
-        if answers is None or answers.is_complex():
+        if answers is None or answers.is_complex() or answers.dtype == torch.bool:
             raise ProblemError("answers", type(found).__name__, "an array of real numbers is needed")
         wanted = (len(prompts),)
         if tuple(answers.shape) != wanted:
             why = f"{wanted} is needed, one number for each of {len(prompts)} prompts"
             raise ProblemError("answers", f"shape {tuple(answers.shape)}", why)
         answers = answers.to(torch.float64)
-        wrong = (~torch.isfinite(answers)).nonzero()
+        wrong = (~(answers.abs() <= _LARGEST_ANSWER)).nonzero()
         if len(wrong):
             row = int(wrong[0])
-            why = f"every answer must be a finite number; there are {len(wrong)} others"
+            why = f"finite numbers up to {_LARGEST_ANSWER:g} are needed; {len(wrong)} answers are none"
             raise ProblemError(f"answer {row} of {len(prompts)}", float(answers[row]), why)
         return answers
 
@@ -136,13 +141,16 @@ class Called:
             why = "its answer to a prompt depends on which others are in the batch; call model.eval() first"
             raise ProblemError("predictor", _name_of(self.predictor), why)
 
-    def gradients(self, prompts: RegressionPrompts) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B n"], str]:
-        """d f / d query, d f / d y, and how they were found: by autograd or by central differences."""
+    def gradients(
+        self, prompts: RegressionPrompts, labels: Sequence[int]
+    ) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B labels"], str]:
+        """d f / d query, d f / d y for some of the labels, and how: by autograd or by central differences."""
         if self.arrays != "numpy":
             found = self._by_autograd(prompts)
             if found is not None and self._agrees(prompts[:16], *(part[:16] for part in found)):
-                return *found, "autograd"
-        return self._differences(prompts, "query"), self._differences(prompts, "y"), "central differences"
+                return found[0], found[1][:, list(labels)], "autograd"
+        by_query = self._differences(prompts, "query", range(prompts.query.shape[1]))
+        return by_query, self._differences(prompts, "y", labels), "central differences"
 
     def _by_autograd(self, prompts: RegressionPrompts) -> tuple[Tensor, Tensor] | None:
         dtype = torch.float32 if self.arrays == "torch float32" else torch.float64
@@ -175,10 +183,12 @@ class Called:
         size = by_query.abs().sum(dim=1) + by_y.abs().sum(dim=1) + change.abs()
         return float(((change - told).abs() - 0.01 * size).median()) <= 1e-9
 
-    def _differences(self, prompts: RegressionPrompts, part: Literal["query", "y"]) -> Tensor:
+    def _differences(
+        self, prompts: RegressionPrompts, part: Literal["query", "y"], moved_columns: Sequence[int]
+    ) -> Tensor:
         at: Tensor = getattr(prompts, part)
         columns = []
-        for column in range(at.shape[1]):
+        for column in moved_columns:
             ends = []
             for h in (_STEP, -_STEP):
                 moved = at.clone()

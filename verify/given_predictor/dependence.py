@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +16,9 @@ from icgd.verify.given_predictor.regression_task import RegressionPrompts
 
 SENSITIVE_PROMPTS = 64
 """How many prompts sensitivities are computed on."""
+
+SENSITIVE_LABELS = 64
+"""In longer prompts, only so many labels are moved, evenly spaced, the first and the last among them."""
 
 _STILL = 1e-6
 """A smaller sensitivity, relative to the largest, has no direction."""
@@ -74,18 +78,28 @@ def compared_gradients(
 ) -> tuple[tuple[Sensitivity, ...], str]:
     """The cosines with every reference, and how the predictor's gradients were found."""
     some = prompts[:SENSITIVE_PROMPTS]
-    by_query, by_labels, how = called.gradients(some)
+    count = min(SENSITIVE_LABELS, some.n)
+    columns = [round(i * (some.n - 1) / max(1, count - 1)) for i in range(count)]
+    by_query, by_labels, how = called.gradients(some, columns)
     rows = []
     for name in REFERENCES:
         query, labels = reference_gradients(name, some, parameters[name])
-        rows.append(Sensitivity(name, cosine(by_query, query, seed), cosine(by_labels, labels, seed)))
+        of_labels = cosine(by_labels, labels[:, columns], seed)
+        rows.append(Sensitivity(name, cosine(by_query, query, seed), of_labels))
     return tuple(rows), how
 
 
 def dependences(
-    called: Called, prompts: RegressionPrompts, answers: Float[Tensor, "B"], generator: torch.Generator
+    called: Called,
+    prompts: RegressionPrompts,
+    answers: Float[Tensor, "B"],
+    rounding: float,
+    generator: torch.Generator,
 ) -> dict[str, Dependence]:
-    """How far answers move when the order, the query, the labels, or all but the last example change."""
+    """How far answers move when the order, the query, the labels, or all but the last example change.
+
+    rounding: mean squared moves that say nothing.
+    """
     order = torch.rand(prompts.y.shape, generator=generator, dtype=torch.float64).argsort(dim=1)
     rows = torch.arange(len(prompts))[:, None]
     other_x, other_y = prompts.x.roll(1, 0), prompts.y.roll(1, 0)
@@ -105,6 +119,6 @@ def dependences(
     spread = float(answers.std())
     found = {}
     for name, (words, parts) in changed.items():
-        moved = float((called(replace(prompts, **parts)) - answers).square().mean().sqrt())
-        found[name] = Dependence(words, moved / spread if spread > 0 else 0.0)
+        moved = float((called(replace(prompts, **parts)) - answers).square().mean())
+        found[name] = Dependence(words, math.sqrt(moved) / max(spread, 1e-300) if moved > rounding else 0.0)
     return found

@@ -17,9 +17,6 @@ from icgd.construct.machine.tensor_files import TensorHeader
 from icgd.verify.given_predictor.judge import PredictorResults, judge_predictor
 from icgd.verify.given_predictor.regression_task import RegressionTask
 
-USUAL_LENGTH = 8
-"""Prompts have at least so many examples, and at least twice as many as inputs have entries."""
-
 
 def judge_gpt2(
     source: Path | str | Mapping[str, Tensor] | nn.Module | GPT2,
@@ -74,8 +71,9 @@ def gpt2_task(model: GPT2, letters: Mapping[str, Any]) -> RegressionTask:
         raise ProblemError("d", letters["d"], f"the model reads inputs of size {model.d}")
     if model.most_examples < 1:
         raise ProblemError("positions", model.sizes.positions, "not even one example and a query fit")
-    usual = min(max(USUAL_LENGTH, 2 * model.d), model.most_examples)
-    task = RegressionTask.parse({"n": usual, **letters, "d": model.d})
+    task = RegressionTask.parse({**letters, "d": model.d})
+    if not letters.get("n"):
+        task = replace(task, n=min(task.n, model.most_examples))
     if task.n > model.most_examples:
         why = f"the model has {model.sizes.positions} positions, for at most {model.most_examples} examples"
         raise ProblemError("n", task.n, why)

@@ -177,7 +177,7 @@ def judge_predictor(
     tied, others = nearest_of(over_all, rounding)
     spread = sum(one.spread for one in found) / len(found)
     longest = found[-1]
-    moved = dependences(called, longest.held_out, longest.answers, generator)
+    moved = dependences(called, longest.held_out, longest.answers, longest.rounding, generator)
     sensitive, how = compared_gradients(called, longest.held_out, longest.parameters, seed)
     shifted = _shifted(called, task, longest.parameters, generator, seed, progress)
     results = PredictorResults(
@@ -228,6 +228,8 @@ def _shifted(
     found = {}
     with progress("out of distribution", len(SHIFTS)) as advance:
         for name, shift in SHIFTS.items():
+            if shift.condition != 1 and task.d == 1:
+                continue  # one number has no covariance to skew
             fewer = replace(task, prompts=max(32, task.prompts // 2))
             prompts = draw(fewer, shift.length * task.n, generator, shift)
             try:

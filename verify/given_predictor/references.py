@@ -10,21 +10,23 @@ from functools import partial
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from icgd.verify.given_predictor.regression_task import RegressionPrompts
+from icgd.verify.given_predictor.spectral_gain import (
+    SquaredGap,
+    best_scale,
+    descent_gain,
+    fit_penalty,
+    fit_steps,
+    inverse_gain,
+    ridge_gain,
+)
 
 Parameters = tuple[float, ...]
 
-TRIED_STEPS = (*range(1, 33), 40, 50, 64, 80, 100, 128)
-"""The numbers of steps of descent that are tried."""
-
-_MUCH_BETTER = 10.0
-"""Descent that may diverge on other prompts is chosen only if it fits so many times better."""
-
-_GRID = 25
-"""Points of the first search of a parameter, on a logarithmic scale; the best is then refined."""
+_LARGEST = 1e140
+"""Descent that diverges answers no larger number, so that squares of distances stay finite."""
 
 
 @dataclass(frozen=True)
@@ -42,33 +44,10 @@ class Reference:
 
 
 def filtered(prompts: RegressionPrompts, gain: Callable[[np.ndarray], np.ndarray]) -> Float[Tensor, "B"]:
-    """<query, gain(X^T X) X^T y>, for a gain of eigenvalues (B, r)."""
+    """<query, gain(X^T X) X^T y>, for a gain of eigenvalues (B, r); at most `_LARGEST` in absolute value."""
     values, products = prompts.spectrum
-    return (products * torch.from_numpy(gain(values.numpy()))).sum(dim=1)
-
-
-# Functions inside functions are slow where shapes are held: each is wrapped again whenever it is made.
-
-
-def ridge_gain(s: np.ndarray, penalty: float) -> np.ndarray:
-    """Of (X^T X + lambda I)^-1."""
-    return np.asarray(1 / (s + penalty))
-
-
-def descent_gain(s: np.ndarray, k: int, eta: float, n: int) -> np.ndarray:
-    """Of k steps: an eigenvalue s gains (1 - (1 - eta s/n)^k) / s."""
-    t = eta * s / n
-    small = -np.expm1(k * np.log1p(-np.minimum(t, 0.5)))
-    with np.errstate(over="ignore", invalid="ignore"):
-        reached = np.where(t < 0.5, small, 1 - (1 - t) ** k)
-    positive = s > 0
-    return np.where(positive, reached / np.where(positive, s, 1), k * eta / n)
-
-
-def inverse_gain(s: np.ndarray, rounding: float) -> np.ndarray:
-    """Of the pseudoinverse: eigenvalues that are rounding gain nothing."""
-    kept = s > rounding * s.max(axis=1, keepdims=True)
-    return np.where(kept, 1 / np.where(kept, s, 1), 0)
+    gained = np.nan_to_num(gain(values.numpy()), nan=_LARGEST, posinf=_LARGEST, neginf=-_LARGEST)
+    return (products * torch.from_numpy(gained)).sum(dim=1).clamp(-_LARGEST, _LARGEST)
 
 
 def ridge_answer(prompts: RegressionPrompts, parameters: Parameters) -> Float[Tensor, "B"]:
@@ -111,57 +90,17 @@ def constant_answer(prompts: RegressionPrompts, parameters: Parameters) -> Float
     return torch.full_like(prompts.truth, parameters[0]) + 0 * prompts.y.sum(dim=1)
 
 
-def best_scale(cost: Callable[[float], float], low: float, high: float) -> tuple[float, float]:
-    """The number between low and high at which the cost is least, and that cost: a grid, then refined."""
-    points = [low * (high / low) ** (i / (_GRID - 1)) for i in range(_GRID)]
-    costs = [cost(point) for point in points]
-    at = min(range(_GRID), key=costs.__getitem__)
-    ends = math.log(points[max(at - 1, 0)]), math.log(points[min(at + 1, _GRID - 1)])
-    found = minimize_scalar(
-        lambda z: min(cost(math.exp(z)), 1e300), bounds=ends, method="bounded", options={"xatol": 1e-10}
-    )
-    refined = math.exp(float(found.x))
-    return min(((points[at], costs[at]), (refined, cost(refined))), key=lambda pair: pair[1])
-
-
-@dataclass(frozen=True)
-class _Cost:
-    """The mean squared distance to answers of what a gain predicts; infinite where it overflows."""
-
-    values: np.ndarray
-    products: np.ndarray
-    answers: np.ndarray
-
-    @classmethod
-    def of(cls, prompts: RegressionPrompts, answers: Tensor) -> _Cost:
-        return cls(*(part.numpy() for part in (*prompts.spectrum, answers)))
-
-    def __call__(self, gained: np.ndarray) -> float:
-        with np.errstate(over="ignore", invalid="ignore"):
-            found = float(np.mean(((self.products * gained).sum(axis=1) - self.answers) ** 2))
-        return found if math.isfinite(found) else math.inf
-
-
 def _fit_ridge(prompts: RegressionPrompts, answers: Tensor) -> Parameters:
-    cost, n = _Cost.of(prompts, answers), prompts.n
-    return best_scale(lambda z: cost(ridge_gain(cost.values, z)), 1e-4 * n, 1e2 * n)[:1]
+    return (fit_penalty(SquaredGap(*_arrays(prompts, answers)), prompts.n),)
 
 
 def _fit_descent(prompts: RegressionPrompts, answers: Tensor) -> Parameters:
-    """Step sizes below 1/(largest eigenvalue) are preferred: larger ones may diverge on other prompts."""
-    cost, n = _Cost.of(prompts, answers), prompts.n
-    eigenvalues = cost.values.max(axis=1) / n
-    free, careful = [], []
-    for k in TRIED_STEPS:
-        at_k = partial(descent_gain, cost.values, k, n=n)
-        of_eta = lambda z, at=at_k: cost(at(z))  # noqa: E731
-        least, stable = 1e-2 / float(np.median(eigenvalues)) / k, 1 / float(eigenvalues.max())
-        eta, apart = best_scale(of_eta, least, 4 / float(np.median(eigenvalues)))
-        free.append((apart, k, eta))
-        if eta > stable:
-            eta, apart = best_scale(of_eta, min(least, stable / 2), stable)
-        careful.append((apart, k, eta))
-    return (min(free) if min(free)[0] * _MUCH_BETTER < min(careful)[0] else min(careful))[1:]
+    return fit_steps(SquaredGap(*_arrays(prompts, answers)), prompts.n)
+
+
+def _arrays(prompts: RegressionPrompts, answers: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    values, products = prompts.spectrum
+    return values.numpy(), products.numpy(), answers.numpy()
 
 
 def _fit_kernel(prompts: RegressionPrompts, answers: Tensor) -> Parameters:

@@ -23,12 +23,15 @@ class RegressionTask(Letters):
     """
 
     d: Annotated[int, "input size"] = 2
-    n: Annotated[int, "examples in the longest prompt"] = 8
+    n: Annotated[int, "examples in the longest prompt (0: twice d, at least 8)"] = 0
     noise: Annotated[float, "standard deviation of the noise on labels"] = 0.0
     prompts: Annotated[int, "random prompts of each length, half of them to fit on"] = 512
 
     def __post_init__(self) -> None:
-        self.check_count("d", "n", most=10**4)
+        self.check_count("d", most=10**4)
+        self.check_count("n", least=0, most=10**4)
+        if self.n == 0:
+            object.__setattr__(self, "n", max(8, 2 * self.d))
         self.check_count("prompts", least=32)
         self.check_number("noise", 0.0, 1e6)
 

@@ -66,7 +66,9 @@ BAD = [
     (lambda x, y, query: None, "answers = NoneType: an array of real numbers is needed"),
     (lambda x, y, query: ["a"] * len(y), "an array of real numbers is needed"),
     (lambda x, y, query: y[:, 0] * 1j, "an array of real numbers is needed"),
-    (half_finite, "nan: every answer must be a finite number"),
+    (lambda x, y, query: y[:, 0] > 0, "answers = Tensor: an array of real numbers is needed"),
+    (lambda x, y, query: y[:, 0] * 1e200, "finite numbers up to 1e+100 are needed"),
+    (half_finite, "nan: finite numbers up to 1e+100 are needed"),
     (lambda x: x, "it cannot be called; with torch float64: TypeError"),
     (lambda x, y, query: y[:, 7], "IndexError"),
     (Module(noise=0.5), "it answers the same prompts differently when asked twice"),
@@ -93,7 +95,7 @@ def detached(x, y, query):
 
 
 def test_gradients_are_right_however_they_are_found():
-    wanted = Called(descent(2, 0.3), PROMPTS).gradients(PROMPTS)
+    wanted = Called(descent(2, 0.3), PROMPTS).gradients(PROMPTS, range(4))
     assert wanted[2] == "autograd"
     as_numpy = lambda x, y, query: descent(2, 0.3)(*map(torch.tensor, (x, y, query))).numpy()  # noqa: E731
     for predictor, arrays, accuracy in (
@@ -101,7 +103,7 @@ def test_gradients_are_right_however_they_are_found():
         (detached, "torch float64", 1e-7),
         (as_numpy, "numpy", 1e-7),
     ):
-        found = Called(predictor, PROMPTS, arrays).gradients(PROMPTS)
+        found = Called(predictor, PROMPTS, arrays).gradients(PROMPTS, range(4))
         assert found[2] == ("autograd" if accuracy == 1e-5 else "central differences")
         for one, other in zip(found[:2], wanted[:2], strict=True):
             assert torch.allclose(one, other, rtol=accuracy, atol=accuracy)

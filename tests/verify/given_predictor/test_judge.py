@@ -107,7 +107,7 @@ def test_the_front_door_takes_functions_and_modules():
 
     assert icgd.judge(Mean(), d=2, **QUICK).nearest == "mean of labels"
     for letters, words in (
-        ({"n": 0}, "n = 0"),
+        ({"n": -1}, "n = -1"),
         ({"k": 2}, "k = 2: there is no such letter"),
         ({"prompts": 2}, "prompts = 2"),
         ({"noise": math.nan}, "noise = nan"),

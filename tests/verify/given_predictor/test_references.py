@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from icgd.verify.given_predictor.dependence import reference_gradients
-from icgd.verify.given_predictor.references import REFERENCES, best_scale
+from icgd.verify.given_predictor.references import REFERENCES
 from icgd.verify.given_predictor.regression_task import SHIFTS, RegressionTask, draw
+from icgd.verify.given_predictor.spectral_gain import best_scale
 from icgd.verify.search.prompts import seeded
 
 
@@ -104,3 +105,4 @@ def test_prompts_are_of_the_task_and_shifted_as_said():
         noisy.truth, usual.truth
     )
     assert RegressionTask(n=40).lengths == (10, 20, 40) and RegressionTask(n=1).lengths == (1,)
+    assert RegressionTask(d=20).lengths == (10, 20, 40) and RegressionTask().n == 8
