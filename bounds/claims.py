@@ -59,6 +59,15 @@ class Claim:
         used = {symbol: self.constants[symbol] for symbol in free}
         object.__setattr__(self, "constants", MappingProxyType(used))
 
+    def __repr__(self) -> str:
+        return f"<{self.key}: {self.quantity} {self.relation} {self.value:.6g} ({self.source})>"
+
+    def _repr_latex_(self) -> str:
+        """The bound for notebooks: quantity, relation, formula, value."""
+        sign = {"<=": r"\le", "==": "="}[self.relation]
+        name = self.quantity.replace("_", r"\ ")
+        return rf"$\displaystyle \text{{{name}}} {sign} {self.latex} \approx {self.value:.6g}$"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickle holds the constants as a plain dictionary, and is checked as it is read."""
         given = (getattr(self, one.name) for one in fields(self))

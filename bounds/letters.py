@@ -99,6 +99,13 @@ class Letters:
             word for name, value in self.as_dict().items() for word in (f"--{name}", str(value))
         )
 
+    @property
+    def brief(self) -> str:
+        """The problem as a short constructor call: only the letters that differ from their defaults."""
+        usual = self.defaults()
+        posed = (f"{name}={value!r}" for name, value in self.as_dict().items() if value != usual[name])
+        return f"{type(self).__name__}({', '.join(posed)})"
+
     def check_count(self, *names: str, least: int = 1, most: int = 10**6) -> None:
         """Raises ProblemError unless each of these letters is a whole number there; stores it as an int."""
         for name in names:

@@ -30,6 +30,11 @@ class Prompt:
     def batch(self) -> int:
         return self.x.shape[0]
 
+    def __repr__(self) -> str:
+        (_, n, d), d_out, D_w = self.x.shape, self.y.shape[-1], self.w.shape[-1]
+        kind = f"{self.x.dtype}".removeprefix("torch.")
+        return f"<{self.batch} prompts of {n} examples: d = {d}, d_out = {d_out}, D_w = {D_w}, {kind}>"
+
     @property
     def n(self) -> int:
         return self.x.shape[1]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from icgd.commands import FAILED, KEPT
 from icgd.construct.block.given_block import GivenBlock, parse_stream
-from icgd.construct.machine.files import write_atomically
 from icgd.judge_options import JudgeOptions
+from icgd.judge_report import finish_judging
 from icgd.reports.command.audit import emit
 from icgd.reports.command.console import console_for
 from icgd.reports.command.forecast import announce
@@ -63,7 +63,9 @@ def judge_block_file(asked: JudgeOptions) -> int:
         **chosen,
     )
     replayed = replace(
-        asked, given={name: asked.given[name] for name in ("stream", "attention", "diagonal", "trust_pickle")}
+        asked,
+        letters={},
+        given={name: asked.given[name] for name in ("stream", "attention", "diagonal", "trust_pickle")},
     )
     verdicts = tuple(
         replace(one, replay=f"{replayed.command()} --replay {_file(asked.out, one.claim).as_posix()}")
@@ -76,11 +78,7 @@ def judge_block_file(asked: JudgeOptions) -> int:
     files = dict(counterexample_files(found))
     if found.certificate:
         files["certificate-judge.json"] = certificate_text(found.certificate)
-    for name, text in files.items():
-        write_atomically(asked.out / name, text)
-        console.print(f"wrote {asked.out / name}", highlight=False, markup=False, soft_wrap=True)
-    emit(block_document(block, found, asked.weights) | closing(asked.began), asked.json_to)
-    return FAILED if any_failed(verdicts) else KEPT
+    return finish_judging(console, asked, "block", found, block_document(block, found, asked.weights), files)
 
 
 def _file(out: Path, claim: str) -> Path:

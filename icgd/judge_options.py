@@ -29,6 +29,7 @@ class JudgeOptions:
     seed: int
     device: str
     out: Path
+    reported: bool
     replay_file: Path | None
     json_to: str | None
 
@@ -45,10 +46,10 @@ class JudgeOptions:
                 raise ProblemError(name, value, why)
 
     def command(self) -> str:
-        """The command line that judges the same file with the same options, as a shell reads it."""
+        """The command that judges the same file with the same options and letters, quoted for a shell."""
         words = ["icgd", "judge", self.weights.as_posix()]
-        for name, value in self.given.items():
-            option = f"--{name.replace('_', '-')}"
+        for name, value in {**self.given, **self.letters}.items():
+            option = f"--{name if name in self.letters else name.replace('_', '-')}"
             words += [] if value in (None, False) else [option] if value is True else [option, str(value)]
         return shlex.join(words)
 

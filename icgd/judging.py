@@ -76,6 +76,21 @@ def judge_command(
         str | None, typer.Option("--config", metavar="FILE.json", help="settings of a GPT-2: config.json")
     ] = None,
     heads: Annotated[int | None, typer.Option("--heads", help="of a GPT-2, in place of its n_head")] = None,
+    mask: Annotated[
+        str | None, typer.Option("--mask", metavar="yes|no", help="of linear attention: is the query left out")
+    ] = None,
+    divide_by: Annotated[
+        str | None, typer.Option("--divide-by", metavar="n|n+1|1", help="of linear attention: by what")
+    ] = None,
+    prediction: Annotated[
+        str | None, typer.Option("--prediction", metavar="y|-y", help="of linear attention: how it is read")
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option("--tolerance", help="how far from descent linear attention may be")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="FILE", help="linear attention that it should be")
+    ] = None,
     data: Annotated[
         str | None, typer.Option("--data", metavar="diabetes|FILE.csv", help="real prompts, too")
     ] = None,
@@ -86,6 +101,9 @@ def judge_command(
     out: Annotated[Path, typer.Option("--out", help="folder for counterexamples and the certificate")] = Path(
         "out"
     ),
+    reported: Annotated[
+        bool, typer.Option("--report", help="also write PDF, HTML and JSON below --out, as an audit does")
+    ] = False,
     replay_file: Annotated[
         Path | None, typer.Option("--replay", help="a saved counterexample to run on these weights again")
     ] = None,
@@ -122,6 +140,11 @@ def judge_command(
             "construction": construction,
             "config": config,
             "heads": heads,
+            "mask": mask,
+            "divide_by": divide_by,
+            "prediction": prediction,
+            "tolerance": tolerance,
+            "against": against,
             "data": data,
             "inputs": inputs,
             "targets": targets,
@@ -131,6 +154,7 @@ def judge_command(
         seed=seed,
         device=device,
         out=out,
+        reported=reported,
         replay_file=replay_file,
         json_to=json_to,
     )

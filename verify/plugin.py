@@ -25,6 +25,7 @@ import pytest
 from icgd.bounds.letters import ProblemError
 from icgd.verify.catalogue import find_theorem, theorems, theorems_with_letter
 from icgd.verify.requests import Found, Request, all_requests
+from icgd.verify.results import Results
 from icgd.verify.search.options import BRIEF, Search
 from icgd.verify.verdict import (
     LEDGER,
@@ -196,12 +197,15 @@ def icgd_found(
 
 @pytest.fixture
 def icgd_judge(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """icgd_judge(*verdicts) puts any verdicts into the table and the XML.
+    """icgd_judge(*verdicts) puts any verdicts, or those of results, into the table and the XML.
 
-    The test fails where one of them failed, is skipped where all are inapplicable, and passes otherwise.
+    So `icgd_judge(icgd.judge("model.safetensors"))` makes a test of somebody's transformer.  The test fails
+    where one of them failed, is skipped where all are inapplicable, and passes otherwise.
     """
 
-    def judge(*verdicts: Verdict) -> None:
+    def judge(*judged: Verdict | Results) -> None:
+        lists = [one.verdicts if isinstance(one, Results) else (one,) for one in judged]
+        verdicts = [one for some in lists for one in some]
         for one in verdicts:
             request.node.user_properties += one.as_dict().items()
         failed = [

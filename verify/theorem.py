@@ -102,6 +102,9 @@ class Theorem:
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{self.name}: two constructions are judged by one claim {', '.join(twice)}")
 
+    def __repr__(self) -> str:
+        return f"<theorem {self.name}: {self.title} ({self.source})>"
+
     def chosen(self, construction: str | None) -> dict[str, str]:
         """The keyword `construction` with that value or the default; empty where there is nothing to choose.
 

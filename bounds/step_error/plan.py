@@ -61,6 +61,10 @@ class Plan:
     route: Route = "cells"
     seconds: float = 0.0
 
+    def __repr__(self) -> str:
+        found = f"{self.units} ReLUs, bound {self.bound:.4g}"
+        return f"<plan of {self.construction} for {self.problem.brief}: {found}>"
+
     @cached_property
     def bound(self) -> float:
         """The step error over eta that the local errors allow, rounding of float64 included."""

@@ -7,7 +7,7 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from icgd.bounds.claims import Claim
 from icgd.bounds.hypotheses import Hypothesis
@@ -50,7 +50,6 @@ from icgd.verify.ledger.settled import Settled
 from icgd.verify.ledger.tally import count_statements
 from icgd.verify.results import Grid, Plot, Results, Sandwich, StepError
 from icgd.verify.search.trajectory import Trajectory
-from icgd.verify.theorem import Theorem
 
 _PACKAGES = ("icgd", "torch", "numpy", "sympy", "mpmath", "python-flint", "hypothesis")
 
@@ -156,8 +155,19 @@ def plan_document(plan: Plan, *, checked: bool = False) -> PlanDocument:
     }
 
 
+class Titled(Protocol):
+    """What a part of a report is about: a theorem, or somebody's transformer."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+
+
 def results_document(
-    theorem: Theorem, found: Results, *, command: str, seconds: float, drawn: bool = False
+    theorem: Titled, found: Results, *, command: str, seconds: float, drawn: bool = False
 ) -> TheoremDocument:
     """The document of a theorem's verification.
 
@@ -176,7 +186,9 @@ def results_document(
         "census": dict(found.census),
         "bounds": bounds_document(found.claims),
         "hypotheses": hypotheses_document(found.hypotheses),
-        "step_error": step_error_document(step.sandwich, checked=step.is_certified) if step else None,
+        "step_error": step_error_document(found.sandwich, checked=found.is_certified)
+        if found.sandwich
+        else None,
         "hashes": hashes(found.certificate) if found.certificate else None,
         "grids": [grid_document(grid) for grid in found.grids],
         "plots": [plot_document(plot) for plot in found.plots],

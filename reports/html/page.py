@@ -327,6 +327,8 @@ def _stacked(tex: str) -> str:
 
 
 def _heading(document: AuditDocument) -> str:
+    if given := document.get("heading"):
+        return given
     titles = list(dict.fromkeys(part.get("title") or name for name, part in document["theorems"].items()))
     return (
         titles[0] if len(titles) == 1 else f"Audit of {len(titles)} theorems on in-context gradient descent"

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
+from safetensors.numpy import save_file
 
 import icgd.verify.looped
 import icgd.verify.plugin  # once, and not anew in each run below
@@ -19,6 +20,7 @@ from icgd.verify.catalogue import find_theorem, theorems
 from icgd.verify.requests import Found, all_requests
 from icgd.verify.search.counterexample import Counterexample
 from icgd.verify.verdict import Verdict, count_claims
+from tests.numpy_layers import layers_by_hand
 
 pytest_plugins = ["pytester"]
 
@@ -278,6 +280,25 @@ def test_another_repository_can_have_its_own_verdicts_judged(run, pytester):
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["mine/norm: 13 of 12", "replay: python mine.py"], consecutive=True)
     result.stdout.fnmatch_lines(["3 claims of the papers as stated: 1 held, 1 failed, 1 inapplicable"])
+
+
+def test_a_transformer_of_ones_own_is_judged_by_a_test(run, pytester):
+    tensors, metadata = layers_by_hand(N=1, K=1, eps=0.3, room=1e-12)
+    save_file(tensors, pytester.path / "mine.safetensors", metadata)
+    pytester.makepyfile(
+        test_model="""
+        import icgd, pytest
+
+        @pytest.mark.parametrize("factor", [1, 2])
+        def test_it_is_a_step_of_descent(icgd_judge, factor):
+            usual = icgd.judge("mine.safetensors", samples=1, effort=0).problem
+            problem = icgd.Problem.parse(usual.as_dict() | {"eta": factor * usual.eta})
+            icgd_judge(icgd.judge("mine.safetensors", problem, samples=100, effort=0))
+        """
+    )
+    result = run(files=["test_model.py"])
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["judge/step-error: norm2(err) of one step*moves 0.* times -eta grad*"])
 
 
 def test_the_plugin_alone_changes_nothing(run, pytester):

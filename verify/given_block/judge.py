@@ -81,7 +81,10 @@ class BlockResults(Results):
 
     @property
     def conclusion(self) -> str:
-        """What the block is, in two or three sentences."""
+        """What the block is, what its step computes, and what failed, in two to four sentences."""
+        sizes = "A block of {layers:,} layers, at most {heads:,} heads and width {width:,}.".format(
+            **self.census
+        )
         failed = [one.claim.removeprefix(f"{CLAIM}/") for one in self.verdicts if one.status == "failed"]
         share = f"{(self.attacked or 0.0) / self.allowed:.1%} of eta*eps"
         if self.proved:
@@ -95,12 +98,14 @@ class BlockResults(Results):
             )
         elif failed and "step-error" in failed:
             said = f"One step is not the descent that the letters pose: an error is {share}."
+            if self.factors:
+                said += f" {factors_in_words(int(self.problem.as_dict()['n']), self.factors)}."
         else:
             said = (
                 f"Nothing found contradicts that one step is descent, within {share}. That is no proof: "
                 f"{self.recovery.why}."
             )
-        return f"{said} Failed: {', '.join(failed)}." if failed else said
+        return f"{sizes} {said}" + (f" Failed: {', '.join(failed)}." if failed else "")
 
     def __repr__(self) -> str:
         kept = ", ".join(f"{one.claim.removeprefix(CLAIM + '/')} {one.status}" for one in self.verdicts)
@@ -187,7 +192,7 @@ def judge_block(
             advance(1)
     factors = factors_of(block, few)
     if "step-error" in broken:
-        told = factors_in_words(block, factors)
+        told = factors_in_words(problem.n, factors)
         verdicts[0] = replace(verdicts[0], evidence=f"{verdicts[0].evidence}; {told}")
     return BlockResults(
         problem=problem,

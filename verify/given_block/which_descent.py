@@ -49,7 +49,7 @@ def _factor(layer: int, moved: Float[Tensor, "B r c"], exact: Float[Tensor, "B r
     return Factor(layer, along, rest / size if size else 0.0)
 
 
-def factors_in_words(block: GivenBlock, factors: tuple[Factor, ...]) -> str:
+def factors_in_words(n: int, factors: tuple[Factor, ...]) -> str:
     """What the factors say, in one sentence."""
     if not factors:
         return "no prompt stays inside W, so the direction of a step was not compared"
@@ -63,7 +63,7 @@ def factors_in_words(block: GivenBlock, factors: tuple[Factor, ...]) -> str:
                 f"{matrix} moves elsewhere than along its gradient ({one.unexplained:.0%} of the move)"
             )
         else:
-            known = _known(block.problem.n, one)
+            known = _known(n, one)
             said.append(
                 f"{matrix} moves {one.factor:.6g} times -eta grad"
                 + (f" ({known})" if known else "")
@@ -97,4 +97,6 @@ def _known(n: int, one: Factor) -> str | None:
     apart = {words: value for words, value in table.items() if value == 1.0 or abs(value - 1) > 2 * _NEAR}
     words = min(apart, key=lambda key: abs(one.factor - apart[key]))
     near = abs(one.factor - apart[words]) <= _NEAR * abs(apart[words])
-    return words if near and one.unexplained < _EXPLAINED else None
+    # An approximate step of descent has a factor near 1, too, and is no mistake.
+    told = one.unexplained < min(_EXPLAINED, abs(one.factor - 1.0) / 3 if apart[words] != 1.0 else 1.0)
+    return words if near and told else None
