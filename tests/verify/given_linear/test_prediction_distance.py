@@ -1,0 +1,66 @@
+"""No prompt is farther from descent than the bound, and with one layer an ascent comes near it."""
+
+from fractions import Fraction
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from icgd.construct.given_linear import GivenLinear, descent
+from icgd.verify.given_linear.nearest_descent import (
+    Radii,
+    attack_distance,
+    nearest_descent,
+    random_linear_prompts,
+)
+from icgd.verify.given_linear.prediction_distance import distance_bound
+from tests.numpy_linear_attention import descended, prediction
+
+
+def random_attention(rng, L, d, size, **said):
+    """Descent with noise in every entry, as two heads."""
+    made = descent(torch.from_numpy(0.6 * np.eye(d) + size * rng.normal(size=(L, d, d))))
+    P, Q = (np.concatenate([part.numpy(), np.zeros_like(part)], axis=1) for part in (made.P, made.Q))
+    P, Q = (part + size * rng.normal(size=part.shape) for part in (P, Q))
+    return P, Q, GivenLinear.of(torch.from_numpy(P), torch.from_numpy(Q), **said)
+
+
+@settings(max_examples=25)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 4),
+    st.integers(1, 2),
+    st.sampled_from([1e-4, 1e-2, 0.3]),
+    st.booleans(),
+    st.sampled_from(["n", "n+1", "1"]),
+)
+def test_no_prompt_is_above_the_bound(seed, L, d, size, masked, divisor):
+    rng = np.random.default_rng(seed)
+    n, B_x, B_y = int(rng.integers(1, 4)), *2.0 ** rng.integers(-2, 2, size=2)
+    P, Q, attention = random_attention(rng, L, d, size, masked=masked, divisor=divisor)
+    A = 0.6 * np.eye(d) + size * rng.normal(size=(L, d, d))
+    bound = distance_bound(attention, A.tolist(), n, Fraction(B_x), Fraction(B_y)).value
+    prompts = random_linear_prompts(d, Radii(n, B_x, B_y), 24, torch.Generator().manual_seed(seed % 1000))
+    for x, y, query in zip(*(part.numpy() for part in (prompts.x, prompts.y, prompts.query)), strict=True):
+        divided = {"n": n, "n+1": n + 1, "1": 1}[divisor]
+        found = prediction(P, Q, x, y, query, masked=masked, divisor=divided)
+        assert abs(found - descended(A, x, y) @ query) <= bound * (1 + 1e-9) + 1e-13
+
+
+def test_with_one_layer_an_ascent_comes_within_a_twentieth_of_the_bound():
+    for seed, d, masked in ((0, 1, True), (1, 2, False), (2, 3, True)):
+        rng = np.random.default_rng(seed)
+        _, _, attention = random_attention(rng, 1, d, 0.1, masked=masked)
+        radii = Radii(4, 1.5, 0.5)
+        generator = torch.Generator().manual_seed(seed)
+        for kind in ("preconditioned", "plain"):
+            A = nearest_descent(attention, radii, kind, generator)
+            found, _ = attack_distance(attention, A, radii, generator)
+            bound = distance_bound(attention, A.tolist(), 4, Fraction(1.5), Fraction(0.5)).value
+            assert found <= bound <= 1.1 * found, (d, kind)
+
+
+def test_descent_has_distance_0_from_itself():
+    A = torch.tensor([[[0.5, 0.25], [0.0, 0.5]]], dtype=torch.float64).repeat(3, 1, 1)
+    assert distance_bound(descent(A), A.tolist(), 5, Fraction(2), Fraction(1)).value < 1e-300

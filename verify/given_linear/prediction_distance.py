@@ -1,0 +1,224 @@
+"""How far the predictions of linear attention are from descent at most, over all prompts in given radii.
+
+With tokens scaled to radius 1 every state is Z_l = R_l Z_0, R_l = [[M, u], [-w^T, a]], and for descent M = I,
+u = 0, a = 1.  With r_l the residuals, S_l the layer's tensor, T_l its part that is no descent, G_l the second
+moments of the tokens it sees and b_l their part (x, y),
+
+    w_{l+1} = w_l + M^T A_l b_l - M^T n_l + nu_l w_l,    n_l = T_l[y, x](G_l),    nu_l = T_l[y, y](G_l),
+
+so that the difference D from descent's w obeys D_{l+1} = (I - A_l C) D_l + (a_l - 1) A_l b_0 - M^T n_l + ...;
+its norm is bounded layer by layer.  n_l at the moments of descent itself is bounded by `largest_response`,
+all blocks of T_l at once; what is of second order in the deviations is bounded by norms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import flint
+from flint import arb, fmpq, fmpq_mat
+
+from icgd.bounds.algebra.rationals import exact_matrix, to_flint
+from icgd.bounds.algebra.ring_matrices import Matrix
+from icgd.construct.given_linear import Exact, GivenLinear
+from icgd.verify.given_linear.exact_bounds import (
+    largest_eigenvalue,
+    largest_response,
+    spectral_norm,
+    two_ball_bound,
+)
+from icgd.verify.given_linear.layer_form import LinearForm, descent_form, linear_form
+
+_PRECISION = 96
+
+
+@dataclass(frozen=True)
+class DistanceBound:
+    """What no prompt exceeds.  value: of |prediction - descent's|.  by_layer: norm2 of D_1, ..., D_L, scaled.
+
+    direct: the part of D_{l+1} that layer l makes by itself, to first order.
+    """
+
+    value: float
+    by_layer: tuple[float, ...]
+    direct: tuple[float, ...]
+
+
+def distance_bound(
+    given: GivenLinear, A: Sequence[Matrix], n: int, B_x: Fraction, B_y: Fraction
+) -> DistanceBound:
+    """A bound for all prompts of n examples with norm2(x), norm2(x_q) <= B_x and |y| <= B_y.
+
+    A: of descent w <- w - A_l grad R(w), as many as there are layers.
+    """
+    form = linear_form(given, n)
+    deviations = _scaled_deviation(form, A, B_x, B_y)
+    steps = [exact_matrix([[B_x * B_x * Fraction(value) for value in row] for row in matrix]) for matrix in A]
+    with flint.ctx.workprec(_PRECISION):
+        return _recursion(form, deviations, steps, n, arb(to_flint(B_y)))
+
+
+Deviation = dict[tuple[int, int], fmpq_mat]
+"""T of one layer, scaled, by (row, column); the row of the label is d."""
+
+
+def _scaled_deviation(form: LinearForm, A: Sequence[Matrix], B_x: Fraction, B_y: Fraction) -> list[Deviation]:
+    d = form.d
+    radius = [B_x] * d + [B_y]
+    found = []
+    exact: list[Exact] = [[[Fraction(value) for value in row] for row in matrix] for matrix in A]
+    for ours, theirs in zip(form.layers, descent_form(exact).layers, strict=True):
+        rows = range(d + 1) if len(ours) > 1 else (d,)
+        layer = {}
+        for at, a in enumerate(rows):
+            for e in range(len(ours[at])):
+                layer[a, e] = fmpq_mat(
+                    [
+                        [
+                            to_flint(
+                                (ours[at][e][b][c] - theirs[at][e][b][c])
+                                * radius[b]
+                                * radius[c]
+                                * radius[e]
+                                / radius[a]
+                            )
+                            for c in range(d + 1)
+                        ]
+                        for b in range(d + 1)
+                    ]
+                )
+        found.append(layer)
+    return found
+
+
+def _recursion(
+    form: LinearForm, deviations: Sequence[Deviation], steps: Sequence[fmpq_mat], n: int, B_y: arb
+) -> DistanceBound:
+    """Every letter bounds the norm of what it stands for above, after l layers."""
+    d, one, zero = form.d, arb(1), arb(0)
+    seen = zero if form.masked else one / n
+    m, u, w, a = zero, zero, zero, zero  # of M - I, u, D, a - 1
+    weight, residual = zero, one  # of descent's own w_l and r_l
+    by_layer, direct = [], []
+    for index, (deviation, A) in enumerate(zip(deviations, steps, strict=True)):
+        norm, shrink, kept = _step_norms(A)
+        at = _at_descent(deviation, d, residual)
+        direct.append(_up(at.label))
+        moved = (m + u) ** 2 + (a + w) ** 2
+        far = 2 * moved.sqrt() * (one + residual**2).sqrt() + moved
+        query = (one + m) ** 2 + (weight + w) ** 2
+        if index:
+            far += seen * query
+            own = zero
+        else:  # nothing has moved yet, and the query's label is 0: its own moments are in the same radii
+            own = seen
+        label = at.label * (one + own) + at.label_slope * far
+        nu = at.scaling * (one + own) + at.scaling_slope * far
+        b = residual + a + w + seen * (weight + w) * (one if index else zero)
+        next_w = (
+            shrink * w
+            + norm * a
+            + norm * seen * (weight + w) * (one if index else zero)
+            + norm * (2 * m + m**2) * b
+            + norm * (one + m) * u * (residual + a + w)
+            + (one + m) * label
+            + nu * (weight + w)
+        )
+        next_a = a + (norm * ((one + m) * b + u * (residual + a + w)) + label) * u + nu * (one + a)
+        inputs = at.inputs * (one + own) + at.inputs_slope * far
+        mixing = at.mixing * (one + own) + at.mixing_slope * far
+        next_m = m + inputs * (one + m) + mixing * (weight + w)
+        next_u = u + inputs * u + mixing * (one + a)
+        weight, residual = _least(shrink * weight + norm, weight + norm * residual), residual * kept
+        m, u, w, a = next_m, next_u, next_w, next_a
+        by_layer.append(_up(w))
+    total = w if form.sign == -1 else w + 2 * weight
+    return DistanceBound(_up(total * B_y), tuple(by_layer), tuple(direct))
+
+
+def _up(ball: arb) -> float:
+    """A float that is not below the ball."""
+    return math.nextafter(float(ball.upper()), math.inf)
+
+
+def _least(left: arb, right: arb) -> arb:
+    return left if left.upper() <= right.upper() else right
+
+
+def _step_norms(A: fmpq_mat) -> tuple[arb, arb, arb]:
+    """Bounds on norm2(A), on norm2(I - A C) and on norm2(I - X^T A X), C = X X^T, tr C <= 1.
+
+    With A = s I + E the second is at most max(1, |1 - s|) + norm2(E), and the third at most
+    max(1, 1 - least, largest - 1) + norm2 of the skew part, by the extreme eigenvalues of the symmetric one.
+    """
+    d = A.nrows()
+    symmetric = (A + A.transpose()) * fmpq(1, 2)
+    top, bottom = _eigenvalue_bounds(symmetric)
+    skew = arb(spectral_norm((A - A.transpose()) * fmpq(1, 2)))
+    middle = (to_flint(top) + to_flint(bottom)) / 2
+    identity = fmpq_mat([[middle if i == j else fmpq(0) for j in range(d)] for i in range(d)])
+    rest = arb(spectral_norm(A - identity))
+    shrink = max(fmpq(1), abs(1 - middle))
+    kept = max(1.0, 1.0 - bottom, top - 1.0)
+    return arb(spectral_norm(A)), arb(shrink) + rest, arb(kept) + skew
+
+
+def _eigenvalue_bounds(symmetric: fmpq_mat) -> tuple[float, float]:
+    """Numbers that the largest eigenvalue is not above, and the smallest not below."""
+    d = symmetric.nrows()
+    shift = spectral_norm(symmetric)
+    exact = fmpq_mat([[to_flint(shift) if i == j else fmpq(0) for j in range(d)] for i in range(d)])
+    top = largest_eigenvalue(symmetric + exact) - shift
+    bottom = shift - largest_eigenvalue(exact - symmetric)
+    room = shift * 2.0**-50
+    return top + room, bottom - room
+
+
+@dataclass(frozen=True)
+class _AtDescent:
+    """A layer's T at the moments of descent, and its slope in the nuclear norm of the moments.
+
+    label: row of the label, columns of x.  scaling: its own column.  inputs, mixing: the rows of x.
+    """
+
+    label: arb
+    label_slope: arb
+    scaling: arb
+    scaling_slope: arb
+    inputs: arb
+    inputs_slope: arb
+    mixing: arb
+    mixing_slope: arb
+
+
+def _at_descent(deviation: Deviation, d: int, residual: arb) -> _AtDescent:
+    radius = to_flint(_up(residual))
+
+    def placed(form: fmpq_mat) -> fmpq_mat:
+        factor = [fmpq(1)] * d + [radius]
+        return fmpq_mat([[form[b, c] * factor[b] * factor[c] for c in range(d + 1)] for b in range(d + 1)])
+
+    def slope(entries: list[fmpq_mat]) -> arb:
+        return sum((arb(spectral_norm(form)) ** 2 for form in entries), arb(0)).sqrt()
+
+    def size(entries: list[fmpq_mat]) -> arb:
+        each = [max(two_ball_bound(placed(form)), two_ball_bound(placed(-form))) for form in entries]
+        return sum((arb(value) ** 2 for value in each), arb(0)).sqrt()
+
+    label = [deviation[d, e] for e in range(d)]
+    scaling = [deviation[d, d]] if (d, d) in deviation else []
+    inputs = [deviation[i, e] for i in range(d) for e in range(d) if (i, e) in deviation]
+    mixing = [deviation[i, d] for i in range(d) if (i, d) in deviation]
+    return _AtDescent(
+        arb(largest_response([placed(form) for form in label])),
+        slope(label),
+        size(scaling),
+        slope(scaling),
+        size(inputs),
+        slope(inputs),
+        size(mixing),
+        slope(mixing),
+    )
