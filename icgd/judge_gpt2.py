@@ -7,17 +7,14 @@ import time
 from pathlib import Path
 
 from icgd.bounds.letters import ProblemError
-from icgd.commands import FAILED, KEPT
 from icgd.judge_options import JudgeOptions
-from icgd.reports.command.audit import emit
+from icgd.judge_report import finish_judging
 from icgd.reports.command.console import console_for
 from icgd.reports.command.forecast import announce
 from icgd.reports.command.predictor import measuring, predictor_document, show_predictor
 from icgd.reports.command.progress_bars import bars
-from icgd.reports.document.document import closing
 from icgd.verify.given_predictor.given_gpt2 import gpt2_from, gpt2_task
 from icgd.verify.given_predictor.judge import judge_predictor
-from icgd.verify.verdict import any_failed
 
 
 def judge_gpt2_file(asked: JudgeOptions) -> int:
@@ -40,5 +37,4 @@ def judge_gpt2_file(asked: JudgeOptions) -> int:
     show_predictor(console, found, str(asked.weights), time.perf_counter() - asked.began)
     digest = hashlib.sha256(asked.weights.read_bytes()).hexdigest()
     source = {"weights": {"file": str(asked.weights), "sha256": digest}}
-    emit(source | predictor_document(found) | closing(asked.began), asked.json_to)
-    return FAILED if any_failed(found.verdicts) else KEPT
+    return finish_judging(console, asked, "gpt2", found, source | predictor_document(found))

@@ -72,6 +72,12 @@ def test_texts_use_macros_that_exist_and_no_number_where_one_does(written):
         assert rf"\{macro}{{}}" in (written / "report.tex").read_text()
 
 
+def test_no_command_of_ours_is_printed_as_text(written):
+    for name in ("report", *FRAGMENTS):
+        text = (written / f"{name}.tex").read_text()
+        assert not re.search(r"textbackslash\W{1,20}(texttt|textbackslash)", text), name
+
+
 def test_everything_that_is_cited_is_in_the_bibliography(written):
     keys = re.findall(r"@\w+\{(\w+),", (written / "icgd.bib").read_text())
     cited = set(re.findall(r"\\cite(?:\[[^]]*\])?\{(\w+)\}", (written / "report.tex").read_text()))
