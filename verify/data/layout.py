@@ -53,7 +53,10 @@ class Layout:
             given[name] = _value(name, value)
         layout = cls(**given)
         if layout.thousands and layout.thousands == layout.decimal:
-            raise ProblemError("table", text, "decimal and thousands are the same mark")
+            named = (
+                "" if "decimal" in given else "; name the decimal mark as well, as in thousands=. decimal=,"
+            )
+            raise ProblemError("table", text, f"decimal and thousands are the same mark{named}")
         return layout
 
     @property
