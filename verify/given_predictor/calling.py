@@ -105,6 +105,8 @@ class Called:
         """Its answer for each query; raises ProblemError unless they are one finite number each."""
         try:
             found = self._raw(prompts, self.arrays)
+        except ProblemError:  # it says itself what is wrong with the prompts
+            raise
         except Exception as error:
             told = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
             where = f"on {len(prompts)} prompts of {prompts.n} examples"

@@ -120,7 +120,7 @@ def judge_context_update(model: GPT2, prompts: RegressionPrompts) -> Verdict:
         alone = ready.mlp_input(0, ready.attended(0, H, alone=True)[:, -1])
         if bool((alone == 0).all(dim=1).any()):
             why = "without context the MLP reads 0 at a query, and the update divides by its length"
-            return Verdict(CONTEXT_CLAIM, "inapplicable", why)
+            return Verdict(CONTEXT_CLAIM, "inapplicable", why, about="given")
         both = update_block(ready, 0, H)
         apart = (both.whole - both.updated).abs()
         found.append((dtype, float(apart.max()), float((apart / both.allowed).max()), both.size))
@@ -135,4 +135,4 @@ def judge_context_update(model: GPT2, prompts: RegressionPrompts) -> Verdict:
         f"on {len(prompts)} prompts of {prompts.n} examples: {told}"
     )
     kept = all(share <= 1 for _, _, share, _ in found)
-    return Verdict(CONTEXT_CLAIM, "held" if kept else "failed", evidence)
+    return Verdict(CONTEXT_CLAIM, "held" if kept else "failed", evidence, about="given")

@@ -293,6 +293,7 @@ def grids_of(found: PredictorResults) -> list[Grid]:
             "What moves its answers",
             ("change", "root mean square move, over the spread of the answers"),
             tuple(moved),
+            "; ".join(found.remarks),
         ),
         Grid(
             "Out of distribution, parameters as fitted in distribution",
