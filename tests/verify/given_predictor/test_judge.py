@@ -138,4 +138,4 @@ def test_a_trained_gpt2_is_measured():
     (verdict,) = found.verdicts
     assert (verdict.claim, verdict.status) == ("judge/context-update", "held")
     fresh = GPT2({name: 0.02 * one for name, one in model.state_dict().items()}, {"n_head": 4})
-    assert icgd.judge(fresh, n=4, prompts=64).nearest == "constant"
+    assert icgd.judge(fresh, n=4, prompts=64).remarks == ("it ignores the examples",)
