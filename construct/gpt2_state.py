@@ -130,6 +130,9 @@ class GPT2Settings:
         """
         given = source if isinstance(source, Mapping) else _json_of(Path(source))
         given = given["model"] if isinstance(given.get("model"), Mapping) else given
+        for key in ("family", "model_type"):
+            if given.get(key, "gpt2") != "gpt2":
+                raise ProblemError(key, given[key], "only gpt2 is run; its tensors have the same names")
         if given.get("add_cross_attention"):
             raise ProblemError("add_cross_attention", True, "only models without cross attention are run")
         if "n_head" not in given:

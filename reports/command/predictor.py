@@ -18,7 +18,7 @@ from icgd.verify.given_predictor.nearness import BootstrapInterval
 from icgd.verify.given_predictor.references import REFERENCES
 from icgd.verify.given_predictor.regression_task import RegressionTask
 
-_MULTIPLICATIONS = 3e9
+_MULTIPLICATIONS = 1.5e10
 """How many one core does in a second in a model, with everything around them."""
 
 

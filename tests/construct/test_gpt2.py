@@ -96,6 +96,8 @@ BAD = [
     (None, {"layer_norm_epsilon": "small"}, "layer_norm_epsilon = small"),
     (None, {"scale_attn_weights": 1}, "scale_attn_weights = 1: true or false is needed"),
     (None, {"add_cross_attention": True}, "without cross attention"),
+    (None, {"family": "relu_attn"}, "family = relu_attn: only gpt2 is run"),
+    (None, {"model_type": "gpt_neo"}, "model_type = gpt_neo: only gpt2 is run"),
 ]
 
 
