@@ -73,7 +73,7 @@ class GivenLinear:
 
     @classmethod
     def of(cls, P: Tensor, Q: Tensor, **said: Any) -> GivenLinear:
-        """The attention of P and Q, (L, H, d+1, d+1), taken as exact; raises ProblemError for other shapes."""
+        """The attention of P and Q, (L, H, d+1, d+1), taken as exact; ProblemError for other shapes."""
         if P.ndim != 4 or P.shape != Q.shape or P.shape[2] != P.shape[3] or not P.numel():
             shapes = f"shapes {tuple(P.shape)} and {tuple(Q.shape)}"
             raise ProblemError("P and Q", shapes, "both are (layers, heads, d+1, d+1)")

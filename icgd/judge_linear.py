@@ -18,9 +18,9 @@ from icgd.bounds.letters import ProblemError
 from icgd.bounds.preconditioned import PreconditionedProblem
 from icgd.commands import FAILED, KEPT
 from icgd.construct.given_linear import Exact, GivenLinear, read_linear
-from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.tensor_files import TensorHeader, read_header, read_tensors
 from icgd.judge_options import JudgeOptions
+from icgd.judge_report import finish_judging
 from icgd.reports.command.audit import emit
 from icgd.reports.command.console import console_for
 from icgd.reports.command.forecast import announce
@@ -28,7 +28,7 @@ from icgd.reports.command.linear_attention import judging_linear, linear_documen
 from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.terminal import show_verdicts
 from icgd.reports.document.document import closing
-from icgd.verify.given_linear.judge import LINEAR_PROMPTS, LinearResults, judge_linear
+from icgd.verify.given_linear.judge import LINEAR_PROMPTS, LinearResults, check_posed, judge_linear
 from icgd.verify.given_linear.linear_prompt import LinearCounterexample, replay_linear
 from icgd.verify.verdict import any_failed
 
@@ -53,31 +53,31 @@ def judge_linear_file(asked: JudgeOptions) -> int:
         return FAILED if any_failed([verdict]) else KEPT
     samples = LINEAR_PROMPTS if asked.samples is None else asked.samples
     posed = _posed(given, asked.header.metadata, asked.letters)
+    tolerance = asked.given["tolerance"] or 0.0
+    chosen = {name: posed[name] for name in ("n", "B_x", "B_y", "S")}
+    check_posed(given, **chosen, tolerance=tolerance)
     announce(judging_linear(given, posed["n"], samples, asked.effort))
     found = judge_linear(
         given,
         **posed,
-        tolerance=asked.given["tolerance"] or 0.0,
+        tolerance=tolerance,
         reference=reference,
         samples=samples,
         effort=asked.effort,
         seed=asked.seed,
         progress=bars(),
     )
-    files = {one: asked.out / f"counterexample-judge-{one}.json" for one in found.counterexamples}
+    names = {one: f"counterexample-judge-{one}.json" for one in found.counterexamples}
     verdicts = tuple(
-        replace(one, replay=f"{asked.command()} --replay {shlex.quote(path.as_posix())}")
-        if (path := files.get(one.claim.removeprefix("judge/"))) is not None
+        replace(one, replay=f"{asked.command()} --replay {shlex.quote((asked.out / name).as_posix())}")
+        if (name := names.get(one.claim.removeprefix("judge/"))) is not None
         else one
         for one in found.verdicts
     )
     found = replace(found, verdicts=verdicts)
     show_linear(console, found, str(asked.weights), time.perf_counter() - asked.began)
-    for name, path in files.items():
-        write_atomically(path, found.counterexamples[name].text)
-        console.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
-    emit(linear_document(found, asked.weights) | closing(asked.began), asked.json_to)
-    return FAILED if any_failed(verdicts) else KEPT
+    files = {name: found.counterexamples[one].text for one, name in names.items()}
+    return finish_judging(console, asked, "linear", found, linear_document(found, asked.weights), files)
 
 
 def judge_linear_attention(

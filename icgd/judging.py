@@ -19,7 +19,7 @@ from icgd.construct.machine.device import check_device
 from icgd.construct.machine.files import check_writable
 from icgd.construct.machine.tensor_files import read_header
 from icgd.judge_options import JudgeOptions
-from icgd.kinds import KINDS, kind_of
+from icgd.kinds import FILE_KINDS, kind_of
 from icgd.reports.command.audit import emit
 from icgd.reports.command.console import console_for
 from icgd.reports.command.forecast import announce, checking
@@ -57,7 +57,8 @@ def judge_command(
         Path, typer.Argument(help="a file of tensors: docs/judging.md lists the kinds and their names")
     ],
     kind: Annotated[
-        str | None, typer.Option("--kind", help="what it holds, if names do not say: " + " or ".join(KINDS))
+        str | None,
+        typer.Option("--kind", help="what it holds, if names do not say: " + " or ".join(FILE_KINDS)),
     ] = None,
     trust_pickle: Annotated[
         bool, typer.Option("--trust-pickle", help="open a pickle of torch, too, with its weights_only")
@@ -77,7 +78,8 @@ def judge_command(
     ] = None,
     heads: Annotated[int | None, typer.Option("--heads", help="of a GPT-2, in place of its n_head")] = None,
     mask: Annotated[
-        str | None, typer.Option("--mask", metavar="yes|no", help="of linear attention: is the query left out")
+        str | None,
+        typer.Option("--mask", metavar="yes|no", help="of linear attention: is the query left out"),
     ] = None,
     divide_by: Annotated[
         str | None, typer.Option("--divide-by", metavar="n|n+1|1", help="of linear attention: by what")

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from icgd.bounds.letters import ProblemError
 from icgd.construct.block.given_block import GivenBlock, Shapes, holds_block
+from icgd.construct.given_linear import holds_linear
 from icgd.construct.gpt2_state import is_gpt2
 from icgd.construct.machine.tensor_files import TensorHeader, read_header
 from icgd.judge_block import judge_block_file
 from icgd.judge_gpt2 import judge_gpt2_file
+from icgd.judge_linear import judge_linear_attention, judge_linear_file
 from icgd.judge_options import JudgeOptions
 from icgd.verify.given_block.judge import judge_weights
 from icgd.verify.given_predictor.calling import takes_prompts
@@ -23,7 +25,7 @@ from icgd.verify.given_predictor.judge import judge_predictor
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """What a file may hold.
 
     holds: whether tensors of these names and shapes are of this kind; no two kinds hold the same.
@@ -38,27 +40,30 @@ class Kind:
     judge: Callable[..., Any]
 
 
-KINDS: Mapping[str, Kind] = {
+FILE_KINDS: Mapping[str, FileKind] = {
     kind.name: kind
     for kind in (
-        Kind("block", holds_block, "layer.00.Q, .K, .V, .W1, .W2", judge_block_file, judge_weights),
-        Kind("gpt2", is_gpt2, "h.0.ln_1.weight, h.0.attn.c_attn.weight, ...", judge_gpt2_file, judge_gpt2),
+        FileKind("block", holds_block, "layer.00.Q, .K, .V, .W1, .W2", judge_block_file, judge_weights),
+        FileKind("linear", holds_linear, "P and Q, or allparam", judge_linear_file, judge_linear_attention),
+        FileKind(
+            "gpt2", is_gpt2, "h.0.ln_1.weight, h.0.attn.c_attn.weight, ...", judge_gpt2_file, judge_gpt2
+        ),
     )
 }
 """Every kind, by the name that `--kind` takes."""
 
 
-def kind_of(shapes: Shapes, chosen: str | None = None) -> Kind:
+def kind_of(shapes: Shapes, chosen: str | None = None) -> FileKind:
     """The kind of tensors with these names and shapes, or the chosen one; raises ProblemError without one."""
     if chosen is not None:
-        if chosen not in KINDS:
-            raise ProblemError("kind", chosen, f"the kinds are {', '.join(KINDS)}")
-        return KINDS[chosen]
-    for kind in KINDS.values():
+        if chosen not in FILE_KINDS:
+            raise ProblemError("kind", chosen, f"the kinds are {', '.join(FILE_KINDS)}")
+        return FILE_KINDS[chosen]
+    for kind in FILE_KINDS.values():
         if kind.holds(shapes):
             return kind
     named = ", ".join(list(shapes)[:3]) + (", ..." if len(shapes) > 3 else "")
-    known = "; ".join(f"{kind.name} has {kind.what}" for kind in KINDS.values())
+    known = "; ".join(f"{kind.name} has {kind.what}" for kind in FILE_KINDS.values())
     raise ProblemError("weights", named or "no tensors", f"no kind has such tensors; {known}; see --kind")
 
 
@@ -84,7 +89,7 @@ def judge_given(
         found = kind_of(header.shapes, kind)
         return found.judge(source, *positional, header=header, **options)
     if isinstance(source, GivenBlock) or hasattr(source, "literal"):
-        return KINDS["block"].judge(source, *positional, **options)
+        return FILE_KINDS["block"].judge(source, *positional, **options)
     if not isinstance(source, Mapping | nn.Module):
         if takes_prompts(source):
             return judge_predictor(source, *positional, **options)
@@ -92,7 +97,7 @@ def judge_given(
         raise ProblemError("source", type(source).__name__, why)
     tensors = source.state_dict() if isinstance(source, nn.Module) else source
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    unknown = kind is None and not any(one.holds(shapes) for one in KINDS.values())
+    unknown = kind is None and not any(one.holds(shapes) for one in FILE_KINDS.values())
     if unknown and isinstance(source, nn.Module) and takes_prompts(source):
         return judge_predictor(source, *positional, **options)
     return kind_of(shapes, kind).judge(source, *positional, **options)

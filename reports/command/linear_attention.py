@@ -24,8 +24,8 @@ _PER_NUMBER = 2e-8
 def judging_linear(given: GivenLinear, n: int, samples: int, effort: float) -> Estimate:
     """Estimate of judging linear attention: ascents, bounds, the expected loss."""
     numbers = n * (given.d + 1) * (samples + 120_000 * effort)
-    search = Stage("search", 2 + 4 * _PER_NUMBER * numbers, letter="n", value=n)
-    bounds = Stage("bounds", 0.3 * given.L * 2.0 ** min(given.d, 6) / 4, letter="L", value=given.L)
+    search = Stage("search", 0.5 + 4 * _PER_NUMBER * numbers, letter="n", value=n)
+    bounds = Stage("bounds", 0.05 * given.L * 2.0 ** min(given.d, 6), letter="L", value=given.L)
     return Estimate((workload.START, search, bounds))
 
 

@@ -6,7 +6,7 @@ import torch
 import icgd
 from icgd import cli
 from icgd.bounds.letters import ProblemError
-from icgd.kinds import KINDS, kind_of
+from icgd.kinds import FILE_KINDS, kind_of
 from tests.numpy_layers import layers_by_hand
 
 SNIFFED = {
@@ -14,13 +14,20 @@ SNIFFED = {
         {"layer.00.Q": (2, 8, 8), "layer.00.K": (2, 8, 8), "layer.00.V": (2, 8, 8)},
         {"layer.00.W1": (16, 8), "layer.00.W2": (8, 16)},
     ],
+    "linear": [
+        {"P": (1, 3, 3), "Q": (1, 3, 3)},
+        {"allparam": (2, 1, 2, 3, 3)},
+        {"layer.00.P": (3, 3), "layer.00.Q": (3, 3)},
+        {f"layer.00.{part}": (2, 3, 3) for part in "QKVO"},
+        {f"layer.00.{part}": (2, 3, 3) for part in "QKVP"},
+    ],
 }
 
 
 def test_each_kind_is_found_by_its_names_and_by_no_other_kind():
     for name, files in SNIFFED.items():
         for shapes in files:
-            assert [kind.name for kind in KINDS.values() if kind.holds(shapes)] == [name]
+            assert [kind.name for kind in FILE_KINDS.values() if kind.holds(shapes)] == [name]
             assert kind_of(shapes).name == name
     for shapes in ({}, {"weight": (3, 3)}, {"layer.00.bias": (3,)}):
         with pytest.raises(ProblemError, match=r"no kind has such tensors; .*block has layer\.00\.Q"):

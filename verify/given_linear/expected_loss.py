@@ -20,7 +20,7 @@ from icgd.verify.given_linear.layer_form import descent_of, linear_form
 MOST_TERMS = 60_000
 """The largest number of monomials, by a bound on it, for which a deep loss is expanded."""
 
-SAMPLES, CHUNK = 60_000, 1 << 21
+DRAWN, CHUNK = 60_000, 1 << 21
 """Prompts of a sampled loss, and the numbers that are drawn at once."""
 
 _CONFIDENT = 3.2905
@@ -32,7 +32,7 @@ class ExpectedLoss:
     """E (w . x_q - prediction)^2, x ~ N(0, diag(S)), w ~ N(0, I), y = w . x.
 
     value: exact, or None, and then why.  gradient: norm2 of the exact gradient in the entries of P and Q.
-    sampled: mean over `SAMPLES` prompts, and half the width of its interval, for which means are normal.
+    sampled: mean over `DRAWN` prompts, and half the width of its interval, for which means are normal.
     """
 
     value: Fraction | None
@@ -41,7 +41,7 @@ class ExpectedLoss:
     why: str = ""
 
 
-def expected_loss(
+def gaussian_loss(
     given: GivenLinear, n: int, S: Sequence[Fraction], generator: torch.Generator
 ) -> ExpectedLoss:
     """The loss on n examples: exact for one layer, and for descent of any depth with few enough monomials."""
@@ -156,7 +156,7 @@ def sampled_loss(
 ) -> tuple[float, float]:
     """The mean loss over random prompts, and half the width of its interval."""
     root = torch.tensor([math.sqrt(s) for s in S], dtype=torch.float64)
-    errors, left = [], SAMPLES
+    errors, left = [], DRAWN
     while left:
         count = min(left, max(1, CHUNK // (n * (given.d + 1))))
         x = torch.randn(count, n + 1, given.d, generator=generator, dtype=torch.float64) * root

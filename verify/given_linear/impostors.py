@@ -31,7 +31,7 @@ class _Rounded:
         return cls(given.P.numpy(), given.Q.numpy(), given.masked, share, given.sign)
 
     def forms(self) -> tuple[list[np.ndarray], bool, int]:
-        """S of each layer as in `LinearForm`, whether it is masked in effect, and the sign."""
+        """S of each layer as in `AttentionForm`, whether it is masked in effect, and the sign."""
         L, d = len(self.P), self.P.shape[-1] - 1
         whole = self.share * np.einsum("lhab,lhce->laebc", self.P, self.Q)
         layers = list((whole + whole.swapaxes(3, 4)) / 2)

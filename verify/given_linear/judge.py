@@ -14,7 +14,7 @@ from icgd.bounds.letters import ProblemError
 from icgd.bounds.progress import Progress, silent
 from icgd.construct.given_linear import Exact, GivenLinear, rationals
 from icgd.construct.machine.memory import refuse_prompts
-from icgd.verify.given_linear.expected_loss import ExpectedLoss, expected_loss
+from icgd.verify.given_linear.expected_loss import ExpectedLoss, gaussian_loss
 from icgd.verify.given_linear.impostors import beyond_descent, remarks, told_apart
 from icgd.verify.given_linear.layer_form import descent_of, linear_form
 from icgd.verify.given_linear.linear_prompt import LinearCounterexample, surely_apart
@@ -28,7 +28,7 @@ from icgd.verify.given_linear.nearest_descent import (
     random_linear_prompts,
 )
 from icgd.verify.given_linear.prediction_distance import distance_bound
-from icgd.verify.results import Grid
+from icgd.verify.results import Grid, Results
 from icgd.verify.search.prompts import seeded
 from icgd.verify.verdict import Verdict
 
@@ -36,7 +36,7 @@ DESCENT, REFERENCE = "judge/descent", "judge/reference"
 """The claims: predictions within a tolerance of descent's, and the same as those of a reference."""
 
 LINEAR_PROMPTS = 2_000
-MOST_EXAMPLES = 4_096
+LONGEST_PROMPT = 4_096
 """The longest prompts that are run; distances do not depend on n with a mask and a mean over examples."""
 
 KINDS_OF_DESCENT: tuple[DescentKind, ...] = ("preconditioned", "plain")
@@ -64,8 +64,8 @@ class Nearest:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class LinearResults:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LinearResults(Results):
     """Everything found out about linear attention that others trained or built.
 
     proved: the A_l of the descent that it is, exactly, or None.  nearest: by kind.  loss: on Gaussian
@@ -76,8 +76,6 @@ class LinearResults:
     given: GivenLinear
     radii: Radii
     S: tuple[Fraction, ...]
-    seed: int
-    verdicts: tuple[Verdict, ...]
     proved: list[Exact] | None
     nearest: Mapping[DescentKind, Nearest]
     loss: ExpectedLoss
@@ -109,44 +107,32 @@ class LinearResults:
             said += f" From the reference it is told apart: {self.named_reference}."
         return said
 
-    @property
-    def grids(self) -> tuple[Grid, ...]:
-        """Tables: distances, preconditioners and weights by layer."""
-        rows = tuple(
-            (one.kind, one.sampled, one.attacked, one.certified, f"{one.factor:.3g}")
-            for one in self.nearest.values()
-        )
-        note = (
-            "largest |difference of predictions|: on random prompts, after an ascent, proved for all; the "
-            "descent is the nearest found by least squares"
-        )
-        distances = Grid(
-            "Distance from descent",
-            ("nearest", "sampled", "attacked", "certified", "certified / attacked"),
-            rows,
-            note,
-        )
-        best, plain = self.nearest["preconditioned"].A, self.nearest["plain"].A
-        layers = tuple(
-            (
-                l,
-                _matrix(best[l]) if l < self.given.L else "",
-                f"{float(plain[l][0, 0]):.6g}" if l < self.given.L else "",
-                self.weights[l],
-            )
-            for l in range(self.given.L + 1)
-        )
-        by_layer = Grid(
-            "By layer",
-            ("layer", "A_l, rows", "plain step", "norm2(w_l - w*)^2"),
-            layers,
-            "w_l: the regression weight held before the layer, over that of w*; mean over Gaussian prompts",
-        )
-        return distances, by_layer
-
     def __repr__(self) -> str:
         kept = ", ".join(f"{one.claim.removeprefix('judge/')} {one.status}" for one in self.verdicts)
         return f"<linear attention, {self.given.L} layers, d = {self.given.d}; {kept}>"
+
+
+def _grids(
+    given: GivenLinear, nearest: Mapping[DescentKind, Nearest], weights: Sequence[float]
+) -> tuple[Grid, ...]:
+    """Tables: distances, then preconditioners and weights by layer."""
+    rows = tuple(
+        (one.kind, one.sampled, one.attacked, one.certified, f"{one.factor:.3g}") for one in nearest.values()
+    )
+    note = (
+        "largest |difference of predictions|: on random prompts, after an ascent, proved for all; the "
+        "descent is the nearest found by least squares"
+    )
+    columns = ("nearest", "sampled", "attacked", "certified", "certified / attacked")
+    best, plain = nearest["preconditioned"].A, nearest["plain"].A
+    layers = [(l, _matrix(best[l]), f"{float(plain[l][0, 0]):.6g}", weights[l]) for l in range(given.L)]
+    layers.append((given.L, "", "", weights[-1]))
+    held = "w_l: the regression weight held before the layer, over that of w*; mean over Gaussian prompts"
+    of_layers = ("layer", "A_l, rows", "plain step", "norm2(w_l - w*)^2")
+    return (
+        Grid("Distance from descent", columns, rows, note),
+        Grid("By layer", of_layers, tuple(layers), held),
+    )
 
 
 def _is_plain(steps: Sequence[Exact]) -> bool:
@@ -189,15 +175,7 @@ def judge_linear(
     for all or d, along the columns of `axes`, orthonormal, or else along the coordinates.  Raises
     ProblemError for a value that is not allowed.
     """
-    for name, value, fits, allowed in (
-        ("n", n, 1 <= n <= MOST_EXAMPLES, f"1 to {MOST_EXAMPLES:,} examples are run"),
-        ("B_x", B_x, 1e-3 <= B_x <= 1e3, "a radius from 0.001 to 1000 is needed"),
-        ("B_y", B_y, 1e-3 <= B_y <= 1e3, "a radius from 0.001 to 1000 is needed"),
-        ("tolerance", tolerance, 0 <= tolerance < float("inf"), "a number from 0 is needed"),
-        ("S", len(S), len(S) in (1, given.d), f"one variance, or {given.d}, is needed"),
-    ):
-        if not fits:
-            raise ProblemError(name, value, allowed)
+    check_posed(given, n, B_x, B_y, S, tolerance)
     refuse_prompts(8.0 * 30 * (given.d + 1) * n * max(500, min(samples, 2000)))
     variances = tuple(S) * given.d if len(S) == 1 else tuple(S)
     radii, generator = Radii(n, B_x, B_y), seeded(seed)
@@ -210,7 +188,7 @@ def judge_linear(
             advance(1)
     with progress("expected loss", 1) as advance:
         turned = given if axes is None else given.turned(axes)
-        loss = expected_loss(turned, n, variances, generator)
+        loss = gaussian_loss(turned, n, variances, generator)
         advance(1)
     names = tuple(beyond_descent(given, n)) + tuple(remarks(given, n))
     broken: dict[str, LinearCounterexample] = {}
@@ -219,20 +197,39 @@ def judge_linear(
     if reference is not None:
         named = told_apart(given, reference, n)
         verdicts.append(_reference_verdict(given, reference, n, named, random, broken))
+    weights = _held_weights(turned, n, variances, generator)
     return LinearResults(
-        given,
-        radii,
-        variances,
-        seed,
-        tuple(verdicts),
-        proved,
-        nearest,
-        loss,
-        names,
-        named,
-        _held_weights(turned, n, variances, generator),
-        broken,
+        problem=radii,
+        seed=seed,
+        verdicts=tuple(verdicts),
+        census=given.census,
+        grids=_grids(given, nearest, weights),
+        given=given,
+        radii=radii,
+        S=variances,
+        proved=proved,
+        nearest=nearest,
+        loss=loss,
+        names=names,
+        named_reference=named,
+        weights=weights,
+        counterexamples=broken,
     )
+
+
+def check_posed(
+    given: GivenLinear, n: int, B_x: float, B_y: float, S: Sequence[Fraction], tolerance: float
+) -> None:
+    """Raises ProblemError for examples, radii, variances or a tolerance that are not allowed."""
+    for name, value, fits, allowed in (
+        ("n", n, 1 <= n <= LONGEST_PROMPT, f"1 to {LONGEST_PROMPT:,} examples are run"),
+        ("B_x", B_x, 1e-3 <= B_x <= 1e3, "a radius from 0.001 to 1000 is needed"),
+        ("B_y", B_y, 1e-3 <= B_y <= 1e3, "a radius from 0.001 to 1000 is needed"),
+        ("tolerance", tolerance, 0 <= tolerance < float("inf"), "a number from 0 is needed"),
+        ("S", len(S), len(S) in (1, given.d), f"one variance, or {given.d}, is needed"),
+    ):
+        if not fits:
+            raise ProblemError(name, value, allowed)
 
 
 def _nearest(
@@ -273,18 +270,18 @@ def _descent_verdict(
     steps = f"{given.L} steps w <- w - A_l grad R(w)" if given.L > 1 else "a step w <- w - A_0 grad R(w)"
     if proved:
         evidence = f"for every prompt the prediction is that of {steps}, in rationals, A_l in the table"
-        return Verdict(DESCENT, "proved", evidence, means="exact", about="icgd")
+        return Verdict(DESCENT, "proved", evidence, means="exact", about="given")
     told = "; ".join(names) or "every A_l is in the table"
     evidence = (
         f"predictions are at most {best.certified:.6g} from those of {steps}, A_l in the table, for every "
         f"prompt in the radii, and {best.attacked:.6g} on one that was found; {tolerance:.6g} allowed; {told}"
     )
     if best.certified <= tolerance:
-        return Verdict(DESCENT, "proved", evidence, means="balls", about="icgd")
+        return Verdict(DESCENT, "proved", evidence, means="balls", about="given")
     if best.attacked <= tolerance:
-        return Verdict(DESCENT, "held", evidence, about="icgd")
+        return Verdict(DESCENT, "held", evidence, about="given")
     broken["descent"] = LinearCounterexample(DESCENT, best.prompt, best.A, best.attacked, tolerance)
-    return Verdict(DESCENT, "failed", evidence, about="icgd")
+    return Verdict(DESCENT, "failed", evidence, about="given")
 
 
 def _reference_verdict(
@@ -299,7 +296,7 @@ def _reference_verdict(
         raise ProblemError("against", f"d = {reference.d}", f"the judged file is for d = {given.d}")
     if named is None and linear_form(given, n) == linear_form(reference, n):
         evidence = "predictions are the same for every prompt, in rationals"
-        return Verdict(REFERENCE, "proved", evidence, means="exact", about="icgd")
+        return Verdict(REFERENCE, "proved", evidence, means="exact", about="given")
     parts = random.x, random.y, random.query
     with torch.no_grad():
         differences = (given(*parts) - reference(*parts)).abs()
@@ -307,9 +304,9 @@ def _reference_verdict(
     worst = float(differences[row])
     where = f"the largest difference on {len(differences):,} random prompts is {worst:.6g}"
     if named is None:
-        return Verdict(REFERENCE, "held", f"the same up to rounding of the entries; {where}", about="icgd")
+        return Verdict(REFERENCE, "held", f"the same up to rounding of the entries; {where}", about="given")
     broken["reference"] = LinearCounterexample(REFERENCE, random[row : row + 1], None, worst, 0.0)
-    return Verdict(REFERENCE, "failed", f"{named}; {where}", about="icgd")
+    return Verdict(REFERENCE, "failed", f"{named}; {where}", about="given")
 
 
 def _held_weights(

@@ -20,7 +20,7 @@ LayerForm = tuple[tuple[tuple[tuple[Fraction, ...], ...], ...], ...]
 
 
 @dataclass(frozen=True)
-class LinearForm:
+class AttentionForm:
     """All that the predictions of linear attention depend on, for a given n.
 
     layers: S of each layer; in the last one only the row of the label is kept, and with one layer only the
@@ -38,7 +38,7 @@ class LinearForm:
         return len(self.layers[-1][0][0]) - 1
 
 
-def linear_form(given: GivenLinear, n: int) -> LinearForm:
+def linear_form(given: GivenLinear, n: int) -> AttentionForm:
     """The form of linear attention on n examples."""
     share = given.scale(n) * n
     one = given.L == 1
@@ -49,9 +49,9 @@ def linear_form(given: GivenLinear, n: int) -> LinearForm:
         columns = range(given.d) if one else range(given.d + 1)
         factor = share * (-given.sign if one else 1)
         layers.append(tuple(tuple(_form(heads, factor, a, e) for e in columns) for a in rows))
-    form = LinearForm(tuple(layers), given.masked, -1 if one else given.sign)
+    form = AttentionForm(tuple(layers), given.masked, -1 if one else given.sign)
     if not given.masked and one and all(value == 0 for value in _cubic(form)):
-        return LinearForm(form.layers, True, form.sign)
+        return AttentionForm(form.layers, True, form.sign)
     return form
 
 
@@ -71,7 +71,7 @@ def _form(
     )
 
 
-def _cubic(form: LinearForm) -> Iterator[Fraction]:
+def _cubic(form: AttentionForm) -> Iterator[Fraction]:
     """The coefficients of what the query adds to its own prediction in one layer, a cubic form in x."""
     columns = form.layers[0][0]
     for three in combinations_with_replacement(range(form.d), 3):
@@ -90,7 +90,7 @@ def preconditioners(given: GivenLinear, n: int) -> list[Exact]:
     ]
 
 
-def descent_form(A: Sequence[Matrix]) -> LinearForm:
+def descent_form(A: Sequence[Matrix]) -> AttentionForm:
     """The form of descent with the preconditioners A_l."""
     d, nothing = len(A[0]), Fraction(0)
     layers = []
@@ -103,7 +103,7 @@ def descent_form(A: Sequence[Matrix]) -> LinearForm:
         label = tuple(columns) if len(A) == 1 else (*columns, zero)
         above = () if index == len(A) - 1 else ((zero,) * (d + 1),) * d
         layers.append((*above, label))
-    return LinearForm(tuple(layers), True, -1)
+    return AttentionForm(tuple(layers), True, -1)
 
 
 def descent_of(given: GivenLinear, n: int) -> list[Exact] | None:

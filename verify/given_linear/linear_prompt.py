@@ -127,4 +127,4 @@ def replay_linear(given: GivenLinear, reference: GivenLinear | None, saved: Line
         raise ProblemError("replay", saved.claim, "it compares with a reference; give it with --against")
     status: Status = "failed" if amount > saved.allowed else "held"
     evidence = f"{amount:.6g} apart on the saved prompt, rounding included; {saved.allowed:.6g} allowed"
-    return Verdict(saved.claim, status, evidence, about="icgd")
+    return Verdict(saved.claim, status, evidence, about="given")

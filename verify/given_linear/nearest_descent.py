@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from icgd.bounds.letters import Letters
 from icgd.construct.given_linear import GivenLinear
 from icgd.verify.given_linear.layer_form import preconditioners
 
@@ -40,12 +41,12 @@ class LinearPrompt:
 
 
 @dataclass(frozen=True)
-class Radii:
+class Radii(Letters):
     """Which prompts are meant: n examples, norm2(x), norm2(x_q) <= B_x and |y| <= B_y."""
 
-    n: int
-    B_x: float
-    B_y: float
+    n: Annotated[int, "examples in context"] = 10
+    B_x: Annotated[float, "bound on the 2-norm of inputs"] = 1.0
+    B_y: Annotated[float, "bound on labels"] = 1.0
 
 
 def random_linear_prompts(d: int, radii: Radii, count: int, generator: torch.Generator) -> LinearPrompt:

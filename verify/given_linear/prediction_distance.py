@@ -30,7 +30,7 @@ from icgd.verify.given_linear.exact_bounds import (
     spectral_norm,
     two_ball_bound,
 )
-from icgd.verify.given_linear.layer_form import LinearForm, descent_form, linear_form
+from icgd.verify.given_linear.layer_form import AttentionForm, descent_form, linear_form
 
 _PRECISION = 96
 
@@ -65,7 +65,9 @@ Deviation = dict[tuple[int, int], fmpq_mat]
 """T of one layer, scaled, by (row, column); the row of the label is d."""
 
 
-def _scaled_deviation(form: LinearForm, A: Sequence[Matrix], B_x: Fraction, B_y: Fraction) -> list[Deviation]:
+def _scaled_deviation(
+    form: AttentionForm, A: Sequence[Matrix], B_x: Fraction, B_y: Fraction
+) -> list[Deviation]:
     d = form.d
     radius = [B_x] * d + [B_y]
     found = []
@@ -95,7 +97,7 @@ def _scaled_deviation(form: LinearForm, A: Sequence[Matrix], B_x: Fraction, B_y:
 
 
 def _recursion(
-    form: LinearForm, deviations: Sequence[Deviation], steps: Sequence[fmpq_mat], n: int, B_y: arb
+    form: AttentionForm, deviations: Sequence[Deviation], steps: Sequence[fmpq_mat], n: int, B_y: arb
 ) -> DistanceBound:
     """Every letter bounds the norm of what it stands for above, after l layers."""
     d, one, zero = form.d, arb(1), arb(0)

@@ -10,7 +10,7 @@ import torch
 from icgd.construct.given_linear import GivenLinear, descent
 from icgd.verify.given_linear.expected_loss import (
     descent_loss,
-    expected_loss,
+    gaussian_loss,
     one_layer_gradient,
     one_layer_loss_of,
 )
@@ -90,13 +90,13 @@ def test_descent_is_exact_at_every_depth():
 def test_what_is_not_exact_is_sampled_and_says_why():
     generator = torch.Generator().manual_seed(0)
     A = 0.4 * torch.eye(2, dtype=torch.float64).repeat(2, 1, 1)
-    made = expected_loss(descent(A), 8, (Fraction(1), Fraction(1)), generator)
+    made = gaussian_loss(descent(A), 8, (Fraction(1), Fraction(1)), generator)
     mean, half = made.sampled
     assert abs(mean - float(made.value)) < half and not made.why
     other = descent(A)
     P = other.P.clone()
     P[0, 0, 0, 0] = 0.1
-    made = expected_loss(GivenLinear.of(P, other.Q), 8, (Fraction(1), Fraction(1)), generator)
+    made = gaussian_loss(GivenLinear.of(P, other.Q), 8, (Fraction(1), Fraction(1)), generator)
     assert made.value is None and "no descent" in made.why and made.sampled[0] > 0
     deep = descent(0.1 * torch.eye(5, dtype=torch.float64).repeat(4, 1, 1))
-    assert "more than 60,000 monomials" in expected_loss(deep, 3, (Fraction(1),) * 5, generator).why
+    assert "more than 60,000 monomials" in gaussian_loss(deep, 3, (Fraction(1),) * 5, generator).why
