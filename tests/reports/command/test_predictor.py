@@ -8,6 +8,7 @@ from rich.console import Console
 
 from icgd.construct.gpt2 import GPT2
 from icgd.reports.command.predictor import measuring, predictor_document, show_predictor
+from icgd.reports.document.judged import JudgedFile, judged_document
 from icgd.verify.given_predictor.judge import NO_PROOF, judge_predictor
 from icgd.verify.given_predictor.references import REFERENCES
 from icgd.verify.given_predictor.regression_task import RegressionTask
@@ -32,6 +33,8 @@ def test_what_is_shown_and_documented_agrees():
     assert {*document["nearest"]} <= set(REFERENCES) and document["runner_up"] in (None, *REFERENCES)
     assert set(document["out_of_distribution"]) == {"inputs", "weights", "skewed", "longer"}
     assert set(document["moves"]) == {"order", "examples", "query", "labels", "earlier"}
+    report = judged_document(JudgedFile("m.st", "gpt2", "0" * 64), found, command="icgd judge", seconds=1.0)
+    assert report["conclusion"] == document["conclusion"]
 
 
 def test_brackets_in_a_name_are_no_markup():
