@@ -19,6 +19,8 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     lock = path.with_name(f"{path.name}.lock")
     with ExitStack() as held:
         try:
+            if wait:  # where no file can be made, as in /proc, FileLock would try for ever
+                lock.touch()
             held.enter_context(FileLock(lock).acquire(blocking=wait))
         except OSError:
             if not wait:

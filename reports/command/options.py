@@ -35,10 +35,10 @@ def letter_parameters(asked: Theorem | None) -> list[inspect.Parameter]:
 
 def _letters(theorem: Theorem, *, hidden: bool, named: bool = False) -> dict[str, inspect.Parameter]:
     """The options for one theorem's letters; named: whether the help text names the theorem."""
-    kinds, usual = theorem.letters.kinds(), theorem.letters.defaults()
+    kinds, usual, meanings = theorem.letters.kinds(), theorem.letters.defaults(), theorem.letters.meanings()
     found = {}
     for name, kind in kinds.items():
-        meaning = f"{theorem.name}: " * named + theorem.letters.meanings()[name]
+        meaning = f"{theorem.name}: " * named + meanings[name]
         names = list(dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]))
         optional: Any = kind | None
         option = typer.Option(
@@ -121,4 +121,14 @@ class OnceEach(TyperCommand):
             if name == "out" and value == "-":
                 why = "a path is needed, such as ./-; only --json - goes to the standard output"
                 raise ProblemError(name, value, why)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            param = error.param
+            if param is None or param.opts[0].lstrip("-") == param.opts[0]:
+                raise
+            kinds = {"integer": "a whole number is needed", "number": "a number is needed, such as 0.05"}
+            why = next((words for kind, words in kinds.items() if f"valid {kind}" in error.message), None)
+            if why is None:
+                raise
+            raise ProblemError(param.opts[0].lstrip("-"), given.get(str(param.name)), why) from None

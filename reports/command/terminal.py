@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
+from decimal import ROUND_CEILING, Context
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from icgd.bounds.step_error.plan import Plan
 from icgd.reports.document.numbers import digits
 from icgd.verify.block.one_prompt import Enclosure
 from icgd.verify.certificate.proof import Judgement, Proof
+from icgd.verify.data.use import DataUse
 from icgd.verify.results import Grid, Results, Sandwich, StepError
 from icgd.verify.search.excerpt import part_of
 from icgd.verify.search.trajectory import Trajectory
@@ -47,8 +49,7 @@ def show(console: Console, theorem: Theorem, found: Results, seconds: float) -> 
     built = f", construction [bold]{found.construction}[/]" if found.construction else ""
     console.print(f"[bold]{escape(theorem.title)}[/] ({escape(theorem.source)}){built}")
     console.print(escape(found.problem.options), style="dim", soft_wrap=True)
-    for doubt in found.data.warnings if found.data else ():
-        console.print(f"[yellow]warning:[/] {escape(doubt)}", highlight=False)
+    show_doubts(console, found.data)
     show_hypotheses(console, found.hypotheses)
     show_sizes(console, found.claims, found.census, {verdict.claim for verdict in found.verdicts})
     if found.step:
@@ -57,6 +58,12 @@ def show(console: Console, theorem: Theorem, found: Results, seconds: float) -> 
         show_grid(console, grid)
     show_verdicts(console, found.verdicts)
     console.print(f"seed {found.seed}, {seconds:.1f} s", style="dim")
+
+
+def show_doubts(console: Console, use: DataUse | None) -> None:
+    """Print what is doubtful about a table from which prompts were cut."""
+    for doubt in use.warnings if use else ():
+        console.print(f"[yellow]warning:[/] {escape(doubt)}", highlight=False)
 
 
 def _show_step(console: Console, step: StepError) -> None:
@@ -125,7 +132,9 @@ def show_sizes(
     built = any(claim.key in judged and claim.quantity in counts for claim in asserted)
     if built:
         table.add_column("built", justify="right")
-    table.columns[0].no_wrap, table.columns[0].overflow = True, "fold"
+    table.columns[0].no_wrap = True
+    for column in table.columns:  # a formula or a number that is cut says something else
+        column.overflow = "fold"
     table.columns[2].justify = "right"
     for claim in asserted:
         row = [claim.key, f"{claim.relation} {_short(claim.expression)}", _number(claim.value)]
@@ -293,14 +302,23 @@ def show_census(console: Console, counted: Mapping[str, int | float]) -> None:
 def show_numbers(console: Console, title: str, numbers: Mapping[str, str | int | float]) -> None:
     """Print named numbers or words, one per line."""
     table = Table(title, "", title_justify="left")
-    table.columns[1].justify = "right"
+    table.columns[1].justify, table.columns[1].overflow = "right", "fold"
     for name, value in numbers.items():
         table.add_row(escape(name), escape(_cell(value)))
     console.print(table)
 
 
 def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+    """A whole number in full up to 21 digits, else rounded up to 6, as are others (to the nearest).
+
+    >>> _number(3726826744), _number(10**400 + 1), _number(0.1)
+    ('3,726,826,744', '1.00001e+400', '0.1')
+    """
+    if not isinstance(value, int):
+        return f"{value:,.6g}"
+    if abs(value) < 10**21:
+        return f"{value:,}"
+    return f"{Context(prec=6, rounding=ROUND_CEILING).create_decimal(value):.6g}".lower()
 
 
 def _short(expression: str, width: int = 60) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
+from icgd.bounds.printable import printable
 from icgd.construct.machine.files import write_atomically
 from icgd.reports.document.findings import by_severity, tally_document
 from icgd.reports.document.first_page import checked, not_shown, notable, trusted
@@ -109,7 +110,8 @@ def _environment() -> jinja2.Environment:
         "number": number,
         "exact": exact,
         "wide": wide,
-        "comment": _comment,
+        "name": _name,
+        "remark": _remark,
         "said": lambda verdict: in_words(verdict["verdict"], verdict.get("means")),
         "macro_code": lambda name: code(f"\\{name}"),
         "tex": Tex,
@@ -123,9 +125,14 @@ def _compact(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-def _comment(text: object) -> Tex:
-    """The text for a LaTeX comment: one line of ASCII."""
+def _name(text: object) -> Tex:
+    """The text for a name in LaTeX, such as that of a label or of a file: one line of ASCII."""
     return Tex(" ".join(str(text).split()).encode("ascii", "replace").decode())
+
+
+def _remark(text: object) -> Tex:
+    """The text for a LaTeX comment: one line, every letter as it was written."""
+    return Tex(printable(" ".join(str(text).split())))
 
 
 def _briefly(citation: Tex) -> Tex:

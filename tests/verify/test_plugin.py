@@ -188,7 +188,7 @@ def test_a_small_problem_passes(run):
         ("construction=lean activation=relu", "Theorem 1 does not apply"),
         ("construction=wide", "construction = wide: the constructions are lean, paper, exact"),
         ("activation=nonsense(", "activation = nonsense("),
-        ("samples=0", "samples = 0: at least one"),
+        ("samples=0", "samples = 0: a whole number from 1"),
         ("effort=nan", "effort = nan: a number"),
         ("device=tpu", "device = tpu: it is cpu"),
         ("letter=1", "letter = 1: there is no such letter; the letters are"),

@@ -138,9 +138,9 @@ def as_read(found: Mapping[str, Any]) -> dict[str, Any]:
     return dict(json.loads(certificate_text(found)))
 
 
-def load_certificate(path: Path) -> dict[str, Any]:
-    """A certificate from a file; raises ProblemError where it is not JSON."""
+def load_certificate(path: Path | str) -> dict[str, Any]:
+    """A certificate from a file; raises ProblemError where it is not one, whatever it would prove."""
     found = load_json(path, "certificate")
-    if not isinstance(found, dict):
-        raise ProblemError("certificate", path, "it is not a certificate")
+    if not isinstance(found, dict) or not str(found.get("format")).startswith("icgd certificate"):
+        raise ProblemError("certificate", path, "it is not a certificate that icgd audit wrote")
     return found

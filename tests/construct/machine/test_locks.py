@@ -58,3 +58,10 @@ def test_one_at_a_time_though_each_removes_the_file(tmp_path):
     for thread in entering:
         thread.join()
     assert most == [1] * 400 and os.listdir(tmp_path) == []
+
+
+def test_where_no_file_can_be_made_nobody_waits_for_ever(tmp_path):
+    entered = []
+    with locked(tmp_path / "missing" / "a"):  # a folder such as /proc, in which making a file fails
+        entered.append("a")
+    assert entered == ["a"] and os.listdir(tmp_path) == []

@@ -402,3 +402,10 @@ def test_one_theorem_alone_with_long_words_on_the_first_page(tmp_path):
     assert made.warnings == ()
     pages = pages_of(made.pdf)
     assert "What is not shown" in pages[0] and re.match(r"\s*1\s+Findings", pages[1])
+
+
+def test_comments_keep_every_letter_of_a_users_file(figures, tmp_path):
+    asked = "icgd audit --data 'Größe ≥ 5\u202e.csv'"
+    write_source(copy.deepcopy(DOCUMENT) | {"command": asked}, figures, tmp_path)
+    first = (tmp_path / "icgd-numbers.tex").read_text("utf-8").splitlines()[1]
+    assert first == r"% Written by: icgd audit --data 'Größe ≥ 5\u202e.csv'"
