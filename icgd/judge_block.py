@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from icgd.bounds.letters import ProblemError
 from icgd.commands import FAILED, KEPT
 from icgd.construct.block.given_block import GivenBlock, parse_stream
 from icgd.judge_options import JudgeOptions
@@ -27,7 +28,8 @@ from icgd.verify.given_block.judge import CLAIM, JUDGED_PROMPTS, judge_block, re
 from icgd.verify.search.counterexample import Counterexample
 from icgd.verify.verdict import any_failed
 
-_OPTIONS = ("stream", "attention", "diagonal", "construction", "data", "inputs", "targets", "trust_pickle")
+_TABLE = ("data", "table", "inputs", "targets")
+_OPTIONS = ("stream", "attention", "diagonal", "construction", "trust_pickle", *_TABLE)
 
 
 def judge_block_file(asked: JudgeOptions) -> int:
@@ -52,7 +54,11 @@ def judge_block_file(asked: JudgeOptions) -> int:
         return FAILED if any_failed([verdict]) else KEPT
     samples = JUDGED_PROMPTS if asked.samples is None else asked.samples
     announce(judging(block, samples, asked.effort))
-    chosen = {name: asked.given[name] for name in ("construction", "data", "inputs", "targets")}
+    for name in _TABLE[1:]:
+        if asked.given[name] and asked.given["data"] is None:
+            raise ProblemError(name, asked.given[name], "it is about --data, which is missing")
+    chosen = {name: asked.given[name] for name in ("construction", *_TABLE)}
+    chosen["table"] = chosen["table"] or ""
     found = judge_block(
         block,
         samples=samples,

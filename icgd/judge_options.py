@@ -10,6 +10,7 @@ from typing import Any
 
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.tensor_files import TensorHeader
+from icgd.verify.search.options import option_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ class JudgeOptions:
         words = ["icgd", "judge", self.weights.as_posix()]
         for name, value in {**self.given, **self.letters}.items():
             option = f"--{name if name in self.letters else name.replace('_', '-')}"
-            words += [] if value in (None, False) else [option] if value is True else [option, str(value)]
+            words += [] if value in (None, False) else option_words(option[2:], value)
         return shlex.join(words)
 
 

@@ -94,10 +94,13 @@ def judge_command(
         str | None, typer.Option("--against", metavar="FILE", help="linear attention that it should be")
     ] = None,
     data: Annotated[
-        str | None, typer.Option("--data", metavar="diabetes|FILE.csv", help="real prompts, too")
+        str | None, typer.Option("--data", metavar="diabetes|FILE", help="real prompts, too")
     ] = None,
-    inputs: Annotated[str | None, typer.Option("--inputs", help="columns that are x")] = None,
-    targets: Annotated[str | None, typer.Option("--targets", help="columns that are y")] = None,
+    table: Annotated[
+        str | None, typer.Option("--table", metavar="WORDS", help="how its text is laid out: docs/data.md")
+    ] = None,
+    inputs: Annotated[list[str] | None, typer.Option("--inputs", help="columns that are x")] = None,
+    targets: Annotated[list[str] | None, typer.Option("--targets", help="columns that are y")] = None,
     seed: Annotated[int, typer.Option("--seed", help="seed of all random work")] = 0,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda")] = "cpu",
     out: Annotated[Path, typer.Option("--out", help="folder for counterexamples and the certificate")] = Path(
@@ -148,8 +151,9 @@ def judge_command(
             "tolerance": tolerance,
             "against": against,
             "data": data,
-            "inputs": inputs,
-            "targets": targets,
+            "table": table,
+            "inputs": tuple(inputs or ()) or None,
+            "targets": tuple(targets or ()) or None,
         },
         samples=samples,
         effort=effort,

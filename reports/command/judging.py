@@ -13,7 +13,8 @@ from rich.markup import escape
 from icgd.bounds.estimate import Estimate, Stage
 from icgd.bounds.letters import ProblemError
 from icgd.construct.block.given_block import GivenBlock
-from icgd.reports.command.terminal import show_grid, show_trusted
+from icgd.reports.command.terminal import show_doubts, show_grid, show_trusted
+from icgd.reports.document.data_used import data_document
 from icgd.verify import workload
 from icgd.verify.given_block.judge import BlockResults
 from icgd.verify.given_block.measures import MEASURES, numbers_for, rows_at_once
@@ -44,6 +45,7 @@ def show_block(console: Console, block: GivenBlock, found: BlockResults, source:
     console.print(f"[bold]{escape(source)}[/]: {block.attention} attention, {sizes}", highlight=False)
     console.print(escape(block.problem.options), style="dim", soft_wrap=True)
     console.print(escape(found.conclusion), highlight=False)
+    show_doubts(console, found.data)
     for grid in found.grids:
         show_grid(console, grid)
     rows = tuple((one.claim, one.said, one.evidence) for one in found.verdicts)
@@ -85,6 +87,7 @@ def block_document(block: GivenBlock, found: BlockResults, path: Path) -> dict[s
         "verdicts": [one.as_dict() for one in found.verdicts],
         "trusted": list(found.recovery.trusted),
         "seed": found.seed,
+        **({"data": data_document(found.data)} if found.data else {}),
     }
 
 

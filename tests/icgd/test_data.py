@@ -7,9 +7,11 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import save_file
 
 from icgd import cli
 from icgd.verify.data.layout import Layout
+from tests.numpy_layers import layers_by_hand
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 QUICK = ["--samples", "100", "--effort", "0", "--L", "2", "--n", "3", "--K", "1", "--N", "1"]
@@ -85,3 +87,19 @@ def test_an_empty_name_and_options_without_data_are_refused(capsys, houses):
     ):
         code, out, err = run(capsys, "verify", "looped", *options)
         assert (code, out) == (cli.BAD_INPUT, "") and words in err and err.count("\n") == 1, err
+
+
+def test_a_judged_block_takes_rows_and_tells_of_them(capsys, houses):
+    tensors, metadata = layers_by_hand(N=1, K=1)
+    save_file(tensors, houses / "model.safetensors", metadata)
+    posed = json.loads(metadata["problem"])
+    names = ["rooms", "built", "size, m2"][: posed["d"]]
+    table = ["--data", "houses.csv", "--table", "decimal=, thousands=. dropna", "--json", "-"]
+    options = [*table, *(word for name in names for word in ("--inputs", name)), "--targets", "price"]
+    assert posed["d_out"] == 1
+    code, out, _ = run(capsys, "judge", "model.safetensors", "--samples", "50", "--effort", "0", *options)
+    found = json.loads(out)
+    assert code == cli.KEPT and [one["name"] for one in found["data"]["columns"]] == [*names, "price"]
+    assert "64 of houses.csv" in found["verdicts"][0]["evidence"]
+    code, _, err = run(capsys, "judge", "model.safetensors", "--inputs", "rooms")
+    assert code == cli.BAD_INPUT and "it is about --data, which is missing" in err

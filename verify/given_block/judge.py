@@ -25,7 +25,7 @@ from icgd.verify.given_block.measures import MEASURES, allowances, measured, row
 from icgd.verify.given_block.prompt_ascent import CLIMBS, PromptsFound, best_of, climb_prompts, joined
 from icgd.verify.given_block.recovery import Recovery, recover, upward
 from icgd.verify.given_block.which_descent import Factor, factor_grid, factors_in_words, factors_of
-from icgd.verify.results import Results, Sandwich
+from icgd.verify.results import Results, Sandwich, use_grid
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.counterexample import Counterexample, shrink
 from icgd.verify.search.prompts import random_prompts, seeded
@@ -201,7 +201,11 @@ def judge_block(
         construction=recovery.construction,
         census=layer_counts(block),
         certificate=recovery.certificate,
-        grids=[factor_grid(block, factors)] if factors else [],
+        grids=[
+            *([use_grid(cut.use)] if cut else []),
+            *([factor_grid(block, factors)] if factors else []),
+        ],
+        data=cut.use if cut else None,
         sampled=sampled,
         attacked=max(sampled, float(attacked.errors[0])),
         certified=None if recovery.bound is None else problem.eta * recovery.bound,
