@@ -26,7 +26,7 @@ from icgd.verify.given_predictor.nearness import (
 )
 from icgd.verify.given_predictor.references import REFERENCES, Parameters
 from icgd.verify.given_predictor.regression_task import SHIFTS, RegressionTask, draw
-from icgd.verify.results import Grid, Results
+from icgd.verify.results import Curve, Grid, Plot, Results
 from icgd.verify.search.prompts import seeded
 from icgd.verify.verdict import Verdict
 
@@ -38,6 +38,9 @@ _MOVES = 1e-3
 
 _AGAINST = 0.9
 """Cosines below minus this are those of a predictor with the wrong sign."""
+
+_CURVES = 5
+"""So many curves can be told apart in a figure."""
 
 NO_PROOF = "Nothing is proved: a predictor that is only called can only be measured"
 
@@ -200,7 +203,7 @@ def judge_predictor(
     verdicts: tuple[Verdict, ...] = ()
     if isinstance(predictor, GPT2):
         verdicts = (judge_context_update(predictor, longest.held_out[:CONTEXT_PROMPTS]),)
-    return replace(results, verdicts=verdicts, grids=grids_of(results))
+    return replace(results, verdicts=verdicts, grids=grids_of(results), plots=plots_of(results))
 
 
 def _called_name(predictor: Predictor) -> str:
@@ -247,6 +250,21 @@ def _shifted(
                 )
             advance(1)
     return found
+
+
+def plots_of(found: PredictorResults) -> list[Plot]:
+    """Distances to the nearest references over prompt lengths, less those below a millionth of the spread."""
+    if len(found.lengths) < 2:
+        return []
+    sizes = tuple(float(one.n) for one in found.lengths)
+    curves = []
+    for name in (*found.tied, *found.others):
+        rows = [row for one in found.lengths for row in one.rows if row.reference == name]
+        means = tuple(row.apart.mean for row in rows)
+        if all(1e-6 * one.spread < mean < 1e6 for one, mean in zip(found.lengths, means, strict=True)):
+            curves.append(Curve(name, sizes, means))
+    title = "Mean squared distance of the answers to the nearest references"
+    return [Plot(title, "examples in the prompt", "distance", tuple(curves[:_CURVES]), "y")] if curves else []
 
 
 def grids_of(found: PredictorResults) -> list[Grid]:

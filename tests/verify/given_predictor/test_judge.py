@@ -75,6 +75,9 @@ def test_numbers_are_those_of_another_route():
         assert all(row.apart.low <= row.apart.mean <= row.apart.high for row in one.rows)
     mean = np.mean([row.apart.mean for one in found.lengths for row in one.rows if row.reference == "ridge"])
     assert found.apart["ridge"].mean == pytest.approx(mean)
+    (plot,) = found.plots  # descent itself is at distance 0, which a logarithmic axis does not show
+    (ridges,) = (curve for curve in plot.curves if curve.label == "ridge")
+    assert np.mean(ridges.y) == pytest.approx(mean) and "descent" not in [one.label for one in plot.curves]
     same = {one.reference: one for one in found.sensitivities}["descent"]
     assert same.by_query.low > 0.999 and same.by_labels.low > 0.999
 
