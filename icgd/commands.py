@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -167,6 +168,8 @@ def report_command(
         whole = _written_again(console, earlier, search.out)
     else:
         about = find_theorem(theorem)
+        unused = [name for name in BRIEF.keys() - about.options if getattr(search, name) == BRIEF[name]]
+        search = replace(search, **{name: getattr(THOROUGH, name) for name in unused})
         part = verify_one(about, letters, search, reported=True)
         settled = settle_findings(select(entries(), theorem=about.name))
         whole = audit_document(

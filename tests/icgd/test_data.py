@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import save_file
 
-from icgd import cli
+from icgd import cli, commands
 from icgd.verify.data.layout import Layout
+from icgd.verify.search.options import BRIEF
 from tests.numpy_layers import layers_by_hand
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
@@ -103,3 +104,22 @@ def test_a_judged_block_takes_rows_and_tells_of_them(capsys, houses):
     assert "64 of houses.csv" in found["verdicts"][0]["evidence"]
     code, _, err = run(capsys, "judge", "model.safetensors", "--inputs", "rooms")
     assert code == cli.BAD_INPUT and "it is about --data, which is missing" in err
+
+
+def test_a_report_asks_no_theorem_for_a_search_that_it_does_not_make(capsys, houses, monkeypatch):
+    """Without options, `icgd report` searches less than `icgd audit`, where there is something to search."""
+    seen = []
+    table = ["--data", "houses.csv", "--table", "decimal=, thousands=.", "--inputs", "rooms", "--n", "8"]
+
+    def asked(about, letters, search, **_):
+        seen.append(search)
+        raise InterruptedError  # what follows takes long
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "verify_one", asked)
+        for theorem in ("looped", "relu-icgd"):
+            with pytest.raises(InterruptedError):
+                commands.report_command({}, theorem)
+    assert [one.given for one in seen] == [{}, BRIEF]
+    code, _, err = run(capsys, "report", "looped", *table, "--samples", "5")
+    assert code == cli.BAD_INPUT and "samples = 5: looped has no such option" in err

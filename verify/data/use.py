@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from icgd.bounds.printable import printable
 from icgd.verify.data.columns import Columns
 from icgd.verify.data.scaling import Scaling
 from icgd.verify.data.table import DataTable
@@ -72,7 +71,7 @@ class DataUse:
         left = f" ({self.dropped:,} of {self.rows:,} left out for a missing value)" if self.dropped else ""
         file = f", SHA-256 {self.sha256[:16]}..." if self.sha256 else ""
         return (
-            f"{printable(self.source)}: {self.used:,} rows{left}, inputs {self.of_role('input')}, "
+            f"{self.used:,} rows{left}, inputs {self.of_role('input')}, "
             f"target {self.of_role('target')}; {self.read_as}{file}",
             *self.chosen,
             *(f"warning: {one}" for one in self.warnings),

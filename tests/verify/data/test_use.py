@@ -25,7 +25,7 @@ def test_ordinary_rows_are_used_without_a_warning():
     use = warned(usual())
     assert use.warnings == () and use.chosen == ()
     assert (use.rows, use.dropped, use.used, use.prompts, use.examples) == (60, 0, 60, 2, 5)
-    assert use.said == ("shelf.csv: 60 rows, inputs 'a', 'b', target 'y'; a table in memory",)
+    assert use.said == ("60 rows, inputs 'a', 'b', target 'y'; a table in memory",)
     for seed in range(40):  # heavy tails are not outliers: one lognormal in a hundred may be large
         values = np.exp(usual(200, seed))
         assert warned(values).warnings == (), seed
