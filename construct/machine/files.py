@@ -57,6 +57,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 def check_writable(path: Path) -> None:
     """Raises OSError, before any work is done, if a file cannot be written here; creates no folder."""
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+    whole = path.resolve()  # as it will be written: missing/.. is a folder
+    folder = next((parent for parent in whole.parents if parent.exists()), whole)
+    if whole.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise OSError(errno.EACCES, "it cannot be written", str(path))

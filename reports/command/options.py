@@ -6,12 +6,14 @@ import inspect
 from collections.abc import Callable
 from dataclasses import fields
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 from typer.core import TyperCommand
 
 from icgd.bounds.letters import ProblemError
+from icgd.construct.machine.files import check_writable
 from icgd.verify.catalogue import theorems, theorems_with_option
 from icgd.verify.search.options import EVERYWHERE, Search
 from icgd.verify.theorem import Theorem
@@ -110,25 +112,37 @@ class OnceEach(TyperCommand):
         """Parses the words after the command's name; raises ProblemError, which names what the user typed."""
         given, _, order = self.make_parser(ctx).parse_args(args=list(args))
         for one in order:
-            name, value = one.opts[0].lstrip("-"), given.get(str(one.name))
             listed = one.nargs != 1 or getattr(one, "multiple", False)
-            if order.count(one) > 1 and not listed and name != "help":
+            if order.count(one) > 1 and not listed and _typed(one) != "help":
                 known = " or ".join((*one.opts[:1], *one.secondary_opts))
-                raise ProblemError(name, value, f"{known} is given more than once; give it once")
-            if value == "":
-                why = "a value is needed, and it is empty (perhaps a variable of the shell is not set)"
-                raise ProblemError(name, '""', why)
-            if name == "out" and value == "-":
-                why = "a path is needed, such as ./-; only --json - goes to the standard output"
-                raise ProblemError(name, value, why)
+                why = f"{known} is given more than once; give it once"
+                raise ProblemError(_typed(one), given.get(str(one.name)), why)
+            _refuse_value(_typed(one), given.get(str(one.name)))
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
-            param = error.param
-            if param is None or param.opts[0].lstrip("-") == param.opts[0]:
+            wanted = [words for kind, words in _WANTED.items() if f"valid {kind}" in error.message]
+            if error.param is None or not wanted:
                 raise
-            kinds = {"integer": "a whole number is needed", "number": "a number is needed, such as 0.05"}
-            why = next((words for kind, words in kinds.items() if f"valid {kind}" in error.message), None)
-            if why is None:
-                raise
-            raise ProblemError(param.opts[0].lstrip("-"), given.get(str(param.name)), why) from None
+            value = given.get(str(error.param.name))
+            raise ProblemError(_typed(error.param), value, wanted[0]) from None
+
+
+_WANTED = {"integer": "a whole number is needed", "number": "a number is needed, such as 0.05"}
+"""What is needed where typer says that its input is not a valid one."""
+
+
+def _typed(one: Any) -> str:
+    """An option or argument as the user types it, without hyphens in front."""
+    return str(one.opts[0]).lstrip("-")
+
+
+def _refuse_value(name: str, value: object) -> None:
+    if value == "":
+        why = "a value is needed, and it is empty (perhaps a variable of the shell is not set)"
+        raise ProblemError(name, '""', why)
+    if name == "out" and value == "-":
+        why = "a path is needed, such as ./-; only --json - goes to the standard output"
+        raise ProblemError(name, value, why)
+    if name == "json" and value != "-":
+        check_writable(Path(str(value)))  # before any work is done
