@@ -62,8 +62,7 @@ def enclose(
 ) -> Enclosure:
     """The step error of row `index` of the prompts, for any transformer made of our parts, even damaged.
 
-    unit: roundoff of the deployed arithmetic.  As in `step_error`, a coordinate of w within 32 units of a
-    face of W (times |target| + face) counts as on it; where a ball cannot decide, both cases are enclosed.
+    unit: roundoff of the deployed arithmetic.
     """
     problem = transformer.problem
     with flint.ctx.workprec(PRECISION):
@@ -76,7 +75,7 @@ def enclose(
         tokens = [{"x": _exact(x), "y": _exact(y), "t": [flint.arb(t)]} for x, y, t in rows]
         target = _descent(problem, tokens[:-1], times, matrices)
         steps = (_Step(transformer, matrices, [*times, 1], roundoff) for roundoff in (0.0, unit))
-        real, deployed = (_norm(problem, target, step(tokens), unit) for step in steps)
+        real, deployed = (_norm(problem, target, step(tokens)) for step in steps)
     return Enclosure(index, real, (min(real[0], deployed[0]), max(real[1], deployed[1])))
 
 
@@ -129,27 +128,14 @@ def _descent(
     return [[w - rate * slope for w, slope in pair] for pair in pairs]
 
 
-def _norm(problem: Problem, target: list[_Balls], reached: list[_Balls], unit: float) -> Interval:
+def _norm(problem: Problem, target: list[_Balls], reached: list[_Balls]) -> Interval:
     total = flint.arb(0)
     for j, (wanted, got) in enumerate(zip(target, reached, strict=True), start=1):
         half = flint.arb(face(problem, j))
-        errors = [_error(a, b, half, unit) for a, b in zip(wanted, got, strict=True)]
+        errors = [b - a.min(half).max(-half) for a, b in zip(wanted, got, strict=True)]
         total += _dot(errors, errors)
     low, high = (end.max(flint.arb(0)).sqrt() for end in (total.lower(), total.upper()))
     return (0.0, math.inf) if total.is_nan() else (max(0.0, lower_float(low)), upper_float(high))
-
-
-def _error(target: flint.arb, reached: flint.arb, half: flint.arb, unit: float) -> flint.arb:
-    """|err| of one coordinate, for the smallest err with reached = clip(target + err, -half, half)."""
-    slack = 32 * flint.arb(unit) * (half + abs(target))
-    size = abs(reached - target)
-    for sign in (1, -1):
-        inward = half - slack - sign * reached
-        if not inward > 0:
-            on_face = size.min((half - sign * target).max(flint.arb(0)))
-            size = on_face if inward <= 0 else size.union(on_face)
-    outside = abs(reached) - half - slack
-    return size if outside <= 0 else flint.arb("inf") if outside > 0 else flint.arb(0, math.inf)
 
 
 class _Summand(NamedTuple):

@@ -19,7 +19,10 @@ from icgd.verify.checker.loss_slopes import slope_of
 from icgd.verify.checker.power_series import NAMED, Function, Unreadable, exact, formula, jet, slope
 
 FORMAT, PRECISION, FURTHEST = "icgd certificate 1", 128, 2**17
-STATEMENT = "norm2(err) <= eta * certified for every prompt of n examples in the radii and every w in W"
+STATEMENT = (
+    "norm2(err) <= eta * certified, where err = w' - Proj(w - eta grad L(w)), for every prompt of n examples "
+    "and a query in the radii and every w in W"
+)
 UNITS = {"float64": fmpq(1, 2**53), "float32": fmpq(1, 2**24)}
 # Of u = phi(p - rho y) - sigma y: phi between its kinks, sup |phi'|, phi(0), and what the program must hold.
 CLIP = {"a": [1.0, 1.0], "b": [0.5, -0.5], "c": [1.0, -1.0], "constant": -0.5}

@@ -16,7 +16,7 @@ from icgd.verify.checker.lemmas import need
 from icgd.verify.checker.relu import Check
 
 STATEMENT = (
-    "norm2(err) <= eta * certified in w(l) = Proj(w(l-1) - eta grad (1/n) sum_i loss_i + err), for every "
+    "norm2(err) <= eta * certified, where err = w' - Proj(w - eta grad (1/n) sum_i loss_i(w)), for every "
     "prompt of n examples and a query in the radii and every w in W; eta grad (1/n) sum is (2 eta) grad "
     "(1/(2n)) sum, and the program is written for 1/(2n): eta is 2 eta there, eps is eps / 2, certified half"
 )

@@ -41,23 +41,17 @@ class Measure:
     exact: bool = True
 
 
-def error_within(
-    problem: Problem, prompt: Prompt, reached: Float[Tensor, "B D_w"], ulps: float = 16
-) -> Float[Tensor, " B"]:
-    """The 2-norm of the smallest err with reached = Proj(w - eta grad L_n(w) + err).
+def error_within(problem: Problem, prompt: Prompt, reached: Float[Tensor, "B D_w"]) -> Float[Tensor, " B"]:
+    """The least norm2(err), where err = reached - Proj(w - eta grad L_n(w)), over the boxes Proj may be onto.
 
-    As `icgd.verify.descent.step_error`, but the box of Proj may be W, that of our own blocks, which keep room
-    for rounding, or one smaller than that by a share of FACE_ROOM: what others choose need not be ours.
+    As `icgd.verify.descent.step_error`, but the box may be W, that of our own blocks, which keep room for
+    rounding, one between these, or one smaller by a share of FACE_ROOM: what others choose need not be ours.
     """
     target = prompt.w.detach() - problem.eta * gradient(problem, prompt)
-    inner, outer = box(problem, target), widest(problem, target)
-    slack = ulps * torch.finfo(reached.dtype).eps * (outer + target.abs())
-    size, side = reached.abs(), torch.where(reached < 0, -target, target)
-    error = (reached - target).abs()
-    on_face = size >= inner * (1 - FACE_ROOM) - slack
-    error = torch.where(on_face, torch.minimum(error, (size - side).clamp(min=0.0)), error)
-    error = torch.where(size > outer + slack, torch.inf, error)
-    norm: Tensor = torch.linalg.vector_norm(error, dim=-1)
+    inner, outer = box(problem, target) * (1 - FACE_ROOM), widest(problem, target)
+    ends = target.clamp(-inner, inner), target.clamp(-outer, outer)
+    low, high = torch.minimum(*ends), torch.maximum(*ends)
+    norm: Tensor = torch.linalg.vector_norm(reached - reached.clamp(low, high), dim=-1)
     return norm
 
 

@@ -13,7 +13,7 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
 from icgd.construct.block.given_block import GivenBlock
 from icgd.construct.prompt import Prompt, box, split_weights, stack_weights
-from icgd.verify.descent import empirical_loss
+from icgd.verify.descent import empirical_loss, project
 from icgd.verify.given_block.measures import measured, rows_at_once
 from icgd.verify.search.ascent import Round, Stride
 from icgd.verify.search.prompts import into_domain, random_prompts
@@ -157,7 +157,7 @@ def _slopes(
 
 
 def _slope(block: GivenBlock, points: Tensor, like: Prompt, *, single: bool) -> tuple[Tensor, Tensor]:
-    """norm2(err) and its gradient; a coordinate of w on a face of W counts as having no error."""
+    """norm2(err) and its gradient."""
     problem = block.problem
     with torch.enable_grad():
         points = points.detach().requires_grad_()
@@ -166,8 +166,8 @@ def _slope(block: GivenBlock, points: Tensor, like: Prompt, *, single: bool) -> 
             empirical_loss(problem, prompt).sum(), prompt.w, create_graph=True, materialize_grads=True
         )
         reached = block.step(prompt)
-        inside = reached.detach().abs() < box(problem, reached) * (1 - 1e-9)
-        error = torch.where(inside, reached - prompt.w + problem.eta * exact, 0.0)
-        values = (error**2).sum(dim=-1).add(1e-60).sqrt()
+        values = (
+            ((reached - project(problem, prompt.w - problem.eta * exact)) ** 2).sum(dim=-1).add(1e-60).sqrt()
+        )
         (slope,) = torch.autograd.grad(values.sum(), points)
     return values.detach().nan_to_num(nan=0.0, posinf=0.0), torch.nan_to_num(slope, posinf=0.0, neginf=0.0)

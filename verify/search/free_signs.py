@@ -23,6 +23,7 @@ from icgd.bounds.step_error.plan import Plan
 from icgd.bounds.step_error.recurrence import Term
 from icgd.construct.block.elementwise import torch_callable
 from icgd.construct.prompt import Prompt, box, split_weights, stack_weights
+from icgd.verify.descent import project
 from icgd.verify.search.ascent import Stride
 from icgd.verify.search.prompts import random_prompts
 from icgd.verify.search.single_token import decode, encode
@@ -93,8 +94,9 @@ def free_error(plan: Plan, prompt: Prompt, signs: Signs) -> Float[Tensor, " B"]:
     """norm2(err) of one step on prompts of one example, under local errors with these signs."""
     problem, exact = plan.problem, Passes.of(plan, prompt, {}).gradient
     error = problem.eta * (Passes.of(plan, prompt, signs).gradient - exact)
-    inside = (prompt.w - problem.eta * exact).detach().abs() < box(problem, exact)  # else both are clipped
-    return (torch.where(inside, error, 0.0) ** 2).sum(dim=-1).add(1e-60).sqrt()
+    target = prompt.w - problem.eta * exact
+    apart = project(problem, target - error) - project(problem, target)
+    return (apart**2).sum(dim=-1).add(1e-60).sqrt()
 
 
 def free_signs(

@@ -16,7 +16,7 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import Plan
 from icgd.construct.block.assembly import assemble
 from icgd.construct.prompt import Prompt, box
-from icgd.verify.descent import empirical_loss
+from icgd.verify.descent import empirical_loss, project
 from icgd.verify.search.covered import Coverage
 from icgd.verify.search.prompts import into_domain
 from icgd.verify.search.sweep import batch_size, one_step_errors
@@ -108,10 +108,7 @@ class TokenError:
     def slope(
         self, points: Float[Tensor, "B coordinates"]
     ) -> tuple[Float[Tensor, " B"], Float[Tensor, "B coordinates"]]:
-        """The error and its gradient, through both the transformer and exact descent.
-
-        A coordinate of w on a face of W counts as having no error, so the value can be slightly too low.
-        """
+        """The error and its gradient, through both the transformer and exact descent."""
         self.tried += len(points)
         parts = [self._slope(part) for part in points.split(batch_size(self.problem))]
         return torch.cat([values for values, _ in parts]), torch.cat([slopes for _, slopes in parts])
@@ -125,8 +122,7 @@ class TokenError:
                 empirical_loss(problem, prompt).sum(), prompt.w, create_graph=True, materialize_grads=True
             )
             reached = self.single.step(prompt)
-            inside = reached.detach().abs() < box(problem, reached) * (1 - 1e-9)
-            error = torch.where(inside, reached - prompt.w + problem.eta * exact, 0.0)
+            error = reached - project(problem, prompt.w - problem.eta * exact)
             values = (error**2).sum(dim=-1).add(1e-60).sqrt()
             (slope,) = torch.autograd.grad(values.sum(), points)
         values = torch.where(self.covers(prompt), values.detach().nan_to_num(0.0), 0.0)

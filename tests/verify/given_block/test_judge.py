@@ -1,6 +1,7 @@
 """Judging what others built: undamaged blocks hold, ours are proved from the file, each damage is named."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from icgd.construct.block.weights import save_weights
 from icgd.construct.relu_icgd import build
 from icgd.construct.softmax_icgd import build as build_softmax
 from icgd.verify.given_block.judge import judge_weights, replay_on
-from icgd.verify.given_block.measures import MEASURES, measured
+from icgd.verify.given_block.measures import FACE_ROOM, MEASURES, measured
 from icgd.verify.search.counterexample import Counterexample
 from tests.durations import mostly_slow
 from tests.numpy_layers import layers_by_hand
@@ -308,7 +309,8 @@ def test_what_the_error_is_agrees_with_the_definition_of_our_own_blocks():
     block = GivenBlock.of_block(built("lean", replace(SMALL, eta=3.0)))
     prompt = random_prompts(block.problem, 200, seeded(5))
     ours, theirs = one_step_errors(block, prompt), measured(block, "step-error", prompt)
-    assert torch.allclose(ours, theirs, rtol=0, atol=1e-12)
+    # The box of somebody's Proj may be smaller by a share of FACE_ROOM.
+    assert torch.allclose(ours, theirs, rtol=0, atol=FACE_ROOM * math.sqrt(prompt.w.shape[1]))
 
 
 def test_a_counterexample_is_read_back(tmp_path):
