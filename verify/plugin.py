@@ -112,7 +112,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         words = [word for option in config.getoption("icgd", []) for word in shlex.split(option)]
         letters, search = read(words)
-        config.stash[_REQUESTS] = all_requests(letters, search.construction)
+        config.stash[_REQUESTS] = all_requests(letters, search.construction, search)
     except ValueError as error:  # a ProblemError, or an unbalanced quotation mark
         raise pytest.UsageError(str(error)) from None
     config.stash[_LETTERS], config.stash[_SEARCH], config.stash[_FOUND] = letters, search, {}

@@ -17,6 +17,7 @@ from icgd.bounds.letters import Letters, ProblemError
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.locks import locked
 from icgd.verify.catalogue import command_name, theorems
+from icgd.verify.data.table import DataError
 from icgd.verify.search.options import Search, option_words
 from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Verdict, with_replay
@@ -89,7 +90,7 @@ class Request:
             if found.step and (broken := found.step.counterexample):
                 command = broken.save_below(search.out)
                 verdicts = with_replay(verdicts, command, of=broken.claim)
-        except ProblemError as error:
+        except (ProblemError, DataError) as error:
             refused = (Verdict(key, "inapplicable", str(error)) for key in self.claim_keys())
             verdicts = self.theorem.attributed(refused)
         except Exception:
@@ -121,10 +122,14 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def all_requests(letters: Mapping[str, Any], construction: str | None = None) -> tuple[Request, ...]:
+def all_requests(
+    letters: Mapping[str, Any], construction: str | None = None, search: Search | None = None
+) -> tuple[Request, ...]:
     """One request or more for every theorem: each takes the letters that it has, and defaults for the rest.
 
     construction: for the theorems that have one of that name; None takes all that apply to the problem.
+    search: its data may set letters, such as d.
+
     A letter may be too large for one theorem and right for another; the first is then refused.  Raises
     ProblemError for a letter that no theorem has, or that every theorem that has it refuses.
     """
@@ -136,7 +141,11 @@ def all_requests(letters: Mapping[str, Any], construction: str | None = None) ->
     constructions = [name for theorem in theorems().values() for name in theorem.constructions]
     if construction is not None and construction not in constructions:
         raise ProblemError("construction", construction, f"the constructions are {', '.join(constructions)}")
-    asked = [one for theorem in theorems().values() for one in requests_of(theorem, letters, construction)]
+    asked = [
+        one for theorem in theorems().values() for one in requests_of(theorem, letters, construction, search)
+    ]
+    if all(one.refusal is not None and one.refusal.field == "data" for one in asked):
+        raise asked[0].refusal or ProblemError("data", "", "no theorem takes it")
     for one in asked:
         if one.refusal is not None and one.refusal.field in letters:
             having = [other for other in asked if one.refusal.field in other.problem.names()]
@@ -146,7 +155,10 @@ def all_requests(letters: Mapping[str, Any], construction: str | None = None) ->
 
 
 def requests_of(
-    theorem: Theorem, letters: Mapping[str, Any], construction: str | None = None
+    theorem: Theorem,
+    letters: Mapping[str, Any],
+    construction: str | None = None,
+    search: Search | None = None,
 ) -> Iterator[Request]:
     """Requests for one theorem on the letters that it has, in the chosen construction or in all that apply.
 
@@ -154,10 +166,19 @@ def requests_of(
     """
     usual = theorem.constructions[0] if theorem.constructions else None
     chosen = construction if construction in theorem.constructions else None
-    own = {letter: value for letter, value in letters.items() if letter in theorem.letters.names()}
+    own: Mapping[str, Any] = {
+        name: value for name, value in letters.items() if name in theorem.letters.names()
+    }
     try:
+        if search is not None and theorem.read:
+            own, _ = theorem.read(own, search)
         problem = theorem.letters.parse(own)
-    except ProblemError as error:
+    except (ProblemError, DataError) as found:
+        error = (
+            found
+            if isinstance(found, ProblemError)
+            else ProblemError("data", search and search.data, str(found))
+        )
         yield Request(theorem, theorem.letters(), chosen or usual, error)
         return
     if chosen is not None:

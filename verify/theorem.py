@@ -153,7 +153,8 @@ class Theorem:
     ) -> Results:
         """Judge every claim, on the default problem where none is given; options: fields of `Search`.
 
-        problem: letters of the theorem, also as a mapping of those that are not at their defaults.
+        problem: letters of the theorem, also as a mapping of those that are not at their defaults; data may
+        then set some, such as d.
 
         Raises ProblemError for an option that the theorem does not take, or a problem it does not apply to.
         """
@@ -161,7 +162,12 @@ class Theorem:
         if unknown:
             name = min(unknown)
             raise ProblemError(name, options[name], f"{self.name} has no such option")
-        return self.judged_by(Search(**options), problem or self.letters(), progress=progress)
+        search = Search(**options)
+        read: Mapping[str, Any] = {}
+        if self.read and (problem is None or isinstance(problem, Mapping)):
+            letters, read = self.read(problem or {}, search)
+            problem = self.letters.parse(letters)
+        return self.judged_by(search, problem or self.letters(), progress=progress, **read)
 
     def judged_by(
         self,

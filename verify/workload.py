@@ -203,10 +203,21 @@ def convergence(problem: Problem, search: Search) -> Estimate:
     )
 
 
+def _rows(n: int, d: int, steps: int, search: Search) -> tuple[Stage, ...]:
+    """Following prompts that are cut from a table, for so many steps; nothing without a table."""
+    if search.data is None:
+        return ()
+    tokens = search.prompts * (n + 1)
+    seconds = 2e-5 * search.prompts + 1e-8 * tokens * (d + 1) * (steps + 1)
+    held = 8.0 * tokens * (4 * (d + 1) + 3 * (steps + 1))
+    return (Stage("rows", seconds, held, "prompts", search.prompts),)
+
+
 def preconditioned(problem: PreconditionedProblem, search: Search) -> Estimate:
     """Estimate of verifying `preconditioned`."""
     seconds = 4.5 + 3e-4 * problem.n + 0.3 * problem.L + 0.02 * problem.d**3
-    return Estimate((START, Stage("minima and training", seconds, 0.0, "n", problem.n)))
+    followed_rows = _rows(problem.n, problem.d, problem.L, search)
+    return Estimate((START, Stage("minima and training", seconds, 0.0, "n", problem.n), *followed_rows))
 
 
 def functional(problem: FunctionalProblem, search: Search) -> Estimate:
@@ -220,6 +231,7 @@ def functional(problem: FunctionalProblem, search: Search) -> Estimate:
             START,
             Stage("descent", 1.0 + 1e-3 * L, 0.0, "L", L),
             Stage("kernels", 5.0 + exact + inputs, 8.0 * 2**10 * 80 * (n + 1) * d, *by),
+            *_rows(n, n, L, search),
         )
     )
 
@@ -231,7 +243,12 @@ def looped(problem: LoopedProblem, search: Search) -> Estimate:
     simulated = 4000 * (1.2e-8 * n * d + 1e-9 * n * d**2 + 1e-5 * d**1.5)
     by = ("d", d) if d > 16 else ("T", T)
     return Estimate(
-        (START, Stage("loops", 2.0 + exact, 0.0, *by), Stage("condition numbers", simulated, 0.0, "n", n))
+        (
+            START,
+            Stage("loops", 2.0 + exact, 0.0, *by),
+            Stage("condition numbers", simulated, 0.0, "n", n),
+            *_rows(n, d, T, search),
+        )
     )
 
 

@@ -52,6 +52,9 @@ def test_the_commands_of_the_page_run_and_its_words_are_those_of_the_layout(caps
     assert (data["rows"], data["dropped"], data["used"], data["examples"]) == (14, 0, 14, 8)
     assert [one["name"] for one in data["columns"]] == ["rooms", "price"] and len(data["sha256"]) == 64
     assert data["columns"][1]["largest"] == 455_000 and data["chosen"] == []
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    exec(block, {})
+    assert "13 rows (1 of 14 left out" in capsys.readouterr().out
     words = re.findall(
         r"^\| `(\w+)[`=]", PAGE.split("named as in pandas")[1].split("icgd verify")[0], flags=re.M
     )

@@ -8,7 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from icgd.bounds.estimate import bytes_text
 from icgd.bounds.problem import Problem
+from icgd.construct.machine.memory import available_bytes
 from icgd.construct.prompt import Prompt
 from icgd.verify.data.columns import Columns, Names, choose_columns, usable_rows
 from icgd.verify.data.scaling import Scaling, scale_to_ball, scale_to_range, z_scores
@@ -119,7 +121,17 @@ def regressions_from_table(
 def _kept(table: DataTable, columns: Columns, n: int, count: int) -> list[int]:
     if count < 1:
         raise DataError(f"prompts = {count}: at least one prompt is needed")
-    return usable_rows(table, columns, n)
+    kept = usable_rows(table, columns, n)
+    seconds, needed = 1.5e-8 * count * len(kept), 32 * count * (n + 1) * (columns.d + columns.d_out + 1)
+    for amount, most, shown in (
+        (seconds, 3600.0, f"{seconds / 3600:.3g} h"),
+        (needed, available_bytes(), bytes_text(needed)),
+    ):
+        if amount > most:
+            raise DataError(
+                f"prompts = {count:,}: cutting them from {len(kept):,} rows takes about {shown}; take fewer"
+            )
+    return kept
 
 
 def _drawn(rows: int, n: int, count: int, generator: torch.Generator) -> Int[Tensor, "B rows"]:

@@ -1,17 +1,20 @@
 """Every theorem that takes prompts, on rows of a table: against numpy, from the file's own numbers."""
 
 import math
+import shlex
 
 import numpy as np
 import pytest
 
 from icgd.bounds.functional import FunctionalProblem
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.looped import LoopedProblem
 from icgd.bounds.preconditioned import PreconditionedProblem
 from icgd.verify import functional
 from icgd.verify.catalogue import find_theorem, theorems
 from icgd.verify.data.on_rows import regression_rows
 from icgd.verify.data.table import DataError
+from icgd.verify.requests import Request, all_requests
 from icgd.verify.results import Grid, Plot
 from icgd.verify.search.options import Search
 from icgd.verify.verdict import Verdict
@@ -143,3 +146,29 @@ def test_letters_come_from_the_columns_and_too_few_rows_are_refused(houses):
         with pytest.raises(DataError, match="d = 3 but 2 input columns are named"):
             theorem.read({"d": 3}, search)
         assert theorem.read({"n": 20}, Search()) == ({"n": 20}, {}), name
+
+
+def test_pytest_poses_every_theorem_on_the_columns(houses):
+    path, *_ = houses
+    search = Search(**given(path))
+    asked = all_requests({"n": 20}, None, search)
+    assert {one.theorem.name for one in asked} == set(theorems())
+    assert all(one.refusal is None and (one.problem.d, one.problem.n) == (2, 20) for one in asked)
+    words = shlex.split(next(one for one in asked if one.name == "looped").command(search))
+    assert words[-8:] == [
+        "--table",
+        "decimal=,",
+        "--inputs",
+        "size, m2",
+        "--inputs",
+        "rooms",
+        "--targets",
+        "price",
+    ]
+    with pytest.raises(ProblemError, match=r"data = .*has 40 rows, and n = 60 examples"):
+        all_requests({"n": 60}, None, search)
+    small = LoopedProblem(d=2, n=60)
+    found = Request(find_theorem("looped"), small).verify(search)  # as another process would
+    assert not found.crash and {one.status for one in found.verdicts.values()} == {"inapplicable"}
+    with pytest.raises(DataError, match="prompts = 9,000,000,000: cutting them from 40 rows takes about"):
+        regression_rows(path, "decimal=,", ("rooms", "price"), d=1, n=3, count=9 * 10**9, seed=0)
