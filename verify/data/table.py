@@ -12,12 +12,17 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float
 
+from icgd.bounds.printable import printable
+
 _SHOWN = 20
 """How many names of columns a message lists."""
 
 
 class DataError(ValueError):
-    """A table cannot be used; the message says why and what to do."""
+    """A table cannot be used; the message says why and what to do, in characters that can be printed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501  (a file is a line of the table)
 
+import csv
 import gzip
 import io
 import re
@@ -237,6 +238,34 @@ def test_a_million_rows_are_read_exactly(tmp_path):
     pa.csv.write_csv(pa.table({name: numbers[:, k] for k, name in enumerate("aby")}), path)
     table = load_table(str(path))
     assert table.rows == 10**6 and np.array_equal(table.values, numbers) and table.lines[-1] == 10**6 + 1
+
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=6)
+SEPARATORS = st.sampled_from(",;\t|")
+
+
+@given(
+    st.lists(
+        NAMES.filter(lambda name: name[0] not in "#%!*<{[" and name.strip(",;|\"'.")), min_size=2, max_size=4
+    ),
+    st.integers(1, 5),
+    SEPARATORS,
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.randoms(use_true_random=False),
+)
+@settings(max_examples=120, deadline=None)
+def test_what_pythons_csv_writes_is_read_back(tmp_path_factory, names, rows, sep, quoting, end, rng):
+    """Without being told the separator, whatever other separators and marks there are in the names."""
+    values = [[rng.choice([rng.gauss(0, 1), float(rng.randrange(99))]) for _ in names] for _ in range(rows)]
+    path = tmp_path_factory.getbasetemp() / "written.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=sep, quoting=quoting, lineterminator=end)
+        writer.writerow([f"x{name}" for name in names])
+        writer.writerows(values)
+    table = load_table(str(path), "header=yes")
+    assert table.names == tuple(f"x{name}" for name in names)
+    np.testing.assert_array_equal(table.values, values)
 
 
 MARKS = st.sampled_from([(".", ""), (",", ""), (".", ","), (",", "."), (".", "'"), (",", " ")])
