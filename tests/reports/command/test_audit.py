@@ -191,7 +191,7 @@ def test_a_failure_is_replayed_by_the_command_that_is_printed(tmp_path, monkeypa
 
 
 def test_whatever_fails_carries_the_command_that_shows_it_again():
-    def failing(problem, *, seed, device, progress):
+    def failing(problem, *, seed, **_):
         verdicts = (Verdict("softmax-icgd/step-error", "failed", "an error above eps"),)
         return Results(problem=problem, seed=seed, verdicts=verdicts)
 
