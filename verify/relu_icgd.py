@@ -21,6 +21,7 @@ from icgd.bounds.step_error.recurrence import ranges
 from icgd.construct.block.assembly import assemble
 from icgd.construct.block.census import Census, census
 from icgd.construct.block.transformer import Transformer
+from icgd.construct.machine.device import check_arithmetic
 from icgd.construct.machine.memory import refuse_if_too_large
 from icgd.construct.prompt import Prompt
 from icgd.construct.relu_icgd import MODEL, check_construction
@@ -77,6 +78,7 @@ def verify(
     our own.  Raises ProblemError where the construction does not apply, DataError for a bad table.
     """
     check_construction(problem, construction)
+    check_arithmetic(device)
     real = descent_rows(problem, data, table, (inputs, targets), count=prompts, seed=seed)
     source = real.use.source if real else "random prompts"
     planned = plan(problem, construction, progress=progress)

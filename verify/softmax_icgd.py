@@ -19,6 +19,7 @@ from icgd.bounds.softmax_icgd import SOURCE, SoftmaxPlan, claims, four_layers, h
 from icgd.construct.block.census import layer_counts
 from icgd.construct.block.dense import dense_bytes
 from icgd.construct.block.grid_interpolation import FourLayerTransformer
+from icgd.construct.machine.device import check_arithmetic
 from icgd.construct.machine.memory import refuse_softmax_if_too_large
 from icgd.construct.prompt import Prompt
 from icgd.construct.softmax_icgd import (
@@ -75,6 +76,7 @@ def verify(
     transformer: one to judge in place of our own; its problem is `halved(problem)`.
     Raises ProblemError where the construction does not apply.
     """
+    check_arithmetic(device)
     planned = plan_softmax(halved(problem), progress=progress)
     judged = (transformer or assemble_softmax(planned)).to(device)
     short = planned if transformer else excerpt(planned)

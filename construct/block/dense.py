@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from icgd.construct.block.attention import attention
 from icgd.construct.block.literal import Block, LiteralLayer
+from icgd.construct.machine.device import check_arithmetic
 
 
 class DenseLayer(nn.Module):
@@ -51,10 +52,14 @@ class DenseLayer(nn.Module):
 
 
 class DenseTransformer(nn.Module):
-    """The transformer with every matrix written out, for auditors and for small problems."""
+    """The transformer with every matrix written out, for auditors and for small problems.
+
+    Raises ProblemError where torch is set to round more than proofs count.
+    """
 
     def __init__(self, transformer: Block, dtype: torch.dtype = torch.float64) -> None:
         super().__init__()
+        check_arithmetic(dtype=dtype)
         self.L = transformer.problem.L
         D = transformer.stream.D
         kind = transformer.attention

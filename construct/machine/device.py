@@ -1,4 +1,4 @@
-"""The device on which tensors are stored."""
+"""The device on which tensors are stored, and whether it computes as proofs assume."""
 
 from __future__ import annotations
 
@@ -17,3 +17,19 @@ def check_device(name: str) -> str:
     if kind == "cuda" and index and int(index) >= torch.cuda.device_count():
         raise ProblemError("device", name, f"this machine has {torch.cuda.device_count()} CUDA devices")
     return name
+
+
+def check_arithmetic(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64) -> None:
+    """Raises ProblemError where torch is set to round more than a certificate counts.
+
+    Flushed subnormals lose what lies below 2^-1022; in float32, products of matrices may be rounded to fewer
+    digits (TF32, bfloat16).
+    """
+    subnormal = torch.full((64,), 2.0**-1060, dtype=torch.float64, device=device)
+    if not bool((subnormal * 0.5 > 0).all()):
+        why = "numbers below 2^-1022 are flushed to 0, which no proof here counts: set it to False"
+        raise ProblemError("torch.set_flush_denormal", True, why)
+    precision = torch.get_float32_matmul_precision()
+    if dtype == torch.float32 and precision != "highest":
+        why = "products in float32 may then be rounded to fewer digits than proofs count: set it to highest"
+        raise ProblemError("torch.set_float32_matmul_precision", precision, why)

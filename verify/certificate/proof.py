@@ -17,8 +17,8 @@ from icgd.construct.machine.memory import refuse_program
 from icgd.verify.certificate import shape as certificate_shape
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.certificate.issue import as_read, certificate, digest, posed_letters
-from icgd.verify.certificate.matrices import differences
 from icgd.verify.checker.lemmas import Refused
+from icgd.verify.checker.matrices import differences
 from icgd.verify.checker.relu import FURTHEST
 
 if TYPE_CHECKING:

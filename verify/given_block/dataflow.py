@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from icgd.construct.block.literal import LiteralLayer, Sparse
-from icgd.verify.certificate.matrices import EntryValue, ExpectedLayer, agrees
+from icgd.verify.checker.matrices import EntryValue, ExpectedLayer, agrees
 
 SparseRow = tuple[tuple[int, EntryValue], ...]
 """A linear form: coordinates in increasing order, each with its factor."""

@@ -15,6 +15,7 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
 from icgd.construct.block.census import layer_counts
 from icgd.construct.block.given_block import Declaration, GivenBlock
+from icgd.construct.machine.device import check_arithmetic
 from icgd.construct.machine.tensor_files import TensorHeader
 from icgd.construct.prompt import Prompt
 from icgd.verify.data.columns import Names
@@ -133,6 +134,7 @@ def judge_block(
     data: a table from which real prompts are cut, too; table: how its text is laid out, in the words of
     `Layout`.  Raises DataError for a bad one.
     """
+    check_arithmetic(device)
     problem, generator = block.problem, seeded(seed)
     rows = None if data is None else load_table(data, table)
     cut = None

@@ -18,9 +18,10 @@ from icgd.bounds.step_error.rounding import LEMMA_ROOM, offset_above, rounding_e
 from icgd.construct.block.given_block import GivenBlock
 from icgd.construct.relu_icgd import check_construction
 from icgd.verify.certificate.issue import as_read, header, issued, lemmas, reasons
-from icgd.verify.certificate.matrices import expected
-from icgd.verify.certificate.program import NetworkLayer, Program, heading, layout, loss_slope, plain
+from icgd.verify.certificate.program import heading, loss_slope, plain
 from icgd.verify.certificate.shape import RELU_LAYER
+from icgd.verify.checker.matrices import expected
+from icgd.verify.checker.program import NetworkLayer, Program, layout
 from icgd.verify.checker.relu import STATEMENT
 from icgd.verify.given_block.dataflow import Part, disorder, parts_of, parts_of_literal, renumbered, unlike
 from icgd.verify.given_block.own_sums import OwnSums, Unreadable, read_sums

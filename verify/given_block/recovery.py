@@ -19,10 +19,11 @@ from icgd.construct.block.given_block import GivenBlock
 from icgd.construct.relu_icgd import check_construction
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.certificate.issue import as_read, posed_letters
-from icgd.verify.certificate.matrices import differences, expected
-from icgd.verify.certificate.program import describe, layout
+from icgd.verify.certificate.program import describe
 from icgd.verify.certificate.proof import mismatch, refusal
-from icgd.verify.certificate.softmax_program import softmax_layout
+from icgd.verify.checker.matrices import differences, expected
+from icgd.verify.checker.program import layout
+from icgd.verify.checker.softmax_program import softmax_layout
 from icgd.verify.given_block.own_certificate import own_certificate, own_difference
 from icgd.verify.given_block.own_sums import Unreadable
 

@@ -8,8 +8,8 @@ from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.certificate.issue import as_read, certificate_text, posed_letters
-from icgd.verify.certificate.matrices import differences
 from icgd.verify.checker.lemmas import Refused
+from icgd.verify.checker.matrices import differences
 
 PROBLEM = Problem.parse({"N": 2, "K": 2, "d": 2, "d_out": 1, "n": 3, "eps": 0.2})
 

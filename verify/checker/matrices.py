@@ -1,6 +1,6 @@
 """Compares the literal matrices with a program, entry by entry: no entry missing, none extra, no sampling.
 
-`expected` derives the matrices of a `icgd.verify.certificate.program.Program` without any code of
+`expected` derives the matrices of a `icgd.verify.checker.program.Program` without any code of
 `construct/`; `differences` compares them.  The order matters: slots as in `layout`, heads and hidden units
 coordinate by coordinate.
 """
@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import zip_longest
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from icgd.verify.certificate.program import (
+from icgd.verify.checker.program import (
     LossSlope,
     NetworkLayer,
     PlainSum,
@@ -25,11 +25,49 @@ from icgd.verify.certificate.program import (
 )
 
 if TYPE_CHECKING:
-    from icgd.construct.block.literal import LiteralLayer
-    from icgd.verify.certificate.softmax_program import SoftmaxProgram
+    from icgd.verify.checker.softmax_program import SoftmaxProgram
 
 ENTRY_SLACK = Fraction(4, 2**53)
 """Four of the 16 roundings in the gamma(terms + 16) of `step_error.rounding`: at most 4 ulps per product."""
+
+
+class SparseMatrix(Protocol):
+    """The entries of a matrix that are not 0, each with its row and column, as sequences with `tolist`."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def rows(self) -> Any: ...
+    @property
+    def columns(self) -> Any: ...
+    @property
+    def values(self) -> Any: ...
+    @property
+    def nonzeros(self) -> int: ...
+
+
+class MatricesOfHead(Protocol):
+    """The matrices of one head of attention."""
+
+    @property
+    def Q(self) -> SparseMatrix: ...
+    @property
+    def K(self) -> SparseMatrix: ...
+    @property
+    def V(self) -> SparseMatrix: ...
+
+
+class MatricesOfLayer(Protocol):
+    """The literal matrices of one layer, whoever wrote them.  diagonal: tokens attend to themselves only."""
+
+    @property
+    def heads(self) -> Sequence[MatricesOfHead]: ...
+    @property
+    def W1(self) -> SparseMatrix: ...
+    @property
+    def W2(self) -> SparseMatrix: ...
+    @property
+    def diagonal(self) -> bool: ...
 
 
 class Computed(NamedTuple):
@@ -287,7 +325,7 @@ def agrees(wanted: EntryValue, actual: float) -> bool:
     return math.isfinite(actual) and abs(wanted.value - Fraction(actual)) <= wanted.slack
 
 
-def differences(layers: Sequence[ExpectedLayer], actual: Iterable[LiteralLayer]) -> list[Difference]:
+def differences(layers: Sequence[ExpectedLayer], actual: Iterable[MatricesOfLayer]) -> list[Difference]:
     """Every entry, size and mask that is not as expected; empty if the matrices are the program."""
     found = []
     for index, (wanted, layer) in enumerate(zip_longest(layers, actual)):

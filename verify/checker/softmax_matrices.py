@@ -1,6 +1,6 @@
 """Derives the matrices of a block with softmax attention from its program, without code of `construct/`.
 
-`icgd.verify.certificate.matrices.differences` compares them.  The order matters: slots as in
+`icgd.verify.checker.matrices.differences` compares them.  The order matters: slots as in
 `softmax_layout`, hidden units part by part and coordinate by coordinate.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from icgd.verify.certificate.matrices import (
+from icgd.verify.checker.matrices import (
     EntryValue,
     ExpectedBlock,
     ExpectedLayer,
@@ -17,8 +17,8 @@ from icgd.verify.certificate.matrices import (
     entry_value,
     pair,
 )
-from icgd.verify.certificate.program import PlainProduct, PlainSum, layer_sizes
-from icgd.verify.certificate.softmax_program import SoftmaxProgram, Squares, softmax_layout, softmax_scratch
+from icgd.verify.checker.program import PlainProduct, PlainSum, layer_sizes
+from icgd.verify.checker.softmax_program import SoftmaxProgram, Squares, softmax_layout, softmax_scratch
 
 
 class _Block(ExpectedBlock):

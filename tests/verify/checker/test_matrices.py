@@ -16,8 +16,9 @@ from icgd.construct.block.assembly import assemble
 from icgd.construct.block.hidden import Ridge
 from icgd.construct.block.literal import Head, LiteralLayer, Sparse
 from icgd.construct.block.weights import save_weights
-from icgd.verify.certificate.matrices import ENTRY_SLACK, Difference, differences, expected
-from icgd.verify.certificate.program import describe, layout
+from icgd.verify.certificate.program import describe
+from icgd.verify.checker.matrices import ENTRY_SLACK, Difference, differences, expected
+from icgd.verify.checker.program import layout
 from icgd.verify.strategies import problems
 
 SMALL = {"N": 3, "K": 2, "d": 2, "d_out": 1, "n": 3, "eps": 0.2}

@@ -13,9 +13,10 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.softmax_icgd import halved, plan_softmax
 from icgd.construct.block.literal import Sparse
 from icgd.construct.softmax_icgd import assemble_softmax
-from icgd.verify.certificate.matrices import differences
-from icgd.verify.certificate.softmax_matrices import expected_softmax
-from icgd.verify.certificate.softmax_program import describe_softmax, softmax_layout
+from icgd.verify.certificate.softmax_program import describe_softmax
+from icgd.verify.checker.matrices import differences
+from icgd.verify.checker.softmax_matrices import expected_softmax
+from icgd.verify.checker.softmax_program import softmax_layout
 
 problems = st.builds(
     lambda **letters: Problem.parse(letters),
