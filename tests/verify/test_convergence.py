@@ -15,6 +15,7 @@ from icgd.construct.block.assembly import assemble
 from icgd.construct.prompt import split_weights
 from icgd.verify import convergence, hessian
 from icgd.verify.convergence import KEYS, measure_descent, verify
+from icgd.verify.data import descent_rows
 from icgd.verify.data.descent_rows import random_and_real
 from icgd.verify.descent import descend, gradient, project
 from icgd.verify.hessian import certified_single_layer, eigenvalue_range, hessian_norms, hessian_search
@@ -30,7 +31,7 @@ def short(monkeypatch):
     monkeypatch.setattr(hessian, "_ASCENT", 25)
     monkeypatch.setattr(hessian, "SAMPLED", 128)
     monkeypatch.setattr(convergence, "_LONG", 20)
-    monkeypatch.setattr(convergence, "_FOLLOWED", 8)
+    monkeypatch.setattr(descent_rows, "FOLLOWED", 8)
 
 
 def status(found):

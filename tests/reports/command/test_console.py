@@ -117,7 +117,7 @@ def test_a_hostile_table_is_refused_in_one_line(tmp_path, capsys, monkeypatch):
     def harmed(*_, **__):
         raise DataError(HARM)
 
-    monkeypatch.setattr("icgd.verify.relu_icgd.load_table", harmed)
+    monkeypatch.setattr("icgd.verify.data.descent_rows.load_table", harmed)
     assert cli.main(["audit", "--data", str(table)]) == cli.BAD_INPUT
     assert capsys.readouterr().err[:-1].isprintable()
 
