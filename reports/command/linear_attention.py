@@ -25,7 +25,10 @@ def judging_linear(given: GivenLinear, n: int, samples: int, effort: float) -> E
     """Estimate of judging linear attention: ascents, bounds, the expected loss."""
     numbers = n * (given.d + 1) * (samples + 120_000 * effort)
     search = Stage("search", 0.5 + 4 * _PER_NUMBER * numbers, letter="n", value=n)
-    bounds = Stage("bounds", 0.05 * given.L * 2.0 ** min(given.d, 6), letter="L", value=given.L)
+    searched = 10.0 * effort * (given.L > 1) * min(1.0, max(0, given.d - 1) / 2)
+    bounds = Stage(
+        "bounds", 0.05 * given.L * 2.0 ** min(given.d, 6) + searched, letter="effort", value=effort
+    )
     return Estimate((workload.START, search, bounds))
 
 

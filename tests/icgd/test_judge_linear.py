@@ -12,7 +12,7 @@ from icgd import cli
 from icgd.construct.preconditioned import build
 
 PAGE = (Path(__file__).parents[2] / "docs" / "judging_linear.md").read_text(encoding="utf-8")
-QUICK = ["--samples", "100", "--effort", "0.1"]
+QUICK = ["--samples", "100", "--effort", "0.02"]
 
 
 def run(capsys, *arguments):

@@ -18,6 +18,7 @@ from icgd.verify.given_linear.expected_loss import ExpectedLoss, gaussian_loss
 from icgd.verify.given_linear.impostors import beyond_descent, remarks, told_apart
 from icgd.verify.given_linear.layer_form import descent_of, linear_form
 from icgd.verify.given_linear.linear_prompt import LinearCounterexample, surely_apart
+from icgd.verify.given_linear.moment_search import WORK
 from icgd.verify.given_linear.nearest_descent import (
     DescentKind,
     LinearPrompt,
@@ -255,7 +256,8 @@ def _nearest(
         reached = surely_apart(given, exact, climbed)
         if reached > attacked:
             attacked, prompt = reached, climbed
-    bound = distance_bound(given, exact, radii.n, Fraction(radii.B_x), Fraction(radii.B_y))
+    sizes = Fraction(radii.B_x), Fraction(radii.B_y)
+    bound = distance_bound(given, exact, radii.n, *sizes, reached=attacked, work=WORK * effort)
     return Nearest(kind, A, sampled, attacked, bound.value, prompt)
 
 

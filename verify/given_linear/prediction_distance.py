@@ -15,22 +15,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import flint
+import numpy as np
 from flint import arb, fmpq, fmpq_mat
 
 from icgd.bounds.algebra.rationals import exact_matrix, to_flint
 from icgd.bounds.algebra.ring_matrices import Matrix
 from icgd.construct.given_linear import Exact, GivenLinear
 from icgd.verify.given_linear.exact_bounds import (
+    floats,
     largest_eigenvalue,
     largest_response,
     spectral_norm,
     two_ball_bound,
 )
 from icgd.verify.given_linear.layer_form import AttentionForm, descent_form, linear_form
+from icgd.verify.given_linear.moment_search import GOAL, WORK, ScaledLayer, largest_difference
 
 _PRECISION = 96
 
@@ -48,56 +51,78 @@ class DistanceBound:
 
 
 def distance_bound(
-    given: GivenLinear, A: Sequence[Matrix], n: int, B_x: Fraction, B_y: Fraction
+    given: GivenLinear,
+    A: Sequence[Matrix],
+    n: int,
+    B_x: Fraction,
+    B_y: Fraction,
+    reached: float = 0.0,
+    work: float = WORK,
 ) -> DistanceBound:
     """A bound for all prompts of n examples with norm2(x), norm2(x_q) <= B_x and |y| <= B_y.
 
-    A: of descent w <- w - A_l grad R(w), as many as there are layers.
+    A: of descent w <- w - A_l grad R(w), as many as there are layers.  reached: a distance that a prompt
+    reaches; where the bound is far above it, second moments are searched for a better one, with this much
+    work.
     """
     form = linear_form(given, n)
-    deviations = _scaled_deviation(form, A, B_x, B_y)
-    steps = [exact_matrix([[B_x * B_x * Fraction(value) for value in row] for row in matrix]) for matrix in A]
+    exact: list[Exact] = [[[Fraction(value) for value in row] for row in matrix] for matrix in A]
+    ours = _scaled(form, B_x, B_y)
+    theirs = _scaled(descent_form(exact), B_x, B_y)
+    deviations = [
+        {place: layer[place] - other[place] for place in layer}
+        for layer, other in zip(ours, theirs, strict=True)
+    ]
+    steps = [exact_matrix([[B_x * B_x * value for value in row] for row in matrix]) for matrix in exact]
     with flint.ctx.workprec(_PRECISION):
-        return _recursion(form, deviations, steps, n, arb(to_flint(B_y)))
+        found = _recursion(form, deviations, steps, n, arb(to_flint(B_y)))
+    scaled = reached / float(B_y)
+    if form.masked and form.sign == -1 and work > 0 and found.by_layer[-1] > GOAL * scaled > 0:
+        layers = [_rounded(*parts, form.d) for parts in zip(ours, theirs, deviations, steps, strict=True)]
+        with flint.ctx.workprec(_PRECISION):
+            searched = _up(arb(largest_difference(layers, scaled, work)) * arb(to_flint(B_y)))
+        found = replace(found, value=min(found.value, searched))
+    return found
 
 
-Deviation = dict[tuple[int, int], fmpq_mat]
-"""T of one layer, scaled, by (row, column); the row of the label is d."""
+def _rounded(ours: Tensors, theirs: Tensors, deviation: Tensors, step: fmpq_mat, d: int) -> ScaledLayer:
+    def whole(tensors: Tensors) -> np.ndarray:
+        made = np.zeros((d + 1,) * 4)
+        for place, form in tensors.items():
+            made[place] = floats(form)
+        return made
+
+    given_A = [[step[e, b] - 2 * deviation[d, e][b, d] for b in range(d)] for e in range(d)]
+    return ScaledLayer(whole(ours), whole(theirs), whole(deviation), floats(step), floats(fmpq_mat(given_A)))
 
 
-def _scaled_deviation(
-    form: AttentionForm, A: Sequence[Matrix], B_x: Fraction, B_y: Fraction
-) -> list[Deviation]:
+Tensors = dict[tuple[int, int], fmpq_mat]
+"""S or T of one layer, scaled, by (row, column); the row of the label is d."""
+
+
+def _scaled(form: AttentionForm, B_x: Fraction, B_y: Fraction) -> list[Tensors]:
+    """The form for tokens of radius 1."""
     d = form.d
     radius = [B_x] * d + [B_y]
     found = []
-    exact: list[Exact] = [[[Fraction(value) for value in row] for row in matrix] for matrix in A]
-    for ours, theirs in zip(form.layers, descent_form(exact).layers, strict=True):
-        rows = range(d + 1) if len(ours) > 1 else (d,)
-        layer = {}
-        for at, a in enumerate(rows):
-            for e in range(len(ours[at])):
-                layer[a, e] = fmpq_mat(
+    for layer in form.layers:
+        rows = range(d + 1) if len(layer) > 1 else (d,)
+        made = {}
+        for a, columns in zip(rows, layer, strict=True):
+            for e, matrix in enumerate(columns):
+                share = radius[e] / radius[a]
+                made[a, e] = fmpq_mat(
                     [
-                        [
-                            to_flint(
-                                (ours[at][e][b][c] - theirs[at][e][b][c])
-                                * radius[b]
-                                * radius[c]
-                                * radius[e]
-                                / radius[a]
-                            )
-                            for c in range(d + 1)
-                        ]
+                        [to_flint(matrix[b][c] * radius[b] * radius[c] * share) for c in range(d + 1)]
                         for b in range(d + 1)
                     ]
                 )
-        found.append(layer)
+        found.append(made)
     return found
 
 
 def _recursion(
-    form: AttentionForm, deviations: Sequence[Deviation], steps: Sequence[fmpq_mat], n: int, B_y: arb
+    form: AttentionForm, deviations: Sequence[Tensors], steps: Sequence[fmpq_mat], n: int, B_y: arb
 ) -> DistanceBound:
     """Every letter bounds the norm of what it stands for above, after l layers."""
     d, one, zero = form.d, arb(1), arb(0)
@@ -196,7 +221,7 @@ class _AtDescent:
     mixing_slope: arb
 
 
-def _at_descent(deviation: Deviation, d: int, residual: arb) -> _AtDescent:
+def _at_descent(deviation: Tensors, d: int, residual: arb) -> _AtDescent:
     radius = to_flint(_up(residual))
 
     def placed(form: fmpq_mat) -> fmpq_mat:

@@ -39,7 +39,7 @@ def best_point(forms, rng):
     return found
 
 
-@settings(max_examples=12)
+@settings(max_examples=5)
 @given(SEEDS, st.integers(1, 3))
 def test_a_response_is_bounded_from_above_and_nearly_reached(seed, d):
     rng = np.random.default_rng(seed)

@@ -26,7 +26,7 @@ def random_attention(rng, L, d, size, **said):
     return P, Q, GivenLinear.of(torch.from_numpy(P), torch.from_numpy(Q), **said)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 4),
@@ -40,7 +40,10 @@ def test_no_prompt_is_above_the_bound(seed, L, d, size, masked, divisor):
     n, B_x, B_y = int(rng.integers(1, 4)), *2.0 ** rng.integers(-2, 2, size=2)
     P, Q, attention = random_attention(rng, L, d, size, masked=masked, divisor=divisor)
     A = 0.6 * np.eye(d) + size * rng.normal(size=(L, d, d))
-    bound = distance_bound(attention, A.tolist(), n, Fraction(B_x), Fraction(B_y)).value
+    sizes = Fraction(B_x), Fraction(B_y)
+    telescoped = distance_bound(attention, A.tolist(), n, *sizes).value
+    searched = distance_bound(attention, A.tolist(), n, *sizes, reached=telescoped / 1e3, work=2e7).value
+    bound = min(telescoped, searched)
     prompts = random_linear_prompts(d, Radii(n, B_x, B_y), 24, torch.Generator().manual_seed(seed % 1000))
     for x, y, query in zip(*(part.numpy() for part in (prompts.x, prompts.y, prompts.query)), strict=True):
         divided = {"n": n, "n+1": n + 1, "1": 1}[divisor]
@@ -49,17 +52,34 @@ def test_no_prompt_is_above_the_bound(seed, L, d, size, masked, divisor):
 
 
 def test_with_one_layer_an_ascent_comes_near_the_bound():
-    for seed, d, masked in ((0, 1, True), (1, 2, False), (2, 3, True)):
+    for seed, d, masked in ((1, 2, False), (2, 3, True)):
         rng = np.random.default_rng(seed)
         _, _, attention = random_attention(rng, 1, d, 0.1, masked=masked)
         radii = Radii(4, 1.5, 0.5)
         generator = torch.Generator().manual_seed(seed)
         for kind in ("preconditioned", "plain"):
             A = nearest_descent(attention, radii, kind, generator)
-            found, _ = attack_distance(attention, A, radii, generator)
+            found, _ = attack_distance(attention, A, radii, generator, 0.5)
             bound = distance_bound(attention, A.tolist(), 4, Fraction(1.5), Fraction(0.5)).value
             # Without a mask the query adds at most 1/n, which the bound takes from anywhere.
             assert found <= bound <= 1.1 * found * (1.25 - 0.25 * masked), (d, kind)
+
+
+def test_a_search_of_second_moments_comes_near_for_deep_ones():
+    for seed, L, d, size in ((1, 4, 1, 0.02), (2, 2, 2, 0.01)):
+        rng = np.random.default_rng(seed)
+        _, _, attention = random_attention(rng, L, d, size)
+        radii, generator = Radii(4, 1.0, 1.0), torch.Generator().manual_seed(seed)
+        A = nearest_descent(attention, radii, "preconditioned", generator)
+        found, _ = attack_distance(attention, A, radii, generator, 0.5)
+        bound = distance_bound(attention, A.tolist(), 4, Fraction(1), Fraction(1), found, 1e9)
+        assert found <= bound.value <= 1.5 * found, (L, d)
+    steps = torch.from_numpy(0.5 * np.eye(3) + 0.05 * np.random.default_rng(4).normal(size=(3, 3, 3)))
+    radii, generator = Radii(4, 1.0, 1.0), torch.Generator().manual_seed(4)
+    A = nearest_descent(descent(steps), radii, "plain", generator)
+    found, _ = attack_distance(descent(steps), A, radii, generator, 0.5)
+    bound = distance_bound(descent(steps), A.tolist(), 4, Fraction(1), Fraction(1), found, 1e9)
+    assert found <= bound.value <= 1.5 * found
 
 
 def test_descent_has_distance_0_from_itself():
