@@ -71,6 +71,9 @@ def judge_block_file(asked: JudgeOptions) -> int:
     replayed = replace(
         asked,
         letters={},
+        samples=None,
+        effort=1.0,
+        seed=0,
         given={name: asked.given[name] for name in ("stream", "attention", "diagonal", "trust_pickle")},
     )
     verdicts = tuple(

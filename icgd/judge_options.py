@@ -47,11 +47,15 @@ class JudgeOptions:
                 raise ProblemError(name, value, why)
 
     def command(self) -> str:
-        """The command that judges the same file with the same options and letters, quoted for a shell."""
+        """The command that finds out the same about the same file, quoted for a shell."""
         words = ["icgd", "judge", self.weights.as_posix()]
         for name, value in {**self.given, **self.letters}.items():
             option = f"--{name if name in self.letters else name.replace('_', '-')}"
             words += [] if value in (None, False) else option_words(option[2:], value)
+        usual = {"samples": None, "effort": 1.0, "seed": 0, "device": "cpu"}
+        for name, value in usual.items():
+            chosen = getattr(self, name)
+            words += [] if chosen == value else [f"--{name}", str(chosen)]
         return shlex.join(words)
 
 
