@@ -115,6 +115,8 @@ def suprema(problem: Problem) -> tuple[tuple[Suprema, ...], float]:
         found = ranges(problem, {})
         reach = (found[-1].r + abs(problem.loss.rho) * problem.B_y) * WIDENING
         ell = problem.loss.phi.derivative.sup(-reach, reach) * WIDENING
+    except ProblemError:
+        raise
     except (ValueError, ArithmeticError) as error:
         raise ProblemError("activation", problem.activation.name, f"{error}; try smaller radii") from None
     return tuple(_suprema(problem, layer) for layer in found), ell

@@ -54,7 +54,7 @@ def violated(problem: Problem) -> str | None:
     try:
         radius = max(layer.z for layer in ranges(problem, {}))
     except ValueError as error:
-        return str(error)
+        return error.allowed if isinstance(error, ProblemError) else str(error)
     return problem.activation.violated_hypothesis(radius)
 
 

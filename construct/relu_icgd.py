@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.loss import LOSSES
 from icgd.bounds.problem import Problem
@@ -42,6 +44,8 @@ def check_construction(problem: Problem, construction: Construction) -> None:
             raise ProblemError("loss", problem.loss.name, allowed)
         return
     reason = violated(problem)
+    if reason and violated(replace(problem, loss=LOSSES["squared"])) is None:
+        raise ProblemError("loss", problem.loss.name, f"Theorem 1 does not apply: {reason}")
     if reason:
         holds = (
             "--construction exact reproduces descent on a ReLU network without approximation"

@@ -113,7 +113,11 @@ def ranges(problem: Problem, errors: Mapping[Term, float]) -> tuple[LayerRanges,
         forward.append(layer)
         p_norm = layer["p_out"]
     last = forward[-1]
-    g, g_norm = _loss_slope_range(problem, last["r"], e("u", problem.N))
+    try:
+        g, g_norm = _loss_slope_range(problem, last["r"], e("u", problem.N))
+    except ValueError as error:
+        why = f"{error}; choose a loss whose slope is bounded there, or smaller radii"
+        raise ProblemError("loss", problem.loss.name, why) from None
     layers: list[LayerRanges] = []
     for j in range(problem.N, 0, -1):
         layer = forward[j - 1]

@@ -145,4 +145,7 @@ def _refuse_value(name: str, value: object) -> None:
         why = "a path is needed, such as ./-; only --json - goes to the standard output"
         raise ProblemError(name, value, why)
     if name == "json" and value != "-":
-        check_writable(Path(str(value)))  # before any work is done
+        path = Path(str(value))
+        if path.is_file() and path.parts[1:2] in (("dev",), ("proc",)):  # the shell's own file: > log
+            raise ProblemError(name, value, "it leads to a file that is open already; take --json -")
+        check_writable(path)  # before any work is done
