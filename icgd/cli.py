@@ -55,7 +55,7 @@ def _app(asked: Theorem | None) -> typer.Typer:
 
 
 _FLAGS = {f"--{name}" for name, kind in Search.__annotations__.items() if "bool" in str(kind)}
-_FLAGS |= {"--report", "--no-report", "--coq", "--questions"}
+_FLAGS |= {"--report", "--no-report", "--coq", "--questions", "--primitive-floats", "--no-primitive-floats"}
 """Options without a value: what follows one may be the name of a theorem."""
 
 

@@ -182,6 +182,13 @@ def check_command(
     coq: Annotated[
         bool, typer.Option("--coq", help="also export to Coq, and run coqc if it is installed")
     ] = False,
+    primitive: Annotated[
+        bool,
+        typer.Option(
+            "--primitive-floats/--no-primitive-floats",
+            help="whether Coq computes with the processor's floats, which adds axioms and is faster",
+        ),
+    ] = True,
     out: Annotated[Path, typer.Option("--out", help="folder for the Coq files")] = Path("out/coq"),
     json_to: Json = None,
 ) -> int:
@@ -209,7 +216,7 @@ def check_command(
         console.print(escape(f"{weights} {held}"), highlight=False, soft_wrap=True)
     reason, machine = judged.refusal, None
     if coq and reason is None:
-        export(found, out)
+        export(found, out, primitive=primitive)
         machine = run_coq(out, progress=bars())
         for line in machine.statement.splitlines():
             console.print(escape(line), highlight=False)

@@ -31,7 +31,7 @@ STATIC = (
 FLOATS = {True: "PrimitiveFloat", False: "SpecificFloat BigIntRadix2"}
 """The arithmetic of Coq's computations: with the processor's floats, or with pairs of integers."""
 
-ARITHMETIC = """From Coq Require Import ZArith.
+ARITHMETIC_FILE = """From Coq Require Import ZArith.
 From Interval Require Import Float.Sig Float.Primitive_ops Float.Specific_ops Float.Specific_bigint.
 From ICGD Require Import certificate proof.
 Module F := {}.
@@ -39,13 +39,13 @@ Module Checks := Proof F.
 Definition prec := F.PtoP 53%positive.
 """
 
-LAYER = """From ICGD Require Import certificate data arithmetic.
+LAYER_FILE = """From ICGD Require Import certificate data arithmetic.
 
 Lemma fits : Checks.Ce.layer_fits prec certified {} = true.
 Proof. vm_cast_no_check (eq_refl true). Qed.
 """
 
-INSTANCE = """From Coq Require Import Reals QArith Qreals List Lia.
+INSTANCE_FILE = """From Coq Require Import Reals QArith Qreals List Lia.
 From ICGD Require Import certificate data arithmetic.
 {requires}
 Import ListNotations.
@@ -72,7 +72,7 @@ Qed.
 Print Assumptions step_error_at_most.
 """
 
-LOSSES = {
+SLOPES = {
     "squared": ("Smooth (Times (Num (2 # 1)) Var)", Fraction(2), Fraction(0)),
     "huber": ("Clip", Fraction(1), Fraction(0)),
     "logistic": ("Smooth (Call Logistic Var)", Fraction(1, 4), Fraction(1, 2)),
@@ -112,9 +112,9 @@ class Instance:
         self.names = [self.letters["activation"]] * (self.N - 1) + [top]
         self.roots = [root(size) for size in self.dims]
         self.missing: list[str] = []
-        if self.letters["loss"] not in LOSSES:
+        if self.letters["loss"] not in SLOPES:
             self.missing.append(
-                f"the loss {self.letters['loss']}: only {', '.join(LOSSES)} are exported to Coq"
+                f"the loss {self.letters['loss']}: only {', '.join(SLOPES)} are exported to Coq"
             )
         try:
             self.terms = [term(name) for name in self.names]
@@ -238,7 +238,7 @@ class Instance:
     def data(self) -> str:
         """The Coq file with the numbers of this instance."""
         letters, claims, loss = self.letters, self.c["layers"], self.program["loss"]
-        phi, lip, phi0 = LOSSES[letters["loss"]]
+        phi, lip, phi0 = SLOPES[letters["loss"]]
         if phi != "Clip":
             lip, phi0 = lip * (1 + ROOM), phi0 * (1 + ROOM) + ROOM**2
         last = self.N - 1
@@ -269,7 +269,7 @@ class Instance:
     def instance(self) -> str:
         """The Coq file with the cells and the theorem of this instance."""
         layers = range(1, self.N + 1)
-        return INSTANCE.format(
+        return INSTANCE_FILE.format(
             requires="\n".join(f"From ICGD Require layer_{j}." for j in layers),
             splits=listed(map(str, self.c["splits"])),
             bound=rational(self.bound),
@@ -301,8 +301,8 @@ def export(certificate: Mapping[str, Any], folder: Path, *, primitive: bool = Tr
         old.unlink(missing_ok=True)
     texts = {f"{name}.v": (THEORY / f"{name}.v").read_text("utf-8") for name in STATIC}
     if not instance.missing:
-        texts |= {"data.v": instance.data(), "arithmetic.v": ARITHMETIC.format(FLOATS[primitive])}
-        texts |= {f"layer_{j + 1}.v": LAYER.format(j) for j in range(instance.N)}
+        texts |= {"data.v": instance.data(), "arithmetic.v": ARITHMETIC_FILE.format(FLOATS[primitive])}
+        texts |= {f"layer_{j + 1}.v": LAYER_FILE.format(j) for j in range(instance.N)}
         texts["instance.v"] = instance.instance()
     for name, text in texts.items():
         (folder / name).write_text(text, "utf-8")

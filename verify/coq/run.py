@@ -13,18 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from icgd.bounds.progress import Progress, silent
-from icgd.verify.coq.export import STATIC
 
 NUMBERS = re.compile(
     r"ClassicalDedekindReals\.|FunctionalExtensionality\.|Classical_Prop\.classic|PrimInt63\.|Uint63\."
+    r"|PrimFloat\.|FloatAxioms\."
 )
-"""The axioms that a theorem on real numbers may use: those of the reals and of Coq's machine integers."""
+"""The axioms that a theorem on real numbers may use: those of the reals and of Coq's machine numbers."""
+
+WAVES = (
+    *(("vectors",), ("calculus", "block", "sums", "formulas", "up"), ("cells",), ("rows",), ("token",)),
+    *(("tight",), ("enclose",), ("tables",), ("fits",), ("sweeps",), ("certificate",), ("proof",)),
+)
+"""The files of the theory; those in one wave do not depend on each other."""
 
 PROVED = (
     "for this problem and program, every n, every w in W, all prompts in the radii; local lemmas included"
 )
 TRUSTED = (
-    "Coq's kernel with its virtual machine and 63-bit integers, and the axioms of its real numbers",
+    "Coq's kernel with its virtual machine, 63-bit integers and floats, and the axioms of its real numbers",
     "this export, which writes the numbers of the certificate as rationals",
     "the rounding model: every computed number is within the stated w... of what the program says",
     "that the literal matrices compute the program, and that back-propagation is the gradient",
@@ -94,22 +100,20 @@ class CoqReport:
         refused = [f"coqc refuses {file.name}: {file.output.strip()}" for file in self.files if not file.ok]
         if refused:
             return "\n".join(refused)
-        lemmas = sum(file.name.startswith("lemma_") for file in self.files)
-        proved = f"{lemmas} functions are approximated as claimed; no step error"
-        has_bound = self.bound is not None
+        proved = "nothing, since this certificate cannot be exported"
         if self.bound is not None:
             proved = f"norm2(err) <= {float(self.bound):.6g} eta {PROVED}"
-        machine = sum("63." in name for name in self.assumptions)
-        axioms = [name for name in self.assumptions if "63." not in name]
+        floats = sum("Float" in name for name in self.assumptions)
+        integers = sum("63." in name for name in self.assumptions)
+        others = [name for name in self.assumptions if "63." not in name and "Float" not in name]
         return "\n".join(
             [
                 f"Coq {self.version} accepts {len(self.files)} files in {self.seconds:.0f} s",
                 f"{'proved' if self.ok else 'not proved: an axiom is not one on numbers'}: {proved}",
-                *(["(by the plain recurrence; the sharper bound is verify/checker/relu.py's)"] * has_bound),
                 *([self._verdict] if self.eps is not None and self.ok else []),
                 *(f"not exported: {reason}" for reason in self.missing),
                 *(f"trusted: {item}" for item in TRUSTED),
-                *([f"axioms: {', '.join(axioms)}, {machine} of 63-bit integers"] if axioms else []),
+                *([f"axioms: {', '.join(others)}, {_counted(integers, floats)}"] if others else []),
             ]
         )
 
@@ -125,11 +129,17 @@ class CoqReport:
         )
 
 
+def _counted(integers: int, floats: int) -> str:
+    """How many axioms are on machine numbers."""
+    return f"{integers} of 63-bit integers, {floats} of floats"
+
+
 def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress = silent) -> CoqReport:
     """Compile an exported folder with coqc; files that do not depend on each other run in parallel."""
-    lemmas = sorted(path.name for path in folder.glob("lemma_*.v"))
     instance = folder / "instance.v"
-    waves = [[name] for name in STATIC] + [lemmas] + [[instance.name]] * instance.exists()
+    layers = sorted(path.name for path in folder.glob("layer_*.v"))
+    waves = [*([f"{name}.v" for name in wave] for wave in WAVES), ["data.v", "arithmetic.v"], layers]
+    waves = [*waves, [instance.name]] if instance.exists() else []
     text = instance.read_text("utf-8") if instance.exists() else ""
     bound, eps = _defined("bound", text), _defined("eps", text)
     missing = tuple((folder / "missing.txt").read_text("utf-8").splitlines())
@@ -144,15 +154,18 @@ def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress =
                 advance(1)
             if not all(file.ok for file in files):
                 break
-    printed = files[-1].output if files[-1].name == instance.name else ""
-    axioms = printed.partition("Axioms:")[2]  # Coq lists an admitted lemma here, under its name
-    assumptions = tuple(sorted(re.findall(r"^([^\s:]+)", axioms, re.MULTILINE)))
+    assumptions = axioms(files[-1].output) if files and files[-1].name == instance.name else ()
     return CoqReport(version, tuple(files), bound, missing, assumptions, time.monotonic() - start, eps)
+
+
+def axioms(printed: str) -> tuple[str, ...]:
+    """The names that Print Assumptions has printed; an admitted lemma is among them, under its own name."""
+    return tuple(sorted(re.findall(r"^([^\s:]+)", printed.partition("Axioms:")[2], re.MULTILINE)))
 
 
 def _defined(name: str, text: str) -> Fraction | None:
     """The rational that a Coq file defines under this name; None if it defines none."""
-    found = re.search(rf"Definition {name} : R := \((\d+) / (\d+)\)", text)
+    found = re.search(rf"Definition {name} : Q := \((\d+) # (\d+)\)", text)
     return Fraction(int(found[1]), int(found[2])) if found else None
 
 

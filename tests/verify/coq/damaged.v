@@ -1,0 +1,39 @@
+(* The checks of a small certificate with one of its numbers changed: each must come out false. *)
+From Coq Require Import Reals QArith List Bool.
+From ICGD Require Import formulas certificate data arithmetic instance.
+Import ListNotations.
+
+Definition of (f : relus -> relus) (w : option relus) := match w with Some w => Some (f w) | None => None end.
+Definition same (w : relus) := w.
+Definition less (w : relus) :=
+  Relus (kinks w) (weights w) (constant w) (units w) (reach w) (error w * (99 # 100))%Q.
+Definition higher (w : relus) :=
+  Relus (kinks w) (weights w) (constant w + Zpos (weights w)) (units w) (reach w) (error w).
+Definition shorter (w : relus) := Relus (kinks w) (weights w) (constant w) (tl (units w)) (reach w) (error w).
+Definition steeper (w : relus) := Relus (kinks w) (weights w) (constant w)
+  (map (fun '(s, b, c) => (s, b, 2 * c)%Z) (units w)) (reach w) (error w).
+
+Definition changed (in_r in_dr in_square : relus -> relus) (wide steep bent : Q) : layer_data :=
+  let l := layer_1 in
+  LayerData (r l) (of in_r (r_sum l)) (of in_dr (dr_sum l))
+    (match times l with Squared m a b w => Squared m a b (in_square w) | t => t end)
+    (qhalf l) (qZ l * wide)%Q (qA l) (limits l) (cell l) (qDL l) (qDH l * steep)%Q (qG l) (qSn l)
+    (qC2 l * bent)%Q (qC3 l) (qwz l) (qwr l) (qwd l) (qwx l) (qwg l) (qez l) (qer l) (qed l) (qex l) (qeg l)
+    (qeu l) (lams l).
+Definition kept := changed same same same 1 1 1.
+
+Definition posed (l : layer_data) (b : Q) : data := let c := certified in
+  Data (dims c) (roots c) (ps c) [l] (loss c) (qrho c) (qsigma c) (qBy c) (qBv c) (qlip c) (qphi0 c) (qtop c)
+    (direct c) (u_sum c) (qsteep c) b.
+Definition holds (c : data) : bool := Checks.Ce.layer_fits prec c 0 && layer_sums c 0 && loss_sums c &&
+  Checks.Ce.loss_fits prec c && Checks.Ce.cells_fit prec c BOXES splits.
+
+Eval vm_compute in map (fun l => holds (posed l (qbound certified))) [kept;
+  changed less same same 1 1 1; changed same less same 1 1 1; changed same same less 1 1 1;
+  changed steeper same same 1 1 1; changed same shorter same 1 1 1; changed same same shorter 1 1 1;
+  changed higher same same 1 1 1; changed same same same (99 # 100) 1 1; changed same same same (11 # 10) 1 1;
+  changed same same same 1 (9 # 10) 1; changed same same same 1 1 (9 # 10)].
+Eval vm_compute in map (fun s => Checks.Ce.cells_fit prec (posed kept (qbound certified)) BOXES s)
+  [splits; removelast splits].
+Eval vm_compute in map (fun b => holds (posed kept b))
+  [qbound certified; qbound certified * (99 # 100); - qbound certified]%Q.
