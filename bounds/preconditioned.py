@@ -53,7 +53,8 @@ class PreconditionedProblem(Letters):
         self.check_count("L", most=8)
         wanted = f"{self.d} rationals from 1/100 to 100 (one stands for all), within a factor 100, are needed"
         try:
-            text = str(self.S)
+            given = self.S.tolist() if hasattr(self.S, "tolist") else self.S
+            text = ",".join(map(str, given)) if isinstance(given, list | tuple) else str(given)
             if text == "auto":
                 text = "2,1/2" if self.d == 2 else "1"
             if len(text) > 200 or _EXPONENT.search(text):

@@ -9,10 +9,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from icgd.bounds.letters import ProblemError
+from icgd.bounds.letters import ProblemError, real, whole
 from icgd.construct.block.given_block import GivenBlock, Shapes, holds_block
 from icgd.construct.given_linear import holds_linear
 from icgd.construct.gpt2_state import is_gpt2
+from icgd.construct.machine.device import check_device
 from icgd.construct.machine.tensor_files import TensorHeader, read_header
 from icgd.judge_block import judge_block_file
 from icgd.judge_gpt2 import judge_gpt2_file
@@ -82,6 +83,7 @@ def judge_given(
     positional, options: of the kind's own function, such as the problem of a block.
     trust_pickle: whether a pickle of torch is opened, too.
     """
+    options = _plain(options)
     header: TensorHeader | None = None
     if isinstance(source, str | Path):
         source = Path(source)
@@ -101,3 +103,19 @@ def judge_given(
     if unknown and isinstance(source, nn.Module) and takes_prompts(source):
         return judge_predictor(source, *positional, **options)
     return kind_of(shapes, kind).judge(source, *positional, **options)
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """The options with numbers of any library as Python's own; raises ProblemError for impossible values."""
+    found = dict(options)
+    if "samples" in found:
+        allowed = "a whole number of prompts is needed, at least 1"
+        found["samples"] = whole("samples", found["samples"], 1, 10**12, allowed)
+    if "effort" in found:
+        allowed = "a number from 0 (no search) to 1000 is needed"
+        found["effort"] = real("effort", found["effort"], 0, 1000, allowed)
+    if "seed" in found:
+        found["seed"] = whole("seed", found["seed"], -(2**63), 2**63 - 1, "a 64-bit whole number is needed")
+    if "device" in found:
+        found["device"] = check_device(str(found["device"]))
+    return found

@@ -23,6 +23,7 @@ from icgd import (
     Prompt,
     build,
     claims,
+    judge,
     plan,
     theorem,
     theorems,
@@ -52,6 +53,12 @@ TAKEN = [
     (Problem, "B_x", np.int64(2), 2.0),
     (LoopedProblem, "c", np.float64(0.5), 0.5),
     (Search, "effort", np.float16(0.5), 0.5),
+    # Eigenvalues as a list, a tuple or an array; decimals are what is written, not the float next to it.
+    (PreconditionedProblem, "S", [1, "1/2"], "1,1/2"),
+    (PreconditionedProblem, "S", (2, Fraction(1, 3)), "2,1/3"),
+    (PreconditionedProblem, "S", np.array([2.0, 0.1]), "2.0,0.1"),
+    (PreconditionedProblem, "S", torch.tensor([1, 2]), "1,2"),
+    (PreconditionedProblem, "S", torch.tensor(2), "2"),
     # Paths and texts are each taken for the other.
     (Search, "out", "folder", Path("folder")),
     (Search, "device", torch.device("cpu"), "cpu"),
@@ -110,6 +117,15 @@ def test_a_theorem_takes_paths_letters_and_numbers_of_numpy(tmp_path):
         assert Path(path).stat().st_size > 100
 
 
+def test_judging_takes_numbers_of_numpy_and_torch_and_refuses_impossible_ones():
+    numbers = {"samples": np.int64(20), "effort": torch.tensor(0.0), "seed": torch.tensor(1)}
+    found = judge(build(SMALL), **numbers, device=torch.device("cpu"))
+    assert found.proved and type(found.seed) is int
+    for name, wrong in (("samples", 0), ("effort", -1), ("seed", 2**63), ("device", "abacus")):
+        with pytest.raises(ProblemError, match=f"^{name} = "):
+            judge(build(SMALL), **{name: wrong})
+
+
 def test_prompts_that_are_no_tensors_of_floats_are_refused(any_shapes):
     prompt = random_prompts(SMALL, 1, seeded(0))
     for wrong, shown in ((prompt.x.long(), "torch.int64"), (prompt.y > 0, "torch.bool")):
@@ -131,8 +147,9 @@ def test_what_users_hold_can_be_copied_and_sent_to_other_processes():
     block, prompt = build(made), random_prompts(SMALL, 3, seeded(0))
     step = block.simulate(prompt, 1)
     assert torch.equal(build(SMALL).simulate(prompt, 1), step)
-    with pytest.raises(ProblemError, match="the plan is for lean"):
-        build(made, "paper")
+    for wrong, said in ((made, "the plan is for lean"), (SMALL, "it is lean or paper or exact")):
+        with pytest.raises(ProblemError, match=said):
+            build(wrong, "papier")
     for equal in (SMALL, Problem(activation="t/(1+t**2)", loss="log-cosh"), LoopedProblem(), *claims(SMALL)):
         for other in copies(equal):
             assert other == equal and type(other) is type(equal)

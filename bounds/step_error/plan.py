@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import get_args
 
 import numpy as np
 
@@ -132,8 +133,11 @@ def plan(
     """The plan whose bound on the step error is at most eps, at the fewest units that `route` allows.
 
     Plans are cached.
-    Raises ProblemError if rounding alone would exceed eps.
+    Raises ProblemError if rounding alone would exceed eps, or for an unknown construction.
     """
+    if construction not in get_args(Construction):
+        known = " or ".join(get_args(Construction))
+        raise ProblemError("construction", construction, f"it is {known}")
     return _plan(problem, construction, "recurrence" if construction == "exact" else route, progress)
 
 

@@ -331,7 +331,7 @@ def _proof_in_words(recovery: Recovery) -> str:
 
 def judge_weights(
     source: Path | str | Mapping[str, Tensor] | nn.Module,
-    problem: Problem | None = None,
+    problem: Problem | Mapping[str, Any] | None = None,
     *,
     stream: Mapping[str, tuple[int, int]] | None = None,
     attention: str | None = None,
@@ -345,6 +345,8 @@ def judge_weights(
     as [start, stop).  header: of the file, if it was read before.  options: as in `judge_block`.
     Raises ProblemError where the parts do not fit together.
     """
+    if isinstance(problem, Mapping):
+        problem = Problem.parse(problem)
     return judge_block(block_from(source, problem, stream, attention, diagonal, header), **options)
 
 
