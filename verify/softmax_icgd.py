@@ -399,10 +399,8 @@ def _compared(
     return Verdict(key, "held" if falls else "failed", evidence)
 
 
-_OWN = (
-    *("layers", "heads", "width", "mlp-width", "step-error", "loop", "uniform-attention", "query-masked"),
-    *("matrices", "four-layers"),
-)
+_SIZES = ("layers", "heads", "width", "mlp-width")
+_OWN = (*_SIZES, "step-error", "loop", "uniform-attention", "query-masked", "matrices", "four-layers")
 
 THEOREM = Theorem(
     name=NAME,
