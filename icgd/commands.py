@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -165,6 +165,9 @@ def report_command(
     check_options(search, json_to, reported=True)
     console = _console(json_to)
     if earlier is not None:
+        _refuse_beside("from", letters, search, SHORT)
+        if theorem != USUAL:
+            raise ProblemError("theorem", theorem, "leave it out: a report is written again as a whole")
         whole = _written_again(console, earlier, search.out)
     else:
         about = find_theorem(theorem)
@@ -271,7 +274,8 @@ def verify_command(
     """
     console = _console(json_to)
     if replay_file is not None:
-        verdict = _replayed(Counterexample.load(replay_file))
+        _refuse_beside("replay", letters, search, THOROUGH)
+        verdict = _replayed(Counterexample.load(replay_file), theorem)
         show_verdicts(console, [verdict])
         emit({"verdicts": [verdict.as_dict()], "versions": versions()}, json_to)
         return FAILED if any_failed([verdict]) else KEPT
@@ -283,12 +287,23 @@ def verify_command(
     return FAILED if part.failed else KEPT
 
 
-def _replayed(saved: Counterexample) -> Verdict:
-    """Judge the claim of a saved counterexample again, by its theorem."""
+def _refuse_beside(option: str, letters: Mapping[str, Any], search: Search, usual: Search) -> None:
+    """Raise ProblemError for a letter or an option that the file of `option` decides."""
+    names = (one.name for one in fields(Search) if one.name != "out")
+    changed = {name: value for name in names if (value := getattr(search, name)) != getattr(usual, name)}
+    for name, value in {**letters, **changed}.items():
+        raise ProblemError(name, value, f"leave it out, as the file of --{option} decides what is shown")
+
+
+def _replayed(saved: Counterexample, asked: str) -> Verdict:
+    """Judge the claim of a saved counterexample again, by its theorem; asked: the one on the command line."""
     if saved.construction == "given":
         why = "it is about somebody's weights: icgd judge WEIGHTS --replay FILE replays it"
         raise ProblemError("replay", saved.claim, why)
+    named = find_theorem(asked).name
     about = find_theorem(saved.claim.partition("/")[0])
+    if named not in (about.name, USUAL):
+        raise ProblemError("theorem", asked, f"the file is about {about.name}")
     if about.replay is None:
         raise ProblemError("replay", saved.claim, f"{about.name} replays no counterexamples")
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from icgd.bounds.letters import ProblemError
+from icgd.bounds.letters import ProblemError, whole
 from icgd.bounds.problem import Problem
 from icgd.construct.prompt import Prompt, box
 from icgd.verify.descent import project
@@ -15,8 +15,9 @@ Device = torch.device | str
 
 
 def seeded(seed: int) -> torch.Generator:
-    """The generator from which all random numbers of one command are drawn, in order."""
-    return torch.Generator().manual_seed(seed)
+    """The generator from which all random numbers of one command are drawn, in order; raises ProblemError."""
+    allowed = "a 64-bit whole number is needed"
+    return torch.Generator().manual_seed(whole("seed", seed, -(2**63), 2**63 - 1, allowed))
 
 
 def into_ball(v: Float[Tensor, "*batch size"], radius: float) -> Float[Tensor, "*batch size"]:
