@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from icgd.bounds.printable import printable
+
+_NO_NAME = re.compile(r"Unnamed: \d+(_level_\d+)?|__index_level_\d+__|\.\.\.\d+")
+"""What pandas and R call a column that has no name, mostly an index."""
 
 _SHOWN = 20
 """How many names of columns a message lists."""
@@ -116,13 +120,13 @@ class DataTable:
 
     @cached_property
     def usable(self) -> tuple[str, ...]:
-        """The columns with a name of their own that hold numbers, or what may be meant as numbers."""
+        """The columns with a name that somebody gave them alone, which hold what may be meant as numbers."""
         counted, some = Counter(self.names), np.isfinite(self.values).any(axis=0)
         meant = [is_some or (k in self.faults and k not in self.words) for k, is_some in enumerate(some)]
         return tuple(
             name
             for name, is_meant in zip(self.names, meant, strict=True)
-            if counted[name] == 1 and name and is_meant
+            if counted[name] == 1 and name and is_meant and not _NO_NAME.fullmatch(name)
         )
 
 

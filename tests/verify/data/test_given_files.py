@@ -81,6 +81,8 @@ FILES = [
     # Headers.
     ("R's write.csv: a column without a name that nobody chose", '"","a","y"\n"r1",1,3\n"r2",4,6\n', "", {"a": [1, 4], "y": [3, 6]}),
     ("pandas' to_csv: an index without a name", ",a,b,y\n0,1,2,3\n1,4,5,6\n2,7,8,10\n", "", READ),
+    ("pandas' index, saved twice: no input unless somebody says so", "Unnamed: 0,a,y\n0,1,3\n1,4,6\n", "", {"a": [1, 4], "inputs": ["a"]}),
+    ("pandas' index in Parquet, which comes last: no target", parquet(a=[1, 4], y=[3, 6], __index_level_0__=[0, 1]), "", {"inputs": ["a"]}),
     ("R's write.table: names of rows, and no name above them", '"a" "y"\n"r1" 1 3\n"r2" 4 6\n', "",
      {"a": [1, 4], "y": [3, 6], None: "rows have one cell more than the header: the first, such as 'r1'"}),
     ("a separator at the end of every line", GOOD.replace("\n", ",\n"), "", READ),
@@ -200,11 +202,12 @@ def test_each_file_becomes_the_table_it_means_or_is_refused_with_its_place(tmp_p
         table = load_table(str(path), words)
         told = " ".join((*table.remarks, *(note for notes in table.notes.values() for note in notes)))
         assert (wanted.get(None, "") in told) if wanted.get(None) else not told, (why, told)
-        for name, column in wanted.items():
-            if name is not None:
-                np.testing.assert_array_equal(table.select([name])[:, 0], column, err_msg=why)
         chosen = choose_columns(table)
         assert chosen.said and table.sha256, why
+        assert wanted.get("inputs", list(chosen.inputs)) == list(chosen.inputs), why
+        for name, column in wanted.items():
+            if name not in (None, "inputs"):
+                np.testing.assert_array_equal(table.select([name])[:, 0], column, err_msg=why)
 
 
 def test_what_cannot_be_opened_is_refused_in_one_line(tmp_path, monkeypatch):
