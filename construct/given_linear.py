@@ -30,6 +30,9 @@ DIVISORS: Mapping[str, str] = {
 MOST_DEPTH, MOST_WIDTH, MOST_HEADS = 12, 21, 64
 """The deepest, widest (d+1) and most-headed linear attention that is read."""
 
+MOST_ENTRY = 1e6
+"""The largest entry of P and Q that is read."""
+
 Exact = list[list[Fraction]]
 _PART = re.compile(r"layer\.(\d{2})\.(P|Q|K|V|O)")
 
@@ -81,6 +84,7 @@ class GivenLinear:
         P, Q = P.detach().to("cpu", torch.float64), Q.detach().to("cpu", torch.float64)
         for name, part in (("P", P), ("Q", Q)):
             check_finite(name, part)
+        _check_entries(P, Q)
         exact = tuple(
             tuple((rationals(p), rationals(q)) for p, q in zip(*pair, strict=True))
             for pair in zip(P, Q, strict=True)
@@ -96,11 +100,12 @@ class GivenLinear:
         full = tuple((*layer, *((nothing, nothing),) * (most - len(layer))) for layer in layers)
         P, Q = (
             torch.tensor(
-                [[[[float(v) for v in row] for row in head[at]] for head in layer] for layer in full],
+                [[[[_float(v) for v in row] for row in head[at]] for head in layer] for layer in full],
                 dtype=torch.float64,
             )
             for at in (0, 1)
         )
+        _check_entries(P, Q)
         return cls(P, Q, full, **said)
 
     def turned(self, axes: Exact) -> GivenLinear:
@@ -175,9 +180,22 @@ def descent(A: Float[Tensor, "L d d"]) -> GivenLinear:
     return GivenLinear.of(P, Q, layout="descent")
 
 
+def _float(value: Fraction) -> float:
+    return float(max(min(value, Fraction(10) ** 300), -(Fraction(10) ** 300)))
+
+
 def rationals(matrix: Float[Tensor, "rows columns"]) -> Exact:
     """The exact values of the entries."""
     return [[Fraction(value) for value in row] for row in matrix.tolist()]
+
+
+def _check_entries(P: Tensor, Q: Tensor) -> None:
+    for name, part in (("P", P), ("Q", Q)):
+        largest = float(part.abs().max())
+        if largest > MOST_ENTRY:
+            raise ProblemError(
+                name, f"an entry of size {largest:.3g}", f"entries up to {MOST_ENTRY:g} are read"
+            )
 
 
 def _check_sizes(layers: int, heads: int, width: int) -> None:

@@ -148,5 +148,7 @@ def test_what_does_not_fit_is_said_in_one_sentence():
         with pytest.raises(ProblemError) as error:
             read_linear({name: torch.zeros(shape) for name, shape in shapes.items()}, metadata, **options)
         assert words in str(error.value) and "\n" not in str(error.value), (words, str(error.value))
+    with pytest.raises(ProblemError, match=r"P = an entry of size 1e\+07: entries up to 1e\+06 are read"):
+        read_linear({"P": torch.full((2, 2), 1e7), "Q": torch.zeros(2, 2)}, {})
     with pytest.raises(ProblemError, match=r"P\[0, 1\] = nan"):
         read_linear({"P": torch.tensor([[0.0, torch.nan], [0, 0]]), "Q": torch.zeros(2, 2)}, {})

@@ -13,6 +13,10 @@ _ROUNDING = 64 * 2.0**-53
 """More than gamma_k of the sums here, of at most 60 terms, with room for the rounding of radii."""
 
 
+_VANISHED = 1e-290
+"""More than underflow loses in any of these sums."""
+
+
 @dataclass(frozen=True, eq=False)
 class Affine:
     """c: (N, rows, columns).  g: (N, K, rows, columns).  r: (N, rows, columns), at least 0."""
@@ -29,7 +33,7 @@ class Affine:
     def __add__(self, other: Affine) -> Affine:
         c, g = self.c + other.c, self.g + other.g
         lost = np.abs(c) + np.abs(g).sum(1)
-        return Affine(c, g, (self.r + other.r) * (1 + _ROUNDING) + _ROUNDING * lost)
+        return Affine(c, g, (self.r + other.r) * (1 + _ROUNDING) + _ROUNDING * lost + _VANISHED)
 
     def __neg__(self) -> Affine:
         return Affine(-self.c, -self.g, self.r)
@@ -43,7 +47,7 @@ class Affine:
         mine, others, sizes = self.spread, other.spread, np.abs(self.c)
         r = sizes @ other.r + self.r @ np.abs(other.c) + mine @ others
         lost = (sizes + mine) @ (np.abs(other.c) + others)
-        return Affine(c, g, r * (1 + _ROUNDING) + _ROUNDING * lost)
+        return Affine(c, g, r * (1 + _ROUNDING) + _ROUNDING * lost + _VANISHED)
 
     @property
     def T(self) -> Affine:
@@ -60,7 +64,7 @@ class Affine:
         sizes = np.abs(flat.T)
         r = (self.r.reshape(N, -1) @ sizes).reshape(N, *shape)
         lost = ((np.abs(self.c) + self.spread).reshape(N, -1) @ sizes).reshape(N, *shape)
-        return Affine(c, g, r * (1 + _ROUNDING) + 2 * _ROUNDING * lost)
+        return Affine(c, g, r * (1 + _ROUNDING) + 2 * _ROUNDING * lost + _VANISHED)
 
     @classmethod
     def once(cls, matrix: np.ndarray, like: Affine) -> Affine:
@@ -69,5 +73,5 @@ class Affine:
         return cls(
             np.broadcast_to(matrix, (N, *matrix.shape)).copy(),
             np.zeros((N, K, *matrix.shape)),
-            np.broadcast_to(_ROUNDING * np.abs(matrix), (N, *matrix.shape)).copy(),
+            np.broadcast_to(_ROUNDING * np.abs(matrix) + _VANISHED, (N, *matrix.shape)).copy(),
         )

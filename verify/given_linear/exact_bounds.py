@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 from heapq import heappop, heappush
 from itertools import combinations, product
 
 import numpy as np
 from flint import fmpq, fmpq_mat
 
-from icgd.bounds.algebra.rationals import to_flint
+from icgd.bounds.algebra.rationals import from_flint, to_flint
 
 WITHIN = 1.03
 """How far a bound of `largest_response` may be above the largest value seen, before its budget is spent."""
 
 BUDGET = 1500
 """How many directions `largest_response` evaluates at most."""
+
+_TINY = 1e-120
+"""Below this, squares of floats vanish, and sums of sizes are taken as bounds."""
 
 _MOST_ORTHANTS = 6
 """Up to this many directions all orthants are covered; their number doubles with each."""
@@ -33,8 +38,13 @@ def is_positive(matrix: fmpq_mat) -> bool:
 
 def floats(matrix: fmpq_mat) -> np.ndarray:
     """The entries, each rounded; (rows, columns)."""
-    return np.array(
-        [[float(value.p) / float(value.q) if value else 0.0 for value in row] for row in matrix.tolist()]
+    return np.array([[float(from_flint(value)) for value in row] for row in matrix.tolist()])
+
+
+def _sum_of_sizes(matrix: fmpq_mat) -> float:
+    """At least the sum of |entry|, which bounds everything here, also where floats of entries vanish."""
+    return math.nextafter(
+        float(sum((abs(from_flint(value)) for value in matrix.entries()), Fraction(0))), math.inf
     )
 
 
@@ -48,9 +58,9 @@ def is_above(diagonal: Sequence[float], matrix: fmpq_mat) -> bool:
 def largest_eigenvalue(matrix: fmpq_mat) -> float:
     """At least the largest eigenvalue of a symmetric rational matrix, and at least 0."""
     values = floats(matrix)
-    if not values.any():
-        return 0.0
     size = float(np.abs(values).sum())
+    if size < _TINY:
+        return _sum_of_sizes(matrix) if any(matrix.entries()) else 0.0
     guess, slack = max(float(np.linalg.eigvalsh(values)[-1]), 0.0), 1e-13
     while not is_above([guess + slack * size] * len(values), matrix):
         slack *= 8
@@ -70,11 +80,11 @@ def two_ball_bound(matrix: fmpq_mat) -> float:
     such a problem with two balls has no gap.
     """
     values = floats(matrix)
-    if not values.any():
-        return 0.0
+    size = float(np.abs(values).sum())
+    if size < _TINY:
+        return _sum_of_sizes(matrix) if any(matrix.entries()) else 0.0
     d = len(values) - 1
     inner, cross, corner = values[:d, :d], values[:d, d], float(values[d, d])
-    size = float(np.abs(values).sum())
 
     def upper(t: float) -> tuple[float, float]:
         mu = max(corner, 0.0) + float(np.exp(t))
@@ -106,7 +116,7 @@ def largest_response(forms: Sequence[fmpq_mat], within: float = WITHIN, budget: 
     Cones that cover all directions are split where this is largest; their vertices are whole numbers.
     """
     count = len(forms)
-    used = [form for form in forms if floats(form).any()]
+    used = [form for form in forms if any(form.entries())]
     if not used:
         return 0.0
     d = used[0].nrows() - 1
@@ -114,7 +124,7 @@ def largest_response(forms: Sequence[fmpq_mat], within: float = WITHIN, budget: 
         return 2 * spectral_norm(fmpq_mat([[form[b, d] for b in range(d)] for form in used]))
     if count > _MOST_ORTHANTS:
         each = [max(two_ball_bound(form), two_ball_bound(-form)) for form in used]
-        return float(np.linalg.norm(each) * (1 + 1e-12))
+        return math.nextafter(math.hypot(*each) * (1 + 1e-12), math.inf)
     known: dict[tuple[int, ...], float] = {}
 
     def h(v: tuple[int, ...]) -> float:
@@ -135,7 +145,7 @@ def largest_response(forms: Sequence[fmpq_mat], within: float = WITHIN, budget: 
                 height
             ):
                 return float("inf")
-        return float(np.linalg.norm(c) * (1 + 1e-14))
+        return math.nextafter(math.hypot(*c.tolist()) * (1 + 1e-14), math.inf)
 
     heap: list[tuple[float, int, tuple[tuple[int, ...], ...]]] = []
     made = 0

@@ -226,4 +226,6 @@ def remarks(given: GivenLinear, n: int) -> list[str]:
 
 
 def _listed(layers: Sequence[int]) -> str:
+    if len(layers) > 3 and list(layers) == list(range(layers[0], layers[-1] + 1)):
+        return f"{layers[0]} to {layers[-1]}"
     return ", ".join(map(str, layers))

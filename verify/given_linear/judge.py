@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import torch
@@ -96,6 +96,8 @@ class LinearResults(Results):
             is_plain = _is_plain(self.proved)
             kind = "gradient descent" if is_plain else "preconditioned gradient descent"
             said = f"It is {steps} of {kind}, exactly, for every prompt."
+            if not any(value for A in self.proved for row in A for value in row):
+                said = "It predicts 0 for every prompt: a descent whose steps are 0."
             if not is_plain:
                 said += f" Plain descent is {_between(plain)} away, over {radii}."
         else:
@@ -187,6 +189,8 @@ def judge_linear(
         for kind in KINDS_OF_DESCENT:
             nearest[kind] = _nearest(given, radii, kind, proved, random, generator, effort)
             advance(1)
+    if nearest["plain"].certified < nearest["preconditioned"].certified:  # it is preconditioned, too
+        nearest["preconditioned"] = replace(nearest["plain"], kind="preconditioned")
     with progress("expected loss", 1) as advance:
         turned = given if axes is None else given.turned(axes)
         loss = gaussian_loss(turned, n, variances, generator)

@@ -7,7 +7,7 @@ split where the bound on norm2(D), the difference of regression weights, is larg
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -40,6 +40,11 @@ class ScaledLayer:
     given_A: np.ndarray
 
 
+Evaluate = Callable[
+    [Sequence[ScaledLayer], np.ndarray, np.ndarray, Sequence[tuple[int, int]]], tuple[np.ndarray, np.ndarray]
+]
+
+
 def largest_difference(layers: Sequence[ScaledLayer], reached: float, work: float = WORK) -> float:
     """At least norm2(D) over all second moments; best first, until `GOAL` or until the work is done.
 
@@ -56,9 +61,22 @@ def largest_difference(layers: Sequence[ScaledLayer], reached: float, work: floa
     pairs = list(combinations_with_replacement(range(size), 2))
     low = np.array([[0.0 if i == j else -1.0 for i, j in pairs]])
     high = np.ones((1, len(pairs)))
-    evaluate = _steps_bound if only_steps else _general_bound
+    evaluate: Evaluate = _steps_bound if only_steps else _general_bound
     cost = len(layers) * (len(pairs) + 3) * (8 * size**3 + (0 if only_steps else 3 * size**4))
-    budget = int(work / cost)
+    with np.errstate(all="ignore"):  # what overflows is bounded by infinity
+        return _best_first(layers, reached, pairs, evaluate, int(work / cost), low, high)
+
+
+def _best_first(
+    layers: Sequence[ScaledLayer],
+    reached: float,
+    pairs: Sequence[tuple[int, int]],
+    evaluate: Evaluate,
+    budget: int,
+    low: np.ndarray,
+    high: np.ndarray,
+) -> float:
+    d = len(layers[0].A)
     low, high, _ = _tightened(low, high, pairs, d)
     bounds, shares = evaluate(layers, low, high, pairs)
     goal = GOAL * reached
@@ -185,5 +203,5 @@ def _size(form: Affine, wide: np.ndarray, spectral: bool = False) -> tuple[np.nd
         center = np.sqrt(np.square(form.c).sum((1, 2)))
     # A sum of signs times g_k is at most as long as the signs that add up everywhere.
     spread = np.minimum(each.sum(1), np.sqrt(np.square(np.abs(form.g).sum(1)).sum((1, 2))))
-    bound = (center + spread + rest) * (1 + 1e-12)
+    bound = np.nan_to_num((center + spread + rest) * (1 + 1e-12), nan=np.inf, posinf=np.inf)
     return bound, each + 2 * rest[:, None] * wide / wide.max(1, keepdims=True)

@@ -37,6 +37,9 @@ from icgd.verify.given_linear.moment_search import GOAL, WORK, ScaledLayer, larg
 
 _PRECISION = 96
 
+_TOO_FAR = 1e100
+"""Bounds above this are given up."""
+
 
 @dataclass(frozen=True)
 class DistanceBound:
@@ -77,7 +80,7 @@ def distance_bound(
     with flint.ctx.workprec(_PRECISION):
         found = _recursion(form, deviations, steps, n, arb(to_flint(B_y)))
     scaled = reached / float(B_y)
-    if form.masked and form.sign == -1 and work > 0 and found.by_layer[-1] > GOAL * scaled > 0:
+    if work > 0 and form.masked and form.sign == -1 and found.by_layer[-1] > GOAL * scaled > 0:
         layers = [_rounded(*parts, form.d) for parts in zip(ours, theirs, deviations, steps, strict=True)]
         with flint.ctx.workprec(_PRECISION):
             searched = _up(arb(largest_difference(layers, scaled, work)) * arb(to_flint(B_y)))
@@ -129,8 +132,11 @@ def _recursion(
     seen = zero if form.masked else one / n
     m, u, w, a = zero, zero, zero, zero  # of M - I, u, D, a - 1
     weight, residual = zero, one  # of descent's own w_l and r_l
-    by_layer, direct = [], []
+    by_layer: list[float] = []
+    direct: list[float] = []
     for index, (deviation, A) in enumerate(zip(deviations, steps, strict=True)):
+        if max(map(_up, (m, u, w, a, weight, residual))) > _TOO_FAR:
+            return DistanceBound(math.inf, (*by_layer, math.inf), tuple(direct))
         norm, shrink, kept = _step_norms(A)
         at = _at_descent(deviation, d, residual)
         direct.append(_up(at.label))

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from icgd.bounds.algebra.rationals import exact_matrix
 from icgd.verify.given_linear.exact_bounds import (
+    floats,
     is_above,
     largest_eigenvalue,
     largest_response,
@@ -68,3 +69,17 @@ def test_eigenvalues_and_norms_are_above_those_of_numpy_and_close():
     assert largest_response([exact_matrix([[0.0, 0.0], [0.0, 0.0]])]) == 0.0
     cross = [exact_matrix([[0, 0, 3], [0, 0, 0], [3, 0, 0]]), exact_matrix([[0, 0, 0], [0, 0, 4], [0, 4, 0]])]
     assert abs(largest_response(cross) - 8) < 1e-6  # 2 norm2 diag(3, 4)
+
+
+def test_what_floats_lose_is_not_lost():
+    tiny = exact_matrix([[0.0, 1e-200], [1e-200, 0.0]])
+    square = tiny * tiny
+    assert floats(square).max() == 0.0  # 1e-400
+    for form, least in ((tiny, 1e-200), (square, 5e-324)):
+        for bound in (
+            largest_eigenvalue(form),
+            two_ball_bound(form),
+            largest_response([form]),
+            spectral_norm(form),
+        ):
+            assert least <= bound <= 1e-150
