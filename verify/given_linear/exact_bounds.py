@@ -16,7 +16,7 @@ from icgd.bounds.algebra.rationals import from_flint, to_flint
 WITHIN = 1.03
 """How far a bound of `largest_response` may be above the largest value seen, before its budget is spent."""
 
-BUDGET = 1500
+BUDGET = 600
 """How many directions `largest_response` evaluates at most."""
 
 _TINY = 1e-120

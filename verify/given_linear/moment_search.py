@@ -7,6 +7,7 @@ split where the bound on norm2(D), the difference of regression weights, is larg
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
@@ -20,6 +21,9 @@ AT_ONCE = 3_000
 
 WORK = 1e10
 """How many multiplications a search may take, about."""
+
+MOST_ENTRIES = 10
+"""With more entries of second moments than this, boxes do not become small enough, and none is tried."""
 
 GOAL = 1.2
 """A search ends when no box is above this times the largest distance that a prompt reaches."""
@@ -59,6 +63,8 @@ def largest_difference(layers: Sequence[ScaledLayer], reached: float, work: floa
     )
     size = d if only_steps else d + 1
     pairs = list(combinations_with_replacement(range(size), 2))
+    if len(pairs) > MOST_ENTRIES:
+        return math.inf
     low = np.array([[0.0 if i == j else -1.0 for i, j in pairs]])
     high = np.ones((1, len(pairs)))
     evaluate: Evaluate = _steps_bound if only_steps else _general_bound
@@ -203,5 +209,6 @@ def _size(form: Affine, wide: np.ndarray, spectral: bool = False) -> tuple[np.nd
         center = np.sqrt(np.square(form.c).sum((1, 2)))
     # A sum of signs times g_k is at most as long as the signs that add up everywhere.
     spread = np.minimum(each.sum(1), np.sqrt(np.square(np.abs(form.g).sum(1)).sum((1, 2))))
-    bound = np.nan_to_num((center + spread + rest) * (1 + 1e-12), nan=np.inf, posinf=np.inf)
+    bound = (center + spread + rest) * (1 + 1e-12) + 1e-150  # squares of floats below vanish
+    bound = np.nan_to_num(bound, nan=np.inf, posinf=np.inf)
     return bound, each + 2 * rest[:, None] * wide / wide.max(1, keepdims=True)
