@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 
 from icgd import __version__
 
@@ -12,8 +13,12 @@ def main() -> int:
     """Run the command in sys.argv; returns its exit code."""
     if sys.argv[1:2] == ["--version"]:
         return _version()
-    from icgd.cli import main as run
-
+    try:
+        from icgd.cli import main as run
+    except Exception as error:  # Python's own exit code, 1, would say that a claim failed
+        traceback.print_exc()
+        print(f"icgd: it cannot be loaded ({type(error).__name__}); install it again", file=sys.stderr)
+        return 70
     return run()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import icgd.__main__
 from icgd import cli
 from icgd.construct import relu_icgd
 from icgd.reports.command import faults
@@ -72,6 +73,12 @@ def test_an_error_of_somebodys_own_theorem_is_named_with_its_line(told, tmp_path
     (tmp_path / "leaves.py").write_text("raise SystemExit(0)", encoding="utf-8")
     code, said = told("verify", "leaves.py")
     assert code == cli.BAD_INPUT and "it raises SystemExit" in said
+
+
+def test_an_installation_that_cannot_be_loaded_is_no_failed_claim(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "icgd.cli", None)
+    monkeypatch.setattr(sys, "argv", ["icgd", "audit"])
+    assert icgd.__main__.main() == cli.FAULT and "install it again" in capsys.readouterr().err
 
 
 def test_the_version_in_a_closed_pipe_ends_without_a_traceback():
