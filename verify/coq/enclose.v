@@ -3,7 +3,7 @@ From Coq Require Import Reals QArith Qreals List Lra Lia Psatz Bool ZArith.
 From Flocq Require Import Core.
 From Coquelicot Require Import Coquelicot.
 From Interval Require Import Float.Sig Float.Basic Real.Xreal Interval.Interval Interval.Float_full Interval.Float.
-From ICGD Require Import vectors calculus formulas tight.
+From ICGD Require Import vectors calculus erf formulas tight.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -123,6 +123,81 @@ Definition four := (I.type * I.type * I.type * I.type)%type.
 
 Definition twice (i : I.type) : I.type := I.mul prec (int 2) i.
 
+(* The error function: its series in the middle of an interval, until a term is tiny, and its slope on the interval. *)
+Definition tiny : F.type := low (ratio 1 (2 ^ 64)).
+
+Fixpoint erf_terms (fuel k : nat) (t s q : I.type) : nat * I.type * I.type :=
+  match fuel with
+  | O => (k, t, s)
+  | S fuel =>
+      if leb (I.upper (I.abs t)) tiny then (k, t, s)
+      else erf_terms fuel (S k) (I.div prec (I.mul prec t q) (int (2 * Z.of_nat k + 3))) (I.add prec s t) q
+  end.
+
+Definition erf_factor : I.type := I.div prec (int 2) (I.sqrt prec (I.pi prec)).
+Definition bell_on (x : I.type) : I.type := I.exp prec (I.neg (I.sqr prec x)).
+
+Definition erf_at (m : F.type) : I.type :=
+  let x := point m in
+  let '(n, t, s) := erf_terms 400 0 x (int 0) (I.mul prec (int 2) (I.sqr prec x)) in
+  let rest := I.upper (I.mul prec erf_factor (I.mul prec (int (2 * Z.of_nat n + 1)) (I.abs t))) in
+  if F.real rest then I.add prec (I.mul prec erf_factor (I.mul prec (bell_on x) s)) (I.bnd (F.neg rest) rest) else I.nai.
+
+Definition erf_on (x : I.type) : I.type :=
+  let m := I.midpoint x in I.add prec (erf_at m) (I.mul prec (I.mul prec erf_factor (bell_on x)) (I.sub prec x (point m))).
+
+Lemma has_nat a b k : has (int (a * Z.of_nat k + b)) (IZR a * INR k + IZR b).
+Proof. apply has_eq with (IZR (a * Z.of_nat k + b)); [apply has_int |]. now rewrite plus_IZR, mult_IZR, INR_IZR_INZ. Qed.
+
+Lemma has_factor : has erf_factor erf_scale.
+Proof. apply has_div; [| apply has_int | apply has_sqrt, has_pi]. assert (0 < sqrt PI) by apply sqrt_lt_R0, PI_RGT_0. lra. Qed.
+
+Lemma has_bell x v : has x v -> has (bell_on x) (bell v).
+Proof. intros H. now apply has_exp, has_neg, has_sqr. Qed.
+
+Lemma erf_terms_ok v q : has q (2 * (v * v)) -> forall fuel k t s, has t (T k v) -> has s (series k v) ->
+  let '(n, t', s') := erf_terms fuel k t s q in has t' (T n v) /\ has s' (series n v).
+Proof.
+  intros Hq. induction fuel as [| fuel IH]; intros k t s Ht Hs; cbn [erf_terms]; [now split |].
+  destruct (leb (I.upper (I.abs t)) tiny); [now split |]. apply IH; [| cbn [series]; now apply has_add].
+  rewrite T_step. assert (0 <= INR k) by apply pos_INR. apply has_eq with (T k v * (2 * (v * v)) / (2 * INR k + 3)); [| field; lra].
+  apply has_div; [lra | now apply has_mul | apply (has_nat 2 3)].
+Qed.
+
+Lemma erf_at_ok m v : F.toX m = Xreal v -> has (erf_at m) (erf v).
+Proof.
+  intros E. assert (Hx := has_point m v E). unfold erf_at.
+  assert (K := erf_terms_ok v (I.mul prec (int 2) (I.sqr prec (point m))) ltac:(apply has_mul; [apply has_int | now apply has_sqr]) 400 0 (point m) (int 0)
+    ltac:(apply has_eq with v; [exact Hx | unfold T; simpl; ring]) (has_int 0)).
+  destruct (erf_terms _ _ _ _ _) as [[n t] s]. destruct K as [Ht Hs].
+  set (rest := I.upper _). destruct (F.real rest) eqn:R; [| unfold has; now rewrite I.nai_correct].
+  destruct (classify_toX _ (real_classify _ R)) as [r Er].
+  assert (Ur : U (erf_scale * ((2 * INR n + 1) * Rabs (T n v))) rest).
+  { apply U_upper, has_mul; [apply has_factor |]. apply has_mul; [apply (has_nat 2 1) | now apply has_abs]. }
+  assert (B := erf_series n v). assert (Br : Rabs (erf v - erf_scale * (bell v * series n v)) <= r).
+  { eapply Rle_trans; [exact B |]. destruct Ur as [_ L]. rewrite Er in L. exact L. }
+  apply has_eq with (erf_scale * (bell v * series n v) + (erf v - erf_scale * (bell v * series n v))); [| ring].
+  apply has_add; [apply has_mul; [apply has_factor |]; apply has_mul; auto; now apply has_bell |].
+  apply has_box with (- r) r; [| exact Er | now apply Rabs_le_inv].
+  assert (K := F.neg_correct rest). rewrite (toX_classify _ _ Er), Er in K. exact K.
+Qed.
+
+Lemma erf_on_ok x v : has x v -> has (erf_on x) (erf v).
+Proof.
+  intros H. destruct (I.midpoint_correct x) as [Em Hm]. { exists v. exact H. }
+  change (F.toX (I.midpoint x) = Xreal (I.F.toR (I.midpoint x))) in Em. set (c := I.F.toR (I.midpoint x)) in *.
+  assert (Hc : has x c). { unfold has. change (I.F.toX (I.midpoint x)) with (F.toX (I.midpoint x)) in Hm. now rewrite Em in Hm. }
+  destruct (mvt_any erf (fun x => erf_scale * bell x) (Rmin c v) (Rmax c v)) with (a := c) (b := v) as (y & Hy & E).
+  - intros; apply erf_derive.
+  - split; [apply Rmin_l | apply Rmax_l].
+  - split; [apply Rmin_r | apply Rmax_r].
+  - assert (Hxy : has x y).
+    { unfold Rmin, Rmax in Hy. destruct (Rle_dec c v); [apply (contains_connected _ c v) | apply (contains_connected _ v c)]; auto. }
+    unfold erf_on. replace (erf v) with (erf c + erf_scale * bell y * (v - c)) by lra.
+    apply has_add; [now apply erf_at_ok |]. apply has_mul; [apply has_mul; [apply has_factor | now apply has_bell] |].
+    apply has_sub; auto. now apply has_point.
+Qed.
+
 (* An elementary function and its derivatives on an interval; None where it may be undefined. *)
 Definition elementary_on (f : elementary) (x : I.type) : option four :=
   let mul := I.mul prec in let one := int 1 in
@@ -147,6 +222,8 @@ Definition elementary_on (f : elementary) (x : I.type) : option four :=
       Some (s, d, mul d (I.sub prec one (twice s)), mul d (I.sub prec one (mul (int 6) d)))
   | Softplus => let s := I.inv prec (I.add prec one (I.exp prec (I.neg x))) in let d := mul s (I.sub prec one s) in
       Some (I.ln prec (I.add prec one (I.exp prec x)), s, d, mul d (I.sub prec one (twice s)))
+  | Erf => let b := mul erf_factor (bell_on x) in
+      Some (erf_on x, b, mul (int (-2)) (mul x b), mul (I.sub prec (mul (int 4) (I.sqr prec x)) (int 2)) b)
   end.
 
 Definition has4 (i : four) (x y z w : R) : Prop := let '(a, b, c, d) := i in has a x /\ has b y /\ has c z /\ has d w.
@@ -184,6 +261,8 @@ Proof.
   - apply same in E; subst i. assert (Hs : has (I.inv prec (I.add prec (int 1) (I.exp prec (I.neg x)))) (logistic v)).
     { generalize (exp_pos (- v)); intros. apply has_inv; [lra | enclosed]. }
     split; [exact I |]. split; [| repeat split; enclosed]. generalize (exp_pos v); intros. apply has_ln; [lra | enclosed].
+  - apply same in E; subst i. assert (Hb := has_factor). assert (Hw := has_bell x v H). assert (He := erf_on_ok x v H).
+    split; [exact I |]. repeat split; enclosed.
 Qed.
 
 Fixpoint enclose (e : formula) (b : I.type) : option four :=

@@ -23,7 +23,7 @@ from icgd.verify.coq.formulas import rational, term
 
 THEORY = Path(__file__).parent
 STATIC = (
-    *("vectors", "calculus", "block", "sums", "formulas", "up", "cells", "rows", "token", "tight"),
+    *("vectors", "calculus", "block", "sums", "erf", "formulas", "up", "cells", "rows", "token", "tight"),
     *("enclose", "tables", "fits", "sweeps", "certificate", "proof"),
 )
 """The theory, in the order of compilation."""

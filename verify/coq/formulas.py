@@ -18,6 +18,7 @@ _ELEMENTARY = {
     "tanh": "Tanh",
     "logistic": "Logistic",
     "softplus": "Softplus",
+    "erf": "Erf",
 }
 
 

@@ -1,10 +1,10 @@
 (* Functions of one variable given by formulas, with their first three derivatives. *)
 From Coq Require Import Reals QArith Qreals Lra Lia Psatz.
 From Coquelicot Require Import Coquelicot.
-From ICGD Require Import vectors.
+From ICGD Require Import vectors erf.
 Open Scope R_scope.
 
-Inductive elementary := Inverse | Exp | Ln | Sqrt | Sin | Cos | Atan | Tanh | Logistic | Softplus.
+Inductive elementary := Inverse | Exp | Ln | Sqrt | Sin | Cos | Atan | Tanh | Logistic | Softplus | Erf.
 
 Inductive formula :=
 | Var | Num (q : Q) | Pi | Plus (a b : formula) | Times (a b : formula) | Square (a : formula) | Call (f : elementary) (a : formula).
@@ -26,6 +26,7 @@ Definition der (k : nat) (f : elementary) (x : R) : R :=
   | Tanh => let y := tanh x in let d := 1 - y * y in pick k y d (-2 * (y * d)) (-2 * (d * (1 - 3 * (y * y))))
   | Logistic => let s := logistic x in let d := s * (1 - s) in pick k s d (d * (1 - 2 * s)) (d * (1 - 6 * d))
   | Softplus => let s := logistic x in let d := s * (1 - s) in pick k (ln (1 + exp x)) s d (d * (1 - 2 * s))
+  | Erf => let b := erf_scale * bell x in pick k (erf x) b (-2 * (x * b)) ((4 * (x * x) - 2) * b)
   end.
 
 Definition domain (f : elementary) (x : R) : Prop := match f with Inverse => x <> 0 | Ln | Sqrt => 0 < x | _ => True end.
@@ -72,6 +73,11 @@ Proof.
   - eapply (after logistic (fun s => s * (1 - s))); [apply logistic_derive | auto_derive; [exact I | reflexivity] | ring].
   - eapply (after logistic (fun s => s * (1 - s) * (1 - 2 * s))); [apply logistic_derive | auto_derive; [exact I | reflexivity] | ring].
   - eapply (after logistic (fun s => s * (1 - s))); [apply logistic_derive | auto_derive; [exact I | reflexivity] | ring].
+  - apply erf_derive.
+  - replace (-2 * (x * (erf_scale * bell x))) with (erf_scale * (-2 * x * bell x)) by ring. exact (is_derive_scal bell x erf_scale _ (bell_derive x)).
+  - apply (is_derive_ext (fun x => -2 * erf_scale * (x * bell x))). { intros t. simpl. ring. }
+    replace ((4 * (x * x) - 2) * (erf_scale * bell x)) with (-2 * erf_scale * (1 * bell x + x * (-2 * x * bell x))) by ring.
+    apply (is_derive_scal (fun x => x * bell x)). apply (is_derive_mult (fun x => x) bell); [apply (is_derive_id (K := R_AbsRing)) | apply bell_derive | intros; apply Rmult_comm].
 Qed.
 
 Fixpoint value (e : formula) (t : R) : R :=

@@ -21,7 +21,7 @@ NUMBERS = re.compile(
 """The axioms that a theorem on real numbers may use: those of the reals and of Coq's machine numbers."""
 
 WAVES = (
-    *(("vectors",), ("calculus", "block", "sums", "formulas", "up"), ("cells",), ("rows",), ("token",)),
+    *(("vectors",), ("calculus", "block", "sums", "up"), ("erf", "cells"), ("formulas", "rows"), ("token",)),
     *(("tight",), ("enclose",), ("tables",), ("fits",), ("sweeps",), ("certificate",), ("proof",)),
 )
 """The files of the theory; those in one wave do not depend on each other."""

@@ -33,6 +33,8 @@ Eval vm_compute in map (fun l => holds (posed l (qbound certified))) [kept;
   changed steeper same same 1 1 1; changed same shorter same 1 1 1; changed same same shorter 1 1 1;
   changed higher same same 1 1 1; changed same same same (99 # 100) 1 1; changed same same same (11 # 10) 1 1;
   changed same same same 1 (9 # 10) 1; changed same same same 1 1 (9 # 10)].
+Eval vm_compute in map (fun high => Checks.Ce.in_range prec (Call Erf Var) 0 (-1)%Q high 2)
+  [99533 # 100000; 99532 # 100000]%Q.  (* erf 2 = 0.995322... *)
 Eval vm_compute in map (fun s => Checks.Ce.cells_fit prec (posed kept (qbound certified)) BOXES s)
   [splits; removelast splits].
 Eval vm_compute in map (fun b => holds (posed kept b))
