@@ -189,7 +189,7 @@ def judge_linear(
         for kind in KINDS_OF_DESCENT:
             nearest[kind] = _nearest(given, radii, kind, proved, random, generator, effort)
             advance(1)
-    if nearest["plain"].certified < nearest["preconditioned"].certified:  # it is preconditioned, too
+    if nearest["plain"].attacked < nearest["preconditioned"].attacked:  # it is preconditioned, too
         nearest["preconditioned"] = replace(nearest["plain"], kind="preconditioned")
     with progress("expected loss", 1) as advance:
         turned = given if axes is None else given.turned(axes)
