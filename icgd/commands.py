@@ -295,15 +295,15 @@ def _refuse_beside(option: str, letters: Mapping[str, Any], search: Search, usua
         raise ProblemError(name, value, f"leave it out, as the file of --{option} decides what is shown")
 
 
-def _replayed(saved: Counterexample, asked: str) -> Verdict:
-    """Judge the claim of a saved counterexample again, by its theorem; asked: the one on the command line."""
+def _replayed(saved: Counterexample, named: str) -> Verdict:
+    """Judge the claim of a saved counterexample again, by its theorem; named: the one on the command line."""
     if saved.construction == "given":
         why = "it is about somebody's weights: icgd judge WEIGHTS --replay FILE replays it"
         raise ProblemError("replay", saved.claim, why)
-    named = find_theorem(asked).name
+    chosen = find_theorem(named).name
     about = find_theorem(saved.claim.partition("/")[0])
-    if named not in (about.name, USUAL):
-        raise ProblemError("theorem", asked, f"the file is about {about.name}")
+    if chosen not in (about.name, USUAL):
+        raise ProblemError("theorem", named, f"the file is about {about.name}")
     if about.replay is None:
         raise ProblemError("replay", saved.claim, f"{about.name} replays no counterexamples")
 

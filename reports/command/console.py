@@ -8,10 +8,14 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
+from rich.table import Table
 from rich.text import Text
 
 from icgd.bounds.printable import printable
+
+LEAST = 80
+"""The least width of a page, in characters: that of a table of sizes with room for every column."""
 
 
 class Terminal(Console):
@@ -26,6 +30,23 @@ class Terminal(Console):
     def render_str(self, text: str, **settings: Any) -> Text:
         """Make a string printable; rich calls this for every string, including cells and headings."""
         return super().render_str(printable(text), **settings)
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """The size for which to print: in a terminal narrower than LEAST lines wrap, and nothing is lost."""
+        found = super().size
+        return ConsoleDimensions(max(found.width, LEAST), found.height)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
+
+    def print(self, *objects: Any, **settings: Any) -> None:
+        """Print; a cell too narrow for its text is folded, since a number that is cut is another number."""
+        for table in objects:
+            for column in table.columns if isinstance(table, Table) else ():
+                column.overflow = "fold"
+        super().print(*objects, **settings)
 
     def on_broken_pipe(self) -> None:
         """Raise the BrokenPipeError again, so that the command chooses the exit code."""

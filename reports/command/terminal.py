@@ -133,8 +133,6 @@ def show_sizes(
     if built:
         table.add_column("built", justify="right")
     table.columns[0].no_wrap = True
-    for column in table.columns:  # a formula or a number that is cut says something else
-        column.overflow = "fold"
     table.columns[2].justify = "right"
     for claim in asserted:
         row = [claim.key, f"{claim.relation} {_short(claim.expression)}", _number(claim.value)]
@@ -302,7 +300,7 @@ def show_census(console: Console, counted: Mapping[str, int | float]) -> None:
 def show_numbers(console: Console, title: str, numbers: Mapping[str, str | int | float]) -> None:
     """Print named numbers or words, one per line."""
     table = Table(title, "", title_justify="left")
-    table.columns[1].justify, table.columns[1].overflow = "right", "fold"
+    table.columns[1].justify = "right"
     for name, value in numbers.items():
         table.add_row(escape(name), escape(_cell(value)))
     console.print(table)

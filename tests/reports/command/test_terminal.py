@@ -1,11 +1,13 @@
 """Keys and commands are printed in full, however narrow the terminal is, so that they can be copied."""
 
 import io
+import re
 
 import pytest
 import sympy
 from rich.console import Console
 
+from icgd import cli
 from icgd.bounds.claims import Claim
 from icgd.reports.command.terminal import show_grid, show_sizes, show_verdicts
 from icgd.verify.results import Grid
@@ -98,3 +100,15 @@ def test_numbers_of_a_table_are_folded_and_not_cut():
 
 def test_an_empty_table_is_printed():
     assert any("Findings" in line for line in printed(Grid("Findings", FINDINGS.columns, (), "none"), 80))
+
+
+def test_no_number_is_cut_in_a_narrow_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert cli.main(["verify", "--N", "1", "--eps", "0.5", "--samples", "50", "--effort", "0"]) == cli.KEPT
+    narrow = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main(["verify", "--N", "1", "--eps", "0.5", "--samples", "50", "--effort", "0"]) == cli.KEPT
+    wide = capsys.readouterr().out
+    assert "…" not in narrow and re.sub(r"[\d.]+ s$", "", narrow.strip()) == re.sub(
+        r"[\d.]+ s$", "", wide.strip()
+    )
