@@ -25,8 +25,8 @@ Definition kept := changed same same same 1 1 1.
 Definition posed (l : layer_data) (b : Q) : data := let c := certified in
   Data (dims c) (roots c) (ps c) [l] (loss c) (qrho c) (qsigma c) (qBy c) (qBv c) (qlip c) (qphi0 c) (qtop c)
     (direct c) (u_sum c) (qsteep c) b.
-Definition holds (c : data) : bool := Checks.Ce.layer_fits prec c 0 && layer_sums c 0 && loss_sums c &&
-  Checks.Ce.loss_fits prec c && Checks.Ce.cells_fit prec c BOXES splits.
+Definition holds (c : data) : bool := if Checks.Ce.layer_fits prec c 0 then if layer_sums c 0 then if loss_sums c then
+  if Checks.Ce.loss_fits prec c then Checks.Ce.cells_fit prec c BOXES splits else false else false else false else false.
 
 Eval vm_compute in map (fun l => holds (posed l (qbound certified))) [kept;
   changed less same same 1 1 1; changed same less same 1 1 1; changed same same less 1 1 1;

@@ -153,12 +153,9 @@ def test_coq_proves_the_step_error(compiled):
 @pytest.mark.slow
 def test_damaged_certificates_are_refused(compiled, tmp_path):
     """A claim 1 % too small, a weight, a unit, a range, a cell: Coq's own checks come out false for each."""
-    made, folder, _ = compiled
-    shutil.copytree(folder, tmp_path / "coq")
+    shutil.copytree(compiled[1], tmp_path / "coq")
     damages = Path(__file__).with_name("damaged.v").read_text("utf-8")
-    (tmp_path / "coq" / "damaged.v").write_text(
-        damages.replace("BOXES", str(Instance(made).boxes())), "utf-8"
-    )
+    (tmp_path / "coq" / "damaged.v").write_text(damages.replace("BOXES", "4"), "utf-8")
     file = _compile(tmp_path / "coq", "damaged.v", 120)
     verdicts = [
         re.findall("true|false", found) for found in re.findall(r"= \[(.*?)\]", file.output, re.DOTALL)
