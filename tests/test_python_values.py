@@ -28,6 +28,7 @@ from icgd import (
     theorem,
     theorems,
 )
+from icgd.verify import catalogue
 from icgd.verify.search.options import Search
 from icgd.verify.search.prompts import random_prompts, seeded
 
@@ -103,7 +104,9 @@ def test_values_that_mean_a_number_a_path_or_a_name():
         assert caught.value.field == name and str(caught.value).isprintable(), (kind.__name__, name, value)
 
 
-def test_a_theorem_takes_paths_letters_and_numbers_of_numpy(tmp_path):
+def test_a_theorem_takes_paths_letters_and_numbers_of_numpy(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogue, "_known", dict(theorems()))  # without what is registered here, afterwards
+    monkeypatch.setattr(catalogue, "_files", {})
     example = Path(__file__).parents[1] / "docs" / "one_step.py"
     assert theorem(example) is theorem(str(example))
     found = theorem("looped").verify({"T": np.int64(2), "d": 2, "n": 50}, seed=np.int64(3))

@@ -12,6 +12,8 @@ import icgd.__main__
 from icgd import cli
 from icgd.construct import relu_icgd
 from icgd.reports.command import faults
+from icgd.verify import catalogue
+from icgd.verify.catalogue import theorems
 
 ROOT = Path(__file__).parents[3]
 
@@ -63,9 +65,12 @@ def test_want_of_memory_is_no_fault(told, monkeypatch, error):
     assert code == cli.BAD_INPUT and "memory of this machine ran out" in said
 
 
-def test_an_error_of_somebodys_own_theorem_is_named_with_its_line(told, tmp_path):
+def test_an_error_of_somebodys_own_theorem_is_named_with_its_line(told, tmp_path, monkeypatch):
     source = (ROOT / "docs" / "one_step.py").read_text(encoding="utf-8")
     broken = re.sub(r"^(def judge\(.*:\n)", r"\1    1 / 0\n", source, flags=re.MULTILINE)
+    monkeypatch.setattr(catalogue, "_known", dict(theorems()))
+    monkeypatch.setattr(catalogue, "_files", {})
+    broken = broken.replace("one-step", "broken-step")
     (tmp_path / "broken.py").write_text(broken, encoding="utf-8")
     line = broken.splitlines().index("    1 / 0") + 1
     code, said = told("verify", "./broken.py")
