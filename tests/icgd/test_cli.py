@@ -138,7 +138,9 @@ def test_bad_input_gets_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("cell", "words"), [("", "is empty"), ("many", "is not a number"), ("inf", "line 3")])
+@pytest.mark.parametrize(
+    ("cell", "words"), [("", "is empty"), ("many", "is not a number"), ("inf", "line 3")]
+)
 def test_a_bad_cell_is_named(capsys, tmp_path, cell, words):
     table = tmp_path / "table.csv"
     table.write_text(f"a,b\n1,2\n{cell},3\n")
