@@ -75,11 +75,12 @@ Definition eu j := Q2R (qeu (L j)).
 Definition bound : R := Q2R (qbound c).
 
 (* For every number n of examples (X t, Y t) of norms at most P 0 and B_y and every network V in the box: if the
-   block computes every token within rounding (block_pass) and its update Gr within eu of their mean, then Gr
-   is within `bound` of the gradient of the loss (exact_pass), in the 2-norm over all weights. *)
+   block computes every token within rounding (block_pass) and its update Gr within eu of their mean, then a step
+   along Gr, projected onto the box with any faces, is within eta `bound` of projected descent (exact_pass), in the
+   2-norm over all weights. *)
 Definition step_error : Prop := forall (n : nat) (V : nat -> nat -> nat -> R) (X Y : nat -> nat -> R)
-    (p z g s p' z' d' g' s' Gr : nat -> nat -> nat -> R),
-  (0 < n)%nat ->
+    (p z g s p' z' d' g' s' Gr : nat -> nat -> nat -> R) (eta : R) (face : nat -> R),
+  0 <= eta -> (0 < n)%nat ->
   (forall j k i, (j < N)%nat -> (k < dim (S j))%nat -> (i < dim j)%nat -> Rabs (V j k i) <= half j) ->
   (forall t, (t < n)%nat ->
      norm (dim 0) (X t) <= P 0 /\ norm (dim N) (Y t) <= B_y /\
@@ -88,8 +89,8 @@ Definition step_error : Prop := forall (n : nat) (V : nat -> nat -> nat -> R) (X
        (d' t) (g' t) (s' t)) ->
   (forall j, (j < N)%nat -> frob (dim (S j)) (dim j)
      (fun k i => Gr j k i - / INR n * sum n (fun t => s' t j k * p' t j i / 2)) <= eu j) ->
-  norm N (fun j => frob (dim (S j)) (dim j)
-    (fun k i => Gr j k i - / INR n * sum n (fun t => s t j k * p t j i / 2))) <= bound.
+  stack N dim (fun j k i => clip_to (face j) (V j k i - eta * Gr j k i)
+    - clip_to (face j) (V j k i - eta * (/ INR n * sum n (fun t => s t j k * p t j i / 2)))) <= eta * bound.
 
 (* The box contains W, whose coordinates are at most B_v / sqrt (dim j); and dact is the derivative of act where it is used. *)
 Definition box_and_derivatives : Prop := forall j, (j < N)%nat ->

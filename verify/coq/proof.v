@@ -296,7 +296,8 @@ Qed.
 Theorem certificate_ok : step_error c /\ box_and_derivatives c.
 Proof.
   assert (HN := N_pos). destruct loss_signs as (PB & Pl & P0 & Pr & Ps & Pt & Pe). split.
-  - intros n V X Y p z g s p' z' d' g' s' Gr Hn Hbox Hpass Hu.
+  - intros n V X Y p z g s p' z' d' g' s' Gr eta face Heta Hn Hbox Hpass Hu.
+    apply (projected (N c) (dim c) face V Gr (fun j k i => / INR n * sum n (fun t => s t j k * p t j i / 2)) eta (bound c) Heta). unfold stack.
     assert (C := cells). unfold cells_fit in C. parts C. apply Qle_R in C. rewrite RMicromega.Q2R_0 in C. destruct (lower_real prec _ K1) as (c2 & Ec & Hc). rewrite Q2R_mult in Hc.
     assert (Hb : R_sqrt.sqrt c2 <= bound c) by (apply sqrt_le; [exact C | unfold bound; simpl; rewrite Rmult_1_r; exact Hc]).
     eapply Rle_trans; [| exact Hb].

@@ -260,3 +260,22 @@ Proof.
   - right. field. lra.
 Qed.
 
+(** Projection onto a box, coordinate by coordinate. *)
+
+Definition clip_to (face t : R) : R := Rmax (- face) (Rmin face t).
+
+Lemma clip_to_near face a b : Rabs (clip_to face a - clip_to face b) <= Rabs (a - b).
+Proof. unfold clip_to, Rmax, Rmin, Rabs. repeat destruct (Rle_dec _ _); repeat destruct (Rcase_abs _); lra. Qed.
+
+(* It moves no two points further apart: an error of a gradient is an error of the projected step, times eta. *)
+Lemma projected N dim (face : nat -> R) (w A B : nat -> nat -> nat -> R) eta c : 0 <= eta ->
+  stack N dim (fun j k i => A j k i - B j k i) <= c ->
+  stack N dim (fun j k i => clip_to (face j) (w j k i - eta * A j k i) - clip_to (face j) (w j k i - eta * B j k i)) <= eta * c.
+Proof.
+  intros He H. apply Rle_trans with (stack N dim (fun j k i => eta * (A j k i - B j k i))).
+  - unfold stack, frob. apply norm_le. intros j _. rewrite Rabs_pos_eq by apply norm_nonneg.
+    apply norm_le. intros k _. rewrite Rabs_pos_eq by apply norm_nonneg.
+    rewrite <- (norm_abs _ (fun i => eta * (A j k i - B j k i))). apply norm_le. intros i _.
+    eapply Rle_trans; [apply clip_to_near |]. right. rewrite <- Rabs_Ropp. f_equal. ring.
+  - rewrite (stack_scal N dim eta (fun j k i => A j k i - B j k i)), Rabs_pos_eq by exact He. now apply Rmult_le_compat_l.
+Qed.
