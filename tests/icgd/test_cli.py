@@ -98,7 +98,7 @@ BAD = [
     (["audit", "--N", "0"], "N = 0"),
     (["audit", "--K", "0"], "K = 0"),
     (["audit", "--n", "-3"], "n = -3"),
-    (["audit", "N = two: a whole number is needed", "two"], "--N"),
+    (["audit", "--N", "two"], "N = two: a whole number is needed"),
     (["audit", "--activation", "swosh"], "neither one of tanh"),
     (["audit", "--activation", "relu"], "--construction exact"),
     (["audit", "--activation", "Abs(t)"], "kink"),
