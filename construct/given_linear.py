@@ -16,7 +16,7 @@ from torch import Tensor
 
 from icgd.bounds.algebra.ring_matrices import matrix_product, transposed
 from icgd.bounds.letters import ProblemError
-from icgd.construct.machine.tensor_files import check_finite
+from icgd.construct.machine.tensor_files import check_finite, real_tensor
 from icgd.construct.regression_tokens import check_prompt_shapes
 
 Divisor = Literal["n", "n+1", "1"]
@@ -81,9 +81,9 @@ class GivenLinear:
             shapes = f"shapes {tuple(P.shape)} and {tuple(Q.shape)}"
             raise ProblemError("P and Q", shapes, "both are (layers, heads, d+1, d+1)")
         _check_sizes(P.shape[0], P.shape[1], P.shape[2])
-        P, Q = P.detach().to("cpu", torch.float64), Q.detach().to("cpu", torch.float64)
         for name, part in (("P", P), ("Q", Q)):
-            check_finite(name, part)
+            check_finite(name, real_tensor(name, part))
+        P, Q = P.detach().to("cpu", torch.float64), Q.detach().to("cpu", torch.float64)
         _check_entries(P, Q)
         exact = tuple(
             tuple((rationals(p), rationals(q)) for p, q in zip(*pair, strict=True))

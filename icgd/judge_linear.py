@@ -11,14 +11,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.preconditioned import PreconditionedProblem
 from icgd.commands import FAILED, KEPT
 from icgd.construct.given_linear import Exact, GivenLinear, read_linear
-from icgd.construct.machine.tensor_files import TensorHeader, read_header, read_tensors
+from icgd.construct.machine.tensor_files import TensorHeader, read_header, read_tensors, real_tensor
 from icgd.judge_options import JudgeOptions
 from icgd.judge_report import finish_judging
 from icgd.reports.command.audit import emit
@@ -86,11 +85,11 @@ def judge_linear_attention(
     *,
     header: TensorHeader | None = None,
     against: GivenLinear | Path | str | Mapping[str, Tensor] | nn.Module | None = None,
-    mask: bool | None = None,
+    mask: bool | str | None = None,
     divide_by: str | None = None,
     sign: int | None = None,
-    B_x: float = 1.0,
-    B_y: float = 1.0,
+    B_x: float | None = None,
+    B_y: float | None = None,
     S: str | None = None,
     T: int | None = None,
     d: int | None = None,
@@ -102,8 +101,14 @@ def judge_linear_attention(
     """
     letters = {"n": n, "B_x": B_x, "B_y": B_y, "S": S, "T": T, "d": d}
     letters = {name: value for name, value in letters.items() if value is not None}
-    chosen = {"mask": None if mask is None else "yes" if mask else "no", "divide_by": divide_by}
-    chosen["prediction"] = None if sign is None else "y" if sign > 0 else "-y"
+    masks: dict[Any, str | None] = {None: None, True: "yes", False: "no", "yes": "yes", "no": "no"}
+    signs: dict[Any, str | None] = {None: None, 1: "y", -1: "-y"}
+    for name, value, known in (("mask", mask, masks), ("sign", sign, signs)):
+        if isinstance(value, list | dict | set) or value not in known:
+            raise ProblemError(
+                name, value, "it is " + " or ".join(str(one) for one in known if one is not None)
+            )
+    chosen = {"mask": masks[mask], "divide_by": divide_by, "prediction": signs[sign]}
     given, metadata = _from(source, header, chosen, letters)
     reference = None
     if against is not None:
@@ -147,7 +152,7 @@ def _read(
         if value not in (None, *allowed):
             raise ProblemError(name, value, f"it is {' or '.join(allowed)}")
     found = read_linear(
-        {name: torch.as_tensor(one) for name, one in tensors.items()},
+        {name: real_tensor(name, one) for name, one in tensors.items()},
         metadata,
         d=letters.get("d"),
         mask=None if mask is None else mask == "yes",
@@ -189,5 +194,10 @@ def _posed(given: GivenLinear, metadata: Mapping[str, str], letters: Mapping[str
         axes = [list(row) for row in problem.rotation] if "S" in told and len(set(S)) > 1 else None
     elif text not in (None, "1"):
         raise ProblemError("S", text, "for d above 5 only 1 is taken, and d is " + str(given.d))
-    radii = {name: float(letters.get(name, 1.0)) for name in ("B_x", "B_y")}
+    radii = {}
+    for name in ("B_x", "B_y"):
+        value = letters.get(name, told.get(name, 1.0))
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ProblemError(name, value, "a number is needed")
+        radii[name] = float(value)
     return {"n": n, "S": S, "axes": axes, **radii}

@@ -14,7 +14,7 @@ from icgd.construct.block.given_block import GivenBlock, Shapes, holds_block
 from icgd.construct.given_linear import holds_linear
 from icgd.construct.gpt2_state import is_gpt2
 from icgd.construct.machine.device import check_device
-from icgd.construct.machine.tensor_files import TensorHeader, read_header
+from icgd.construct.machine.tensor_files import TensorHeader, read_header, real_tensor
 from icgd.judge_block import judge_block_file
 from icgd.judge_gpt2 import judge_gpt2_file
 from icgd.judge_linear import judge_linear_attention, judge_linear_file
@@ -97,12 +97,14 @@ def judge_given(
             return judge_predictor(source, *positional, **options)
         why = "a path, tensors by name, or a module or another function of (x, y, query) is needed"
         raise ProblemError("source", type(source).__name__, why)
-    tensors = source.state_dict() if isinstance(source, nn.Module) else source
+    held = source.state_dict() if isinstance(source, nn.Module) else source
+    tensors = {str(name): real_tensor(str(name), one) for name, one in held.items()}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     unknown = kind is None and not any(one.holds(shapes) for one in FILE_KINDS.values())
     if unknown and isinstance(source, nn.Module) and takes_prompts(source):
         return judge_predictor(source, *positional, **options)
-    return kind_of(shapes, kind).judge(source, *positional, **options)
+    given = source if isinstance(source, nn.Module) else tensors
+    return kind_of(shapes, kind).judge(given, *positional, **options)
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:

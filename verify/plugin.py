@@ -204,7 +204,12 @@ def icgd_judge(request: pytest.FixtureRequest) -> Callable[..., None]:
     """
 
     def judge(*judged: Verdict | Results) -> None:
+        if other := [one for one in judged if not isinstance(one, Results | Verdict)]:
+            kind = type(other[0]).__name__
+            pytest.fail(f"icgd_judge takes verdicts, or what icgd.judge returns, not {kind}", pytrace=False)
         lists = [one.verdicts if isinstance(one, Results) else (one,) for one in judged]
+        if not any(lists):
+            pytest.fail("nothing was claimed, so nothing was tested: assert what you expect", pytrace=False)
         verdicts = [one for some in lists for one in some]
         for one in verdicts:
             request.node.user_properties += one.as_dict().items()

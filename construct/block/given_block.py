@@ -21,7 +21,13 @@ from icgd.construct.block.attention import attention
 from icgd.construct.block.given_layer import GivenLayer
 from icgd.construct.block.literal import Block, Head, LiteralLayer, Sparse
 from icgd.construct.machine.memory import refuse
-from icgd.construct.machine.tensor_files import TensorHeader, check_finite, read_header, read_tensors
+from icgd.construct.machine.tensor_files import (
+    TensorHeader,
+    check_finite,
+    read_header,
+    read_tensors,
+    real_tensor,
+)
 from icgd.construct.prompt import Prompt
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -180,6 +186,7 @@ class GivenBlock(nn.Module):
 
     def __init__(self, tensors: Mapping[str, Tensor], problem: Problem, declaration: Declaration) -> None:
         super().__init__()
+        tensors = {name: real_tensor(name, tensor) for name, tensor in tensors.items()}
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         layers, D = check_shapes(shapes, declaration)
         refuse(needed_bytes(shapes), "the given matrices", problem)

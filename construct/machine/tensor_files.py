@@ -110,6 +110,20 @@ def read_tensors(path: Path, field: str, header: TensorHeader) -> dict[str, Tens
     return found
 
 
+def real_tensor(name: str, given: Any) -> Tensor:
+    """A tensor, an array or lists of numbers as a tensor without rounding; raises ProblemError for others."""
+    try:
+        found = given if isinstance(given, Tensor) else torch.as_tensor(np.asarray(given))
+    except (TypeError, ValueError, RuntimeError):
+        why = "a tensor or an array of real numbers is needed"
+        raise ProblemError(name, type(given).__name__, why) from None
+    whole = not (found.is_floating_point() or found.is_complex())
+    if found.dtype not in _DTYPES.values() and not (whole and bool((found.abs() <= 2**53).all())):
+        kind = str(found.dtype).removeprefix("torch.")
+        raise ProblemError(name, kind, "real numbers are needed that float64 holds exactly")
+    return found
+
+
 def check_finite(name: str, tensor: Tensor) -> None:
     """Raises ProblemError, with the index of the first entry of a tensor that is not a finite number."""
     wrong = (~torch.isfinite(tensor)).nonzero()

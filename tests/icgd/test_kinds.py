@@ -1,5 +1,7 @@
 """What a file holds is found out from the names of its tensors, in the same way for files and for tensors."""
 
+import re
+
 import pytest
 import torch
 
@@ -55,3 +57,36 @@ def test_a_checkpoint_of_torch_is_judged_only_with_the_flag(capsys, tmp_path, mo
     assert "give --trust-pickle" in capsys.readouterr().err
     assert cli.main(["judge", "m.pt", "--trust-pickle"]) == cli.BAD_INPUT  # a pickle has no metadata
     assert "give them as --stream" in capsys.readouterr().err
+
+
+def test_entries_that_float64_cannot_hold_are_refused_and_not_cut():
+    P, Q = torch.zeros(1, 3, 3, dtype=torch.float64), torch.zeros(1, 3, 3, dtype=torch.float64)
+    P[0, 2, 2], Q[0, 0, 0], Q[0, 1, 1] = 1.0, -0.5, -0.5
+    quick = {"n": 4, "samples": 50, "effort": 0.05}
+    whole = icgd.judge({"P": P.tolist(), "Q": Q.numpy()}, **quick)
+    assert whole.verdicts[0].said == "proved by exact arithmetic"
+    block, _ = layers_by_hand(N=1, K=1)
+    odd = {
+        "P = complex128": {"P": P * (1 + 0j), "Q": Q},
+        "Q = int64": {"P": P, "Q": torch.full((1, 3, 3), 2**60)},
+        "P = list": {"P": [[1.0], [1.0, 2.0]], "Q": Q},
+        "layer.00.V = complex128": {**block, "layer.00.V": block["layer.00.V"] * (1 + 5j)},
+    }
+    for words, tensors in odd.items():
+        with pytest.raises(ProblemError, match=re.escape(words)):
+            icgd.judge(tensors, **quick)
+
+
+def test_the_mask_and_the_sign_are_what_their_words_say():
+    # After one layer, the query's label is no longer 0: only then the mask matters.
+    P, Q = torch.zeros(2, 3, 3, dtype=torch.float64), torch.zeros(2, 3, 3, dtype=torch.float64)
+    P[:, 2, 2], Q[:, 0, 0], Q[:, 1, 1] = 1.0, -0.5, -0.5
+    quick = {"n": 4, "samples": 50, "effort": 0.05}
+    found = {
+        mask: icgd.judge({"P": P, "Q": Q}, mask=mask, **quick).verdicts[0].status
+        for mask in ("yes", True, "no", False)
+    }
+    assert found["yes"] == found[True] == "proved" and found["no"] == found[False] != "proved"
+    for name, value in (("mask", "I"), ("mask", 2), ("sign", 0), ("sign", [1])):
+        with pytest.raises(ProblemError, match=f"{name} = "):
+            icgd.judge({"P": P, "Q": Q}, **{name: value}, **quick)

@@ -301,6 +301,23 @@ def test_a_transformer_of_ones_own_is_judged_by_a_test(run, pytester):
     result.stdout.fnmatch_lines(["judge/step-error: norm2(err) of one step*moves 0.* times -eta grad*"])
 
 
+def test_a_test_that_asserts_nothing_fails(run, pytester):
+    pytester.makepyfile(
+        test_empty="""
+        def test_nothing(icgd_judge):
+            icgd_judge()
+
+        def test_a_path(icgd_judge):
+            icgd_judge("model.safetensors")
+        """
+    )
+    result = run(files=["test_empty.py"])
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        ["*nothing was claimed*", "*takes verdicts, or what icgd.judge returns, not str*"]
+    )
+
+
 def test_the_plugin_alone_changes_nothing(run, pytester):
     pytester.makepyfile("def test_nothing(): pass")
     result = run(files=[])

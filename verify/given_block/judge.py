@@ -25,7 +25,7 @@ from icgd.verify.data.table import DataTable
 from icgd.verify.given_block.measures import MEASURES, allowances, measured, rows_at_once
 from icgd.verify.given_block.prompt_ascent import CLIMBS, PromptsFound, best_of, climb_prompts, joined
 from icgd.verify.given_block.recovery import Recovery, recover, upward
-from icgd.verify.given_block.which_descent import Factor, factor_grid, factors_in_words, factors_of
+from icgd.verify.given_block.which_descent import Factor, factor_grid, factors_in_words, factors_of, stays
 from icgd.verify.results import Results, Sandwich, use_grid
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.counterexample import Counterexample, shrink
@@ -106,6 +106,8 @@ class BlockResults(Results):
                 f"Nothing found contradicts that one step is descent, within {share}. That is no proof: "
                 f"{self.recovery.why}."
             )
+            if still := [f"V{one.layer}" for one in self.factors if stays(one)]:
+                said += f" {' and '.join(still)} does not move: eps allows that."
         return f"{sizes} {said}" + (f" Failed: {', '.join(failed)}." if failed else "")
 
     def __repr__(self) -> str:

@@ -56,7 +56,7 @@ def factors_in_words(n: int, factors: tuple[Factor, ...]) -> str:
     said = []
     for one in factors:
         matrix = f"V{one.layer}"
-        if one.factor == 0.0 and one.unexplained == 0.0:
+        if stays(one):
             said.append(f"{matrix} does not move")
         elif one.unexplained > 0.5:
             said.append(
@@ -84,8 +84,15 @@ def factor_grid(block: GivenBlock, factors: tuple[Factor, ...]) -> Grid:
     )
 
 
+def stays(one: Factor) -> bool:
+    """Whether a matrix does not move at all."""
+    return one.factor == 0.0 and one.unexplained == 0.0
+
+
 def _known(n: int, one: Factor) -> str | None:
     """What a factor comes from, where it is near a well-known one and little is unexplained."""
+    if stays(one):
+        return "it does not move"
     table = {
         "a step of descent": 1.0,
         "the sign of the step is wrong": -1.0,

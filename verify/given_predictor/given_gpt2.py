@@ -72,7 +72,7 @@ def gpt2_task(model: GPT2, letters: Mapping[str, Any]) -> RegressionTask:
     if model.most_examples < 1:
         raise ProblemError("positions", model.sizes.positions, "not even one example and a query fit")
     task = RegressionTask.parse({**letters, "d": model.d})
-    if not letters.get("n"):
+    if letters.get("n") is None:
         task = replace(task, n=min(task.n, model.most_examples))
     if task.n > model.most_examples:
         why = f"the model has {model.sizes.positions} positions, for at most {model.most_examples} examples"
