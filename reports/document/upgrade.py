@@ -25,7 +25,11 @@ def load(path: Path) -> AuditDocument:
     document = load_json(path, "from")
     if not isinstance(document, dict) or not {"theorems", "findings", "command"} <= set(document):
         raise ProblemError("from", path, "it is not the report.json that icgd audit or icgd report wrote")
-    wrong = misfit(document, AuditDocument, lacking=True) if document.get("schema") == SCHEMA else None
+    schema = document.get("schema", 1)
+    if type(schema) is not int or not 1 <= schema <= SCHEMA:
+        known = f"versions 1 to {SCHEMA} are read; docs/verdicts.md says what they are"
+        raise ProblemError("from", path, f"schema is not the version of its keys: {known}")
+    wrong = misfit(document, AuditDocument, lacking=True) if schema == SCHEMA else None
     if wrong is None:
         try:
             found = renamed(document)
@@ -35,6 +39,10 @@ def load(path: Path) -> AuditDocument:
         wrong = misfit(found, AuditDocument, lacking=True)
     if wrong:
         raise ProblemError("from", path, f"it is not a report as icgd writes them, at {wrong}")
+    for name, part in found["theorems"].items():
+        if name.split("/")[0] != part.get("theorem", name.split("/")[0]):
+            why = f"the part {name} says that it is about {part['theorem']}"
+            raise ProblemError("from", path, why)
     return found
 
 

@@ -186,3 +186,16 @@ def test_findings_of_earlier_reports_get_a_statement_and_a_severity(tmp_path, mi
     assert made["tally"]["statements"] == 5 - 1 and made["tally"]["fates"]["fails"] == 2
     again = renamed(copy.deepcopy(made))
     assert again["findings"] == made["findings"] and page(made, [])
+
+
+def test_another_version_and_a_part_under_another_name_are_refused(tmp_path):
+    part = next(iter(DOCUMENT["theorems"].values()))
+    for wrong, words in (
+        ({"schema": 3}, "versions 1 to 2 are read"),
+        ({"schema": "2"}, "versions 1 to 2 are read"),
+        ({"theorems": {"another": part}}, f"is about {part['theorem']}"),
+    ):
+        path = tmp_path / "report.json"
+        path.write_text(json.dumps(DOCUMENT | wrong), encoding="utf-8")
+        with pytest.raises(ProblemError, match=words):
+            load(path)
