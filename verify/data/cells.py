@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -59,17 +60,9 @@ def read_cells(cells: Any, layout: Layout, sep: str) -> ColumnCells:
     spaced = pc.replace_substring_regex(cells, pattern=_SPACES, replacement=" ")
     text = pc.utf8_trim_whitespace(spaced)
     missing = pc.is_in(text, value_set=pa.array([*MISSING, *layout.na_values]))
-    written = pc.replace_substring(text, pattern="−", replacement="-")
-    minuses = pc.sum(pc.and_(pc.not_equal(written, text), pc.invert(missing))).as_py() or 0
-    written, bare = _without_marks(written, layout)
-    exponent = pc.match_substring_regex(written, pattern=_WITH_D)
-    written = pc.if_else(
-        exponent, pc.replace_substring_regex(written, pattern="[dD]", replacement="e"), written
-    )
-    is_one = pc.and_(bare, pc.match_substring_regex(written, pattern=_NUMBER))
-    numbers = pc.cast(pc.if_else(is_one, written, pa.scalar(None, pa.string())), pa.float64())
-    values = numbers.to_numpy(zero_copy_only=False).astype(float, copy=True)
-    as_numbers = [float(word) for word in layout.na_values if re.match(_NUMBER, word)]
+    written, minus, exponent, values = _parsed(text, layout)
+    minuses = pc.sum(pc.and_(minus, pc.invert(missing))).as_py() or 0
+    as_numbers = _parsed(pa.array(layout.na_values, pa.string()), layout)[-1]
     is_missing = missing.to_numpy(zero_copy_only=False) | np.isin(values, as_numbers)
     wrong, huge = ~np.isfinite(values) & ~is_missing, np.isinf(values)
     values[wrong | is_missing] = np.nan
@@ -91,6 +84,21 @@ def read_cells(cells: Any, layout: Layout, sep: str) -> ColumnCells:
     return ColumnCells(values, fault, gap, (*notes, *_lost(written, values)), words)
 
 
+def _parsed(text: Any, layout: Layout) -> tuple[Any, Any, Any, Float[np.ndarray, " rows"]]:
+    """The cells in the usual marks; which had a typeset minus sign, or an exponent D; the numbers, or NaN."""
+    written = pc.replace_substring(text, pattern="−", replacement="-")
+    minus = pc.not_equal(written, text)
+    written, bare = _without_marks(written, layout)
+    exponent = pc.match_substring_regex(written, pattern=_WITH_D)
+    written = pc.if_else(
+        exponent, pc.replace_substring_regex(written, pattern="[dD]", replacement="e"), written
+    )
+    is_one = pc.and_(bare, pc.match_substring_regex(written, pattern=_NUMBER))
+    numbers = pc.cast(pc.if_else(is_one, written, pa.scalar(None, pa.string())), pa.float64())
+    values = numbers.to_numpy(zero_copy_only=False).astype(float, copy=True)
+    return written, minus, exponent, values
+
+
 def _plain(cells: Any) -> Float[np.ndarray, " rows"] | None:
     """The numbers if every cell is one, written in the usual way."""
     try:
@@ -105,7 +113,7 @@ def _without_marks(text: Any, layout: Layout) -> tuple[Any, Any]:
     keeps = pa.array(np.ones(len(text), dtype=bool))
     if layout.thousands:
         mark, point = re.escape(layout.thousands), re.escape(layout.decimal)
-        whole = rf"^[+-]?([0-9]{{1,3}}({mark}[0-9]{{3}})+|[0-9]*)({point}[0-9]*)?([eEdD][+-]?[0-9]+)?$"
+        whole = rf"^[+-]?([1-9][0-9]{{0,2}}({mark}[0-9]{{3}})+|[0-9]*)({point}[0-9]*)?([eEdD][+-]?[0-9]+)?$"
         keeps = pc.match_substring_regex(text, pattern=whole)
         text = pc.if_else(keeps, pc.replace_substring(text, pattern=layout.thousands, replacement=""), text)
     if layout.decimal != ".":
@@ -116,16 +124,19 @@ def _without_marks(text: Any, layout: Layout) -> tuple[Any, Any]:
 
 
 def _grouped(text: Any, values: Float[np.ndarray, " rows"], layout: Layout, sep: str) -> list[str]:
-    """A note where the decimal points of a column with semicolons may group thousands."""
-    if sep != ";" or layout.decimal != "." or layout.thousands:
+    """A note where the decimal points of a column may group thousands; commas separate no such cells."""
+    if sep not in (";", "\t", " ") or layout.decimal != "." or layout.thousands:
         return []
-    is_one = pc.match_substring_regex(text, pattern=r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$")
-    found: np.ndarray = is_one.to_numpy(zero_copy_only=False)
-    if not found.any() or not (found | np.isnan(values)).all():
+    grouped = pc.match_substring_regex(text, pattern=r"^\s*[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+\s*$")
+    small = pc.match_substring_regex(text, pattern=r"^\s*[+-]?[0-9]{1,3}\s*$")
+    fits: np.ndarray = pc.or_(grouped, small).to_numpy(zero_copy_only=False)
+    count = pc.sum(grouped).as_py() or 0
+    if not count or not (fits | np.isnan(values)).all():
         return []
+    others = "every cell" if pc.sum(small).as_py() == 0 else "every cell from 1000 on"
     return [
-        "every cell looks like 1.234, which was read as a little more than one; if the point groups "
-        'thousands, add --table "thousands=. decimal=,"'
+        f"{others} looks like 1.234, which was read as a little more than one, in {count:,} rows; if the "
+        'point groups thousands, add --table "thousands=. decimal=,"'
     ]
 
 
@@ -150,7 +161,8 @@ def _lost(text: Any, values: Float[np.ndarray, " rows"]) -> tuple[str, ...]:
 
 def merged(written: list[Any], values: Float[np.ndarray, " rows"]) -> list[str]:
     """A note where float64 makes equal numbers of whole ones that differ."""
-    whole = [(int(cell), value) for cell, value in zip(written, values, strict=True) if _is_whole(cell)]
+    exact = [(Decimal(cell), value) for cell, value in zip(written, values, strict=True)]
+    whole = [(cell, value) for cell, value in exact if cell == cell.to_integral_value()]
     before, after = len({cell for cell, _ in whole}), len({value for _, value in whole})
     if before == after:
         return []
@@ -158,10 +170,6 @@ def merged(written: list[Any], values: Float[np.ndarray, " rows"]) -> list[str]:
         f"{before:,} different whole numbers of 2^53 and more became {after:,} in float64, so rows that "
         "differ count as equal; such a column is an identifier, or needs a smaller unit"
     ]
-
-
-def _is_whole(cell: Any) -> bool:
-    return isinstance(cell, int) or re.fullmatch(r"\s*[+-]?[0-9]{1,4000}\s*", str(cell)) is not None
 
 
 def _about(cell: str, layout: Layout, *, huge: bool) -> str:
@@ -180,6 +188,10 @@ def _hint(cell: str, layout: Layout) -> str:
         ({"thousands": ".", "decimal": ","}, "thousands=. decimal=,"),
         ({"thousands": " ", "decimal": ","}, "thousands=space decimal=,"),
     )
+    mark = layout.thousands
+    if mark and re.fullmatch(rf"[+-]?0[0-9]*({re.escape(mark)}[0-9]+)+", cell):
+        said = f"with thousands={mark} no number in groups begins with 0"
+        return f"{said}; if {mark!r} is the decimal mark, say decimal={mark} without thousands={mark}"
     helpful = []
     for given, words in options:
         written, keeps = _without_marks(pa.array([cell]), Layout(**given))  # type: ignore[arg-type]
