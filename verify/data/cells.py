@@ -42,6 +42,7 @@ class ColumnCells:
 
     fault, gap: the row and the words about the first cell that is no number, or missing.
     words: whether no cell is a number and the first one is a word or a date.
+    met: the words for missing values that some cell is.
     notes: what was changed on the way or got lost, with counts.
     """
 
@@ -50,6 +51,7 @@ class ColumnCells:
     gap: tuple[int, str] | None
     notes: tuple[str, ...]
     words: bool = False
+    met: frozenset[str] = frozenset()
 
 
 def read_cells(cells: Any, layout: Layout, sep: str) -> ColumnCells:
@@ -64,6 +66,11 @@ def read_cells(cells: Any, layout: Layout, sep: str) -> ColumnCells:
     minuses = pc.sum(pc.and_(minus, pc.invert(missing))).as_py() or 0
     as_numbers = _parsed(pa.array(layout.na_values, pa.string()), layout)[-1]
     is_missing = missing.to_numpy(zero_copy_only=False) | np.isin(values, as_numbers)
+    met = frozenset(
+        word
+        for word, number in zip(layout.na_values, as_numbers, strict=True)
+        if (values == number).any() or pc.any(pc.equal(text, word)).as_py()
+    )
     wrong, huge = ~np.isfinite(values) & ~is_missing, np.isinf(values)
     values[wrong | is_missing] = np.nan
     fault = gap = None
@@ -81,7 +88,13 @@ def read_cells(cells: Any, layout: Layout, sep: str) -> ColumnCells:
         notes.append(f"cells with an exponent D as in Fortran, read as E: {exponents:,}")
     notes += _grouped(text, values, layout, sep)
     words = fault is not None and not np.isfinite(values).any() and _is_word(text[fault[0]].as_py())
-    return ColumnCells(values, fault, gap, (*notes, *_lost(written, values)), words)
+    return ColumnCells(values, fault, gap, (*notes, *_lost(written, values)), words, met)
+
+
+def unmet(layout: Layout, met: set[str]) -> list[str]:
+    """A remark where words that were to mean a missing value are in no cell; met: those that are."""
+    lost = [word for word in layout.na_values if word not in met and word not in MISSING]
+    return [f"na_values: no cell is {' or '.join(map(short, lost))}"] if lost else []
 
 
 def _parsed(text: Any, layout: Layout) -> tuple[Any, Any, Any, Float[np.ndarray, " rows"]]:

@@ -10,10 +10,10 @@ from icgd.bounds.estimate import bytes_text
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.printable import printable
 from icgd.construct.machine.memory import available_bytes
-from icgd.verify.data.cells import EXACT, ColumnCells, merged, read_cells
+from icgd.verify.data.cells import EXACT, ColumnCells, merged, read_cells, unmet
 from icgd.verify.data.file_bytes import FileBytes
 from icgd.verify.data.layout import Layout
-from icgd.verify.data.table import DataError, DataTable
+from icgd.verify.data.table import DataError, DataTable, reads_as_number
 
 _PARQUET, _ARROW, _STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 
@@ -43,6 +43,7 @@ def read_columnar(file: FileBytes, layout: Layout) -> DataTable:
     gaps: dict[int, str] = {}
     notes: dict[int, tuple[str, ...]] = {}
     words: set[int] = set()
+    met: set[str] = set()
     for k, name in enumerate(table.column_names):
         column = table.column(k).combine_chunks()
         if pa.types.is_dictionary(column.type):
@@ -56,6 +57,7 @@ def read_columnar(file: FileBytes, layout: Layout) -> DataTable:
             notes[k] = found.notes
         if found.words:
             words.add(k)
+        met |= found.met
     return DataTable(
         file.source,
         tuple(map(printable, table.column_names)),
@@ -67,7 +69,8 @@ def read_columnar(file: FileBytes, layout: Layout) -> DataTable:
         file.sha256,
         kind,
         notes,
-        words=frozenset(words),
+        tuple(unmet(layout, met)),
+        frozenset(words),
     )
 
 
@@ -106,8 +109,9 @@ def _numbers(column: Any, layout: Layout) -> ColumnCells:
         why = f"a column of type {kind} has no numbers; choose another one"
         return ColumnCells(nothing, (0, why), None, (), words=True)
     values = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False).copy()
-    known = [float(word) for word in layout.na_values if word.lstrip("+-").replace(".", "", 1).isdigit()]
-    values[np.isin(values, known)] = np.nan
+    known = {word: float(word) for word in layout.na_values if reads_as_number(word)}
+    met = frozenset(word for word, number in known.items() if (values == number).any())
+    values[np.isin(values, list(known.values()))] = np.nan
     missing = np.isnan(values)
     gap = (int(missing.argmax()), "the value is missing") if missing.any() else None
     fault = (int(np.isinf(values).argmax()), "it is infinite") if np.isinf(values).any() else None
@@ -115,4 +119,4 @@ def _numbers(column: Any, layout: Layout) -> ColumnCells:
     if large.any() and not pa.types.is_floating(kind):
         whole = pc.filter(column, pa.array(large)).to_pylist()
         said = merged([int(one) for one in whole], values[large])
-    return ColumnCells(values, fault, gap, tuple(said))
+    return ColumnCells(values, fault, gap, tuple(said), met=met)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from icgd.bounds.printable import printable
-from icgd.verify.data.cells import read_cells, short
+from icgd.verify.data.cells import read_cells, short, unmet
 from icgd.verify.data.file_bytes import FileBytes, decoded
 from icgd.verify.data.layout import Layout
 from icgd.verify.data.separator import BLANKS, find_separator, single_blanks
@@ -55,6 +55,7 @@ def read_delimited(file: FileBytes, layout: Layout) -> DataTable:
     gaps: dict[int, str] = {}
     notes: dict[int, tuple[str, ...]] = {}
     words: set[int] = set()
+    met: set[str] = set()
     for k, (name, column) in enumerate(zip(header, columns, strict=True)):
         found = read_cells(column, layout, sep)
         values[:, k] = found.values
@@ -65,6 +66,7 @@ def read_delimited(file: FileBytes, layout: Layout) -> DataTable:
             notes[k] = found.notes
         if found.words:
             words.add(k)
+        met |= found.met
     marks = f"decimal mark {layout.decimal!r}" + f", thousands {layout.thousands!r}" * bool(layout.thousands)
     return DataTable(
         source,
@@ -77,7 +79,7 @@ def read_delimited(file: FileBytes, layout: Layout) -> DataTable:
         file.sha256,
         f"text in {encoding}, separator {_NAMED.get(sep, repr(sep))}, {marks}" + ", gzip" * file.compressed,
         notes,
-        tuple(remarks),
+        (*remarks, *unmet(layout, met)),
         frozenset(words),
     )
 

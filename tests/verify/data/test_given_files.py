@@ -194,6 +194,13 @@ FILES = [
     ("and then -999.0 is the same number", "a,y\n1,2\n-999.0,3\n", "na_values=-999 dropna", {"a": [1, np.nan]}),
     ("a stand-in is written as the other numbers of its file: groups", "a;y\n1;2\n9.000;3\n9000;4\n9;5\n", "thousands=. decimal=, na_values=9.000 dropna", {"a": [1, np.nan, np.nan, 9]}),
     ("and decimal commas", "a;y\n1;2\n-99,90;3\n-99,9;4\n", "decimal=, na_values=-99,9 dropna", {"a": [1, np.nan, np.nan]}),
+    ("a stand-in in Parquet is the same number however it is written", parquet(a=[1, 1e20, 3], y=[1, -999, 3]), "na_values=1e20|-999.0 dropna", {"a": [1, np.nan, 3], "y": [1, np.nan, 3]}),
+    ("infinity in Parquet, of either sign", parquet(a=[1, np.inf, -np.inf], y=[1, 2, 3]), "na_values=inf|-Inf dropna", {"a": [1, np.nan, np.nan]}),
+    ("and in a text file", "a,y\n1,2\ninf,3\n1e20,4\n", "na_values=inf|1.0E20 dropna", {"a": [1, np.nan, np.nan]}),
+    ("infinity of either sign in Parquet is no number until that is said", parquet(a=[1, -np.inf], y=[1, 2]), "", "it is infinite"),
+    ("a word for missing values that is nowhere may be misspelt", "a,y\n1,2\n-999,3\n", "na_values=-99|? dropna", {"a": [1, -999], None: "na_values: no cell is '-99' or '?'"}),
+    ("as well in Parquet", parquet(a=[1, -999], y=[1, 2]), "na_values=-99", {None: "na_values: no cell is '-99'"}),
+    ("but NA means a missing value in any case", "a,y\n1,2\n", "na_values=NA", {"a": [1]}),
     ("a null in Parquet", parquet(a=[1, None, 3], y=[1, 2, 3]), "", "row 2, column 'a': the value is missing; 1 of 3 rows"),
     ("a whole column without values is passed over", "a,b,y\n1,,2\n3,,4\n", "", {"a": [1, 3], "y": [2, 4]}),
     # Files that are no tables.
