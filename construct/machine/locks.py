@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from filelock import FileLock
 
@@ -20,7 +21,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     with ExitStack() as held:
         try:
             if wait:  # where no file can be made, as in /proc, FileLock would try for ever
-                lock.touch()
+                TemporaryFile(dir=path.parent).close()
             held.enter_context(FileLock(lock).acquire(blocking=wait))
         except OSError:
             if not wait:
