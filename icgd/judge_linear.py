@@ -46,7 +46,11 @@ def judge_linear_file(asked: JudgeOptions) -> int:
         reference = _given(other, read_header(other, "against", trust_pickle=trusted), {}, {})
     console = console_for(asked.json_to)
     if asked.replay_file:
-        verdict = replay_linear(given, reference, LinearCounterexample.load(asked.replay_file))
+        saved = LinearCounterexample.load(asked.replay_file)
+        n = asked.letters.get("n", _letters(asked.header.metadata).get("n"))
+        tolerance = asked.given["tolerance"] or 0.0
+        check_posed(given, 1, 1.0, 1.0, (Fraction(1),), tolerance)
+        verdict = replay_linear(given, reference, saved, n=n, tolerance=tolerance)
         show_verdicts(console, [verdict])
         emit({"verdicts": [verdict.as_dict()]} | closing(asked.began), asked.json_to)
         return FAILED if any_failed([verdict]) else KEPT

@@ -12,7 +12,10 @@ from icgd.construct.given_linear import GivenLinear
 from icgd.verify.given_linear.layer_form import linear_form, preconditioners
 
 _NEAR = 1e-9
-"""Forms this close, relative to the largest entry, are told apart by rounding alone."""
+"""An impostor has a name if it is this close to it, entry by entry."""
+
+_ROUNDED, _LOST = 1e-13, 1e-15
+"""Rounding alone: this much of what is added up in an entry, and this much of the largest of its layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,19 +33,31 @@ class _Rounded:
         share = float(given.scale(n) * n)
         return cls(given.P.numpy(), given.Q.numpy(), given.masked, share, given.sign)
 
-    def forms(self) -> tuple[list[np.ndarray], bool, int]:
-        """S of each layer as in `AttentionForm`, whether it is masked in effect, and the sign."""
+    def forms(self, only_read: bool) -> tuple[list[np.ndarray], list[np.ndarray], bool, int]:
+        """S of each layer as in `AttentionForm`, the sizes of what is added up in each of its entries,
+        whether it is masked in effect, and the sign.  only_read: with 0 where nothing reads a row later.
+        """
         L, d = len(self.P), self.P.shape[-1] - 1
-        whole = self.share * np.einsum("lhab,lhce->laebc", self.P, self.Q)
-        layers = list((whole + whole.swapaxes(3, 4)) / 2)
-        layers[-1] = layers[-1][d:]
+        both = []
+        for P, Q in ((self.P, self.Q), (np.abs(self.P), np.abs(self.Q))):
+            whole = self.share * np.einsum("lhab,lhce->laebc", P, Q)
+            both.append(list((whole + whole.swapaxes(3, 4)) / 2))
+        layers, sizes = both
+        read = np.arange(d + 1) == d
+        for l in reversed(range(L if only_read else 0)):
+            layers[l][~read], sizes[l][~read] = 0.0, 0.0
+            seen = layers[l] != 0
+            read = read | seen.any((0, 2, 3)) | seen.any((0, 1, 2)) | seen.any((0, 1, 3))
+        layers[-1], sizes[-1] = layers[-1][d:], sizes[-1][d:]
         if L > 1:
-            return layers, self.masked, self.sign
-        layers[0] = -self.sign * layers[0][:, :d]
-        cube = layers[0][0][:, :d, :d]
-        cubic = sum(cube.transpose(order) for order in permutations(range(3)))
-        masked = self.masked or not np.abs(cubic).max() > _NEAR * np.abs(layers[0]).max()
-        return layers, masked, -1
+            return layers, sizes, self.masked, self.sign
+        layers[0], sizes[0] = -self.sign * layers[0][:, :d], sizes[0][:, :d]
+        cubic, size = (
+            sum(part[0][0][:, :d, :d].transpose(order) for order in permutations(range(3)))
+            for part in (layers, sizes)
+        )
+        masked = self.masked or bool((np.abs(cubic) <= _ROUNDED * size).all())
+        return layers, sizes, masked, -1
 
 
 def told_apart(given: GivenLinear, reference: GivenLinear, n: int) -> str | None:
@@ -50,10 +65,10 @@ def told_apart(given: GivenLinear, reference: GivenLinear, n: int) -> str | None
     if given.d != reference.d:
         return f"it is for d = {given.d}, and the other for d = {reference.d}"
     wanted, other = _Rounded.of(given, n), _Rounded.of(reference, n)
-    if _near(wanted, other):
+    if _near(wanted, other, _ROUNDED, only_read=True):
         return None
     for name, candidate in _variants(other, n):
-        if _near(wanted, candidate):
+        if _near(wanted, candidate, _NEAR) and not _near(other, candidate, _NEAR):
             return name
     return _by_entries(given, reference) or _by_layers(given, reference, n)
 
@@ -115,13 +130,23 @@ def _variants(reference: _Rounded, n: int) -> Iterator[tuple[str, _Rounded]]:
     yield "the label stands first in every token", rolled
 
 
-def _near(left: _Rounded, right: _Rounded) -> bool:
-    """Whether two compute the same up to rounding."""
-    ours, theirs = left.forms(), right.forms()
-    if ours[1:] != theirs[1:] or len(ours[0]) != len(theirs[0]):
+def _near(left: _Rounded, right: _Rounded, within: float, only_read: bool = False) -> bool:
+    """Whether two compute the same up to this much of every entry of every layer."""
+    (ours, mine, *of_ours), (theirs, others, *of_theirs) = left.forms(only_read), right.forms(only_read)
+    if of_ours != of_theirs or len(ours) != len(theirs):
         return False
-    size = max(float(np.abs(layer).max()) for layer in (*ours[0], *theirs[0]))
-    return all(float(np.abs(x - y).max()) <= _NEAR * size for x, y in zip(ours[0], theirs[0], strict=True))
+    for x, y, *sizes in zip(ours, theirs, mine, others, strict=True):
+        size = np.maximum(*sizes)
+        if not (np.abs(x - y) <= within * size + _LOST * size.max()).all():
+            return False
+    return True
+
+
+def _differ(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Which entries of two matrices differ by more than rounding."""
+    size = np.maximum(np.abs(ours), np.abs(theirs))
+    found: np.ndarray = np.abs(ours - theirs) > _ROUNDED * size + _LOST * size.max((-2, -1), keepdims=True)
+    return found
 
 
 def _array(layer: object) -> np.ndarray:
@@ -138,8 +163,7 @@ def _by_entries(given: GivenLinear, reference: GivenLinear) -> str | None:
         return None
     found = []
     for name, ours, theirs in (("P", given.P, reference.P), ("Q", given.Q, reference.Q)):
-        size = float(max(ours.abs().max(), theirs.abs().max()))
-        for l, h, i, j in ((ours - theirs).abs() > _NEAR * size).nonzero().tolist():
+        for l, h, i, j in np.argwhere(_differ(ours.numpy(), theirs.numpy())).tolist():
             of_head = f", head {h}" if ours.shape[1] > 1 else ""
             amount = float(ours[l, h, i, j] - theirs[l, h, i, j])
             found.append(f"{name} of layer {l}{of_head} differs in one entry, [{i}, {j}], by {amount:.3g}")
@@ -159,11 +183,13 @@ def _by_layers(given: GivenLinear, reference: GivenLinear, n: int) -> str:
     for l, (A, B) in enumerate(zip(preconditioners(given, n), preconditioners(reference, n), strict=True)):
         ours, others = np.array(A, dtype=float), np.array(B, dtype=float)
         apart = np.abs(ours - others)
-        if apart.max() > _NEAR * max(np.abs(ours).max(), np.abs(others).max()):
+        if _differ(ours, others).any():
             i, j = np.unravel_index(apart.argmax(), apart.shape)
             along = float((ours * others).sum() / max((others**2).sum(), 1e-300))
-            if np.abs(ours - along * others).max() <= _NEAR * np.abs(ours).max():
-                said.append(f"step {l} is {along:.6g} times as long")
+            if along and (np.abs(ours - along * others) <= _NEAR * np.abs(ours)).all():
+                length = f"{abs(along):.6g}" if abs(abs(along) - 1) > 1e-5 else f"{abs(along):.15g}"
+                turned = f"the sign of step {l} is wrong, and it" if along < 0 else f"step {l}"
+                said.append(f"{turned} is {length} times as long")
             else:
                 said.append(f"A_{l} differs, most in [{i}, {j}], by {ours[i, j] - others[i, j]:.3g}")
     return "; ".join(said) or "its layers are others"
@@ -175,18 +201,18 @@ def beyond_descent(given: GivenLinear, n: int) -> list[str]:
     if form.sign != -1:
         said.append("the prediction has the other sign")
     arrays = [_array(layer) for layer in form.layers]
-    size = max(float(np.abs(layer).max()) for layer in arrays) or 1.0
 
-    def found(part: np.ndarray) -> float:
-        return float(np.abs(part).max()) if part.size and np.abs(part).max() > _NEAR * size else 0.0
+    def found(l: int, part: np.ndarray) -> float:
+        near = _NEAR * np.abs(arrays[l]).max()
+        return float(np.abs(part).max()) if part.size and np.abs(part).max() > near else 0.0
 
-    moves = [l for l, layer in enumerate(arrays) if len(layer) > 1 and found(layer[:d])]
+    moves = [l for l, layer in enumerate(arrays) if len(layer) > 1 and found(l, layer[:d])]
     alone = [
         l
         for l in moves
-        if not found(arrays[l][:d, :, d, d])
-        and not found(arrays[l][:d, d:])
-        and not found(arrays[l][:d, :, :d, d])
+        if not found(l, arrays[l][:d, :, d, d])
+        and not found(l, arrays[l][:d, d:])
+        and not found(l, arrays[l][:d, :, :d, d])
     ]
     if moves and moves == alone:
         said.append(f"it is a step of GD++: the inputs are transformed, too, in layer {_listed(moves)}")
@@ -197,7 +223,7 @@ def beyond_descent(given: GivenLinear, n: int) -> list[str]:
         ("the inputs' second moments alone move the weight", [layer[-1][:d, :d, :d] for layer in arrays]),
         ("labels are rescaled by what is in the prompt", [layer[-1][d:] for layer in arrays]),
     ):
-        where = [(l, found(part)) for l, part in enumerate(parts) if found(part)]
+        where = [(l, found(l, part)) for l, part in enumerate(parts) if found(l, part)]
         if where:
             at, most = max(where, key=lambda one: one[1])
             said.append(
@@ -210,11 +236,8 @@ def beyond_descent(given: GivenLinear, n: int) -> list[str]:
 
 def remarks(given: GivenLinear, n: int) -> list[str]:
     """What is unusual about the preconditioners: that they ascend, or are not symmetric."""
-    said = []
     matrices = [np.array(A, dtype=float) for A in preconditioners(given, n)]
-    up = [l for l, A in enumerate(matrices) if A.any() and np.linalg.eigvalsh((A + A.T) / 2)[-1] < 0]
-    if up:
-        said.append(f"the sign of step {_listed(up)} is that of ascent: A is negative definite")
+    said = ascents(matrices)
     for l, A in enumerate(matrices):
         skew = np.abs(A - A.T)
         if skew.max() > 1e-6 * max(np.abs(A).max(), 1e-300):
@@ -222,6 +245,32 @@ def remarks(given: GivenLinear, n: int) -> list[str]:
             said.append(
                 f"A_{l} is not symmetric: [{i}, {j}] is {A[i, j]:.6g} and [{j}, {i}] is {A[j, i]:.6g}"
             )
+    return said
+
+
+def ascents(matrices: Sequence[np.ndarray]) -> list[str]:
+    """Which steps w <- w - A_l grad R(w) do not descend, to first order, by the signs of A_l + A_l^T."""
+    kinds: dict[str, list[int]] = {}
+    for l, A in enumerate(matrices):
+        if not A.any():
+            continue
+        values = np.linalg.eigvalsh((A + A.T) / 2)
+        lost = 1e-12 * np.abs(A).max()
+        if values[0] < -lost:
+            kind = (
+                "negative definite"
+                if values[-1] < -lost
+                else "negative semidefinite"
+                if values[-1] <= lost
+                else "indefinite"
+            )
+            kinds.setdefault(kind, []).append(l)
+    said = []
+    for kind, layers in kinds.items():
+        verb = "can ascend" if kind == "indefinite" else "ascends" if len(layers) == 1 else "ascend"
+        steps = f"step{'s' * (len(layers) > 1)} {_listed(layers)} {verb}"
+        matrix = f"A_{layers[0]} is" if len(layers) == 1 else "their A_l are"
+        said.append(f"{steps}: {matrix} {kind}{' (its symmetric part)' * (kind == 'indefinite')}")
     return said
 
 

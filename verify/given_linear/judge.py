@@ -15,9 +15,15 @@ from icgd.bounds.progress import Progress, silent
 from icgd.construct.given_linear import Exact, GivenLinear, rationals
 from icgd.construct.machine.memory import refuse_prompts
 from icgd.verify.given_linear.expected_loss import ExpectedLoss, gaussian_loss
-from icgd.verify.given_linear.impostors import beyond_descent, remarks, told_apart
+from icgd.verify.given_linear.impostors import beyond_descent, remarks
 from icgd.verify.given_linear.layer_form import descent_of, linear_form
-from icgd.verify.given_linear.linear_prompt import LinearCounterexample, surely_apart
+from icgd.verify.given_linear.linear_prompt import (
+    FARTHER,
+    LinearCounterexample,
+    is_far,
+    reference_told_apart,
+    surely_apart,
+)
 from icgd.verify.given_linear.moment_search import WORK
 from icgd.verify.given_linear.nearest_descent import (
     DescentKind,
@@ -96,16 +102,24 @@ class LinearResults(Results):
             is_plain = _is_plain(self.proved)
             kind = "gradient descent" if is_plain else "preconditioned gradient descent"
             said = f"It is {steps} of {kind}, exactly, for every prompt."
+            if any("ascend" in name for name in self.names):
+                said = (
+                    f"It is {steps} w <- w - A_l grad R(w), exactly, for every prompt, but not all descend."
+                )
+            if self.names:
+                said = f"{said[:-1]}; {'; '.join(self.names)}."
             if not any(value for A in self.proved for row in A for value in row):
                 said = "It predicts 0 for every prompt: a descent whose steps are 0."
             if not is_plain:
                 said += f" Plain descent is {_between(plain)} away, over {radii}."
         else:
             told = f": {'; '.join(self.names)}" if self.names else ""
+            one = self.given.d == 1
             said = (
-                f"It is not shown to be descent{told}. The nearest preconditioned descent found is "
-                f"{_between(best)} away, over {radii}; the nearest plain descent found, {_between(plain)}."
+                f"It is not shown to be descent{told}. The nearest {'' if one else 'preconditioned '}descent "
+                f"found is {_between(best)} away, over {radii}"
             )
+            said += "." if one else f"; the nearest plain descent found, {_between(plain)}."
         if self.named_reference:
             said += f" From the reference it is told apart: {self.named_reference}."
         return said
@@ -120,7 +134,9 @@ def _grids(
 ) -> tuple[Grid, ...]:
     """Tables: distances, then preconditioners and weights by layer."""
     rows = tuple(
-        (one.kind, one.sampled, one.attacked, one.certified, f"{one.factor:.3g}") for one in nearest.values()
+        (one.kind, one.sampled, one.attacked, one.certified, f"{one.factor:.3g}")
+        for one in nearest.values()
+        if given.d > 1 or one.kind == "plain"
     )
     note = (
         "largest |difference of predictions|: on random prompts, after an ascent, proved for all; the "
@@ -189,7 +205,10 @@ def judge_linear(
         for kind in KINDS_OF_DESCENT:
             nearest[kind] = _nearest(given, radii, kind, proved, random, generator, effort)
             advance(1)
-    if nearest["plain"].attacked < nearest["preconditioned"].attacked:  # it is preconditioned, too
+    if given.d == 1:  # every A_l is a multiple of I
+        better = min(nearest.values(), key=lambda one: (one.certified, one.attacked))
+        nearest = {kind: replace(better, kind=kind) for kind in KINDS_OF_DESCENT}
+    elif nearest["plain"].attacked < nearest["preconditioned"].attacked:  # it is preconditioned, too
         nearest["preconditioned"] = replace(nearest["plain"], kind="preconditioned")
     with progress("expected loss", 1) as advance:
         turned = given if axes is None else given.turned(axes)
@@ -197,10 +216,10 @@ def judge_linear(
         advance(1)
     names = tuple(beyond_descent(given, n)) + tuple(remarks(given, n))
     broken: dict[str, LinearCounterexample] = {}
-    verdicts = [_descent_verdict(given, nearest["preconditioned"], proved, names, tolerance, broken)]
+    verdicts = [_descent_verdict(given, nearest, proved, names, tolerance, broken)]
     named = None
     if reference is not None:
-        named = told_apart(given, reference, n)
+        named = reference_told_apart(given, reference, n)
         verdicts.append(_reference_verdict(given, reference, n, named, random, broken))
     weights = _held_weights(turned, n, variances, generator)
     return LinearResults(
@@ -267,7 +286,7 @@ def _nearest(
 
 def _descent_verdict(
     given: GivenLinear,
-    best: Nearest,
+    nearest: Mapping[DescentKind, Nearest],
     proved: list[Exact] | None,
     names: Sequence[str],
     tolerance: float,
@@ -276,16 +295,23 @@ def _descent_verdict(
     steps = f"{given.L} steps w <- w - A_l grad R(w)" if given.L > 1 else "a step w <- w - A_0 grad R(w)"
     if proved:
         evidence = f"for every prompt the prediction is that of {steps}, in rationals, A_l in the table"
+        evidence = "; ".join((evidence, *names))
         return Verdict(DESCENT, "proved", evidence, means="exact", about="given")
     told = "; ".join(names) or "every A_l is in the table"
+    # A plain descent is a preconditioned one, too.
+    sure = min(nearest.values(), key=lambda one: one.certified)
+    best = sure if sure.certified <= tolerance else nearest["preconditioned"]
+    of = "plain step" if best.kind == "plain" else "A_l"
     evidence = (
-        f"predictions are at most {best.certified:.6g} from those of {steps}, A_l in the table, for every "
+        f"predictions are at most {best.certified:.6g} from those of {steps}, {of} in the table, for every "
         f"prompt in the radii, and {best.attacked:.6g} on one that was found; {tolerance:.6g} allowed; {told}"
     )
     if best.certified <= tolerance:
         return Verdict(DESCENT, "proved", evidence, means="balls", about="given")
     if best.attacked <= tolerance:
         return Verdict(DESCENT, "held", evidence, about="given")
+    if tolerance > 0:  # another descent may be nearer
+        return Verdict(DESCENT, "held", f"{FARTHER}; {evidence}", about="given")
     broken["descent"] = LinearCounterexample(DESCENT, best.prompt, best.A, best.attacked, tolerance)
     return Verdict(DESCENT, "failed", evidence, about="given")
 
@@ -300,7 +326,7 @@ def _reference_verdict(
 ) -> Verdict:
     if given.d != reference.d:
         raise ProblemError("against", f"d = {reference.d}", f"the judged file is for d = {given.d}")
-    if named is None and linear_form(given, n) == linear_form(reference, n):
+    if linear_form(given, n) == linear_form(reference, n):
         evidence = "predictions are the same for every prompt, in rationals"
         return Verdict(REFERENCE, "proved", evidence, means="exact", about="given")
     parts = random.x, random.y, random.query
@@ -309,6 +335,8 @@ def _reference_verdict(
     row = int(differences.argmax())
     worst = float(differences[row])
     where = f"the largest difference on {len(differences):,} random prompts is {worst:.6g}"
+    if named is None and is_far(given, reference, random[row : row + 1], worst):
+        named = "entries differ by little more than rounding, and predictions by much more"
     if named is None:
         return Verdict(REFERENCE, "held", f"the same up to rounding of the entries; {where}", about="given")
     broken["reference"] = LinearCounterexample(REFERENCE, random[row : row + 1], None, worst, 0.0)

@@ -24,8 +24,9 @@ class AttentionForm:
     """All that the predictions of linear attention depend on, for a given n.
 
     layers: S of each layer; in the last one only the row of the label is kept, and with one layer only the
-    columns of x, since the query's label is 0 before it.  sign: of the prediction; -1 with one layer, whose
-    S has it then.  masked: also where the mask makes no difference.
+    columns of x, since the query's label is 0 before it.  Rows that no later layer reads are 0.
+    sign: of the prediction; -1 with one layer, whose S has it then.
+    masked: also where the mask makes no difference.
     """
 
     layers: tuple[LayerForm, ...]
@@ -49,10 +50,29 @@ def linear_form(given: GivenLinear, n: int) -> AttentionForm:
         columns = range(given.d) if one else range(given.d + 1)
         factor = share * (-given.sign if one else 1)
         layers.append(tuple(tuple(_form(heads, factor, a, e) for e in columns) for a in rows))
-    form = AttentionForm(tuple(layers), given.masked, -1 if one else given.sign)
+    form = AttentionForm(_only_read(layers, given.d), given.masked, -1 if one else given.sign)
     if not given.masked and one and all(value == 0 for value in _cubic(form)):
         return AttentionForm(form.layers, True, form.sign)
     return form
+
+
+def _only_read(layers: Sequence[LayerForm], d: int) -> tuple[LayerForm, ...]:
+    """The layers with 0 for the rows that move what nothing after them reads on the way to the label."""
+    nothing = ((Fraction(0),) * (d + 1),) * (d + 1)
+    read, found = {d}, []
+    for layer in reversed(layers):
+        rows = range(d + 1) if len(layer) > 1 else (d,)
+        kept = []
+        before = set(read)
+        for a, columns in zip(rows, layer, strict=True):
+            kept.append(columns if a in read else (nothing,) * len(columns))
+            if a in read and len(before) <= d:
+                for e, matrix in enumerate(columns):
+                    at = {b for b, row in enumerate(matrix) if any(row)}  # the matrix is symmetric
+                    before |= at | ({e} if at else set())
+        read = before
+        found.append(tuple(kept))
+    return tuple(reversed(found))
 
 
 def _form(

@@ -17,11 +17,19 @@ from icgd.bounds.algebra.rationals import to_flint
 from icgd.bounds.letters import ProblemError
 from icgd.construct.given_linear import Exact, GivenLinear, rationals
 from icgd.construct.machine.json_files import json_text, load_json
+from icgd.verify.given_linear.impostors import told_apart
+from icgd.verify.given_linear.layer_form import descent_of, linear_form
 from icgd.verify.given_linear.nearest_descent import LinearPrompt
 from icgd.verify.verdict import Status, Verdict
 
 BITS = 600
 """The precision of balls: degrees triple from layer to layer, and so do the digits that are lost."""
+
+FARTHER = "farther than the tolerance from the nearest descent found, which refutes no other"
+"""What is said where a tolerance is exceeded, but by one descent alone."""
+
+_FAR = 1e-9
+"""More than rounding, relative to the largest weight held in between."""
 
 _PARTS = ("x", "y", "query")
 
@@ -111,20 +119,69 @@ def surely_apart(given: GivenLinear, A: Sequence[Exact], prompt: LinearPrompt) -
         return at_least(prediction_ball(given, prompt) - descent_ball(A, prompt))
 
 
-def replay_linear(given: GivenLinear, reference: GivenLinear | None, saved: LinearCounterexample) -> Verdict:
-    """Judge the claim of a saved counterexample again, on its prompt alone, in balls."""
+def reference_told_apart(given: GivenLinear, reference: GivenLinear, n: int) -> str | None:
+    """In what one differs from the other; None where predictions are the same, exactly or up to rounding."""
+    if given.d == reference.d and linear_form(given, n) == linear_form(reference, n):
+        return None
+    return told_apart(given, reference, n)
+
+
+def is_far(given: GivenLinear, reference: GivenLinear, prompt: LinearPrompt, amount: float) -> bool:
+    """Whether this difference of predictions on one prompt is far above the rounding of both."""
+    query = float(torch.linalg.vector_norm(prompt.query))
+    held = [float(one.weights(prompt.x, prompt.y, prompt.query).abs().max()) for one in (given, reference)]
+    return amount > _FAR * query * max(held)
+
+
+def replay_linear(
+    given: GivenLinear,
+    reference: GivenLinear | None,
+    saved: LinearCounterexample,
+    *,
+    n: int | None = None,
+    tolerance: float = 0.0,
+) -> Verdict:
+    """Judge the claim of a saved counterexample again, on its prompt alone, in balls.
+
+    n: of examples that are asked for, if any.  tolerance: how far predictions may be from descent's, whatever
+    was allowed when it was saved.  Raises ProblemError for a file of another d or L, or another n.
+    """
+    examples = saved.prompt.x.shape[1]
     if saved.prompt.query.shape[1] != given.d:
         raise ProblemError("replay", saved.claim, f"its prompt is not for d = {given.d}")
-    if saved.A is not None:
-        if saved.A.shape[1:] != (given.d, given.d):
-            raise ProblemError("replay", saved.claim, f"its A_l are not for d = {given.d}")
-        amount = surely_apart(given, [rationals(A) for A in saved.A], saved.prompt)
-    elif reference is not None:
-        with flint.ctx.workprec(BITS):
-            difference = prediction_ball(given, saved.prompt) - prediction_ball(reference, saved.prompt)
-            amount = at_least(difference)
-    else:
-        raise ProblemError("replay", saved.claim, "it compares with a reference; give it with --against")
-    status: Status = "failed" if amount > saved.allowed else "held"
-    evidence = f"{amount:.6g} apart on the saved prompt, rounding included; {saved.allowed:.6g} allowed"
+    if n not in (None, examples):
+        raise ProblemError("replay", saved.claim, f"its prompt has {examples} examples, and n is {n}")
+    if saved.A is None:
+        if reference is None:
+            raise ProblemError("replay", saved.claim, "it compares with a reference; give it with --against")
+        return _replayed_reference(given, reference, saved)
+    if saved.A.shape[1:] != (given.d, given.d):
+        raise ProblemError("replay", saved.claim, f"its A_l are not for d = {given.d}")
+    if len(saved.A) != given.L:
+        raise ProblemError("replay", saved.claim, f"it has {len(saved.A)} A_l, and the file L = {given.L}")
+    amount = surely_apart(given, [rationals(A) for A in saved.A], saved.prompt)
+    evidence = (
+        f"{amount:.6g} is the distance to the A_l of the saved file on its prompt, rounding included; "
+        f"{tolerance:.6g} allowed"
+    )
+    status: Status = "held"
+    if descent_of(given, examples) is not None:
+        evidence = f"it is descent exactly, with A_l of its own; {evidence}"
+    elif amount > tolerance > 0:
+        evidence = f"{FARTHER}; {evidence}"
+    elif amount > tolerance:
+        status = "failed"
     return Verdict(saved.claim, status, evidence, about="given")
+
+
+def _replayed_reference(given: GivenLinear, reference: GivenLinear, saved: LinearCounterexample) -> Verdict:
+    if reference.d != given.d:
+        raise ProblemError("against", f"d = {reference.d}", f"the judged file is for d = {given.d}")
+    with flint.ctx.workprec(BITS):
+        difference = prediction_ball(given, saved.prompt) - prediction_ball(reference, saved.prompt)
+        amount = at_least(difference)
+    named = reference_told_apart(given, reference, saved.prompt.x.shape[1])
+    broken = amount > 0 if named else is_far(given, reference, saved.prompt, amount)
+    evidence = f"{amount:.6g} apart on the saved prompt, rounding included"
+    evidence = f"{evidence}; {named}" if named else evidence
+    return Verdict(saved.claim, "failed" if broken else "held", evidence, about="given")

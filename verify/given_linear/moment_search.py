@@ -101,7 +101,7 @@ def _best_first(
         highs[2 * rows, at], lows[2 * rows + 1, at] = middle, middle
         lows, highs, kept = _tightened(lows, highs, pairs, d)
         parents = np.repeat(bounds[take], 2)[kept]
-        found, split = evaluate(layers, lows, highs, pairs)
+        found, split = evaluate(layers, lows, highs, pairs) if len(lows) else (parents, shares[:0])
         budget -= len(lows)
         found = np.minimum(found, parents)
         done = found <= goal

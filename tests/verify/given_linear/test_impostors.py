@@ -5,6 +5,7 @@ import torch
 
 from icgd.construct.given_linear import GivenLinear
 from icgd.verify.given_linear.impostors import beyond_descent, remarks, told_apart
+from icgd.verify.given_linear.layer_form import descent_of
 from tests.numpy_linear_attention import descent_matrices
 
 N = 10
@@ -53,6 +54,7 @@ MUTANTS = {
     "every step is twice as long, as for a loss with 1/n in place of 1/(2n)": made(P, 2 * Q),
     "every step is half as long": made(P / 2, Q),
     "step 1 is 1.3 times as long": with_steps(A[0], 1.3 * A[1], A[2]),
+    "the sign of step 1 is wrong, and it is 0.857143 times as long": with_steps(A[0], -6 / 7 * A[1], A[2]),
     "A_0 is transposed": with_steps(A[0].T, A[1], A[2]),
     "every A_l is transposed": made(P, Q.swapaxes(2, 3)),
     "P and Q are exchanged": made(Q, P),
@@ -91,6 +93,31 @@ def test_what_predicts_the_same_is_not_told_apart():
         assert told_apart(one, made(), N) is None
 
 
+def test_a_small_entry_is_told_apart_beside_large_ones():
+    E = np.eye(2)
+    for name, left, right in (
+        ("the sign of step 1 is wrong", (1e5 * E, 1e-5 * E), (1e5 * E, -1e-5 * E)),
+        (
+            "Q of layer 0 differs in one entry, [1, 1], by -2e-06",
+            (np.diag([1e4, 1e-6]),),
+            (np.diag([1e4, -1e-6]),),
+        ),
+        ("step 0 is 1.0000000005 times as long", (E * (1 + 5e-10),), (E,)),
+    ):
+        assert told_apart(with_steps(*left), with_steps(*right), N) == name
+
+
+def test_what_nothing_reads_later_is_no_difference():
+    """The inputs move in a layer after which only zeros would read them."""
+    still, Q = descent_matrices(np.array([0.5, 0.0])[:, None, None] * np.eye(2))
+    moved = still.copy()
+    moved[0, 0, :2, :2] = -0.3 * np.eye(2)
+    assert told_apart(made(moved, Q), made(still, Q), N) is None
+    assert beyond_descent(made(moved, Q), N) == [] and descent_of(made(moved, Q), N) is not None
+    Q[1, 0, 0, 0] = 1.0
+    assert beyond_descent(made(moved, Q), N) and descent_of(made(moved, Q), N) is None
+
+
 def test_without_a_reference_what_is_no_descent_is_named():
     assert beyond_descent(made(), N) == []
     assert beyond_descent(gd_plus_plus(), N) == [
@@ -101,7 +128,7 @@ def test_without_a_reference_what_is_no_descent_is_named():
         "the mask is missing: the query is among its own examples",
     ]
     symmetric = with_steps(-np.eye(3), np.eye(3))
-    assert remarks(symmetric, N) == ["the sign of step 0 is that of ascent: A is negative definite"]
+    assert remarks(symmetric, N) == ["step 0 ascends: A_0 is negative definite"]
     assert remarks(with_steps(np.eye(3) + np.eye(3, k=1)), N)[0].startswith(
         "A_0 is not symmetric: [0, 1] is 1"
     )

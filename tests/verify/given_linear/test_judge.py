@@ -1,5 +1,6 @@
 """Linear attention of others is judged as what it is: a trained checkpoint, a layer by hand, impostors."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -9,12 +10,12 @@ from safetensors.numpy import save_file
 
 import icgd
 from icgd.bounds.letters import ProblemError
-from icgd.construct.given_linear import descent
+from icgd.construct.given_linear import GivenLinear, descent
 from icgd.construct.preconditioned import build, one_layer
-from icgd.verify.given_linear.judge import judge_linear
+from icgd.verify.given_linear.judge import _descent_verdict, judge_linear
 from icgd.verify.given_linear.linear_prompt import LinearCounterexample, replay_linear
-from icgd.verify.given_linear.nearest_descent import Radii
-from tests.numpy_linear_attention import descended, prediction
+from icgd.verify.given_linear.nearest_descent import LinearPrompt, Radii
+from tests.numpy_linear_attention import descended, descent_matrices, prediction
 
 QUICK = {"samples": 100, "effort": 0.02}
 
@@ -67,6 +68,8 @@ def test_a_deep_checkpoint_is_named_and_bounded():
         assert 0 < one.sampled <= one.attacked <= one.certified
     replayed = replay_linear(found.given, None, found.counterexamples["descent"])
     assert replayed.status == "failed"
+    lax = replay_linear(found.given, None, found.counterexamples["descent"], n=12, tolerance=1e-9)
+    assert lax.status == "held" and "the nearest descent found" in lax.evidence
     assert found.weights[0] == 1.0 > found.weights[1] > found.weights[2]
     best = found.nearest["preconditioned"]
     lazy = {"samples": 50, "effort": 0.0}
@@ -74,6 +77,10 @@ def test_a_deep_checkpoint_is_named_and_bounded():
     assert icgd.judge(state, 12, tolerance=bound, **lazy).verdicts[0].said == "proved by balls"
     held = icgd.judge(state, 12, tolerance=(best.attacked + best.certified) / 2, **lazy)
     assert held.verdicts[0].status == "held"
+    # One descent that is farther than a tolerance refutes no other.
+    held = icgd.judge(state, 12, tolerance=1e-6, **lazy)
+    assert held.verdicts[0].status == "held" and not held.counterexamples
+    assert "the nearest descent found" in held.verdicts[0].evidence
 
 
 def test_von_oswalds_layer_is_a_step_of_descent(tmp_path):
@@ -134,6 +141,75 @@ def test_a_counterexample_survives_its_file_and_nonsense_does_not(tmp_path):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(ProblemError, match="replay = "):
             LinearCounterexample.load(path)
+
+
+def test_a_replay_is_of_this_file_and_this_tolerance():
+    eye = torch.eye(2, dtype=torch.float64)
+    P, Q = descent_matrices(np.array([0.5 * np.eye(2), 0.3 * np.eye(2)]))
+    P[0, 0, 2, 0] = 0.1
+    given = GivenLinear.of(torch.from_numpy(P), torch.from_numpy(Q))
+    saved = judge_linear(given, 3, **QUICK).counterexamples["descent"]
+    assert replay_linear(given, None, saved, n=3).status == "failed"
+    exact = replay_linear(descent(torch.stack([eye, eye])), None, saved)
+    assert exact.status == "held" and "the distance to the A_l of the saved file" in exact.evidence
+    for words, other, options in (
+        ("its prompt has 3 examples, and n is 4", given, {"n": 4}),
+        ("it has 2 A_l, and the file L = 1", descent(eye[None]), {}),
+    ):
+        with pytest.raises(ProblemError, match=words):
+            replay_linear(other, None, saved, **options)
+
+
+def test_a_step_that_ascends_is_not_called_descent():
+    for steps, words in (
+        ([-0.5], "but not all descend; step 0 ascends: A_0 is negative definite."),
+        ([0.5, -0.3], "but not all descend; step 1 ascends: A_1 is negative definite."),
+    ):
+        given = descent(torch.tensor(steps, dtype=torch.float64)[:, None, None] * torch.eye(2).double())
+        found = judge_linear(given, 4, **QUICK)
+        assert found.verdicts[0].status == "proved" and words in found.conclusion
+        assert "ascends" in found.verdicts[0].evidence and "gradient descent" not in found.conclusion
+    skew = torch.tensor([[[0.5, 0.2], [0.0, 0.5]]], dtype=torch.float64)
+    assert "A_0 is not symmetric" in judge_linear(descent(skew), 4, **QUICK).conclusion
+
+
+def test_the_nearest_descent_is_the_best_of_those_found():
+    P, Q = descent_matrices(np.array([0.5 * np.eye(2), 0.3 * np.eye(2), 0.2 * np.eye(2)]))
+    P[0, 0, 0, 0], Q[0, 0, 2, 0] = 1e-3, 1e-3
+    made = GivenLinear.of(torch.from_numpy(P), torch.from_numpy(Q))
+    found = judge_linear(made, 6, samples=30, effort=0.02)  # every box of a split is left out
+    bounds = {kind: one.certified for kind, one in found.nearest.items()}
+    for better in bounds:  # plain descent is a preconditioned one, too
+        nearest = {
+            kind: replace(one, certified=1.0 if kind == better else 3.0)
+            for kind, one in found.nearest.items()
+        }
+        assert _descent_verdict(made, nearest, None, (), 2.0, {}).status == "proved"
+    P, Q = descent_matrices(np.array([[[0.5]], [[0.3]]]))
+    P[0, 0, 0, 0] = 0.1
+    found = judge_linear(GivenLinear.of(torch.from_numpy(P), torch.from_numpy(Q)), 3, **QUICK)
+    assert found.nearest["plain"].certified == found.nearest["preconditioned"].certified
+    assert len(found.grids[0].rows) == 1 and "preconditioned" not in found.conclusion
+
+
+def test_a_small_layer_beside_a_large_one_is_not_rounding():
+    eye = torch.eye(2, dtype=torch.float64)
+    given, other = (descent(torch.stack([1e5 * eye, small * eye])) for small in (1e-5, -1e-5))
+    found = judge_linear(given, 4, reference=other, **QUICK)
+    assert found.verdicts[1].status == "failed" and found.named_reference == "the sign of step 1 is wrong"
+    assert replay_linear(given, other, found.counterexamples["reference"]).status == "failed"
+    # Below the rounding of its layer an entry shows where a prompt reads it alone.
+    given, other = (
+        descent(torch.diag(torch.tensor([1e4, small], dtype=torch.float64))[None])
+        for small in (1e-12, -1e-12)
+    )
+    assert judge_linear(given, 4, reference=other, **QUICK).verdicts[1].status == "held"
+    ones = torch.ones(1, 1, dtype=torch.float64)
+    alone = LinearPrompt(torch.tensor([[[0.0, 1.0]]]).double(), ones, torch.tensor([[0.0, 1.0]]).double())
+    saved = LinearCounterexample("judge/reference", alone, None, 2e-12, 0.0)
+    assert replay_linear(given, other, saved).status == "failed"
+    thirds = GivenLinear.of(3 * given.P, given.Q / 3)
+    assert judge_linear(thirds, 4, reference=given, **QUICK).verdicts[1].status == "held"
 
 
 def test_what_is_not_allowed_is_said():
