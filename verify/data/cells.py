@@ -203,7 +203,9 @@ def _hint(cell: str, layout: Layout) -> str:
     )
     mark = layout.thousands
     if mark and re.fullmatch(rf"[+-]?0[0-9]*({re.escape(mark)}[0-9]+)+", cell):
-        said = f"with thousands={mark} no number in groups begins with 0"
+        said = f"with {mark!r} for thousands no number in groups begins with 0"
+        if mark not in ".,":
+            return said
         return f"{said}; if {mark!r} is the decimal mark, say decimal={mark} without thousands={mark}"
     helpful = []
     for given, words in options:

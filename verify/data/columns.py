@@ -65,6 +65,7 @@ def choose_columns(
             raise DataError(
                 f"d = {wanted or 1} needs {wanted or 1} input columns, and {table.source} has {len(others)} "
                 f"with a name and numbers besides {', '.join(asked_y) or 'the target'}"
+                f"{table.separated and '; '}{table.separated}"
             )
         asked_x = others[:wanted]
         said.append(_by_default(table, asked_x, others))

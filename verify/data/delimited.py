@@ -15,23 +15,31 @@ from icgd.bounds.printable import printable
 from icgd.verify.data.cells import read_cells, short, unmet
 from icgd.verify.data.file_bytes import FileBytes, decoded
 from icgd.verify.data.layout import Layout
-from icgd.verify.data.separator import BLANKS, find_separator, single_blanks
+from icgd.verify.data.separator import (
+    BLANKS,
+    find_separator,
+    named_separator,
+    shown_separator,
+    single_blanks,
+)
 from icgd.verify.data.table import DataError, DataTable, reads_as_number
 
-_NAMED = {"\t": "tab", BLANKS: "blanks"}
+_EXCELS = re.compile(r'"?sep=([^\w\s"+-]|[\t ])"?[ \t,;]*\n', re.IGNORECASE)
+"""A first line by which Excel is told the separator."""
 
 
 def read_delimited(file: FileBytes, layout: Layout) -> DataTable:
     """The table in a text file.  Raises DataError with the line, the cell and the option that helps."""
     text, encoding = decoded(file, layout)
     source = file.source
-    text = _blanked(text, layout)
+    excels = _EXCELS.match(text)
+    text = _blanked(text[excels.end() - 1 :] if excels else text, layout)
     if not text.strip():
         raise DataError(f"{source} is empty; a header and at least one row are needed")
     if re.match(r"\s*(<!doctype|<html|<\?xml|\{|\[)", text, re.IGNORECASE):
         raise DataError(f"{source} is HTML, XML or JSON; write the table as CSV or Parquet")
     _refuse_comments(source, text)
-    sep = layout.sep or find_separator(text)
+    sep = layout.sep or (excels[1] if excels else find_separator(text))
     text = single_blanks(text) if sep == BLANKS else re.sub(r"(?m)^[ \t]+$", "", text)
     if f'{sep} "' in text and sep != BLANKS:
         text = _without_spaces(text, sep)
@@ -77,10 +85,11 @@ def read_delimited(file: FileBytes, layout: Layout) -> DataTable:
         lines,
         layout.dropna,
         file.sha256,
-        f"text in {encoding}, separator {_NAMED.get(sep, repr(sep))}, {marks}" + ", gzip" * file.compressed,
+        f"text in {encoding}, separator {shown_separator(sep)}, {marks}" + ", gzip" * file.compressed,
         notes,
         (*remarks, *unmet(layout, met)),
         frozenset(words),
+        named_separator(sep),
     )
 
 
@@ -167,7 +176,7 @@ def _columns(text: _Text, named: int, first: Sequence[str]) -> tuple[list[Any], 
 
     width = len(next(text.records())[0])
     encoded = text.body.encode()
-    if width not in (named, named + 1):
+    if width not in (named, named + 1) or named == 1 < width:
         raise DataError(_ragged(text, named, first))
     names = [f"f{k}" for k in range(width)]
     try:
@@ -204,11 +213,11 @@ def _ragged(text: _Text, width: int, first: Sequence[str]) -> str:
         if len(first) == 1 < len(cells):
             return (
                 f"{where}: {what}, as above; if the table begins here, and what is above are notes, add "
-                f"--table skiprows={line - 1}"
+                f"--table skiprows={line - 1}; {named_separator(sep)}"
             )
         return (
             f"{where}: {what}: {short(sep.join(cells))}; a cell with the separator "
-            f"{_NAMED.get(sep, repr(sep))} in it needs quotation marks; --table sep=... names another one"
+            f"in it needs quotation marks; {named_separator(sep)}"
         )
     return ""
 

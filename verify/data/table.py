@@ -39,6 +39,7 @@ class DataTable:
     dropna: whether rows with a missing value in a chosen column are left out rather than refused.
     sha256, read_as: of the file.  notes: by number of the column, what else is to be said when it is chosen.
     remarks: what is to be said about the file itself.  words: columns of words or dates, without a number.
+    separated: of a text file, what its cells were separated by, for a message.
     """
 
     source: str
@@ -53,6 +54,7 @@ class DataTable:
     notes: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     words: frozenset[int] = frozenset()
+    separated: str = ""
 
     @property
     def rows(self) -> int:
@@ -77,6 +79,8 @@ class DataTable:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             if with_comma := next((other for other in self.names if "," in other and name in other), None):
                 hint = f"; name a column with a comma in an option of its own, as {with_comma!r}"
+            if self.separated and any(name in other and re.search(r"[,;|\t]", other) for other in self.names):
+                hint += f"; {self.separated}"
             raise DataError(f"{self.source} has no column {name!r}; it has {self.listed}{hint}")
         if len(found) > 1:
             where = " and ".join(str(k + 1) for k in found)

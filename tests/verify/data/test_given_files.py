@@ -78,6 +78,17 @@ FILES = [
     ("numbers as text in Parquet, as pandas' object columns", parquet(a=["1", "4", "7"], y=[3, 6, 10]), "",
      {"a": [1, 4, 7]}),
     ("categories of pandas", parquet(a=pa.array(["1", "4", "4"]).dictionary_encode(), y=[3, 6, 10]), "", {"a": [1, 4, 4]}),
+    ("a semicolon in every cell of words is no separator, as the header has none", "a,note,y\n1,p;q,3\n4,r;s,6\n", "", {"a": [1, 4], "y": [3, 6]}),
+    ("nor is a vertical bar", "a,note,y\n1,p|q,3\n4,r|s,6\n", "", {"a": [1, 4], "y": [3, 6]}),
+    ("nor is a semicolon where a row is too short besides", "a,note,y\n1,p;q,3\n4,r;s\n", "",
+     "line 3: 2 cells where 3 are expected: '4,r;s'; a cell with the separator in it needs quotation marks; the separator was taken to be ','; --table \"sep=;\" names another one"),
+    ("a wrong guess can be seen, and is easily mended", "a,note; or b,y\n1,p;q,3\n4,r;s,6\n", "",
+     "has 0 with a name and numbers besides the target; the separator was taken to be ';'; --table \"sep=,\" names another one"),
+    ("Excel is told the separator in a first line", "sep=;\n" + GOOD.replace(",", ";"), "", READ),
+    ("which may be one that nobody would guess", "SEP=~\r\na~b,c~y\r\n1~2~3\r\n", "", {"a": [1], "b,c": [2], "y": [3]}),
+    ("or a tab, in quotation marks, and lines keep their numbers", '"sep=\t"\na\ty\n1\t2\nred\t3\n', "", "line 4, column 'a': 'red'"),
+    ("a word of --table goes before it", "sep=;\n" + GOOD, "sep=,", READ),
+    ("and a person may skip it", "sep=;\n" + GOOD.replace(",", ";"), "skiprows=1", READ),
     # Headers.
     ("R's write.csv: a column without a name that nobody chose", '"","a","y"\n"r1",1,3\n"r2",4,6\n', "", {"a": [1, 4], "y": [3, 6]}),
     ("pandas' to_csv: an index without a name", ",a,b,y\n0,1,2,3\n1,4,5,6\n2,7,8,10\n", "", READ),
@@ -145,8 +156,9 @@ FILES = [
     ("points between commas are decimal marks", "a,y\n850,1\n1.344,2\n", "", {"a": [850, 1.344]}),
     ("millions in a German file are refused, and the option is named", "a;y\n850;1\n1.344.000;2\n", "", 'add --table "thousands=. decimal=,"'),
     ("a group of thousands never begins with 0", 'a,y\n"0,123",2\n"1,234",3\n', "thousands=,",
-     "line 2, column 'a': '0,123' is not a number; with thousands=, no number in groups begins with 0; if ',' is the decimal mark, say decimal=, without thousands=,"),
-    ("nor does it with points", "a;y\n001.987;2\n", "thousands=. decimal=,", "'001.987' is not a number; with thousands=. no number in groups begins with 0"),
+     "line 2, column 'a': '0,123' is not a number; with ',' for thousands no number in groups begins with 0; if ',' is the decimal mark, say decimal=, without thousands=,"),
+    ("nor does it with points", "a;y\n001.987;2\n", "thousands=. decimal=,", "'001.987' is not a number; with '.' for thousands no number in groups begins with 0; if '.' is the decimal mark, say decimal=. without"),
+    ("which is said of blanks as well", "a;y\n0 123;2\n", "thousands=space", "with ' ' for thousands no number in groups begins with 0"),
     ("but 0 itself, and a fraction of one, are numbers", "a;y\n0;0,5\n1.000;00,5\n", "thousands=. decimal=,", {"a": [0, 1000], "y": [0.5, 0.5]}),
     ("commas for thousands, in quotation marks", 'a,y\n"1,234",2\n', "", "'1,234' is not a number; add --table \"decimal=,\" or --table \"thousands=,\""),
     ("and read when that is said", 'a,y\n"1,234.5",2\n', "thousands=,", {"a": [1234.5]}),
@@ -252,6 +264,10 @@ def test_what_cannot_be_opened_is_refused_in_one_line(tmp_path, monkeypatch):
             load_table(source)
     with pytest.raises(DataError, match="bundled and needs no --table"):
         load_table("diabetes", "sep=;")
+    joined = tmp_path / "joined.csv"
+    joined.write_text("a,note; or b,y\n1,p;q,3\n", encoding="utf-8")
+    with pytest.raises(DataError, match="taken to be ';'; --table \"sep=,\" names another one"):
+        choose_columns(load_table(str(joined)), ["a"], ["y"])
     big = tmp_path / "big.csv"
     big.write_text(GOOD * 100, encoding="utf-8")
     packed, columns = tmp_path / "packed.gz", tmp_path / "columns.parquet"
