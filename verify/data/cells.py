@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 from jaxtyping import Float
 
 from icgd.verify.data.layout import Layout
+from icgd.verify.data.table import DataTable
 
 EXACT = 2.0**53
 """From here on not every whole number is a float64."""
@@ -91,7 +93,51 @@ def read_cells(cells: Any, layout: Layout, sep: str) -> ColumnCells:
     return ColumnCells(values, fault, gap, (*notes, *_lost(written, values)), words, met)
 
 
-def unmet(layout: Layout, met: set[str]) -> list[str]:
+def table_of_columns(
+    source: str,
+    names: Sequence[str],
+    columns: Iterable[ColumnCells],
+    layout: Layout,
+    *,
+    rows: int,
+    lines: Sequence[int] | None = None,
+    remarks: tuple[str, ...] = (),
+    **about: Any,
+) -> DataTable:
+    """The table of columns that were read, one for each name.
+
+    rows: in each.  lines: on which each row ends, in a text file.  about: sha256, read_as, separated, as in
+    `DataTable`.
+    """
+    table = DataTable(source, tuple(names), np.empty((rows, len(names))), lines=lines)
+    faults: dict[int, str] = {}
+    gaps: dict[int, str] = {}
+    notes: dict[int, tuple[str, ...]] = {}
+    words: set[int] = set()
+    met: set[str] = set()
+    for k, (name, found) in enumerate(zip(names, columns, strict=True)):
+        table.values[:, k] = found.values
+        for what, told in ((found.fault, faults), (found.gap, gaps)):
+            if what is not None:
+                told[k] = f"{table.place(what[0])}, column {name or k + 1!r}: {what[1]}"
+        if found.notes:
+            notes[k] = found.notes
+        if found.words:
+            words.add(k)
+        met |= found.met
+    return replace(
+        table,
+        faults=faults,
+        gaps=gaps,
+        notes=notes,
+        words=frozenset(words),
+        remarks=(*remarks, *_unmet(layout, met)),
+        dropna=layout.dropna,
+        **about,
+    )
+
+
+def _unmet(layout: Layout, met: set[str]) -> list[str]:
     """A remark where words that were to mean a missing value are in no cell; met: those that are."""
     lost = [word for word in layout.na_values if word not in met and word not in MISSING]
     return [f"na_values: no cell is {' or '.join(map(short, lost))}"] if lost else []

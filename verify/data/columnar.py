@@ -10,7 +10,7 @@ from icgd.bounds.estimate import bytes_text
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.printable import printable
 from icgd.construct.machine.memory import available_bytes
-from icgd.verify.data.cells import EXACT, ColumnCells, merged, read_cells, unmet
+from icgd.verify.data.cells import EXACT, ColumnCells, merged, read_cells, table_of_columns
 from icgd.verify.data.file_bytes import FileBytes
 from icgd.verify.data.layout import Layout
 from icgd.verify.data.table import DataError, DataTable, reads_as_number
@@ -38,39 +38,16 @@ def read_columnar(file: FileBytes, layout: Layout) -> DataTable:
         raise DataError(f"{file.source} is a broken Parquet or Arrow file: {why}") from None
     if not table.num_rows or not table.num_columns:
         raise DataError(f"{file.source} has no rows")
-    values = np.empty((table.num_rows, table.num_columns))
-    faults: dict[int, str] = {}
-    gaps: dict[int, str] = {}
-    notes: dict[int, tuple[str, ...]] = {}
-    words: set[int] = set()
-    met: set[str] = set()
-    for k, name in enumerate(table.column_names):
-        column = table.column(k).combine_chunks()
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        found = _numbers(column, layout)
-        values[:, k] = found.values
-        for what, told in ((found.fault, faults), (found.gap, gaps)):
-            if what is not None:
-                told[k] = f"row {what[0] + 1}, column {name!r}: {what[1]}"
-        if found.notes:
-            notes[k] = found.notes
-        if found.words:
-            words.add(k)
-        met |= found.met
-    return DataTable(
+    columns = (table.column(k).combine_chunks() for k in range(table.num_columns))
+    plain = (one.dictionary_decode() if pa.types.is_dictionary(one.type) else one for one in columns)
+    return table_of_columns(
         file.source,
         tuple(map(printable, table.column_names)),
-        values,
-        faults,
-        gaps,
-        None,
-        layout.dropna,
-        file.sha256,
-        kind,
-        notes,
-        tuple(unmet(layout, met)),
-        frozenset(words),
+        (_numbers(column, layout) for column in plain),
+        layout,
+        rows=table.num_rows,
+        sha256=file.sha256,
+        read_as=kind,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from icgd.bounds.printable import printable
-from icgd.verify.data.cells import read_cells, short, unmet
+from icgd.verify.data.cells import read_cells, short, table_of_columns
 from icgd.verify.data.file_bytes import FileBytes, decoded
 from icgd.verify.data.layout import Layout
 from icgd.verify.data.separator import (
@@ -58,38 +58,18 @@ def read_delimited(file: FileBytes, layout: Layout) -> DataTable:
         remarks.append(f"rows without any content, which were left out: {dropped:,}")
     if not len(columns[0]):
         raise DataError(f"{source} has a header but no rows")
-    values = np.empty((len(columns[0]), len(header)))
-    faults: dict[int, str] = {}
-    gaps: dict[int, str] = {}
-    notes: dict[int, tuple[str, ...]] = {}
-    words: set[int] = set()
-    met: set[str] = set()
-    for k, (name, column) in enumerate(zip(header, columns, strict=True)):
-        found = read_cells(column, layout, sep)
-        values[:, k] = found.values
-        for what, told in ((found.fault, faults), (found.gap, gaps)):
-            if what is not None:
-                told[k] = f"line {lines[what[0]]}, column {name or k + 1!r}: {what[1]}"
-        if found.notes:
-            notes[k] = found.notes
-        if found.words:
-            words.add(k)
-        met |= found.met
     marks = f"decimal mark {layout.decimal!r}" + f", thousands {layout.thousands!r}" * bool(layout.thousands)
-    return DataTable(
+    return table_of_columns(
         source,
         tuple(header),
-        values,
-        faults,
-        gaps,
-        lines,
-        layout.dropna,
-        file.sha256,
-        f"text in {encoding}, separator {shown_separator(sep)}, {marks}" + ", gzip" * file.compressed,
-        notes,
-        (*remarks, *unmet(layout, met)),
-        frozenset(words),
-        named_separator(sep),
+        (read_cells(column, layout, sep) for column in columns),
+        layout,
+        rows=len(columns[0]),
+        lines=lines,
+        sha256=file.sha256,
+        read_as=f"text in {encoding}, separator {shown_separator(sep)}, {marks}" + ", gzip" * file.compressed,
+        remarks=tuple(remarks),
+        separated=named_separator(sep),
     )
 
 
