@@ -92,11 +92,11 @@ def away_from_faces(plan: Plan, points: Float[Tensor, "B coordinates"]) -> Float
 
 def free_error(plan: Plan, prompt: Prompt, signs: Signs) -> Float[Tensor, " B"]:
     """norm2(err) of one step on prompts of one example, under local errors with these signs."""
-    problem, exact = plan.problem, Passes.of(plan, prompt, {}).gradient
-    error = problem.eta * (Passes.of(plan, prompt, signs).gradient - exact)
-    target = prompt.w - problem.eta * exact
-    apart = project(problem, target - error) - project(problem, target)
-    return (apart**2).sum(dim=-1).add(1e-60).sqrt()
+    reached, exact = (
+        project(plan.problem, prompt.w - plan.problem.eta * Passes.of(plan, prompt, given).gradient)
+        for given in (signs, {})
+    )
+    return ((reached - exact) ** 2).sum(dim=-1).add(1e-60).sqrt()
 
 
 def free_signs(

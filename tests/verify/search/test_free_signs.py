@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -86,6 +87,22 @@ def test_following_the_gradient_raises_the_error_as_it_says(seed):
     # Of third order in h, and some thousand roundings of errors below 1.
     assert torch.allclose(ahead - behind, expected, rtol=1e-3, atol=1e-12)
     assert bool((free_error(made, decode(PROBLEM, points), better) >= values * (1 - 0.05)).all())
+
+
+def test_an_error_is_the_distance_between_the_projected_steps():
+    """At the faces of W, where it matters that both are projected, and in which direction each goes."""
+    made = plan(replace(PROBLEM, eta=3.0))
+    prompt = random_prompts(made.problem, 300, seeded(4))
+    face = box(made.problem, prompt.w)
+    prompt = prompt.with_weights(face * prompt.w.sign())
+    signs = module._random_signs(made, 300, seeded(5), "cpu")
+    ends = []
+    for given in (signs, {}):
+        moved = prompt.w.numpy() - 3.0 * Passes.of(made, prompt, given).gradient.numpy()
+        ends.append(np.minimum(np.maximum(moved, -face.numpy()), face.numpy()))
+    apart = np.sqrt(((ends[0] - ends[1]) ** 2).sum(axis=1))
+    np.testing.assert_allclose(free_error(made, prompt, signs).numpy(), apart, rtol=1e-12, atol=1e-30)
+    assert (np.abs(ends[1]) == face.numpy()).mean() > 0.2 and apart.max() > 0
 
 
 def test_no_signs_no_error_and_errors_scale():
