@@ -43,13 +43,13 @@ def judged_document(file: JudgedFile, found: Results, *, command: str, seconds: 
 
 
 def _certificate(found: BlockResults) -> CertificateDocument:
-    """The document of the certificate of somebody's matrices."""
+    """The document of the certificate of somebody's matrices, which are given one only if it is accepted."""
     certificate, recovery = found.certificate, found.recovery
-    assert certificate is not None
+    assert certificate is not None and recovery.bound is not None
     return {
-        "accepted": recovery.bound is not None,
-        "refusal": None if recovery.bound is not None else recovery.why,
-        "bound": recovery.bound if recovery.bound is not None else "nan",
+        "accepted": True,
+        "refusal": None,
+        "bound": recovery.bound,
         "float32": "not examined for a given file",
         "weights": certificate["weights"],
         "cells": certificate["splits"].count(0),

@@ -48,6 +48,18 @@ def test_the_theory_has_every_file_and_admits_nothing():
         assert not re.search(r"\b(Admitted|admit|Axiom|Parameter|Conjecture|Abort)\b", text), path.name
 
 
+def test_the_statement_is_about_projected_steps_and_ends_in_the_bound():
+    """What Coq proves is only as good as this definition, so its end stands here a second time."""
+    text = " ".join((THEORY / "certificate.v").read_text("utf-8").split())
+    statement = text.partition("Definition step_error : Prop :=")[2].partition(". (*")[0]
+    assert statement.startswith(" forall (n : nat) (V : nat -> nat -> nat -> R)")
+    assert "0 <= eta -> (0 < n)%nat ->" in statement
+    assert statement.endswith(
+        "stack N dim (fun j k i => clip_to (face j) (V j k i - eta * Gr j k i) - clip_to (face j) "
+        "(V j k i - eta * (/ INR n * sum n (fun t => s t j k * p t j i / 2)))) <= eta * bound"
+    )
+
+
 def test_roots_are_rounded_up():
     assert root(4) == 2 and 2 < root(2) ** 2 < 2 + Fraction(1, 10**16)
 
