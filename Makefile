@@ -14,7 +14,7 @@ PARALLEL = $(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --b
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup tightness sizes grid audit test slow lint format bench sabotage docs fuzz wheel
+.PHONY: help setup tightness linear sizes grid audit test slow lint format bench sabotage docs fuzz wheel
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -61,6 +61,9 @@ format: setup ## format the sources with ruff
 
 tightness: setup ## measure how tight proofs are, and how long they take
 	$(ONE_THREAD) $(BIN)/python -m icgd.verify.tightness
+
+linear: setup ## measure how tight distances of linear attention from descent are; takes about a quarter of an hour
+	$(ONE_THREAD) $(BIN)/python -m icgd.verify.given_linear.tightness
 
 sizes: setup ## run commands of many sizes and compare each with its own estimate: about 10 minutes
 	$(ONE_THREAD) $(BIN)/python -m icgd.reports.sizes

@@ -69,7 +69,8 @@ def _timed(problems: Iterable[tuple[str, Problem]]) -> Iterator[tuple[Cell, ...]
         )
 
 
-def _print(grid: Grid) -> None:
+def print_grid(grid: Grid) -> None:
+    """Print a table as Markdown."""
     print(f"{grid.title} ({grid.note})\n\n| {' | '.join(grid.columns)} |\n|{' --- |' * len(grid.columns)}")
     for row in grid.rows:
         print(f"| {' | '.join(map(str, row))} |")
@@ -77,5 +78,5 @@ def _print(grid: Grid) -> None:
 
 
 if __name__ == "__main__":
-    _print(tightness())
-    _print(growth())
+    print_grid(tightness())
+    print_grid(growth())
