@@ -121,7 +121,8 @@ def trusted(document: AuditDocument) -> tuple[str, ...]:
     lines = list(dict.fromkeys(line for one in _certificates(document) for line in one.get("trusted", ())))
     lines += [PLANNER] if any_unchecked(parts) else []
     lines += ["for other proofs: sympy's polynomials, the rationals and the balls of python-flint"]
-    lines += ["our reading of the sources: this report states their claims in its own words"]
+    if "heading" not in document:  # a judged transformer has no source
+        lines += ["our reading of the sources: this report states their claims in its own words"]
     return tuple(lines)
 
 

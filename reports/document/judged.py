@@ -29,7 +29,7 @@ class JudgedFile:
 
     @property
     def source(self) -> str:
-        return f"a file of kind {self.kind}, SHA-256 {self.sha256[:16]}..."
+        return f"a file of kind {self.kind} whose SHA-256 begins with {self.sha256[:16]}"
 
 
 def judged_document(file: JudgedFile, found: Results, *, command: str, seconds: float) -> AuditDocument:
