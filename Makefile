@@ -62,7 +62,7 @@ format: setup ## format the sources with ruff
 tightness: setup ## measure how tight proofs are, and how long they take
 	$(ONE_THREAD) $(BIN)/python -m icgd.verify.tightness
 
-linear: setup ## measure how tight distances of linear attention from descent are; takes about a quarter of an hour
+linear: setup ## measure how tight distances of linear attention from descent are; takes some minutes
 	$(ONE_THREAD) $(BIN)/python -m icgd.verify.given_linear.tightness
 
 sizes: setup ## run commands of many sizes and compare each with its own estimate: about 10 minutes
