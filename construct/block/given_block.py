@@ -313,6 +313,9 @@ def declaration_of(header: TensorHeader, source: object, chosen: Mapping[str, An
     if "stream" not in found:
         why = "its metadata name no slots; give them as --stream x=0:2,y=2:4,V1=4:8,...,one=20,t=21"
         raise ProblemError("stream", source, why)
+    if "attention" not in found and any(name.endswith(".Q") for name in header.shapes):
+        why = "its metadata name no kind of attention; give it as --attention relu or --attention softmax"
+        raise ProblemError("attention", source, why)
     return Declaration(**found)
 
 

@@ -24,9 +24,18 @@ def problem_metadata(problem: Letters | None) -> dict[str, str]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """Write named tensors with their metadata, atomically: every file of weights is written here."""
+    """Write named tensors with their metadata, atomically: every file of weights is written here.
+
+    The same tensors and metadata give the same bytes: safetensors leaves the order of metadata to chance.
+    """
     made = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, safetensors.torch.save(made, dict(metadata)))
+    written = safetensors.torch.save(made, dict(metadata))
+    end = 8 + int.from_bytes(written[:8], "little")
+    header = json.loads(written[8:end])
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    write_atomically(path, b"".join([len(text).to_bytes(8, "little"), text, memoryview(written)[end:]]))
 
 
 def save_weights(block: Block, path: Path) -> None:
@@ -40,7 +49,7 @@ def save_weights(block: Block, path: Path) -> None:
     """
     size = dense_bytes(block)
     # The file is assembled in memory before it is written.
-    refuse(2.5 * size, f"writing {bytes_text(size)} of literal matrices", block.problem)
+    refuse(3.5 * size, f"writing {bytes_text(size)} of literal matrices", block.problem)
     tensors: dict[str, torch.Tensor] = {}
     diagonal = []
     index = -1

@@ -76,6 +76,7 @@ def test_everything_can_be_given_by_options(capsys, tmp_path, by_hand):
         word for name, value in json.loads(metadata["problem"]).items() for word in (f"--{name}", str(value))
     ]
     options = ["--stream", stream, "--diagonal", ",".join(json.loads(metadata["diagonal"]))]
+    options += ["--attention", "relu"]
     out = ["--out", str(tmp_path / "out")]
     code, said, _ = run(capsys, "judge", str(bare), *options, *letters, *QUICK, *out)
     assert code == cli.KEPT and "held" in said

@@ -187,11 +187,15 @@ def test_metadata_are_checked(tmp_path):
         ({"stream": json.dumps({"x": [2, 0]})}, r"stream.x = \[2, 0\]"),
         ({"stream": "1" * (1 << 17)}, "longer than 64 KiB"),
         ({"diagonal": "{}"}, "a list of layers"),
-        ({"stream": json.dumps(STREAM)}, "its metadata name no letters"),
+        ({"stream": json.dumps(STREAM)}, "its metadata name no kind of attention; give it as --attention"),
+        ({"stream": json.dumps(STREAM), "attention": "relu"}, "its metadata name no letters"),
         ({"layers": "0"}, "a number of layers"),
         ({"problem": "[]"}, "letters with their values"),
-        ({"stream": json.dumps(STREAM), "problem": '{"N": -1}'}, "N = -1"),
-        ({"stream": json.dumps(STREAM), "problem": '{"Q": 1}'}, "there is no such letter"),
+        ({"stream": json.dumps(STREAM), "attention": "relu", "problem": '{"N": -1}'}, "N = -1"),
+        (
+            {"stream": json.dumps(STREAM), "attention": "relu", "problem": '{"Q": 1}'},
+            "there is no such letter",
+        ),
     ):
         save_file(good()[0], path, metadata)
         with pytest.raises(ProblemError, match=words):
@@ -199,7 +203,7 @@ def test_metadata_are_checked(tmp_path):
 
 
 def test_matrices_that_do_not_fit_are_refused_before_they_are_read(tmp_path, monkeypatch):
-    save_file(good()[0], tmp_path / "m", {"stream": json.dumps(STREAM)})
+    save_file(good()[0], tmp_path / "m", {"stream": json.dumps(STREAM), "attention": "relu"})
     monkeypatch.setattr(memory, "available_bytes", lambda: 100)
     monkeypatch.setattr("icgd.construct.block.given_block.read_tensors", None)
     with pytest.raises(ProblemError, match=r"the given matrices would take about .* KiB and 100 B is free"):

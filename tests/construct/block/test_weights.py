@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.preconditioned import PreconditionedProblem
@@ -72,3 +73,20 @@ def test_matrices_that_would_not_fit_are_refused_with_their_size(tmp_path, monke
     with pytest.raises(ProblemError, match=r"literal matrices would take about .* KiB and 100 B is free"):
         save_weights(transformer, tmp_path / "model.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_weights_are_the_same_bytes(tmp_path):
+    made = build(Problem(N=1, K=2, eps=0.5))
+    files = set()
+    for index in range(6):
+        save_weights(made, tmp_path / f"{index}.safetensors")
+        files.add((tmp_path / f"{index}.safetensors").read_bytes())
+    (written,) = files
+    with safe_open(tmp_path / "0.safetensors", "np") as file:
+        names, metadata = list(file.keys()), file.metadata()
+        tensors = {name: file.get_tensor(name) for name in names}
+    assert list(metadata) and set(metadata) >= {"attention", "diagonal", "layers", "problem", "stream"}
+    for index, layer in enumerate(made.literal()):
+        if layer.hidden:
+            assert np.array_equal(tensors[f"layer.{index:02d}.W1"], layer.W1.dense().numpy())
+    assert int.from_bytes(written[:8], "little") % 8 == 0  # so that tensors are aligned

@@ -224,6 +224,7 @@ MUTANTS = {
     "a file for a deeper network": (posed(N=3), r"stream.V2 = 6:8: it needs 4 coordinates"),
     "a slot twice": (slot(y=STREAM["one"]), r"stream.\w+ = .*it overlaps the slot"),
     "no stream": (lost("stream"), r"its metadata name no slots"),
+    "no kind of attention": (lost("attention"), r"its metadata name no kind of attention"),
     "a letter that does not exist": (posed(R=3), r"R = 3: there is no such letter"),
     "too few layers": (told("layers", "3"), r"layers = 3: there are tensors of layer"),
     "an unknown attention": (told("attention", "odd"), r"attention = odd"),
