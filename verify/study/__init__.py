@@ -1,0 +1,1 @@
+"""Numerical studies of published experiments: task, models, baselines and measures."""
