@@ -61,6 +61,7 @@ from icgd.reports.document.upgrade import load as load_document
 from icgd.reports.letter.letter import letter
 from icgd.verify.catalogue import find_theorem
 from icgd.verify.certificate.issue import load_certificate as load_certificate
+from icgd.verify.certificate.origin import digest_for
 from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, entries, select
 from icgd.verify.search.counterexample import Counterexample
 from icgd.verify.search.options import BRIEF, Search
@@ -358,21 +359,26 @@ def build_command(
     out: Annotated[
         Path | None, typer.Option("--out", help="file for the literal matrices (safetensors)")
     ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", help="of these matrices; the file at --out then names it")
+    ] = None,
     json_to: Json = None,
 ) -> int:
     """Build the transformer, count its parts and save its matrices."""
     began, about = time.perf_counter(), find_theorem(theorem)
     if out is not None:
         check_writable(out)
+    found_certificate = None if certificate is None else load_certificate(certificate)
     asked, transformer = pose_and_build(about, letters, construction, written=out is not None)
     assert about.model is not None
     counted = about.model.census(transformer)
     console = _console(json_to)
     show_census(console, counted)
+    named = () if found_certificate is None else (digest_for(transformer, asked.problem, found_certificate),)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         with bars()("write", 1):
-            about.model.save(transformer, out)
+            about.model.save(transformer, out, *named)
         console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
     found = {"problem": asked.problem.as_dict(), "construction": asked.construction, "census": dict(counted)}
     emit(found | closing(began), json_to)

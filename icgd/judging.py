@@ -30,6 +30,7 @@ from icgd.reports.document.document import closing
 from icgd.verify.catalogue import find_theorem
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.certificate.issue import load_certificate
+from icgd.verify.certificate.origin import another_certificate
 from icgd.verify.certificate.proof import judge
 from icgd.verify.coq.export import export
 from icgd.verify.coq.run import run as run_coq
@@ -204,16 +205,20 @@ def check_command(
     if coq and judged.construction in CONSTRUCTIONS and not CONSTRUCTIONS[judged.construction].coq:
         exported = " and ".join(name for name, way in CONSTRUCTIONS.items() if way.coq)
         raise ProblemError("coq", judged.construction, f"only certificates of {exported} are exported")
-    apart = None
+    apart = told = None
     if weights is not None and judged.refusal is None:
         posed = halved(problem) if judged.construction == "softmax" else problem
-        apart = certificate_difference(GivenBlock.read(weights, posed), found)
+        header = read_header(weights, "weights")
+        apart = certificate_difference(GivenBlock.read(weights, posed, header=header), found)
+        told = another_certificate(header.metadata, found)
     checked = time.perf_counter() - began
     console = console_for(json_to)
     show_judgement(console, judged, problem)
     if weights is not None and judged.refusal is None:
         held = "is its program, entry by entry" if apart is None else f"is another program: {apart}"
         console.print(escape(f"{weights} {held}"), highlight=False, soft_wrap=True)
+        if told:
+            console.print(escape(f"{weights}: {told}"), highlight=False, soft_wrap=True)
     reason, machine = judged.refusal, None
     if coq and reason is None:
         export(found, out, primitive=primitive)
@@ -230,6 +235,7 @@ def check_command(
         "refusal": reason,
         "built_here": None if reason else judged.apart or "the same program",
         **({} if weights is None or reason else {"weights": apart or "the same program"}),
+        **({"another_certificate": told} if told else {}),
         "bound": judged.bound if reason is None else None,
         "trusted": list(judged.trusted),
         "checking_seconds": round(checked, 3),

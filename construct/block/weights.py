@@ -17,6 +17,9 @@ from icgd.construct.block.literal import Block
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.memory import refuse
 
+CERTIFICATE = "certificate"
+"""The metadata entry that holds the SHA-256 of the certificate with which weights were saved."""
+
 
 def problem_metadata(problem: Letters | None) -> dict[str, str]:
     """The metadata entry `problem`, all letters as JSON; empty if there is no problem."""
@@ -38,13 +41,14 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
     write_atomically(path, b"".join([len(text).to_bytes(8, "little"), text, memoryview(written)[end:]]))
 
 
-def save_weights(block: Block, path: Path) -> None:
+def save_weights(block: Block, path: Path, certificate: str | None = None) -> None:
     """Write every matrix of one block, in full, as safetensors, atomically.
 
     Tensors `layer.00.Q`, `.K`, `.V` (M, D, D) and `.W1` (hidden, D), `.W2` (D, hidden), layer by layer;
     layers without heads or without hidden units have no such tensors.  Metadata: `attention` is relu (over
     the number of tokens) or softmax; `diagonal` lists the layers in which each token attends to itself only;
-    `stream` gives [start, stop) of every slot; `problem` the letters, for the loss with 1/(2n).
+    `stream` gives [start, stop) of every slot; `problem` the letters, for the loss with 1/(2n);
+    `certificate` the SHA-256 of a certificate of these matrices, where one is given.
     Raises ProblemError, with the size, if the matrices would not fit in memory.
     """
     size = dense_bytes(block)
@@ -69,5 +73,6 @@ def save_weights(block: Block, path: Path) -> None:
         "layers": str(index + 1),
         "diagonal": json.dumps(diagonal),
         "stream": json.dumps({name: [slot.start, slot.stop] for name, slot in block.stream.slots.items()}),
+        **({CERTIFICATE: certificate} if certificate else {}),
     }
     write_tensors(path, tensors, metadata)

@@ -1,5 +1,6 @@
 """`icgd judge` and `icgd check --weights`: exit codes, JSON, and every command of docs/judging.md."""
 
+import hashlib
 import json
 import re
 import shlex
@@ -129,6 +130,23 @@ def test_a_certificate_is_held_against_a_file(capsys, tmp_path, monkeypatch):
     capsys.readouterr()
     code, out, _ = run(capsys, *check)
     assert code == cli.KEPT and json.loads(out)["weights"] == "the same program"
+    of_it = ["--certificate", "out/certificate-judge.json", "--out", "m.safetensors"]
+    assert cli.main(["build", "softmax-icgd", *letters, *of_it]) == cli.KEPT
+    capsys.readouterr()
+    with safe_open("m.safetensors", "np") as file:
+        named = file.metadata()["certificate"]
+    assert named == hashlib.sha256(Path("out/certificate-judge.json").read_bytes()).hexdigest()
+    code, out, _ = run(capsys, *check)
+    assert code == cli.KEPT and "another_certificate" not in json.loads(out)
+    looser = json.loads(Path("out/certificate-judge.json").read_text(encoding="utf-8"))
+    looser["certified"] *= 1 + 1e-9
+    Path("looser.json").write_text(json.dumps(looser), encoding="utf-8")
+    code, out, _ = run(capsys, check[0], "looser.json", *check[2:-2])
+    assert code == cli.KEPT and f"its metadata name the certificate {named[:12]}, and this is" in out
+    code, _, err = run(capsys, "build", "softmax-icgd", *letters, "--eta", "0.2", *of_it)
+    assert code == cli.BAD_INPUT and "certificate = softmax: it is refused" in err
+    code, _, err = run(capsys, "build", "looped", *of_it)
+    assert code == cli.BAD_INPUT and "only lean, paper, softmax have certificates" in err
     with safe_open("m.safetensors", "np") as file:
         tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
     row, column = np.argwhere(tensors["layer.00.W1"])[0]
