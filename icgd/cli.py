@@ -19,6 +19,7 @@ from icgd.reports.command.console import discard_unwritten, flush, open_streams,
 from icgd.reports.command.faults import fault_sentence
 from icgd.reports.command.loading import INTERRUPTED
 from icgd.reports.command.options import OnceEach, unfolded
+from icgd.sweep_command import SWEEPING
 from icgd.verify.catalogue import find_theorem, theorems
 from icgd.verify.data.table import DataError
 from icgd.verify.ledger.entries import LedgerError
@@ -47,7 +48,7 @@ def _app(asked: Theorem | None) -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_options)
-    for name, command in COMMANDS.items():
+    for name, command in {**COMMANDS, **SWEEPING}.items():
         app.command(name, cls=OnceEach)(unfolded(command, asked))
     for name, command in JUDGING.items():
         app.command(name, cls=OnceEach)(unfolded(command, asked or find_theorem(USUAL)))
@@ -55,7 +56,16 @@ def _app(asked: Theorem | None) -> typer.Typer:
 
 
 _FLAGS = {f"--{name}" for name, kind in Search.__annotations__.items() if "bool" in str(kind)}
-_FLAGS |= {"--report", "--no-report", "--coq", "--questions", "--primitive-floats", "--no-primitive-floats"}
+_FLAGS |= {
+    "--report",
+    "--no-report",
+    "--coq",
+    "--questions",
+    "--claims",
+    "-v",
+    "--primitive-floats",
+    "--no-primitive-floats",
+}
 """Options without a value: what follows one may be the name of a theorem."""
 
 

@@ -34,6 +34,7 @@ from icgd.reports.command.console import console_for as _console
 from icgd.reports.command.findings import show_answers, show_finding, show_findings, show_ledger, write_letter
 from icgd.reports.command.forecast import announce, bounding, building, settling
 from icgd.reports.command.options import Json
+from icgd.reports.command.overview import show_overview
 from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.run_files import files_of_run, run_folder, show_certificates, write_run_files
 from icgd.reports.command.terminal import (
@@ -91,9 +92,17 @@ def report(console: Console, document: AuditDocument, out: Path, files: Mapping[
 
 
 def _write_files(
-    console: Console, parts: Sequence[AuditPart], whole: AuditDocument | None, out: Path
+    console: Console,
+    parts: Sequence[AuditPart],
+    whole: AuditDocument | None,
+    out: Path,
+    *,
+    usual: bool = False,
 ) -> None:
-    """Write the report of `whole`; if it is None, only the certificates and counterexamples of the parts."""
+    """Write the report of `whole`; if it is None, only the certificates and counterexamples of the parts.
+
+    usual: whether all parts pose default problems, so that their letters need not be printed.
+    """
     files = {name: text for part in parts for name, text in part.files.items()}
     if whole is None:
         write_run_files(files, out)
@@ -101,7 +110,7 @@ def _write_files(
         report(console, whole, out, files)
     for part in parts:
         folder = run_folder(out, reported=whole is not None)
-        show_certificates(console, part.files, folder, part.document["options"])
+        show_certificates(console, part.files, folder, "" if usual else part.document["options"])
 
 
 def audit(
@@ -111,6 +120,10 @@ def audit(
     reported: Annotated[
         bool, typer.Option("--report/--no-report", help="write PDF, HTML and JSON below --out")
     ] = True,
+    claims: Annotated[
+        bool,
+        typer.Option("--claims", "-v", help="print every claim with its evidence, not an overview alone"),
+    ] = False,
     json_to: Json = None,
 ) -> int:
     """Judge theorems: bounds, transformer, proof, report.
@@ -137,13 +150,15 @@ def audit(
         findings=settled,
         answers=answers,
     )
-    if everything:
+    if everything and claims:
         show_verdicts(console, verdicts)
+    if everything:
+        show_overview(console, whole)
     else:
         parts[0].show(console)
     if settled:
         show_ledger(console, settled)
-    _write_files(console, parts, whole if reported else None, search.out)
+    _write_files(console, parts, whole if reported else None, search.out, usual=everything)
     emit(whole if everything else parts[0].document, json_to)
     reproduced = [*(one.reproduces for one in settled), *(one.reproduces for one in answers)]
     return KEPT if all(reproduced) and not any_failed(verdicts) else FAILED

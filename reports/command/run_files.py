@@ -54,10 +54,10 @@ def show_certificates(console: Console, files: Mapping[str, str], folder: Path, 
 
 
 def check_line(path: PurePath, options: str) -> str:
-    """The command that checks a certificate for the problem that the options pose.
+    """The command that checks a certificate for the problem that the options pose; without any, the default.
 
     >>> check_line(Path("my out/c.json"), "--N 2"), check_line(Path("-o/c.json"), "--N 2")
     ("icgd check 'my out/c.json' --N 2", 'icgd check ./-o/c.json --N 2')
     """
     name = path.as_posix()  # which Windows takes too, unquoted
-    return f"icgd check {shlex.quote(f'./{name}' if name.startswith('-') else name)} {options}"
+    return f"icgd check {shlex.quote(f'./{name}' if name.startswith('-') else name)} {options}".rstrip()

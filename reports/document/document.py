@@ -342,6 +342,7 @@ def finding_document(settled: Settled) -> FindingDocument:
         "quotation": entry.quotation,
         "source": entry.source,
         "claim": entry.claim,
+        "headline": entry.headline,
         "bearing": entry.bearing,
         "severity": entry.severity,
         "kind": entry.kind,

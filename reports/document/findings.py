@@ -81,6 +81,11 @@ def counted_document(counted: Tally) -> TallyDocument:
     }
 
 
+def headline(finding: FindingDocument) -> str:
+    """The finding as one sentence that stands alone; where nobody wrote one, the statement and its claim."""
+    return finding.get("headline") or f"{finding['statement']}: {finding['claim']}"
+
+
 def briefly(finding: FindingDocument) -> str:
     """The statement, what it asserts, and what was found, as whole sentences.
 

@@ -6,7 +6,7 @@ Reports of earlier versions may lack keys that are required here, so their reade
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, NotRequired, TypeAlias
 
 from typing_extensions import TypedDict
 
@@ -316,6 +316,7 @@ class FindingDocument(TypedDict):
     quotation: str
     source: str
     claim: str
+    headline: NotRequired[str]
     bearing: Bearing
     severity: Severity
     kind: Kind

@@ -52,6 +52,8 @@ KINDS: dict[Kind, str] = {
     "count": "counting",
 }
 """What each kind of evidence is, after the word "by"."""
+HEADLINE = 150
+"""The most characters of a headline: two lines of a terminal."""
 _ALLOWED: dict[Bearing, tuple[Severity, ...]] = {
     "error": ("statement", "proof", "constants", "wording"),
     "gap": ("proof", "constants", "wording"),
@@ -85,6 +87,7 @@ class Entry:
     key: arXiv number and a name, such as "2411.16549/relu-not-smooth".  theorem: its name in the catalogue.
     statement: what is judged, such as "Lemma 2".  place: sections and equations.  quotation: a few of its
     words.  claim: what it asserts, in our words.  bearing, severity: see BEARINGS and SEVERITIES.
+    headline: the finding as one sentence that stands alone; empty: its claim and what was found.
     finding: what was found; {name} stands for a computed number.
     kind: certificate (the checker accepts one), exact or balls (rationals, or ball arithmetic, on given
     inputs), identity (symbols), witness (one instance), count (sizes, from formulas or tensors).
@@ -112,6 +115,7 @@ class Entry:
     expected: Numbers
     given: Mapping[str, Any] = field(default_factory=dict)
     tolerance: float = 1e-6
+    headline: str = ""
 
     @property
     def paper(self) -> str:
@@ -179,6 +183,10 @@ def _entry(values: Mapping[str, Any], file: str, paper: str | None) -> Entry:
     require(bool(entry.repair) or entry.bearing not in ("error", "gap"), "its repair is empty")
     require(bool(entry.not_claimed), "not_claimed is empty")
     require("{" not in entry.claim, "its claim has a number to fill in")
+    alone = len(entry.headline) <= HEADLINE and "{" not in entry.headline
+    require(
+        alone, f"its headline is one sentence of at most {HEADLINE} characters, without numbers to fill in"
+    )
     require(entry.kind in KINDS, f"kind is one of {', '.join(KINDS)}")
     require(bool(entry.expected), "no number is expected")
     require(0 < entry.tolerance <= 0.1, "tolerance is a number up to 0.1")

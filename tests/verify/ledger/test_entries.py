@@ -33,6 +33,13 @@ def test_what_is_an_error_has_a_severity_and_a_repair():
     assert {"statement", "none"} <= {entry.severity for entry in ENTRIES}
 
 
+def test_what_is_graver_than_its_wording_has_a_headline_that_stands_alone():
+    told = [entry.headline for entry in ENTRIES if entry.severity not in ("wording", "none")]
+    assert len(set(told)) == len(told)
+    for headline in told:
+        assert headline[0].isupper() and headline.endswith(".") and ". " not in headline, headline
+
+
 def test_selected_entries_come_gravest_first():
     chosen = ledger.select(ENTRIES)
     assert sorted(map(id, chosen)) == sorted(map(id, ENTRIES))
@@ -116,6 +123,8 @@ expected = { ours = 269 }
         ('"open"\nseverity = "none"', '"gap"\nseverity = "statement"', "bearing gap takes severity proof"),
         ('not_claimed = "n"', 'not_claimed = ""', "not_claimed is empty"),
         ('claim = "c"', 'claim = "{c}"', "number to fill in"),
+        ('claim = "c"', 'claim = "c"\nheadline = "It is {c}."', "headline is one sentence"),
+        ('claim = "c"', f'claim = "c"\nheadline = "{"long " * 31}"', "at most 150 characters"),
         ('"count"', '"guess"', "kind is one of"),
         ('"looped"', '"lopped"', "theorem is one of"),
         ("1234.56789/name", "9876.54321/name", "does not begin with the number of its paper"),
