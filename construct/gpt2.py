@@ -18,6 +18,7 @@ from torch.nn.functional import layer_norm
 
 from icgd.bounds.estimate import bytes_text
 from icgd.bounds.letters import ProblemError
+from icgd.construct.gpt2_attention import attention_weights, interleaved_tokens, joint_tokens
 from icgd.construct.gpt2_state import GPT2_ACTIVATIONS, GPT2_BLOCK, GPT2Settings, check_state
 from icgd.construct.machine.memory import available_bytes
 from icgd.construct.machine.tensor_files import TensorHeader, check_finite, read_header, read_tensors
@@ -30,8 +31,9 @@ _AT_ONCE = 2.0**28
 class GPT2:
     """A GPT-2 with a linear layer before it and one after it, called on regression prompts.
 
-    The tokens are x_1, y_1, ..., x_n, y_n, x_query, with a label as the vector (y, 0, ..., 0); the prediction
-    is read at the last token.  Differentiable in y and the query.  float32 or float64.
+    The tokens are x_1, y_1, ..., x_n, y_n, x_query, with a label as the vector (y, 0, ..., 0), or those of
+    another of `TOKEN_FORMATS`; the prediction is read at the last one.  Differentiable in y and the query.
+    float32 or float64.
     Raises ProblemError, naming the tensor or the setting, where state dict and config do not fit together.
     """
 
@@ -53,6 +55,10 @@ class GPT2:
         double = all(tensor.dtype == torch.float64 for tensor in kept.values())
         self.dtype = dtype or (torch.float64 if double else torch.float32)
         self.tensors = {name: tensor.to("cpu", self.dtype) for name, tensor in kept.items()}
+        if self.d < 1:
+            raise ProblemError(
+                "token_format", settings.tokens, f"_read_in takes tokens of size {self.sizes.d}"
+            )
 
     @classmethod
     def read(
@@ -78,12 +84,13 @@ class GPT2:
     @property
     def d(self) -> int:
         """The size of x."""
-        return self.sizes.d
+        return self.sizes.d - 2 * (self.settings.tokens == "joint")
 
     @property
     def most_examples(self) -> int:
         """The longest prompt for which there are positions."""
-        return (self.sizes.positions - 1) // 2
+        each = 1 if self.settings.tokens == "joint" else 2
+        return (self.sizes.positions - 1) // each
 
     def in_precision(self, dtype: torch.dtype) -> GPT2:
         """The same model in another precision."""
@@ -120,11 +127,12 @@ class GPT2:
 
     def embedded(
         self, x: Float[Tensor, "B n d"], y: Float[Tensor, "B n"], query: Float[Tensor, "B d"]
-    ) -> Float[Tensor, "B 2*n+1 E"]:
+    ) -> Float[Tensor, "B T E"]:
         """The residual stream before the first block: every token with its position."""
-        labels = torch.cat([y[..., None], y.new_zeros(*y.shape, self.d - 1)], dim=-1)
-        pairs = torch.stack([x, labels], dim=2).flatten(1, 2)
-        tokens = torch.cat([pairs, query[:, None]], dim=1)
+        if self.settings.tokens == "joint":
+            tokens = joint_tokens(x, y, query[:, None])
+        else:
+            tokens = interleaved_tokens(torch.cat([x, query[:, None]], dim=1), y)
         T, places = tokens.shape[1], self.tensors["wpe.weight"]
         if len(places) < T:
             why = f"there are {len(places)} positions, enough for {self.most_examples} examples and a query"
@@ -149,7 +157,8 @@ class GPT2:
             scores = scores / (layer + 1)
         seen = torch.ones(T, T, dtype=torch.bool).tril()
         seen = torch.eye(T, dtype=torch.bool) if alone else seen
-        weights = scores.masked_fill(~seen, -math.inf).softmax(dim=-1)
+        settings = self.settings
+        weights = attention_weights(scores, seen, settings.attention, settings.divisor, self.sizes.positions)
         mixed = (weights @ V).transpose(1, 2).reshape(B, T, E)
         return H + self._affine(layer, "attn.c_proj", mixed)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import gelu, relu, silu
 
 from icgd.bounds.letters import ProblemError
+from icgd.construct.gpt2_attention import ATTENTION_DIVISORS, ATTENTION_FUNCTIONS, TOKEN_FORMATS
 from icgd.construct.machine.files import regular_file
 
 GPT2_BLOCK: Mapping[str, tuple[str, ...]] = {
@@ -66,7 +67,17 @@ _SETTINGS = {
     "activation_function": "activation",
     "scale_attn_weights": "scale_attention",
     "scale_attn_by_inverse_layer_idx": "scale_by_layer",
+    "attention_function": "attention",
+    "attention_divisor": "divisor",
+    "token_format": "tokens",
 }
+_NAMED = {
+    "attention_function": ATTENTION_FUNCTIONS,
+    "attention_divisor": ATTENTION_DIVISORS,
+    "token_format": TOKEN_FORMATS,
+}
+"""Settings that no config of Hugging Face's has, and the names that each may take."""
+
 _DECLARED = {"n_embd": "width", "n_layer": "layers", "n_inner": "inner"}
 
 
@@ -106,6 +117,9 @@ class GPT2Settings:
     activation: str = "gelu_new"
     scale_attention: bool = True
     scale_by_layer: bool = False
+    attention: str = "softmax"
+    divisor: str = "keys"
+    tokens: str = "interleaved"
     declared: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
@@ -120,6 +134,9 @@ class GPT2Settings:
         for theirs, ours in _SETTINGS.items():
             if theirs.startswith("scale") and type(getattr(self, ours)) is not bool:
                 raise ProblemError(theirs, getattr(self, ours), "true or false is needed")
+        for theirs, known in _NAMED.items():
+            if (value := getattr(self, _SETTINGS[theirs])) not in tuple(known):
+                raise ProblemError(theirs, value, f"the known ones are {', '.join(known)}")
 
     @classmethod
     def read(cls, source: Mapping[str, Any] | Path | str) -> GPT2Settings:

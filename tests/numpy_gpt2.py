@@ -26,13 +26,18 @@ def normal(v, scale, shift, eps):
     return scale * centred / math.sqrt(sum(centred**2) / len(v) + eps) + shift
 
 
-def predicted(state, x, y, query, heads, *, eps=1e-5, bend="gelu_new", scaled=True, by_layer=False):
-    """The prediction for one prompt.  state: dtsip's names -> arrays.  x (n, d), y (n,), query (d,)."""
+def predicted(
+    state, x, y, query, heads, *, eps=1e-5, bend="gelu_new", scaled=True, by_layer=False, relu=0, joint=False
+):
+    """The prediction for one prompt.  state: dtsip's names -> arrays.  x (n, d), y (n,), query (d,).
+
+    relu: the divisor of ReLU attention, "keys" or a number; 0 for softmax.  joint: x and y in one token.
+    """
     d = x.shape[1]
     tokens = []
     for x_i, y_i in zip(x, y, strict=True):
-        tokens += [x_i, np.array([y_i] + [0.0] * (d - 1))]
-    tokens.append(query)
+        tokens += [np.array([*x_i, y_i, 1])] if joint else [x_i, np.array([y_i] + [0.0] * (d - 1))]
+    tokens.append(np.array([*query, 0, 0]) if joint else query)
     body = "_backbone."
     stream = [
         state["_read_in.weight"] @ token + state["_read_in.bias"] + state[body + "wpe.weight"][place]
@@ -59,8 +64,11 @@ def predicted(state, x, y, query, heads, *, eps=1e-5, bend="gelu_new", scaled=Tr
                     score = joint[t][:E][at] @ joint[s][E : 2 * E][at]
                     score /= math.sqrt(size) if scaled else 1.0
                     scores.append(score / (layer + 1) if by_layer else score)
-                weights = np.exp(np.array(scores) - max(scores))
-                weights /= weights.sum()
+                if relu:
+                    weights = np.maximum(scores, 0) / (t + 1 if relu == "keys" else relu)
+                else:
+                    weights = np.exp(np.array(scores) - max(scores))
+                    weights /= weights.sum()
                 parts.append(sum(weight * joint[s][2 * E :][at] for s, weight in enumerate(weights)))
             mixed.append(np.concatenate(parts))
         stream = [

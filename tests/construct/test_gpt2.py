@@ -18,6 +18,10 @@ SETTINGS = [
     ({"n_head": 2, "activation_function": "silu", "layer_norm_epsilon": 1e-2}, {"bend": "silu", "eps": 1e-2}),
     ({"n_head": 2, "scale_attn_weights": False}, {"scaled": False}),
     ({"n_head": 2, "scale_attn_by_inverse_layer_idx": True}, {"by_layer": True}),
+    ({"n_head": 2, "attention_function": "relu"}, {"relu": "keys"}),
+    ({"n_head": 4, "attention_function": "relu", "attention_divisor": "positions"}, {"relu": 17}),
+    ({"n_head": 2, "attention_function": "relu", "attention_divisor": "1"}, {"relu": 1}),
+    ({"n_head": 2, "attention_function": "relu", "token_format": "joint"}, {"relu": "keys", "joint": True}),
 ]
 
 
@@ -34,7 +38,8 @@ def prompts(B=3, n=4, d=2, dtype=torch.float64):
 def test_predictions_are_those_of_the_formulas_under_every_setting():
     """Hugging Face's own classes (transformers 4.46.3, eager attention) agree to 1.3e-14 and 2.8e-6."""
     for seed, (config, words) in enumerate(SETTINGS):
-        state = random_state(seed=seed, inner=None if seed % 2 else 12)
+        size = 4 if words.get("joint") else 2
+        state = random_state(d=size, seed=seed, inner=None if seed % 2 else 12)
         x, y, query = prompts()
         wanted = [
             predicted(state, *one, config["n_head"], **words)
