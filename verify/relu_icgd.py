@@ -29,6 +29,7 @@ from icgd.verify import workload
 from icgd.verify.block.looping import LOOPED, check_looped
 from icgd.verify.block.one_prompt import Enclosure, enclosable, enclose
 from icgd.verify.block.properties import PROPERTIES, step_properties
+from icgd.verify.block.two_readings import STRUCTURED, structured_verdict
 from icgd.verify.certificate.proof import Proof, prove, unchecked
 from icgd.verify.data.columns import Names
 from icgd.verify.data.descent_rows import descent_reader, descent_rows
@@ -125,6 +126,7 @@ def verify(
             properties.append(verdict)
             advance(1)
         properties += check_looped(part, searched, small_batch, rebuild=None if transformer else rebuild)
+        properties.append(structured_verdict(part, judged, planned.layers, counted.parameters))
         advance(len(LOOPED))
     proof: Proof | None = None
     enclosures: tuple[tuple[str, Enclosure], ...] = ()
@@ -366,7 +368,7 @@ def _tables(problem: Problem, construction: Construction) -> tuple[Grid, ...]:
 
 
 _SIZES = ("layers", "sublayers", "heads", "mlp-width", "width", "least-norm-1", "least-norm")
-_OWN = (*_SIZES, "step-error", *PROPERTIES, *LOOPED)
+_OWN = (*_SIZES, "step-error", *PROPERTIES, *LOOPED, STRUCTURED)
 _SIZES_OF_THE_THEOREM = ("layers", "depth", "heads", "width", "least-norm-1", "least-norm")
 
 

@@ -30,6 +30,7 @@ from icgd.construct.softmax_icgd import (
     build,
 )
 from icgd.verify import workload
+from icgd.verify.block.two_readings import STRUCTURED, structured_verdict
 from icgd.verify.certificate.issue import as_read, posed_letters
 from icgd.verify.certificate.proof import mismatch, not_proved, refusal, unchecked
 from icgd.verify.certificate.softmax_program import softmax_certificate
@@ -51,9 +52,7 @@ TITLE = "Softmax transformers simulate gradient descent on an N-layer network"
 
 _LITERAL_LIMIT = 1 << 28  # bytes of full matrices that the check of the literal reading may write out
 _SAME = 1e-12  # the literal and the structured reading differ by rounding only
-_CELLS = (1, 2, 3, 4, 6, 8, 12)
-_WIDTHS = (2, 3, 4, 6)
-_TOLERANCES = (1.0, 0.3, 0.1, 0.03, 0.01, 1e-3)
+_CELLS, _WIDTHS, _TOLERANCES = (1, 2, 3, 4, 6, 8, 12), (2, 3, 4, 6), (1.0, 0.3, 0.1, 0.03, 0.01, 1e-3)
 
 
 def verify(
@@ -114,6 +113,7 @@ def verify(
         _uniform_verdict(judged, generator, device),
         _masked_verdict(whole, prompt),
         _literal_verdict(searched, small_batch),
+        structured_verdict(NAME, judged, planned.layers, int(counted["parameters"])),
         *compared,
     )
     return Results(
@@ -399,8 +399,8 @@ def _compared(
     return Verdict(key, "held" if falls else "failed", evidence)
 
 
-_SIZES = ("layers", "heads", "width", "mlp-width")
-_OWN = (*_SIZES, "step-error", "loop", "uniform-attention", "query-masked", "matrices", "four-layers")
+_SIZES, _READ = ("layers", "heads", "width", "mlp-width"), ("matrices", STRUCTURED)
+_OWN = (*_SIZES, "step-error", "loop", "uniform-attention", "query-masked", *_READ, "four-layers")
 
 THEOREM = Theorem(
     name=NAME,

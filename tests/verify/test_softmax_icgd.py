@@ -51,7 +51,8 @@ def test_an_honest_construction_keeps_every_claim():
     assert {key: v.said for key, v in verdicts.items() if key != "four-layers"} == dict.fromkeys(
         ["loop", "uniform-attention", "query-masked", "matrices", "polynomial-width"], "held"
     ) | dict.fromkeys(["layers", "heads", "width", "mlp-width"], "counted") | {
-        "step-error": "proved by certificate"
+        "step-error": "proved by certificate",
+        "structured": "proved by exact arithmetic",
     }
     assert verdicts["four-layers"].status == "inapplicable"  # so few cells do not reach eps
     evidence = verdicts["step-error"].evidence

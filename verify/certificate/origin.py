@@ -24,10 +24,10 @@ def digest_for(block: Any, problem: Letters, found: Mapping[str, Any]) -> str:
 
     block: of the theorem with these letters.  Raises ProblemError with the first claim or entry that fails.
     """
-    construction = getattr(block, "name", None)
+    construction = str(getattr(block, "name", type(problem).__name__))
     if construction not in CONSTRUCTIONS or not isinstance(problem, Problem):
         why = f"it is about {found.get('construction')}; only {', '.join(CONSTRUCTIONS)} have certificates"
-        raise ProblemError("certificate", construction or type(problem).__name__, why)
+        raise ProblemError("certificate", construction, why)
     if reason := refusal(found, posed_letters(problem), construction):
         raise ProblemError(
             "certificate",
