@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -14,6 +17,24 @@ _DIRECT = 3
 
 _CELLS_PER_UNIT = 64
 """The most cells of a uniform grid, per unit; where more would be needed, a binary search is used."""
+
+LINEAR, DIRECT, UNIFORM, CELLS, SEARCHED = range(5)
+"""How a table finds the line of an argument."""
+
+
+@dataclass(frozen=True, eq=False)
+class PackedTable:
+    """A table as a few numbers and one row a line: what machine code reads.
+
+    kind: one of the five above.  place: the origin of the grid, its cells per unit, the index of its first
+    cell, and the last index.  rows: of LINEAR none, place[0] + place[1] x being the line; of DIRECT (a, b, c)
+    of every unit, place[0] being the constant; of UNIFORM (left, slope); of CELLS (left, slope, kink, jump);
+    of SEARCHED (kink, left, slope), the last kink being infinite.
+    """
+
+    kind: int
+    place: tuple[float, float, float, float]
+    rows: npt.NDArray[np.float64]
 
 
 class LookupTable(nn.Module):
@@ -89,3 +110,21 @@ class LookupTable(nn.Module):
             shifted = x + b if a == 1 else torch.add(torch.full_like(x, b), x, alpha=a)
             value.add_(shifted.clamp_(min=0), alpha=c)
         return value
+
+    def packed(self) -> PackedTable:
+        """The same table for machine code, on the CPU and in the precision of its buffers."""
+        if self.linear is not None:
+            return PackedTable(LINEAR, (self.linear[1], self.linear[0], 0.0, 0.0), np.empty((0, 2)))
+        if self.direct:
+            relus = self.relus
+            rows = np.column_stack([relus.a, relus.b, relus.c])
+            return PackedTable(DIRECT, (relus.constant, 0.0, 0.0, 0.0), rows)
+        lines = [part.numpy() for part in (self.left, self.slope)]
+        kink, jump = self.kink.numpy(), self.jump.numpy()
+        if self.searched:
+            rows = np.column_stack([np.append(kink, np.inf), *lines])
+            return PackedTable(SEARCHED, (0.0, 0.0, 0.0, 0.0), rows)
+        place = (self.origin, self.per_cell, float(self.uniform), len(lines[0]) - 1.0)
+        if self.uniform:
+            return PackedTable(UNIFORM, place, np.column_stack(lines))
+        return PackedTable(CELLS, place, np.column_stack([*lines, kink, jump]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -14,10 +16,17 @@ from icgd.construct.block.heads import Aggregate, AttentionPart
 from icgd.construct.block.hidden import Ridge, literal_mlp, run_hidden
 from icgd.construct.block.literal import LiteralLayer
 from icgd.construct.block.stream import State, Stream
+from icgd.construct.block.tape import Tape, tape_for
 from icgd.construct.prompt import Prompt, iterates, stack_weights
 
 _CHUNK = 1 << 16
 """The target size, in numbers, of temporaries of the structured reading: they then stay in the cache."""
+
+_DEVICE_CHUNK = 1 << 24
+"""The same on an accelerator, which is idle while it waits for small pieces."""
+
+_WORTH = 1 << 16
+"""Prompts with fewer numbers than this in their widest slot are not worth loading a compiler for."""
 
 
 class Layer(nn.Module):
@@ -59,6 +68,8 @@ class Transformer(nn.Module):
     """
 
     attention = "relu"
+    compiles = False
+    """Whether `step` goes through torch.compile: slow at first, then much faster on an accelerator."""
 
     def __init__(self, name: str, problem: Problem, stream: Stream, layers: Sequence[Layer]) -> None:
         super().__init__()
@@ -96,22 +107,47 @@ class Transformer(nn.Module):
         return self.stream.pack(state)
 
     def step(self, prompt: Prompt) -> Float[Tensor, "B D_w"]:
-        """The weights after one block, at a cost linear in B*n and memory that does not grow with n."""
+        """The weights after one block, at a cost linear in B*n and memory that does not grow with n.
+
+        Large prompts on a CPU go through machine code (`Tape`) where numba is installed and no gradient is
+        wanted; with `compiles`, through torch.compile. All ways are the same step, up to rounding.
+        """
         widest = max(slot.size for slot in self.stream.slots.values() if slot.shared is None)
-        budget = max(64, _CHUNK // widest)
-        T = prompt.n + 1
-        prompts, tokens = max(1, budget // T), min(T, budget)
+        tape, T = self._tape(prompt, widest), prompt.n + 1
+        chunk = tape.CHUNK if tape else _CHUNK if prompt.x.device.type == "cpu" else _DEVICE_CHUNK
+        budget = max(64, chunk // widest)
+        prompts, tokens = max(1, budget // T), math.ceil(T / math.ceil(T / budget))  # pieces of one size
+        local = self._compiled() if self.compiles else self._tokens
+        run = tape.on(prompt.x.new_empty(tape.width * min(prompts, prompt.batch) * tokens)) if tape else local
         results = []
         for start in range(0, prompt.batch, prompts):
-            state = self.stream.open(prompt[start : start + prompts])
+            some = prompt[start : start + prompts]
             totals: dict[str, Tensor] = {}
             for begin in range(0, T, tokens):
-                part = {name: value[:, begin : begin + tokens] for name, value in state.tokens.items()}
-                for name, total in self._tokens(State(part, state.shared)).items():
+                state = self._open(some, begin, begin + tokens)
+                for name, total in run(state).items():
                     totals[name] = totals[name] + total if name in totals else total
             after = self._weights(State({}, state.shared), totals, T)
             results.append(stack_weights([after.shared[f"V{j}"] for j in range(1, self.problem.N + 1)]))
         return torch.cat(results)
+
+    def _open(self, prompt: Prompt, begin: int, end: int) -> State:
+        """The tokens begin, ..., end - 1 of a prompt, the query being the last of all."""
+        some = slice(begin, end)
+        state = self.stream.open(replace(prompt, x=prompt.x[:, some], y=prompt.y[:, some]))
+        if end <= prompt.n:
+            state.tokens = {name: value[:, :-1] for name, value in state.tokens.items()}
+        return state
+
+    def _tape(self, prompt: Prompt, widest: int) -> Tape | None:
+        """Machine code for this step, where there is any and it pays."""
+        if prompt.batch * (prompt.n + 1) * widest < _WORTH:
+            return None
+        layers = (self.layer(index) for index in range(len(self.layers)))
+        parts = [
+            (layer.heads, [ridge for ridge in layer.ridges if not self._is_weight(ridge)]) for layer in layers
+        ]
+        return tape_for(self.stream, parts, (prompt.x, prompt.y, prompt.query, prompt.w))
 
     def simulate(self, prompt: Prompt, steps: int | None = None) -> Float[Tensor, "iterates B D_w"]:
         """The iterates w(0), ..., w(steps), from the prompt's own w; steps defaults to L."""
@@ -133,6 +169,11 @@ class Transformer(nn.Module):
                 state.tokens[target] = increment if old is None else old + increment
             run_hidden([ridge for ridge in layer.ridges if not self._is_weight(ridge)], state.tokens)
         return totals
+
+    def _compiled(self) -> Callable[[State], dict[str, Tensor]]:
+        """`_tokens` by torch.compile; it is compiled again where a part has been replaced."""
+        found: Callable[[State], dict[str, Tensor]] = torch.compile(self._tokens)
+        return found
 
     def _weights(self, state: State, totals: dict[str, Tensor], tokens: int) -> State:
         """The update of w from the sums over all tokens, then the ridges that act on w."""

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from icgd.bounds.functions.relu_sum import ReluSum
+from icgd.construct.block.machine_code import machine_code, run_section
 from icgd.construct.block.table import LookupTable
 from tests.rounding import exactly
 
@@ -30,13 +31,27 @@ def assert_same(relus, points, dtype=torch.float64, roundings=32):
     x = torch.as_tensor(np.asarray(points, dtype=float), dtype=dtype)
     found = table(x)
     assert found.dtype == dtype and found.shape == x.shape
+    by_code = packed_values(table, x.reshape(-1).numpy())
     at, value = (part.reshape(-1).double().numpy() for part in (x, found))
     reach = np.maximum(np.abs(at), np.abs(kinks(relus)).max(initial=0.0))
     size = np.outer(reach, np.abs(relus.a)) + np.abs(relus.b)
     smallest = torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps
     allowed = roundings * (UNIT[dtype] * (size @ np.abs(relus.c) + abs(relus.constant)) + smallest)
-    for x, got, room in zip(at.tolist(), value.tolist(), allowed.tolist(), strict=True):
-        assert abs(Fraction(got) - exactly(relus, Fraction(x))) <= Fraction(room), (x, got)
+    both = zip(at.tolist(), value.tolist(), by_code.tolist(), allowed.tolist(), strict=True)
+    for x, *found, room in both:
+        for got in found:
+            assert abs(Fraction(got) - exactly(relus, Fraction(x))) <= Fraction(room), (x, got)
+
+
+def packed_values(table, x):
+    """The table as machine code evaluates it, or as the same function does where there is no compiler."""
+    packed, run = table.packed(), machine_code() or run_section
+    places = np.array([packed.place, (0.0,) * 4], dtype=x.dtype)
+    kinds = np.array([[packed.kind, 0, len(packed.rows)]])
+    planes = np.concatenate([x, np.zeros_like(x)])
+    ints, reals = np.array([[0, len(x), 0, 1, 0]]), np.array([[0.0, 1.0, 1.0]], dtype=x.dtype)
+    run(planes, 0, len(x), ints, reals, kinds, places, packed.rows.ravel().astype(x.dtype))
+    return planes[len(x) :]
 
 
 def interesting(relus):
