@@ -145,8 +145,10 @@ class _Attention(nn.Module):
         B, T, E = a.shape
         heads, each = self.sizes.heads, E // self.sizes.heads
         Q, K, V = (part.view(B, T, heads, each).transpose(1, 2) for part in self.c_attn(a).split(E, dim=-1))
-        products = Q @ K.mT  # in bfloat16 under autocast, too coarse for weights
-        scores = products.to(torch.promote_types(products.dtype, torch.float32)) / math.sqrt(each)
+        products = Q @ K.mT
+        if products.dtype == torch.bfloat16:  # of autocast; too coarse for weights
+            products = products.float()
+        scores = products / math.sqrt(each)
         weights = attention_weights(
             scores, seen, self.sizes.attention, self.sizes.divisor, self.sizes.positions
         )
