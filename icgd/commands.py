@@ -39,11 +39,11 @@ from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.run_files import files_of_run, run_folder, show_certificates, write_run_files
 from icgd.reports.command.terminal import (
     show_census,
+    show_formulas,
     show_grid,
     show_hypotheses,
     show_plan,
     show_report,
-    show_sizes,
     show_verdicts,
 )
 from icgd.reports.document.document import (
@@ -355,7 +355,7 @@ def bounds(
         judged = about.hypotheses(asked.problem)
         show_hypotheses(console, judged)
         found["hypotheses"] = hypotheses_document(judged)
-    show_sizes(console, asserted)
+    show_formulas(console, asserted)
     if made:
         show_plan(console, made)
         found["plan"] = plan_document(made)

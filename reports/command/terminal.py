@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from decimal import ROUND_CEILING, Context
@@ -126,7 +128,7 @@ def show_sizes(
     judged: Collection[str] = (),
 ) -> None:
     """Print each claim's bound with its constants and value, next to the counted size if there is one."""
-    table = Table("claim", "bound", "value", title="Sizes, every constant in the open", title_justify="left")
+    table = Table("claim", "bound", "value", title="Sizes", title_justify="left")
     asserted = tuple(asserted)
     counts = counts or {}
     built = any(claim.key in judged and claim.quantity in counts for claim in asserted)
@@ -141,6 +143,29 @@ def show_sizes(
                 _number(counts[claim.quantity]) if claim.key in judged and claim.quantity in counts else ""
             )
         table.add_row(*map(escape, row))
+    console.print(table)
+
+
+def show_formulas(console: Console, asserted: Iterable[Claim]) -> None:
+    """Print each bound's whole formula, on as many lines as it takes, then every constant with its value."""
+    asserted = tuple(asserted)
+    console.print("Bounds in whole", style="italic")
+    for claim in asserted:
+        console.print(
+            f"[bold]{escape(claim.key)}[/] {claim.relation} {_number(claim.value)}", highlight=False
+        )
+        console.print(Padding(escape(_plain(claim.expression)), (0, 0, 0, 2)), highlight=False)
+    rows: dict[tuple[str, float, str], list[str]] = {}
+    for claim in asserted:
+        for symbol, (value, meaning) in claim.constants.items():
+            rows.setdefault((str(symbol), value, meaning), []).append(claim.key)
+    several = Counter(name for name, _, _ in rows)
+    table = Table("constant", "value", "what it is", title="Every constant", title_justify="left")
+    table.columns[0].no_wrap = True
+    table.columns[1].justify = "right"
+    for (name, value, meaning), keys in rows.items():
+        of = f"; in {', '.join(keys)}" if several[name] > 1 else ""
+        table.add_row(*map(escape, (_plain(name), _number(value), f"{meaning}{of}")))
     console.print(table)
 
 
@@ -319,5 +344,15 @@ def _number(value: float) -> str:
     return f"{Context(prec=6, rounding=ROUND_CEILING).create_decimal(value):.6g}".lower()
 
 
+def _plain(expression: str) -> str:
+    """A formula without the braces of an index.
+
+    >>> _plain("K*d_{out} + nu_{u,1}")
+    'K*d_out + nu_{u,1}'
+    """
+    return re.sub(r"_\{([\w']+)\}", r"_\1", expression)
+
+
 def _short(expression: str, width: int = 60) -> str:
+    expression = _plain(expression)
     return expression if len(expression) <= width else expression[: width - 3] + "..."

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context
 from typing import TypeGuard
 
-from icgd.reports.document.shape import AuditDocument, DocumentNumber, NumberSection
+from icgd.reports.document.shape import AuditDocument, DocumentNumber, NumberSection, TheoremDocument
 from icgd.reports.document.step_bound import is_checked
 
 _DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
@@ -121,6 +122,7 @@ def _quantities(document: AuditDocument) -> Iterator[Quantity]:
                 if is_number(claim["value"]):
                     upper = claim["relation"] == "<="
                     yield Quantity(name, f"{theorem} bounds {key}", claim["value"], upper)
+        yield from _constants(theorem, part, prefix, shown)
         shown |= part["bounds"].keys()
     for entry in document.get("findings", ()):
         for key, value in entry["numbers"].items():
@@ -133,6 +135,45 @@ def _quantities(document: AuditDocument) -> Iterator[Quantity]:
             if is_number(value):
                 name = f"icgdQuestion{_camel(asked['key'])}{_camel(key)}"
                 yield Quantity(name, f"question {asked['key']} {key}", value)
+
+
+def _constants(theorem: str, part: TheoremDocument, prefix: str, shown: Set[str]) -> Iterator[Quantity]:
+    """The constants of a part's bounds, but for letters of the problem and bounds, which have names already.
+
+    shown: the keys of bounds of earlier parts.
+    """
+    problem = {**(part.get("problem") or {}), **(part.get("chosen") or {})}
+    found: dict[str, dict[float, str]] = {}
+    for key, claim in part["bounds"].items():
+        for name, constant in (claim.get("constants") or {}).items() if key not in shown else ():
+            value = constant["value"]
+            if is_number(value) and value not in (problem.get(letter_of(name)), claim["value"]):
+                found.setdefault(name, {}).setdefault(value, key)
+    used: Counter[str] = Counter()
+    for name, values in found.items():
+        for value, key in values.items():
+            of = key if len(values) > 1 else ""
+            words = _camel(name.replace("'", " prime ").replace("*", " star "))
+            # As in names of letters, the case of the first distinguishes c from C.
+            start = name[:1] if name[:1].isascii() and name[:1].isalpha() else words[:1]
+            macro = prefix + "Constant" + start + words[1:] + (f"In{_camel(of)}" if of else "")
+            used[macro] += 1
+            again = _camel(str(used[macro])) if used[macro] > 1 else ""  # Greek letters have no name of ours
+            yield Quantity(macro + again, constant_place(theorem, name, of), value)
+
+
+def letter_of(constant: str) -> str:
+    """The letter of a problem that a constant of this name stands for, if there is one.
+
+    >>> letter_of("d_{out}"), letter_of("epsilon")
+    ('d_out', 'eps')
+    """
+    return {"epsilon": "eps"}.get(constant, re.sub(r"[{}]", "", constant))
+
+
+def constant_place(theorem: str, name: str, bound: str = "") -> str:
+    """The place of a constant in the document; bound: the claim it stands in, if several give it values."""
+    return f"{theorem} constants {name}{f' in {bound}' if bound else ''}"
 
 
 def beginning_of(theorem: str) -> str:

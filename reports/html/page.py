@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 
 from icgd.reports.document import first_page
 from icgd.reports.document.findings import SEVERITY_NAMES, by_severity, tally_document
-from icgd.reports.document.numbers import Quantity, exceeds, grouped, quantities
+from icgd.reports.document.numbers import Quantity, constant_place, exceeds, grouped, quantities
 from icgd.reports.document.shape import (
     AuditDocument,
     BoundDocument,
@@ -184,6 +184,11 @@ class _Numbers:
         """The value at a place of the document, with its name if it is a named number."""
         quantity = self._at.get(" ".join(place))
         return shown(value) if quantity is None else self.named(quantity)
+
+    def constant(self, value: object, theorem: str, name: str, bound: str) -> Markup:
+        """The value of a constant of a bound, with its name if it has one."""
+        places = (constant_place(theorem, name, bound), constant_place(theorem, name))
+        return self.at(value, next((place for place in places if place in self._at), ""))
 
     def named(self, quantity: Quantity) -> Markup:
         """The number, with its name as id unless the page already has that id."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from icgd.reports.document.numbers import Quantity, beginning_of, digits, quantities
+from icgd.reports.document.numbers import Quantity, beginning_of, constant_place, digits, quantities
 from icgd.reports.document.shape import AuditDocument, BoundDocument
 from icgd.reports.mathematics.notation import Tex, command, escape
 
@@ -59,6 +59,11 @@ class NamedNumbers:
         found = self._places.get(place)
         return number(value) if found is None or found.value != value else macro(found)
 
+    def constant(self, theorem: str, name: str, bound: str, value: object) -> Tex:
+        """The macro of a constant of a bound; the value itself if it has no name."""
+        places = (constant_place(theorem, name, bound), constant_place(theorem, name))
+        return self.at(next((place for place in places if place in self._places), ""), value)
+
     def bound(self, theorem: str, key: str, claim: BoundDocument) -> Tex:
         """The value of a claim's bound, as a macro if this part or another part of the theorem names it."""
         places = (f"{theorem} bounds {key}", *(p for p in self._places if p.endswith(f" bounds {key}")))
@@ -96,7 +101,7 @@ def beginning(names: Sequence[str]) -> str:
         start = start[:-1]
     while start:
         ends = [name.removeprefix(start) for name in names]
-        letters = start.endswith("Letter")
+        letters = start.endswith(("Letter", "Constant"))
         if all(end and (end[0].isupper() or letters) for end in ends) and not start[-1].isupper():
             break
         start = start[:-1]

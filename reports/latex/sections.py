@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from icgd.reports.document.numbers import digits, exceeds, grouped
+from icgd.reports.document.numbers import digits, exceeds, grouped, letter_of
 from icgd.reports.document.shape import (
     BoundDocument,
     DocumentNumber,
@@ -101,15 +101,17 @@ class Section:
         for bound, claim in self.part["bounds"].items():
             for name, constant in claim["constants"].items():
                 value, meaning = constant["value"], constant["meaning"]
-                key = {"epsilon": "eps"}.get(name, re.sub(r"[{}]", "", name))
-                place = f"{self.name} problem {key}" if problem.get(key) == value else ""
+                place = f"{self.name} problem {key}" if problem.get(key := letter_of(name)) == value else ""
                 itself = not place and value == claim["value"]
                 if (name, value, meaning) in rows and not itself:
                     continue
                 # A constant that is the bound itself is printed as that bound, whichever claim comes first.
-                shown = (
-                    self.numbers.bound(self.name, bound, claim) if itself else self.numbers.at(place, value)
-                )
+                if itself:
+                    shown = self.numbers.bound(self.name, bound, claim)
+                elif place:
+                    shown = self.numbers.at(place, value)
+                else:
+                    shown = self.numbers.constant(self.name, name, bound, value)
                 text = f"{meaning}; in {bound}" if len(values[name]) > 1 else meaning
                 rows[name, value, meaning] = symbol(name), shown, text
         return rows

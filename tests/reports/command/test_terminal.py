@@ -9,7 +9,8 @@ from rich.console import Console
 
 from icgd import cli
 from icgd.bounds.claims import Claim
-from icgd.reports.command.terminal import show_grid, show_sizes, show_verdicts
+from icgd.reports.command.console import Terminal
+from icgd.reports.command.terminal import show_formulas, show_grid, show_sizes, show_verdicts
 from icgd.verify.results import Grid
 from icgd.verify.verdict import Verdict
 
@@ -75,6 +76,26 @@ def test_keys_of_claims_are_whole_and_proofs_say_by_what(width):
     console = Console(file=io.StringIO(), width=width, color_system=None)
     show_sizes(console, claims)
     assert width < 60 or claims[0].key in console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_bounds_are_printed_whole_with_a_value_for_every_constant(width):
+    K, nu, C = sympy.symbols("K nu_{u} C")
+    long = sum(sympy.sqrt(K + k) ** k for k in range(12)) * nu
+    values = {K: (4, "width [of it]"), nu: (2.5, "least norm"), C: (3, "unused")}
+    first = Claim("demo/heads", "icgd", "", "", (), "heads", "<=", long, values)
+    second = Claim("demo/width", "icgd", "", "", (), "width", "==", K, {K: (5, "another width")})
+    console = Terminal(file=io.StringIO(), width=width, color_system=None)
+    show_formulas(console, (first, second))
+    text = console.file.getvalue()
+    plain = first.expression.replace("{u}", "u")
+    assert "".join(plain.split()) in "".join(text.split()) and "..." not in text
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if "│" in line]
+    assert rows == [
+        ["K", "4", "width [of it]; in demo/heads"],
+        ["nu_u", "2.5", "least norm"],
+        ["K", "5", "another width; in demo/width"],
+    ]
 
 
 def test_one_verdict_alone_is_not_counted():

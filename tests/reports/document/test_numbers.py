@@ -87,6 +87,41 @@ def test_only_what_a_checker_accepted_has_the_name_certified():
             assert ("icgdErrorCertified" in found) == checked
 
 
+def test_every_constant_of_every_bound_has_a_name():
+    named = {(one.place.split()[0], one.value) for one in quantities(DOCUMENT)}
+    parts = DOCUMENT["theorems"]
+    firsts = {key: name for name, part in reversed(parts.items()) for key in part["bounds"]}
+    for name, part in parts.items():
+        for key, claim in part["bounds"].items():
+            for symbol, constant in claim["constants"].items():
+                assert firsts[key] != name or (name, constant["value"]) in named, (key, symbol)
+
+
+def test_constants_of_like_names_have_names_of_their_own():
+    given = {
+        "c": 1.5,
+        "C": 2.5,
+        "A_{r'}": 3.5,
+        "A_{r}": 4.5,
+        "epsilon_*": 5.5,
+        "λ": 6.5,
+        "μ": 7.5,
+        "eps": 0.1,
+    }
+    claim = {"value": 9, "relation": "<=", "constants": {name: {"value": v} for name, v in given.items()}}
+    other = {**claim, "value": 8, "constants": {"c": {"value": 0.5}}}
+    part = {"problem": {"eps": 0.1}, "bounds": {"demo/one": claim, "demo/two": other}}
+    found = {one.macro.removeprefix("icgdDemoConstant"): one.value for one in _constants_of(part)}
+    assert found == {
+        **{"cInDemoOne": 1.5, "cInDemoTwo": 0.5, "C": 2.5, "ARPrime": 3.5, "AR": 4.5},
+        **{"epsilonStar": 5.5, "": 6.5, "Two": 7.5},
+    }
+
+
+def _constants_of(part):
+    return [one for one in quantities({"theorems": {"demo": part}}) if " constants " in one.place]
+
+
 def test_two_numbers_of_one_name_are_refused():
     twice = {"problem": {}, "census": {"a b": 1, "a-b": 2}, "bounds": {}}
     with pytest.raises(ValueError, match="icgdDemoAB"):
