@@ -80,7 +80,8 @@ def train_cells(
 
     seconds: after which it stops at a checkpoint.  even: leave out stops that all cells would not reach in
     that time, and keep answers of what they have reached.  half: weights in bfloat16.
-    Raises ProblemError, and OSError where another process trains in the folder.
+    A model whose loss is no number is given up, without answers.  Raises ProblemError, also where none is
+    left, and OSError where another process trains in the folder.
     """
     began = clock()
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,17 +93,24 @@ def train_cells(
         with progress("train", scale.training.steps * len(runs)) as advance:
             advance(float(sum(run.step for run in runs.values())))
             for stop in (one for one in scale.stops if one >= reached):
-                round_began, before = clock(), sum(run.step for run in runs.values())
-                ahead = stop * len(runs) - before
+                round_began, before = clock(), {cell: run.step for cell, run in runs.items()}
+                ahead = stop * len(runs) - sum(before.values())
                 if even and seconds is not None and clock() - began + 1.15 * taken * ahead > seconds:
                     break
-                for cell, run in runs.items():
-                    there = _advance(run, stop, scale, judged[cell.N], out_of_time, progress)
+                for cell, run in list(runs.items()):
+                    try:
+                        there = _advance(run, stop, scale, judged[cell.N], out_of_time, progress)
+                    except ProblemError as error:  # the others go on: hours may be in them
+                        say(f"{cell.name} is given up: {error}")
+                        del runs[cell]
+                        if not runs:
+                            raise
+                        continue
                     run.save(CellFiles(folder, cell).checkpoint)
                     if not there:
                         say(f"stopped at step {run.step:,} of {cell.name}; run it again to go on")
                         return False
-                done = sum(run.step for run in runs.values()) - before
+                done = sum(run.step - before[cell] for cell, run in runs.items())
                 advance(float(done))
                 # The first round compiles, so that its time tells little; later ones decide.
                 taken = (clock() - round_began) / done if done else 0.0
@@ -112,7 +120,7 @@ def train_cells(
                 say(f"step {stop:,} after {clock() - began:.0f} s: losses {last}")
         for cell, run in runs.items():
             _keep_answers(scale, cell, run, folder, seed, half)
-    return all(run.step == scale.training.steps for run in runs.values())
+    return len(runs) == len(scale.cells) and all(run.step == scale.training.steps for run in runs.values())
 
 
 def _advance(

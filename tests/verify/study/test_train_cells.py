@@ -111,3 +111,20 @@ def test_every_scale_tests_what_was_published():
     paper = SCALES["paper"]
     assert (paper.sizes.blocks, paper.sizes.heads, paper.sizes.width) == (12, 8, 256)
     assert (paper.training.steps, paper.training.batch, paper.training.rate) == (500_000, 64, 1e-4)
+
+
+def test_a_model_whose_loss_is_no_number_is_given_up_and_the_others_go_on(tmp_path, monkeypatch):
+    real = open_training
+
+    def opened(scale, cell, *rest):
+        run = real(scale, cell, *rest)
+        if cell.name == "relu-4":
+            run.model._read_out.bias.data.fill_(1e30)
+        return run
+
+    monkeypatch.setattr("icgd.verify.study.train_cells.open_training", opened)
+    said = []
+    assert not train_cells(SMALLEST, tmp_path, say=said.append)
+    assert sum("relu-4 is given up: rate = 0.01: the loss is inf" in line for line in said) == 1
+    left = [cell.name for cell in SMALLEST.cells if CellFiles(tmp_path, cell).answers.exists()]
+    assert left == ["softmax-3", "relu-3", "softmax-4"]
