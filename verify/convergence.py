@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -19,7 +20,6 @@ from icgd.bounds.convergence import (
     curvature,
     diameter,
     distance,
-    least_gradient,
     least_move,
     steepest,
     trivial_gradient,
@@ -27,7 +27,8 @@ from icgd.bounds.convergence import (
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Advance, Progress, silent
-from icgd.bounds.published_convergence import DESCENT_LEMMAS, descent_claims
+from icgd.bounds.published_convergence import DESCENT_LEMMAS, corollary, descent_claims
+from icgd.bounds.several_steps.claims import SEVERAL_STEPS, several_steps_claims
 from icgd.bounds.step_error.plan import plan
 from icgd.construct.block.assembly import assemble
 from icgd.construct.block.transformer import Transformer
@@ -38,38 +39,44 @@ from icgd.verify.data.columns import Names
 from icgd.verify.data.descent_rows import descent_reader, descent_rows, random_and_real
 from icgd.verify.data.on_rows import ROW_OPTIONS
 from icgd.verify.data.table import DataTable
-from icgd.verify.descent import descend, empirical_loss, gradient, project
+from icgd.verify.descent import descend, gradient, project
 from icgd.verify.hessian import SAMPLED, certified_single_layer, eigenvalue_range, hessian_search
 from icgd.verify.published_convergence import corollary_verdict, lemma_14_verdict
-from icgd.verify.results import Curve, Grid, Plot, Results
+from icgd.verify.results import Results
 from icgd.verify.search.excerpt import part_of
 from icgd.verify.search.excerpt import steps as steps_followed
 from icgd.verify.search.prompts import seeded
+from icgd.verify.several_steps.descent_counts import measure_descent
+from icgd.verify.several_steps.paths import Path, distance_table, least_bound, rates
+from icgd.verify.several_steps.proof import prove_several_steps
+from icgd.verify.several_steps.verdicts import (
+    ON_PROMPTS,
+    on_prompts_verdict,
+    proved_by_spectrum,
+    proved_by_tube,
+    several_steps_verdict,
+    spectrum_verdict,
+)
 from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Status, Verdict, with_replay
 
 NAME = "convergence"
 TITLE = "Error accumulation and convergence of simulated gradient descent"
-KEYS = ("lipschitz", "accumulation", "accumulation-split", "decrease", "stationary", *DESCENT_LEMMAS)
+KEYS = (
+    *(
+        "lipschitz",
+        "accumulation",
+        "accumulation-split",
+        *SEVERAL_STEPS,
+        ON_PROMPTS,
+        "decrease",
+        "stationary",
+    ),
+    *DESCENT_LEMMAS,
+)
 _ROUNDING = 2.0**-44
 """How far rounding in float64 may move a measured number, relative to 1 plus its size."""
 _LONG = 60  # least number of steps followed for decrease and stationarity
-
-
-@dataclass(frozen=True, eq=False)
-class Path:
-    """Iterates on one batch of prompts: approximate ones, and those of exact descent from the same w(0)."""
-
-    source: str
-    prompt: Prompt
-    iterates: Float[Tensor, "iterates B D_w"]
-    exact: Float[Tensor, "iterates B D_w"]
-
-    @property
-    def apart(self) -> Float[Tensor, "iterates B"]:
-        """norm2(w(l) - w_GD(l))."""
-        distance: Tensor = torch.linalg.vector_norm(self.iterates - self.exact, dim=-1)
-        return torch.nan_to_num(distance, nan=torch.inf)
 
 
 def verify(
@@ -85,9 +92,11 @@ def verify(
     progress: Progress = silent,
     transformer: Transformer | None = None,
     bounds: Curvature | None = None,
+    certify: bool = False,
 ) -> Results:
     """Judge every claim on prompts drawn from the seed.
 
+    certify: also prove how far L steps end from exact descent, for every prompt.
     data: a table whose prompts are followed instead of those of the diabetes data.
     transformer, bounds: a transformer and Hessian bounds to judge in place of our own.
     Raises ProblemError where no transformer can be built.
@@ -100,14 +109,16 @@ def verify(
         return _results(problem, seed, verdicts)
     if transformer is None:
         refuse_if_too_large(problem, "lean")
-    judged = (transformer or assemble(plan(problem, progress=progress))).to(device)
-    generator = seeded(seed)
+    planned = plan(problem, progress=progress)
+    judged = transformer or assemble(planned)
+    proof = prove_several_steps(problem, planned, judged, progress) if certify else None
+    judged, generator = judged.to(device), seeded(seed)
     real = descent_rows(problem, data, table, (inputs, targets), count=prompts, seed=seed, weights="random")
     with progress("Hessian", 3) as advance:
         sampled, ascended = hessian_search(problem, generator, device)
         advance(2)
         spectrum = eigenvalue_range(problem, generator, device)
-        verdicts = [_lipschitz(problem, found, sampled, ascended)]
+        verdicts = [proved_by_spectrum(_lipschitz(problem, found, sampled, ascended), proof, found.lam)]
         advance(1)
     paths = []
     with progress("descent", 2) as advance:
@@ -117,12 +128,24 @@ def verify(
             paths.append(_follow(judged, prompt, source, count))
             advance(1)
     paths.append(_with_worst_errors(problem, both[0][1], len(paths[0].exact) - 1))
-    verdicts += _accumulation(problem, found, paths, missing, spectrum)
+    for rate, verdict in zip(
+        rates(problem, found), _accumulation(problem, found, paths, missing, spectrum), strict=True
+    ):
+        verdicts.append(proved_by_tube(verdict, proof, partial(distance, problem, rate)))
+    shipped = [(path.source, path.prompt, path.apart) for path in paths[:-1]]
+    apart = [(source, far) for source, _, far in shipped]
+    verdicts += [
+        spectrum_verdict(problem, proof, ascended, spectrum),
+        several_steps_verdict(problem, proof, apart, paths[-1].apart),
+        on_prompts_verdict(problem, judged, shipped, partial(least_bound, problem, found, proof)),
+    ]
+    judged.to(device)
     judged_by_descent = _convergence(problem, found, judged, transformer is None, both, progress)
     verdicts += _empty(problem, asserted, judged_by_descent)
-    verdicts.append(corollary_verdict(problem, found.lam, (path.apart for path in paths)))
+    printed = corollary_verdict(problem, found.lam, (path.apart for path in paths))
+    verdicts.append(proved_by_tube(printed, proof, partial(corollary, found.lam, problem.eta, problem.eps)))
     verdicts.append(lemma_14_verdict(problem, asserted[-1], found.lam, both[0][1]))
-    grid, plot = _distances(problem, found, paths)
+    grid, plot = distance_table(problem, found, paths, proof)
     census = {
         "Lipschitz constant": found.lam,
         "Gauss-Newton part": found.gauss_newton,
@@ -130,6 +153,12 @@ def verify(
         "largest sampled Hessian norm": sampled,
         "largest Hessian norm by ascent": ascended,
     }
+    if proof and proof.tube:
+        census |= {
+            "least eigenvalue, proved": -proof.below,
+            "largest eigenvalue, proved": proof.above,
+            "distance after L steps, proved": proof.tube.at(problem.L),
+        }
     judged_claims = _results(problem, seed, verdicts if real else with_replay(verdicts, replay))
     use = real.use if real else None
     return replace(judged_claims, claims=asserted, census=census, grids=(grid,), plots=(plot,), data=use)
@@ -255,26 +284,6 @@ def _useful(problem: Problem, rate: float, widest: float) -> int:
     return low
 
 
-def _distances(problem: Problem, found: Curvature, paths: Sequence[Path]) -> tuple[Grid, Plot]:
-    rates = (found.lam, found.rate(problem.eta))
-    steps = range(len(paths[0].exact))
-    measured = [path.apart.amax(dim=1).tolist() for path in paths]
-    allowed = [[distance(problem, rate, step) if step else 0.0 for step in steps] for rate in rates]
-    columns = ("l", *(f"largest distance, {path.source}" for path in paths), "bound, Lambda", "bound, mu")
-    rows = tuple((step, *(line[step] for line in (*measured, *allowed))) for step in steps)
-    note = (
-        "norm2(w(l) - w_GD(l)); each bound is the least of the accumulated errors, the length of both paths "
-        f"and the diameter of W, {diameter(problem):.6g}, at which it says nothing"
-    )
-    title = "Distance from exact descent"
-    x = tuple(float(step) for step in steps if step)
-    curves = tuple(
-        Curve(label, x, tuple(line[1:]))
-        for label, line in zip(columns[1:], (*measured, *allowed), strict=True)
-    )
-    return Grid(title, columns, rows, note), Plot(title, "step l", "2-norm", curves, "y")
-
-
 # Decrease and stationarity.
 
 
@@ -358,41 +367,10 @@ def _simulated(
     return torch.cat(path)
 
 
-def _projected(problem: Problem, prompt: Prompt) -> Float[Tensor, " B"]:
-    """norm2(w - Proj(w - eta grad L_n(w))) / eta, which is zero exactly where w is stationary on W."""
-    to = project(problem, prompt.w - problem.eta * gradient(problem, prompt))
-    norm: Tensor = torch.linalg.vector_norm(prompt.w - to, dim=-1) / problem.eta
-    return norm
-
-
-def measure_descent(
-    problem: Problem, lam: float, iterates: Float[Tensor, "iterates B D_w"], prompt: Prompt
-) -> tuple[float, ...]:
-    """Counts over all moves of a run, and the least projected gradient.
-
-    Returns how many moves break L_n(w(l)) - L_n(w(l-1)) <= -h m ((1 - h lam/2) m - eps), m the length of the
-    move over h; how many are longer than `least_move`; how many of these lowered L_n; how many of all moves
-    did; the number of moves; the largest over prompts of the least projected gradient; this over its bound.
-    """
-    h, eps, steps = problem.eta, problem.eps, len(iterates) - 1
-    losses = torch.stack([empirical_loss(problem, prompt.with_weights(w)) for w in iterates])
-    spare = _ROUNDING * (1 + losses.abs().amax())
-    moves = torch.linalg.vector_norm(iterates[1:] - iterates[:-1], dim=-1) / h
-    change = losses[1:] - losses[:-1]
-    allowed = -h * moves * ((1 - h * lam / 2) * moves - eps)
-    broken = ~(change <= allowed + spare)
-    # Where the guaranteed decrease is below rounding, the sign of a difference of losses means nothing.
-    long = (moves > least_move(lam, h, eps)) & (allowed < -spare)
-    projected = torch.stack([_projected(problem, prompt.with_weights(w)) for w in iterates[:-1]]).amin(dim=0)
-    drop = (losses[0] - losses[-1]).cpu().numpy()
-    bound = torch.from_numpy(least_gradient(lam, h, eps, drop, steps)).to(projected)
-    ratio = torch.nan_to_num(projected / (bound + _ROUNDING), nan=torch.inf).amax()
-    counts = (broken.sum(), long.sum(), (long & (change < 0)).sum(), (change < 0).sum())
-    return (*map(float, counts), float(moves.numel()), float(projected.amax()), float(ratio))
-
-
 def _claims(problem: Problem) -> tuple[Claim, ...]:
-    return (*claims(problem), *descent_claims(problem))
+    of_one_step = claims(problem)
+    at = 1 + [claim.key for claim in of_one_step].index(f"{NAME}/accumulation-split")
+    return (*of_one_step[:at], *several_steps_claims(problem), *of_one_step[at:], *descent_claims(problem))
 
 
 THEOREM = Theorem(
@@ -405,7 +383,7 @@ THEOREM = Theorem(
     judged=KEYS,
     own=frozenset(KEYS) - {*DESCENT_LEMMAS},
     repaired=frozenset(DESCENT_LEMMAS),
-    options=ROW_OPTIONS,
+    options=ROW_OPTIONS | {"certify"},
     read=descent_reader(),
     estimate=workload.convergence,
 )

@@ -191,6 +191,9 @@ def convergence(problem: Problem, search: Search) -> Estimate:
     held = 8.0 * batch * (8 * (problem.n + 1) * (problem.d + problem.d_out) + 6 * long * problem.D_w)
     hessian = 1.0 + 130 * 2 * 512 * 1.5 * _token(problem) + 0.01 * problem.N
     boxes = Stage("boxes", 1.0) if problem.N == 1 else Stage("boxes", 0.0)
+    proofs = (
+        [Stage("spectrum", 1.5 + 0.3 * problem.N), *_certificate(problem, "lean")] if search.certify else []
+    )
     return Estimate(
         (
             START,
@@ -199,6 +202,8 @@ def convergence(problem: Problem, search: Search) -> Estimate:
             Stage("Hessian", hessian, 0.0, "K", problem.K),
             Stage("steps", (2 + real) * (count + 2 * long) * step, held, "n", problem.n),
             boxes,
+            Stage("enclosures", 0.2 + min(7.0, 5e-5 * (problem.n + 1) * problem.D_w * count), 0.0),
+            *proofs,
         )
     )
 

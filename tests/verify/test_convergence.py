@@ -20,6 +20,7 @@ from icgd.verify.data.descent_rows import random_and_real
 from icgd.verify.descent import descend, gradient, project
 from icgd.verify.hessian import certified_single_layer, eigenvalue_range, hessian_norms, hessian_search
 from icgd.verify.search.prompts import random_prompts, seeded
+from icgd.verify.several_steps import proof as several_steps_proof
 from tests.rounding import gamma, of_eigenvalues
 
 FLAT = Problem(N=1, activation=ACTIVATIONS["identity"], eps=0.01)
@@ -57,10 +58,40 @@ class Damaged:
 
 def test_every_claim_is_kept():
     found = verify(CURVED)
-    assert status(found) == dict.fromkeys(KEYS, "held") | {"lemma-14": "vacuous"}
-    assert [claim.key.removeprefix("convergence/") for claim in found.claims] == list(KEYS)
-    assert len(found.grids[0].rows) == CURVED.L + 1 and len(found.plots[0].curves) == 5
+    expected = {"lemma-14": "vacuous", "on-prompts": "proved on given prompts"}
+    assert status(found) == dict.fromkeys(KEYS, "held") | expected
+    assert [claim.key.removeprefix("convergence/") for claim in found.claims] == [
+        key for key in KEYS if key != "on-prompts"
+    ]
+    assert len(found.grids[0].rows) == CURVED.L + 1 and len(found.plots[0].curves) == 6
     assert found.problem.options == CURVED.options
+
+
+def test_several_steps_are_proved_with_certificates():
+    found = verify(CURVED, certify=True)
+    judged = {verdict.claim.removeprefix("convergence/"): verdict for verdict in found.verdicts}
+    by_certificate = ("accumulation", "accumulation-split", "several-steps", "corollary-1.1")
+    assert all(judged[key].said == "proved by certificate" for key in by_certificate)
+    assert judged["lipschitz"].said == judged["spectrum"].said == "proved by balls"
+    proved, allowed = found.grids[0].rows[-1][-1], found.grids[0].rows[-1][-2]
+    assert found.grids[0].columns[-2:] == ("bound, cells", "proved") and 0 < proved < allowed
+    assert proved == found.census["distance after L steps, proved"]
+    assert f"<= {proved:.6g} for every l <= 4" in judged["several-steps"].evidence
+
+
+def test_mutants_of_several_steps_are_not_proved(monkeypatch):
+    """Half of the spectrum's bounds are refused, and a run that leaves the bounds fails."""
+    true = several_steps_proof.hessian_spectrum(CURVED)
+    halved = replace(true, above=replace(true.above, bound=true.above.bound / 2))
+    monkeypatch.setattr(several_steps_proof, "hessian_spectrum", lambda problem: halved)
+    judged = status(verify(CURVED, certify=True))
+    assert judged["spectrum"] == judged["several-steps"] == judged["lipschitz"] == "held"
+    doubled = status(verify(CURVED, certify=True, transformer=Damaged(CURVED, 2.0)))
+    assert doubled["several-steps"] == "failed" and doubled["on-prompts"] == "inapplicable"
+    wrong = assemble(plan(replace(CURVED, n=8)), n=1)
+    wrong.problem = replace(CURVED, n=8)
+    judged = status(verify(replace(CURVED, n=8), transformer=wrong))
+    assert judged["several-steps"] == judged["on-prompts"] == "failed"
 
 
 def test_one_layer_is_proved():
@@ -105,7 +136,7 @@ def test_a_step_too_long_is_named():
     posed = replace(FLAT, eta=2.5)
     judged = status(verify(posed, transformer=Damaged(posed)))
     assert judged["decrease"] == judged["stationary"] == "inapplicable"
-    ours = verify(posed).verdicts[3]
+    ours = next(one for one in verify(posed).verdicts if one.claim.endswith("/decrease"))
     assert ours.status == "held" and "1/Lambda" in ours.evidence
 
 

@@ -28,8 +28,8 @@ from icgd.construct.block.hidden import Ridge
 from icgd.construct.block.transformer import Transformer
 from icgd.construct.prompt import Prompt, split_weights
 
-_Balls = list[flint.arb]
-Slots = dict[str, _Balls]
+BallVector = list[flint.arb]
+Slots = dict[str, BallVector]
 Interval = tuple[float, float]
 _Part = AttentionPart | Ridge
 
@@ -66,17 +66,25 @@ def enclose(
     """
     problem = transformer.problem
     with flint.ctx.workprec(PRECISION):
-        stacked = split_weights(problem, prompt.w[index : index + 1])
-        matrices = [[_exact(row) for row in v[0].tolist()] for v in stacked]
-        examples, times = _distinct(prompt, index)
-        x, y = examples[:, : problem.d].tolist(), examples[:, problem.d :].tolist()
-        rows = [(*pair, 1.0) for pair in zip(x, y, strict=True)]
-        rows.append((prompt.query[index].tolist(), [0.0] * problem.d_out, 0.0))
-        tokens = [{"x": _exact(x), "y": _exact(y), "t": [flint.arb(t)]} for x, y, t in rows]
-        target = _descent(problem, tokens[:-1], times, matrices)
-        steps = (_Step(transformer, matrices, [*times, 1], roundoff) for roundoff in (0.0, unit))
-        real, deployed = (_norm(problem, target, step(tokens)) for step in steps)
+        matrices, tokens, times = on_balls(problem, prompt, index)
+        target = projected_on_balls(problem, descent_on_balls(problem, tokens[:-1], times, matrices))
+        steps = (BlockOnBalls(transformer, matrices, [*times, 1], roundoff) for roundoff in (0.0, unit))
+        real, deployed = (distance_on_balls(target, step(tokens)) for step in steps)
     return Enclosure(index, real, (min(real[0], deployed[0]), max(real[1], deployed[1])))
+
+
+def on_balls(
+    problem: Problem, prompt: Prompt, index: int
+) -> tuple[list[list[BallVector]], list[Slots], list[int]]:
+    """Row `index` of the prompts, exactly: the matrices of w, the distinct tokens, how often each occurs."""
+    stacked = split_weights(problem, prompt.w[index : index + 1])
+    matrices = [[_exact(row) for row in v[0].tolist()] for v in stacked]
+    examples, times = _distinct(prompt, index)
+    x, y = examples[:, : problem.d].tolist(), examples[:, problem.d :].tolist()
+    rows = [(*pair, 1.0) for pair in zip(x, y, strict=True)]
+    rows.append((prompt.query[index].tolist(), [0.0] * problem.d_out, 0.0))
+    tokens = [{"x": _exact(x), "y": _exact(y), "t": [flint.arb(t)]} for x, y, t in rows]
+    return matrices, tokens, times
 
 
 def _distinct(prompt: Prompt, index: int) -> tuple[Float[np.ndarray, "m columns"], list[int]]:
@@ -92,21 +100,21 @@ def enclosable(prompt: Prompt, index: int = 0) -> bool:
     return len(_distinct(prompt, index)[1]) <= DISTINCT
 
 
-def _exact(values: Sequence[float]) -> _Balls:
+def _exact(values: Sequence[float]) -> BallVector:
     return [flint.arb(value) for value in values]
 
 
-def _dot(u: _Balls, v: _Balls) -> flint.arb:
+def _dot(u: BallVector, v: BallVector) -> flint.arb:
     return sum((a * b for a, b in zip(u, v, strict=True)), start=flint.arb(0))
 
 
-def _flat(matrix: list[_Balls]) -> _Balls:
+def _flat(matrix: list[BallVector]) -> BallVector:
     return [entry for row in matrix for entry in row]
 
 
-def _descent(
-    problem: Problem, examples: list[Slots], times: list[int], matrices: list[list[_Balls]]
-) -> list[_Balls]:
+def descent_on_balls(
+    problem: Problem, examples: list[Slots], times: list[int], matrices: list[list[BallVector]]
+) -> list[BallVector]:
     """w - eta grad L_n(w), each layer's matrix flattened: the recursion for s_i(j) of arXiv 2411.16549."""
     loss, functions = problem.loss, [problem.activation_at(j).r for j in range(1, problem.N + 1)]
     gradient = [[flint.arb(0) for _ in _flat(v)] for v in matrices]
@@ -128,11 +136,17 @@ def _descent(
     return [[w - rate * slope for w, slope in pair] for pair in pairs]
 
 
-def _norm(problem: Problem, target: list[_Balls], reached: list[_Balls]) -> Interval:
+def projected_on_balls(problem: Problem, w: list[BallVector]) -> list[BallVector]:
+    """Proj(w) onto the box W, each layer's matrix flattened."""
+    halves = (flint.arb(face(problem, j)) for j in range(1, problem.N + 1))
+    return [[a.min(half).max(-half) for a in flat] for flat, half in zip(w, halves, strict=True)]
+
+
+def distance_on_balls(target: list[BallVector], reached: list[BallVector]) -> Interval:
+    """The norm2 distance of two w, each layer's matrix flattened."""
     total = flint.arb(0)
-    for j, (wanted, got) in enumerate(zip(target, reached, strict=True), start=1):
-        half = flint.arb(face(problem, j))
-        errors = [b - a.min(half).max(-half) for a, b in zip(wanted, got, strict=True)]
+    for wanted, got in zip(target, reached, strict=True):
+        errors = [b - a for a, b in zip(wanted, got, strict=True)]
         total += _dot(errors, errors)
     low, high = (end.max(flint.arb(0)).sqrt() for end in (total.lower(), total.upper()))
     return (0.0, math.inf) if total.is_nan() else (max(0.0, lower_float(low)), upper_float(high))
@@ -147,7 +161,9 @@ class _Summand(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _pieces(relus: ReluSum) -> tuple[_Balls, list[tuple[flint.arb, flint.arb]], float, float]:
+def _pieces(
+    relus: ReluSum, precision: int
+) -> tuple[BallVector, list[tuple[flint.arb, flint.arb]], float, float]:
     """Kinks, the lines (slope, level) between them, rise and fixed: rise |t| + fixed is what rounds at t."""
     parts = ([flint.fmpq(q.numerator, q.denominator) for q in part] for part in relus.segments())
     kinks, slopes, levels = ([flint.arb(q) for q in part] for part in parts)
@@ -159,14 +175,14 @@ def _pieces(relus: ReluSum) -> tuple[_Balls, list[tuple[flint.arb, flint.arb]], 
 
 
 @dataclass(frozen=True)
-class _Step:
+class BlockOnBalls:
     """One block of the transformer on balls, widened by every rounding of size `unit` (0: over the reals).
 
     times: how often each token occurs.
     """
 
     transformer: Transformer
-    matrices: list[list[_Balls]]
+    matrices: list[list[BallVector]]
     times: list[int]
     unit: float
 
@@ -175,7 +191,7 @@ class _Step:
         """How many tokens the whole prompt has."""
         return sum(self.times)
 
-    def __call__(self, tokens: list[Slots]) -> list[_Balls]:
+    def __call__(self, tokens: list[Slots]) -> list[BallVector]:
         """The w after the step, each layer's matrix flattened."""
         tokens = [dict(token) for token in tokens]
         flat = {f"V{j}": _flat(v) for j, v in enumerate(self.matrices, start=1)}
@@ -226,7 +242,7 @@ class _Step:
         if isinstance(part, Gate):
             value = values[part.value][k]
             return _Summand(value * t, self._size(value) * size, operations + 8)
-        kinks, lines, rise, fixed = _pieces(part.relus)
+        kinks, lines, rise, fixed = _pieces(part.relus, flint.ctx.prec)
         # Comparisons of balls are true only where certain: kinks[:first] lie below t, kinks[last:] above.
         first, last = bisect_left(kinks, t), bisect_right(kinks, t)
         ends = [t] if first == last else [t.lower(), *kinks[first:last], t.upper()]
@@ -254,7 +270,7 @@ class _Step:
         size = sum((self._size(a) * self._size(b) for a, b in zip(u, v, strict=True)), start=abs(bias))
         return _Summand(_dot(u, v) + bias, size, len(u))
 
-    def _aggregate(self, part: Aggregate, tokens: list[Slots], old: _Balls) -> _Balls:
+    def _aggregate(self, part: Aggregate, tokens: list[Slots], old: BallVector) -> BallVector:
         """The flattened matrix after the sum over examples; the offset is subtracted from the key."""
         totals, offset = [(flint.arb(0), 0.0)] * len(old), flint.arb(part.offset)
         for values, count in zip(tokens, self.times, strict=True):

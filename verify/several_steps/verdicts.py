@@ -1,0 +1,176 @@
+"""The verdicts of `convergence` on several steps: the spectrum, the tube, and single prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from jaxtyping import Float
+from torch import Tensor
+
+from icgd.bounds.convergence import diameter
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.problem import Problem
+from icgd.bounds.several_steps.claims import allowed_after
+from icgd.bounds.several_steps.spectrum import hessian_spectrum
+from icgd.construct.block.transformer import Transformer
+from icgd.construct.prompt import Prompt
+from icgd.verify.block.one_prompt import enclosable
+from icgd.verify.search.excerpt import part_of
+from icgd.verify.several_steps.on_prompt import AIMED_WIDTH, StepsOnPrompt, enclose_steps, steps_to_enclose
+from icgd.verify.several_steps.proof import SeveralStepsProof
+from icgd.verify.several_steps.tube import Tube
+from icgd.verify.verdict import Means, Status, Verdict
+
+ON_PROMPTS = "on-prompts"
+"""The name of the claim about given prompts, without the theorem's."""
+
+_ROUNDING = 2.0**-44
+
+
+def spectrum_verdict(
+    problem: Problem, proof: SeveralStepsProof | None, ascended: float, sampled: tuple[float, float] | None
+) -> Verdict:
+    """Whether the eigenvalues of the Hessian are within the bounds on cells.
+
+    ascended: the largest norm of a Hessian that a search found.  sampled: its least and largest eigenvalue.
+    """
+    key = "convergence/spectrum"
+    try:
+        found = hessian_spectrum(problem)
+    except ProblemError as error:
+        return Verdict(key, "inapplicable", f"no cells: {error}")
+    low, high = sampled or (0.0, 0.0)
+    evidence = (
+        f"eigenvalues from {-found.below.bound:.6g} to {found.above.bound:.6g} on all of W; "
+        f"the largest norm found is {ascended:.6g}"
+    )
+    if sampled:
+        evidence += f", eigenvalues of sampled Hessians from {low:.4g} to {high:.4g}"
+    room = _ROUNDING * (1 + found.lam)
+    if ascended > found.lam + room or low < -found.below.bound - room or high > found.above.bound + room:
+        return Verdict(key, "failed", evidence)
+    if proof is None:
+        return Verdict(key, "held", f"{evidence}; --certify proves it")
+    if proof.refusal:
+        return Verdict(key, "held", f"{evidence}; {proof.refusal}")
+    evidence += f"; an independent check accepts its {proof.cells:,} cells"
+    return Verdict(key, "proved", evidence, means="balls")
+
+
+def several_steps_verdict(
+    problem: Problem,
+    proof: SeveralStepsProof | None,
+    apart: Sequence[tuple[str, Float[Tensor, "iterates B"]]],
+    hindered: Float[Tensor, "iterates B"],
+) -> Verdict:
+    """The bound after every l <= L: proved by the tube, or compared with followed paths.
+
+    apart: where prompts come from, and their distances norm2(w(l) - w_GD(l)).  hindered: distances under
+    errors of norm eta eps, which the bound with eps covers and the tube does not.
+    """
+    key, widest = "convergence/several-steps", diameter(problem)
+    try:
+        at_end = allowed_after(problem, problem.L)
+    except ProblemError as error:
+        return Verdict(key, "inapplicable", f"no cells: {error}")
+    inner = proof.tube if proof else None
+    seen, worst = [], _share(problem, hindered, None)
+    for source, distances in apart:
+        worst = max(worst, _share(problem, distances, inner))
+        seen.append(f"{float(distances[-1].max()):.4g} on {distances.shape[1]} {source}")
+    followed = len(apart[0][1]) - 1
+    evidence = f"at most {at_end:.4g} after {problem.L:,} steps; largest distance after "
+    evidence += f"{part_of(followed, problem.L)} steps: {', '.join(seen)}"
+    if worst > 1:
+        return Verdict(key, "failed", evidence)
+    if proof and proof.tube and proof.step:
+        inside = proof.tube.at(problem.L)
+        weights = proof.step.certificate["weights"][:12]
+        evidence = (
+            f"norm2(w(l) - w_GD(l)) <= {inside:.6g} for every l <= {problem.L:,}, every prompt in the radii, "
+            f"every w(0) in W and every token, by certificate of the weights {weights} (a step is off by at "
+            f"most {problem.eta * proof.step.bound:.4g}) and of the spectrum (a step stretches distances at "
+            f"most {proof.tube.stretch:.6g} times), rounding and faces included; {evidence}"
+        )
+        if inside >= widest:
+            return Verdict(key, "vacuous", f"{evidence}; no less than the diameter {widest:.4g} of W")
+        return Verdict(key, "proved", evidence, means="certificate")
+    evidence += f"; {proof.why if proof else '--certify proves it'}"
+    return Verdict(key, "vacuous" if at_end >= widest else "held", evidence)
+
+
+def _share(problem: Problem, distances: Float[Tensor, "iterates B"], inner: Tube | None) -> float:
+    """The largest distance as a share of what is allowed after as many steps, by the bound and by a tube."""
+    widest, worst = diameter(problem), 0.0
+    for step, found in enumerate(distances.amax(dim=1).tolist()[1:], start=1):
+        grown = allowed_after(problem, step)
+        room = _ROUNDING * (1 + widest) * min(max(1.0, grown / (problem.eta * problem.eps)), 2.0**40)
+        worst = max(worst, found / ((grown if inner is None else min(grown, inner.at(step))) + room))
+    return worst
+
+
+def proved_by_tube(
+    verdict: Verdict, proof: SeveralStepsProof | None, allowed: Callable[[int], float]
+) -> Verdict:
+    """The verdict of a weaker bound on this distance, proved where the tube is inside it at every step."""
+    if verdict.status != "held" or proof is None or proof.tube is None:
+        return verdict
+    if not all(x <= allowed(step) for step, x in enumerate(proof.tube.distances) if step):
+        return verdict
+    evidence = f"{verdict.evidence}; the tube of convergence/several-steps is inside this bound at every l"
+    return replace(verdict, status="proved", evidence=evidence, means="certificate")
+
+
+def proved_by_spectrum(verdict: Verdict, proof: SeveralStepsProof | None, lam: float) -> Verdict:
+    """The verdict on a Lipschitz constant, proved where the certified spectrum is within it."""
+    if verdict.status != "held" or proof is None or not proof.lam <= lam:
+        return verdict
+    evidence = f"{verdict.evidence}; proved with {proof.lam:.6g} in its place (convergence/spectrum)"
+    return replace(verdict, status="proved", evidence=evidence, means="balls")
+
+
+def on_prompts_verdict(
+    problem: Problem,
+    judged: Transformer,
+    paths: Sequence[tuple[str, Prompt, Float[Tensor, "iterates B"]]],
+    allowed: Callable[[int], float],
+) -> Verdict:
+    """On the prompt of every batch that ends furthest away, the distance after every step as an interval.
+
+    paths: where the prompts come from, the prompts, and their distances.  allowed: the bound after l steps.
+    """
+    key, parts = f"convergence/{ON_PROMPTS}", []
+    status: Status = "proved on given prompts"
+    for source, prompt, apart in paths:
+        index, one = int(apart[-1].argmax()), prompt.to("cpu")
+        if not isinstance(judged, Transformer) or not enclosable(one, index):
+            continue
+        found = enclose_steps(judged.cpu(), one, steps_to_enclose(problem, one, index), index)
+        parts.append(_in_words(source, found, problem.L))
+        limits = [*map(allowed, range(1, found.steps + 1))]
+        here, anywhere = found.here[1:], found.anywhere[1:]
+        if any(low > most for (low, _), most in zip(here, limits, strict=True)):
+            status = "failed"
+        elif any(high > most for (_, high), most in zip(here, limits, strict=True)):
+            status = "held" if status != "failed" else status
+        elif all(high <= most for (_, high), most in zip(anywhere, limits, strict=True)):
+            parts[-1] += f", {limits[-1]:.4g} allowed"
+        else:
+            parts[-1] += f", {limits[-1]:.4g} allowed, which is proved only for what was computed here"
+    if not parts:
+        why = "prompts with so many distinct examples are not enclosed"
+        if not isinstance(judged, Transformer):
+            why = "only a transformer that is made of our parts is enclosed"
+        return Verdict(key, "inapplicable", why)
+    means: Means | None = "balls" if status == "proved on given prompts" else None
+    return Verdict(key, status, "; ".join(parts), means=means)
+
+
+def _in_words(source: str, one: StepsOnPrompt, L: int) -> str:
+    low, high = one.here[-1]
+    text = f"{source}, prompt {one.prompt}, {part_of(one.steps, L)} steps: norm2(w(l) - w_GD(l)) at the end "
+    text += f"is in [{low:.15g}, {high:.15g}] as computed here"
+    low, high = one.anywhere[-1]
+    wide = "" if one.width() <= AIMED_WIDTH else f", {one.width():.2g} wide, as rounding may add up"
+    return f"{text}, in [{low:.15g}, {high:.15g}] on any machine{wide}"
