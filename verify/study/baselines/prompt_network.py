@@ -76,6 +76,7 @@ def trained_on_prompt(
     N: int,
     seed: int,
     choices: Iterable[str],
+    width: int = WIDTH,
 ) -> dict[str, Float[Tensor, "B A"]]:
     """Predictions of y_k by a network trained on the first k examples, for each choice of the epoch.
 
@@ -91,7 +92,7 @@ def trained_on_prompt(
         generator = torch.Generator().manual_seed(seed)
         chosen: dict[str, Tensor] = {}
         if set(found) - {"validated"} or k == 1:
-            epochs = epochs_of_answers(x[:, :k], y[:, :k], x[:, k : k + 1], N, generator)[:, 0]
+            epochs = epochs_of_answers(x[:, :k], y[:, :k], x[:, k : k + 1], N, generator, width)[:, 0]
             errors = (epochs - y[:, k, None]).square()
             chosen = {
                 "by test": epochs[:, errors.sum(0).argmin()],
@@ -100,16 +101,16 @@ def trained_on_prompt(
                 "validated": epochs[:, -1],
             }
         if "validated" in found and k > 1:
-            chosen = chosen | {"validated": _validated(x, y, k, N, generator)}
+            chosen = chosen | {"validated": _validated(x, y, k, N, generator, width)}
         for choice, answers in found.items():
             answers.append(chosen[choice])
     return {name: torch.stack(answers, dim=1) for name, answers in found.items()}
 
 
 def _validated(
-    x: Float[Tensor, "B T d"], y: Float[Tensor, "B T"], k: int, N: int, generator: torch.Generator
+    x: Float[Tensor, "B T d"], y: Float[Tensor, "B T"], k: int, N: int, generator: torch.Generator, width: int
 ) -> Float[Tensor, " B"]:
     kept = k - max(1, k // HELD_OUT)
-    epochs = epochs_of_answers(x[:, :kept], y[:, :kept], x[:, kept : k + 1], N, generator)
+    epochs = epochs_of_answers(x[:, :kept], y[:, :kept], x[:, kept : k + 1], N, generator, width)
     errors = (epochs[:, :-1] - y[:, kept:k, None]).square().mean(1)
     return epochs[:, -1].gather(1, errors.argmin(1, keepdim=True))[:, 0]

@@ -1,0 +1,101 @@
+"""R^2 under every reading: values and intervals by a second route, and what the pooled one rewards."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from icgd.bounds.letters import ProblemError
+from icgd.verify.study.measures import MEASURES, Measured, between, measures
+
+
+def drawn(count=130, examples=7, seed=0):
+    """Labels with a mean of their own in every prompt, and a prediction that is not the mean."""
+    rng = np.random.default_rng(seed)
+    labels = rng.normal(1, 2, (count, 1)) + rng.normal(0, rng.gamma(2, 0.5, (count, 1)), (count, examples))
+    at = [0, 3, examples - 1]
+    return labels, at, labels[:, at] + rng.normal(0, 0.7, (count, 3))
+
+
+def plainly(labels, k, predicted):
+    """Every measure at one position, from its definition, in Python's own arithmetic."""
+    y, p = [row[k] for row in labels], list(predicted)
+    errors = [(a - b) ** 2 for a, b in zip(y, p, strict=True)]
+    inside = [sum((v - sum(row) / len(row)) ** 2 for v in row) / (len(row) - 1) for row in labels]
+
+    def r2(errors, y):
+        return 1 - sum(errors) / sum((v - sum(y) / len(y)) ** 2 for v in y)
+
+    batches = [slice(s, s + 64) for s in range(0, len(y) - 63, 64)]
+    own = sorted(1 - e / v for e, v in zip(errors, inside, strict=True) if v)
+    middle = (own[(len(own) - 1) // 2] + own[len(own) // 2]) / 2
+    return {
+        "pooled": r2(errors, y),
+        "batches of 64": sum(r2(errors[b], y[b]) for b in batches) / len(batches),
+        "within": 1 - sum(errors) / sum(inside),
+        "mean of prompts": sum(own) / len(own),
+        "median of prompts": middle,
+    }
+
+
+def test_values_are_those_of_the_definitions():
+    labels, at, predicted = drawn()
+    labels[5] = 2.0  # a prompt of equal labels has no R^2 of its own
+    found = measures(torch.tensor(labels), at, torch.tensor(predicted), resamples=10)
+    assert list(found) == list(MEASURES)
+    for i, k in enumerate(at):
+        for name, value in plainly(labels, k, predicted[:, i]).items():
+            assert found[name][i].value == pytest.approx(value, rel=1e-12), name
+    whole = measures(torch.tensor(labels), at, torch.tensor(predicted), together=True, resamples=10)
+    mean = np.mean([one.value for one in found["within"]])
+    assert [one.value for one in whole["within"]] == pytest.approx([mean], rel=1e-12)
+
+
+def test_intervals_are_those_of_drawing_prompts_again():
+    """Against plain resampling with other random numbers: ends agree to a tenth of the interval's width."""
+    labels, at, predicted = drawn(count=128)
+    found = measures(torch.tensor(labels), at, torch.tensor(predicted), resamples=4000)
+    rng = np.random.default_rng(9)
+    samples = []
+    for _ in range(1500):
+        again = rng.integers(0, 128, 128)
+        y, p = labels[again], predicted[again, 1]
+        inside, errors = y.var(1, ddof=1), (y[:, 3] - p) ** 2
+        own = np.sort(1 - errors / inside)
+        pooled = 1 - errors.sum() / y[:, 3].var() / 128
+        samples.append((pooled, 1 - errors.sum() / inside.sum(), own.mean(), own[63]))
+    ends = np.quantile(samples, [0.025, 0.975], axis=0)
+    names = ("pooled", "within", "mean of prompts", "median of prompts")
+    for name, (low, high) in zip(names, ends.T, strict=True):
+        one = found[name][1]
+        assert one.low <= one.value <= one.high
+        assert abs(one.low - low) + abs(one.high - high) < 0.25 * (high - low), name
+
+
+def test_pooled_r2_rewards_knowing_the_prompt_and_within_does_not():
+    """The mean of k exchangeable labels has -1/k within, and so c - (1 - c)/k pooled."""
+    rng = np.random.default_rng(1)
+    labels = torch.tensor(3 * rng.normal(size=(8000, 1)) + rng.normal(size=(8000, 9)))
+    c = 0.9  # 9 of 10 parts of the variance lie between prompts
+    assert between(labels).low < c < between(labels).high
+    at = [1, 4, 8]
+    means = torch.stack([labels[:, :k].mean(1) for k in at], dim=1)
+    found = measures(labels, at, means, resamples=200)
+    for i, k in enumerate(at):
+        assert found["within"][i].low - 0.02 < -1 / k < found["within"][i].high + 0.02
+        assert found["pooled"][i].low - 0.002 < c - (1 - c) / k < found["pooled"][i].high + 0.002
+        assert found["pooled"][i].value == pytest.approx(c + (1 - c) * found["within"][i].value, abs=5e-3)
+
+
+def test_what_cannot_be_computed_is_not_a_number_and_wrong_shapes_are_refused():
+    labels, at, predicted = (torch.as_tensor(one) for one in drawn(count=70))
+    few = measures(labels, at.tolist(), predicted, resamples=10)
+    assert all(math.isnan(one.value) for one in few["batches of 64"]) and few["pooled"][0].value < 1
+    equal = measures(torch.ones(70, 4), [1], torch.ones(70, 1), resamples=10)
+    assert math.isnan(equal["median of prompts"][0].value) and math.isnan(equal["within"][0].value)
+    with pytest.raises(ProblemError, match=r"predicted = shape \(70, 2\): one row a prompt"):
+        measures(labels, at.tolist(), predicted[:, :2])
+    assert Measured(0, -1, 1).disjoint(Measured(3, 2, 4)) and not Measured(0, -1, 2).disjoint(
+        Measured(3, 2, 4)
+    )
