@@ -14,7 +14,7 @@ PARALLEL = $(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --b
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup tightness linear sizes grid audit test slow lint format bench sabotage docs fuzz wheel
+.PHONY: help setup tightness linear sizes gpu grid audit test slow lint format bench sabotage docs fuzz wheel
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -64,6 +64,9 @@ tightness: setup ## measure how tight proofs are, and how long they take
 
 linear: setup ## measure how tight distances of linear attention from descent are; takes some minutes
 	$(ONE_THREAD) $(BIN)/python -m icgd.verify.given_linear.tightness
+
+gpu: setup ## compare an accelerator with the CPU: docs/gpu.md; PYTEST_ARGS="--device cuda:1 --date today" adds options
+	$(BIN)/python -m icgd.verify.accelerator $(PYTEST_ARGS)
 
 sizes: setup ## run commands of many sizes and compare each with its own estimate: about 10 minutes
 	$(ONE_THREAD) $(BIN)/python -m icgd.reports.sizes

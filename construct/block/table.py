@@ -55,6 +55,8 @@ class LookupTable(nn.Module):
         kinks, slopes, intercepts = relus.segments()
         self.linear = (float(slopes[0]), float(intercepts[0])) if len(set(slopes)) == 1 else None
         self.direct = relus.units <= _DIRECT
+        few = slice(0, relus.units if self.direct else 0)
+        self.units = tuple(zip(*(part[few].tolist() for part in (relus.a, relus.b, relus.c)), strict=True))
         self.uniform = False
         if self.linear or self.direct:
             return
@@ -104,9 +106,8 @@ class LookupTable(nn.Module):
         return value.view(x.shape)
 
     def _directly(self, x: Tensor) -> Tensor:
-        relus = self.relus
-        value = torch.full_like(x, relus.constant)
-        for a, b, c in zip(relus.a.tolist(), relus.b.tolist(), relus.c.tolist(), strict=True):
+        value = torch.full_like(x, self.relus.constant)
+        for a, b, c in self.units:
             shifted = x + b if a == 1 else torch.add(torch.full_like(x, b), x, alpha=a)
             value.add_(shifted.clamp_(min=0), alpha=c)
         return value

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from functools import cache, partial
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -117,7 +118,8 @@ class Transformer(nn.Module):
         chunk = tape.CHUNK if tape else _CHUNK if prompt.x.device.type == "cpu" else _DEVICE_CHUNK
         budget = max(64, chunk // widest)
         prompts, tokens = max(1, budget // T), math.ceil(T / math.ceil(T / budget))  # pieces of one size
-        local = self._compiled() if self.compiles else self._tokens
+        compiled = _by_torch_compile if self.compiles else _as_it_is
+        local, weights = (partial(compiled(function), self) for function in (_on_tokens, _on_weights))
         run = tape.on(prompt.x.new_empty(tape.width * min(prompts, prompt.batch) * tokens)) if tape else local
         results = []
         for start in range(0, prompt.batch, prompts):
@@ -127,8 +129,7 @@ class Transformer(nn.Module):
                 state = self._open(some, begin, begin + tokens)
                 for name, total in run(state).items():
                     totals[name] = totals[name] + total if name in totals else total
-            after = self._weights(State({}, state.shared), totals, T)
-            results.append(stack_weights([after.shared[f"V{j}"] for j in range(1, self.problem.N + 1)]))
+            results.append(weights(state.shared, totals, T))
         return torch.cat(results)
 
     def _open(self, prompt: Prompt, begin: int, end: int) -> State:
@@ -170,11 +171,6 @@ class Transformer(nn.Module):
             run_hidden([ridge for ridge in layer.ridges if not self._is_weight(ridge)], state.tokens)
         return totals
 
-    def _compiled(self) -> Callable[[State], dict[str, Tensor]]:
-        """`_tokens` by torch.compile; it is compiled again where a part has been replaced."""
-        found: Callable[[State], dict[str, Tensor]] = torch.compile(self._tokens)
-        return found
-
     def _weights(self, state: State, totals: dict[str, Tensor], tokens: int) -> State:
         """The update of w from the sums over all tokens, then the ridges that act on w."""
         for name, total in totals.items():
@@ -185,3 +181,27 @@ class Transformer(nn.Module):
 
     def _is_weight(self, ridge: Ridge) -> bool:
         return self.stream[ridge.target].shared is not None
+
+
+def _on_tokens(transformer: Transformer, state: State) -> dict[str, Tensor]:
+    """`Transformer._tokens` without a change to the given state, so that no scratch need be kept."""
+    return transformer._tokens(State(dict(state.tokens), dict(state.shared)))
+
+
+def _on_weights(
+    transformer: Transformer, shared: Mapping[str, Tensor], totals: dict[str, Tensor], tokens: int
+) -> Float[Tensor, "B D_w"]:
+    """The weights after the sums over all tokens have been taken."""
+    after = transformer._weights(State({}, dict(shared)), totals, tokens)
+    return stack_weights([after.shared[f"V{j}"] for j in range(1, transformer.problem.N + 1)])
+
+
+def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+@cache
+def _by_torch_compile(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One of the two above, compiled for each transformer, and again where a part of one is replaced."""
+    found: Callable[..., Any] = torch.compile(function)
+    return found
