@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from icgd.verify.catalogue import find_theorem as theorem
     from icgd.verify.catalogue import theorems
     from icgd.verify.results import Results
+    from icgd.verify.sweeps.posed_sweep import sweep_grid as sweep
     from icgd.verify.theorem import Theorem
     from icgd.verify.verdict import Verdict
 
@@ -80,6 +81,7 @@ __all__ = [
     "claims",
     "judge",
     "plan",
+    "sweep",
     "theorem",
     "theorems",
 ]
@@ -90,6 +92,8 @@ def __getattr__(name: str) -> Any:
         return import_module("icgd.verify.catalogue").find_theorem
     if name == "judge":
         return import_module("icgd.kinds").judge_given
+    if name == "sweep":
+        return import_module("icgd.verify.sweeps.posed_sweep").sweep_grid
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(f"icgd.{home}"), name)

@@ -66,6 +66,7 @@ from icgd.verify.certificate.origin import digest_for
 from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, entries, select
 from icgd.verify.search.counterexample import Counterexample
 from icgd.verify.search.options import BRIEF, Search
+from icgd.verify.sweeps.run import check_jobs
 from icgd.verify.verdict import Verdict, any_failed
 
 KEPT, FAILED = 0, 1
@@ -282,6 +283,7 @@ def verify_command(
     replay_file: Annotated[
         Path | None, typer.Option("--replay", help="a saved counterexample to run again")
     ] = None,
+    jobs: Annotated[int, typer.Option(help="processes that draw more than a million samples")] = 1,
     json_to: Json = None,
 ) -> int:
     """Search for counterexamples, or replay one.
@@ -296,7 +298,8 @@ def verify_command(
         emit({"verdicts": [verdict.as_dict()], "versions": versions()}, json_to)
         return FAILED if any_failed([verdict]) else KEPT
     check_options(search, json_to)
-    part = verify_one(find_theorem(theorem), letters, search)
+    check_jobs(jobs)
+    part = verify_one(find_theorem(theorem), letters, search, jobs=jobs)
     part.show(console)
     _write_files(console, [part], None, search.out)
     emit(part.document, json_to)

@@ -69,14 +69,16 @@ def verify(
     transformer: Transformer | None = None,
     device: torch.device | str = "cpu",
     certify: bool = False,
+    swept: Sweep | None = None,
     progress: Progress = silent,
 ) -> Results:
     """Sweep, attack, follow L steps, check every property and claim; `effort` scales the attack (0: none).
 
     certify: also prove the step error, and enclose it on the worst prompt found and on a followed one.
     data: a table whose prompts are followed instead of random ones; table: how its text is laid out, in the
-    words of `Layout`.  transformer: one to judge in place of
-    our own.  Raises ProblemError where the construction does not apply, DataError for a bad table.
+    words of `Layout`.  transformer: one to judge in place of our own.  swept: the result of a sweep of that
+    many samples that was made elsewhere.  Raises ProblemError where the construction does not apply, DataError
+    for a bad table.
     """
     check_construction(problem, construction)
     check_arithmetic(device)
@@ -88,8 +90,9 @@ def verify(
     searched = judged if short is planned else assemble(short).to(device)
     generator = seeded(seed)
     covers = coverage(planned)
-    with progress("sweep", samples) as advance:
-        swept = sweep(searched, samples, generator, device=device, covers=covers, advance=advance)
+    if swept is None:
+        with progress("sweep", samples) as advance:
+            swept = sweep(searched, samples, generator, device=device, covers=covers, advance=advance)
     prompt = to_follow(problem, real, start, generator).to(device)
     trajectory, on_path = follow(judged, prompt, covers, source, start if real is None else f"{start} w(0)")
     attacked = _attack(short, generator, transformer, swept, covers, effort, device, progress)

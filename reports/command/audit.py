@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ from icgd.verify.ledger.questions import Answer, answer, questions
 from icgd.verify.ledger.settled import Settled, settle
 from icgd.verify.requests import Request, requests_of
 from icgd.verify.search.options import EVERYWHERE, Search, option_words
+from icgd.verify.sweeps.run import local_workers
+from icgd.verify.sweeps.shards import is_sharded, sharded_sweep, sweep_shared
 from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Verdict, any_failed, with_replay
 
@@ -104,12 +107,14 @@ def verify_one(
     reported: bool = False,
     surveyed: bool | None = None,
     announced: bool = False,
+    jobs: int = 1,
 ) -> AuditPart:
     """Verify a theorem on the problem that letters and data pose.
 
     certify: prove what the theorem can prove, even if the search does not ask for it.
     reported: whether its files will go into a report.  surveyed: whether to compute what only a report shows;
     None: as `reported`.  announced: whether the time it takes has been printed already.
+    jobs: how many processes draw a sample of more than `SHARD` prompts; the result does not depend on it.
     """
     began, surveyed = time.perf_counter(), reported if surveyed is None else surveyed
     command = command_line("audit", command_name(theorem), letters, search)
@@ -117,13 +122,17 @@ def verify_one(
     search = replace(search, certify=search.certify or (certify and "certify" in theorem.options))
 
     def estimated(problem: Letters, chosen: Search) -> Estimate:
-        return verifying(theorem, problem, chosen, reported=surveyed)
+        return sweep_shared(verifying(theorem, problem, chosen, reported=surveyed), jobs)
 
     asked, search, read = pose(theorem, letters, search, estimated)
     if not announced:
         announce(estimated(asked.problem, search))
     if isinstance(table := read.get("data"), DataTable):
         _say_columns(table, search, asked.problem)
+    if is_sharded(theorem, search):
+        workers = partial(local_workers, jobs)
+        swept = sharded_sweep(theorem, asked.problem, search, workers, search.out / "sweep", bars())
+        read = {**read, "swept": swept}
     survey = theorem.survey if surveyed else None
     followed = {"followed": search.data or "", "seed": search.seed, "device": search.device}
     with survey(asked.problem, **asked.chosen, **followed) if survey else nullcontext() as figures:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import fields
+from decimal import Decimal
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
@@ -110,6 +112,7 @@ class OnceEach(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Parses the words after the command's name; raises ProblemError, which names what the user typed."""
+        args = _plain_counts(args)
         given, _, order = self.make_parser(ctx).parse_args(args=list(args))
         for one in order:
             listed = one.nargs != 1 or getattr(one, "multiple", False)
@@ -126,6 +129,26 @@ class OnceEach(TyperCommand):
                 raise
             value = given.get(str(error.param.name))
             raise ProblemError(_typed(error.param), value, wanted[0]) from None
+
+
+_COUNTS = ("--samples", "--prompts")
+
+
+def _plain_counts(words: list[str]) -> list[str]:
+    """The words, with 1e9 samples written as 1000000000."""
+    plain = []
+    for before, word in zip(["", *words], words, strict=False):
+        name, sign, value = word.partition("=")
+        if before in _COUNTS:
+            plain.append(_plain_count(word))
+        else:
+            plain.append(f"{name}={_plain_count(value)}" if sign and name in _COUNTS else word)
+    return plain
+
+
+def _plain_count(text: str) -> str:
+    found = Decimal(text) if re.fullmatch(r"\d+(\.\d+)?[eE]\+?\d{1,2}", text) else None
+    return str(int(found)) if found is not None and found == found.to_integral_value() else text
 
 
 _WANTED = {"integer": "a whole number is needed", "number": "a number is needed, such as 0.05"}
