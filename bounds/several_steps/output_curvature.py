@@ -20,39 +20,44 @@ _ROOM, _ROOM_IN_TWO = 2.0**-10, 2.0**-4
 
 
 class OutputCurvature(NamedTuple):
-    """Bounds on the second derivative of l(r(z), y) in z for |y| <= B_y and |z| <= reach * m / BINS.
+    """Bounds on the second derivative of l(r(z), y) in z for |z| <= reach * m / BINS, m = 0..BINS.
 
-    above: on the derivative itself, below: on its negative, for m = 0..BINS; neither is negative.
+    at_zero, at_most: bounds where y = 0 and where |y| <= B_y, no less than 0 and at_zero: between the two the
+    bound is linear in |y|, as the derivative is linear in y, or at_zero is no better than at_most.
     """
 
-    above: Vector
-    below: Vector
+    at_zero: Vector
+    at_most: Vector
 
 
-def output_curvature(problem: Problem, reach: float) -> OutputCurvature:
-    """The bounds on balls, for l in p and the activation of the output layer; raises ValueError if infinite.
+def output_curvature(problem: Problem, reach: float) -> tuple[OutputCurvature, OutputCurvature]:
+    """The bounds on balls, on the derivative and on its negative; raises ValueError if they are infinite.
 
     With u = l'(r(z)), the second derivative is l''(r(z)) r'(z)^2 + u r''(z).
     """
     linear = problem.loss.rho == 0 or problem.loss.phi.derivative.is_constant
-    ends = np.linspace(-problem.B_y, problem.B_y, 2 if linear else _TARGETS + 1).tolist()
+    ends = [-problem.B_y, 0.0, problem.B_y]
+    if not linear:
+        ends = np.linspace(-problem.B_y, problem.B_y, _TARGETS + 1).tolist()
     targets = [(y, y) for y in ends] if linear else [*pairwise(ends)]
     parts = _PARTS if linear else _PARTS // 2
     edges = np.linspace(0.0, reach, BINS * parts + 1).tolist()
-    tops = np.full((2, BINS * parts), -np.inf)
+    tops = np.full((2, len(targets), BINS * parts), -np.inf)
     with flint.ctx.workprec(PRECISION):
         for i, (a, b) in enumerate(pairwise(edges)):
-            boxes = [(*z, *y) for z in ((a, b), (-b, -a)) for y in targets]
-            found = [_second_derivative(problem, *box) for box in boxes]
-            tops[:, i] = max(high for _, high in found), max(-low for low, _ in found)
+            for k, y in enumerate(targets):
+                found = [_second_derivative(problem, *z, *y) for z in ((a, b), (-b, -a))]
+                tops[:, k, i] = max(high for _, high in found), max(-low for low, _ in found)
     if not np.isfinite(tops).all():
         raise ValueError(
             f"the curvature of {problem.loss.name} after {problem.activation.name} is not finite"
         )
-    tops = np.maximum.accumulate(tops.reshape(2, BINS, parts).max(axis=-1), axis=-1)
-    found = np.maximum(np.concatenate([tops[:, :1], tops], axis=-1), 0.0)
-    room = (_ROOM if linear else _ROOM_IN_TWO) * found.max()
-    return OutputCurvature(*np.where(found > 0, found + room, 0.0))
+    tops = np.maximum.accumulate(tops.reshape(2, len(targets), BINS, parts).max(axis=-1), axis=-1)
+    tops = np.maximum(np.concatenate([tops[..., :1], tops], axis=-1), 0.0)
+    tops = np.where(tops > 0, tops + (_ROOM if linear else _ROOM_IN_TWO) * tops.max(), 0.0)
+    most = tops.max(axis=1)
+    above, below = zip(tops[:, 1] if linear else most, most, strict=True)
+    return OutputCurvature(*above), OutputCurvature(*below)
 
 
 def _second_derivative(

@@ -85,9 +85,12 @@ class _Steepness:
     """What a cell says of r' and r'' in one layer: the largest, the 1-norm and the 2-norm over its units."""
 
     def __init__(self, table: Envelope, bins: NDArray[np.int64], low: Vector, high: Vector, units: int):
-        self.slope, self.bend = table.slope[bins], table.bend[bins]
-        mean = np.minimum(table.average("slope2", bins, low, high), self.slope**2)
+        slope = table.slope[bins]
+        mean = np.minimum(table.average("slope2", bins, low, high), slope**2)
         self.slope2 = np.sqrt(units * mean) * WIDENING
+        self.slope = np.minimum(slope, self.slope2)
+        bent = np.sqrt(units * table.average("bend2", bins, low, high)) * WIDENING
+        self.bend = np.minimum(table.bend[bins], bent)
         total = units * table.average("slope", bins, low, high)
         self.slope1 = np.minimum(total, math.sqrt(units) * self.slope2)
 
@@ -97,7 +100,7 @@ class _QuadraticForm:
     setting: Setting
 
     @cached_property
-    def output(self) -> OutputCurvature:
+    def output(self) -> tuple[OutputCurvature, OutputCurvature]:
         return output_curvature(self.setting.problem, self.setting.layers[-1].z)
 
     def largest(self, cells: Cells, side: int) -> Vector:
@@ -115,7 +118,7 @@ class _QuadraticForm:
             layers.append(_Steepness(table, bins, np.minimum(low, high), high, dims[j]))
             p.append(math.sqrt(dims[j]) * np.sqrt(high) * WIDENING)
         moved = self._moved(p, layers)
-        form = self.output[side][bins] * _square(moved[N - 1])
+        form = self._at_output(p[N - 1], moved, layers, self.output[side], bins)
         peak = np.sqrt(setting.envelopes[-1].square[bins])
         s1, s2 = self._output_slope(p[N], peak, layers[-1])
         for j in range(N - 1, 0, -1):
@@ -130,6 +133,30 @@ class _QuadraticForm:
             raise ValueError("the bound on the Hessian overflows")
         top = np.linalg.eigvalsh(np.moveaxis(form, 2, 0))[:, -1] / 2
         return np.where(empty, 0.0, top * WIDENING)
+
+    def _at_output(
+        self,
+        p: Vector,
+        moved: list[NDArray[np.float64]],
+        layers: list[_Steepness],
+        curvature: OutputCurvature,
+        bins: NDArray[np.int64],
+    ) -> NDArray[np.float64]:
+        """The form that bounds sum_k c_k dz(N)_k^2, with |c_k| <= at_zero + (at_most - at_zero) |y_k| / B_y.
+
+        dz(N)_k <= p norm2(row k of dV_N) + q with the same q in every k, and norm2(y) <= B_y.
+        """
+        problem, N = self.setting.problem, self.setting.problem.N
+        flat, tilt = curvature.at_zero[bins], (curvature.at_most - curvature.at_zero)[bins]
+        row = np.zeros_like(moved[0])
+        row[N - 1] = p
+        q = np.zeros_like(row)
+        if N > 1:
+            q = self.setting.half_width(N) * layers[N - 2].slope2 * moved[N - 2]
+        mixed = row[:, None] * q[None] + q[:, None] * row[None]
+        return flat * _square(moved[N - 1]) + tilt * (
+            _square(row) + mixed + math.sqrt(problem.d_out) * _square(q)
+        )
 
     def _moved(self, p: list[Vector], layers: list[_Steepness]) -> list[NDArray[np.float64]]:
         """norm2(dz(j)) is at most moved[j - 1] . (norm2(dV_1), ..., norm2(dV_N)); one column per cell."""

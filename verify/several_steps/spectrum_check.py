@@ -105,12 +105,22 @@ class SpectrumCheck:
         except (ArithmeticError, ValueError):
             return [arb("nan")] * (order + 1)
 
-    def output_tops(self, side: int) -> list[arb]:
-        """A bound on side * (l o r)'', at least 0, for |y| <= B_y and |z| <= reach m / BINS, m = 0..BINS."""
+    def output_tops(self, side: int) -> tuple[list[arb], list[arb]]:
+        """Bounds on side * (l o r)'', at least 0, for |z| <= reach m / BINS, m = 0..BINS: at y = 0, and else.
+
+        Where (l o r)'' is linear in y, the supremum over z is convex in y, so no larger than the chord from
+        y = 0 to an end.  Where it is not, the bound for all |y| <= B_y serves as both.
+        """
+        if not (self.rho == 0 or self.quadratic):
+            tops = self.over_targets(side, [(-self.B_y, self.B_y)], NEAR_IN_TWO)
+            return tops, tops
+        ends = [(-self.B_y, -self.B_y), (self.B_y, self.B_y)]
+        at_zero, at_ends = (self.over_targets(side, y, NEAR) for y in ([(arb(0), arb(0))], ends))
+        return at_zero, [x.max(y) for x, y in zip(at_zero, at_ends, strict=True)]
+
+    def over_targets(self, side: int, targets: list[tuple[arb, arb]], near: float) -> list[arb]:
+        """A bound on side * (l o r)'', at least 0, for y in these intervals."""
         reach, top, tops = exact(self.layers[-1]["z"]), arb(0), list[arb]()
-        linear = self.rho == 0 or self.quadratic  # in y, so that it is largest at an end
-        targets = [(-self.B_y, -self.B_y), (self.B_y, self.B_y)] if linear else [(-self.B_y, self.B_y)]
-        near = NEAR if linear else NEAR_IN_TWO
         scale = sum(abs(self.second_derivative(arb(0), y, 0)[0]) for y in (self.B_y, -self.B_y))
         for m in range(BINS):
             a, b = arb(reach * m / BINS), arb(reach * (m + 1) / BINS)
@@ -171,8 +181,8 @@ class SpectrumCheck:
             top = envelope.peak[1][m]
             a2.append((size * envelope.average("slope2", m, low, high)).sqrt().min(unit * top))
             a1.append((size * envelope.average("slope", m, low, high)).min(unit * a2[-1]))
-            tops.append(top)
-            bends.append(envelope.peak[2][m])
+            tops.append(top.min(a2[-1]))
+            bends.append((size * envelope.average("bend2", m, low, high)).sqrt().min(envelope.peak[2][m]))
             p.append(unit * high.sqrt())
         moved = [[arb(0)] * N for _ in range(N)]  # norm2(dz(j)) <= moved[j - 1] . norms of the dV
         for j in range(N):
@@ -180,7 +190,18 @@ class SpectrumCheck:
                 spread = self.roots[j + 1] * self.box[j] * a2[j - 1]
                 moved[j] = [spread * x for x in moved[j - 1]]
             moved[j][j] += p[j]
-        rows = [[self.output[m] * x * y for y in moved[-1]] for x in moved[-1]]
+        # dz(N)_k <= p norm2(row k of dV_N) + q; of the bound on (l o r)'' the rest is linear in |y_k|.
+        at_zero, tilt = self.output[0][m], self.output[1][m] - self.output[0][m]
+        last = [p[N - 1] * (j == N - 1) for j in range(N)]
+        q = [self.box[-1] * a2[N - 2] * x for x in moved[N - 2]] if N > 1 else [arb(0)]
+        rows = [
+            [
+                at_zero * moved[-1][i] * moved[-1][k]
+                + tilt * (last[i] * last[k] + last[i] * q[k] + q[i] * last[k] + self.roots[-1] * q[i] * q[k])
+                for k in range(N)
+            ]
+            for i in range(N)
+        ]
         s1, s2 = self.output_slope(tops[-1], a1[-1], a2[-1], p[-1], self.envelopes[-1].peak[0][m])
         for j in range(N - 1, 0, -1):
             g = self.box[j] * s1
