@@ -44,7 +44,8 @@ class NetworkScale:
     """A size of the study.  words: what it shows, and what it cannot.
 
     depths: N.  at: the numbers of examples at which predictions are kept.  prompts: tested under each
-    condition.  judged: prompts, and at how many examples each, on which answers are kept during training.
+    condition.  judged: prompts, and at how many examples each, on which answers are kept during
+    training.  slow: the same for baselines that train or run something on every prompt.
     marks: steps at which these are kept; every: steps between checkpoints.
     seconds: of one step on the machine meant, for estimates.
     """
@@ -58,6 +59,7 @@ class NetworkScale:
     at: tuple[int, ...]
     prompts: int
     judged: tuple[int, tuple[int, ...]]
+    slow: tuple[int, tuple[int, ...]]
     marks: tuple[int, ...]
     every: int
     seconds: float
@@ -139,6 +141,7 @@ SCALES: Mapping[str, NetworkScale] = {
             (0, 1, 2, 5, 10, 15, 20),
             1_000,
             (512, (5, 20)),
+            (64, (5, 20)),
             (0, 100, 250, 500, 1_000, 1_500),
             250,
             0.03,
@@ -154,6 +157,7 @@ SCALES: Mapping[str, NetworkScale] = {
             _AT,
             6_400,
             (512, (10, 50)),
+            (128, (10, 50)),
             (0, 250, 500, 1_000, 2_000, *range(4_000, 40_001, 4_000)),
             4_000,
             0.0025,
@@ -168,6 +172,7 @@ SCALES: Mapping[str, NetworkScale] = {
             _AT,
             6_400,
             (512, (10, 50)),
+            (128, (10, 50)),
             (0, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, *range(100_000, 500_001, 100_000)),
             5_000,
             0.0045,

@@ -26,6 +26,7 @@ SMALLEST = replace(
     at=(0, 1, 4),
     prompts=6,
     judged=(5, (1, 3)),
+    slow=(4, (1, 3)),
     marks=(0, 4, 12),
     every=4,
 )

@@ -1,0 +1,70 @@
+"""`icgd study` from its first step to its files, on the smallest models, and what it refuses."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from icgd.cli import main
+from icgd.verify.study import discrepancy, icl_networks
+from icgd.verify.study.network_scales import SCALES
+from tests.verify.study.test_train_cells import SMALLEST
+
+
+@pytest.fixture
+def smallest(monkeypatch):
+    monkeypatch.setitem(SCALES, "tiny", SMALLEST)
+    monkeypatch.setattr(icl_networks, "SLOW", ("network, last epoch",))
+    monkeypatch.setattr(discrepancy, "DESCENT_STEPS", (1, 5))
+
+
+def test_a_study_from_its_first_step_to_its_files(smallest, tmp_path, capsys):
+    """Stopped at once, it goes on; run again, it computes nothing twice and says the same."""
+    command = ["study", "icl-networks", "--out", str(tmp_path), "--json", str(tmp_path / "x.json")]
+    assert main([*command, "--minutes", "0.01"]) == 0
+    assert main(command) == 0
+    folder = tmp_path / "icl-networks-tiny"
+    document = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    assert document["finished"] and document["settings"]["steps"] == [12]
+    with (folder / "result.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    kinds = {row["kind"] for row in rows}
+    assert kinds == {"trained", "trivial", "regression", "network", "published"}
+    trained = [row for row in rows if row["kind"] == "trained" and row["examples"] == "4"]
+    assert len(trained) == 2 * (4 + 6)
+    for row in trained:
+        assert float(row["pooled low"]) <= float(row["pooled"]) <= float(row["pooled high"])
+    titles = [one["title"] for one in document["tables"]]
+    assert titles[0] == "pooled R^2 at 3 examples, inputs as in training"
+    assert any(row[0] == "relu transformer, published" for row in document["tables"][0]["rows"])
+    models = {row[0] for row in document["tables"][-1]["rows"]}
+    assert models == {"softmax-3", "relu-3", "softmax-4", "relu-4"}
+    dots = [one for figure in document["figures"] for one in figure["curves"] if one["published"]]
+    assert dots and all(not one["low"] for one in dots)
+    told = capsys.readouterr()
+    assert "not finished: run the same command again" in told.err and "nearest to" in told.out
+    written = {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
+    assert main([*command, "--as-trained"]) == 0
+    assert written == {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
+    again = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    assert again["tables"] == document["tables"] and again["figures"] == document["figures"]
+    assert main(["judge", str(folder / "relu-3.safetensors"), "--n", "4", "--samples", "32"]) == 0
+
+
+def test_what_a_study_refuses(smallest, tmp_path, capsys):
+    where = ["--out", str(tmp_path)]
+    for words, said in (
+        (["nothing"], "the studies are icl-networks"),
+        (["icl-networks", "--scale", "huge"], "the scales of icl-networks are tiny, small, paper"),
+        (["icl-networks", "--minutes", "0"], "a positive number of minutes is needed"),
+        (["icl-networks", "--seed", "-1"], "a whole number from 0"),
+        (["icl-networks", "--as-trained"], "there is no such file"),
+        (["icl-networks", "--scale", "paper"], "at most a day is allowed"),
+        (["icl-networks", "--device", "cuda"] if not torch.cuda.is_available() else ["x"], "cuda"),
+    ):
+        assert main(["study", *words, *where]) == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert said in error or words == ["x"], error
+    assert main(["study"]) == 0
+    assert "icl-networks" in capsys.readouterr().out
