@@ -19,12 +19,13 @@ from flint import arb
 
 from icgd.verify.checker.power_series import Unreadable, formula, jet
 from icgd.verify.checker.program import layer_sizes
+from icgd.verify.coq.floats import float_part
 from icgd.verify.coq.formulas import rational, term
 
 THEORY = Path(__file__).parent
 STATIC = (
     *("vectors", "calculus", "block", "sums", "erf", "formulas", "up", "cells", "rows", "token", "tight"),
-    *("enclose", "tables", "fits", "sweeps", "certificate", "proof"),
+    *("enclose", "tables", "fits", "sweeps", "certificate", "proof", "machine", "rounding", "floats"),
 )
 """The theory, in the order of compilation."""
 
@@ -33,9 +34,10 @@ FLOATS = {True: "PrimitiveFloat", False: "SpecificFloat BigIntRadix2"}
 
 ARITHMETIC_FILE = """From Coq Require Import ZArith.
 From Interval Require Import Float.Sig Float.Primitive_ops Float.Specific_ops Float.Specific_bigint.
-From ICGD Require Import certificate proof.
+From ICGD Require Import certificate proof floats.
 Module F := {}.
-Module Checks := Proof F.
+Module FloatChecks := Floats F.
+Module Checks := FloatChecks.Pr.
 Definition prec := F.PtoP 53%positive.
 """
 
@@ -46,7 +48,7 @@ Proof. vm_cast_no_check (eq_refl true). Qed.
 """
 
 INSTANCE_FILE = """From Coq Require Import Reals QArith Qreals List Lia.
-From ICGD Require Import certificate data arithmetic.
+From ICGD Require Import certificate floats data arithmetic.
 {requires}
 Import ListNotations.
 
@@ -69,7 +71,8 @@ Proof.
   - vm_cast_no_check (eq_refl true).
 Qed.
 
-Print Assumptions step_error_at_most.
+{floats}
+Print Assumptions {last}.
 """
 
 SLOPES = {
@@ -268,7 +271,7 @@ class Instance:
 
     def instance(self) -> str:
         """The Coq file with the cells and the theorem of this instance."""
-        layers = range(1, self.N + 1)
+        layers, floats = range(1, self.N + 1), float_part(self.c)
         return INSTANCE_FILE.format(
             requires="\n".join(f"From ICGD Require layer_{j}." for j in layers),
             splits=listed(map(str, self.c["splits"])),
@@ -277,6 +280,8 @@ class Instance:
             boxes=self.boxes(),
             N=self.N,
             layers="".join(f"destruct j as [| j]; [exact layer_{j}.fits |]. " for j in layers),
+            floats=floats,
+            last="in_floats_too" if floats else "step_error_at_most",
         )
 
     def boxes(self) -> int:

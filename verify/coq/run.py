@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from icgd.bounds.progress import Progress, silent
+from icgd.verify.coq.floats import IN_FLOATS, tokens_covered
 
 NUMBERS = re.compile(
     r"ClassicalDedekindReals\.|FunctionalExtensionality\.|Classical_Prop\.classic|PrimInt63\.|Uint63\."
@@ -21,8 +22,9 @@ NUMBERS = re.compile(
 """The axioms that a theorem on real numbers may use: those of the reals and of Coq's machine numbers."""
 
 WAVES = (
-    *(("vectors",), ("calculus", "block", "sums", "up"), ("erf", "cells"), ("formulas", "rows"), ("token",)),
-    *(("tight",), ("enclose",), ("tables",), ("fits",), ("sweeps",), ("certificate",), ("proof",)),
+    *(("vectors", "machine"), ("calculus", "block", "sums", "up", "rounding"), ("erf", "cells")),
+    *(("formulas", "rows"), ("token",), ("tight",), ("enclose",), ("tables",), ("fits",), ("sweeps",)),
+    *(("certificate",), ("proof",), ("floats",)),
 )
 """The files of the theory; those in one wave do not depend on each other."""
 
@@ -32,9 +34,13 @@ PROVED = (
 TRUSTED = (
     "Coq's kernel with its virtual machine, 63-bit integers and floats, and the axioms of its real numbers",
     "this export, which writes the numbers of the certificate as rationals",
-    "the rounding model: every computed number is within the stated w... of what the program says",
     "that the literal matrices compute the program, and that back-propagation is the gradient",
 )
+ROUNDING = {
+    False: "the rounding model: every computed number is within the stated w... of what the program says",
+    True: "the rounding model, for products, the loss slope and the update: they are within wx, wg and eu",
+}
+"""What is taken for granted about rounding: without and with a theorem about binary64."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class CoqReport:
 
     bound: the bound on norm2(err)/eta that `instance.v` proves; None without that file.
     eps: what the theorem allows; a bound above it does not settle the claim.
+    tokens: for how many the theorem goes down to binary64; None where it does not.
     missing: what was not exported, and why.  assumptions: axioms of the theorem, as Coq prints them.
     """
 
@@ -63,6 +70,12 @@ class CoqReport:
     assumptions: tuple[str, ...]
     seconds: float
     eps: Fraction | None = None
+    tokens: int | None = None
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """What the theorem relies on."""
+        return (*TRUSTED, ROUNDING[self.tokens is not None])
 
     @property
     def settles(self) -> bool:
@@ -88,7 +101,8 @@ class CoqReport:
             "files": {file.name: file.ok for file in self.files},
             "missing": list(self.missing),
             "assumptions": list(self.assumptions),
-            "trusted": list(TRUSTED),
+            "in_binary64": None if self.tokens is None else IN_FLOATS.format(n=self.tokens - 1),
+            "trusted": list(self.trusted),
             "seconds": round(self.seconds, 1),
         }
 
@@ -112,7 +126,8 @@ class CoqReport:
                 f"{'proved' if self.ok else 'not proved: an axiom is not one on numbers'}: {proved}",
                 *([self._verdict] if self.eps is not None and self.ok else []),
                 *(f"not exported: {reason}" for reason in self.missing),
-                *(f"trusted: {item}" for item in TRUSTED),
+                *([f"proved {IN_FLOATS.format(n=self.tokens - 1)}"] if self.tokens and self.ok else []),
+                *(f"trusted: {item}" for item in self.trusted),
                 *([f"axioms: {', '.join(others)}, {_counted(integers, floats)}"] if others else []),
             ]
         )
@@ -141,10 +156,10 @@ def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress =
     waves = [*([f"{name}.v" for name in wave] for wave in WAVES), ["data.v", "arithmetic.v"], layers]
     waves = [*waves, [instance.name]] if instance.exists() else []
     text = instance.read_text("utf-8") if instance.exists() else ""
-    bound, eps = _defined("bound", text), _defined("eps", text)
+    bound, eps, tokens = _defined("bound", text), _defined("eps", text), tokens_covered(text)
     missing = tuple((folder / "missing.txt").read_text("utf-8").splitlines())
     if shutil.which("coqc") is None:
-        return CoqReport(None, (), bound, missing, (), 0.0, eps)
+        return CoqReport(None, (), bound, missing, (), 0.0, eps, tokens)
     version = _coqc(["--print-version"], folder).stdout.split()[0]
     start, files = time.monotonic(), list[File]()
     with ThreadPoolExecutor(jobs) as pool, progress("coqc", sum(map(len, waves))) as advance:
@@ -155,7 +170,9 @@ def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress =
             if not all(file.ok for file in files):
                 break
     assumptions = axioms(files[-1].output) if files and files[-1].name == instance.name else ()
-    return CoqReport(version, tuple(files), bound, missing, assumptions, time.monotonic() - start, eps)
+    return CoqReport(
+        version, tuple(files), bound, missing, assumptions, time.monotonic() - start, eps, tokens
+    )
 
 
 def axioms(printed: str) -> tuple[str, ...]:

@@ -151,20 +151,25 @@ def test_a_constant_above_eps_does_not_settle_the_claim(tmp_path, monkeypatch, e
 @needs_coq
 @pytest.mark.slow
 def test_coq_proves_the_step_error(compiled):
-    made, _, report = compiled
+    made, folder, report = compiled
     assert report.ok and report.settles, report.statement
     assert made["certified"] <= report.bound <= min(made["certified"] * 1.0005, SMALL["eps"])
     machine = {
         name for name in report.assumptions if re.match(r"(PrimInt63|Uint63|PrimFloat|FloatAxioms)\.", name)
     }
     assert {*report.assumptions} - machine == AXIOMS
-    assert "norm2(err) <=" in report.statement and "trusted: the rounding model" in report.statement
+    assert (
+        "norm2(err) <=" in report.statement
+        and "trusted: the rounding model, for products" in report.statement
+    )
+    assert report.tokens == made["program"]["n"] + 1 and "proved for binary64" in report.statement
+    assert "step_error_in_floats certified machine" in (folder / "instance.v").read_text("utf-8")
 
 
 @needs_coq
 @pytest.mark.slow
 def test_damaged_certificates_are_refused(compiled, tmp_path):
-    """A claim 1 % too small, a weight, a unit, a range, a cell: Coq's own checks come out false for each."""
+    """A claim 1 % too small, a weight, a unit, a range, a cell, a room for rounding: each check is false."""
     shutil.copytree(compiled[1], tmp_path / "coq")
     damages = Path(__file__).with_name("damaged.v").read_text("utf-8")
     (tmp_path / "coq" / "damaged.v").write_text(damages.replace("BOXES", "4"), "utf-8")
@@ -172,7 +177,7 @@ def test_damaged_certificates_are_refused(compiled, tmp_path):
     verdicts = [
         re.findall("true|false", found) for found in re.findall(r"= \[(.*?)\]", file.output, re.DOTALL)
     ]
-    assert file.ok and [len(row) for row in verdicts] == [12, 2, 2, 3], file.output
+    assert file.ok and [len(row) for row in verdicts] == [12, 2, 2, 3, 6], file.output
     for row in verdicts:
         assert row == ["true", *["false"] * (len(row) - 1)]
 

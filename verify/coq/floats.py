@@ -1,0 +1,60 @@
+"""The part of a Coq export that is about binary64: for how many tokens, and with which offsets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from icgd.verify.coq.formulas import rational
+
+FLOATS_PART = """
+(* floats.v says what step_error_in_floats is. *)
+Definition machine : machine_data := Machine {tokens} [{above_z}] [{above_g}].
+
+Theorem in_floats_too : (step_error certified /\\ certificate.bound certified = Q2R bound)
+  /\\ step_error_in_floats certified machine.
+Proof.
+  split; [exact step_error_at_most |].
+  apply (FloatChecks.floats_ok prec certified machine (proj1 step_error_at_most)).
+  - vm_cast_no_check (eq_refl true).
+  - intros j Hj. change (N certified) with {N}%nat in Hj.
+    {layers}lia.
+  - vm_cast_no_check (eq_refl true).
+  - vm_cast_no_check (eq_refl true).
+  - vm_cast_no_check (eq_refl true).
+Qed.
+"""
+
+IN_FLOATS = (
+    "for binary64, round to nearest, sums in any order, fused or not, with underflow, n at most {n:,}: the "
+    "room for rounding is enough for the operations of z, r, r' and g; no sum of theirs overflows; their "
+    "offsets exceed their ranges"
+)
+"""What `step_error_in_floats` adds."""
+
+
+def float_part(certificate: Mapping[str, Any]) -> str:
+    """The theorem about binary64 and its proof; empty for what it does not cover, `paper` and float32."""
+    program = certificate["program"]
+    if certificate["construction"] != "lean" or certificate["arithmetic"] != "float64":
+        return ""
+    layers = range(1, program["N"] + 1)
+
+    def offsets(key: str) -> str:
+        return "; ".join(rational(Fraction(layer[key])) for layer in program["layers"])
+
+    return FLOATS_PART.format(
+        tokens=program["n"] + 1,
+        above_z=offsets("above_z"),
+        above_g=offsets("above_g"),
+        N=program["N"],
+        layers="".join(f"destruct j as [| j]; [exact layer_{j}.fits |]. " for j in layers),
+    )
+
+
+def tokens_covered(instance: str) -> int | None:
+    """The number of tokens for which the text of `instance.v` proves rounding; None where it does not."""
+    found = re.search(r"machine_data := Machine (\d+)", instance)
+    return int(found[1]) if found else None
