@@ -47,6 +47,6 @@ Definition rooms (z r' d : Q) : layer_data :=
     (qC2 l) (qC3 l) (qwz l * z)%Q (qwr l * r')%Q (qwd l * d)%Q (qwx l) (qwg l) (qez l) (qer l) (qed l) (qex l) (qeg l)
     (qeu l) (lams l).
 Definition rounds (l : layer_data) (o : machine_data) : bool := rounding_fits (posed l (qbound certified)) o 0.
-Eval vm_compute in [rounds kept machine; rounds (rooms (1 # 8) 1 1) machine; rounds (rooms 1 (1 # 100) 1) machine;
-  rounds (rooms 1 1 (1 # 100)) machine; rounds kept (Machine (tokens machine) [qZ layer_1 * (99 # 100)]%Q []);
+Eval vm_compute in [rounds kept machine; rounds (rooms (1 # 8) 1 1) machine; rounds (rooms 1 (1 # 10000000000) 1) machine;
+  rounds (rooms 1 1 (1 # 10000000000)) machine; rounds kept (Machine (tokens machine) [qZ layer_1 * (99 # 100)]%Q []);
   rounds kept (Machine (100 * tokens machine) (above_z machine) [])].
