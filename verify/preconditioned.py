@@ -34,7 +34,7 @@ from icgd.verify.data.columns import Names
 from icgd.verify.data.on_rows import ROW_OPTIONS, followed_on_rows, regression_reader, regression_rows
 from icgd.verify.data.table import DataTable
 from icgd.verify.linear_attention.on_model import PROMPTS, judged_on_model
-from icgd.verify.linear_attention.step_sizes import SEARCHES, Depth, best_at, depth_grid, depth_plot
+from icgd.verify.linear_attention.step_sizes import Depth, best_at, depth_grid, depth_plot, least_said
 from icgd.verify.linear_attention.trained import Training, training_grid, training_plots, trainings
 from icgd.verify.results import Results
 from icgd.verify.search.prompts import seeded
@@ -43,6 +43,9 @@ from icgd.verify.verdict import Means, Status, Verdict
 
 NAME = "preconditioned"
 TITLE = "Linear attention learns preconditioned gradient descent"
+_BEATEN = 1e-5
+"""By what part of a loss a run must be lower to beat it: more than training and cubature are off."""
+
 _MOST_EXAMPLES = 30
 """The largest n of a problem for which Lemma 1 is expanded."""
 
@@ -238,11 +241,11 @@ def _landscape(problem: PreconditionedProblem) -> Verdict:
 
 
 def _trained(one: Training) -> Verdict:
-    """Judge whether a start ended at the predicted matrices; no single layer may end below the least loss."""
+    """Judge whether a start ended at the predicted matrices; none may end below the lowest predicted loss."""
     runs = one.runs
     lowest, reached = min(run.loss for run in runs), [run for run in runs if one.reached(run)]
     nearest = min(runs, key=lambda run: run.distances[-1])
-    kept = bool(reached) and not (one.least and lowest < one.predicted - 1e-7)
+    beaten = lowest < one.predicted * (1 - _BEATEN) - 1e-10
     ends = ", ".join(f"{run.loss:.8g}" for run in runs)
     best = sum(abs(run.loss - one.predicted) <= 1e-6 for run in reached)
     evidence = (
@@ -253,7 +256,11 @@ def _trained(one: Training) -> Verdict:
     )
     if not reached and not any(run.converged for run in runs):
         return Verdict(f"{NAME}/training/{one.name}", "inapplicable", f"no run converged; {evidence}")
-    return _verdict(f"training/{one.name}", kept, evidence, "held")
+    if beaten:
+        evidence = f"a run ended below every predicted loss; {evidence}"
+        if not one.least:  # a search may have missed the lowest of the family
+            return Verdict(f"{NAME}/training/{one.name}", "inapplicable", f"not decided: {evidence}")
+    return _verdict(f"training/{one.name}", bool(reached) and not beaten, evidence, "held")
 
 
 def _training_verdicts(
@@ -314,7 +321,7 @@ def _critical_verdicts(problem: PreconditionedProblem, depths: Sequence[Depth]) 
         for depth in transformed
         for box in depth.criticals
     )
-    evidence = f"Krawczyk boxes of radius 1e-30 hold critical points ({SEARCHES} searches per depth): {shown}"
+    evidence = f"Krawczyk boxes of radius 1e-30 hold critical points: {shown}; {least_said(transformed)}"
     if missed:  # a search without result is not a counterexample
         listed = ", ".join(map(str, missed))
         why = f"the search found no box at L = {listed}: not decided" + (f"; {shown}" if shown else "")

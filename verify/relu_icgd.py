@@ -77,8 +77,8 @@ def verify(
     certify: also prove the step error, and enclose it on the worst prompt found and on a followed one.
     data: a table whose prompts are followed instead of random ones; table: how its text is laid out, in the
     words of `Layout`.  transformer: one to judge in place of our own.  swept: the result of a sweep of that
-    many samples that was made elsewhere.  Raises ProblemError where the construction does not apply, DataError
-    for a bad table.
+    many samples that was made elsewhere.  Raises ProblemError where the construction does not apply, and
+    DataError for a bad table.
     """
     check_construction(problem, construction)
     check_arithmetic(device)

@@ -16,10 +16,12 @@ from icgd.bounds.preconditioned import AS_PUBLISHED, ONE_STEP, PreconditionedPro
 from icgd.construct.preconditioned import attend, build
 from icgd.verify.linear_attention.cubature import chi_square_rule, ensemble, normal_rule
 from icgd.verify.linear_attention.step_sizes import Depth
+from icgd.verify.linear_attention.trained import Training
 from icgd.verify.linear_attention.training import train
 from icgd.verify.preconditioned import (
     _critical_verdicts,
     _identities,
+    _trained,
     _training_verdicts,
     judge_one_step,
     verify,
@@ -81,6 +83,20 @@ def test_trainings_left_out_say_why(L, theorem_4):
     assert [v.claim.rpartition("/")[2] for v in verdicts] == ["theorem-1", "theorem-3", "theorem-4"]
     assert {v.status for v in verdicts} == {"inapplicable"}
     assert "cubature" in verdicts[0].evidence and theorem_4 in verdicts[2].evidence
+
+
+def test_what_training_beats_is_never_held():
+    run = train(lambda z: (z - 1).square().sum() + 0.5, torch.zeros(2).double(), lambda z: 0.0)
+    for predicted, least, expected in (
+        (0.5, False, "held"),
+        (0.51, False, "inapplicable"),
+        (0.51, True, "failed"),
+    ):
+        one = Training("theorem-4", "two layers", (run,), predicted, least)
+        verdict = _trained(one)
+        assert verdict.status == expected and ("below every predicted loss" in verdict.evidence) == (
+            predicted > 0.5
+        )
 
 
 def test_the_loss_of_one_step_can_fail():

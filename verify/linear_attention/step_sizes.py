@@ -1,28 +1,32 @@
-"""The best step sizes at every depth: exact for Theorem 3, enclosed critical points for Theorem 4."""
+"""The best step sizes at every depth: exact for Theorem 3; for Theorem 4 enclosed, proved least at L = 2."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
+import numpy as np
 import scipy.optimize
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from icgd.bounds.algebra.best_steps import (
     Critical,
     best_steps,
     enclose_critical,
-    residual,
     spectral_rule,
     transformed_loss,
 )
+from icgd.bounds.algebra.least_transformed import lower_point
 from icgd.bounds.preconditioned import MOST_TRANSFORMED, PreconditionedProblem
-from icgd.verify.linear_attention.training import train
+from icgd.verify.linear_attention.lowest_steps import LowestSearch, lowest_steps
 from icgd.verify.results import Curve, Grid, Plot
 
-SEARCHES = 10
+LEAST_ROOM = Fraction(1, 10**9)
+"""A loss is proved to be the least up to this part of it."""
+
+_AGAIN = 4
+"""How often a point that is lower than all that were found may be the start of another search."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Depth:
     """The best steps at one depth.
 
     one_step_size: the loss with one a for all layers.  criticals: enclosures of Theorem 4's critical points
-    in (a, b), ordered by loss; only the lowest at L = 3, none where L is 1 or above 3.
+    in (a, b), ordered by loss; only the lowest at L = 3, none where L is 1 or above 3.  search: what found
+    them.  is_least: whether no (a, b) has a loss below that of the first, less LEAST_ROOM, provably.
     """
 
     L: int
@@ -38,14 +43,19 @@ class Depth:
     loss: float
     one_step_size: float
     criticals: tuple[Critical, ...]
+    search: LowestSearch | None = None
+    is_least: bool = False
 
 
 def best_at(problem: PreconditionedProblem, L: int, generator: torch.Generator) -> Depth:
-    """The exact best a at depth L, and the critical points (a, b) of Theorem 4 that random searches reach."""
+    """The exact best a at depth L, and the critical points (a, b) of Theorem 4 that searches reach.
+
+    At L = 2 exact algebra names a lower point or proves that there is none, so the seed does not matter.
+    """
     n, d = problem.n, problem.d
     steps = best_steps(n, d, L)
     degree = (3**L - 1) // 2 if 2 <= L <= MOST_TRANSFORMED else L
-    t, weight = (torch.tensor(part, dtype=torch.float64) for part in spectral_rule(n, d, degree + 1))
+    t, weight = (np.array(part) for part in spectral_rule(n, d, degree + 1))
 
     def same(a: float) -> float:
         return float(weight @ (1 - a * t) ** (2 * L))
@@ -54,22 +64,29 @@ def best_at(problem: PreconditionedProblem, L: int, generator: torch.Generator) 
     if not 2 <= L <= MOST_TRANSFORMED:
         return Depth(L, steps.a, float(steps.loss), one, ())
 
-    def loss(z: Float[Tensor, " size"]) -> Float[Tensor, ""]:
-        return weight @ residual(L, t, list(z[:L]), list(z[L:])).square()
+    seed = int(torch.randint(2**31, (), generator=generator))
+    near: tuple[Fraction, ...] | None = None
+    for _ in range(_AGAIN):
+        search = lowest_steps(t, weight, steps.a, seed, near and tuple(map(float, near)))
+        criticals = _enclosed(search, n, d, L)
+        if L != 2 or not criticals:
+            return Depth(L, steps.a, float(steps.loss), one, criticals, search)
+        try:
+            near = lower_point(n, d, Fraction(criticals[0].value[0]) * (1 - LEAST_ROOM))
+        except ValueError:
+            break
+        if near is None:
+            return Depth(L, steps.a, float(steps.loss), one, criticals, search, is_least=True)
+    return Depth(L, steps.a, float(steps.loss), one, criticals, search)
 
-    first = torch.tensor(steps.a[::-1], dtype=torch.float64)
-    runs = []
-    for _ in range(SEARCHES):
-        stretch = 0.5 + 1.5 * torch.rand(2 * L - 1, generator=generator, dtype=torch.float64)
-        start = torch.cat([first * stretch[:L], 0.6 * (stretch[L:] - 0.5)])
-        runs.append(train(loss, start, lambda z: 0.0))
-    ends = sorted(runs, key=lambda run: run.loss)
-    distinct = [run for at, run in enumerate(ends) if not at or run.loss > ends[at - 1].loss * (1 + 1e-6)]
+
+def _enclosed(search: LowestSearch, n: int, d: int, L: int) -> tuple[Critical, ...]:
+    """Boxes around the points of a search, the lowest first; at L = 3 only around the lowest."""
+    polynomial = transformed_loss(n, d, L)
     found = [
-        enclose_critical(transformed_loss(n, d, L), run.point.tolist())
-        for run in (distinct if L == 2 else distinct[:1])
+        enclose_critical(polynomial, point) for point in (search.points if L == 2 else search.points[:1])
     ]
-    return Depth(L, steps.a, float(steps.loss), one, tuple(box for box in found if box))
+    return tuple(sorted((box for box in found if box), key=lambda box: box.value))
 
 
 def depth_grid(problem: PreconditionedProblem, depths: Sequence[Depth]) -> Grid:
@@ -93,8 +110,23 @@ def depth_grid(problem: PreconditionedProblem, depths: Sequence[Depth]) -> Grid:
         ("L", "one step size", "Theorem 3", "a_l", "Theorem 4", "a_l, transformed", "b_l"),
         tuple(rows),
         f"w ~ N(0, S^-1), d = {problem.d}, n = {problem.n}; loss {problem.d} without a layer.  Theorem 3: "
-        f"exact minimum over a.  Theorem 4: lowest critical point of {SEARCHES} searches, enclosed",
+        "exact minimum over a.  Theorem 4, enclosed: " + least_said(depths),
     )
+
+
+def least_said(depths: Sequence[Depth]) -> str:
+    """How it is known at each depth that no (a, b) of Theorem 4's family has a lower loss."""
+    parts = []
+    for depth in depths:
+        if depth.is_least:
+            part = f"no (a, b) has a loss lower by more than {float(LEAST_ROOM):g} of it"
+            parts.append(f"L = {depth.L}: {part}, by the real roots of a discriminant, in rationals")
+        elif depth.search:
+            found = (
+                f"the lowest of {depth.search.starts:,} starts, {depth.search.agreeing} of which end there"
+            )
+            parts.append(f"L = {depth.L}: {found}; not proved to be the least")
+    return "; ".join(parts)
 
 
 def _listed(values: Sequence[float]) -> str:

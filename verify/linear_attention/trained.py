@@ -33,8 +33,8 @@ StepSizes = tuple[tuple[float, ...], tuple[float, ...]]
 class Training:
     """Training runs on one loss from random starts.
 
-    predicted: the lowest loss of the predicted matrices.  least: whether this is claimed to be the minimum
-    over all matrices.
+    predicted: the lowest loss of the predicted matrices.  least: whether this is known to be the lowest that
+    they have: the minimum over all matrices, or over the family that is trained from.
     """
 
     name: str
@@ -73,13 +73,14 @@ def trainings(
         prompts = ensemble(problem, 2 * L, True, generator, _MOST_TRAINED).to(device)
     if prompts.exact:
         orders: list[StepSizes] = [(order, ()) for order in permutations(depths[L - 1].a)]
-        yield _train_family("theorem-3", problem, statement, prompts, orders, depths[L - 1].loss, normal)
+        least = depths[L - 1].loss
+        yield _train_family("theorem-3", problem, statement, prompts, orders, least, normal, least=True)
     if problem.L >= 2 and depths[1].criticals:
         prompts = ensemble(problem, 8, True, generator, _MOST_TRAINED).to(device)
         points = [(found.centre[:2], found.centre[2:]) for found in depths[1].criticals]
         if prompts.exact:
-            lowest = depths[1].criticals[0].value[0]
-            yield _train_family("theorem-4", problem, statement, prompts, points, lowest, normal)
+            lowest, least = depths[1].criticals[0].value[0], depths[1].is_least
+            yield _train_family("theorem-4", problem, statement, prompts, points, lowest, normal, least=least)
 
 
 def _train_one_layer(
@@ -129,6 +130,8 @@ def _train_family(
     points: Sequence[StepSizes],
     predicted: float,
     normal: Normal,
+    *,
+    least: bool,
 ) -> Training:
     """Train all entries of A_l, and of B_l where the points include steps b, w ~ N(0, S^-1)."""
     d, L, transformed = problem.d, len(points[0][0]), bool(points[0][1])
@@ -152,7 +155,7 @@ def _train_family(
 
     runs = _runs(loss, lambda: normal(L * d * d * (1 + transformed), 0.3), apart)
     what = f"{L} layers, all entries of A_l" + (" and B_l" if transformed else "")
-    return Training(name, what, tuple(runs), predicted)
+    return Training(name, what, tuple(runs), predicted, least)
 
 
 def training_grid(trained: Sequence[Training]) -> Grid:

@@ -28,7 +28,7 @@ _MOST_SHARDS = 10_000
 
 
 def is_sharded(theorem: Theorem, search: Search) -> bool:
-    """Whether a verification draws its sample in parts: a large one, on the CPU, where the theorem takes it."""
+    """Whether a verification draws its sample in parts: if it is large, on the CPU, and taken."""
     takes = "swept" in inspect.signature(theorem.judge).parameters
     return takes and search.samples > SHARD and search.device == "cpu"
 
