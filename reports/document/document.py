@@ -42,6 +42,7 @@ from icgd.reports.document.shape import (
     TheoremDocument,
     TrajectoryDocument,
 )
+from icgd.reports.document.studies import kept_studies
 from icgd.verify.certificate.issue import certificate_text
 from icgd.verify.certificate.proof import Proof
 from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, Entry, papers
@@ -96,6 +97,8 @@ def audit_document(
         "seed": seed,
         "seconds": round(seconds, 3),
     }
+    if studies := kept_studies(theorems):
+        document["studies"] = studies
     document = finite(document)
     document["tally"] = tally_document(document["findings"])
     document["numbers"] = {one.macro: one.value for one in quantities(document)}

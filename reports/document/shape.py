@@ -394,11 +394,51 @@ class JudgedDocument(TypedDict, total=False):
     conclusion: str
 
 
+class StudyCurveDocument(TypedDict):
+    """A curve of a study.  low, high: its intervals, or empty.  published: read off a paper's figure."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[DocumentNumber]
+    low: Sequence[DocumentNumber]
+    high: Sequence[DocumentNumber]
+    published: bool
+
+
+class StudyFigureDocument(TypedDict):
+    """A figure of a study as data.  shown: whether reports draw it.  logarithmic: such as "xy"."""
+
+    key: str
+    title: str
+    x: str
+    y: str
+    curves: Sequence[StudyCurveDocument]
+    logarithmic: str
+    shown: bool
+
+
+class StudyDocument(TypedDict):
+    """A study and what it found, as `icgd study` writes it.  theorems: those that it is about."""
+
+    study: str
+    title: str
+    source: str
+    theorems: list[str]
+    task: str
+    scales: dict[str, str]
+    scale: str
+    seed: int
+    trained_on: str
+    said: list[str]
+    tables: list[GridDocument]
+    figures: list[StudyFigureDocument]
+
+
 class AuditDocument(JudgedDocument):
     """Everything that an audit found; PDF and HTML are made from this alone.
 
     schema: `SCHEMA`, or absent in reports of earlier versions.  theorems: by name, such as relu-icgd/lean.
-    verdicts: those of all theorems.  numbers: by macro name.
+    verdicts: those of all theorems.  numbers: by macro name.  studies: kept results about these theorems.
     """
 
     schema: int
@@ -407,6 +447,7 @@ class AuditDocument(JudgedDocument):
     findings: list[FindingDocument]
     tally: TallyDocument
     questions: list[QuestionDocument]
+    studies: NotRequired[list[StudyDocument]]
     verdicts: list[VerdictDocument]
     numbers: dict[str, float]
     versions: dict[str, str]

@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 
 from icgd.reports.document.numbers import digits, grouped, is_number
-from icgd.reports.document.shape import PlanDocument, PlotDocument, TermDocument, TheoremDocument
+from icgd.reports.document.shape import (
+    PlanDocument,
+    PlotDocument,
+    StudyDocument,
+    TermDocument,
+    TheoremDocument,
+)
 from icgd.reports.document.step_bound import exclusion, is_bounded, is_checked
 
 _SENTENCES: dict[str, tuple[str, str]] = {
@@ -86,6 +92,12 @@ def caption(part: TheoremDocument, plot: PlotDocument, seed: int) -> str:
     hidden = _hidden(plot)
     lost = f" Its axes cannot show points that are not positive, {hidden:,} of them." if hidden else ""
     return f"{text}{made}{lost} Seed {seed}."
+
+
+def study_caption(study: StudyDocument) -> str:
+    """The caption of a figure of a study."""
+    bands = "Bands: bootstrap intervals of 95% over prompts. Dots: read off the published figures."
+    return f"{bands} Scale {study['scale']}, seed {study['seed']}."
 
 
 def _hidden(plot: PlotDocument) -> int:

@@ -15,10 +15,19 @@ from icgd.bounds.progress import Advance
 from icgd.construct.machine.files import write_atomically
 from icgd.reports.document.shape import AuditDocument, CurveDocument, PlotDocument, TheoremDocument
 from icgd.reports.document.step_bound import bound_name
-from icgd.reports.figures.captions import budget_caption, caption, loss_caption, steps_caption, stream_caption
+from icgd.reports.document.studies import figure_place
+from icgd.reports.figures.captions import (
+    budget_caption,
+    caption,
+    loss_caption,
+    steps_caption,
+    stream_caption,
+    study_caption,
+)
 from icgd.reports.figures.curves import figure_of
 from icgd.reports.figures.error_budget import budget_figure
 from icgd.reports.figures.stream import stream_figure
+from icgd.reports.figures.study_figure import study_figure
 from icgd.reports.figures.style import STYLE
 
 
@@ -52,7 +61,8 @@ class Sketch:
 def figures_expected(document: AuditDocument) -> int:
     """The approximate number of figures of a document, for the progress bar."""
     parts = document["theorems"].values()
-    return sum(len(part.get("plots") or ()) + 3 * bool(part.get("trajectory")) for part in parts)
+    studied = sum(one["shown"] for study in document.get("studies") or () for one in study["figures"])
+    return studied + sum(len(part.get("plots") or ()) + 3 * bool(part.get("trajectory")) for part in parts)
 
 
 def draw_figures(
@@ -80,6 +90,12 @@ def sketches(document: AuditDocument) -> Iterator[Sketch]:
             name = next(n for k in range(1, 1000) if (n := slug if k == 1 else f"{slug}-{k}") not in taken)
             taken.add(name)
             yield Sketch(theorem, name, title, text, figure)
+    for study in document.get("studies") or ():
+        for one in study["figures"]:
+            if one["shown"]:
+                name = f"study-{study['study']}-{one['key']}"
+                made = study_figure(one)
+                yield Sketch(figure_place(study), name, one["title"], study_caption(study), made)
 
 
 def _of_part(part: TheoremDocument, seed: int) -> Iterator[tuple[str, str, Figure]]:

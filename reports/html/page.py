@@ -24,9 +24,11 @@ from icgd.reports.document.shape import (
     AuditDocument,
     BoundDocument,
     FindingDocument,
+    StudyDocument,
     TheoremDocument,
 )
 from icgd.reports.document.step_bound import UNCHECKED, bound_key, bound_name, column_name, exclusion
+from icgd.reports.document.studies import figure_place
 from icgd.reports.html.inline_svg import inline
 from icgd.reports.mathematics import mathml
 from icgd.reports.mathematics.formulas import formula
@@ -94,7 +96,8 @@ def page(document: AuditDocument, figures: Sequence[Drawn]) -> str:
         document=document,
         heading=_heading(document),
         parts=_parts(document, figures),
-        other_figures=[_figure(f, i) for i, f in enumerate(figures) if f.theorem not in document["theorems"]],
+        other_figures=[_figure(f, i) for i, f in enumerate(figures) if _is_other(f, document)],
+        studies=_studies(document, figures),
         notable=first_page.notable(document),
         checked=first_page.checked(document),
         bound_column=column_name(document["theorems"].values()),
@@ -355,6 +358,22 @@ def _parts(document: AuditDocument, figures: Sequence[Drawn]) -> list[_Part]:
                 first[key] = claim, name
         parts.append(_Part(name, theorem, own, alone, known))
     return parts
+
+
+def _is_other(figure: Drawn, document: AuditDocument) -> bool:
+    """Whether a figure belongs to no theorem and no study."""
+    places = {figure_place(one) for one in document.get("studies") or ()}
+    return figure.theorem not in {*document["theorems"], *places}
+
+
+def _studies(
+    document: AuditDocument, figures: Sequence[Drawn]
+) -> list[tuple[StudyDocument, list[dict[str, object]]]]:
+    """Every study of the document with its figures."""
+    return [
+        (one, [_figure(f, i) for i, f in enumerate(figures) if f.theorem == figure_place(one)])
+        for one in document.get("studies") or ()
+    ]
 
 
 def _figure(drawn: Drawn, index: int) -> dict[str, object]:

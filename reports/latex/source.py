@@ -16,6 +16,7 @@ from icgd.reports.document.findings import by_severity, tally_document
 from icgd.reports.document.first_page import checked, not_shown, notable, trusted
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.step_bound import UNCHECKED, column_name
+from icgd.reports.document.studies import figure_place
 from icgd.reports.latex.macros import NamedNumbers, exact, number, words
 from icgd.reports.latex.sections import Section, drop_repeated, side_by_side, wide
 from icgd.reports.mathematics.citations import Sources
@@ -42,6 +43,8 @@ def write_source(document: AuditDocument, figures: Sequence[Drawn], folder: Path
     numbers = NamedNumbers(document)
     parts = [Section(name, part, numbers, sources, figures) for name, part in document["theorems"].items()]
     drop_repeated(parts)
+    studies = document.get("studies") or ()
+    owners = {*document["theorems"], *map(figure_place, studies)}
     judged = checked(document)
     totals = {status: sum(one.counts.get(status, 0) for one in judged) for status in STATUSES}
     columns = [status for status in STATUSES if totals[status] or status == "failed"]
@@ -70,7 +73,11 @@ def write_source(document: AuditDocument, figures: Sequence[Drawn], folder: Path
         "tally": tally_document(document.get("findings") or ()),
         "bound_column": column_name(document["theorems"].values()),
         "unchecked": UNCHECKED,
-        "figures": side_by_side(one for one in figures if not any(part.owns(one) for part in parts)),
+        "figures": side_by_side(one for one in figures if one.theorem not in owners),
+        "studies": [
+            (study, side_by_side(one for one in figures if one.theorem == figure_place(study)))
+            for study in studies
+        ],
         "source": sources.cite,
     }
     templates = _environment()

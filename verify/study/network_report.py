@@ -25,7 +25,7 @@ TRAINED = ("softmax transformer", "relu transformer")
 _SHOWN = ("pooled", "within")
 """The published measure, as far as it can be told, and the one that tells predictors apart."""
 
-_DRAWN = ("mean", "ridge", "kernel", "network, best epoch", "network, last epoch", "exact", "lean")
+_DRAWN = ("mean", "ridge", "kernel", "network, best epoch", "exact")
 _FAR = 0.1
 """As in `icgd judge`: near no reference, where the nearest leaves this share of the variance of answers."""
 
@@ -172,7 +172,12 @@ def network_figures(
             if measure == "pooled":
                 lines += list(_dots(drawn))
             yield StudyFigure(
-                f"{measure}-{N}", f"{measure} R^2, N = {N}", "examples in the prompt", "R^2", tuple(lines)
+                f"{measure}-{N}",
+                f"{measure} R^2, N = {N}",
+                "examples in the prompt",
+                "R^2",
+                tuple(lines),
+                shown=scale.depths[-1] == N,
             )
     k = max(scale.judged[1])
     for N in scale.depths[-1:] if apart else ():

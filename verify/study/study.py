@@ -29,7 +29,10 @@ class StudyCurve:
 
 @dataclass(frozen=True)
 class StudyFigure:
-    """A figure as data.  key: its name in files.  logarithmic: "", "x", "y" or "xy"."""
+    """A figure as data.  key: its name in files.  logarithmic: "", "x", "y" or "xy".
+
+    shown: whether reports draw it; the others are in the files of the result alone.
+    """
 
     key: str
     title: str
@@ -37,6 +40,7 @@ class StudyFigure:
     y: str
     curves: tuple[StudyCurve, ...]
     logarithmic: str = ""
+    shown: bool = True
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> StudyFigure:
