@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 _Floats = npt.NDArray[np.float64]
 
-AT_ONCE = 128
+_AT_ONCE = 128
 """Starts of one round."""
 
 AGREEING = 10
 """The search goes on until so many starts end at the lowest loss, and a whole round finds nothing lower."""
 
-ROUNDS, MOST_ROUNDS = 3, 20
+_ROUNDS, _MOST_ROUNDS = 3, 20
 
 _ITERATIONS = 100
 _SAME = 1e-6
@@ -52,10 +52,10 @@ def lowest_steps(
     L, generator = len(first), np.random.default_rng(seed)
     ends: list[tuple[float, tuple[float, ...]]] = []
     lowest, agreeing = np.inf, 0
-    for number in range(1, MOST_ROUNDS + 1):
-        a = generator.permuted(np.tile(first, (AT_ONCE, 1)), axis=1)
+    for number in range(1, _MOST_ROUNDS + 1):
+        a = generator.permuted(np.tile(first, (_AT_ONCE, 1)), axis=1)
         a = a * np.exp(0.6 * generator.standard_normal(a.shape))
-        c = a[:, :-1] * (0.2 + 0.6 * generator.standard_normal((AT_ONCE, L - 1)))
+        c = a[:, :-1] * (0.2 + 0.6 * generator.standard_normal((_AT_ONCE, L - 1)))
         starts = np.concatenate([a, c], axis=1)
         if near is not None and number == 1:
             starts[0] = [*near[:L], *np.multiply(near[: L - 1], near[L:])]
@@ -69,12 +69,12 @@ def lowest_steps(
             if np.isfinite(z).all()
         ]
         agreeing = sum(value <= lowest * (1 + _SAME) for value, _ in ends)
-        if number >= ROUNDS and agreeing >= AGREEING and lowest >= before * (1 - _SAME):
+        if number >= _ROUNDS and agreeing >= AGREEING and lowest >= before * (1 - _SAME):
             break
     ends.sort()
     distinct = [end for at, end in enumerate(ends) if not at or end[0] > ends[at - 1][0] * (1 + _SAME)]
     points_, losses_ = tuple(z for _, z in distinct), tuple(v for v, _ in distinct)
-    return LowestSearch(points_, losses_, number * AT_ONCE, agreeing)
+    return LowestSearch(points_, losses_, number * _AT_ONCE, agreeing)
 
 
 def _descend(z: _Floats, t: _Floats, root: _Floats) -> tuple[_Floats, _Floats]:

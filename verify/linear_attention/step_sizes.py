@@ -65,18 +65,19 @@ def best_at(problem: PreconditionedProblem, L: int, generator: torch.Generator) 
         return Depth(L, steps.a, float(steps.loss), one, ())
 
     seed = int(torch.randint(2**31, (), generator=generator))
-    near: tuple[Fraction, ...] | None = None
+    near: tuple[float, ...] | None = None
     for _ in range(_AGAIN):
-        search = lowest_steps(t, weight, steps.a, seed, near and tuple(map(float, near)))
+        search = lowest_steps(t, weight, steps.a, seed, near)
         criticals = _enclosed(search, n, d, L)
         if L != 2 or not criticals:
             return Depth(L, steps.a, float(steps.loss), one, criticals, search)
         try:
-            near = lower_point(n, d, Fraction(criticals[0].value[0]) * (1 - LEAST_ROOM))
+            lower = lower_point(n, d, Fraction(criticals[0].value[0]) * (1 - LEAST_ROOM))
         except ValueError:
             break
-        if near is None:
+        if lower is None:
             return Depth(L, steps.a, float(steps.loss), one, criticals, search, is_least=True)
+        near = tuple(map(float, lower))
     return Depth(L, steps.a, float(steps.loss), one, criticals, search)
 
 
