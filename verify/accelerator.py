@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from icgd.bounds.functional import FunctionalProblem
 from icgd.bounds.looped import LoopedProblem
 from icgd.bounds.preconditioned import PreconditionedProblem
 from icgd.bounds.problem import Problem
+from icgd.bounds.step_error.budget import Construction
 from icgd.construct import functional, looped, preconditioned, relu_icgd, softmax_icgd
 from icgd.construct.block.heads import Aggregate
 from icgd.construct.block.transformer import Transformer
@@ -115,10 +117,12 @@ def built_transformers(seed: int = 0) -> Iterator[tuple[str, Callable[[], nn.Mod
 
         return outputs
 
-    for construction, more in (("lean", {}), ("paper", {"eps": 5e-2}), ("exact", {"activation": "relu"})):
+    constructions: dict[Construction, dict[str, Any]]
+    constructions = {"lean": {}, "paper": {"eps": 5e-2}, "exact": {"activation": "relu"}}
+    for construction, more in constructions.items():
         problem = Problem.parse(posed | more)
         name = f"relu-icgd, {construction}, one step"
-        yield name, lambda p=problem, c=construction: relu_icgd.build(p, c), one_step(problem)
+        yield name, partial(relu_icgd.build, problem, construction), one_step(problem)
     lean = Problem.parse(posed)
     yield "convergence, lean, 20 steps", lambda: relu_icgd.build(lean), descent(lean)
     small = Problem.parse(posed | {"N": 2, "K": 3, "n": 20, "eps": 5e-2})
@@ -131,7 +135,7 @@ def built_transformers(seed: int = 0) -> Iterator[tuple[str, Callable[[], nn.Mod
     for kernel in ("linear", "relu", "exp", "softmax"):
         kernels = FunctionalProblem(kernel=kernel, d=5, L=8)
         yield (
-            f"functional, {kernel}, 8 layers", lambda p=kernels: functional.build(p),
+            f"functional, {kernel}, 8 layers", partial(functional.build, kernels),
             labels(5, lambda made, x, y, query: made.predict(x, y, query)),
         )  # fmt: skip
     loops = LoopedProblem(d=5, T=20)

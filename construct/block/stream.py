@@ -99,15 +99,20 @@ class Stream:
         """The coordinates of w, all matrices together."""
         return slice(self.slots["V1"].start, self.slots[f"V{self.problem.N}"].stop)
 
-    def open(self, prompt: Prompt) -> State:
-        """The stream of a prompt before the first layer; the query comes last, with y = 0 and t = 0."""
-        B, n = prompt.batch, prompt.n
-        y = torch.cat([prompt.y, prompt.y.new_zeros(B, 1, prompt.y.shape[2])], dim=1)
-        mask = torch.ones(1, n + 1, 1, dtype=prompt.x.dtype, device=prompt.x.device)
-        mask[:, -1] = 0.0
-        tokens = {"x": torch.cat([prompt.x, prompt.query[:, None]], dim=1), "y": y, "t": mask}
+    def open(self, prompt: Prompt, begin: int = 0, end: int | None = None) -> State:
+        """The stream of a prompt before the first layer; the query comes last, with y = 0 and t = 0.
+
+        begin, end: of which tokens.
+        """
+        some, last = slice(begin, end), prompt.n + 1 if end is None else end
+        x, y = prompt.x[:, some], prompt.y[:, some]
+        mask = x.new_ones(1, min(last, prompt.n + 1) - begin, 1)
+        if last > prompt.n:
+            x = torch.cat([x, prompt.query[:, None]], dim=1)
+            y = torch.cat([y, y.new_zeros(len(y), 1, y.shape[2])], dim=1)
+            mask[:, -1] = 0.0
         matrices = split_weights(self.problem, prompt.w)
-        return State(tokens, {f"V{j}": v for j, v in enumerate(matrices, start=1)})
+        return State({"x": x, "y": y, "t": mask}, {f"V{j}": v for j, v in enumerate(matrices, start=1)})
 
     def pack(self, state: State) -> Float[Tensor, "B T D"]:
         """The literal matrix H of the theorem, one row per token (its columns, transposed)."""

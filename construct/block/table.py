@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,7 @@ class PackedTable:
 
     kind: int
     place: tuple[float, float, float, float]
-    rows: npt.NDArray[np.float64]
+    rows: npt.NDArray[np.floating[Any]]
 
 
 class LookupTable(nn.Module):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cache, partial
 from typing import Any, cast
 
@@ -126,19 +125,11 @@ class Transformer(nn.Module):
             some = prompt[start : start + prompts]
             totals: dict[str, Tensor] = {}
             for begin in range(0, T, tokens):
-                state = self._open(some, begin, begin + tokens)
+                state = self.stream.open(some, begin, begin + tokens)
                 for name, total in run(state).items():
                     totals[name] = totals[name] + total if name in totals else total
             results.append(weights(state.shared, totals, T))
         return torch.cat(results)
-
-    def _open(self, prompt: Prompt, begin: int, end: int) -> State:
-        """The tokens begin, ..., end - 1 of a prompt, the query being the last of all."""
-        some = slice(begin, end)
-        state = self.stream.open(replace(prompt, x=prompt.x[:, some], y=prompt.y[:, some]))
-        if end <= prompt.n:
-            state.tokens = {name: value[:, :-1] for name, value in state.tokens.items()}
-        return state
 
     def _tape(self, prompt: Prompt, widest: int) -> Tape | None:
         """Machine code for this step, where there is any and it pays."""

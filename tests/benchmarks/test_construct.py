@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 
 from icgd.bounds.problem import Problem
+from icgd.construct.block import transformer as steps
 from icgd.construct.block.dense import DenseTransformer, dense_bytes
+from icgd.construct.block.machine_code import machine_code
 from icgd.construct.prompt import split_weights
 from icgd.construct.relu_icgd import build
 from icgd.verify.descent import project
@@ -36,15 +39,18 @@ def prompt_for(problem, batch=1):
 
 
 def fastest(*functions, rounds=7):
-    """The smallest time of each function, called in turn so that both meet the same machine."""
+    """The smallest time of each function, called in turn so that both meet the same machine.
+
+    Of this thread, the only one: what other processes do at the time does not count.
+    """
     best = [float("inf")] * len(functions)
     for function in functions:
         function()
     for _ in range(rounds):
         for k, function in enumerate(functions):
-            start = time.perf_counter()
+            start = time.thread_time()
             function()
-            best[k] = min(best[k], time.perf_counter() - start)
+            best[k] = min(best[k], time.thread_time() - start)
     return best
 
 
@@ -77,7 +83,11 @@ def test_structured_against_dense(benchmark):
 
 @pytest.mark.benchmark(group="step")
 def test_a_step_against_autograd(benchmark):
-    """A simulated step against torch's own gradient of the same batch; goal: at most 4 times slower."""
+    """A simulated step against torch's own gradient of the same batch; goal: at most 1.5 times slower.
+
+    Beside it the structured reading in torch alone, which runs where numba is not installed, and the least
+    that a step can cost: its products of matrices, which descent needs as well.
+    """
     problem = Problem(N=3, K=64, d=16, n=4096)
     transformer, prompt = build(problem), prompt_for(problem)
 
@@ -93,12 +103,30 @@ def test_a_step_against_autograd(benchmark):
         with torch.no_grad():
             return transformer.step(prompt)
 
+    def in_torch():
+        with mock.patch.object(steps, "_WORTH", float("inf")):
+            return step()
+
+    V = [v[0] for v in split_weights(problem, prompt.w)]
+    p = [torch.rand(problem.n + 1, size, dtype=torch.float64) for size in problem.dims]
+
+    def products():
+        for j, v in enumerate(V):
+            p[j] @ v.T
+            p[j + 1].T @ p[j]
+            if j:
+                p[j + 1] @ v
+
     assert (step() - autograd()).norm() <= problem.eta * problem.eps
-    simulated, exact = fastest(step, autograd, rounds=25)
+    assert (step() - in_torch()).abs().max() < 1e-14
+    simulated, plain, exact, least = fastest(step, in_torch, autograd, products, rounds=25)
     benchmark(step)
     benchmark.extra_info.update(
         step_over_autograd=simulated / exact,
-        goal="at most 4",
+        goal="at most 1.5",
+        in_torch_alone_over_autograd=plain / exact,
+        products_of_matrices_over_autograd=least / exact,
+        machine_code=machine_code() is not None,
         autograd_seconds=exact,
         threads=torch.get_num_threads(),
     )
@@ -129,7 +157,7 @@ print(json.dumps([before, peak()]))
 
 
 @pytest.mark.benchmark(group="examples")
-@pytest.mark.parametrize("n", [1_000, 10_000, 100_000])
+@pytest.mark.parametrize("n", [1_000, 10_000, 100_000, 1_000_000])
 def test_linear_in_the_number_of_examples(benchmark, n):
     """Time a step at n examples against n = 1000; peak resident memory of a process that takes one step."""
     problems = [Problem(N=3, K=16, d=4, n=size, eps=1e-2) for size in (1_000, n)]
