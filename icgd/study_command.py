@@ -52,7 +52,7 @@ def study_command(
     """
     began, console = time.perf_counter(), console_for(json_to)
     if name is None:
-        show_grid(console, listed())
+        show_grid(console, study_table())
         emit({"studies": [about(one) for one in STUDIES.values()]} | closing(began), json_to)
         return KEPT
     chosen = find_study(name)
@@ -112,7 +112,7 @@ def about(study: Study) -> dict[str, Any]:
     }
 
 
-def listed() -> Grid:
+def study_table() -> Grid:
     """The table of all studies."""
     rows = tuple((one.name, one.title, one.source, ", ".join(one.scales)) for one in STUDIES.values())
     return Grid("Studies", ("name", "what", "source", "scales"), rows, "icgd study NAME --scale SCALE")

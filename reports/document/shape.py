@@ -11,6 +11,7 @@ from typing import Literal, NotRequired, TypeAlias
 from typing_extensions import TypedDict
 
 from icgd.bounds.hypotheses import HypothesisStatus
+from icgd.reports.document.study_shape import StudyDocument
 from icgd.verify.ledger.entries import Bearing, Kind, Severity
 from icgd.verify.ledger.tally import Fate
 from icgd.verify.results import Cell
@@ -392,46 +393,6 @@ class JudgedDocument(TypedDict, total=False):
 
     heading: str
     conclusion: str
-
-
-class StudyCurveDocument(TypedDict):
-    """A curve of a study.  low, high: its intervals, or empty.  published: read off a paper's figure."""
-
-    label: str
-    x: Sequence[float]
-    y: Sequence[DocumentNumber]
-    low: Sequence[DocumentNumber]
-    high: Sequence[DocumentNumber]
-    published: bool
-
-
-class StudyFigureDocument(TypedDict):
-    """A figure of a study as data.  shown: whether reports draw it.  logarithmic: such as "xy"."""
-
-    key: str
-    title: str
-    x: str
-    y: str
-    curves: Sequence[StudyCurveDocument]
-    logarithmic: str
-    shown: bool
-
-
-class StudyDocument(TypedDict):
-    """A study and what it found, as `icgd study` writes it.  theorems: those that it is about."""
-
-    study: str
-    title: str
-    source: str
-    theorems: list[str]
-    task: str
-    scales: dict[str, str]
-    scale: str
-    seed: int
-    trained_on: str
-    said: list[str]
-    tables: list[GridDocument]
-    figures: list[StudyFigureDocument]
 
 
 class AuditDocument(JudgedDocument):

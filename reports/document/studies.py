@@ -8,7 +8,7 @@ from pathlib import Path
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.json_files import load_json
 from icgd.construct.machine.json_types import misfit
-from icgd.reports.document.shape import StudyDocument
+from icgd.reports.document.study_shape import StudyDocument
 
 KEPT_STUDIES = Path(__file__).parents[1] / "studies"
 """One file NAME-SCALE.json for each result, as `icgd study` writes it."""

@@ -8,11 +8,11 @@ from icgd.reports.document.numbers import digits, grouped, is_number
 from icgd.reports.document.shape import (
     PlanDocument,
     PlotDocument,
-    StudyDocument,
     TermDocument,
     TheoremDocument,
 )
 from icgd.reports.document.step_bound import exclusion, is_bounded, is_checked
+from icgd.reports.document.study_shape import StudyDocument
 
 _SENTENCES: dict[str, tuple[str, str]] = {
     "Sizes over the tolerance": (

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from icgd.reports.document.numbers import is_number
-from icgd.reports.document.shape import StudyCurveDocument, StudyFigureDocument
+from icgd.reports.document.study_shape import StudyCurveDocument, StudyFigureDocument
 from icgd.reports.figures.curves import look
 from icgd.reports.figures.style import COLUMN, PALE, typeset_label
 
@@ -78,8 +78,8 @@ def _points(curve: StudyCurveDocument) -> list[int]:
 
 def _draw(axes: Axes, curve: StudyCurveDocument, style: dict[str, Any]) -> None:
     places = _points(curve)
-    x, y = ([float(curve[name][place]) for place in places] for name in ("x", "y"))  # type: ignore[literal-required]
+    x, y = ([float(curve[name][place]) for place in places] for name in ("x", "y"))
     axes.plot(x, y, **style)
     if curve["low"] and len(places) > 1:
-        low, high = ([float(curve[name][place]) for place in places] for name in ("low", "high"))  # type: ignore[literal-required]
+        low, high = ([float(curve[name][place]) for place in places] for name in ("low", "high"))
         axes.fill_between(x, low, high, color=PALE, alpha=0.6, linewidth=0, zorder=0)

@@ -24,11 +24,11 @@ from icgd.reports.document.shape import (
     AuditDocument,
     BoundDocument,
     FindingDocument,
-    StudyDocument,
     TheoremDocument,
 )
 from icgd.reports.document.step_bound import UNCHECKED, bound_key, bound_name, column_name, exclusion
 from icgd.reports.document.studies import figure_place
+from icgd.reports.document.study_shape import StudyDocument
 from icgd.reports.html.inline_svg import inline
 from icgd.reports.mathematics import mathml
 from icgd.reports.mathematics.formulas import formula

@@ -1,7 +1,10 @@
-"""`icgd study` from its first step to its files, on the smallest models, and what it refuses."""
+"""`icgd study` and every command of docs/studies.md, on the smallest models; what it refuses."""
 
 import csv
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +13,9 @@ from icgd.cli import main
 from icgd.verify.study import discrepancy, icl_networks
 from icgd.verify.study.network_scales import SCALES
 from tests.verify.study.test_train_cells import SMALLEST
+
+PAGE = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^    icgd (.*?) +# (.*)$", PAGE, flags=re.MULTILINE)
 
 
 @pytest.fixture
@@ -49,7 +55,17 @@ def test_a_study_from_its_first_step_to_its_files(smallest, tmp_path, capsys):
     assert written == {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
     again = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     assert again["tables"] == document["tables"] and again["figures"] == document["figures"]
-    assert main(["judge", str(folder / "relu-3.safetensors"), "--n", "4", "--samples", "32"]) == 0
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_run(smallest, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert len(COMMANDS) == 6
+    for line, said in COMMANDS:
+        assert main(shlex.split(line)) == (2 if "exit code 2" in said else 0), line
+    told = capsys.readouterr()
+    assert said.partition(": ")[2] in told.err.replace("of icl-networks ", "")
+    assert "Nothing is proved: a predictor" in told.out
 
 
 def test_what_a_study_refuses(smallest, tmp_path, capsys):

@@ -24,7 +24,7 @@ DESCENT_STEPS = (1, 2, 5, 10, 20, 50, 100, 200)
 DESCENT_SIZES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 """Numbers and sizes of steps of descent on a network that are tried."""
 
-FITTED = (
+FITTED_REFERENCES = (
     "mean of labels",
     "last label",
     "ridge",
@@ -33,7 +33,7 @@ FITTED = (
     "kernel regression",
     "constant",
 )
-UNFITTED = ("ridge", "neighbours", "kernel")
+FIXED_REFERENCES = ("ridge", "neighbours", "kernel")
 """References with parameters fitted to the answers, and baselines that have none to fit."""
 
 NETWORK_DESCENT = "descent on a network"
@@ -108,7 +108,7 @@ def discrepancies(
     short = NetworkPrompts(x, y, prompts.task)
     plain = {
         _OF_BASELINE[name]: one[:, 0]
-        for name, one in baseline_predictions(short, (examples,), UNFITTED, seed).items()
+        for name, one in baseline_predictions(short, (examples,), FIXED_REFERENCES, seed).items()
     }
     descended = network_descent(
         prompts.task, posed.x, posed.y, posed.query, seed, DESCENT_STEPS, DESCENT_SIZES
@@ -117,7 +117,7 @@ def discrepancies(
     for (model, step), given in answers.items():
         told = given.double()
         near: dict[str, tuple[str, Tensor]] = {}
-        for name in FITTED:
+        for name in FITTED_REFERENCES:
             one = REFERENCES[name]
             parameters = one.fit(posed[:half], told[:half])
             near[_NAMES.get(name, name)] = (one.words([parameters]), one.predict(posed, parameters))

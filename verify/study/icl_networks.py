@@ -18,10 +18,16 @@ from icgd.construct.machine.files import write_atomically
 from icgd.verify.study.baselines.table import BASELINES, baseline_predictions
 from icgd.verify.study.discrepancy import Discrepancy, discrepancies
 from icgd.verify.study.measures import MEASURES, measures
-from icgd.verify.study.network_report import COLUMNS, MeasuredCurve, network_figures, network_tables, said_of
+from icgd.verify.study.network_report import (
+    RESULT_COLUMNS,
+    MeasuredCurve,
+    network_figures,
+    network_tables,
+    said_of,
+)
 from icgd.verify.study.network_scales import NetworkCell, NetworkScale, PromptCondition, find_scale
 from icgd.verify.study.network_task import NetworkPrompts
-from icgd.verify.study.study import Study, StudyOptions, StudyResult, folder_of, rows_of
+from icgd.verify.study.study import Study, StudyOptions, StudyResult, folder_of, lines_in_rows
 from icgd.verify.study.train_cells import CellFiles, train_cells
 
 NETWORKS = "icl-networks"
@@ -73,8 +79,8 @@ def run_networks(options: StudyOptions) -> StudyResult | None:
         said=(f"Scale {scale.name}: {scale.words}.", *said_of(scale, curves, apart)),
         tables=tuple(network_tables(scale, curves, apart)),
         figures=tuple(network_figures(scale, curves, apart)),
-        columns=COLUMNS,
-        rows=rows_of(COLUMNS, lines),
+        columns=RESULT_COLUMNS,
+        rows=lines_in_rows(RESULT_COLUMNS, lines),
     )
 
 
@@ -160,7 +166,8 @@ def _kept_baselines(
     found = baseline_predictions(prompts, at, names, seed)
     buffer = io.BytesIO()
     arrays = {name: one.numpy() for name, one in found.items()}
-    np.savez_compressed(buffer, posed=np.array(posed), **arrays)
+    arrays["posed"] = np.array(posed)
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     write_atomically(path, buffer.getvalue())
     return found
 

@@ -14,7 +14,7 @@ from icgd.verify.study.published_curves import PublishedCurve, published_curve
 from icgd.verify.study.study import StudyCurve, StudyFigure
 
 _ENDS = ("", " low", " high")
-COLUMNS = (
+RESULT_COLUMNS = (
     *("N", "condition", "predictor", "kind", "examples", "prompts"),
     *(f"{measure}{end}" for measure in MEASURES for end in _ENDS),
 )
@@ -47,8 +47,8 @@ class MeasuredCurve:
         return self.found[measure][self.at.index(examples)] if examples in self.at else None
 
     def lines(self) -> Iterator[dict[str, Cell]]:
-        """Every number by the names of `COLUMNS`, and after the transformers the published value."""
-        about = {"N": self.N, "condition": self.condition.name, "prompts": self.prompts}
+        """Every number by the names of `RESULT_COLUMNS`, and after the transformers the published value."""
+        about: dict[str, Cell] = {"N": self.N, "condition": self.condition.name, "prompts": self.prompts}
         for place, k in enumerate(self.at):
             numbers = {
                 f"{measure}{end}": number
@@ -143,7 +143,8 @@ def _cell(curve: MeasuredCurve | None, measure: str, k: int) -> str:
 
 def _apart_grid(scale: NetworkScale, apart: Sequence[Discrepancy]) -> Grid:
     """For every model and checkpoint the nearest reference, and the distance to a few."""
-    k, rows = max(scale.judged[1]), []
+    k = max(scale.judged[1])
+    rows: list[tuple[Cell, ...]] = []
     chosen = [one for one in apart if one.examples == k]
     for model, step in dict.fromkeys((one.model, one.step) for one in chosen):
         here = [one for one in chosen if (one.model, one.step) == (model, step)]

@@ -46,10 +46,12 @@ class StudyFigure:
     def from_dict(cls, values: Mapping[str, Any]) -> StudyFigure:
         """The inverse of `asdict`, also after a round trip through JSON."""
         tuples = ("x", "y", "low", "high")
-        curves = (
-            StudyCurve(**{name: tuple(part) if name in tuples else part for name, part in one.items()})
-            for one in values["curves"]
-        )
+        curves = []
+        for one in values["curves"]:
+            parts: dict[str, Any] = {
+                name: tuple(part) if name in tuples else part for name, part in one.items()
+            }
+            curves.append(StudyCurve(**parts))
         return cls(**{**values, "curves": tuple(curves)})
 
 
@@ -145,6 +147,8 @@ def folder_of(study: str, options: StudyOptions) -> Path:
     return options.out / f"{study}-{options.scale}"
 
 
-def rows_of(columns: Sequence[str], lines: Sequence[Mapping[str, Cell]]) -> tuple[tuple[Cell, ...], ...]:
+def lines_in_rows(
+    columns: Sequence[str], lines: Sequence[Mapping[str, Cell]]
+) -> tuple[tuple[Cell, ...], ...]:
     """Lines by name as rows; what a line lacks is empty."""
     return tuple(tuple(line.get(name) for name in columns) for line in lines)

@@ -26,7 +26,7 @@ from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.locks import locked
 from icgd.verify.study.network_scales import NetworkCell, NetworkScale, find_scale
 from icgd.verify.study.network_task import NetworkPrompts
-from icgd.verify.study.training import Training
+from icgd.verify.study.training import InContextTraining
 
 Say = Callable[[str], None]
 
@@ -53,10 +53,10 @@ class CellFiles:
 
 def open_training(
     scale: NetworkScale, cell: NetworkCell, folder: Path, seed: int = 0, device: str = "cpu"
-) -> Training:
+) -> InContextTraining:
     """The training of a cell, as far as it got; raises ProblemError where the folder holds another run."""
     sizes = replace(scale.sizes, attention=cell.attention)
-    found = Training(sizes, scale.task_of(cell.N), scale.training, seed, device)
+    found = InContextTraining(sizes, scale.task_of(cell.N), scale.training, seed, device)
     checkpoint = CellFiles(folder, cell).checkpoint
     if checkpoint.exists():
         found.load(checkpoint)
@@ -124,7 +124,7 @@ def train_cells(
 
 
 def _advance(
-    run: Training,
+    run: InContextTraining,
     stop: int,
     scale: NetworkScale,
     judged: NetworkPrompts,
@@ -139,7 +139,7 @@ def _advance(
 
 
 def _keep_answers(
-    scale: NetworkScale, cell: NetworkCell, run: Training, folder: Path, seed: int, half: bool
+    scale: NetworkScale, cell: NetworkCell, run: InContextTraining, folder: Path, seed: int, half: bool
 ) -> None:
     """Write the weights, and the answers to every test; skipped where they are those of this step."""
     files = CellFiles(folder, cell)

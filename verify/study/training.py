@@ -56,7 +56,7 @@ class TrainingSettings:
         return self.rate * min(1.0, (step + 1) / self.warmup) if self.warmup else self.rate
 
 
-class Training:
+class InContextTraining:
     """One training run: model, optimiser, the generator of its prompts, and its losses, chunk by chunk.
 
     seed: of the first weights, and with the task's N of the prompts, so that models that differ in their

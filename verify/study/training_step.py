@@ -38,7 +38,7 @@ class PlainStep:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
         loss = squared_error(self.model, x, y)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimiser.step()
         self._losses.append(loss.detach())
 
@@ -109,7 +109,7 @@ class GraphStep:
         self.optimiser.zero_grad(set_to_none=True)
         with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
             loss = self._loss(self.model, self._x, self._y)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimiser.step()
         self._total.add_(loss.detach())
 
