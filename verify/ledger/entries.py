@@ -21,7 +21,7 @@ from icgd.verify.catalogue import theorems
 
 EvidenceNumber = int | float | str | bool
 Numbers = Mapping[str, EvidenceNumber]
-Kind = Literal["certificate", "exact", "balls", "identity", "witness", "count"]
+Kind = Literal["certificate", "exact", "balls", "identity", "witness", "count", "sample"]
 Bearing = Literal["error", "gap", "vacuous", "sharper", "reading", "confirms", "open"]
 """What a finding means for the paper; BEARINGS says it in words."""
 Severity = Literal["statement", "proof", "constants", "wording", "none"]
@@ -50,6 +50,7 @@ KINDS: dict[Kind, str] = {
     "identity": "an identity in symbols",
     "witness": "one instance",
     "count": "counting",
+    "sample": "sampling, from a seed",
 }
 """What each kind of evidence is, after the word "by"."""
 HEADLINE = 150
@@ -90,7 +91,8 @@ class Entry:
     headline: the finding as one sentence that stands alone; empty: its claim and what was found.
     finding: what was found; {name} stands for a computed number.
     kind: certificate (the checker accepts one), exact or balls (rationals, or ball arithmetic, on given
-    inputs), identity (symbols), witness (one instance), count (sizes, from formulas or tensors).
+    inputs), identity (symbols), witness (one instance), count (sizes, from formulas or tensors), sample
+    (random prompts from a seed: never a proof).
     evidence: "module.function" of verify/ledger/evidence/, or the name of a function in the theorem's own
     `evidence`.
     given: arguments of that function.  expected: recorded numbers.  tolerance: relative, for floats;

@@ -83,7 +83,7 @@ def measures(
     samples = {
         "pooled": _pooled(errors, answers, drawn),
         "batches of 64": _batches(errors, answers, resamples, seed),
-        "within": 1 - (drawn @ errors) / (drawn @ inside),
+        "within": _explained(drawn @ errors, drawn @ inside),
         "mean of prompts": (counted @ own) / counted.sum(1, keepdim=True),
     }
     if together:
@@ -119,7 +119,12 @@ def _pooled(errors: Tensor, answers: Tensor, weights: Tensor) -> Tensor:
     mean = answers.mean(0)  # centred first: nothing is lost to cancellation
     around = answers - mean
     spread = weights @ around.square() - (weights @ around).square() / total
-    return 1 - (weights @ errors) / spread
+    return _explained(weights @ errors, spread)
+
+
+def _explained(errors: Tensor, spread: Tensor) -> Tensor:
+    """1 - errors / spread, not a number where nothing is spread."""
+    return 1 - errors / torch.where(spread > 0, spread, math.nan)
 
 
 def _batches(errors: Tensor, answers: Tensor, resamples: int, seed: int) -> Tensor:
@@ -128,7 +133,7 @@ def _batches(errors: Tensor, answers: Tensor, resamples: int, seed: int) -> Tens
         return torch.full((resamples + 1, errors.shape[1]), math.nan, dtype=errors.dtype)
     shape = (batches, BATCH, errors.shape[1])
     errors, answers = (part[: batches * BATCH].reshape(shape) for part in (errors, answers))
-    each = 1 - errors.sum(1) / (answers - answers.mean(1, keepdim=True)).square().sum(1)
+    each = _explained(errors.sum(1), (answers - answers.mean(1, keepdim=True)).square().sum(1))
     return _weights(batches, resamples, seed) @ each / batches
 
 

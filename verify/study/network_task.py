@@ -158,8 +158,8 @@ class NetworkPrompts:
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> NetworkPrompts:
         """The same prompts on another device or in another precision."""
-        moved = (part.to(device=device, dtype=dtype) for part in (self.x, self.y))
-        return NetworkPrompts(*moved, self.task)
+        x, y = (part.to(device=device, dtype=dtype) for part in (self.x, self.y))
+        return NetworkPrompts(x, y, self.task)
 
     def __getitem__(self, rows: slice | Tensor) -> NetworkPrompts:
         """The prompts of the given rows."""

@@ -19,7 +19,9 @@ def with_one(x: Float[Tensor, "B T d"]) -> Float[Tensor, "B T d+1"]:
     return torch.cat([x, torch.ones_like(x[..., :1])], dim=-1)
 
 
-def ridge(x: Float[Tensor, "B T d"], y: Float[Tensor, "B T"], at: Sequence[int]) -> Float[Tensor, "B A"]:
+def ridge_regression(
+    x: Float[Tensor, "B T d"], y: Float[Tensor, "B T"], at: Sequence[int]
+) -> Float[Tensor, "B A"]:
     """Ridge regression on the first k examples, its penalty the best by leave-one-out."""
     gram = with_one(x) @ with_one(x).mT
     answers, errors = [], []
