@@ -12,7 +12,7 @@ from typing import Any
 from icgd.bounds.estimate import Estimate
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.progress import Progress, silent
-from icgd.verify.results import Cell, Grid
+from icgd.verify.results import Cell, Grid, Plot
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,12 @@ class Study:
         if name not in self.scales:
             raise ProblemError("scale", name, f"the scales of {self.name} are {', '.join(self.scales)}")
         return name
+
+
+def plot_figure(key: str, plot: Plot) -> StudyFigure:
+    """A plot of a theorem as a figure of a study."""
+    curves = tuple(StudyCurve(one.label, one.x, one.y) for one in plot.curves)
+    return StudyFigure(key, plot.title, plot.x, plot.y, curves, plot.logarithmic)
 
 
 def folder_of(study: str, options: StudyOptions) -> Path:
