@@ -56,8 +56,8 @@ def run_loops(options: StudyOptions) -> StudyResult:
     said = (
         "A loop multiplies the mean error by "
         + ", ".join(f"{rate[n]:.3g} at {n} examples" for n in LOOPED_EXAMPLES)
-        + f" ({LOOP_COUNTS[-2]} to {LOOP_COUNTS[-1]} loops, d = {usual.d}): the number of examples sets the rate, "
-        "whatever the number of loops.",
+        + f" ({LOOP_COUNTS[-2]} to {LOOP_COUNTS[-1]} loops, d = {usual.d}): the number of examples sets the "
+        "rate, whatever the number of loops.",
     )
     columns = ("examples", "loops", "error", "low", "high")
     headings = ("examples", *(f"T = {T}" for T in LOOP_COUNTS))

@@ -52,7 +52,7 @@ def test_errors_of_loops_are_those_of_descent_on_the_weights():
 
 
 def test_one_trained_layer_has_the_loss_of_the_best_matrix():
-    """E tr((I - A C) S^-1 (I - C A) S) = d - 2 a d + a^2 (d + (d^2 + d)/n) at A = a S^-1, by Wishart moments."""
+    """By Wishart moments it is d - 2 a d + a^2 (d + (d^2 + d)/n) at A = a S^-1, w ~ N(0, S^-1)."""
     problem = PreconditionedProblem(L=1)
     n, d = problem.n, problem.d
     a = 1 / (1 + (d + 1) / n)
