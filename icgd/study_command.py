@@ -41,6 +41,9 @@ def study_command(
     as_trained: Annotated[
         bool, typer.Option("--as-trained", help="train nothing: judge the models in the folder")
     ] = False,
+    changed: Annotated[
+        str, typer.Option("--with", metavar="WORDS", help='changes of the scale: "blocks=4 tokens=joint"')
+    ] = "",
     seed: Annotated[int, typer.Option(help="seed of all random work")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     out: Annotated[Path, typer.Option(help="folder for checkpoints and results")] = STUDY_FOLDER,
@@ -56,7 +59,6 @@ def study_command(
         emit({"studies": [about(one) for one in STUDIES.values()]} | closing(began), json_to)
         return KEPT
     chosen = find_study(name)
-    chosen.check_scale(scale)
     if minutes is not None:
         minutes = real("minutes", minutes, 0.01, 1e5, "a positive number of minutes is needed")
     if not 0 <= seed < 2**31:
@@ -68,9 +70,11 @@ def study_command(
         out=out,
         minutes=minutes,
         as_trained=as_trained,
+        changes=_changes(changed),
         progress=lines_or_bars(),
         say=_say,
     )
+    chosen.check_options(options)
     folder = folder_of(chosen.name, options)
     check_writable(folder / "result.json")
     _announce(chosen, options)
@@ -93,8 +97,19 @@ def _announce(study: Study, options: StudyOptions) -> None:
     _say(f"{study.title}, scale {options.scale}: {study.scales[options.scale]}")
     estimate: Estimate = study.estimate(options)
     if options.device.startswith("cuda"):
-        _say(f"about {estimate.seconds / 3600:.2g} hours of a GPU, for which the estimate was made")
+        _say(f"about {estimate.seconds / 3600:.2g} GPU hours on one H100, estimated")
     announce(estimate)
+
+
+def _changes(words: str) -> dict[str, str]:
+    """The changes of "name=value ..." by name; raises ProblemError for other words, or a name twice."""
+    found: dict[str, str] = {}
+    for word in words.replace(",", " ").split():
+        name, sign, value = word.partition("=")
+        if not sign or not value or name in found or not value.replace(".", "").replace("-", "").isalnum():
+            raise ProblemError("with", word, "words such as blocks=4 are needed, each name once")
+        found[name] = value
+    return found
 
 
 def about(study: Study) -> dict[str, Any]:

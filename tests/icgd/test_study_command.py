@@ -73,6 +73,12 @@ def test_what_a_study_refuses(smallest, tmp_path, capsys):
     for words, said in (
         (["nothing"], "the studies are icl-networks"),
         (["icl-networks", "--scale", "huge"], "the scales of icl-networks are tiny, small, paper"),
+        (["icl-networks", "--with", "depth=3"], "what can be changed in icl-networks is blocks, tokens"),
+        (["kernel-matching", "--with", "blocks=3"], "what can be changed in kernel-matching is nothing"),
+        (["icl-networks", "--with", "blocks"], "words such as blocks=4 are needed"),
+        (["icl-networks", "--with", "blocks=many"], "with blocks = many: a number is needed"),
+        (["icl-networks", "--with", "biases=3"], "with biases = 3: yes or no is needed"),
+        (["icl-networks", "--with", "tokens=words"], "tokens = words: the known ones are interleaved, joint"),
         (["icl-networks", "--minutes", "0"], "a positive number of minutes is needed"),
         (["icl-networks", "--seed", "-1"], "a whole number from 0"),
         (["icl-networks", "--as-trained"], "there is no such file"),

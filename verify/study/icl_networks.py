@@ -25,7 +25,7 @@ from icgd.verify.study.network_report import (
     network_tables,
     said_of,
 )
-from icgd.verify.study.network_scales import NetworkCell, NetworkScale, PromptCondition, find_scale
+from icgd.verify.study.network_scales import CHANGES, NetworkCell, NetworkScale, PromptCondition, find_scale
 from icgd.verify.study.network_task import NetworkPrompts
 from icgd.verify.study.study import Study, StudyOptions, StudyResult, folder_of, lines_in_rows
 from icgd.verify.study.train_cells import CellFiles, train_cells
@@ -50,7 +50,7 @@ class Answers:
 
 def run_networks(options: StudyOptions) -> StudyResult | None:
     """Train, or read, the models; measure them beside every baseline; None where training was stopped."""
-    scale, folder = find_scale(options.scale), folder_of(NETWORKS, options)
+    scale, folder = find_scale(options.scale, options.changes), folder_of(NETWORKS, options)
     if not options.as_trained:
         seconds = None if options.minutes is None else 60 * options.minutes
         finished = train_cells(
@@ -68,15 +68,16 @@ def run_networks(options: StudyOptions) -> StudyResult | None:
     curves = list(_measured(scale, answers, folder, options))
     apart = list(_apart(scale, answers, options))
     lines = [line for curve in curves for line in curve.lines()]
+    changed = "".join(f", {name} {value}" for name, value in options.changes.items())
     steps = sorted({one.step for one in answers.values()})
     trained = f"{options.device}, {' or '.join(f'{step:,}' for step in steps)} steps"
     return StudyResult(
         study=NETWORKS,
         scale=scale.name,
         seed=options.seed,
-        settings=scale.as_dict() | {"steps": steps},
+        settings=scale.as_dict() | {"steps": steps, "changes": dict(options.changes)},
         trained_on="models of another machine, " + trained if options.as_trained else trained,
-        said=(f"Scale {scale.name}: {scale.words}.", *said_of(scale, curves, apart)),
+        said=(f"Scale {scale.name}{changed}: {scale.words}.", *said_of(scale, curves, apart)),
         tables=tuple(network_tables(scale, curves, apart)),
         figures=tuple(network_figures(scale, curves, apart)),
         columns=RESULT_COLUMNS,
@@ -191,7 +192,7 @@ def _apart(
 
 def estimated_networks(options: StudyOptions) -> Estimate:
     """The time that a scale takes on the device, training first."""
-    scale = find_scale(options.scale)
+    scale = find_scale(options.scale, options.changes)
     batch, examples, steps = scale.training.batch, scale.training.examples, scale.training.steps
     work = 3 * batch * scale.sizes.forward_operations(examples) * steps * len(scale.cells)
     device = "cuda" if options.device.startswith("cuda") else "cpu"
@@ -199,7 +200,7 @@ def estimated_networks(options: StudyOptions) -> Estimate:
     if options.minutes is not None:
         seconds = min(seconds, 60 * options.minutes)
     count, at = scale.slow
-    slow = 0.015 * count * sum(at) * len(scale.depths) / 3
+    slow = 0.08 * count * sum(at) * len(scale.depths) / 3
     quick = 1.5e-4 * scale.prompts * max(scale.at) / 20 * sum(len(scale.conditions(N)) for N in scale.depths)
     judged = 10.0 * len(scale.depths) * len(scale.judged[1])
     size = 64.0 * batch * scale.sizes.blocks * (2 * examples + 1) ** 2 * scale.sizes.heads
@@ -221,4 +222,5 @@ ICL_NETWORKS = Study(
     scales={name: find_scale(name).words for name in ("tiny", "small", "paper")},
     estimate=estimated_networks,
     run=run_networks,
+    changes=tuple(CHANGES),
 )

@@ -45,10 +45,12 @@ def run_loops(options: StudyOptions) -> StudyResult:
             errors = loop_errors(replace(usual, n=n), LOOPED_PROMPTS, generator)
             found = bootstrapped([errors[list(LOOP_COUNTS)].T], options.seed)
             cells += [(n, T, one.mean, one.low, one.high) for T, one in zip(LOOP_COUNTS, found, strict=True)]
-            ends = ([getattr(one, part) for one in found] for part in ("mean", "low", "high"))
-            curves.append(StudyCurve(f"{n} examples", tuple(map(float, LOOP_COUNTS)), *map(tuple, ends)))
+            mean, low, high = (
+                tuple(float(getattr(one, part)) for one in found) for part in ("mean", "low", "high")
+            )
+            curves.append(StudyCurve(f"{n} examples", tuple(map(float, LOOP_COUNTS)), mean, low, high))
             advance(1)
-    table = tuple(
+    table: tuple[tuple[Cell, ...], ...] = tuple(
         (n, *(f"{row[2]:.3g} ({row[3]:.3g} to {row[4]:.3g})" for row in cells if row[0] == n))
         for n in LOOPED_EXAMPLES
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -182,12 +183,39 @@ SCALES: Mapping[str, NetworkScale] = {
 """The sizes of the study, by name."""
 
 
-def find_scale(name: str) -> NetworkScale:
-    """The scale of that name; raises ProblemError for another.
+CHANGES: Mapping[str, tuple[str, str, Callable[[str], Any]]] = {
+    "blocks": ("sizes", "blocks", int),
+    "tokens": ("sizes", "tokens", str),
+    "divisor": ("sizes", "divisor", str),
+    "steps": ("training", "steps", int),
+    "rate": ("training", "rate", float),
+    "networks": ("task", "width", int),
+    "biases": ("task", "biases", {"yes": True, "no": False}.__getitem__),
+    "scaled": ("task", "scaled", {"yes": True, "no": False}.__getitem__),
+    "activated": ("task", "activated", {"yes": True, "no": False}.__getitem__),
+}
+"""What can be changed in a scale, by name: its part, the field there, and how its value is read."""
 
-    >>> find_scale("tiny").cells[0].name
-    'softmax-3'
+
+def find_scale(name: str, changes: Mapping[str, str] = MappingProxyType({})) -> NetworkScale:
+    """The scale of that name, changed; raises ProblemError for another, or an impossible change.
+
+    >>> find_scale("tiny").cells[0].name, find_scale("tiny", {"blocks": "4"}).sizes.blocks
+    ('softmax-3', 4)
     """
     if name not in SCALES:
         raise ProblemError("scale", name, f"the scales are {', '.join(SCALES)}")
-    return SCALES[name]
+    found = SCALES[name]
+    for change, value in changes.items():
+        if change not in CHANGES:
+            raise ProblemError("with", change, f"what can be changed is {', '.join(CHANGES)}")
+        part, letter, read = CHANGES[change]
+        try:
+            changed = replace(getattr(found, part), **{letter: read(value)})
+        except (KeyError, ValueError) as wrong:
+            if isinstance(wrong, ProblemError):
+                raise
+            kind = "yes or no" if isinstance(wrong, KeyError) else "a number"
+            raise ProblemError(f"with {change}", value, f"{kind} is needed") from None
+        found = replace(found, **{part: changed})
+    return found

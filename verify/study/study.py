@@ -59,7 +59,8 @@ class StudyFigure:
 class StudyOptions:
     """How a study is run.  out: a folder for its files.  minutes: after which it stops at a checkpoint.
 
-    as_trained: whether nothing is trained, and the models are those in the folder.
+    as_trained: whether nothing is trained, and the models are those in the folder.  changes: of the scale,
+    by name.
     """
 
     scale: str = "tiny"
@@ -68,6 +69,7 @@ class StudyOptions:
     out: Path = Path("out/study")
     minutes: float | None = None
     as_trained: bool = False
+    changes: Mapping[str, str] = field(default_factory=dict)
     progress: Progress = field(default=silent, compare=False)
     say: Callable[[str], None] = field(default=print, compare=False)
 
@@ -120,7 +122,7 @@ class Study:
 
     theorems: those that it is about, by name.  task, models, baselines, measures: in words.  scales: what
     each size shows, by name.  estimate: the cost at given options, in advance.  run: the result; None where
-    it stopped before its end, to be run again.
+    it stopped before its end, to be run again.  changes: the names of what can be changed in a scale.
     """
 
     name: str
@@ -134,12 +136,17 @@ class Study:
     scales: Mapping[str, str]
     estimate: Callable[[StudyOptions], Estimate]
     run: Callable[[StudyOptions], StudyResult | None]
+    changes: tuple[str, ...] = ()
 
-    def check_scale(self, name: str) -> str:
-        """The name; raises ProblemError where the study has no such scale."""
-        if name not in self.scales:
-            raise ProblemError("scale", name, f"the scales of {self.name} are {', '.join(self.scales)}")
-        return name
+    def check_options(self, options: StudyOptions) -> None:
+        """Raises ProblemError where the study has no such scale, or nothing of that name to change."""
+        if options.scale not in self.scales:
+            allowed = f"the scales of {self.name} are {', '.join(self.scales)}"
+            raise ProblemError("scale", options.scale, allowed)
+        for name in options.changes:
+            if name not in self.changes:
+                known = f"what can be changed in {self.name} is {', '.join(self.changes) or 'nothing'}"
+                raise ProblemError("with", name, known)
 
 
 def plot_figure(key: str, plot: Plot) -> StudyFigure:
@@ -149,8 +156,9 @@ def plot_figure(key: str, plot: Plot) -> StudyFigure:
 
 
 def folder_of(study: str, options: StudyOptions) -> Path:
-    """Where the files of a study lie: `options.out`, then its name and scale."""
-    return options.out / f"{study}-{options.scale}"
+    """Where the files of a study lie: `options.out`, then its name, its scale and what is changed in it."""
+    changed = (f"-{name}-{value}" for name, value in sorted(options.changes.items()))
+    return options.out / f"{study}-{options.scale}{''.join(changed)}"
 
 
 def lines_in_rows(

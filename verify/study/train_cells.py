@@ -133,7 +133,7 @@ def _advance(
 ) -> bool:
     there = run.advance(stop, out_of_time, progress)
     name = f"judged-{run.step}"
-    if there and run.step in scale.marks and name not in run.records:
+    if there and run.step in (*scale.marks, scale.training.steps) and name not in run.records:
         run.records[name] = run.answers(judged.x, judged.y, scale.judged[1])
     return there
 
