@@ -26,6 +26,7 @@ THEORY = Path(__file__).parent
 STATIC = (
     *("vectors", "calculus", "block", "sums", "erf", "formulas", "up", "cells", "rows", "token", "tight"),
     *("enclose", "tables", "fits", "sweeps", "certificate", "proof", "machine", "rounding", "floats"),
+    *("products", "binary64"),
 )
 """The theory, in the order of compilation."""
 
@@ -34,7 +35,7 @@ FLOATS = {True: "PrimitiveFloat", False: "SpecificFloat BigIntRadix2"}
 
 ARITHMETIC_FILE = """From Coq Require Import ZArith.
 From Interval Require Import Float.Sig Float.Primitive_ops Float.Specific_ops Float.Specific_bigint.
-From ICGD Require Import certificate proof floats.
+From ICGD Require Import certificate proof binary64.
 Module F := {}.
 Module FloatChecks := Floats F.
 Module Checks := FloatChecks.Pr.
@@ -48,7 +49,7 @@ Proof. vm_cast_no_check (eq_refl true). Qed.
 """
 
 INSTANCE_FILE = """From Coq Require Import Reals QArith Qreals List Lia.
-From ICGD Require Import certificate floats data arithmetic.
+From ICGD Require Import certificate binary64 data arithmetic.
 {requires}
 Import ListNotations.
 

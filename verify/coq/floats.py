@@ -10,8 +10,8 @@ from typing import Any
 from icgd.verify.coq.formulas import rational
 
 FLOATS_PART = """
-(* floats.v says what step_error_in_floats is. *)
-Definition machine : machine_data := Machine {tokens} [{above_z}] [{above_g}].
+(* binary64.v says what step_error_in_floats is. *)
+Definition machine : machine_data := Machine {tokens} [{above_z}] [{above_g}] {last}.
 
 Theorem in_floats_too : (step_error certified /\\ certificate.bound certified = Q2R bound)
   /\\ step_error_in_floats certified machine.
@@ -29,8 +29,8 @@ Qed.
 
 IN_FLOATS = (
     "for binary64, round to nearest, sums in any order, fused or not, with underflow, n at most {n:,}: the "
-    "room for rounding is enough for the operations of z, r, r' and g; no sum of theirs overflows; their "
-    "offsets exceed their ranges"
+    "room for rounding is enough for the operations of z, r, r', g and of products; no sum of theirs "
+    "overflows; their offsets exceed their ranges"
 )
 """What `step_error_in_floats` adds."""
 
@@ -40,7 +40,8 @@ def float_part(certificate: Mapping[str, Any]) -> str:
     program = certificate["program"]
     if certificate["construction"] != "lean" or certificate["arithmetic"] != "float64":
         return ""
-    layers = range(1, program["N"] + 1)
+    layers, loss = range(1, program["N"] + 1), program["loss"]
+    slope, reads_p = loss["linear"], not loss["from_z"]
 
     def offsets(key: str) -> str:
         return "; ".join(rational(Fraction(layer[key])) for layer in program["layers"])
@@ -49,6 +50,7 @@ def float_part(certificate: Mapping[str, Any]) -> str:
         tokens=program["n"] + 1,
         above_z=offsets("above_z"),
         above_g=offsets("above_g"),
+        last=f"(Some {rational(Fraction(slope))})" if slope and reads_p else "None",
         N=program["N"],
         layers="".join(f"destruct j as [| j]; [exact layer_{j}.fits |]. " for j in layers),
     )

@@ -1,6 +1,6 @@
 (* The checks of a small certificate with one of its numbers changed: each must come out false. *)
 From Coq Require Import Reals QArith List Bool.
-From ICGD Require Import formulas certificate floats data arithmetic instance.
+From ICGD Require Import formulas certificate floats binary64 data arithmetic instance.
 Import ListNotations.
 
 Definition of (f : relus -> relus) (w : option relus) := match w with Some w => Some (f w) | None => None end.
@@ -40,13 +40,16 @@ Eval vm_compute in map (fun s => Checks.Ce.cells_fit prec (posed kept (qbound ce
 Eval vm_compute in map (fun b => holds (posed kept b))
   [qbound certified; qbound certified * (99 # 100); - qbound certified]%Q.
 
-(* Binary64: too little room for z, r, r'; an offset below the range; more tokens than rounding was counted for. *)
-Definition rooms (z r' d : Q) : layer_data :=
+(* Binary64: too little room for z, r, r', products; an offset below its range; more tokens than rounding was counted for. *)
+Definition rooms_of (z r' d x : Q) : layer_data :=
   let l := layer_1 in
   LayerData (r l) (r_sum l) (dr_sum l) (times l) (qhalf l) (qZ l) (qA l) (limits l) (cell l) (qDL l) (qDH l) (qG l) (qSn l)
-    (qC2 l) (qC3 l) (qwz l * z)%Q (qwr l * r')%Q (qwd l * d)%Q (qwx l) (qwg l) (qez l) (qer l) (qed l) (qex l) (qeg l)
+    (qC2 l) (qC3 l) (qwz l * z)%Q (qwr l * r')%Q (qwd l * d)%Q (qwx l * x)%Q (qwg l) (qez l) (qer l) (qed l) (qex l) (qeg l)
     (qeu l) (lams l).
+Definition rooms z r' d := rooms_of z r' d 1.
 Definition rounds (l : layer_data) (o : machine_data) : bool := rounding_fits (posed l (qbound certified)) o 0.
 Eval vm_compute in [rounds kept machine; rounds (rooms (1 # 8) 1 1) machine; rounds (rooms 1 (1 # 10000000000) 1) machine;
-  rounds (rooms 1 1 (1 # 10000000000)) machine; rounds kept (Machine (tokens machine) [qZ layer_1 * (99 # 100)]%Q []);
-  rounds kept (Machine (100 * tokens machine) (above_z machine) [])].
+  rounds (rooms 1 1 (1 # 10000000000)) machine; rounds kept (Machine (tokens machine) [qZ layer_1 * (99 # 100)]%Q (above_g machine) (last_form machine));
+  rounds kept (Machine (100 * tokens machine) (above_z machine) (above_g machine) (last_form machine));
+  rounds (rooms_of 1 1 1 (1 # 10000000000)) machine;
+  rounds kept (Machine (tokens machine) (above_z machine) [qG layer_1 * (99 # 100)]%Q (last_form machine))].

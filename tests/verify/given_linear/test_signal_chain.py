@@ -1,0 +1,118 @@
+"""A chain of signals is what the two attentions compute, and no prompt is above its bound."""
+
+from fractions import Fraction
+
+import flint
+import numpy as np
+import pytest
+import torch
+from flint import arb_mat
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from icgd.bounds.algebra.rationals import exact_matrix
+from icgd.construct.given_linear import descent
+from icgd.verify.given_linear import signal_bound
+from icgd.verify.given_linear.exact_bounds import floats
+from icgd.verify.given_linear.nearest_descent import Radii, attack_distance, nearest_descent
+from icgd.verify.given_linear.prediction_distance import distance_bound
+from icgd.verify.given_linear.signal_bound import chain_bound, is_surely_positive
+from icgd.verify.given_linear.signal_chain import signal_chain
+from tests.numpy_linear_attention import states
+
+
+def heads_of(P, Q):
+    return [
+        [tuple(exact_matrix([[Fraction(v) for v in row] for row in part.tolist()]) for part in head)
+         for head in zip(*layer, strict=True)]
+        for layer in zip(P, Q, strict=True)
+    ]  # fmt: skip
+
+
+def random_pair(rng, L, d, heads):
+    """Two attentions, some of whose entries are 0, as in descent."""
+    made = []
+    for _ in range(2):
+        P, Q = rng.normal(size=(2, L, heads, d + 1, d + 1)) * (
+            rng.random(size=(2, L, heads, d + 1, d + 1)) < 0.6
+        )
+        if rng.random() < 0.4:
+            P[..., :d, :] = 0.0
+        made.append((P, Q))
+    return made
+
+
+def run(chain, X, Y):
+    """The difference, from the pairs of the chain alone, for one prompt."""
+    known, hidden = np.eye(chain.difference.ncols())[0], np.zeros((chain.hidden, X.shape[1]))
+    for _ in range(2 * chain.hidden + 2):  # more often than one signal can wait for another
+        for family, operator in zip(chain.families, (X, Y), strict=True):
+            for at, (outer, vector) in enumerate(zip(family.outer, family.hidden, strict=True)):
+                mixed, place = floats(outer), np.array([float(int(v.p) / int(v.q)) for v in vector])
+                if at < family.forward:
+                    known[mixed.argmax(1)] = operator @ (place @ hidden)
+                else:
+                    hidden[place.argmax()] = operator.T @ (mixed @ known)
+    return floats(chain.difference) @ known
+
+
+@settings(max_examples=12)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 3), st.integers(1, 2))
+def test_a_chain_computes_the_difference_of_the_weights(seed, L, d, heads):
+    rng = np.random.default_rng(seed)
+    pairs = random_pair(rng, L, d, heads if L < 3 else 1)
+    chain = signal_chain(*(heads_of(P, Q) for P, Q in pairs), d)
+    if chain is None:
+        return
+    x, y = rng.normal(size=(2, d)), rng.normal(size=2)
+    held = []
+    for P, Q in pairs:  # each query that is a unit vector reads one entry of the weight
+        held.append([states(P, Q, x, y, e, masked=True)[-1][-1, -1] for e in np.eye(d)])
+    wanted = np.subtract(*held)
+    found = run(chain, x.T / 2**0.5, y[None] / 2**0.5)
+    assert found == pytest.approx(wanted, rel=1e-8, abs=1e-8 * (1 + np.abs(wanted).max()))
+
+
+def test_steps_of_any_size_are_bounded_closely_and_a_bound_that_is_too_small_is_not_proved(monkeypatch):
+    rng = np.random.default_rng(5)
+    d, L, radii = 4, 3, Radii(4, 0.5, 2.0)
+    steps = torch.from_numpy(np.eye(d) + 0.1 * rng.normal(size=(L, d, d)))
+    generator = torch.Generator().manual_seed(0)
+    A = nearest_descent(descent(steps), radii, "plain", generator)
+    found, _ = attack_distance(descent(steps), A, radii, generator, 0.5)
+    sizes = Fraction(0.5), Fraction(2)
+    bound = distance_bound(descent(steps), A.tolist(), 4, *sizes, found, work=1.0).value
+    assert found <= bound <= 1.2 * found
+    searched = signal_bound._searched
+
+    def smaller(*arguments):
+        tables = searched(*arguments)
+        return [tables[0] / (1.3 * bound / found) ** 2, *tables[1:]]
+
+    monkeypatch.setattr(signal_bound, "_searched", smaller)
+    assert distance_bound(descent(steps), A.tolist(), 4, *sizes, found, work=1.0).value > 1.1 * bound
+
+
+def test_multipliers_of_the_wrong_sign_prove_nothing(monkeypatch):
+    made = [heads_of(*(part.numpy() for part in (one.P, one.Q))) for one in (
+        descent(torch.tensor(value, dtype=torch.float64).expand(2, 1, 1)) for value in (0.5, 0.4)
+    )]  # fmt: skip
+    chain = signal_chain(*made, 1)
+    with flint.ctx.workprec(96):
+        assert chain_bound(chain, 0.1) < 1
+        searched = signal_bound._searched
+        monkeypatch.setattr(
+            signal_bound, "_searched", lambda *a: [searched(*a)[0], *(-t for t in searched(*a)[1:])]
+        )
+        assert chain_bound(chain, 0.1) == float("inf")
+
+
+def test_only_positive_definite_matrices_are_surely_positive():
+    rng = np.random.default_rng(0)
+    for size in (1, 4, 9):
+        root = rng.normal(size=(size, size))
+        values = root @ root.T + np.eye(size)
+        least = np.linalg.eigvalsh(values)[0]
+        for shift in (0.0, 0.99 * least, 1.01 * least):
+            matrix = arb_mat((values - shift * np.eye(size)).tolist())
+            assert is_surely_positive(matrix) == (shift < least)

@@ -1,0 +1,216 @@
+"""The difference of two linear attentions as a chain of fixed matrices and one unknown, the tokens.
+
+A layer is R <- (I + sum_h P_h R G R^T Q_h) R, so that R_L^T e, e of the label, is made from e by fixed
+matrices and by G = (1/n) sum z z^T alone, again and again.  With Z the (d+1, n) matrix of scaled tokens over
+n^(1/2), X its rows of inputs and Y that of labels, each G u is two steps: s = X^T u_x + Y^T u_y, one vector
+for a prompt, and then (X s, Y s).  What is known of X and Y is that their norms are at most 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flint import fmpq, fmpq_mat
+
+Heads = Sequence[tuple[fmpq_mat, fmpq_mat]]
+"""(P_h, Q_h) of a layer, scaled so that it sees G."""
+
+MOST_SIGNALS = 24
+"""How many times G may be applied."""
+
+MOST_MULTIPLIERS = 1_000
+"""The most multipliers of a chain that is bounded: the work grows with the third power."""
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """An operator of norm at most 1, with what it is applied to: `forward` pairs first, then adjoint ones.
+
+    outer: (pairs, rows, W), what is on the side of inputs or labels, in the W coordinates that are known.
+    hidden: (pairs, H), what is on the side of the examples.  A forward pair says outer = X hidden, an adjoint
+    one hidden = X^T outer.
+    """
+
+    outer: tuple[fmpq_mat, ...]
+    hidden: tuple[tuple[fmpq, ...], ...]
+    forward: int
+
+
+@dataclass(frozen=True, eq=False)
+class SignalChain:
+    """difference: (d, W), norm2 of which is bounded, in coordinates of which the first is 1.
+
+    families: X and Y, either with no pairs.  hidden: how many vectors there are for a prompt.
+    """
+
+    difference: fmpq_mat
+    families: tuple[Family, ...]
+    hidden: int
+
+    @property
+    def multipliers(self) -> int:
+        """How many numbers a bound is made of."""
+        return 1 + sum(len(one.outer) * (len(one.outer) + 1) // 2 for one in self.families)
+
+
+class _Signals:
+    """Matrices u of (d+1, W): each G u is d+1 new coordinates."""
+
+    def __init__(self, d: int) -> None:
+        self.d, self.width = d, 1 + (d + 1) * MOST_SIGNALS
+        self.applied: list[fmpq_mat] = []
+        self._known: dict[str, int] = {}
+
+    def seen(self, u: fmpq_mat) -> fmpq_mat | None:
+        """G u, or None where there are too many."""
+        at = self._known.setdefault(str(u), len(self.applied))
+        if at == len(self.applied):
+            if at == MOST_SIGNALS:
+                return None
+            self.applied.append(u)
+        first = 1 + at * (self.d + 1)
+        return _placed(self.d + 1, self.width, [(row, first + row) for row in range(self.d + 1)])
+
+
+class _TooManyError(Exception):
+    pass
+
+
+def signal_chain(given: Sequence[Heads], other: Sequence[Heads], d: int) -> SignalChain | None:
+    """The chain of the difference of the regression weights of two attentions with a mask.
+
+    None where G is applied more than `MOST_SIGNALS` times, or there are more than `MOST_MULTIPLIERS`.
+    """
+    signals = _Signals(d)
+    start = _placed(d + 1, signals.width, [(d, 0)])
+    try:
+        difference = _turned(signals, given, start) - _turned(signals, other, start)
+    except _TooManyError:
+        return None
+    chain = _pruned(signals, _rows(difference, range(d)))
+    return chain if chain.multipliers <= MOST_MULTIPLIERS else None
+
+
+def _turned(signals: _Signals, layers: Sequence[Heads], start: fmpq_mat) -> fmpq_mat:
+    """R_L^T applied to the columns of `start`."""
+    everything = range(signals.d + 1)
+    known: dict[tuple[int, str], fmpq_mat] = {}
+
+    def back(l: int, v: fmpq_mat) -> fmpq_mat:  # R_l^T v
+        if l == 0 or not any(v.entries()):
+            return v
+        key = l, str(v)
+        if key not in known:
+            constant = _constant(v)
+            rest = v - constant
+            heads = layers[l - 1]
+            if any(constant.entries()) and any(rest.entries()) and not any(_reads(P, rest) for P, _ in heads):
+                known[key] = back(l, constant) + back(l - 1, rest)
+            else:
+                moved = v
+                for P, Q in heads:
+                    rows = [row for row in everything if any(Q[row, e] for e in everything)]
+                    moved = moved + Q.transpose() * seen(l - 1, P.transpose() * v, rows)
+                known[key] = back(l - 1, moved)
+        return known[key]
+
+    def seen(l: int, v: fmpq_mat, rows: Sequence[int]) -> fmpq_mat:  # these rows of R_l G R_l^T v
+        if not any(v.entries()):
+            return v
+        found = signals.seen(back(l, v))
+        if found is None:
+            raise _TooManyError
+        return forth(l, found, rows)
+
+    def forth(l: int, v: fmpq_mat, rows: Sequence[int]) -> fmpq_mat:  # these rows of R_l v
+        if l == 0:
+            return v
+        heads = [(P, Q) for P, Q in layers[l - 1] if any(P[row, e] for row in rows for e in everything)]
+        if not heads:
+            return forth(l - 1, v, rows)
+        inner = forth(l - 1, v, everything)
+        total = inner
+        for P, Q in heads:
+            read = [row for row in everything if any(P[a, row] for a in rows)]
+            total = total + P * seen(l - 1, Q * inner, read)
+        return total
+
+    return back(len(layers), start)
+
+
+def _pruned(signals: _Signals, difference: fmpq_mat) -> SignalChain:
+    """Without the coordinates that nothing reads."""
+    d, count = signals.d, len(signals.applied)
+    needed = _columns(difference)
+    blocks = [range(1 + i * (d + 1), 1 + (i + 1) * (d + 1)) for i in range(count)]
+    live = []
+    for i in reversed(range(count)):
+        if needed & set(blocks[i]):
+            live.append(i)
+            needed |= _columns(signals.applied[i])
+    live.reverse()
+    kept = [0]
+    for i in live:
+        inputs = list(blocks[i][:d])
+        kept += inputs if needed & set(inputs) else []
+        kept += [blocks[i][d]] if blocks[i][d] in needed else []
+    hidden = 0
+    label = None  # of Y^T 1, which every multiple of the label's own direction shares
+    rows: list[list[tuple[fmpq_mat, dict[int, fmpq]]]] = [[], []]
+    ends: list[list[tuple[fmpq_mat, dict[int, fmpq]]]] = [[], []]
+    for i in live:
+        parts = [_picked(_rows(signals.applied[i], one), kept) for one in (range(d), range(d, d + 1))]
+        s: dict[int, fmpq] = {}
+        for at, u in enumerate(parts):
+            if not any(u.entries()):
+                continue
+            if at and _columns(u) == {0}:
+                if label is None:
+                    label, hidden = hidden, hidden + 1
+                    ends[1].append((_placed(1, len(kept), [(0, 0)]), {label: fmpq(1)}))
+                s[label] = u[0, 0]
+            else:
+                ends[at].append((u, {hidden: fmpq(1)}))
+                s[hidden] = fmpq(1)
+                hidden += 1
+        for at, wanted in enumerate((list(blocks[i][:d]), [blocks[i][d]])):
+            if wanted[0] in kept:
+                places = [(row, kept.index(column)) for row, column in enumerate(wanted)]
+                rows[at].append((_placed(len(wanted), len(kept), places), s))
+    families = []
+    for forward, adjoint in zip(rows, ends, strict=True):
+        pairs = forward + adjoint
+        vectors = tuple(tuple(s.get(k, fmpq(0)) for k in range(hidden)) for _, s in pairs)
+        families.append(Family(tuple(outer for outer, _ in pairs), vectors, len(forward)))
+    return SignalChain(_picked(difference, kept), tuple(families), hidden)
+
+
+def _placed(rows: int, columns: int, ones: Sequence[tuple[int, int]]) -> fmpq_mat:
+    made = fmpq_mat(rows, columns)
+    for row, column in ones:
+        made[row, column] = fmpq(1)
+    return made
+
+
+def _constant(v: fmpq_mat) -> fmpq_mat:
+    made = fmpq_mat(v.nrows(), v.ncols())
+    for row in range(v.nrows()):
+        made[row, 0] = v[row, 0]
+    return made
+
+
+def _reads(P: fmpq_mat, v: fmpq_mat) -> bool:
+    return any((P.transpose() * v).entries())
+
+
+def _rows(v: fmpq_mat, rows: Sequence[int]) -> fmpq_mat:
+    return fmpq_mat([[v[row, column] for column in range(v.ncols())] for row in rows])
+
+
+def _columns(v: fmpq_mat) -> set[int]:
+    return {at % v.ncols() for at, value in enumerate(v.entries()) if value}
+
+
+def _picked(v: fmpq_mat, columns: Sequence[int]) -> fmpq_mat:
+    return fmpq_mat([[v[row, column] for column in columns] for row in range(v.nrows())])
