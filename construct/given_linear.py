@@ -246,6 +246,8 @@ def read_linear(
     for name, tensor in tensors.items():
         check_finite(name, tensor)
     if set(tensors) == {"allparam"}:
+        if "state" in metadata:
+            said["layout"] = f"allparam, {metadata['state'][:80]}"
         found = _allparam(tensors["allparam"], d, said)
     elif set(tensors) == {"P", "Q"}:
         pair = [_four(name, tensors[name]) for name in "PQ"]

@@ -32,7 +32,7 @@ from icgd.verify.given_linear.linear_prompt import LinearCounterexample, replay_
 from icgd.verify.verdict import any_failed
 
 LINEAR_LETTERS = ("n", "d", "B_x", "B_y", "S", "T")
-_OPTIONS = ("kind", "trust_pickle", "mask", "divide_by", "prediction", "tolerance", "against")
+_OPTIONS = ("kind", "trust_pickle", "state", "mask", "divide_by", "prediction", "tolerance", "against")
 
 
 def judge_linear_file(asked: JudgeOptions) -> int:

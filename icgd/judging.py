@@ -64,6 +64,10 @@ def judge_command(
     trust_pickle: Annotated[
         bool, typer.Option("--trust-pickle", help="open a pickle of torch, too, with its weights_only")
     ] = False,
+    state: Annotated[
+        str | None,
+        typer.Option("--state", metavar="[RUN:]NUMBER", help="of a history of training; default: the last"),
+    ] = None,
     stream: _Stream = None,
     attention: _Attention = None,
     diagonal: _Diagonal = None,
@@ -131,7 +135,7 @@ def judge_command(
     check_device(device)
     for path in (out / "counterexample.json", *([Path(json_to)] if json_to not in (None, "-") else [])):
         check_writable(path)
-    header = read_header(weights, "weights", trust_pickle=trust_pickle)
+    header = read_header(weights, "weights", trust_pickle=trust_pickle, state=state)
     asked = JudgeOptions(
         began=began,
         weights=weights,
@@ -140,6 +144,7 @@ def judge_command(
         given={
             "kind": kind,
             "trust_pickle": trust_pickle,
+            "state": state,
             "stream": stream,
             "attention": attention,
             "diagonal": diagonal,

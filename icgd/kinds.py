@@ -73,6 +73,7 @@ def judge_given(
     *positional: Any,
     kind: str | None = None,
     trust_pickle: bool = False,
+    state: str | None = None,
     **options: Any,
 ) -> Any:
     """Judge a file of tensors, tensors by name, a module, or any predictor; see docs/judging.md.
@@ -81,13 +82,13 @@ def judge_given(
     docs/judging_predictors.md.
 
     positional, options: of the kind's own function, such as the problem of a block.
-    trust_pickle: whether a pickle of torch is opened, too.
+    trust_pickle: whether a pickle of torch is opened, too.  state: which one of a history of training.
     """
     options = _plain(options)
     header: TensorHeader | None = None
     if isinstance(source, str | Path):
         source = Path(source)
-        header = read_header(source, "weights", trust_pickle=trust_pickle)
+        header = read_header(source, "weights", trust_pickle=trust_pickle, state=state)
         found = kind_of(header.shapes, kind)
         return found.judge(source, *positional, header=header, **options)
     if isinstance(source, GivenBlock) or hasattr(source, "literal"):

@@ -20,6 +20,7 @@ from icgd.bounds.estimate import bytes_text
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.files import regular_file
 from icgd.construct.machine.memory import refuse_tensors
+from icgd.construct.machine.training_history import chosen_state
 
 MOST_HEADER = 1 << 20
 """The largest header that is read, in bytes: names, shapes and metadata."""
@@ -73,15 +74,20 @@ class TensorHeader:
         return {name: one.shape for name, one in self.tensors.items()}
 
 
-def read_header(path: Path, field: str, *, trust_pickle: bool = False) -> TensorHeader:
+def read_header(
+    path: Path, field: str, *, trust_pickle: bool = False, state: str | None = None
+) -> TensorHeader:
     """The header of a file of tensors; raises ProblemError, which names `field`, where it is not one.
 
     In safetensors the tensors fill the file without gaps or overlaps.  trust_pickle: whether a pickle of
     torch is opened as well, with weights_only, by which torch admits tensors and plain containers only.
+    state: which one of a pickle that keeps every state of a training; see `chosen_state`.
     """
     with regular_file(path, field) as file:
         if trust_pickle and _is_pickle(file.read(9)):
-            return _unpickled(file, path, field)
+            return _unpickled(file, path, field, state)
+        if state is not None:
+            raise ProblemError("state", state, "only a pickle that --trust-pickle opens keeps states")
         file.seek(0)
         return _header(file, path, field)
 
@@ -210,7 +216,7 @@ def _declared(name: str, one: Any, data: int) -> Declared:
     return Declared(_DTYPES[dtype], tuple(shape), data + offsets[0])
 
 
-def _unpickled(file: BinaryIO, path: Path, field: str) -> TensorHeader:
+def _unpickled(file: BinaryIO, path: Path, field: str, state: str | None) -> TensorHeader:
     """What a pickle of torch holds; its size is checked before, and the sizes of its tensors after."""
     size = os.fstat(file.fileno()).st_size
     file.seek(0)
@@ -231,6 +237,10 @@ def _unpickled(file: BinaryIO, path: Path, field: str) -> TensorHeader:
         raise ProblemError(field, path, why) from None
     while isinstance(found, Mapping) and any(isinstance(found.get(name), Mapping) for name in _NESTED):
         found = next(found[name] for name in _NESTED if isinstance(found.get(name), Mapping))
+    metadata: dict[str, str] = {}
+    history = chosen_state(found, state, path)
+    if history is not None:
+        found, metadata["state"] = history
     if not isinstance(found, Mapping) or not found:
         why = f"it holds one {type(found).__name__}, and tensors by name, such as a state dict, are needed"
         raise ProblemError(field, path, why)
@@ -245,4 +255,4 @@ def _unpickled(file: BinaryIO, path: Path, field: str) -> TensorHeader:
         if all(name.startswith(prefix) for name in found):
             found = {name.removeprefix(prefix): one for name, one in found.items()}
     tensors = {name: Declared(one.dtype, tuple(one.shape), 0) for name, one in found.items()}
-    return TensorHeader(tensors, {}, dict(found))
+    return TensorHeader(tensors, metadata, dict(found))

@@ -34,6 +34,8 @@ from icgd.verify.given_linear.exact_bounds import (
 )
 from icgd.verify.given_linear.layer_form import AttentionForm, descent_form, linear_form
 from icgd.verify.given_linear.moment_search import GOAL, WORK, ScaledLayer, largest_difference
+from icgd.verify.given_linear.signal_bound import chain_bound
+from icgd.verify.given_linear.signal_chain import ScaledHeads, signal_chain
 
 _PRECISION = 96
 
@@ -65,8 +67,8 @@ def distance_bound(
     """A bound for all prompts of n examples with norm2(x), norm2(x_q) <= B_x and |y| <= B_y.
 
     A: of descent w <- w - A_l grad R(w), as many as there are layers.  reached: a distance that a prompt
-    reaches; where the bound is far above it, second moments are searched for a better one, with this much
-    work.
+    reaches; where the bound is far above it, multipliers are searched for a better one, and then second
+    moments, with this much work.
     """
     form = linear_form(given, n)
     exact: list[Exact] = [[[Fraction(value) for value in row] for row in matrix] for matrix in A]
@@ -80,12 +82,50 @@ def distance_bound(
     with flint.ctx.workprec(_PRECISION):
         found = _recursion(form, deviations, steps, n, arb(to_flint(B_y)))
     scaled = reached / float(B_y)
+    if work > 0 and given.masked and given.sign == -1 and given.L > 1 and found.value > GOAL * reached > 0:
+        ours_chained = _scaled_heads(given.exact, given.scale(n) * n, B_x, B_y)
+        theirs_chained = _scaled_heads(_descent_heads(exact), Fraction(1), B_x, B_y)
+        chain = signal_chain(ours_chained, theirs_chained, form.d)
+        if chain is not None:
+            with flint.ctx.workprec(_PRECISION):
+                value = _up(arb(chain_bound(chain, scaled)) * arb(to_flint(B_y)))
+            found = replace(found, value=min(found.value, value))
+    if found.value <= GOAL * reached:
+        return found
     if work > 0 and form.masked and form.sign == -1 and found.by_layer[-1] > GOAL * scaled > 0:
         layers = [_rounded(*parts, form.d) for parts in zip(ours, theirs, deviations, steps, strict=True)]
         with flint.ctx.workprec(_PRECISION):
             searched = _up(arb(largest_difference(layers, scaled, work)) * arb(to_flint(B_y)))
         found = replace(found, value=min(found.value, searched))
     return found
+
+
+def _descent_heads(A: Sequence[Exact]) -> list[list[tuple[Exact, Exact]]]:
+    """P and Q of this descent, without rounding."""
+    d, nothing = len(A[0]), Fraction(0)
+    P = [[nothing] * (d + 1) for _ in range(d)] + [[nothing] * d + [Fraction(1)]]
+    layers = []
+    for step in A:
+        Q = [[-step[b][a] for b in range(d)] + [nothing] for a in range(d)] + [[nothing] * (d + 1)]
+        layers.append([(P, Q)])
+    return layers
+
+
+def _scaled_heads(
+    layers: Sequence[Sequence[tuple[Exact, Exact]]], share: Fraction, B_x: Fraction, B_y: Fraction
+) -> list[ScaledHeads]:
+    """share D^-1 P D and D Q D, D the radii of a token, for tokens of radius 1."""
+    radius = [B_x] * (len(layers[0][0][0]) - 1) + [B_y]
+
+    def placed(matrix: Exact, left: Sequence[Fraction]) -> fmpq_mat:
+        rows = zip(matrix, left, strict=True)
+        return exact_matrix(
+            [[value * l * r for value, r in zip(row, radius, strict=True)] for row, l in rows]
+        )
+
+    return [
+        [(placed(P, [share / r for r in radius]), placed(Q, radius)) for P, Q in heads] for heads in layers
+    ]
 
 
 def _rounded(ours: Tensors, theirs: Tensors, deviation: Tensors, step: fmpq_mat, d: int) -> ScaledLayer:

@@ -23,10 +23,10 @@ from icgd.bounds.algebra.rationals import to_flint
 from icgd.verify.given_linear.exact_bounds import floats
 from icgd.verify.given_linear.signal_chain import SignalChain
 
-ENOUGH = 1.1
+CLOSE_ENOUGH = 1.1
 """The search ends this near to the largest value that is reached."""
 
-STEPS = 120
+NEWTON_STEPS = 120
 """Newton steps of the search."""
 
 _GAP, _SMALLER, _CENTRED = 0.01, 0.2, 1.0
@@ -152,7 +152,7 @@ def _length(rates: np.ndarray, along: float) -> float:
     return a
 
 
-def chain_bound(chain: SignalChain, reached: float, steps: int = STEPS) -> float:
+def chain_bound(chain: SignalChain, reached: float, steps: int = NEWTON_STEPS) -> float:
     """At least norm2 of the difference for all prompts; infinity where no multipliers are found.
 
     reached: what a prompt reaches, above 0.
@@ -211,7 +211,7 @@ def _searched(barrier: _Barrier, forward: Sequence[int], steps: int) -> list[np.
     x[-1] = cost[-1] = 0.0
     best = x
     mu = 0.1 * x[0] / size
-    while done < steps and best[0] > ENOUGH**2:
+    while done < steps and best[0] > CLOSE_ENOUGH**2:
         x, decrement = barrier.step(x, cost / mu + min(_SIZE / mu, _OVER) * sizes)
         done += 1
         best = x if x[0] < best[0] else best

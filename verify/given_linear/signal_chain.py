@@ -13,18 +13,18 @@ from dataclasses import dataclass
 
 from flint import fmpq, fmpq_mat
 
-Heads = Sequence[tuple[fmpq_mat, fmpq_mat]]
+ScaledHeads = Sequence[tuple[fmpq_mat, fmpq_mat]]
 """(P_h, Q_h) of a layer, scaled so that it sees G."""
 
 MOST_SIGNALS = 24
 """How many times G may be applied."""
 
-MOST_MULTIPLIERS = 1_000
+MOST_CHAIN_MULTIPLIERS = 1_000
 """The most multipliers of a chain that is bounded: the work grows with the third power."""
 
 
 @dataclass(frozen=True, eq=False)
-class Family:
+class OperatorPairs:
     """An operator of norm at most 1, with what it is applied to: `forward` pairs first, then adjoint ones.
 
     outer: (pairs, rows, W), what is on the side of inputs or labels, in the W coordinates that are known.
@@ -45,7 +45,7 @@ class SignalChain:
     """
 
     difference: fmpq_mat
-    families: tuple[Family, ...]
+    families: tuple[OperatorPairs, ...]
     hidden: int
 
     @property
@@ -77,10 +77,10 @@ class _TooManyError(Exception):
     pass
 
 
-def signal_chain(given: Sequence[Heads], other: Sequence[Heads], d: int) -> SignalChain | None:
+def signal_chain(given: Sequence[ScaledHeads], other: Sequence[ScaledHeads], d: int) -> SignalChain | None:
     """The chain of the difference of the regression weights of two attentions with a mask.
 
-    None where G is applied more than `MOST_SIGNALS` times, or there are more than `MOST_MULTIPLIERS`.
+    None where G is applied more than `MOST_SIGNALS` times, or there are more than `MOST_CHAIN_MULTIPLIERS`.
     """
     signals = _Signals(d)
     start = _placed(d + 1, signals.width, [(d, 0)])
@@ -89,10 +89,10 @@ def signal_chain(given: Sequence[Heads], other: Sequence[Heads], d: int) -> Sign
     except _TooManyError:
         return None
     chain = _pruned(signals, _rows(difference, range(d)))
-    return chain if chain.multipliers <= MOST_MULTIPLIERS else None
+    return chain if chain.multipliers <= MOST_CHAIN_MULTIPLIERS else None
 
 
-def _turned(signals: _Signals, layers: Sequence[Heads], start: fmpq_mat) -> fmpq_mat:
+def _turned(signals: _Signals, layers: Sequence[ScaledHeads], start: fmpq_mat) -> fmpq_mat:
     """R_L^T applied to the columns of `start`."""
     everything = range(signals.d + 1)
     known: dict[tuple[int, str], fmpq_mat] = {}
@@ -182,7 +182,7 @@ def _pruned(signals: _Signals, difference: fmpq_mat) -> SignalChain:
     for forward, adjoint in zip(rows, ends, strict=True):
         pairs = forward + adjoint
         vectors = tuple(tuple(s.get(k, fmpq(0)) for k in range(hidden)) for _, s in pairs)
-        families.append(Family(tuple(outer for outer, _ in pairs), vectors, len(forward)))
+        families.append(OperatorPairs(tuple(outer for outer, _ in pairs), vectors, len(forward)))
     return SignalChain(_picked(difference, kept), tuple(families), hidden)
 
 
