@@ -268,6 +268,7 @@ def least_gradient(lam: float, step: float, eps: float, drop: Any, steps: int) -
     return eps + (eps + root) / (2 * c)
 
 
+@lru_cache(maxsize=256)
 def diameter(problem: Problem) -> float:
     """The 2-norm between opposite corners of W."""
     sides = (problem.half_width(j) ** 2 * problem.dims[j] * problem.dims[j - 1] for j in _layers(problem))
@@ -278,6 +279,7 @@ def _layers(problem: Problem) -> range:
     return range(1, problem.N + 1)
 
 
+@lru_cache(maxsize=256)
 def steepest(problem: Problem) -> float:
     """A bound on norm2(grad L_n) over W."""
     return math.hypot(*(layer.s_norm * layer.p_in / 2 for layer in ranges(problem, {}))) * WIDENING

@@ -137,7 +137,13 @@ def verify(
     verdicts += [
         spectrum_verdict(problem, proof, ascended, spectrum),
         several_steps_verdict(problem, proof, apart, paths[-1].apart),
-        on_prompts_verdict(problem, judged, shipped, partial(least_bound, problem, found, proof)),
+        on_prompts_verdict(
+            problem,
+            judged,
+            shipped,
+            partial(least_bound, problem, found, proof),
+            proof.tube if proof else None,
+        ),
     ]
     judged.to(device)
     judged_by_descent = _convergence(problem, found, judged, transformer is None, both, progress)

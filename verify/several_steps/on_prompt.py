@@ -25,8 +25,8 @@ from icgd.verify.block.one_prompt import (
 
 AIMED_WIDTH, MOST_BITS = 1e-9, 2048
 """The aimed width of intervals; the most bits that balls take to reach it."""
-MOST_ENCLOSED = 1 << 17
-"""Steps times distinct tokens times weights: a bound on the work, about 25 microseconds each."""
+MOST_ENCLOSED, LONGEST = 1 << 17, 200
+"""Steps times distinct tokens times weights, about 25 microseconds each; the most steps that are enclosed."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,17 @@ class StepsOnPrompt:
 
     def width(self) -> float:
         """The width of the widest of the intervals on any machine."""
-        return max(high - low for low, high in self.anywhere)
+        return _width(self.anywhere)
+
+
+def _width(intervals: Sequence[Interval]) -> float:
+    return max(high - low for low, high in intervals)
 
 
 def steps_to_enclose(problem: Problem, prompt: Prompt, index: int = 0) -> int:
     """How many of L steps are enclosed, so that it takes seconds."""
     tokens = len(on_balls(problem, prompt, index)[1])
-    return max(1, min(problem.L, MOST_ENCLOSED // (tokens * problem.D_w)))
+    return max(1, min(problem.L, LONGEST, MOST_ENCLOSED // (tokens * problem.D_w)))
 
 
 def enclose_steps(
@@ -76,13 +80,14 @@ def enclose_steps(
     while True:
         with flint.ctx.workprec(bits):
             exact = list(_exact_path(problem, prompt, index, steps))
-            floats = ([_row(problem, w) for w in computed], exact)
-            here = tuple(distance_on_balls(x, w) for w, x in zip(*floats, strict=True))
-            real = _distances(transformer, prompt, index, exact, 0.0)
-            wide = max(high - low for one in (here, real) for low, high in one)
-            if wide <= AIMED_WIDTH or 2 * bits > MOST_BITS:
-                anywhere = _distances(transformer, prompt, index, exact, unit)
-                break
+            floats = [_row(problem, w) for w in computed]
+            here = tuple(distance_on_balls(x, w) for x, w in zip(exact, floats, strict=True))
+            last = 2 * bits > MOST_BITS
+            if last or _width(here) <= AIMED_WIDTH:
+                real = _distances(transformer, prompt, index, exact, 0.0)
+                if last or _width(real) <= AIMED_WIDTH:
+                    anywhere = _distances(transformer, prompt, index, exact, unit)
+                    break
         bits *= 2
     hulls = zip(real, here, anywhere, strict=True)
     ends = tuple((min(low for low, _ in one), max(high for _, high in one)) for one in hulls)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor
@@ -20,7 +22,7 @@ from icgd.verify.search.excerpt import part_of
 from icgd.verify.several_steps.on_prompt import AIMED_WIDTH, StepsOnPrompt, enclose_steps, steps_to_enclose
 from icgd.verify.several_steps.proof import SeveralStepsProof
 from icgd.verify.several_steps.tube import Tube
-from icgd.verify.verdict import Means, Status, Verdict
+from icgd.verify.verdict import Verdict
 
 ON_PROMPTS = "on-prompts"
 """The name of the claim about given prompts, without the theorem's."""
@@ -61,8 +63,8 @@ def spectrum_verdict(
 def several_steps_verdict(
     problem: Problem,
     proof: SeveralStepsProof | None,
-    apart: Sequence[tuple[str, Float[Tensor, "iterates B"]]],
-    hindered: Float[Tensor, "iterates B"],
+    apart: Sequence[tuple[str, Float[Tensor, "iterates _"]]],
+    hindered: Float[Tensor, "iterates _"],
 ) -> Verdict:
     """The bound after every l <= L: proved by the tube, or compared with followed paths.
 
@@ -95,7 +97,9 @@ def several_steps_verdict(
         )
         if inside >= widest:
             return Verdict(key, "vacuous", f"{evidence}; no less than the diameter {widest:.4g} of W")
-        return Verdict(key, "proved", evidence, means="certificate")
+        if _is_inside(proof.tube, partial(allowed_after, problem)):
+            return Verdict(key, "proved", evidence, means="certificate")
+        return Verdict(key, "held", f"{evidence}; this is above what the claim allows")
     evidence += f"; {proof.why if proof else '--certify proves it'}"
     return Verdict(key, "vacuous" if at_end >= widest else "held", evidence)
 
@@ -110,13 +114,17 @@ def _share(problem: Problem, distances: Float[Tensor, "iterates B"], inner: Tube
     return worst
 
 
+def _is_inside(inner: Tube, allowed: Callable[[int], float]) -> bool:
+    return all(x <= allowed(step) for step, x in enumerate(inner.distances) if step)
+
+
 def proved_by_tube(
     verdict: Verdict, proof: SeveralStepsProof | None, allowed: Callable[[int], float]
 ) -> Verdict:
     """The verdict of a weaker bound on this distance, proved where the tube is inside it at every step."""
     if verdict.status != "held" or proof is None or proof.tube is None:
         return verdict
-    if not all(x <= allowed(step) for step, x in enumerate(proof.tube.distances) if step):
+    if not _is_inside(proof.tube, allowed):
         return verdict
     evidence = f"{verdict.evidence}; the tube of convergence/several-steps is inside this bound at every l"
     return replace(verdict, status="proved", evidence=evidence, means="certificate")
@@ -133,44 +141,44 @@ def proved_by_spectrum(verdict: Verdict, proof: SeveralStepsProof | None, lam: f
 def on_prompts_verdict(
     problem: Problem,
     judged: Transformer,
-    paths: Sequence[tuple[str, Prompt, Float[Tensor, "iterates B"]]],
+    paths: Sequence[tuple[str, Prompt, Float[Tensor, "iterates _"]]],
     allowed: Callable[[int], float],
+    inner: Tube | None,
 ) -> Verdict:
     """On the prompt of every batch that ends furthest away, the distance after every step as an interval.
 
     paths: where the prompts come from, the prompts, and their distances.  allowed: the bound after l steps.
+    inner: a tube in which every run on any machine was proved to stay.
     """
     key, parts = f"convergence/{ON_PROMPTS}", []
-    status: Status = "proved on given prompts"
+    broken = unsettled = False
     for source, prompt, apart in paths:
         index, one = int(apart[-1].argmax()), prompt.to("cpu")
         if not isinstance(judged, Transformer) or not enclosable(one, index):
             continue
         found = enclose_steps(judged.cpu(), one, steps_to_enclose(problem, one, index), index)
-        parts.append(_in_words(source, found, problem.L))
         limits = [*map(allowed, range(1, found.steps + 1))]
-        here, anywhere = found.here[1:], found.anywhere[1:]
-        if any(low > most for (low, _), most in zip(here, limits, strict=True)):
-            status = "failed"
-        elif any(high > most for (_, high), most in zip(here, limits, strict=True)):
-            status = "held" if status != "failed" else status
-        elif all(high <= most for (_, high), most in zip(anywhere, limits, strict=True)):
-            parts[-1] += f", {limits[-1]:.4g} allowed"
-        else:
-            parts[-1] += f", {limits[-1]:.4g} allowed, which is proved only for what was computed here"
+        here = list(zip(found.here[1:], limits, strict=True))
+        broken |= any(low > most for (low, _), most in here)
+        unsettled |= any(high > most for (_, high), most in here)
+        parts.append(f"{_in_words(source, found, problem.L, inner)}, {limits[-1]:.4g} allowed")
+        anywhere = zip(found.anywhere[1:], limits, strict=True)
+        if inner is None and any(high > most for (_, high), most in anywhere):
+            parts[-1] += ", which is proved only for what was computed here"
     if not parts:
         why = "prompts with so many distinct examples are not enclosed"
         if not isinstance(judged, Transformer):
             why = "only a transformer that is made of our parts is enclosed"
         return Verdict(key, "inapplicable", why)
-    means: Means | None = "balls" if status == "proved on given prompts" else None
-    return Verdict(key, status, "; ".join(parts), means=means)
+    if broken or unsettled:
+        return Verdict(key, "failed" if broken else "held", "; ".join(parts))
+    return Verdict(key, "proved on given prompts", "; ".join(parts), means="balls")
 
 
-def _in_words(source: str, one: StepsOnPrompt, L: int) -> str:
+def _in_words(source: str, one: StepsOnPrompt, L: int, inner: Tube | None) -> str:
     low, high = one.here[-1]
-    text = f"{source}, prompt {one.prompt}, {part_of(one.steps, L)} steps: norm2(w(l) - w_GD(l)) at the end "
-    text += f"is in [{low:.15g}, {high:.15g}] as computed here"
-    low, high = one.anywhere[-1]
-    wide = "" if one.width() <= AIMED_WIDTH else f", {one.width():.2g} wide, as rounding may add up"
-    return f"{text}, in [{low:.15g}, {high:.15g}] on any machine{wide}"
+    text = f"of the {source}, number {one.prompt} ends furthest away: after {part_of(one.steps, L)} steps "
+    text += f"norm2(w(l) - w_GD(l)) is in [{low:.17g}, {high:.17g}] as computed here"
+    (low, high), reach = one.anywhere[-1], inner.at(one.steps) if inner else math.inf
+    text += f", in [{low:.17g}, {min(high, reach):.17g}] on any machine"
+    return text if one.width() <= AIMED_WIDTH else f"{text} (wide, as what rounding may do adds up)"

@@ -53,7 +53,7 @@ def test_the_form_of_a_cell_covers_the_networks_in_it(problem):
         rows = zip(check.r, check.layers, check.c["multipliers"], strict=True)
         check.envelopes = [Envelope(f, claim["z"], lam) for f, claim, lam in rows]
         for side in (1, -1):
-            check.output = check.output_tops(side)
+            check.output, nearest = check.output_tops(side), 0.0
             for k in range(len(w)):
                 p, start, cell = x[k].numpy(), 0, []
                 for j, (a, b) in enumerate(zip(problem.dims[1:], problem.dims[:-1], strict=True), start=1):
@@ -70,7 +70,9 @@ def test_the_form_of_a_cell_covers_the_networks_in_it(problem):
                     )
                 form = np.array([[float(entry) for entry in row] for row in check.form(cell)])
                 largest = float((side * values[k]).max())
+                nearest = max(nearest, largest / (np.linalg.eigvalsh(form)[-1] / 2))
                 assert largest <= np.linalg.eigvalsh(form)[-1] / 2 * (1 + 1e-9) + 1e-12
+            assert nearest > 0.4  # a form that is 2.5 times too small would be noticed
 
 
 DAMAGED = {
