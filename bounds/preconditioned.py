@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated
 
 import sympy
 from flint import Ordering, fmpq, fmpq_mpoly_ctx
 
 from icgd.bounds.algebra.best_steps import best_steps
+from icgd.bounds.algebra.rational_axes import rational_axes
 from icgd.bounds.algebra.ring_matrices import Ring
 from icgd.bounds.claims import Claim, n
 from icgd.bounds.letters import Letters, ProblemError
@@ -20,6 +22,8 @@ SOURCE = "arXiv:2306.00297"
 ONE_STEP = "preconditioned/theorem-3/one-step"
 MOST_TRANSFORMED = 3
 """Depth up to which Theorem 4's loss is written out: its degree in C triples from layer to layer."""
+
+_RANGE = "eigenvalues from 1/100 to 100, within a factor 100"
 
 _EXPONENT = re.compile(r"_|[eE][+-]?\d{3}")
 """Matches a rational with an exponent too large to evaluate, or an underscore, which could hide one."""
@@ -30,12 +34,16 @@ class PreconditionedProblem(Letters):
     """In-context linear regression, x ~ N(0, S), by L layers of linear attention.
 
     S: eigenvalues of the covariance, rational, separated by commas; one value stands for all d.
-    "auto" takes 2,1/2 at d = 2 and 1 elsewhere.
-    The eigenvectors are a fixed rational rotation, so that S is not diagonal.
+    "auto" takes 2,1/2 at d = 2 and 1 elsewhere.  Their eigenvectors are `rotation`, a fixed rational one, so
+    that S is not diagonal.  Rows separated by semicolons are the covariance matrix itself.
+    prior: of w, "inverse" for N(0, S^-1), as in Theorem 3, or "identity" for N(0, I), as in Theorem 1; it
+    decides which of the two minimisers is built, and every theorem is judged under its own.
     Raises ProblemError.
 
     >>> PreconditionedProblem(S="2,1/2").eigenvalues
     (Fraction(2, 1), Fraction(1, 2))
+    >>> PreconditionedProblem(S="2,0; 0,1/2").covariance == [[2, 0], [0, Fraction(1, 2)]]
+    True
     """
 
     d: Annotated[int, "size of an input x"] = 2
@@ -43,23 +51,34 @@ class PreconditionedProblem(Letters):
     L: Annotated[int, "layers, the depth up to which Theorems 3 and 4 are judged"] = 3
     S: Annotated[
         str,
-        "eigenvalues of the covariance of x, such as 2,1/2; one value stands for all d; "
-        "auto takes 2,1/2 at d = 2, else 1",
+        "eigenvalues of the covariance of x, such as 2,1/2, on fixed eigenvectors that are not the axes; "
+        "one value stands for all d; auto takes 2,1/2 at d = 2, else 1; or the whole matrix, 2,0;0,1/2",
     ] = "auto"
+    prior: Annotated[
+        str, "of w, for what is built: inverse (S^-1, Theorem 3) or identity (Theorem 1, with --L 1)"
+    ] = "inverse"
 
     def __post_init__(self) -> None:
         self.check_count("d", most=5)
         self.check_count("n", most=10_000)
         self.check_count("L", most=8)
-        wanted = f"{self.d} rationals from 1/100 to 100 (one stands for all), within a factor 100, are needed"
+        if self.prior not in ("inverse", "identity"):
+            raise ProblemError("prior", self.prior, "it is inverse or identity")
+        if self.prior == "identity" and self.L != 1:
+            raise ProblemError("prior", self.prior, f"Theorem 1 has one layer, and L = {self.L}: take L = 1")
+        wanted = f"{self.d} rationals (one stands for all) are needed, {_RANGE}"
         try:
             given = self.S.tolist() if hasattr(self.S, "tolist") else self.S
-            text = ",".join(map(str, given)) if isinstance(given, list | tuple) else str(given)
+            text = _written(given)
+            if ";" in text:
+                wanted = (
+                    f"a symmetric {self.d} x {self.d} matrix, rows separated by ;, is needed, with {_RANGE}"
+                )
             if text == "auto":
                 text = "2,1/2" if self.d == 2 else "1"
-            if len(text) > 200 or _EXPONENT.search(text):
+            if len(text) > (200 if ";" not in text else 800) or _EXPONENT.search(text):
                 raise ProblemError("S", self.S, wanted)
-            values = [Fraction(part) for part in text.split(",")]
+            values = list(_axes_of(text)[0] if ";" in text else map(Fraction, text.split(",")))
         except (ValueError, ZeroDivisionError):
             raise ProblemError("S", self.S, wanted) from None
         if len(values) not in (1, self.d) or not all(Fraction(1, 100) <= v <= 100 for v in values):
@@ -71,12 +90,19 @@ class PreconditionedProblem(Letters):
     @property
     def eigenvalues(self) -> tuple[Fraction, ...]:
         """The d eigenvalues of S."""
+        if ";" in self.S:
+            return _axes_of(self.S)[0]
         values = tuple(Fraction(part) for part in self.S.split(","))
         return values if len(values) == self.d else values * self.d
 
     @property
     def rotation(self) -> tuple[tuple[Fraction, ...], ...]:
-        """Orthonormal eigenvectors of S as columns: (I - K)(I + K)^-1, K antisymmetric with 1/2 above."""
+        """Orthonormal eigenvectors of S as columns: (I - K)(I + K)^-1, K antisymmetric with 1/2 above.
+
+        Those of a whole matrix instead, where S is one.
+        """
+        if ";" in self.S:
+            return _axes_of(self.S)[1]
         half = sympy.Rational(1, 2)
         K = sympy.Matrix([[half * ((j > i) - (j < i)) for j in range(self.d)] for i in range(self.d)])
         R = (sympy.eye(self.d) - K) * (sympy.eye(self.d) + K).inv()
@@ -92,8 +118,28 @@ class PreconditionedProblem(Letters):
 
     @property
     def covariance(self) -> list[list[Fraction]]:
-        """The covariance matrix S."""
+        """The covariance matrix S; one that was given whole is at most 1e-15 of its size away."""
         return self.spectral(self.eigenvalues)
+
+
+def _written(given: object) -> str:
+    """S as text: numbers with commas between, rows with semicolons between."""
+    if isinstance(given, list | tuple):
+        rows = [row.tolist() if hasattr(row, "tolist") else row for row in given]
+        nested = any(isinstance(row, list | tuple) for row in rows)
+        return (";" if nested else ",").join(map(_written, rows) if nested else map(str, rows))
+    return str(given)
+
+
+@lru_cache(maxsize=64)
+def _axes_of(text: str) -> tuple[tuple[Fraction, ...], tuple[tuple[Fraction, ...], ...]]:
+    """Eigenvalues and eigenvectors, as columns, of a matrix in rows; raises ValueError for a bad one."""
+    rows = [[Fraction(part) for part in row.split(",")] for row in text.split(";")]
+    d = len(rows)
+    square = all(len(row) == d for row in rows)
+    if not square or any(rows[i][j] != rows[j][i] for i in range(d) for j in range(i)):
+        raise ValueError("a symmetric matrix is needed")
+    return rational_axes(rows)
 
 
 def _inverse_preconditioner(eigenvalue: Ring, trace: Ring, inverse_n: Ring) -> Ring:

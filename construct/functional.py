@@ -15,10 +15,17 @@ from icgd.bounds.functional import FunctionalProblem
 from icgd.bounds.kernel import KERNELS, Kernel
 from icgd.bounds.letters import ProblemError
 from icgd.construct.block.attention import similarities
+from icgd.construct.block.layer_names import layer_names
 from icgd.construct.block.weights import problem_metadata, write_tensors
 from icgd.construct.machine.memory import refuse_prompts
 from icgd.construct.model import Model
 from icgd.construct.regression_tokens import check_prompt_shapes, check_token_shapes, stream
+
+NORMALISERS = {
+    "examples": "over the n examples: the query is masked before the softmax",
+    "tokens": "over all n + 1 tokens: the query is masked after the softmax",
+}
+"""What a normalised kernel is divided by the sum over; the matrices are the same for both."""
 
 _CHUNK = 1 << 21
 """The kernel entries held at once: prompts are processed in groups of that size."""
@@ -54,7 +61,8 @@ class Examples:
 class FunctionalTransformer(nn.Module):
     """L layers Z + sum_m V_m Z M h_m(B_m X, C_m X), heads m; X are the first d rows of Z, M masks the query.
 
-    Normalised kernels, such as softmax, are normalised over the examples, too, as (2.6) and (3.8) have it.
+    normaliser: of `NORMALISERS`, for kernels such as softmax: "examples", as (2.6) and (3.8) have it and as
+    all theorems are judged, or "tokens".
 
     Token i of the stream is [x_i; y_i], the last one [x_q; 0]; with V = -r e e^T on the label row and
     B = C = I that row holds y_i - f_l(x_i), and -f_l(x_q).
@@ -72,9 +80,18 @@ class FunctionalTransformer(nn.Module):
     C: Tensor
 
     def __init__(
-        self, kernels: Sequence[str], rates: Sequence[float], d: int, problem: FunctionalProblem | None = None
+        self,
+        kernels: Sequence[str],
+        rates: Sequence[float],
+        d: int,
+        problem: FunctionalProblem | None = None,
+        *,
+        normaliser: str = "examples",
     ) -> None:
         super().__init__()
+        if normaliser not in NORMALISERS:
+            raise ProblemError("normaliser", normaliser, f"it is {' or '.join(NORMALISERS)}")
+        self.normaliser = normaliser
         for kernel in kernels:
             _kernel(kernel)
         self.kernels, self.d, self.problem = tuple(kernels), d, problem
@@ -110,8 +127,16 @@ class FunctionalTransformer(nn.Module):
         x, examples = H[..., : self.d], H[:, :-1]
         added = torch.zeros_like(H)
         for kernel, V, B, C in zip(self.kernels, *self._matrices(index, H), strict=True):
-            added += similarity(kernel, x[:, :-1] @ B.mT, x @ C.mT).mT @ examples @ V.mT
+            added += self._seen(kernel, x @ B.mT, x @ C.mT).mT @ examples @ V.mT
         return H + added
+
+    def _seen(
+        self, kernel: str, keys: Float[Tensor, "B T d"], tokens: Float[Tensor, "B T d"]
+    ) -> Float[Tensor, "B T-1 T"]:
+        """K of every example and token; the query, the last key, is in the normaliser or not."""
+        if self.normaliser == "tokens":
+            return similarity(kernel, keys, tokens)[:, :-1]
+        return similarity(kernel, keys[:, :-1], tokens)
 
     def _matrices(self, index: int, like: Tensor) -> list[Tensor]:
         return [part[index].to(device=like.device, dtype=like.dtype) for part in (self.V, self.B, self.C)]
@@ -155,7 +180,7 @@ class FunctionalTransformer(nn.Module):
         for kernel in self.kernels:
             if _kernel(kernel).is_inner_product:
                 continue
-            found = similarity(kernel, x, tokens)
+            found = self._seen(kernel, tokens, tokens)
             dense = found if dense is None else dense.add_(found)
         linear = sum(_kernel(kernel).is_inner_product for kernel in self.kernels)
         result[0, :, :-1], result[0, :, -1] = y, 0.0
@@ -186,20 +211,26 @@ class FunctionalTransformer(nn.Module):
 
         Tensors `layer.00.P`, `layer.00.Q` (heads, d+1, d+1) for Z + sum P Z M k(Z^T Q Z), with the kernel k
         of each head in the metadata, by its name and its formula, which acts entry by entry (a sum over
-        examples, not a mean); normalised ones are divided by the sum of their column over the examples.  The
-        metadata hold the letters of the problem, too.
+        examples, not a mean); normalised ones are divided by the sum of their column, over the examples or
+        over all tokens, as `normaliser` says.  The metadata also say what Z and M are, the sign of the
+        prediction, and the letters of the problem.  The order of the names is that of the layers.
         """
         tensors = {}
-        for index, (V, B, C) in enumerate(zip(self.V, self.B, self.C, strict=True)):
+        for name, V, B, C in zip(layer_names(len(self.V)), self.V, self.B, self.C, strict=True):
             Q = torch.zeros_like(V)
             Q[:, : self.d, : self.d] = B.mT @ C
-            tensors[f"layer.{index:02d}.P"], tensors[f"layer.{index:02d}.Q"] = V, Q
+            tensors[f"{name}.P"], tensors[f"{name}.Q"] = V, Q
         known = {name: _kernel(name) for name in self.kernels}
         metadata = {
             "kernels": json.dumps(self.kernels),
             "formulas": json.dumps({name: kernel.formula for name, kernel in known.items()}),
             "normalised": json.dumps([name for name, kernel in known.items() if kernel.normalised]),
             "update": "Z + sum_m P_m Z M k_m(Z^T Q_m Z)",
+            "Z": "columns (x_i; y_i), i = 1..n, then (x_{n+1}; 0)",
+            "M": "diag(1, .., 1, 0): the query is no example",
+            "prediction": "-Z[d, n] after the last layer (counted from 0)",
+            "normaliser": NORMALISERS[self.normaliser],
+            "layers": str(len(self.V)),
         }
         write_tensors(path, tensors, metadata | problem_metadata(self.problem))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -112,9 +113,19 @@ class LinearAttention(nn.Module):
             "M": "diag(1, .., 1, 0)" if self.masked else "I",
             "Z": "columns (x_i; y_i), i = 1..n, then (x_{n+1}; 0)",
             "prediction": "-Z[d, n] after the last layer (counted from 0)",
+            "n": "divide by the number of examples in the prompt; the matrices were chosen for problem's n",
         }
+        if self.problem is not None:
+            metadata |= _covariance_metadata(self.problem)
         matrices = {"P": self.P, "Q": self.Q}
         write_tensors(path, matrices, metadata | problem_metadata(self.problem))
+
+
+def _covariance_metadata(problem: PreconditionedProblem) -> dict[str, str]:
+    """For what prompts the matrices are: x ~ N(0, S) with S in full, and the prior of w."""
+    S = [[float(value) for value in row] for row in problem.covariance]
+    w = "N(0, I) (Theorem 1)" if problem.prior == "identity" else "N(0, S^-1) (Theorem 3)"
+    return {"S": json.dumps(S), "x": "N(0, S), S as in this entry: not diagonal in general", "w": w}
 
 
 def sparse(
@@ -166,7 +177,12 @@ def one_layer(problem: PreconditionedProblem, statement: Statement = AS_PUBLISHE
 
 
 def build(problem: PreconditionedProblem, statement: Statement = AS_PUBLISHED) -> LinearAttention:
-    """L layers of Theorem 3's family at its best steps; one layer for w ~ N(0, I) is `one_layer`."""
+    """Theorem 3's layers for w ~ N(0, S^-1), or Theorem 1's layer for w ~ N(0, I), as the prior says."""
+    return one_layer(problem, statement) if problem.prior == "identity" else best_layers(problem, statement)
+
+
+def best_layers(problem: PreconditionedProblem, statement: Statement = AS_PUBLISHED) -> LinearAttention:
+    """L layers of Theorem 3's family at its best steps."""
     made = family(problem, best_steps(problem.n, problem.d, problem.L).a, statement=statement)
     return LinearAttention(*sparse(made.A, made.B, statement.sign), masked=statement.masked, problem=problem)
 

@@ -26,7 +26,7 @@ from icgd.bounds.progress import Progress, silent
 from icgd.construct.preconditioned import (
     MODEL,
     LinearAttention,
-    build,
+    best_layers,
     tokens,
 )
 from icgd.verify import workload
@@ -71,7 +71,7 @@ def verify(
     those built from the statement.
     """
     generator = seeded(seed)
-    judged = (transformer or build(problem, statement)).to(device)
+    judged = (transformer or best_layers(problem, statement)).to(device)
     sizes = {"d": problem.d, "n": problem.n, "count": prompts, "seed": seed}
     real = regression_rows(data, table, (inputs, targets), **sizes)
     rows = None if real is None else (torch.cat([real.x, real.query[:, None]], dim=1), real.y)

@@ -19,6 +19,7 @@ from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.construct.block.attention import attention
 from icgd.construct.block.given_layer import GivenLayer
+from icgd.construct.block.layer_names import in_two_digits, two_digits
 from icgd.construct.block.literal import Block, Head, LiteralLayer, Sparse
 from icgd.construct.machine.memory import refuse
 from icgd.construct.machine.tensor_files import (
@@ -186,7 +187,8 @@ class GivenBlock(nn.Module):
 
     def __init__(self, tensors: Mapping[str, Tensor], problem: Problem, declaration: Declaration) -> None:
         super().__init__()
-        tensors = {name: real_tensor(name, tensor) for name, tensor in tensors.items()}
+        tensors = in_two_digits({name: real_tensor(name, tensor) for name, tensor in tensors.items()})
+        alone = frozenset(map(two_digits, declaration.diagonal))
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         layers, D = check_shapes(shapes, declaration)
         refuse(needed_bytes(shapes), "the given matrices", problem)
@@ -199,7 +201,7 @@ class GivenBlock(nn.Module):
         )
         self.tensors = {name: tensor.detach().to("cpu", torch.float64) for name, tensor in tensors.items()}
         self.layers = nn.ModuleList(
-            GivenLayer(self._of(index), D, self.attention, diagonal=layer_name(index) in declaration.diagonal)
+            GivenLayer(self._of(index), D, self.attention, diagonal=layer_name(index) in alone)
             for index in range(layers)
         )
 
@@ -336,9 +338,9 @@ def needed_bytes(shapes: Shapes) -> float:
 def check_shapes(shapes: Shapes, declaration: Declaration) -> tuple[int, int]:
     """The number of layers and the width D; raises ProblemError for a missing, extra or misshapen tensor."""
     found: dict[int, dict[str, tuple[int, ...]]] = {}
-    for name, shape in shapes.items():
+    for name, shape in in_two_digits(shapes).items():
         parts = _NAME.fullmatch(name)
-        if not parts or name != f"{layer_name(int(parts[1]))}.{parts[2]}":
+        if not parts or len(parts[1]) < 2:
             why = "the tensors of a block are layer.00.Q, .K, .V, .W1 and .W2, then layer.01, and so on"
             raise ProblemError("tensor", name, why)
         found.setdefault(int(parts[1]), {})[parts[2]] = shape
@@ -368,7 +370,7 @@ def check_shapes(shapes: Shapes, declaration: Declaration) -> tuple[int, int]:
             if shape != wanted[part]:
                 raise ProblemError(f"{name}.{part}", f"shape {shape}", f"{wanted[part]} is needed")
     for layer in declaration.diagonal:
-        if layer not in map(layer_name, range(layers)):
+        if two_digits(layer) not in map(layer_name, range(layers)):
             raise ProblemError(
                 "diagonal", layer, f"the layers are {layer_name(0)} to {layer_name(layers - 1)}"
             )

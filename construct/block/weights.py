@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import safetensors.torch
@@ -13,12 +13,17 @@ from icgd.bounds.estimate import bytes_text
 from icgd.bounds.letters import Letters
 from icgd.construct.block.attention import attention
 from icgd.construct.block.dense import dense_bytes
+from icgd.construct.block.layer_names import layer_names
 from icgd.construct.block.literal import Block
 from icgd.construct.machine.files import write_atomically
 from icgd.construct.machine.memory import refuse
 
 CERTIFICATE = "certificate"
 """The metadata entry that holds the SHA-256 of the certificate with which weights were saved."""
+
+
+EXAMPLES = "{n}: with m other than {n} examples, the step is m ({n} + 1) / ((m + 1) {n}) times as long"
+"""The metadata entry `examples`: the number of tokens is divided by in the layer that sums over them."""
 
 
 def problem_metadata(problem: Letters | None) -> dict[str, str]:
@@ -31,7 +36,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
 
     The same tensors and metadata give the same bytes: safetensors leaves the order of metadata to chance.
     """
-    made = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    made = dict(_apart(tensors))
     written = safetensors.torch.save(made, dict(metadata))
     end = 8 + int.from_bytes(written[:8], "little")
     header = json.loads(written[8:end])
@@ -41,6 +46,17 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
     write_atomically(path, b"".join([len(text).to_bytes(8, "little"), text, memoryview(written)[end:]]))
 
 
+def _apart(tensors: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors in the order of their indices, none in the memory of another, which safetensors refuses."""
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        if plain.untyped_storage().data_ptr() in taken:
+            plain = plain.clone()
+        taken.add(plain.untyped_storage().data_ptr())
+        yield name, plain
+
+
 def save_weights(block: Block, path: Path, certificate: str | None = None) -> None:
     """Write every matrix of one block, in full, as safetensors, atomically.
 
@@ -48,6 +64,7 @@ def save_weights(block: Block, path: Path, certificate: str | None = None) -> No
     layers without heads or without hidden units have no such tensors.  Metadata: `attention` is relu (over
     the number of tokens) or softmax; `diagonal` lists the layers in which each token attends to itself only;
     `stream` gives [start, stop) of every slot; `problem` the letters, for the loss with 1/(2n);
+    `examples` the n that is built in, as relu and softmax weights have one;
     `certificate` the SHA-256 of a certificate of these matrices, where one is given.
     Raises ProblemError, with the size, if the matrices would not fit in memory.
     """
@@ -56,9 +73,9 @@ def save_weights(block: Block, path: Path, certificate: str | None = None) -> No
     refuse(3.5 * size, f"writing {bytes_text(size)} of literal matrices", block.problem)
     tensors: dict[str, torch.Tensor] = {}
     diagonal = []
-    index = -1
-    for index, layer in enumerate(block.literal()):
-        name = f"layer.{index:02d}"
+    layers = list(block.literal())
+    names = layer_names(len(layers))
+    for name, layer in zip(names, layers, strict=True):
         if layer.heads:
             for part in "QKV":
                 tensors[f"{name}.{part}"] = torch.stack([getattr(head, part).dense() for head in layer.heads])
@@ -70,7 +87,8 @@ def save_weights(block: Block, path: Path, certificate: str | None = None) -> No
         **problem_metadata(block.problem),
         "construction": block.name,
         "attention": attention(block.attention).name,
-        "layers": str(index + 1),
+        "layers": str(len(layers)),
+        "examples": EXAMPLES.format(n=block.problem.n),
         "diagonal": json.dumps(diagonal),
         "stream": json.dumps({name: [slot.start, slot.stop] for name, slot in block.stream.slots.items()}),
         **({CERTIFICATE: certificate} if certificate else {}),

@@ -57,6 +57,20 @@ def test_the_covariance_has_the_eigenvalues_and_the_problem_reads_back(d, data):
     assert [[sum(a * b for a, b in zip(r, s, strict=True)) for s in R] for r in R] == np.eye(d).tolist()
 
 
+def test_what_is_no_covariance_or_prior_is_said():
+    for letters, said in (
+        ({"S": "2,1;0,1"}, "a symmetric 2 x 2 matrix, rows separated by ;"),
+        ({"S": "1,2;2,1"}, "with eigenvalues from 1/100 to 100"),
+        ({"S": "1,0,0;0,1,0;0,0,1"}, "a symmetric 2 x 2 matrix"),
+        ({"prior": "flat"}, "it is inverse or identity"),
+        ({"prior": "identity"}, "Theorem 1 has one layer, and L = 3"),
+    ):
+        with pytest.raises(ProblemError, match=said):
+            PreconditionedProblem(**letters)
+    whole = np.array([[2.0, 0.5], [0.5, 1.0]])
+    assert PreconditionedProblem(S=whole).S == "2.0,0.5;0.5,1.0" == PreconditionedProblem(S=whole.tolist()).S
+
+
 @pytest.mark.parametrize("d", [1, 2, 3, 4, 5])
 def test_the_covariance_left_alone_fits_every_size(d):
     problem = PreconditionedProblem(d=d)

@@ -1,6 +1,7 @@
 """Linear attention against the layer's formula, and its saved file read with numpy alone."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -121,3 +122,23 @@ def test_the_file_says_for_which_letters_it_is(make, tmp_path):
     make(problem).save(tmp_path / "weights.safetensors")
     with safe_open(tmp_path / "weights.safetensors", "np") as file:
         assert PreconditionedProblem.parse(json.loads(file.metadata()["problem"])) == problem
+
+
+@pytest.mark.parametrize("S", ["2,1/2", "2,1/2;1/2,1", "2,0;0,1/2"])
+def test_what_is_built_and_said_for_each_prior(S, tmp_path):
+    """Theorem 1's minimiser by numpy from the covariance in the file, and Theorem 3's first factor S^-1."""
+    for prior in ("identity", "inverse"):
+        problem = PreconditionedProblem(d=2, n=6, L=1, S=S, prior=prior)
+        build(problem).save(tmp_path / "one.safetensors")
+        with safe_open(tmp_path / "one.safetensors", "numpy") as file:
+            Q, metadata = file.get_tensor("Q")[0], file.metadata()
+        C = np.array(json.loads(metadata["S"]))
+        if ";" in S:
+            given = np.array([[float(Fraction(v)) for v in row.split(",")] for row in S.split(";")])
+            assert np.abs(C - given).max() < 1e-15
+        expected = np.linalg.inv(7 / 6 * C + np.trace(C) / 6 * np.eye(2))
+        if prior == "inverse":
+            expected = 6 / (6 + 2 + 1) * np.linalg.inv(C)
+        assert Q[:2, :2] == pytest.approx(-expected, rel=1e-12, abs=1e-14)
+        assert ("Theorem 1" in metadata["w"]) == (prior == "identity")
+        assert metadata["prediction"].startswith("-Z[d, n]")

@@ -121,7 +121,7 @@ def claim_columns(theorem: str, claims: Sequence[Claim], construction: str | Non
 
     >>> from icgd.bounds.looped import LoopedProblem, claims
     >>> sorted(claim_columns("looped", claims(LoopedProblem())))[:2]
-    ['contraction', 'examples']
+    ['condition', 'contraction']
     """
     found: TableRow = {}
     for claim in claims:
