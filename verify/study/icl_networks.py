@@ -17,7 +17,7 @@ from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.files import write_atomically
 from icgd.verify.study.baselines.table import BASELINES, baseline_predictions
 from icgd.verify.study.discrepancy import Discrepancy, discrepancies
-from icgd.verify.study.measures import MEASURES, measures
+from icgd.verify.study.measures import R2_MEASURES, measures
 from icgd.verify.study.network_report import (
     RESULT_COLUMNS,
     MeasuredCurve,
@@ -218,7 +218,7 @@ ICL_NETWORKS = Study(
     task="inputs around -2 or 2, labels of a random N-layer ReLU network for each prompt, N = 3, 4, 6",
     models=("a GPT-2 with softmax attention, trained", "the same with ReLU attention, trained"),
     baselines=tuple(one.said for one in BASELINES.values()),
-    measures=tuple(f"{name}: {said}" for name, said in MEASURES.items()),
+    measures=tuple(f"{name}: {said}" for name, said in R2_MEASURES.items()),
     scales={name: find_scale(name).words for name in ("tiny", "small", "paper")},
     estimate=estimated_networks,
     run=run_networks,

@@ -27,7 +27,7 @@ from torch import Tensor
 from icgd.bounds.letters import ProblemError
 
 BATCH = 64
-MEASURES: dict[str, str] = {
+R2_MEASURES: dict[str, str] = {
     "pooled": "squared errors over the variance of the labels, over all prompts together",
     "batches of 64": "pooled over 64 prompts, as one batch of the published test; the mean over batches",
     "within": "squared errors over the variance of the labels inside prompts, over all prompts together",
@@ -40,14 +40,14 @@ _LEAST = 1e-12
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredR2:
     """A number with its bootstrap interval over prompts."""
 
     value: float
     low: float
     high: float
 
-    def disjoint(self, other: Measured) -> bool:
+    def disjoint(self, other: MeasuredR2) -> bool:
         """Whether the two intervals have no point in common."""
         return self.low > other.high or other.low > self.high
 
@@ -61,7 +61,7 @@ def measures(
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
-) -> dict[str, list[Measured]]:
+) -> dict[str, list[MeasuredR2]]:
     """Every measure at every position: labels (B, T), predicted (B, len(at)), the prediction of labels[:, k].
 
     together: one number for all positions, the mean over them.  The intervals hold `level` of the bootstrap
@@ -92,11 +92,11 @@ def measures(
     medians = [_median(column, level) for column in own.T]
     if together:  # the interval of a mean is no wider than the mean of the intervals
         ends = ((one.value, one.low, one.high) for one in medians)
-        medians = [Measured(*(sum(part) / len(medians) for part in zip(*ends, strict=True)))]
+        medians = [MeasuredR2(*(sum(part) / len(medians) for part in zip(*ends, strict=True)))]
     return found | {"median of prompts": medians}
 
 
-def between(labels: Tensor, resamples: int = 1000, level: float = 0.95, seed: int = 0) -> Measured:
+def between(labels: Tensor, resamples: int = 1000, level: float = 0.95, seed: int = 0) -> MeasuredR2:
     """The share c of the variance of labels that lies between prompts, and its interval; labels (B, T).
 
     Every label is about the overall mean; unbiased in numerator and denominator.
@@ -137,14 +137,14 @@ def _batches(errors: Tensor, answers: Tensor, resamples: int, seed: int) -> Tens
     return _weights(batches, resamples, seed) @ each / batches
 
 
-def _interval(samples: Tensor, level: float) -> list[Measured]:
+def _interval(samples: Tensor, level: float) -> list[MeasuredR2]:
     """The first row is the value, the others are the resamples."""
     tail = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=samples.dtype)
     ends = samples[1:].quantile(tail, dim=0)
-    return [Measured(*three) for three in zip(samples[0].tolist(), *ends.tolist(), strict=True)]
+    return [MeasuredR2(*three) for three in zip(samples[0].tolist(), *ends.tolist(), strict=True)]
 
 
-def _median(values: Tensor, level: float) -> Measured:
+def _median(values: Tensor, level: float) -> MeasuredR2:
     """The median, and the interval that its bootstrap has without sampling.
 
     A resample's lower median is at most the r-th smallest value when at least half of it falls there, whose
@@ -153,9 +153,9 @@ def _median(values: Tensor, level: float) -> Measured:
     ordered = values.sort().values
     count = len(ordered)
     if not count:
-        return Measured(math.nan, math.nan, math.nan)
+        return MeasuredR2(math.nan, math.nan, math.nan)
     low, high = (ordered[rank - 1].item() for rank in _ranks(count, level))
-    return Measured(float(ordered.quantile(0.5)), low, high)
+    return MeasuredR2(float(ordered.quantile(0.5)), low, high)
 
 
 def _ranks(count: int, level: float) -> Iterator[int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from icgd.verify.results import Cell, Grid
 from icgd.verify.study.baselines.table import BASELINES
 from icgd.verify.study.discrepancy import NETWORK_DESCENT, Discrepancy, nearest_of_all
-from icgd.verify.study.measures import MEASURES, Measured
+from icgd.verify.study.measures import R2_MEASURES, MeasuredR2
 from icgd.verify.study.network_scales import MEANS_AT, NetworkScale, PromptCondition
 from icgd.verify.study.published_curves import PublishedCurve, published_curve
 from icgd.verify.study.study import StudyCurve, StudyFigure
@@ -16,7 +16,7 @@ from icgd.verify.study.study import StudyCurve, StudyFigure
 _ENDS = ("", " low", " high")
 RESULT_COLUMNS = (
     *("N", "condition", "predictor", "kind", "examples", "prompts"),
-    *(f"{measure}{end}" for measure in MEASURES for end in _ENDS),
+    *(f"{measure}{end}" for measure in R2_MEASURES for end in _ENDS),
 )
 """The columns of the table of every number."""
 
@@ -40,9 +40,9 @@ class MeasuredCurve:
     condition: PromptCondition
     at: tuple[int, ...]
     prompts: int
-    found: Mapping[str, Sequence[Measured]]
+    found: Mapping[str, Sequence[MeasuredR2]]
 
-    def value(self, measure: str, examples: int) -> Measured | None:
+    def value(self, measure: str, examples: int) -> MeasuredR2 | None:
         """The measure at so many examples, if it was measured there."""
         return self.found[measure][self.at.index(examples)] if examples in self.at else None
 
@@ -101,7 +101,7 @@ def network_tables(
             f"{measure} R^2 at {k} examples, inputs as in training",
             ("predictor", *(f"N = {N}" for N in scale.depths)),
             tuple(_rows(usual, scale.depths, measure, k)),
-            f"{MEASURES[measure]}; bootstrap intervals of 95% over prompts; published: read off to 0.005, "
+            f"{R2_MEASURES[measure]}; bootstrap intervals of 95% over prompts; published: read off to 0.005, "
             "as published without intervals, and only comparable to pooled",
         )
     moved = [one for one in curves if one.N == MEANS_AT and one.kind not in ("network", "constructed")]
@@ -113,7 +113,7 @@ def network_tables(
             for name in dict.fromkeys(one.predictor for one in sorted(moved, key=_order))
         ]
         title = f"{measure} R^2 at {at} examples away from training, N = {MEANS_AT}"
-        yield Grid(title, ("predictor", *names), tuple(rows), MEASURES[measure])
+        yield Grid(title, ("predictor", *names), tuple(rows), R2_MEASURES[measure])
     if apart:
         yield _apart_grid(scale, apart)
 

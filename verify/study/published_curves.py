@@ -15,7 +15,7 @@ from importlib import resources
 
 import numpy as np
 
-from icgd.verify.study.measures import Measured
+from icgd.verify.study.measures import MeasuredR2
 
 READ_TO = 0.005
 """The error of our reading of the figures."""
@@ -51,15 +51,15 @@ class PublishedCurve:
         """The standard deviation of one point about its neighbours: noise that neighbours do not share."""
         return scatter(self.values)
 
-    def interval(self) -> Measured:
+    def interval(self) -> MeasuredR2:
         """The plateau, give or take our reading error and 1.96 standard deviations of one point.
 
         The standard deviation is that of the jumps, or that of the plateau between the two copies of the
         comparison network at this N where it is larger; that 25 points are averaged is not used, since their
         prompts are the same.
         """
-        beside = READ_TO + 1.96 * max(self.jumps, repeated(self.N))
-        return Measured(self.plateau, self.plateau - beside, self.plateau + beside)
+        beside = READ_TO + 1.96 * max(self.jumps, repeated_plateau(self.N))
+        return MeasuredR2(self.plateau, self.plateau - beside, self.plateau + beside)
 
 
 def scatter(values: tuple[float, ...] | np.ndarray) -> float:
@@ -101,7 +101,7 @@ def published_depths() -> dict[tuple[str, int], dict[int, float]]:
 
 
 @cache
-def repeated(N: int) -> float:
+def repeated_plateau(N: int) -> float:
     """The standard deviation of a plateau, from the two copies of the network trained on the prompt."""
     pair = [published_curve(attention, N, "network").plateau for attention in ("relu", "softmax")]
     return float(np.std(pair, ddof=1))

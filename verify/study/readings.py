@@ -24,14 +24,14 @@ import torch
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.files import write_atomically
 from icgd.verify.study.baselines.table import baseline_predictions
-from icgd.verify.study.measures import MEASURES, Measured, between, measures
+from icgd.verify.study.measures import R2_MEASURES, MeasuredR2, between, measures
 from icgd.verify.study.network_task import NetworkPrompts, NetworkTask
 from icgd.verify.study.published_curves import PLATEAU, PublishedCurve, published_curves
 
 WIDTHS = (20, 50, 200)
-PROMPTS = 3200
+READ_PROMPTS = 3200
 PREDICTORS = ("mean", "ridge", "kernel")
-SHIFTS = (0.9, 0.7, 0.5)
+SHIFTED_SHARES = (0.9, 0.7, 0.5)
 """Shares of N(-2, I) at which trained transformers were tested away from their training."""
 OUT = Path("reports/studies/icl-networks-readings.csv")
 _WHERE_SHIFTED = {"share": (20,), "mean": (20, 200)}
@@ -50,8 +50,8 @@ class Reading:
     share: float
     prompts: int
     seed: int
-    between: Measured
-    measured: dict[tuple[str, str], Measured]
+    between: MeasuredR2
+    measured: dict[tuple[str, str], MeasuredR2]
 
     def verdict(self, curve: PublishedCurve, measure: str, predictor: str) -> str:
         """Where the published plateau is: "above" the predictor, "below" it, or "not apart"."""
@@ -78,7 +78,7 @@ def task_readings(N: int, mean: float = 0.0, widths: Sequence[int] = WIDTHS) -> 
 
 
 def read_task(
-    task: NetworkTask, share: float = 1.0, prompts: int = PROMPTS, seed: int = 0
+    task: NetworkTask, share: float = 1.0, prompts: int = READ_PROMPTS, seed: int = 0
 ) -> Iterator[Reading]:
     """The readings with a linear and with an activated output, on the same networks and inputs.
 
@@ -94,7 +94,7 @@ def read_task(
 
 def _measured(prompts: NetworkPrompts, share: float, seed: int) -> Reading:
     at = list(PLATEAU)
-    found: dict[tuple[str, str], Measured] = {}
+    found: dict[tuple[str, str], MeasuredR2] = {}
     for predictor, predicted in baseline_predictions(prompts, at, PREDICTORS, seed).items():
         numbers = measures(prompts.y, at, predicted, together=True, seed=seed)
         found |= {(measure, predictor): number for measure, (number,) in numbers.items()}
@@ -110,7 +110,7 @@ def published_tests(widths: Sequence[int] = WIDTHS) -> Iterator[tuple[NetworkTas
         [width for width in widths if width in _WHERE_SHIFTED[what]] for what in ("share", "mean")
     )
     for N in (3, 4, 6):
-        yield from ((task, share) for share in SHIFTS for task in task_readings(N, widths=of_inputs))
+        yield from ((task, share) for share in SHIFTED_SHARES for task in task_readings(N, widths=of_inputs))
     for mean in (-0.5, 0.5):
         yield from ((task, 1.0) for task in task_readings(4, mean, of_parameters))
 
@@ -135,7 +135,7 @@ def table_rows(reading: Reading) -> Iterator[list[str]]:
     """The lines of the table, one for each measure."""
     task = reading.task
     curves = {(one.attention, one.curve): one for one in reading.curves}
-    for measure in MEASURES:
+    for measure in R2_MEASURES:
         yield [
             *(str(task.N), f"{reading.share:g}", f"{task.mean:g}", str(task.width)),
             "yes" if task.biases else "no",
@@ -161,7 +161,7 @@ def table_rows(reading: Reading) -> Iterator[list[str]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the table; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m icgd.verify.study.readings", description=__doc__)
-    parser.add_argument("--prompts", type=int, default=PROMPTS, help="prompts of each test (at least 2)")
+    parser.add_argument("--prompts", type=int, default=READ_PROMPTS, help="prompts of each test (at least 2)")
     parser.add_argument("--width", type=int, action="append", help="of the random networks; may be repeated")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=OUT)

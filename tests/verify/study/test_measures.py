@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from icgd.bounds.letters import ProblemError
-from icgd.verify.study.measures import MEASURES, Measured, between, measures
+from icgd.verify.study.measures import R2_MEASURES, MeasuredR2, between, measures
 
 
 def drawn(count=130, examples=7, seed=0):
@@ -43,7 +43,7 @@ def test_values_are_those_of_the_definitions():
     labels, at, predicted = drawn()
     labels[5] = 2.0  # a prompt of equal labels has no R^2 of its own
     found = measures(torch.tensor(labels), at, torch.tensor(predicted), resamples=10)
-    assert list(found) == list(MEASURES)
+    assert list(found) == list(R2_MEASURES)
     for i, k in enumerate(at):
         for name, value in plainly(labels, k, predicted[:, i]).items():
             assert found[name][i].value == pytest.approx(value, rel=1e-12), name
@@ -96,6 +96,6 @@ def test_what_cannot_be_computed_is_not_a_number_and_wrong_shapes_are_refused():
     assert math.isnan(equal["median of prompts"][0].value) and math.isnan(equal["within"][0].value)
     with pytest.raises(ProblemError, match=r"predicted = shape \(70, 2\): one row a prompt"):
         measures(labels, at.tolist(), predicted[:, :2])
-    assert Measured(0, -1, 1).disjoint(Measured(3, 2, 4)) and not Measured(0, -1, 2).disjoint(
-        Measured(3, 2, 4)
+    assert MeasuredR2(0, -1, 1).disjoint(MeasuredR2(3, 2, 4)) and not MeasuredR2(0, -1, 2).disjoint(
+        MeasuredR2(3, 2, 4)
     )

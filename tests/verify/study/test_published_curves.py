@@ -8,7 +8,7 @@ from icgd.verify.study.published_curves import (
     published_curve,
     published_curves,
     published_depths,
-    repeated,
+    repeated_plateau,
     scatter,
 )
 
@@ -40,6 +40,9 @@ def test_the_interval_is_that_of_one_point_or_of_the_repeated_network():
     for one in published_curves():
         found = one.interval()
         assert found.value == pytest.approx(sum(one.values[k] for k in PLATEAU) / 25)
-        assert found.high - found.value >= 0.005 + 1.96 * max(scatter(one.values), repeated(one.N)) - 1e-12
+        assert (
+            found.high - found.value
+            >= 0.005 + 1.96 * max(scatter(one.values), repeated_plateau(one.N)) - 1e-12
+        )
     pair = [published_curve(attention, 3, "network").plateau for attention in ("relu", "softmax")]
-    assert repeated(3) == pytest.approx(abs(pair[0] - pair[1]) / 2**0.5)
+    assert repeated_plateau(3) == pytest.approx(abs(pair[0] - pair[1]) / 2**0.5)

@@ -16,7 +16,7 @@ import torch
 from icgd.verify.ledger.entries import Numbers
 from icgd.verify.study.baselines.linear import PENALTIES
 from icgd.verify.study.baselines.table import baseline_predictions
-from icgd.verify.study.measures import Measured, between, measures
+from icgd.verify.study.measures import MeasuredR2, between, measures
 from icgd.verify.study.network_task import NetworkPrompts, NetworkTask
 from icgd.verify.study.published_curves import (
     PLATEAU,
@@ -24,7 +24,7 @@ from icgd.verify.study.published_curves import (
     published_curve,
     published_curves,
     published_depths,
-    repeated,
+    repeated_plateau,
     scatter,
 )
 
@@ -38,14 +38,14 @@ def _drawn(N: int, prompts: int, seed: int, share: float = 1.0, mean: float = 0.
 
 
 @lru_cache(maxsize=32)
-def _plateau(prompts: NetworkPrompts, name: str, measure: str = "pooled") -> Measured:
+def _plateau(prompts: NetworkPrompts, name: str, measure: str = "pooled") -> MeasuredR2:
     """A baseline measured as the published plateau is: the mean over 26 to 50 examples."""
     until = NetworkPrompts(prompts.x[:, :51], prompts.y[:, :51], prompts.task)
     predicted = baseline_predictions(until, list(PLATEAU), [name])[name]
     return measures(until.y, list(PLATEAU), predicted, together=True)[measure][0]
 
 
-def _apart(curve: PublishedCurve, found: Measured) -> bool:
+def _apart(curve: PublishedCurve, found: MeasuredR2) -> bool:
     return curve.interval().disjoint(found)
 
 
@@ -111,7 +111,7 @@ def depth_of_the_transformer(prompts: int = 1600, seed: int = 0) -> Numbers:
     One standard deviation is the smallest that any N gives the curves of the same attention.
     """
     noise = {
-        attention: min(max(published_curve(attention, N).jumps, repeated(N)) for N in _DEPTHS)
+        attention: min(max(published_curve(attention, N).jumps, repeated_plateau(N)) for N in _DEPTHS)
         for attention in ("relu", "softmax")
     }
     gains, beyond, steps = [], 0, []
@@ -194,7 +194,7 @@ def spread(prompts: int = 6400, seeds: Sequence[int] = (0, 1)) -> Numbers:
         **{f"ours_{N}": value for N, value in ours.items()},
         **{f"apart_{N}": value for N, value in apart.items()},
         "plateaus": max(plateaus.values()),
-        "copies": max(repeated(N) for N in _DEPTHS),
+        "copies": max(repeated_plateau(N) for N in _DEPTHS),
         "shows": all(jumps[N] > 2 * ours[N] for N in (3, 4)) and apart[3] > 0.1,
     }
 

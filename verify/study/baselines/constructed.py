@@ -23,7 +23,7 @@ from icgd.construct.relu_icgd import build
 from icgd.verify.descent import empirical_loss, network
 from icgd.verify.study.network_task import NetworkTask
 
-STEPS = 200
+BUILT_STEPS = 200
 STEP_SIZES = (0.3, 1.0)
 """The one with the smaller loss on the examples of all prompts, after the last step, is taken."""
 BUILT_WIDTH = 20
@@ -38,7 +38,7 @@ def constructed(
     y: Float[Tensor, "B T"],
     at: Sequence[int],
     seed: int,
-    steps: int = STEPS,
+    steps: int = BUILT_STEPS,
     width: int = BUILT_WIDTH,
 ) -> Float[Tensor, "B A"]:
     """Predictions of y_k by `steps` steps of the built transformer on the first k examples."""
@@ -83,7 +83,7 @@ def _posed(kind: str, task: NetworkTask, k: int, eta: float, width: int) -> Prob
         d=task.d,
         d_out=1,
         n=k,
-        L=STEPS,
+        L=BUILT_STEPS,
         eta=eta,
         eps=0.5,
         B_v=B_v,

@@ -35,7 +35,7 @@ def ridge_regression(
     return torch.stack(answers).gather(0, best)[0]
 
 
-def least_squares(
+def least_squares_fit(
     x: Float[Tensor, "B T d"], y: Float[Tensor, "B T"], at: Sequence[int]
 ) -> Float[Tensor, "B A"]:
     """Least squares on the first k examples, the solution of least norm where many fit."""

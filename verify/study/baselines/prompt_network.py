@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-WIDTH, EPOCHS, RATE = 200, 100, 5e-3
+PROMPT_WIDTH, EPOCHS, RATE = 200, 100, 5e-3
 HELD_OUT = 5
 """One in so many examples, the last ones, is held out where the epoch is chosen by validation."""
 _AT_ONCE = 32
@@ -25,7 +25,7 @@ def epochs_of_answers(
     asked: Float[Tensor, "B q d"],
     N: int,
     generator: torch.Generator,
-    width: int = WIDTH,
+    width: int = PROMPT_WIDTH,
     epochs: int = EPOCHS,
     rate: float = RATE,
 ) -> Float[Tensor, "B q {epochs}"]:
@@ -76,7 +76,7 @@ def trained_on_prompt(
     N: int,
     seed: int,
     choices: Iterable[str],
-    width: int = WIDTH,
+    width: int = PROMPT_WIDTH,
 ) -> dict[str, Float[Tensor, "B A"]]:
     """Predictions of y_k by a network trained on the first k examples, for each choice of the epoch.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from icgd.bounds.letters import ProblemError
 from icgd.verify.study.baselines.constructed import constructed
-from icgd.verify.study.baselines.linear import least_squares, ridge_regression
+from icgd.verify.study.baselines.linear import least_squares_fit, ridge_regression
 from icgd.verify.study.baselines.network_kernel import kernel_regression
 from icgd.verify.study.baselines.prompt_network import trained_on_prompt
 from icgd.verify.study.baselines.simple import label_means, last_labels, nearest_means
@@ -87,7 +87,7 @@ def baseline_predictions(
         "mean": lambda x, y: label_means(y, positions),
         "last": lambda x, y: last_labels(y, positions),
         "ridge": lambda x, y: ridge_regression(x, y, positions),
-        "least squares": lambda x, y: least_squares(x, y, positions),
+        "least squares": lambda x, y: least_squares_fit(x, y, positions),
         "neighbours": lambda x, y: nearest_means(x, y, positions),
         "kernel": lambda x, y: kernel_regression(task, x, y, positions),
     }
