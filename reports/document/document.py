@@ -31,6 +31,7 @@ from icgd.reports.document.shape import (
     HypothesisDocument,
     OfData,
     OffMargin,
+    PaperDocument,
     PlanDocument,
     PlotDocument,
     QuestionDocument,
@@ -89,6 +90,7 @@ def audit_document(
         "command": command,
         "theorems": dict(theorems),
         "findings": [finding_document(one) for one in findings],
+        "papers": {},
         "tally": tally_document(()),
         "questions": [question_document(one) for one in answers],
         "verdicts": [verdict for part in theorems.values() for verdict in part["verdicts"]],
@@ -100,6 +102,7 @@ def audit_document(
     if studies := kept_studies(theorems):
         document["studies"] = studies
     document = finite(document)
+    document["papers"] = papers_document(document["findings"])
     document["tally"] = tally_document(document["findings"])
     document["numbers"] = {one.macro: one.value for one in quantities(document)}
     return document
@@ -366,23 +369,28 @@ def findings_document(settled: Iterable[Settled], judged: Iterable[Entry] | None
     judged: all entries about those statements, where the settled ones are a choice of them.
     """
     found = sorted((finding_document(one) for one in settled), key=rank)
-    about = {one["key"].partition("/")[0] for one in found}
     return {
         "findings": found,
-        "papers": {
-            number: {
-                "title": one.title,
-                "authors": list(one.authors),
-                "version": one.version,
-                "read": one.read,
-            }
-            for number, one in papers().items()
-            if number in about
-        },
+        "papers": papers_document(found),
         "tally": tally_document(found) if judged is None else counted_document(count_statements(judged)),
         "bearings": {word: sum(one["bearing"] == word for one in found) for word in BEARINGS},
         "severities": {word: sum(one["severity"] == word for one in found) for word in SEVERITIES},
         "reproduced": sum(one["reproduces"] for one in found),
+    }
+
+
+def papers_document(findings: Iterable[FindingDocument]) -> dict[str, PaperDocument]:
+    """The papers that the findings are about, by number."""
+    about = {one["key"].partition("/")[0] for one in findings}
+    return {
+        number: {
+            "title": one.title,
+            "authors": list(one.authors),
+            "version": one.version,
+            "read": one.read,
+        }
+        for number, one in papers().items()
+        if number in about
     }
 
 

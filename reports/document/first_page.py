@@ -55,6 +55,12 @@ def checked(document: AuditDocument) -> tuple[Checked, ...]:
     )
 
 
+def urgent(document: AuditDocument) -> tuple[Notable, ...]:
+    """What a first page must not leave out: claims that failed, and findings that do not reproduce."""
+    found = [one for one in _ranked(document) if one.label in ("failed", "not reproduced")]
+    return tuple(replace(one, text=whole_sentences(one.text, 400)) for one in found)
+
+
 def notable(document: AuditDocument, *, most: int = 7, length: int = 400) -> tuple[Notable, ...]:
     """At most `most` notable results: failed claims, then findings and empty claims, the gravest first.
 

@@ -406,6 +406,7 @@ class AuditDocument(JudgedDocument):
     command: str
     theorems: dict[str, TheoremDocument]
     findings: list[FindingDocument]
+    papers: NotRequired[dict[str, PaperDocument]]
     tally: TallyDocument
     questions: list[QuestionDocument]
     studies: NotRequired[list[StudyDocument]]

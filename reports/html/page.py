@@ -20,6 +20,7 @@ from markupsafe import Markup, escape
 from icgd.reports.document import first_page
 from icgd.reports.document.findings import SEVERITY_NAMES, by_severity, tally_document
 from icgd.reports.document.numbers import Quantity, constant_place, exceeds, grouped, quantities
+from icgd.reports.document.paper_boxes import paper_boxes
 from icgd.reports.document.shape import (
     AuditDocument,
     BoundDocument,
@@ -98,7 +99,8 @@ def page(document: AuditDocument, figures: Sequence[Drawn]) -> str:
         parts=_parts(document, figures),
         other_figures=[_figure(f, i) for i, f in enumerate(figures) if _is_other(f, document)],
         studies=_studies(document, figures),
-        notable=first_page.notable(document),
+        urgent=first_page.urgent(document),
+        boxes=paper_boxes(document),
         checked=first_page.checked(document),
         bound_column=column_name(document["theorems"].values()),
         unchecked=UNCHECKED,

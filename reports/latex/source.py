@@ -13,7 +13,8 @@ import jinja2
 from icgd.bounds.printable import printable
 from icgd.construct.machine.files import write_atomically
 from icgd.reports.document.findings import by_severity, tally_document
-from icgd.reports.document.first_page import checked, not_shown, notable, trusted
+from icgd.reports.document.first_page import checked, not_shown, trusted, urgent
+from icgd.reports.document.paper_boxes import paper_boxes
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.step_bound import UNCHECKED, column_name
 from icgd.reports.document.studies import figure_place
@@ -67,7 +68,9 @@ def write_source(document: AuditDocument, figures: Sequence[Drawn], folder: Path
         "means": [grounds for means, grounds in MEANS.items() if means in named],
         "totals": totals,
         "claim_counts": count_claims(verdicts),
-        "notable": notable(document),
+        "urgent": urgent(document),
+        "boxes": paper_boxes(document),
+        "cite": {box.number: sources.cite(f"arXiv:{box.number}") for box in paper_boxes(document)},
         "trusted": trusted(document),
         "not_shown": not_shown(document),
         "tally": tally_document(document.get("findings") or ()),

@@ -51,7 +51,7 @@ _SYMBOL_TABLE = """
 ± pm ∓ mp × times ÷ div · cdot ⋅ cdot ≤ le ≥ ge ≠ neq ≈ approx ≡ equiv ∼ sim ∝ propto ≪ ll ≫ gg ∞ infty ∑ sum
 ∏ prod ∫ int √ surd ∂ partial ∇ nabla ∈ in ⋆ star ∉ notin ⊂ subset ⊆ subseteq ∪ cup ∩ cap ∅ emptyset ∀ forall
 ∃ exists → to ← leftarrow ↔ leftrightarrow ⇒ Rightarrow ⇐ Leftarrow ⇔ Leftrightarrow ↦ mapsto ⟨ langle
-⟩ rangle ‖ Vert
+⟩ rangle ‖ Vert ∥ Vert
 ⌊ lfloor ⌋ rfloor ⌈ lceil ⌉ rceil ∘ circ ⊤ top ⊥ perp ⊗ otimes ⊕ oplus ∧ wedge ∨ vee ¬ neg ℓ ell
 ⪯ preceq ⪰ succeq ≺ prec ≻ succ † dagger
 """
@@ -85,7 +85,7 @@ _RAISED, _LOWERED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "₀₁₂₃₄₅₆�
 _SIGNS = {"<=": r"\le", ">=": r"\ge", "->": r"\to", "+/-": r"\pm"}
 _INLINE = re.compile(
     "(?P<sign>" + "|".join(map(re.escape, _SIGNS)) + ")"
-    r"|(?<![\w\\.~])(?P<base>[A-Za-zα-ωΓ-Ωϵ])_(?P<lower>min|max|out|GD|[A-Za-z0-9]{1,2})"
+    r"|(?<![\w\\.~])(?P<base>[A-Za-zα-ωΓ-Ωϵ])_(?P<lower>min|max|out|GD|ℓ|[A-Za-z0-9]{1,2})"
     r"(?:\^(?P<raised>-?1/\d+|-?[A-Za-z0-9]+))?(?![\w\\/^]|\.\w)"
     r"|(?<![\w\\.~])(?P<letter>[A-Za-z])\^(?P<exponent>\d+)(?!\w|\.\w)"
     r"|(?<=[A-Za-zα-ω)])\^(?P<power>-?1/\d+|-?[A-Za-z0-9]+)(?!\w|\.\w)"
@@ -174,7 +174,8 @@ def _typed(found: re.Match[str]) -> str:
 
 
 def _norms(text: str) -> str:
-    """The text with norm2(..) written with bars."""
+    """The text with norm2(..) written with bars, and with a lowered 2 after any norm."""
+    text = re.sub(r"[∥‖]_2\b", "‖₂", text)
     while found := re.search(r"\bnorm2\(((?:[^()]|\([^()]*\))*)\)", text):
         text = f"{text[: found.start()]}‖{found[1]}‖₂{text[found.end() :]}"
     return text
@@ -212,7 +213,7 @@ def _inline(found: re.Match[str]) -> str:
         return f"^{{{found['power']}}}"
     base = "\\" + _GREEK[found["base"]] if found["base"] in _GREEK else found["base"]
     lower = found["lower"]
-    index = lower if lower.islower() and len(lower) < 3 else _lower(lower)
+    index = lower if lower.isascii() and lower.islower() and len(lower) < 3 else _lower(lower)
     raised = f"^{{{found['raised']}}}" if found["raised"] else ""
     return rf"{base}_{{{index}}}{raised}"
 
@@ -314,6 +315,8 @@ def _lower(lower: str) -> str:
         return rf"\times,{product[1]}"
     if lower in ("max", "min"):
         return "\\" + lower
+    if lower in _SYMBOLS:
+        return "\\" + _SYMBOLS[lower]
     if lower == "*" or (lower.isascii() and lower.isdigit()):
         return lower
     return _head(lower)

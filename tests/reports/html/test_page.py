@@ -15,8 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from icgd.reports.document.findings import tally_document
-from icgd.reports.document.first_page import not_shown, notable
+from icgd.reports.document.first_page import not_shown, urgent
 from icgd.reports.document.numbers import grouped, quantities
+from icgd.reports.document.paper_boxes import paper_boxes
 from icgd.reports.figures.figures import Drawn
 from icgd.reports.html.inline_svg import inline
 from icgd.reports.html.page import page, unbroken
@@ -139,14 +140,16 @@ def test_the_same_input_gives_the_same_page_of_modest_size(text: str) -> None:
 
 def test_what_failed_or_was_refuted_comes_first_with_its_command(read: Read) -> None:
     said = "".join(text for a, text in read.all("ul") if a.get("class") == "attention")
-    places = [said.index(word) for word in ("failed", "not reproduced", "error 2306", "vacuous")]
-    assert places == sorted(places)
+    top = read.all("header")[0][1]
+    assert said.index("failed") < said.index("not reproduced")
+    assert top.index("What failed") < min(top.index(box.title) for box in paper_boxes(DOCUMENT))
     assert "icgd audit preconditioned --S '2,1/2' --seed 7" in said
 
 
 def test_the_top_of_the_page_tells_what_the_first_page_of_the_pdf_tells_in_its_order() -> None:
     document = copy.deepcopy(DOCUMENT)
-    document["findings"][-1] |= {"bearing": "error", "severity": "statement", "reproduces": True}
+    graver = {"bearing": "error", "severity": "statement", "reproduces": True, "headline": "It fails here."}
+    document["findings"][-1] |= graver
     lean = document["theorems"]["relu-icgd/lean"]
     exact = {"sampled": 1e-15, "attacked": 2e-15, "bound": None, "allowed": 0.005, "bound_off_margin": 3e-13}
     document["theorems"]["relu-icgd/exact"] = lean | {
@@ -154,12 +157,12 @@ def test_the_top_of_the_page_tells_what_the_first_page_of_the_pdf_tells_in_its_o
         "search": {"prompts": 2000, "admitted": 1060, "attacked_tokens": 0},
     }  # fmt: skip
     read = Read(page(document, []))
-    said = next(text for a, text in read.all("ul") if a.get("class") == "attention")
-    told = [one.about for one in notable(document)]
-    places = [said.index(f"{one}:") for one in told]
-    assert places == sorted(places) and document["findings"][-1]["key"] in told
     top = read.all("header")[0][1]
-    heads = ("What was checked", "What to know first", "Error of one step", "What is trusted", "What is not")
+    assert (urgent(document) != ()) == ("What failed" in top)
+    told = [*(one.about for one in urgent(document)), *(box.title for box in paper_boxes(document))]
+    places = [top.index(one) for one in told]
+    assert places == sorted(places) and document["findings"][-1]["headline"] in top
+    heads = (told[0], "What was checked", "Error of one step", "What is trusted", "What is not")
     assert [top.index(head) for head in heads] == sorted(top.index(head) for head in heads)
     errors = top[top.index("Error of one step") : top.index("What is trusted")]
     for name, part in document["theorems"].items():
