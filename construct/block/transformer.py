@@ -17,7 +17,7 @@ from icgd.construct.block.hidden import Ridge, literal_mlp, run_hidden
 from icgd.construct.block.literal import LiteralLayer
 from icgd.construct.block.stream import State, Stream
 from icgd.construct.block.tape import Tape, tape_for
-from icgd.construct.prompt import Prompt, iterates, stack_weights
+from icgd.construct.prompt import Prompt, iterates, split_weights, stack_weights
 
 _CHUNK = 1 << 16
 """The target size, in numbers, of temporaries of the structured reading: they then stay in the cache."""
@@ -120,16 +120,15 @@ class Transformer(nn.Module):
         compiled = _by_torch_compile if self.compiles else _as_it_is
         local, weights = (partial(compiled(function), self) for function in (_on_tokens, _on_weights))
         run = tape.on(prompt.x.new_empty(tape.width * min(prompts, prompt.batch) * tokens)) if tape else local
-        results = []
+        totals: dict[str, list[Tensor]] = {}
         for start in range(0, prompt.batch, prompts):
             some = prompt[start : start + prompts]
-            totals: dict[str, Tensor] = {}
-            for begin in range(0, T, tokens):
-                state = self.stream.open(some, begin, begin + tokens)
-                for name, total in run(state).items():
-                    totals[name] = totals[name] + total if name in totals else total
-            results.append(weights(state.shared, totals, T))
-        return torch.cat(results)
+            pieces = [run(self.stream.open(some, begin, begin + tokens)) for begin in range(0, T, tokens)]
+            for name, first in pieces[0].items():
+                totals.setdefault(name, []).append(sum((piece[name] for piece in pieces[1:]), first))
+        matrices = split_weights(self.problem, prompt.w)
+        shared = {f"V{j}": v for j, v in enumerate(matrices, start=1)}
+        return weights(shared, {name: torch.cat(found) for name, found in totals.items()}, T)
 
     def _tape(self, prompt: Prompt, widest: int) -> Tape | None:
         """Machine code for this step, where there is any and it pays."""
