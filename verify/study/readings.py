@@ -117,7 +117,7 @@ def published_tests(widths: Sequence[int] = WIDTHS) -> Iterator[tuple[NetworkTas
 
 def table_header() -> list[str]:
     """The names of the columns of the table."""
-    about = ["N", "share", "mean", "width", "biases", "scaled", "output", "measure"]
+    about = ["N", "share", "parameters", "width", "biases", "scaled", "output", "measure"]
     numbers = [f"{name}{end}" for name in PREDICTORS for end in ("", " low", " high")]
     verdicts = [f"{_CURVES[curve]} against {one}" for one in PREDICTORS for curve in _CURVES]
     return [*about, "between", *numbers, *verdicts, "prompts", "seed"]

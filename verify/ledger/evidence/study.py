@@ -32,9 +32,11 @@ _DEPTHS = (3, 4, 6)
 
 
 @lru_cache(maxsize=8)
-def _drawn(N: int, prompts: int, seed: int, share: float = 1.0, mean: float = 0.0) -> NetworkPrompts:
+def _drawn(
+    N: int, prompts: int, seed: int, share: float = 1.0, mean: float = 0.0, width: int = 20
+) -> NetworkPrompts:
     generator = torch.Generator().manual_seed(seed)
-    return NetworkTask(N, mean=mean).prompts(prompts, 75, share, generator, dtype=torch.float64)
+    return NetworkTask(N, width=width, mean=mean).prompts(prompts, 75, share, generator, dtype=torch.float64)
 
 
 @lru_cache(maxsize=32)
@@ -211,9 +213,9 @@ def shifted_inputs(prompts: int = 1600, seed: int = 0, share: float = 0.5) -> Nu
     return numbers | {"shows": all(below)}
 
 
-def shifted_parameters(prompts: int = 1600, seed: int = 0, mean: float = 0.5) -> Numbers:
+def shifted_parameters(prompts: int = 1600, seed: int = 0, mean: float = 0.5, width: int = 20) -> Numbers:
     """The mean of the labels and ridge beside trained transformers, N = 4, parameters from N(mean, 1)."""
-    drawn = _drawn(4, prompts, seed, 1.0, mean)
+    drawn = _drawn(4, prompts, seed, 1.0, mean, width)
     found = {name: _plateau(drawn, name) for name in ("mean", "ridge")}
     curves = {attention: published_curve(attention, 4, mean=mean) for attention in ("relu", "softmax")}
     return {
