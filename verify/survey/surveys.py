@@ -31,6 +31,7 @@ from icgd.verify.search.attack import attack
 from icgd.verify.search.excerpt import excerpt
 from icgd.verify.search.prompts import seeded
 from icgd.verify.search.sweep import sweep
+from icgd.verify.sweeps.size_columns import TableRow, claim_columns, column_points, plan_columns
 
 FACTORS = (16.0, 4.0, 1.0, 0.25)
 """Sizes are surveyed at eps times each of these."""
@@ -65,7 +66,8 @@ def sizes(
     """The theorem's heads, our ReLUs and the lower bound on ReLUs over eps; and our ReLUs over that bound.
 
     The power laws have the theorem's exponent and ours, and lie five times above the last point.  An eps at
-    which the plan is refused (rounding) or too large is left out; the problem's own eps is always tried.
+    which the plan is refused (rounding) or too large is left out; the problem's own eps is always tried.  The
+    numbers are columns of a sweep's table over eps.
     advance: called with 1 after each plan.
     """
     own = plan(problem, construction)
@@ -73,14 +75,13 @@ def sizes(
         return ()
     tolerances = sorted({problem.eps * factor for factor in (*factors, 1.0)}, reverse=True)
     affordable = problem.eps * (own.units / _MOST_UNITS) ** 2  # units grow like eps^(-1/2)
-    plans = []
+    rows: list[TableRow] = []
     for eps in tolerances:
         if eps >= min(affordable, problem.eps) and (one := _planned(problem, construction, eps=eps)):
-            plans.append(one)
+            published = claim_columns("relu-icgd", claims(one.problem))
+            rows.append({"eps": one.problem.eps, **published, **plan_columns(one)})
         advance(1)
-    heads = [(one.problem.eps, _heads(one.problem)) for one in plans]
-    units = [(one.problem.eps, one.units) for one in plans]
-    fewest = [(one.problem.eps, one.fewest_units) for one in plans]
+    heads, units, fewest = (column_points(rows, "eps", name) for name in ("heads", "units", "fewest_units"))
     kind = "heads" if construction == "paper" else "hidden units"
     curves = [
         *_curve("heads of the theorem's fullest layer", heads),
@@ -179,11 +180,6 @@ def _planned(problem: Problem, construction: Construction, **changed: Any) -> Pl
         return plan(replace(problem, **changed), construction)
     except ProblemError:
         return None
-
-
-def _heads(problem: Problem) -> int | float:
-    """The published bound on heads, with every constant explicit."""
-    return next(claim.value for claim in claims(problem) if claim.quantity == "heads")
 
 
 def _real(problem: Problem, seed: int) -> Prompt:

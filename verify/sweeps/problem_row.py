@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
-from icgd.bounds.claims import Claim
 from icgd.bounds.estimate import Estimate
 from icgd.bounds.letters import Letters, ProblemError
 from icgd.bounds.problem import Problem
-from icgd.bounds.step_error.plan import Plan, clear_plan_caches
+from icgd.bounds.step_error.plan import clear_plan_caches
 from icgd.construct.machine.memory import available_bytes
 from icgd.verify import workload
 from icgd.verify.catalogue import find_theorem
 from icgd.verify.results import Results
 from icgd.verify.search.options import Search
+from icgd.verify.sweeps.size_columns import TableRow, claim_columns, plan_columns
 from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import STATUSES
 
@@ -24,10 +24,6 @@ SweepStep = Literal["build", "verify", "attack", "certify"]
 """What is done with a problem besides its bounds; attack and certify include verify."""
 
 SWEEP_STEPS: tuple[SweepStep, ...] = get_args(SweepStep)
-
-TableEntry = int | float | str | None
-TableRow = dict[str, TableEntry]
-"""One row by column, in the order of the columns."""
 
 
 class _Transient(Exception):
@@ -114,36 +110,6 @@ def expected(theorem: Theorem, problem: Letters, search: Search, steps: Sequence
     construction: Any = search.construction or "lean"
     made = workload.planning(problem, construction)
     return made + workload.transformer(problem, construction) if steps and theorem.plan else made
-
-
-def claim_columns(theorem: str, claims: Sequence[Claim], construction: str | None = None) -> TableRow:
-    """The value of each bound under the last part of its key; built_ before those of a construction.
-
-    >>> from icgd.bounds.looped import LoopedProblem, claims
-    >>> sorted(claim_columns("looped", claims(LoopedProblem())))[:2]
-    ['condition', 'contraction']
-    """
-    found: TableRow = {}
-    for claim in claims:
-        name = claim.key.removeprefix(f"{theorem}/")
-        own = construction and name.startswith(f"{construction}/")
-        name = f"built_{name.removeprefix(f'{construction}/')}" if own else name
-        found[name.replace("/", "_").replace("-", "_")] = claim.value
-    return found
-
-
-def plan_columns(made: Plan) -> TableRow:
-    """ReLUs of one step, the lower bound on them, the bound on norm2(err) and what is allowed.
-
-    bound: before any checker saw it; `exact` has none on all prompts.
-    """
-    bound = made.problem.eta * made.bound
-    return {
-        "units": made.units,
-        "fewest_units": made.fewest_units,
-        "bound": None if made.construction == "exact" else bound,
-        "allowed": made.problem.eta * made.problem.eps,
-    }
 
 
 def judged_columns(found: Results) -> TableRow:
