@@ -37,7 +37,7 @@ FIXED_REFERENCES = ("ridge", "neighbours", "kernel")
 """References with parameters fitted to the answers, and baselines that have none to fit."""
 
 NETWORK_DESCENT = "descent on a network"
-_NAMES = {"descent": "descent on a line", "kernel regression": "kernel smoother"}
+_NAMES = {"descent": "linear descent", "kernel regression": "kernel smoother"}
 _OF_BASELINE = {"ridge": "ridge with offset", "neighbours": "neighbours", "kernel": "kernel of the network"}
 
 
@@ -120,7 +120,8 @@ def discrepancies(
         for name in FITTED_REFERENCES:
             one = REFERENCES[name]
             parameters = one.fit(posed[:half], told[:half])
-            near[_NAMES.get(name, name)] = (one.words([parameters]), one.predict(posed, parameters))
+            words = one.words([parameters]).replace("of descent", "of linear descent")
+            near[_NAMES.get(name, name)] = (words, one.predict(posed, parameters))
         near |= {name: (name, one) for name, one in plain.items()}
         if descended:
             (k, size), best = min(

@@ -41,9 +41,13 @@ _KIND = {"mean": "trivial", "last": "trivial", "exact": "constructed", "lean": "
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a trained model answered.  tests: by condition (B, len(at)); judged: by step (B, examples)."""
+    """What a trained model answered.  tests: by condition (B, len(at)); judged: by step (B, examples).
+
+    device: the kind of device that it was trained on.
+    """
 
     step: int
+    device: str
     tests: dict[str, Tensor]
     judged: dict[int, Tensor]
 
@@ -70,13 +74,14 @@ def run_networks(options: StudyOptions) -> StudyResult | None:
     lines = [line for curve in curves for line in curve.lines()]
     changed = "".join(f", {name} {value}" for name, value in options.changes.items())
     steps = sorted({one.step for one in answers.values()})
-    trained = f"{options.device}, {' or '.join(f'{step:,}' for step in steps)} steps"
+    devices = " or ".join(sorted({one.device for one in answers.values()}))
+    trained = f"trained on {devices}, {' or '.join(f'{step:,}' for step in steps)} steps"
     return StudyResult(
         study=NETWORKS,
         scale=scale.name,
         seed=options.seed,
         settings=scale.as_dict() | {"steps": steps, "changes": dict(options.changes)},
-        trained_on="models of another machine, " + trained if options.as_trained else trained,
+        trained_on=trained,
         said=(f"Scale {scale.name}{changed}: {scale.words}.", *said_of(scale, curves, apart)),
         tables=tuple(network_tables(scale, curves, apart)),
         figures=tuple(network_figures(scale, curves, apart)),
@@ -109,7 +114,7 @@ def read_answers(scale: NetworkScale, cell: NetworkCell, folder: Path, seed: int
         for name, one in arrays.items()
         if name.startswith("judged-")
     }
-    return Answers(int(arrays["step"]), tests, judged)
+    return Answers(int(arrays["step"]), posed["device"], tests, judged)
 
 
 def _measured(

@@ -138,7 +138,7 @@ def _find(curves: Sequence[MeasuredCurve], name: str, N: int, condition: str) ->
 
 def _cell(curve: MeasuredCurve | None, measure: str, k: int) -> str:
     number = curve.value(measure, k) if curve else None
-    return "" if number is None else f"{number.value:.3f} ({number.low:.3f} to {number.high:.3f})"
+    return "" if number is None else f"{number.value:.3f} ({number.low:.2f}, {number.high:.2f})"
 
 
 def _apart_grid(scale: NetworkScale, apart: Sequence[Discrepancy]) -> Grid:
@@ -152,11 +152,13 @@ def _apart_grid(scale: NetworkScale, apart: Sequence[Discrepancy]) -> Grid:
         known = {one.reference: one for one in here}
         near = best.words if best.share.mean <= _FAR else f"near none; {best.words}"
         others = ("mean of labels", "ridge", "kernel of the network", NETWORK_DESCENT)
-        rows.append((model, step, near, str(best.share), *(f"{known[one].share.mean:.3g}" for one in others)))
-    columns = ("model", "step", "nearest", "its distance", "mean", "ridge", "kernel", "descent on a network")
+        away = (f"{known[one].share.mean:.3g}" for one in others)
+        rows.append((model, step, *away, f"{near}: {best.share}"))
+    columns = ("model", "step", "mean", "ridge", "kernel", "network", "nearest of all, and its distance")
     note = (
         "mean squared distance of answers, as a share of their variance, on prompts that fitted nothing; "
-        "ridge and descent with the parameters that fit best; one random start of descent; nothing is proved"
+        "network: descent on one from one random start; ridge and descent with parameters that fit best; "
+        "nothing is proved"
     )
     return Grid(f"What the models compute over their training, at {k} examples", columns, tuple(rows), note)
 
