@@ -12,6 +12,7 @@ from icgd.construct.block.dense import DenseTransformer
 from icgd.construct.prompt import split_weights
 from icgd.verify.search.prompts import random_prompts, seeded
 from icgd.verify.several_steps.on_prompt import AIMED_WIDTH, enclose_steps, steps_to_enclose
+from icgd.verify.several_steps.proof import prove_several_steps
 
 SMALL = Problem(N=2, K=2, d=1, d_out=1, n=3, L=5, eps=0.2, eta=0.5)
 
@@ -45,9 +46,11 @@ def descent_in_digits(problem, prompt, steps):
 
 
 def test_the_distance_is_a_number_and_literal_runs_are_inside():
-    transformer = assemble(plan(SMALL))
+    planned = plan(SMALL)
+    transformer = assemble(planned)
     prompt = random_prompts(SMALL, 8, seeded(1))[5:6]
     found = enclose_steps(transformer, prompt, SMALL.L)
+    inner = prove_several_steps(SMALL, planned, transformer).tube
     assert found.steps == SMALL.L and found.width() <= AIMED_WIDTH
     stream, dense = transformer.stream, DenseTransformer(transformer)
     H = stream.pack(stream.open(prompt))
@@ -64,6 +67,7 @@ def test_the_distance_is_a_number_and_literal_runs_are_inside():
             low, high = found.here[step]
             assert low - 1e-30 <= apart[0] <= high + 1e-30 and high - low <= 1e-14
             (least, most), real = found.anywhere[step], found.real[step]
+            assert max(apart) <= inner.at(step)
             assert all(least <= one <= most for one in apart) and least <= real[0] <= real[1] <= most
     assert found.here[0] == pytest.approx((0, 0), abs=1e-300) and found.here[-1][0] > 1e-4
 
