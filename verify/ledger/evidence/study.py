@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from icgd.verify.ledger.entries import Numbers
+from icgd.verify.study.baselines.constructed import BUILT_STEPS
 from icgd.verify.study.baselines.linear import PENALTIES
 from icgd.verify.study.baselines.table import baseline_predictions
 from icgd.verify.study.measures import MeasuredR2, between, measures
@@ -121,7 +122,7 @@ def depth_of_the_transformer(prompts: int = 1600, seed: int = 0) -> Numbers:
         values = [by_blocks[blocks] for blocks in (4, 6, 8, 10)]
         gains.append(values[-1] - values[0])
         steps += list(np.diff(values))
-        beyond += sum(step > 1.96 * 2**0.5 * noise[attention] for step in np.diff(values))
+        beyond += sum(bool(step > 1.96 * 2**0.5 * noise[attention]) for step in np.diff(values))
     least = {name: 1.96 * 2**0.5 * one for name, one in noise.items()}
     at = 45
     drawn = {N: _drawn(N, prompts, seed) for N in _DEPTHS}
@@ -246,3 +247,26 @@ def constant_networks(
         if width == widths[0]:
             numbers["carried"] = float(square.sum() ** 2 / square.square().sum())
     return numbers | {"shows": shares[0] > 0.2 and shares == sorted(shares) and shares[-1] > 0.9}
+
+
+def constructed_transformer(prompts: int = 256, seed: int = 5, N: int = 3, examples: int = 50) -> Numbers:
+    """The construction for ReLU, descending in context from random weights, beside the trained ones.
+
+    Within prompts; the published plateaus are translated with the share of variance between prompts.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    drawn = NetworkTask(N).prompts(prompts, examples, 1.0, generator, dtype=torch.float64)
+    numbers: dict[str, float | int | bool] = {"N": N, "examples": examples, "steps": BUILT_STEPS}
+    found = {}
+    for name in ("exact", "mean", "ridge"):
+        predicted = baseline_predictions(drawn, [examples], [name])[name]
+        found[name] = measures(drawn.y, [examples], predicted)["within"][0]
+        numbers[name] = found[name].value
+    numbers |= {"low": found["exact"].low, "high": found["exact"].high}
+    c = between(_drawn(N, 1600, 0).y).value
+    for attention in ("relu", "softmax"):
+        published = published_curve(attention, N).interval()
+        numbers[attention] = (published.value - c) / (1 - c)
+        numbers[f"{attention}_high"] = (published.high - c) / (1 - c)
+    shows = found["exact"].low > max(found["mean"].high, numbers["relu_high"])
+    return numbers | {"shows": shows}
