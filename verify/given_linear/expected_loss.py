@@ -15,10 +15,17 @@ from icgd.bounds.algebra.gaussian_moments import SampleCovariance
 from icgd.bounds.algebra.rationals import from_flint, to_flint
 from icgd.bounds.algebra.ring_matrices import diagonal, matrix_product
 from icgd.construct.given_linear import Exact, GivenLinear
+from icgd.verify.given_linear.deep_loss import (
+    MOST_SLOPED,
+    MOST_WORK,
+    deep_loss,
+    loss_work,
+    said_beforehand,
+)
 from icgd.verify.given_linear.layer_form import descent_of, linear_form
 
 MOST_TERMS = 60_000
-"""The largest number of monomials, by a bound on it, for which a deep loss is expanded."""
+"""The largest number of monomials, by a bound on it, for which the loss of a descent is expanded."""
 
 DRAWN, CHUNK = 60_000, 1 << 21
 """Prompts of a sampled loss, and the numbers that are drawn at once."""
@@ -32,7 +39,8 @@ class ExpectedLoss:
     """E (w . x_q - prediction)^2, x ~ N(0, diag(S)), w ~ N(0, I), y = w . x.
 
     value: exact, or None, and then why.  gradient: norm2 of the exact gradient in the entries of P and Q.
-    sampled: mean over `DRAWN` prompts, and half the width of its interval, for which means are normal.
+    sampled: mean over `DRAWN` prompts, and half the width of its interval, for which means are normal; where
+    rare prompts make most of the loss, as in deep attention that is not descent, they are not.
     """
 
     value: Fraction | None
@@ -44,18 +52,28 @@ class ExpectedLoss:
 def gaussian_loss(
     given: GivenLinear, n: int, S: Sequence[Fraction], generator: torch.Generator
 ) -> ExpectedLoss:
-    """The loss on n examples: exact for one layer, and for descent of any depth with few enough monomials."""
+    """The loss on n examples: exact for one layer, and deeper with a mask and few enough monomials."""
     sampled = sampled_loss(given, n, S, generator)
     if given.L == 1:
         gradient = one_layer_gradient(given, n, S)
-        size = math.sqrt(sum((value * value for value in gradient), Fraction(0)))
-        return ExpectedLoss(one_layer_loss_of(given, n, S), size, sampled)
-    A = descent_of(given, n)
-    if A is None:
-        return ExpectedLoss(None, None, sampled, "its degree triples with each layer, and it is no descent")
-    if descent_terms(given.d, given.L) > MOST_TERMS:
-        return ExpectedLoss(None, None, sampled, f"more than {MOST_TERMS:,} monomials")
-    return ExpectedLoss(descent_loss(A, n, S), None, sampled)
+        return ExpectedLoss(one_layer_loss_of(given, n, S), _length(gradient), sampled)
+    if not given.masked:
+        return ExpectedLoss(None, None, sampled, "without a mask only one layer is expanded")
+    A, work = descent_of(given, n), loss_work(given)
+    if work <= MOST_WORK:
+        found = deep_loss(given, n, S, sloped=work <= MOST_SLOPED)
+        return ExpectedLoss(found.value, _length(found.gradient), sampled)
+    if A is not None and descent_terms(given.d, given.L) <= MOST_TERMS:  # fewer: scaling P and Q is left out
+        return ExpectedLoss(descent_loss(A, n, S), None, sampled)
+    return ExpectedLoss(None, None, sampled, said_beforehand(given))
+
+
+def _length(gradient: list[Fraction] | None) -> float | None:
+    """norm2 of a gradient; as large as a float goes where it is larger."""
+    if gradient is None:
+        return None
+    square = sum((value * value for value in gradient), Fraction(0))
+    return math.sqrt(square) if square < Fraction(10) ** 300 else math.inf
 
 
 def one_layer_loss_of(given: GivenLinear, n: int, S: Sequence[Fraction]) -> Fraction:
