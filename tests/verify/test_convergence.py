@@ -79,6 +79,7 @@ def test_several_steps_are_proved_with_certificates():
     assert f"<= {proved:.6g} for every l <= 4" in judged["several-steps"].evidence
 
 
+@pytest.mark.slow
 def test_mutants_of_several_steps_are_not_proved(monkeypatch):
     """Half of the spectrum's bounds are refused, and a run that leaves the bounds fails."""
     true = several_steps_proof.hessian_spectrum(CURVED)

@@ -73,7 +73,7 @@ def attacked(problem, sign, steps=25):
 
 
 @pytest.mark.parametrize(
-    "problem", mostly_slow(PROBLEMS), ids=lambda one: f"{one.activation.name}-{one.loss.name}-{one.N}"
+    "problem", mostly_slow(PROBLEMS, 5), ids=lambda one: f"{one.activation.name}-{one.loss.name}-{one.N}"
 )
 def test_no_eigenvalue_is_outside_and_the_bounds_are_not_far(problem):
     found = hessian_spectrum(problem)

@@ -72,6 +72,7 @@ def test_the_distance_is_a_number_and_literal_runs_are_inside():
     assert found.here[0] == pytest.approx((0, 0), abs=1e-300) and found.here[-1][0] > 1e-4
 
 
+@pytest.mark.slow
 def test_more_bits_are_taken_where_balls_grow():
     """Large steps on a curved loss double a ball several times a step; floats and reals stay numbers."""
     problem = Problem(N=2, K=2, d=1, d_out=1, n=2, L=40, eps=0.5, eta=8.0, B_v=4.0, B_x=2.0)

@@ -41,7 +41,7 @@ def test_certificates_are_accepted(letters):
 
 
 @pytest.mark.parametrize(
-    "problem", mostly_slow(PROBLEMS), ids=lambda one: f"{one.activation.name}-{one.loss.name}-{one.N}"
+    "problem", mostly_slow(PROBLEMS, 5), ids=lambda one: f"{one.activation.name}-{one.loss.name}-{one.N}"
 )
 def test_the_form_of_a_cell_covers_the_networks_in_it(problem):
     """Around the root mean squares of a network's own layers, where the form is as tight as it can be."""
