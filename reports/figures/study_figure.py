@@ -12,13 +12,16 @@ from matplotlib.lines import Line2D
 from icgd.reports.document.numbers import is_number
 from icgd.reports.document.study_shape import StudyCurveDocument, StudyFigureDocument
 from icgd.reports.figures.curves import look
-from icgd.reports.figures.style import COLUMN, PALE, typeset_label
+from icgd.reports.figures.style import COLUMN, typeset_label
 
 _TALL, _LINE, _BELOW = 2.0, 0.127, 0.55
 """Height of the axes, of a line of the legend, and of what lies below the axes, in inches."""
 
 _LOWEST = -0.3
 """A curve below this is cut off, where an axis is linear: predictors from one example may be far below."""
+
+_FEW = 3
+"""A curve of so many points has its intervals as lines, not as a band."""
 
 _DOTS = (
     {"color": "black", "marker": "o", "markerfacecolor": "black"},
@@ -80,6 +83,10 @@ def _draw(axes: Axes, curve: StudyCurveDocument, style: dict[str, Any]) -> None:
     places = _points(curve)
     x, y = ([float(curve[name][place]) for place in places] for name in ("x", "y"))
     axes.plot(x, y, **style)
-    if curve["low"] and len(places) > 1:
-        low, high = ([float(curve[name][place]) for place in places] for name in ("low", "high"))
-        axes.fill_between(x, low, high, color=PALE, alpha=0.6, linewidth=0, zorder=0)
+    if not curve["low"]:
+        return
+    low, high = ([float(curve[name][place]) for place in places] for name in ("low", "high"))
+    if len(places) > _FEW:
+        axes.fill_between(x, low, high, color=style["color"], alpha=0.13, linewidth=0, zorder=0)
+    else:  # bands of few points, from few prompts, would cover everything
+        axes.vlines(x, low, high, color=style["color"], linewidth=0.5, zorder=0)

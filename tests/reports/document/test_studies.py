@@ -17,8 +17,8 @@ from icgd.verify.study.study import StudyCurve, StudyFigure
 
 DATA = Path(__file__).parents[1] / "data"
 CURVES = (
-    StudyCurve("mean", (1.0, 5.0, 9.0), (0.5, float("nan"), 0.9), (0.4, 0.5, 0.8), (0.6, 0.9, 1.0)),
-    StudyCurve("far below", (1.0, 5.0), (-40.0, 0.3)),
+    StudyCurve("mean", (1.0, 3.0, 5.0, 7.0, 9.0), (0.5, 0.6, float("nan"), 0.8, 0.9), (0.4,) * 5, (1.0,) * 5),
+    StudyCurve("far below", (1.0, 5.0), (-40.0, 0.3), (-50.0, 0.2), (-30.0, 0.4)),
     StudyCurve("relu transformer, published", (1.0, 2.0, 3.0), (0.5, 0.6, 0.7), published=True),
 )
 RESULT = {
@@ -67,8 +67,9 @@ def test_a_figure_has_lines_bands_and_dots_without_what_is_no_number(tmp_path):
     figure = study_figure(made)
     (axes,) = figure.axes
     lines = axes.get_lines()
-    assert [list(one.get_xdata()) for one in lines] == [[1.0, 9.0], [1.0, 5.0], [1.0, 2.0, 3.0]]
-    assert lines[2].get_linestyle() == "None" and len(axes.collections) == 1
+    assert [list(one.get_xdata()) for one in lines] == [[1.0, 3.0, 7.0, 9.0], [1.0, 5.0], [1.0, 2.0, 3.0]]
+    assert lines[2].get_linestyle() == "None"
+    assert [type(one).__name__ for one in axes.collections] == ["FillBetweenPolyCollection", "LineCollection"]
     assert axes.get_ylim()[0] == -0.3
     assert len({(one.get_color(), one.get_marker(), one.get_linestyle()) for one in lines}) == 3
     assert [text.get_text() for text in figure.legends[0].get_texts()][2] == "relu transformer, published"
