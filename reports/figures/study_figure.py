@@ -17,7 +17,7 @@ from icgd.reports.figures.style import COLUMN, typeset_label
 _TALL, _LINE, _BELOW = 2.0, 0.127, 0.55
 """Height of the axes, of a line of the legend, and of what lies below the axes, in inches."""
 
-_LOWEST = -0.3
+_LOWEST = -0.6
 """A curve below this is cut off, where an axis is linear: predictors from one example may be far below."""
 
 _FEW = 3

@@ -219,7 +219,7 @@ def _dots(curves: Sequence[MeasuredCurve]) -> Iterator[StudyCurve]:
 
 
 def _distances(chosen: Sequence[Discrepancy]) -> Iterator[StudyCurve]:
-    names = ("mean of labels", "ridge", "kernel of the network", NETWORK_DESCENT, "neighbours")
+    names = ("mean of labels", "ridge", "kernel of the network", NETWORK_DESCENT, "linear descent")
     for name in names:
         rows = [one for one in chosen if one.reference == name]
         yield StudyCurve(

@@ -70,7 +70,7 @@ def test_a_figure_has_lines_bands_and_dots_without_what_is_no_number(tmp_path):
     assert [list(one.get_xdata()) for one in lines] == [[1.0, 3.0, 7.0, 9.0], [1.0, 5.0], [1.0, 2.0, 3.0]]
     assert lines[2].get_linestyle() == "None"
     assert [type(one).__name__ for one in axes.collections] == ["FillBetweenPolyCollection", "LineCollection"]
-    assert axes.get_ylim()[0] == -0.3
+    assert axes.get_ylim()[0] == -0.6
     assert len({(one.get_color(), one.get_marker(), one.get_linestyle()) for one in lines}) == 3
     assert [text.get_text() for text in figure.legends[0].get_texts()][2] == "relu transformer, published"
 
