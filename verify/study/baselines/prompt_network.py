@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 PROMPT_WIDTH, EPOCHS, RATE = 200, 100, 5e-3
+PEEKING = ("by test", "each by test")
+"""The choices of an epoch that look at the answer."""
 HELD_OUT = 5
 """One in so many examples, the last ones, is held out where the epoch is chosen by validation."""
 _AT_ONCE = 32
