@@ -227,7 +227,7 @@ class FunctionalTransformer(nn.Module):
             "normalised": json.dumps([name for name, kernel in known.items() if kernel.normalised]),
             "update": "Z + sum_m P_m Z M k_m(Z^T Q_m Z)",
             "Z": "columns (x_i; y_i), i = 1..n, then (x_{n+1}; 0)",
-            "M": "diag(1, .., 1, 0): the query is no example",
+            "M": "diag(1, .., 1, 0)",
             "prediction": "-Z[d, n] after the last layer (counted from 0)",
             "normaliser": NORMALISERS[self.normaliser],
             "layers": str(len(self.V)),

@@ -34,7 +34,7 @@ MOST_ENTRY = 1e6
 """The largest entry of P and Q that is read."""
 
 Exact = list[list[Fraction]]
-_PART = re.compile(r"layer\.(\d{2})\.(P|Q|K|V|O)")
+_PART = re.compile(r"layer\.(\d{2,4})\.(P|Q|K|V|O)")
 
 
 @dataclass(frozen=True, eq=False)

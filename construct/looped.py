@@ -146,7 +146,14 @@ class LoopedTransformer(nn.Module):
     def save(self, path: Path) -> None:
         """Write `layer.00.P` and `layer.00.Q` (d+1, d+1) as safetensors, the letters in the metadata."""
         tensors = {"layer.00.P": self.P, "layer.00.Q": self.Q}
-        metadata = {"attention": "linear", "update": "Z + (1/n) P Z M Z^T Q Z, repeated", "loops": "any"}
+        metadata = {
+            "attention": "linear",
+            "update": "Z + (1/n) P Z M Z^T Q Z, repeated",
+            "loops": "any",
+            "Z": "columns (x_i; y_i), i = 1..n, then (x_{n+1}; 0)",
+            "M": "diag(1, .., 1, 0)",
+            "prediction": "-Z[d, n] after the last loop (counted from 0)",
+        }
         write_tensors(path, tensors, metadata | problem_metadata(self.problem))
 
 
