@@ -10,27 +10,33 @@ from typing import Any
 from icgd.verify.coq.formulas import rational
 
 FLOATS_PART = """
-(* binary64.v says what step_error_in_floats is. *)
+(* binary64.v says what step_error_in_floats is, step64.v what step_in_floats is. *)
 Definition machine : machine_data := Machine {tokens} [{above_z}] [{above_g}] {last}.
+Definition updates : update_data := Update {rate} [{above_s}].
 
 Theorem in_floats_too : (step_error certified /\\ certificate.bound certified = Q2R bound)
-  /\\ step_error_in_floats certified machine.
+  /\\ step_error_in_floats certified machine /\\ step_in_floats certified machine updates.
 Proof.
-  split; [exact step_error_at_most |].
-  apply (FloatChecks.floats_ok prec certified machine (proj1 step_error_at_most)).
-  - vm_cast_no_check (eq_refl true).
-  - intros j Hj. change (N certified) with {N}%nat in Hj.
-    {layers}lia.
-  - vm_cast_no_check (eq_refl true).
-  - vm_cast_no_check (eq_refl true).
-  - vm_cast_no_check (eq_refl true).
+  assert (sums : forallb (layer_sums certified) (seq 0 (N certified)) = true)
+    by vm_cast_no_check (eq_refl true).
+  assert (fits : forall j, (j < N certified)%nat -> Checks.Ce.layer_fits prec certified j = true).
+  {{ intros j Hj. change (N certified) with {N}%nat in Hj. {layers}lia. }}
+  assert (slopes : loss_sums certified = true) by vm_cast_no_check (eq_refl true).
+  assert (slope : Checks.Ce.loss_fits prec certified = true) by vm_cast_no_check (eq_refl true).
+  assert (rooms : forallb (rounding_fits certified machine) (seq 0 (N certified)) = true)
+    by vm_cast_no_check (eq_refl true).
+  split; [exact step_error_at_most | split].
+  - apply (FloatChecks.floats_ok prec); [exact (proj1 step_error_at_most) | assumption ..].
+  - apply (StepChecks.step_ok prec); [exact (proj1 step_error_at_most) | assumption .. | |].
+    + vm_cast_no_check (eq_refl true).
+    + vm_cast_no_check (eq_refl true).
 Qed.
 """
 
 IN_FLOATS = (
     "for binary64, round to nearest, sums in any order, fused or not, with underflow, n at most {n:,}: the "
-    "room for rounding is enough for the operations of z, r, r', g and of products; no sum of theirs "
-    "overflows; their offsets exceed their ranges"
+    "room for rounding is enough for the operations of z, r, r', g, of products and, for n = {n:,}, of the "
+    "update; no sum of theirs overflows; their offsets exceed their ranges"
 )
 """What `step_error_in_floats` adds."""
 
@@ -50,6 +56,8 @@ def float_part(certificate: Mapping[str, Any]) -> str:
         tokens=program["n"] + 1,
         above_z=offsets("above_z"),
         above_g=offsets("above_g"),
+        above_s=offsets("above_s"),
+        rate=rational(Fraction(program["eta"])),
         last=f"(Some {rational(Fraction(slope))})" if slope and reads_p else "None",
         N=program["N"],
         layers="".join(f"destruct j as [| j]; [exact layer_{j}.fits |]. " for j in layers),

@@ -1,6 +1,6 @@
 (* The checks of a small certificate with one of its numbers changed: each must come out false. *)
 From Coq Require Import Reals QArith List Bool.
-From ICGD Require Import formulas certificate floats binary64 data arithmetic instance.
+From ICGD Require Import formulas certificate floats binary64 step64 data arithmetic instance.
 Import ListNotations.
 
 Definition of (f : relus -> relus) (w : option relus) := match w with Some w => Some (f w) | None => None end.
@@ -40,7 +40,8 @@ Eval vm_compute in map (fun s => Checks.Ce.cells_fit prec (posed kept (qbound ce
 Eval vm_compute in map (fun b => holds (posed kept b))
   [qbound certified; qbound certified * (99 # 100); - qbound certified]%Q.
 
-(* Binary64: too little room for z, r, r', products; an offset below its range; more tokens than rounding was counted for. *)
+(* Binary64: too little room for z, r, r', products; an offset below its range; more tokens than rounding was counted for;
+   too little room for the update, the offset of s below its range, another eta. *)
 Definition rooms_of (z r' d x : Q) : layer_data :=
   let l := layer_1 in
   LayerData (r l) (r_sum l) (dr_sum l) (times l) (qhalf l) (qZ l) (qA l) (limits l) (cell l) (qDL l) (qDH l) (qG l) (qSn l)
@@ -53,3 +54,11 @@ Eval vm_compute in [rounds kept machine; rounds (rooms (1 # 8) 1 1) machine; rou
   rounds kept (Machine (100 * tokens machine) (above_z machine) (above_g machine) (last_form machine));
   rounds (rooms_of 1 1 1 (1 # 10000000000)) machine;
   rounds kept (Machine (tokens machine) (above_z machine) [qG layer_1 * (99 # 100)]%Q (last_form machine))].
+Definition moved (room : Q) : layer_data :=
+  let l := layer_1 in
+  LayerData (r l) (r_sum l) (dr_sum l) (times l) (qhalf l) (qZ l) (qA l) (limits l) (cell l) (qDL l) (qDH l) (qG l) (qSn l)
+    (qC2 l) (qC3 l) (qwz l) (qwr l) (qwd l) (qwx l) (qwg l) (qez l) (qer l) (qed l) (qex l) (qeg l) (qeu l * room)%Q (lams l).
+Definition moves (l : layer_data) (d : update_data) : bool :=
+  if rate_fits machine d then update_fits (posed l (qbound certified)) machine d 0 else false.
+Eval vm_compute in [moves kept updates; moves (moved (1 # 8)) updates;
+  moves kept (Update (rate updates) [qD layer_1 * qG layer_1 * (99 # 100)]%Q); moves kept (Update (- rate updates) (above_s updates))].
