@@ -5,10 +5,15 @@ The units of a layer choose their pre-activations z freely in [-reach, reach], s
     mean phi <= sup_z (phi(z) - lam r(z)^2) + lam mean r^2,
 and the least of these bounds over a few multipliers is close to the concave envelope.  It relates p to r'
 (for tanh p^2 + r' = 1): large outputs and steep units exclude each other.
+
+The output layer sends back s = r'(z) (r(z) - y), up to a factor, for targets y with a bound on sum y^2.
+Written as a - b y, s and its slope have (a - b y)^2 <= a^2 mu / (mu - b^2) + mu y^2 for every mu > sup b^2:
+    sum (a - b y)^2 <= units (sup_z (a^2 mu / (mu - b^2) - lam r^2) + lam mean r^2) + mu sum y^2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -24,9 +29,16 @@ from icgd.bounds.functions.scalar import PRECISION, Scalar, ball_between, lower_
 Boxes = NDArray[np.float64]
 """Intervals; the axes are the end (lower, upper), the side of 0, and the bin."""
 
+Jet = NDArray[np.float64]
+"""A function and its derivatives on boxes; the first axis is the order."""
+
 Averaged = Literal["slope", "slope2", "bend2"]
 QUANTITIES: tuple[Averaged, ...] = ("slope", "slope2", "bend2")
 """|r'|, |r'|^2 and |r''|^2: the quantities that are averaged."""
+
+Joint = Literal["signal", "drift"]
+JOINT: tuple[Joint, ...] = ("signal", "drift")
+"""s = r'(z) (r(z) - y) and its slope in z."""
 
 BINS = 64
 WIDER = 1 + 1e-14
@@ -36,6 +48,9 @@ SUPREMUM_ROOM = 2.0**-17
 """Added to every supremum, relative to its terms, so that a checker may enclose less tightly."""
 _FINE, _MOST_PARTS = 1e-4, 16
 """How far suprema may exceed the values seen; the most parts into which bins are cut to achieve it."""
+
+_JOINT_PARTS, _JOINT_LEVELS = 4, (1.0, 0.6, 0.3)
+"""Parts into which bins are cut for the joint envelope."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +79,26 @@ class Envelope:
         lam = self.multipliers[quantity][:, None]
         lines = self.heights[quantity][:, bins] + np.maximum(lam * low, lam * high)
         return np.maximum(lines.min(axis=0), 0.0) * (1 + 1e-12)
+
+
+@dataclass(frozen=True, eq=False)
+class JointEnvelope:
+    """The 2-norm of s or of its slope over the units of the output layer, bounded like in `Envelope`.
+
+    pairs: mu and lam, one row each.  heights: the supremum for each pair.  targets: a bound on sum y^2.
+    """
+
+    units: int
+    targets: float
+    pairs: dict[Joint, NDArray[np.float64]]
+    heights: dict[Joint, NDArray[np.float64]]
+
+    def norm(self, quantity: Joint, bins: NDArray[np.int64], low: Vector, high: Vector) -> Vector:
+        """A bound on the 2-norm where the mean of r^2 is between `low` and `high`."""
+        mu, lam = self.pairs[quantity].T[:, :, None]
+        lines = self.heights[quantity][:, bins] + np.maximum(lam * low, lam * high)
+        squares = self.units * np.maximum(lines, 0.0) + mu * self.targets
+        return np.sqrt(squares.min(axis=0)) * (1 + 1e-12)
 
 
 class _Part(NamedTuple):
@@ -111,9 +146,113 @@ def envelope(r: Scalar, reach: float) -> Envelope:
         parts *= 2
 
 
+@lru_cache(maxsize=256)
+def joint_envelope(r: Scalar, reach: float, units: int, targets: float) -> JointEnvelope | None:
+    """The envelope of s and its slope on [-reach, reach]; None where r' is constant, or it is not finite.
+
+    targets: a bound on sum y^2 over the units, above 0.
+    """
+    if r.derivative.is_constant:
+        return None
+    half = reach / BINS / _JOINT_PARTS / 2 * (1 + 1e-12)
+    whole, middle = _jets(r, reach, _JOINT_PARTS)
+    square = _part_of_square(whole, middle, 0)
+    products = _half_square(whole), _half_square(middle)
+    pairs, heights = dict[Joint, NDArray[np.float64]](), dict[Joint, NDArray[np.float64]]()
+    for k, quantity in enumerate(JOINT, start=1):
+        a, b = [x[k:] for x in products], (whole[k:], middle[k:])
+        rows = []
+        for mu, lam in _pairs(r, float(f"{reach:.1e}"), float(f"{units / targets:.1e}"))[quantity].tolist():
+            phi = _freed(mu, a, b)
+            high, _ = phi.less(lam, square).suprema(half, phi.size + abs(lam) * square.size)
+            tops = _running_max(high.reshape(2, BINS, _JOINT_PARTS).max(axis=-1))
+            if np.isfinite(tops).all():
+                rows.append((mu, lam, tops))
+        if not rows:
+            return None
+        pairs[quantity] = np.array([row[:2] for row in rows])
+        heights[quantity] = np.stack([row[2] for row in rows])
+    return JointEnvelope(units, targets, pairs, heights)
+
+
+def _half_square(r: Jet) -> list[Boxes]:
+    """r^2 / 2 and its derivatives, as many as r has."""
+    found = [
+        _square(r[0]) / 2,
+        _times(r[0], r[1]),
+        _square(r[1]) + _times(r[0], r[2]),
+        3 * _times(r[1], r[2]) + _times(r[0], r[3]),
+    ]
+    if len(r) > 4:
+        found.append(3 * _square(r[2]) + 4 * _times(r[1], r[3]) + _times(r[0], r[4]))
+    return found
+
+
+def _freed(mu: float, a: Sequence[Sequence[Boxes]], b: Sequence[Jet]) -> _Part:
+    """a^2 mu / (mu - b^2), from derivatives on boxes and in their middle; not finite where mu <= b^2."""
+
+    def first(a: Sequence[Boxes], b: Jet) -> tuple[Boxes, Boxes, Boxes, Boxes]:
+        gap = mu - _square(b[0])[::-1]
+        with np.errstate(divide="ignore"):
+            w = np.where(gap[0] > 0, 1 / gap[::-1], np.array([-np.inf, np.inf])[:, None, None])
+        turn = _times(b[0], b[1])
+        inner = a[1] + _times(_times(a[0], w), turn)
+        return mu * _times(_square(a[0]), w), 2 * mu * _times(_times(a[0], w), inner), w, turn
+
+    with np.errstate(invalid="ignore"):
+        (a0, a1, a2), (b0, b1, b2) = a[0][:3], b[0][:3]
+        whole, _, w, turn = first(a[0], b[0])
+        value, rise, *_ = first(a[1], b[1])
+        both, bent = _times(a0, a1), _square(b1) + _times(b0, b2)
+        twice = 4 * _times(both, turn) + _times(_square(a0), bent + 4 * _times(_square(turn), w))
+        bend = 2 * mu * _times(w, _square(a1) + _times(a0, a2) + _times(w, twice))
+    return _Part(whole, value, rise, bend)
+
+
+_RATIOS, _MEANS, _POINTS = 1 + np.geomspace(0.03, 99, 16), np.linspace(0, 1, 7), 65
+"""mu over sup b^2, and shares of sup r^2 for which the best pair is sought."""
+
+
+@lru_cache(maxsize=256)
+def _pairs(r: Scalar, reach: float, weight: float) -> dict[Joint, NDArray[np.float64]]:
+    """Multipliers to try; those for a reach nearby are nearly as good, so reaches are rounded."""
+    z = np.linspace(0.0, 1.01 * reach, _POINTS)
+    z = np.stack([z, -z])
+    first, second = r.derivative, r.derivative.derivative
+    at = r(z), first(z), second(z)
+    return {
+        "signal": _best_pairs(at[0] ** 2, at[0] * at[1], at[1], weight),
+        "drift": _best_pairs(at[0] ** 2, at[1] ** 2 + at[0] * at[2], at[2], weight),
+    }
+
+
+def _best_pairs(squares: Boxes, a: Boxes, b: Boxes, weight: float) -> NDArray[np.float64]:
+    """mu and lam of the least bound, for a few reaches and means of r^2."""
+    found, top = set[tuple[float, float]](), float((b**2).max())
+    for level in _JOINT_LEVELS:
+        bins = max(2, int(level * squares.shape[-1]))
+        x, alpha, beta = (v[:, :bins].ravel() for v in (squares, a, b))
+        best = np.full(len(_MEANS), np.inf)
+        chosen = np.zeros((len(_MEANS), 2))
+        means = x.min() + _MEANS * (x.max() - x.min())
+        for mu in (top * _RATIOS).tolist():
+            corners = np.array(_upper_hull(x, alpha**2 * mu / (mu - beta**2))).T
+            heights, piece = np.interp(means, *corners), np.searchsorted(corners[0], means, side="right")
+            rise = np.diff(corners[1]) / np.diff(corners[0]) if corners.shape[1] > 1 else np.zeros(1)
+            slopes = rise[np.clip(piece - 1, 0, len(rise) - 1)]
+            total = weight * heights + mu
+            better = total < best
+            best[better] = total[better]
+            chosen[better, 0], chosen[better, 1] = mu, slopes[better]
+        found |= {(mu, lam) for mu, lam in chosen.tolist() if abs(lam) < 1e6}
+    return np.array(sorted(found))
+
+
 def _envelope(r: Scalar, reach: float, parts: int) -> tuple[Envelope | None, float]:
     """The envelope from bins cut into `parts`, None if not finite; how far it exceeds the values seen."""
-    derivatives, squares = _functions(r, reach, parts)
+    whole, middle = _jets(r, reach, parts)
+    derivatives = [_Part(whole[k], middle[k], middle[k + 1], whole[k + 2]) for k in range(3)]
+    squares = [_part_of_square(whole, middle, k) for k in range(3)]
     half = reach / BINS / parts / 2 * (1 + 1e-12)  # the edges of bins are rounded
     beyond = 0.0
 
@@ -148,8 +287,8 @@ def _envelope(r: Scalar, reach: float, parts: int) -> tuple[Envelope | None, flo
     return (made if finite else None), beyond
 
 
-def _functions(r: Scalar, reach: float, parts: int) -> tuple[list[_Part], list[_Part]]:
-    """r, r', r'' and their squares on the boxes of [0, reach] and of [-reach, 0]."""
+def _jets(r: Scalar, reach: float, parts: int) -> tuple[Jet, Jet]:
+    """r with four derivatives on the boxes of [0, reach] and of [-reach, 0], with three in their middle."""
     edges = np.linspace(0.0, reach, BINS * parts + 1)
     edges[-1] = reach
     whole, middle = (np.empty((order, 2, 2, BINS * parts)) for order in (5, 4))
@@ -160,18 +299,18 @@ def _functions(r: Scalar, reach: float, parts: int) -> tuple[list[_Part], list[_
                     for k, y in enumerate(r.jet(box, len(found) - 1)):
                         ends = (lower_float(y), upper_float(y)) if y.is_finite() else (-np.inf, np.inf)
                         found[k, :, side, i] = ends
+    return whole, middle
+
+
+def _part_of_square(whole: Jet, middle: Jet, k: int) -> _Part:
+    """The square of a derivative of r."""
     with np.errstate(invalid="ignore", over="ignore"):
-        derivatives = [_Part(whole[k], middle[k], middle[k + 1], whole[k + 2]) for k in range(3)]
-        squares = [
-            _Part(
-                _square(whole[k]),
-                _square(middle[k]),
-                2 * _times(middle[k], middle[k + 1]),
-                2 * (_square(whole[k + 1]) + _times(whole[k], whole[k + 2])),
-            )
-            for k in range(3)
-        ]
-    return derivatives, squares
+        return _Part(
+            _square(whole[k]),
+            _square(middle[k]),
+            2 * _times(middle[k], middle[k + 1]),
+            2 * (_square(whole[k + 1]) + _times(whole[k], whole[k + 2])),
+        )
 
 
 def _times(x: Boxes, y: Boxes) -> Boxes:
@@ -200,17 +339,22 @@ def _tangents(squares: NDArray[np.float64], phi: NDArray[np.float64]) -> Vector:
     found = [0.0]
     for level in _LEVELS:
         bins = max(2, int(level * squares.shape[1]))
-        points = sorted(zip(squares[:, :bins].ravel().tolist(), phi[:, :bins].ravel().tolist(), strict=True))
-        hull: list[tuple[float, float]] = []
-        for x, y in points:
-            while hull and (hull[-1][0] == x or (len(hull) > 1 and _below(hull[-2], hull[-1], (x, y)))):
-                y = max(y, hull[-1][1]) if hull[-1][0] == x else y
-                hull.pop()
-            hull.append((x, y))
+        hull = _upper_hull(squares[:, :bins].ravel(), phi[:, :bins].ravel())
         slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(hull)]
         picks = np.linspace(0, len(slopes) - 1, min(_TANGENTS, len(slopes))).astype(int).tolist()
         found += [slopes[i] for i in picks if abs(slopes[i]) < 1e6]
     return np.array(sorted(set(found)))
+
+
+def _upper_hull(squares: Vector, phi: Vector) -> list[tuple[float, float]]:
+    """The corners of the least concave function above these points, from left to right."""
+    hull: list[tuple[float, float]] = []
+    for x, y in sorted(zip(squares.tolist(), phi.tolist(), strict=True)):
+        while hull and (hull[-1][0] == x or (len(hull) > 1 and _below(hull[-2], hull[-1], (x, y)))):
+            y = max(y, hull[-1][1]) if hull[-1][0] == x else y
+            hull.pop()
+        hull.append((x, y))
+    return hull
 
 
 def _below(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> bool:

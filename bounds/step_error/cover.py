@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from icgd.bounds.functions.relu_sum import Vector
 from icgd.bounds.step_error.worst_case import CELL_ROOM, Cells, Errors, Setting
 
-COVER_SLACK = 0.02
+COVER_SLACK = 0.01
 """How far, relatively, the bound may stay above its largest value at a single point."""
 ENOUGH = 1e-3
 """The share of eps below which no tighter bound is needed."""

@@ -13,6 +13,13 @@ between exact differences, second-order terms included, and hold for every sign 
     r'(z + dz) - r'(z)        |.| <= (|r''(z)| + C3 |dz| / 2) |dz|,        C3 = sup |r'''|
     s' - s = d' (g' - g) + g (d' - d) + f       with d = r'(z), s = d g and primes for the transformer
     s' p'^T - s p^T = (s' - s) p'^T + s (p' - p)^T
+
+In the output layer, where u = c (p - rho y), s is one function of z and y, and so is its slope in z:
+
+    s = c r'(z) (r(z) - rho y),   ds/dz = c (r'(z)^2 + (r(z) - rho y) r''(z)),
+    |s(z + dz) - s(z)|        <= (|ds/dz| + c C4 |dz| / 2) |dz|,
+    C4 = C3 (sup |r| + rho B_y) + 3 C2 sup |r'|
+    s' - s = s(z') - s(z) + d' (g' - u(z')) + (d' - r'(z')) u(z') + f
 """
 
 from __future__ import annotations
@@ -26,7 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from icgd.bounds.functions.envelope import Averaged, Envelope, envelope
+from icgd.bounds.functions.envelope import Averaged, Envelope, JointEnvelope, envelope, joint_envelope
 from icgd.bounds.functions.relu_sum import Vector
 from icgd.bounds.functions.scalar import Scalar
 from icgd.bounds.problem import Problem
@@ -70,6 +77,15 @@ class Setting:
         return tuple(
             envelope(self.problem.activation_at(j).r, layer.z) for j, layer in enumerate(self.layers, start=1)
         )
+
+    @cached_property
+    def joint(self) -> JointEnvelope | None:
+        """The envelope of s in the output layer, where the loss slope is a multiple of p - rho y."""
+        loss, targets = self.problem.loss, (self.problem.loss.rho * self.problem.B_y) ** 2 * WIDENING
+        if not targets or not loss.phi.derivative.is_constant or loss.phi(0.0) != 0:
+            return None
+        r = self.problem.activation_at(self.problem.N).r
+        return joint_envelope(r, self.layers[-1].z, self.problem.d_out, targets)
 
     @cached_property
     def jerk(self) -> tuple[float, ...]:
@@ -150,6 +166,7 @@ class _Bound:
             layer.dd1 = shift * root * layer.bend2 + dims[j] * third
             layer.dd2 = shift * layer.bend2 + root * third
             layer.shift, layer.third = shift, third
+            self.among = bins, low, high
             self.layers.append(layer)
             self.p.append(root * np.sqrt(high) * WIDENING)
             self.dp1.append(moved1 + dims[j] * self.e("r", j))
@@ -203,6 +220,13 @@ class _Bound:
         steep2 = np.minimum(layer.slope * dg2, layer.slope2 * dg) + layer.dd2 * dg
         steep1 = np.minimum(layer.slope2 * dg2, layer.slope1 * dg) + layer.dd1 * dg
         ds2 = steep2 + bent2 + root * product
+        if (joint := self.setting.joint) is not None:
+            s2 = np.minimum(s2, lip * joint.norm("signal", *self.among))
+            last, bend = self.setting.layers[-1], self.setting.jerk[-1]
+            bow = bend * (last.r + math.sqrt(joint.targets)) + 3 * last.curvature * last.dr
+            drift = joint.norm("drift", *self.among) + root * bow * layer.shift / 2
+            inexact = local * (layer.slope2 + layer.dd2) + self.e("dr", N) * (norm + lip * layer.moved2)
+            ds2 = np.minimum(ds2, lip * layer.shift * drift + inexact + root * product)
         return np.minimum(s1, root * s2), s2, np.minimum(steep1 + bent1 + K * product, root * ds2), ds2
 
 

@@ -88,6 +88,7 @@ def reasons(setting: Setting, cover: Cover, errors: Mapping[Term, float]) -> dic
             {quantity: lam.tolist() for quantity, lam in table.multipliers.items()}
             for table in setting.envelopes
         ],
+        "joint": setting.joint and {name: pairs.tolist() for name, pairs in setting.joint.pairs.items()},
         "root": [[low, high] for low, high in ends],
         "splits": cover.splits.tolist(),
     }

@@ -25,9 +25,9 @@ def _finite(part: Any) -> bool:
     return isinstance(part, int | float) and not isinstance(part, bool) and abs(part) < 1e300
 
 
-def finites(part: Any, least: int = 0) -> bool:
-    """Whether this is a list of at least `least` finite numbers."""
-    return isinstance(part, list) and least <= len(part) and all(map(_finite, part))
+def finites(part: Any, least: int = 0, one: Callable[[Any], bool] = _finite) -> bool:
+    """Whether this is a list of at least `least` finite numbers, or of parts that are right by `one`."""
+    return isinstance(part, list) and least <= len(part) and all(map(one, part))
 
 
 def leaf(what: str, holds: Callable[[Any], bool]) -> Shape:
@@ -43,6 +43,11 @@ def at_most(most: int, what: str, shape: Shape) -> Shape:
         return f"{at} has at most {most:,} {what}, not {len(part):,}" if long else shape(part, at)
 
     return flaw
+
+
+def _some(what: str, one: Callable[[Any], bool]) -> Shape:
+    each = leaf(f"a list of one or more {what}", lambda x: finites(x, 1, one))
+    return at_most(MOST_MULTIPLIERS, "entries", each)
 
 
 def maybe(shape: Shape) -> Shape:
@@ -118,9 +123,8 @@ TEXT = leaf("a text", lambda x: isinstance(x, str))
 TRUTH = leaf("true or false", lambda x: isinstance(x, bool))
 LETTER = leaf("a finite number or a text", lambda x: _finite(x) or isinstance(x, str))
 PAIR = leaf("a pair of finite numbers", lambda x: finites(x, 2) and len(x) == 2)
-LAMBDAS = at_most(
-    MOST_MULTIPLIERS, "entries", leaf("a list of one or more finite numbers", lambda x: finites(x, 1))
-)
+LAMBDAS = _some("finite numbers", _finite)
+PAIRS = _some("pairs of finite numbers", lambda x: finites(x, 2) and len(x) == 2)
 SQUARE = numbers("a b") | {"square": maybe(_sum)}
 LAYER = numbers("face") | {"r": maybe(_sum), "dr": maybe(_sum)}
 LAYER |= {"product": maybe(record(numbers("centre") | SQUARE))}
@@ -155,6 +159,7 @@ def body(N: int, layer: Mapping[str, Shape], logistic: bool, written: bool) -> d
         "steepness": _NUMBER if logistic else maybe(_NUMBER),
         **({"lip": _NUMBER} if written else {}),
         "multipliers": one_a_layer(record(dict.fromkeys(("slope", "slope2", "bend2"), LAMBDAS)), N),
+        "joint": maybe(record(dict.fromkeys(("signal", "drift"), PAIRS))),
         "root": one_a_layer(PAIR, N),
         "splits": at_most(MOST_CELLS, "entries", split),
         "certified": _NUMBER,

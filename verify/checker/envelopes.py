@@ -3,6 +3,11 @@
 For every lam, the mean of phi over the units of a layer is at most sup (phi - lam r^2) + lam mean r^2.
 Suprema come from boxes on which Taylor's theorem bounds a function from both sides; a box on which the bounds
 are too far apart is halved.  Nothing comes from the rest of the project.
+
+For the output layer, (a + b y)^2 <= a^2 mu / (mu - b^2) + mu y^2 for every y and every mu > b^2: the
+difference is (a b - (mu - b^2) y)^2 / (mu - b^2).  With a, b = r r', r' this bounds the sum over units of
+(r' (r - y))^2, by sup (phi - lam r^2), the mean of r^2 and the sum of y^2; with their slopes, that of
+((r' (r - y))')^2.
 """
 
 from __future__ import annotations
@@ -11,10 +16,12 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
+from math import factorial
+from typing import Any, NamedTuple
 
-from flint import arb
+from flint import arb, arb_series
 
+from icgd.verify.checker.lemmas import need
 from icgd.verify.checker.power_series import Function, exact, jet, square
 
 BINS = 64
@@ -24,13 +31,17 @@ may be halved, for all forms together: once this is used up, later bounds are a 
 
 
 class Form(NamedTuple):
-    """sign phi - lam r^2, where phi is called r0, r1, r2 (r and its derivatives) or s0, s1, s2 (squares)."""
+    """sign phi - lam r^2, where phi is called r0, r1, r2 (r and its derivatives) or s0, s1, s2 (squares).
 
-    phi: str
+    Or (k, mu) for a^2 mu / (mu - b^2), where a and b are derivative k of r^2 / 2 and of r.
+    """
+
+    phi: str | tuple[int, float]
     sign: int = 1
     lam: float = 0.0
 
 
+JOINT = {"signal": 1, "drift": 2}
 QUANTITIES = {"slope": (("r1", 1), ("r1", -1)), "slope2": (("s1", 1),), "bend2": (("s2", 1),)}
 
 
@@ -47,15 +58,22 @@ class Box:
         self.half = (high - self.middle).max(self.middle - low).abs_upper()
         self.curving = self.half * self.half / 2
         r, p = jet(f, whole, 4), jet(f, self.middle, 3)
-        self.parts = {}
+        self.jets, self.parts = (r, p), dict[Any, tuple[arb, arb, arb, arb]]()
         for k in range(3):
             self.parts[f"r{k}"] = r[k], p[k], p[k + 1], r[k + 2]
             bend = 2 * (square(r[k + 1]) + r[k] * r[k + 2])
             self.parts[f"s{k}"] = square(r[k]), square(p[k]), 2 * p[k] * p[k + 1], bend
 
+    def part(self, phi: str | tuple[int, float]) -> tuple[arb, arb, arb, arb]:
+        """The same four numbers of any phi of a form."""
+        if phi not in self.parts:
+            whole, middle = (freed(r, *phi) for r in self.jets)
+            self.parts[phi] = whole[0], middle[0], middle[1], 2 * whole[2]
+        return self.parts[phi]
+
     def supremum(self, form: Form) -> tuple[arb, arb]:
         """An upper bound of the form on the box, and a bound on its distance above the supremum."""
-        whole, value, rise, bend = self.parts[form.phi]
+        whole, value, rise, bend = self.part(form.phi)
         if form.sign < 0:
             whole, value, rise, bend = -whole, -value, -rise, -bend
         if form.lam:
@@ -74,23 +92,36 @@ class Box:
         return high, high - value.max(value + far + curve.lower()).lower()
 
 
-class Envelope:
-    """Suprema of |r|, |r'|, |r''| and phi - lam r^2 over |z| <= reach * m / BINS, for m = 0..BINS."""
+def freed(r: list[arb], k: int, mu: float) -> arb_series | list[arb]:
+    """The Taylor coefficients of a^2 mu / (mu - b^2) of a form; nan where mu may not be above b^2."""
+    a = arb_series([x / factorial(i) for i, x in enumerate(r)], prec=len(r))
+    a, b = a * a / 2, a
+    for _ in range(k):
+        a, b = a.derivative(), b.derivative()
+    gap = mu - b * b
+    return mu * a * a / gap if gap[0] > 0 else [arb("nan")] * 3
 
-    def __init__(self, f: Function, reach: float, multipliers: Mapping[str, Sequence[float]]) -> None:
+
+class Envelope:
+    """Suprema of |r|, |r'|, |r''| and phi - lam r^2 over |z| <= reach * m / BINS, for m = 0..BINS.
+
+    multipliers: lam for each of QUANTITIES; pairs mu, lam for each of JOINT that is used.
+    """
+
+    def __init__(self, f: Function, reach: float, multipliers: Mapping[str, Sequence[Any]]) -> None:
         self.f, self.reach, self.multipliers, self.spare = f, arb(reach), multipliers, MOST_HALVINGS
         edges = [arb(exact(reach) * m / BINS) for m in range(BINS + 1)]
         self.bins = [[Box(f, a, b), Box(f, -b, -a)] for a, b in pairwise(edges)]
-        parts = [box.parts for boxes in self.bins for box in boxes]
-        self.size = {name: max(float(abs(one[name][1]).upper()) for one in parts) for name in parts[0]}
-        self.heights = cache(self._heights)
+        self.middles = [box for boxes in self.bins for box in boxes]
+        self.size = cache(lambda phi: max(float(abs(box.part(phi)[1]).upper()) for box in self.middles))
+        self.heights, self.pairs = cache(self._heights), cache(self._pairs)
         self.peak = [self.suprema(Form(f"r{k}"), Form(f"r{k}", -1)) for k in range(3)]
         self.least = [(-top).max(arb(0)).sqrt().lower() for top in self.suprema(Form("s0", -1))]
 
     def suprema(self, *forms: Form) -> list[arb]:
         """An upper bound of the largest of these forms over |z| <= reach * m / BINS, for m = 0..BINS."""
         tops, top = [], arb("-inf")
-        enough = [FINE * (self.size[one.phi] + abs(one.lam) * self.size["s0"]) for one in forms]
+        enough = [FINE * (self.size(one.phi) + abs(one.lam) * self.size("s0")) for one in forms]
         for boxes in self.bins:
             for form, near in zip(forms, enough, strict=True):
                 todo, boxes[:] = boxes[:], []
@@ -113,6 +144,14 @@ class Envelope:
             rows.append((lam, heights, [float(x) for x in heights]))
         return rows
 
+    def _pairs(self, quantity: str) -> list[tuple[float, float, list[arb], list[float]]]:
+        rows, k = [], JOINT[quantity]
+        for mu, lam in self.multipliers[quantity]:
+            need(mu > self.peak[k][-1] ** 2, f"the multiplier {mu} of {quantity} is above what it divides")
+            tops = self.suprema(Form((k, mu), 1, lam))
+            rows.append((mu, lam, tops, [float(x) for x in tops]))
+        return rows
+
     def bin(self, z: arb) -> int:
         """The smallest m in 0..BINS with |z| <= reach * m / BINS."""
         return min(BINS, math.ceil(float((z / self.reach * BINS).upper()) * (1 + 2.0**-50)))
@@ -122,3 +161,12 @@ class Envelope:
         a, b = float(low), float(high)  # only to choose a multiplier; every multiplier gives a valid bound
         lam, tops, _ = min(self.heights(quantity), key=lambda row: row[2][m] + max(row[0] * a, row[0] * b))
         return (tops[m] + (lam * low).max(lam * high)).max(arb(0))
+
+    def norm(self, quantity: str, m: int, low: arb, high: arb, units: int, targets: arb) -> arb:
+        """A bound on the 2-norm of r' (r - y) (signal) or of its slope (drift), where sum y^2 <= targets."""
+        a, b, c = float(low), float(high), float(targets)  # only to choose a pair
+        mu, lam, tops, _ = min(
+            self.pairs(quantity),
+            key=lambda row: units * (row[3][m] + max(row[1] * a, row[1] * b)) + row[0] * c,
+        )
+        return (units * (tops[m] + (lam * low).max(lam * high)).max(arb(0)) + mu * targets).sqrt()

@@ -13,7 +13,7 @@ from typing import Any
 
 from flint import arb, ctx, fmpq
 
-from icgd.verify.checker.envelopes import Envelope
+from icgd.verify.checker.envelopes import JOINT, Envelope
 from icgd.verify.checker.lemmas import Refused, Sum, lemma, need, within
 from icgd.verify.checker.loss_slopes import slope_of
 from icgd.verify.checker.power_series import NAMED, Function, Unreadable, exact, formula, jet, slope
@@ -143,10 +143,14 @@ class Check:
             norm = unit * (self.phi0 + self.lip * peak + e("u", j))
             norm += (self.lip * self.rho + self.sigma) * self.B_y
         need(claim["g"] >= most + e("g", j), f"g[{j}] is in its range")
-        steep, product = arb(claim["dr_high"]).max(-arb(claim["dr_low"])), e("product", j)
+        steep, product = self.steep(j), e("product", j)
         need(claim["s"] >= steep * claim["g"] + product, f"s[{j}] is in its range")
         norm = steep * (norm.min(unit * most) + unit * e("g", j)) + unit * product
         need(claim["s_norm"] >= norm.min(unit * claim["s"]), f"the norm of s[{j}] is in its range")
+
+    def steep(self, j: int) -> arb:
+        """A bound on |r'| in layer j, exact and as computed."""
+        return arb(self.layers[j - 1]["dr_high"]).max(-arb(self.layers[j - 1]["dr_low"]))
 
     def gamma(self, operations: int) -> arb:
         need(2 * operations * self.unit < 1, "there are few enough operations for a bound on rounding")
@@ -179,7 +183,7 @@ class Check:
         claim, layer, tokens = self.layers[j - 1], self.program["layers"][j - 1], self.letters["n"] + 1
         z, g, f = arb(claim["z"]), arb(claim["g"]), self.r[j - 1]
         inner, after = self.dims[j - 1] + tokens + 16, self.dims[j + 1] if j < self.letters["N"] else 1
-        steep = arb(claim["dr_high"]).max(-arb(claim["dr_low"])).max(arb(1))
+        steep = self.steep(j).max(arb(1))
         if layer["product"]:
             steep = steep.max(abs(arb(layer["product"]["centre"])))
         of_z, of_g = z + self.offset("z", j), g + self.offset("g", j)
@@ -269,7 +273,11 @@ class Check:
     def check_cover(self, claimed: float) -> None:
         """Check that the cells cover every network of W, and that the bound in each is at most the claim."""
         multipliers, splits = self.c["multipliers"], iter(self.c["splits"])
-        rows = zip(self.r, self.layers, multipliers, strict=True)
+        linear = self.program["loss"]["linear"] is not None and self.rho > 0 and self.sigma == 0
+        need(self.c["joint"] is None or linear, "the joint envelope is for a loss slope linear in p - rho y")
+        rows = zip(
+            self.r, self.layers, [*multipliers[:-1], multipliers[-1] | (self.c["joint"] or {})], strict=True
+        )
         self.envelopes = [Envelope(f, claim["z"], lam) for f, claim, lam in rows]
         cells = [[(exact(low), exact(high)) for low, high in self.c["root"]]]
         for j, (envelope, (low, high)) in enumerate(zip(self.envelopes, cells[0], strict=True), start=1):
@@ -318,11 +326,19 @@ class Check:
             linear = lip * (largest * p[-1]).min(envelope.peak[0][m] * norm2)
             return (linear + self.phi0 * norm2 + tilt * largest * self.B_y).min(limit * norm2)
 
-        s2 = against(top, a2)
+        s2, product, bow1, bow2 = against(top, a2), self.e("product", j), *rows[-1][2:]
+        ds2 = (top * dg2).min(a2 * dg) + bow2 * dg + shift * against(bent, b2) + third * norm
+        if self.c["joint"]:  # s = c r' (r - rho y) as one function of z
+            steep, targets = abs(arb(self.program["loss"]["linear"])), (self.rho * self.B_y) ** 2
+            signal, drift = (envelope.norm(name, m, low, high, size, targets) for name in JOINT)
+            far = claim["r"] + self.rho * self.B_y
+            bow = (claim["jerk"] * far + 3 * arb(claim["curvature"]) * self.steep(j)) / 2
+            inexact = local * (a2 + bow2) + self.e("dr", j) * (norm + steep * moved2)
+            s2 = s2.min(steep * signal)
+            ds2 = ds2.min(steep * shift * (drift + unit * bow * shift) + inexact)
         s1 = (lip * a2 * p[-1] + self.phi0 * a1 + tilt * a2 * self.B_y).min(limit * a1).min(unit * s2)
-        product, bow1, bow2 = self.e("product", j), *rows[-1][2:]
-        ds2 = (top * dg2).min(a2 * dg) + bow2 * dg + shift * against(bent, b2) + third * norm + unit * product
         ds1 = (a2 * dg2).min(a1 * dg) + bow1 * dg + norm * (shift * b2 + unit * third) + size * product
+        ds2 += unit * product
         total = arb(0)
         for j in range(len(rows), 0, -1):
             total += ((ds2 * (p[j - 1] + d2[j - 1]) + s2 * d2[j - 1]) / 2 + self.e("update", j)) ** 2

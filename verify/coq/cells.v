@@ -16,16 +16,20 @@ Notation add := (add prec).
 Notation mul := (mul prec).
 Notation root := (root prec).
 
-(* For |z| <= edge: suprema of |r|, |r'|, |r''|, the infimum of |r|; and (m, h) with phi - m r^2 <= h (up), phi + m r^2 <= h (dn). *)
+(* For |z| <= edge: suprema of |r|, |r'|, |r''|, the infimum of |r|; and (m, h) with phi - m r^2 <= h (up), phi + m r^2 <= h (dn);
+   for s = r' (r + y) (signal) and its slope (drift), written a + b y: (u, lines) of phi = (a + b y)^2 - u y^2. *)
 Record lines := Lines { up : list (T * T); dn : list (T * T) }.
-Record row := Row { edge : T; peak0 : T; peak1 : T; peak2 : T; least : T; slope1 : lines; slope2 : lines; bend2 : lines }.
+Record row := Row { edge : T; peak0 : T; peak1 : T; peak2 : T; least : T; slope1 : lines; slope2 : lines; bend2 : lines;
+  signal : list (T * lines); drift : list (T * lines) }.
 
 Record layer := Layer { rows : list row; box : T; size : T; unit : T; lez : T; ler : T; led : T; lex : T; leg : T; leu : T;
   half2 : T; half3 : T }.
-(* steep: of the loss slope as a function of z in the last layer, where that is known.  local: the slope's own error. *)
-Record setting := Setting { Bx : T; Bv : T; lBy : T; llip : T; lphi0 : T; ltilt : T; limit : T; local : T; steep : option T }.
+(* steep: of the loss slope as a function of z in the last layer, where that is known.  local: the slope's own error.
+   ly2: of (rho y)^2.  affine: q and the bow of r' (r - rho y), where the loss slope is q (r - rho y). *)
+Record setting := Setting { Bx : T; Bv : T; lBy : T; llip : T; lphi0 : T; ltilt : T; limit : T; local : T; steep : option T;
+  ly2 : T; affine : option (T * T) }.
 
-Definition no_row := Row F.nan F.nan F.nan F.nan zero (Lines [] []) (Lines [] []) (Lines [] []).
+Definition no_row := Row F.nan F.nan F.nan F.nan zero (Lines [] []) (Lines [] []) (Lines [] []) [] [].
 
 Fixpoint find_row (rs : list row) (z : T) : row :=
   match rs with [] => no_row | r :: rs => if leb z (edge r) then r else find_row rs z end.
@@ -34,9 +38,13 @@ Definition average (hs : lines) (low2 high2 : T) : T :=
   fold_left (fun best '(m, h) => mn best (less prec h m low2)) (dn hs)
     (fold_left (fun best '(m, h) => mn best (add h (mul m high2))) (up hs) F.nan).
 
+(* The 2-norm of a + b y over the units: the sum of its squares is at most that of phi, and u times that of y^2. *)
+Definition joint (hs : list (T * lines)) (size low2 high2 y2 : T) : T :=
+  root (fold_left (fun best '(u, l) => mn best (add (mul size (average l low2 high2)) (mul u y2))) hs F.nan).
+
 Record state := State { sp : T; sd1 : T; sd2 : T }.
 Record facts := Facts { fa1 : T; fa2 : T; fb2 : T; ftop : T; fbent : T; fpeak : T; bow1 : T; bow2 : T; fmove : T; fmove2 : T;
-  fshift : T; fthird : T; inp : T; ind2 : T }.
+  fshift : T; fthird : T; inp : T; ind2 : T; fsignal : T; fdrift : T }.
 
 Definition forward1 (s : setting) (l : layer) (cell : T * T) (st : state) : option (facts * state) :=
   let r := find_row (rows l) (mul (Bv s) (sp st)) in
@@ -55,7 +63,8 @@ Definition forward1 (s : setting) (l : layer) (cell : T * T) (st : state) : opti
   let moved2 := mul shift (add a2 (mul (unit l) bend)) in
   Some (Facts a1 a2 b2 (peak1 r) (peak2 r) (peak0 r)
           (add (mul shift (mul (unit l) b2)) (mul (size l) third)) (add (mul shift b2) (mul (unit l) third))
-          (mul shift (add (peak1 r) bend)) moved2 shift third (sp st) (sd2 st),
+          (mul shift (add (peak1 r) bend)) moved2 shift third (sp st) (sd2 st)
+          (joint (signal r) (size l) low2 high2 (ly2 s)) (joint (drift r) (size l) low2 high2 (ly2 s)),
         State (mul (unit l) hi) (add moved1 (mul (size l) (ler l))) (add moved2 (mul (unit l) (ler l)))).
 
 Record back := Back { s1 : T; s2 : T; ds1 : T; ds2 : T }.
@@ -75,11 +84,18 @@ Definition output (s : setting) (l : layer) (f : facts) (st : state) : back :=
   let against largest norm2 :=
     mn (add (add (mul (llip s) (mn (mul largest (sp st)) (mul (fpeak f) norm2))) (mul (lphi0 s) norm2))
          (mul (ltilt s) (mul largest (lBy s)))) (mul (limit s) norm2) in
-  let s2 := against (ftop f) (fa2 f) in
+  let s2 := let apart := against (ftop f) (fa2 f) in match affine s with None => apart | Some (q, _) => mn (mul q (fsignal f)) apart end in
   let s1 := mn (mn (add (add (mul (llip s) (mul (fa2 f) (sp st))) (mul (lphi0 s) (fa1 f))) (mul (ltilt s) (mul (fa2 f) (lBy s))))
                  (mul (limit s) (fa1 f))) (mul (unit l) s2) in
-  let ds2 := add (add (mn (mul (ftop f) dg2) (mul (fa2 f) dg)) (mul (bow2 f) dg))
+  let ds2 := let apart := add (add (mn (mul (ftop f) dg2) (mul (fa2 f) dg)) (mul (bow2 f) dg))
                (add (add (mul (fshift f) (against (fbent f) (fb2 f))) (mul (fthird f) norm)) (mul (unit l) (lex l))) in
+    match affine s with
+    | None => apart
+    | Some (q, bow) =>
+        mn (add (add (mul q (mul (fshift f) (add (fdrift f) (mul (unit l) (mul bow (fshift f))))))
+                  (mul (local s) (add (fa2 f) (bow2 f))))
+             (add (mul (led l) (add norm (mul q (fmove2 f)))) (mul (unit l) (lex l)))) apart
+    end in
   let ds1 := add (add (mn (mul (fa2 f) dg2) (mul (fa1 f) dg)) (mul (bow1 f) dg))
                (add (mul norm (bow2 f)) (mul (size l) (lex l))) in
   Back s1 s2 ds1 ds2.

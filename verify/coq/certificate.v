@@ -20,7 +20,7 @@ Record layer_data := LayerData {
   r : formula; r_sum : option relus; dr_sum : option relus; times : multiplication;
   qhalf : Q; qZ : Q; qA : Q; limits : Q * Q; cell : Q * Q; qDL : Q; qDH : Q; qG : Q; qSn : Q; qC2 : Q; qC3 : Q;
   qwz : Q; qwr : Q; qwd : Q; qwx : Q; qwg : Q; qez : Q; qer : Q; qed : Q; qex : Q; qeg : Q; qeu : Q;
-  lams : list (quantity * bool * Q) }.
+  lams : list (quantity * bool * Q * Q) }.
 
 (* The slope of the loss is phi(p - rho y) - sigma y. *)
 Inductive slope := Smooth (f : formula) | Clip.
@@ -131,6 +131,11 @@ Definition far (w : option relus) (z : Q) : bool := match w with Some w => le z 
 
 Definition qea (c : data) : Q := if direct c then 0 else qer (L c (N c - 1)%nat).
 Definition qtilt (c : data) : Q := qlip c * qrho c + qsigma c.
+(* The loss slope as a multiple of p - rho y, and the bow of r' (r - rho y). *)
+Definition factor (c : data) : option Q :=
+  match loss c with Smooth (Times (Num q) Var) => if le 0 q && Qeq_bool (qsigma c) 0 then Some q else None | _ => None end.
+Definition bow (c : data) : Q :=
+  let l := L c (N c - 1)%nat in (qC3 l * (qA l + qrho c * qBy c) + 3 * (qC2 l * qD l)) / 2.
 Definition qreach (c : data) : Q := qA (L c (N c - 1)%nat) + qea c + qrho c * qBy c.
 Definition fu (c : data) : Q := error_or (u_sum c).
 
@@ -206,7 +211,7 @@ Definition loss_fits : bool :=
 Variable sub : nat.   (* boxes in one of 64 rows of a table *)
 Definition edge (z : Q) (i : nat) : F.type := upper (z * (Z.of_nat i # Pos.of_nat (64 * sub)))%Q.
 Definition edges (z : Q) : list (list F.type) := map (fun g => map (fun i => edge z (g * sub + i)) (seq 1 sub)) (seq 0 64).
-Definition floats (l : layer_data) : list multiplier := map (fun '(k, less, m) => (k, less, upper m)) (lams l).
+Definition floats (l : layer_data) : list multiplier := map (fun '(k, less, m, u) => (k, less, upper m, upper u)) (lams l).
 Definition rows_of (l : layer_data) : list row := table prec (r l) (floats l) zero (edges (qZ l)) None.
 
 Definition lay (j : nat) : layer :=
@@ -217,7 +222,8 @@ Definition the_setting : setting :=
   let l := L c (N c - 1)%nat in
   Setting (upper (nth 0 (ps c) 0%Q)) (upper (fold_right greater 0%Q (map (fun j => qhalf (L c j) * nth j (roots c) 0)%Q (seq 0 (N c)))))
     (upper (qBy c)) (upper (qlip c)) (upper (qphi0 c)) (upper (qtilt c)) (upper (qG l)) (upper (qlip c * qea c + qeg l)%Q)
-    (match qsteep c with Some q => Some (upper q) | None => None end).
+    (match qsteep c with Some q => Some (upper q) | None => None end)
+    (upper (qrho c * qBy c * (qrho c * qBy c))%Q) (match factor c with Some q => Some (upper q, upper (bow c)) | None => None end).
 Definition claim2 : F.type := lower (qbound c * qbound c)%Q.
 Definition first_cell : list (F.type * F.type) := map (fun l => (if le (fst (cell l)) 0%Q then zero else lower (fst (cell l)), upper (snd (cell l)))) (layers c).
 

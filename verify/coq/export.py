@@ -26,7 +26,7 @@ THEORY = Path(__file__).parent
 STATIC = (
     *("vectors", "calculus", "block", "sums", "erf", "formulas", "up", "cells", "rows", "token", "tight"),
     *("enclose", "tables", "fits", "sweeps", "certificate", "proof", "machine", "rounding", "floats"),
-    *("products", "binary64", "update", "step64"),
+    *("products", "binary64"),
 )
 """The theory, in the order of compilation."""
 
@@ -35,10 +35,9 @@ FLOATS = {True: "PrimitiveFloat", False: "SpecificFloat BigIntRadix2"}
 
 ARITHMETIC_FILE = """From Coq Require Import ZArith.
 From Interval Require Import Float.Sig Float.Primitive_ops Float.Specific_ops Float.Specific_bigint.
-From ICGD Require Import certificate proof binary64 step64.
+From ICGD Require Import certificate proof binary64.
 Module F := {}.
-Module StepChecks := Steps F.
-Module FloatChecks := StepChecks.Fl.
+Module FloatChecks := Floats F.
 Module Checks := FloatChecks.Pr.
 Definition prec := F.PtoP 53%positive.
 """
@@ -50,7 +49,7 @@ Proof. vm_cast_no_check (eq_refl true). Qed.
 """
 
 INSTANCE_FILE = """From Coq Require Import Reals QArith Qreals List Lia.
-From ICGD Require Import certificate binary64 step64 data arithmetic.
+From ICGD Require Import certificate binary64 data arithmetic.
 {requires}
 Import ListNotations.
 
@@ -216,10 +215,12 @@ class Instance:
         errors = [w[kind] for kind in ("z", "r", "dr", "product", "g")]
         errors += [e[kind] for kind in ("z", "r", "dr", "product", "g", "update")]
         names = {"slope": "Slope1", "slope2": "Slope2", "bend2": "Bend2"}
+        lines = [(names[name], 0.0, lam) for name, row in self.c["multipliers"][j].items() for lam in row]
+        if last and self.c["joint"]:
+            lines += [(name.title(), *pair) for name, row in self.c["joint"].items() for pair in row]
         lams = [
-            f"({names[quantity]}, {'true' if lam >= 0 else 'false'}, {rational(abs(lam))})"
-            for quantity, row in self.c["multipliers"][j].items()
-            for lam in row
+            f"({name}, {'true' if lam >= 0 else 'false'}, {rational(abs(lam))}, {rational(mu)})"
+            for name, mu, lam in lines
         ]
         fields = [
             f"({self.terms[j]})",

@@ -340,6 +340,15 @@ Proof.
         -- rewrite Q2R_opp in B. apply Rabs_le. lra.
       * parts H'. discriminate.
     + intros j Hj. cbn [the_setting limit]. replace (N c - 1)%nat with j by lia. apply upper_ok.
+    + cbn [the_setting ly2]. eapply U_le; [| apply upper_ok]. rewrite !Q2R_mult. right. unfold rho, B_y. ring.
+    + intros j t Hj Ht. destruct (in_layer j Hj t Ht) as (_ & _ & _ & K2 & _). exact K2.
+    + intros q b Hq. cbn [the_setting affine] in Hq. destruct (factor c) as [q' |] eqn:Ef; [| discriminate]. apply same in Hq. injection Hq as <- <-.
+      unfold factor in Ef. unfold phi, slope_value. destruct (loss c) as [[| | | | [| f | | | | |] [| | | | | |] | |] |]; try discriminate.
+      destruct (le 0 f && Qeq_bool (qsigma c) 0) eqn:Es; [| discriminate]. apply same in Ef. subst f. apply andb_true_iff in Es. destruct Es as [E0 Es].
+      apply Qle_R in E0. rewrite RMicromega.Q2R_0 in E0. apply Qeq_bool_eq, Qeq_eqR in Es. rewrite RMicromega.Q2R_0 in Es.
+      exists (Q2R q'). split; [exact E0 | split; [apply upper_ok | split; [exact Es | split; [reflexivity |]]]].
+      intros j Hj. replace j with (N c - 1)%nat by lia. eapply U_le; [| apply upper_ok]. unfold bow. rewrite Q2R_half, Q2R_plus, !Q2R_mult, Q2R_plus, !Q2R_mult.
+      replace (Q2R 3) with 3 by (unfold Q2R; simpl; lra). right. reflexivity.
     + intros t Ht. destruct (Hpass t Ht) as (Hx & Hy & He & Hb'). repeat (split; [assumption |]). apply block_near with (1 := all_lemmas); assumption.
     + unfold first_cell. now rewrite map_length.
     + intros j cc Hj t Ht. unfold first_cell in Hj. rewrite nth_error_map in Hj. destruct (nth_error (layers c) j) as [l |] eqn:El; [| discriminate].

@@ -89,18 +89,53 @@ Proof.
   apply D; auto. apply A; auto. apply U_nan.
 Qed.
 
+Definition joint_ok (a b r : R) (hs : list (F.type * lines)) : Prop :=
+  forall u l, In (u, l) hs -> exists v, F.toX u = Xreal v /\ 0 <= v /\ forall y, lines_ok ((a + b * y) ^ 2 - v * y ^ 2) r l.
+
+Lemma joint_norm prec n a b r y hs size low2 high2 y2 :
+  (0 < n)%nat -> (forall k, (k < n)%nat -> joint_ok (a k) (b k) (r k) hs) -> U (INR n) size ->
+  Lo (sum n (fun k => r k ^ 2) / INR n) low2 -> U (sum n (fun k => r k ^ 2) / INR n) high2 -> U (sum n (fun k => y k ^ 2)) y2 ->
+  U (norm n (fun k => a k + b k * y k)) (joint prec hs size low2 high2 y2).
+Proof.
+  intros Hn H Hs HL HU Hy. assert (Pn : 0 < INR n) by now apply lt_0_INR. unfold joint, norm. apply U_root.
+  assert (All : forall u l, In (u, l) hs -> U (sum n (fun k => (a k + b k * y k) ^ 2)) (add prec (mul prec size (average prec l low2 high2)) (mul prec u y2))).
+  { intros u l Hin. destruct (H 0%nat Hn u l Hin) as (v & Ev & Pv & _).
+    assert (K : forall w, U (sum n (fun k => (a k + b k * w k) ^ 2 - v * w k ^ 2) / INR n) (average prec l low2 high2)).
+    { intros w. apply average_ok with (r := r); auto. intros k Hk. destruct (H k Hk u l Hin) as (v' & Ev' & _ & K).
+      replace v' with v in * by congruence. apply K. }
+    assert (K0 := K (fun _ => 0)). assert (Ky := K y). set (f := average prec l low2 high2) in *.
+    assert (P0 : 0 <= sum n (fun k => (a k + b k * 0) ^ 2 - v * 0 ^ 2) / INR n).
+    { apply Rmult_le_pos. apply sum_nonneg. intros. assert (0 <= (a k + b k * 0) ^ 2) by apply pow2_ge_0. lra. left; now apply Rinv_0_lt_compat. }
+    set (m := Rmax (sum n (fun k => (a k + b k * 0) ^ 2 - v * 0 ^ 2) / INR n) (sum n (fun k => (a k + b k * y k) ^ 2 - v * y k ^ 2) / INR n)).
+    assert (Pm : 0 <= m) by (eapply Rle_trans; [exact P0 | apply Rmax_l]). assert (Um : U m f) by (unfold m, Rmax; destruct (Rle_dec _ _); auto).
+    assert (Py : 0 <= sum n (fun k => y k ^ 2)) by (apply sum_nonneg; intros; apply pow2_ge_0).
+    assert (Hm : sum n (fun k => (a k + b k * y k) ^ 2 - v * y k ^ 2) / INR n <= m) by apply Rmax_r.
+    apply U_le with (INR n * m + v * sum n (fun k => y k ^ 2)).
+    - rewrite <- (sum_scal n v (fun k => y k ^ 2)). apply Rmult_le_compat_l with (r := INR n) in Hm; [| lra].
+      replace (INR n * (sum n (fun k => (a k + b k * y k) ^ 2 - v * y k ^ 2) / INR n)) with (sum n (fun k => (a k + b k * y k) ^ 2 - v * y k ^ 2)) in Hm by (field; lra).
+      apply Rle_trans with (sum n (fun k => (a k + b k * y k) ^ 2 - v * y k ^ 2) + sum n (fun k => v * y k ^ 2)); [| lra].
+      rewrite <- sum_plus. right. apply sum_ext. intros. ring.
+    - apply U_add; apply U_mul; auto; try lra. apply U_of_real with v; auto. lra. }
+  clear - All. assert (G : forall l best, (forall u m, In (u, m) l -> U (sum n (fun k => (a k + b k * y k) ^ 2)) (add prec (mul prec size (average prec m low2 high2)) (mul prec u y2))) ->
+    U (sum n (fun k => (a k + b k * y k) ^ 2)) best ->
+    U (sum n (fun k => (a k + b k * y k) ^ 2)) (fold_left (fun best '(u, m) => mn best (add prec (mul prec size (average prec m low2 high2)) (mul prec u y2))) l best)).
+  { induction l as [| [u m] l IH]; intros best Hl Hb; simpl; auto. apply IH. { intros; apply Hl; simpl; auto. } apply U_mn; auto. apply Hl. now left. }
+  apply G; auto. apply U_nan.
+Qed.
+
 Section Rows.
 Variables (Z : R) (act dact d2act : R -> R).
 
 Definition row_ok (r : row) : Prop := forall t, Rabs t <= Z -> U (Rabs t) (edge r) ->
   U (Rabs (act t)) (peak0 r) /\ U (Rabs (dact t)) (peak1 r) /\ U (Rabs (d2act t)) (peak2 r) /\ Lo (Rabs (act t)) (least r) /\
-  lines_ok (Rabs (dact t)) (act t) (slope1 r) /\ lines_ok (dact t ^ 2) (act t) (slope2 r) /\ lines_ok (d2act t ^ 2) (act t) (bend2 r).
+  lines_ok (Rabs (dact t)) (act t) (slope1 r) /\ lines_ok (dact t ^ 2) (act t) (slope2 r) /\ lines_ok (d2act t ^ 2) (act t) (bend2 r) /\
+  joint_ok (act t * dact t) (dact t) (act t) (signal r) /\ joint_ok (dact t * dact t + act t * d2act t) (d2act t) (act t) (drift r).
 
 Lemma no_row_ok : row_ok no_row.
 Proof.
   intros t _ _. unfold no_row; simpl.
   do 3 (split; [apply U_nan |]). split; [apply Lo_zero, Rabs_pos |].
-  do 2 (split; [split; simpl; intros; contradiction |]). split; simpl; intros; contradiction.
+  do 3 (split; [split; simpl; intros; contradiction |]). split; intros u l [].
 Qed.
 
 Lemma find_row_ok rs z : List.Forall row_ok rs -> row_ok (find_row rs z) /\ forall t, U t z -> U t (edge (find_row rs z)).

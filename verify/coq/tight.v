@@ -42,6 +42,39 @@ Hypothesis set_local : forall j, S j = N -> U (lip * ea + eg j) (local set).
 Hypothesis set_steep : forall q, steep set = Some q -> exists r, 0 <= r /\ U r q /\ forall j a b y, S j = N ->
   Rabs a <= Z j -> Rabs b <= Z j -> Rabs y <= By -> Rabs (phi (act j a - rho * y) - phi (act j b - rho * y)) <= r * Rabs (a - b).
 Hypothesis set_G : forall j, S j = N -> U (G j) (limit set).
+Hypothesis rho_ok : 0 <= rho.
+Hypothesis set_y2 : U ((rho * By) ^ 2) (ly2 set).
+Hypothesis d2act_ok : forall j t, (j < N)%nat -> Rabs t <= Z j -> Rabs (d2act j t) <= C2 j.
+Hypothesis set_affine : forall q bow, affine set = Some (q, bow) -> exists q', 0 <= q' /\ U q' q /\ sigma = 0 /\ (forall t, phi t = q' * t) /\
+  forall j, S j = N -> U ((C3 j * (A j + rho * By) + 3 * (C2 j * D j)) / 2) bow.
+
+Lemma steep_ok j t : (j < N)%nat -> Rabs t <= Z j -> Rabs (dact j t) <= D j.
+Proof.
+  intros Hj Ht. destruct (positive _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ c j Hj) as (_ & _ & _ & Ped & _ & _).
+  assert (K := dact_ok _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ c j t Hj Ht). destruct (forward _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ c j Hj) as (_ & _ & ? & ?). apply Rabs_le. lra.
+Qed.
+
+(* the slope of r' (r - rho y) is Lipschitz *)
+Lemma turn_lip j y a b : (j < N)%nat -> Rabs y <= By -> Rabs a <= Z j -> Rabs b <= Z j ->
+  Rabs ((dact j a * dact j a + (act j a - rho * y) * d2act j a) - (dact j b * dact j b + (act j b - rho * y) * d2act j b)) <=
+  (C3 j * (A j + rho * By) + 3 * (C2 j * D j)) * Rabs (a - b).
+Proof.
+  intros Hj Hy Ha Hb. destruct (sizes j Hj) as (_ & P2 & P3).
+  assert (Da := steep_ok j a Hj Ha). assert (Db := steep_ok j b Hj Hb). assert (Bb := d2act_ok j b Hj Hb).
+  assert (Aa := act_ok _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ c j a Hj Ha).
+  assert (L1 : Rabs (act j a - act j b) <= D j * Rabs (a - b)) by (apply (lipschitz (act j) (dact j) (Z j)); auto using steep_ok).
+  assert (L2 := dact_lip j a b Hj Ha Hb). assert (L3 := d2act_lip j a b Hj Ha Hb).
+  assert (Ry : Rabs (act j a - rho * y) <= A j + rho * By).
+  { unfold Rminus. eapply Rle_trans; [apply Rabs_triang |]. rewrite Rabs_Ropp, Rabs_mult, (Rabs_pos_eq rho) by exact rho_ok.
+    apply Rplus_le_compat; auto. now apply Rmult_le_compat_l. }
+  replace (dact j a * dact j a + (act j a - rho * y) * d2act j a - (dact j b * dact j b + (act j b - rho * y) * d2act j b)) with
+    ((act j a - rho * y) * (d2act j a - d2act j b) + ((act j a - act j b) * d2act j b + (dact j a - dact j b) * (dact j a + dact j b))) by ring.
+  assert (0 <= D j) by (eapply Rle_trans; [apply Rabs_pos | exact Da]).
+  eapply Rle_trans. apply Rabs_triang. eapply Rle_trans. apply Rplus_le_compat_l, Rabs_triang. rewrite !Rabs_mult.
+  apply Rle_trans with ((A j + rho * By) * (C3 j * Rabs (a - b)) + (D j * Rabs (a - b) * C2 j + C2 j * Rabs (a - b) * (D j + D j))); [| right; ring].
+  apply Rplus_le_compat; [apply Rmult_le_compat; auto using Rabs_pos |].
+  apply Rplus_le_compat; apply Rmult_le_compat; auto using Rabs_pos. eapply Rle_trans; [apply Rabs_triang | lra].
+Qed.
 
 Theorem tight_step (n : nat) (X Y : nat -> nat -> R) (p z g s p' z' d' g' s' Gr : nat -> nat -> nat -> R)
     (claim2 : F.type) (c2 : R) (splits : list nat) (root_cell : list (F.type * F.type)) :
@@ -102,7 +135,7 @@ Proof.
     destruct (walk_ok prec set (lay 0%nat) (map lay (seq 1 (N - 1))) claim2 splits [root_cell] Hwalk root_cell _ (or_introl eq_refl) Hin)
       as (leaf & Hleaf & Hl & Hfine).
     assert (HU : U (sum N (fun j => gap dim eu (p t) (s t) (p' t) (s' t) j ^ 2)) claim2).
-    { eapply (token_ok prec N dim V act dact d2act half root By lip phi0 tilt (lip * ea + eg (N - 1)%nat) ez er ed ex eg eu Z C2 C3 G (P 0%nat)) with
+    { eapply (token_ok prec N dim V act dact d2act half root By lip phi0 tilt (lip * ea + eg (N - 1)%nat) rho ez er ed ex eg eu Z C2 C3 G (P 0%nat)) with
         (x := X t) (y := Y t) (z := z t) (g := g t) (z' := z' t) (d' := d' t) (g' := g' t) (set := set) (lay := lay) (cells := leaf); auto; try lia; try congruence.
       - intros j Hj. destruct (positive _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ c j Hj) as (? & ? & ? & ? & ? & ?).
         destruct (root_ok _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ c j) as [? _]; [lia |].
@@ -126,7 +159,29 @@ Proof.
       - apply (set_local (N - 1)%nat). lia.
       - intros q Hq. destruct (set_steep q Hq) as (r & Pr & Ur & Hr). exists r. split; [exact Pr | split; [exact Ur |]].
         intros j k Hj Hk. destruct (Moves j k Hj Hk) as (v & Hv & ->). apply Rabs_sum2; auto.
-        assert (Hj' : (j < N)%nat) by lia. assert (Hk' : (k < dim (S j))%nat) by now rewrite Hj. apply (Hr j); auto. }
+        assert (Hj' : (j < N)%nat) by lia. assert (Hk' : (k < dim (S j))%nat) by now rewrite Hj. apply (Hr j); auto.
+      - intros q bow Hq. destruct (set_affine q bow Hq) as (q' & Pq & Uq & Es0 & Ephi & HB). assert (HjN : S (N - 1) = N) by lia.
+        exists q', ((C3 (N - 1)%nat * (A (N - 1)%nat + rho * By) + 3 * (C2 (N - 1)%nat * D (N - 1)%nat)) / 2).
+        split; [exact Pq |]. split; [| split; [exact Uq | split; [now apply HB |]]].
+        + destruct (sizes (N - 1)%nat ltac:(lia)) as (_ & P2 & P3).
+          assert (Hk0 : (0 < dim (S (N - 1)))%nat) by (apply dim_pos; lia). assert (Z0 := Z1 (N - 1)%nat 0%nat ltac:(lia) Hk0).
+          assert (0 <= A (N - 1)%nat) by (eapply Rle_trans; [apply Rabs_pos | exact (act_ok _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ c (N - 1)%nat _ ltac:(lia) Z0)]).
+          assert (0 <= D (N - 1)%nat) by (eapply Rle_trans; [apply Rabs_pos | exact (steep_ok (N - 1) _ ltac:(lia) Z0)]).
+          assert (0 <= rho * By) by (apply Rmult_le_pos; [exact rho_ok | exact PB]).
+          assert (0 <= C3 (N - 1)%nat * (A (N - 1)%nat + rho * By)) by (apply Rmult_le_pos; lra).
+          assert (0 <= C2 (N - 1)%nat * D (N - 1)%nat) by now apply Rmult_le_pos. lra.
+        + intros j k Hj Hk. assert (Hj' : (j < N)%nat) by lia. assert (Hk' : (k < dim (S j))%nat) by now rewrite Hj.
+          replace (N - 1)%nat with j by lia. split; [| split].
+          * rewrite E2 by auto. destruct (E1 j k Hj' Hk') as (_ & Ep & _). rewrite Hj in Ep. rewrite Ep, Es0, Ephi. ring.
+          * destruct (Moves j k Hj Hk) as (v & Hv & Eg). replace (N - 1)%nat with j in Hv by lia.
+            replace (g' t j k - q' * (act j (z' t j k) - rho * Y t k)) with v; [exact Hv |].
+            rewrite !Ephi in Eg. rewrite E2 in Eg by auto. destruct (E1 j k Hj' Hk') as (_ & Ep & _). rewrite Hj in Ep. rewrite Ep, Es0, Ephi in Eg. lra.
+          * apply (remainder (fun t0 => dact j t0 * (act j t0 - rho * Y t k)) (fun t0 => dact j t0 * dact j t0 + (act j t0 - rho * Y t k) * d2act j t0) (Z j)); auto.
+            -- intros t0 Ht0. assert (DA := act_derive j t0 Hj' Ht0). assert (DB := dact_derive j t0 Hj' Ht0).
+               evar_last. apply (is_derive_mult (dact j) (fun u => act j u - rho * Y t k)); [exact DB | | intros; apply Rmult_comm].
+               apply (is_derive_minus (act j) (fun _ => rho * Y t k)); [exact DA | apply is_derive_const].
+               unfold minus, plus, opp, zero, mult; simpl. change (@Hierarchy.zero _) with 0. ring.
+            -- intros a b Ha Hb. apply turn_lip; auto. }
     assert (HR := U_real _ _ _ Hc2 HU).
     apply Rle_trans with (norm N (gap dim eu (p t) (s t) (p' t) (s' t))).
     - apply norm_le. intros j Hj. rewrite Rabs_pos_eq by apply norm_nonneg. unfold gap.

@@ -35,7 +35,7 @@ Notation mul := (mul prec).
 Notation root := (root prec).
 
 Variables (N : nat) (dim : nat -> nat) (V : nat -> nat -> nat -> R) (act dact d2act : nat -> R -> R).
-Variables (half rt : nat -> R) (By lip phi0 tilt el : R) (ez er ed ex eg eu Z C2 C3 G : nat -> R) (P0 : R).
+Variables (half rt : nat -> R) (By lip phi0 tilt el rho : R) (ez er ed ex eg eu Z C2 C3 G : nat -> R) (P0 : R).
 Hypothesis dim_pos : forall j, (j <= N)%nat -> (0 < dim j)%nat.
 Hypothesis nonneg : forall j, (j < N)%nat -> 0 <= half j /\ 0 <= rt j /\ 0 <= ez j /\ 0 <= er j /\ 0 <= ed j /\ 0 <= ex j /\ 0 <= eg j /\ 0 <= eu j /\ 0 <= C2 j /\ 0 <= C3 j.
 Hypothesis lip_ok : 0 <= lip /\ 0 <= By /\ 0 <= phi0 /\ 0 <= tilt /\ 0 <= el.
@@ -88,10 +88,19 @@ Hypothesis set_local : U el (local set).
 Hypothesis set_steep : forall q, steep set = Some q -> exists r, 0 <= r /\ U r q /\
   forall j k, S j = N -> (k < dim N)%nat -> Rabs (g' j k - g j k) <= r * Rabs (z' j k - z j k) + el.
 Hypothesis set_G : forall j, S j = N -> U (G j) (limit set).
+Hypothesis rho_ok : 0 <= rho.
+Hypothesis set_y2 : U ((rho * By) ^ 2) (ly2 set).
+Hypothesis set_affine : forall q bow, affine set = Some (q, bow) -> exists c B, 0 <= c /\ 0 <= B /\ U c q /\ U B bow /\
+  forall j k, S j = N -> (k < dim N)%nat ->
+    g j k = c * (act j (z j k) - rho * y k) /\ Rabs (g' j k - c * (act j (z' j k) - rho * y k)) <= el /\
+    Rabs (dact j (z' j k) * (act j (z' j k) - rho * y k) - dact j (z j k) * (act j (z j k) - rho * y k)) <=
+      (Rabs (dact j (z j k) * dact j (z j k) + (act j (z j k) - rho * y k) * d2act j (z j k)) + B * Rabs (z' j k - z j k)) * Rabs (z' j k - z j k).
 
 Definition dp j k := p' j k - p j k.
 Definition dz j k := dact j (z j k).
 Definition d2z j k := d2act j (z j k).
+Definition pushed j w k := act j (z j k) * dz j k + dz j k * w k.
+Definition turned j w k := (dz j k * dz j k + act j (z j k) * d2z j k) + d2z j k * w k.
 Definition moved j k := act j (z' j k) - act j (z j k).
 Definition dd j k := d' j k - dz j k.
 Definition dg j k := g' j k - g j k.
@@ -113,7 +122,9 @@ Record facts_ok (j : nat) (f : facts) : Prop := {
   fo_bow1 : U (norm1 (dim (S j)) (dd j)) (bow1 f); fo_bow2 : U (norm (dim (S j)) (dd j)) (bow2 f);
   fo_move : forall k, (k < dim (S j))%nat -> U (Rabs (moved j k)) (fmove f);
   fo_move2 : U (norm (dim (S j)) (moved j)) (fmove2 f);
-  fo_p : U (norm (dim j) (p j)) (inp f); fo_dp : U (norm (dim j) (dp j)) (ind2 f)
+  fo_p : U (norm (dim j) (p j)) (inp f); fo_dp : U (norm (dim j) (dp j)) (ind2 f);
+  fo_signal : forall w, norm (dim (S j)) w <= rho * By -> U (norm (dim (S j)) (pushed j w)) (fsignal f);
+  fo_drift : forall w, norm (dim (S j)) w <= rho * By -> U (norm (dim (S j)) (turned j w)) (fdrift f)
 }.
 
 Lemma norm_sum_const n sh f c : 0 <= sh -> 0 <= c -> norm n (fun k => sh * (Rabs (f k) + c)) <= sh * (norm n f + sr n * c).
@@ -207,8 +218,10 @@ Proof.
   { eapply U_le. eapply Rle_trans. apply norm1_le. intros k Hk. apply (Hmv k Hk). rewrite sum_sum_const by auto. apply Rle_refl.
     apply U_mul; auto. assert (0 <= norm1 n (dz j)) by pos. assert (0 <= INR n * bd) by (apply Rmult_le_pos; lra). lra.
     apply U_add; auto. apply U_mul; auto; lra. }
+  assert (Hw2 : forall w, norm n w <= rho * By -> U (sum n (fun k => w k ^ 2)) (ly2 set)).
+  { intros w Hw. eapply U_le; [| exact set_y2]. rewrite <- norm_sq. apply pow_incr. split; [apply norm_nonneg | exact Hw]. }
   eexists. eexists. split; [reflexivity |]. split.
-  - constructor; cbn [fa1 fa2 fb2 ftop fbent fpeak fshift fthird bow1 bow2 fmove fmove2 inp ind2]; fold n; auto.
+  - constructor; cbn [fa1 fa2 fb2 ftop fbent fpeak fshift fthird bow1 bow2 fmove fmove2 inp ind2 fsignal fdrift]; fold n; auto.
     + intros k Hk. apply (Row k Hk).
     + intros k Hk. apply (Row k Hk).
     + intros k Hk. apply (Row k Hk).
@@ -222,6 +235,10 @@ Proof.
       apply U_add; apply U_mul; auto; pos.
     + intros k Hk. eapply U_le. apply (Hmv k Hk). apply U_mul; auto. assert (0 <= Rabs (dz j k)) by pos. lra.
       apply U_add; auto. apply (Row k Hk).
+    + intros w Hw. apply (joint_norm prec n (fun k => act j (z j k) * dz j k) (dz j) (fun k => act j (z j k))); auto.
+      intros k Hk. apply (Row k Hk).
+    + intros w Hw. apply (joint_norm prec n (fun k => dz j k * dz j k + act j (z j k) * d2z j k) (d2z j) (fun k => act j (z j k))); auto.
+      intros k Hk. apply (Row k Hk).
   - assert (Hdp : forall k, (k < n)%nat -> dp (S j) k = moved j k + (p' (S j) k - act j (z' j k))).
     { intros k Hk. unfold dp, moved. rewrite Ep by auto. ring. }
     constructor; cbn [sp sd1 sd2]; fold n.
@@ -342,6 +359,18 @@ Proof.
   assert (Hds : forall k, (k < n)%nat -> ds j k = (dz j k * dg j k + dd j k * dg j k) + (g j k * dd j k + (s' j k - d' j k * g' j k))).
   { intros k Hk. unfold ds, dd, dg. rewrite (Hs k Hk). ring. }
   assert (S2 := Against (dz j) (ftop f) (fa2 f) fo_top0 fo_4).
+  set (w := fun k => - rho * y k).
+  assert (Hw : norm n w <= rho * By).
+  { unfold w. rewrite norm_scal, Rabs_Ropp, Rabs_pos_eq by exact rho_ok. now apply Rmult_le_compat_l. }
+  assert (Hsig := fo_signal0 w Hw). assert (Hdri := fo_drift0 w Hw).
+  cbv zeta. match goal with |- back_ok _ (Back _ ?X _ ?Y) => set (s2f := X); set (ds2f := Y) end.
+  assert (S2' : U (norm n (s j)) s2f).
+  { unfold s2f. destruct (affine set) as [[q bow] |] eqn:Ea; [| rewrite (norm_ext n (s j) _ Hs); exact S2].
+    apply U_mn; [| rewrite (norm_ext n (s j) _ Hs); exact S2].
+    destruct (set_affine q bow eq_refl) as (c & B & Pc & PBw & Uc & UB & A).
+    rewrite (norm_ext n (s j) (fun k => c * pushed j w k)).
+    - rewrite norm_scal, Rabs_pos_eq by exact Pc. apply U_mul; auto; pos.
+    - intros k Hk. destruct (A j k HN ltac:(now rewrite <- En)) as (Eg & _). rewrite Es by auto. rewrite Eg. unfold pushed, w, dz. ring. }
   constructor; cbn [s1 s2 ds1 ds2]; fold n.
   - rewrite (norm1_ext n (s j) _ Hs). apply U_mn; [apply U_mn |].
     + eapply U_le with (lip * (norm n (dz j) * norm n (p (S j))) + phi0 * norm1 n (dz j) + tilt * (norm n (dz j) * norm n y)).
@@ -352,28 +381,69 @@ Proof.
       * apply U_add; [apply U_add |]; apply U_mul; auto; try pos; try (apply Rmult_le_pos; pos); apply U_mul; auto; try pos.
         now apply U_le with By.
     + apply U1t; auto.
-    + eapply U_le. apply norm1_norm. apply U_mul; auto; pos.
-  - rewrite (norm_ext n (s j) _ Hs). exact S2.
+    + eapply U_le. apply norm1_norm. rewrite <- (norm_ext n (s j) _ Hs). apply U_mul; auto; pos.
+  - exact S2'.
   - rewrite (norm1_ext n (ds j) _ Hds). eapply U_le. eapply Rle_trans. apply norm1_triangle. apply Rplus_le_compat; apply norm1_triangle.
     apply U_add; apply U_add.
     + apply U_mn. eapply U_le. apply norm1_cauchy. apply U_mul; auto; pos. rewrite norm1_swap. apply U1t'; auto.
     + rewrite norm1_swap. apply U1t'; auto.
     + eapply U_le. apply norm1_cauchy. apply U_mul; auto; pos.
     + eapply U_le. apply (norm1_const n (ex j)). intros k Hk. now apply Ns. apply U_mul; auto; pos.
-  - rewrite (norm_ext n (ds j) _ Hds). eapply U_le.
-    eapply Rle_trans. apply norm_triangle. apply Rplus_le_compat. apply norm_triangle.
-    eapply Rle_trans. apply norm_triangle. apply Rplus_le_compat.
-    + eapply Rle_trans. apply (norm_le n _ (fun k => sh * Rabs (g j k * d2z j k) + th * Rabs (g j k))).
-      * intros k Hk. rewrite Rabs_mult. apply Rle_trans with (Rabs (g j k) * (sh * Rabs (d2z j k) + th)).
-        apply Rmult_le_compat_l; auto using Rabs_pos. rewrite Rabs_mult. right. ring.
-      * eapply Rle_trans. apply (norm_triangle n (fun k => sh * Rabs (g j k * d2z j k)) (fun k => th * Rabs (g j k))).
-        rewrite (norm_scal n sh (fun k => Rabs (g j k * d2z j k))), (norm_scal n th (fun k => Rabs (g j k))), !Rabs_pos_eq by auto.
-        rewrite (norm_abs n (fun k => g j k * d2z j k)), (norm_abs n (g j)). apply Rle_refl.
-    + apply (norm_sr n _ (ex j)); auto.
-    + apply U_add; apply U_add.
-      * apply U_mn. apply Ut; auto. rewrite norm_swap. apply Ut'; auto.
-      * rewrite norm_swap. apply Ut'; auto.
-      * apply U_add; apply U_mul; auto; pos.
+  - unfold ds2f. match goal with |- U _ (match _ with None => ?X | Some _ => _ end) => set (apart := X) end.
+    assert (Apart : U (norm n (ds j)) apart).
+    {
+    rewrite (norm_ext n (ds j) _ Hds). eapply U_le.
+      eapply Rle_trans. apply norm_triangle. apply Rplus_le_compat. apply norm_triangle.
+      eapply Rle_trans. apply norm_triangle. apply Rplus_le_compat.
+      + eapply Rle_trans. apply (norm_le n _ (fun k => sh * Rabs (g j k * d2z j k) + th * Rabs (g j k))).
+        * intros k Hk. rewrite Rabs_mult. apply Rle_trans with (Rabs (g j k) * (sh * Rabs (d2z j k) + th)).
+          apply Rmult_le_compat_l; auto using Rabs_pos. rewrite Rabs_mult. right. ring.
+        * eapply Rle_trans. apply (norm_triangle n (fun k => sh * Rabs (g j k * d2z j k)) (fun k => th * Rabs (g j k))).
+          rewrite (norm_scal n sh (fun k => Rabs (g j k * d2z j k))), (norm_scal n th (fun k => Rabs (g j k))), !Rabs_pos_eq by auto.
+          rewrite (norm_abs n (fun k => g j k * d2z j k)), (norm_abs n (g j)). apply Rle_refl.
+      + apply (norm_sr n _ (ex j)); auto.
+      + apply U_add; apply U_add.
+        * apply U_mn. apply Ut; auto. rewrite norm_swap. apply Ut'; auto.
+        * rewrite norm_swap. apply Ut'; auto.
+        * apply U_add; apply U_mul; auto; pos.
+        * apply U_mul; auto; pos. }
+    destruct (affine set) as [[q bow] |] eqn:Ea; [| exact Apart]. apply U_mn; [| exact Apart].
+    destruct (set_affine q bow eq_refl) as (c & B & Pc & PBw & Uc & UB & A).
+    set (far := fun k => c * (act j (z' j k) - rho * y k)).
+    set (turn := fun k => dact j (z' j k) * (act j (z' j k) - rho * y k) - dact j (z j k) * (act j (z j k) - rho * y k)).
+    assert (Hds' : forall k, (k < n)%nat -> ds j k = (c * turn k + d' j k * (g' j k - far k)) + ((d' j k - dact j (z' j k)) * far k + (s' j k - d' j k * g' j k))).
+    { intros k Hk. destruct (A j k HN ltac:(now rewrite <- En)) as (Eg & _). unfold ds. rewrite Es by auto. rewrite Eg. unfold turn, far. ring. }
+    assert (Hturn : norm n turn <= sh * (norm n (turned j w) + sr n * (B * sh))).
+    { eapply Rle_trans. apply (norm_le n turn (fun k => sh * (Rabs (turned j w k) + B * sh))).
+      - intros k Hk. destruct (A j k HN ltac:(now rewrite <- En)) as (_ & _ & T). unfold turn. eapply Rle_trans. exact T.
+        assert (D := Hz' k Hk). assert (D0 := Rabs_pos (z' j k - z j k)). rewrite (Rmult_comm sh).
+        replace (dact j (z j k) * dact j (z j k) + (act j (z j k) - rho * y k) * d2act j (z j k)) with (turned j w k) by (unfold turned, w, dz, d2z; ring).
+        assert (0 <= Rabs (turned j w k)) by apply Rabs_pos. assert (0 <= B * Rabs (z' j k - z j k)) by now apply Rmult_le_pos.
+        apply Rmult_le_compat; auto; try lra. apply Rplus_le_compat_l. now apply Rmult_le_compat_l.
+      - apply norm_sum_const; auto. now apply Rmult_le_pos. }
+    assert (Hd' : norm n (d' j) <= norm n (dz j) + norm n (dd j)).
+    { rewrite (norm_ext n (d' j) (fun k => dz j k + dd j k)) by (intros; unfold dd; ring). apply norm_triangle. }
+    assert (Hfar : norm n far <= norm n (g j) + c * norm n (moved j)).
+    { rewrite (norm_ext n far (fun k => g j k + c * moved j k)).
+      - eapply Rle_trans. apply norm_triangle. rewrite norm_scal, Rabs_pos_eq by exact Pc. lra.
+      - intros k Hk. destruct (A j k HN ltac:(now rewrite <- En)) as (Eg & _). rewrite Eg. unfold far, moved. ring. }
+    rewrite (norm_ext n (ds j) _ Hds'). eapply U_le.
+    + eapply Rle_trans. apply norm_triangle. apply Rplus_le_compat; eapply Rle_trans; try apply norm_triangle; apply Rplus_le_compat.
+      * rewrite norm_scal, Rabs_pos_eq by exact Pc. apply Rmult_le_compat_l; [exact Pc | exact Hturn].
+      * rewrite norm_swap. apply Rle_trans with (el * norm n (d' j)).
+        { apply norm_product; auto. intros k Hk. apply (A j k HN). now rewrite <- En. }
+        apply Rmult_le_compat_l; [exact Ploc | exact Hd'].
+      * apply Rle_trans with (ed j * norm n far).
+        { apply (norm_product n (ed j) (fun k => d' j k - dact j (z' j k))); auto. }
+        apply Rmult_le_compat_l; [exact Ped | exact Hfar].
+      * apply (norm_sr n _ (ex j)); auto.
+    + assert (0 <= norm n (turned j w)) by pos. assert (0 <= sr n) by pos. assert (0 <= norm n (dz j)) by pos. assert (0 <= norm n (dd j)) by pos.
+      assert (0 <= norm n (g j)) by pos. assert (0 <= norm n (moved j)) by pos. assert (0 <= B * sh) by now apply Rmult_le_pos.
+      assert (0 <= sr n * (B * sh)) by now apply Rmult_le_pos. assert (0 <= c * norm n (moved j)) by now apply Rmult_le_pos.
+      apply U_add; apply U_add.
+      * apply U_mul; auto. apply Rmult_le_pos; lra. apply U_mul; auto; try lra. apply U_add; auto. apply U_mul; auto. now apply U_mul.
+      * apply U_mul; auto; try lra. apply U_add; auto.
+      * apply U_mul; auto; try lra. apply U_add; auto. apply U_mul; auto.
       * apply U_mul; auto; pos.
 Qed.
 

@@ -157,6 +157,10 @@ def _forgeries() -> Iterator[Forgery]:
         ("layers.1", LOST, "one entry"), ("root.1", LOST, layer), (f"{r}.constant", str, number),
         ("errors.r[1]", str, number), ("lemmas.r[1]", {"reach": 9.0, "error": 0.0}, of_r1),
     ]
+    joint, divided = "pairs of finite numbers$", "is above what it divides$"
+    for pairs, words in (([], joint), ([[math.nan, 0.0]], joint), ([[9.0]], joint), ([[-9.0, 0.0]], divided)):
+        table += [(f"joint.{name}", pairs, words) for name in ("signal", "drift")]
+    table += [("joint", None, cell), ("joint.signal", [[1.5, -1e3]], cell), ("joint.drift", LOST, "drift")]
     for values, words in (([], number), ([math.nan], number), ([-1e3], cell)):
         table.append(("multipliers.1", dict.fromkeys(("slope", "slope2", "bend2"), values), words))
     for path in ("certified", "errors.z[1]", "errors.r[2]", "errors.update[1]", "lemmas.r[1].error",

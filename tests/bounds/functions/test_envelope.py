@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icgd.bounds.activation import parse_activation
-from icgd.bounds.functions.envelope import BINS, QUANTITIES, envelope
+from icgd.bounds.functions.envelope import BINS, QUANTITIES, envelope, joint_envelope
 from icgd.bounds.functions.scalar import PRECISION, lower_float, upper_float
 
 NAMES = (
@@ -117,6 +117,31 @@ def test_it_is_nearly_the_concave_envelope(name, quantity):
         assert (found >= best * (1 - 1e-9)).all()
         loose = 0.35 if quantity == "bend2" else 0.06  # of second order, and few tangents do
         assert np.max(found - best) <= loose * quantities[quantity].max() + 1e-10, share
+
+
+def test_the_joint_envelope_is_nearly_what_units_and_targets_attain():
+    """For tanh, in closed form: s = (1 - r^2) (r - y), and its slope in z."""
+    K, reach = 3, 1.5
+    table, rng = joint_envelope(parse_activation("tanh").r, reach, K, 1.0), np.random.default_rng(0)
+    largest = {"signal": 0.0, "drift": 0.0}
+    for _ in range(30):
+        r = np.tanh(rng.uniform(-1, 1, (4000, K)) * reach * rng.uniform(0, 1, (4000, 1)) ** 0.5)
+        d, mean = 1 - r * r, (r * r).mean(axis=1)
+        parts = {"signal": (d * r, d), "drift": (d * d - 2 * r * r * d, -2 * r * d)}
+        for name, (a, b) in parts.items():
+            y = rng.normal(size=r.shape)
+            for _ in range(8):  # towards the best y for these units, along the gradient
+                y = -b * (a - b * y)
+                y /= np.linalg.norm(y, axis=1, keepdims=True) + 1e-300
+            norm = np.linalg.norm(a - b * y, axis=1)
+            bound = table.norm(name, np.full(len(mean), BINS), mean, mean)
+            assert (norm <= bound).all()
+            largest[name] = max(largest[name], float((norm / bound).max()))
+    assert min(largest.values()) > 0.97
+
+
+def test_there_is_no_joint_envelope_of_a_line():
+    assert joint_envelope(parse_activation("identity").r, 1.0, 2, 1.0) is None
 
 
 def test_large_outputs_and_steep_units_exclude_each_other():

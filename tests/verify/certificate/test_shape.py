@@ -71,6 +71,9 @@ FLAWS = [
     ("steepness", "x", "steepness is a finite number"),
     ("multipliers", [], "multipliers has one entry a layer"),
     ("multipliers.0.bend2", [], "multipliers[0].bend2 is a list of one or more finite numbers"),
+    ("joint", [], "joint is an object with named fields"),
+    ("joint.signal", [[1.5]], "joint.signal is a list of one or more pairs of finite numbers"),
+    ("joint.drift", LOST, "there is a field 'drift' in joint"),
     ("root.0", [0.0], "root[0] is a pair of finite numbers"),
     ("splits", [0.5], "splits is a list of whole numbers from 0 to 2"),
     ("splits", [3], "splits is a list of whole numbers from 0 to 2"),
@@ -78,6 +81,7 @@ FLAWS = [
 ]  # fmt: skip
 OVERFULL = [
     ("multipliers.0.slope", [0.0] * 65, "multipliers[0].slope has at most 64 entries, not 65"),
+    ("joint.drift", [[9.0, 0.0]] * 65, "joint.drift has at most 64 entries, not 65"),
     ("splits", [0] * 65_537, "splits has at most 65,536 entries, not 65,537"),
     (f"{first}.r.a", [1.0] * 131_073, "program.layers[0].r.a has at most 131,072 units, not 131,073"),
     (f"{first}.r.c.1", 0.0, "every unit of program.layers[0].r does something, and c[1] is 0"),

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icgd.bounds.functions import envelope as prover_envelope
-from icgd.bounds.functions.envelope import envelope
+from icgd.bounds.functions.envelope import envelope, joint_envelope
 from icgd.bounds.functions.pieces import fit
 from icgd.bounds.functions.relu_sum import ReluSum
 from icgd.bounds.problem import Problem
@@ -102,7 +102,7 @@ def test_it_shares_no_code_with_the_prover():
 
 @pytest.mark.parametrize(
     ("module", "most"),
-    [(checker, 290), (lemmas, 80), (loss_slopes, 100), (power_series, 230), (envelopes, 90)],
+    [(checker, 305), (lemmas, 80), (loss_slopes, 100), (power_series, 230), (envelopes, 120)],
 )
 def test_it_is_short_enough_to_be_read(module, most):
     """Lines of code; docstrings, comments and blank lines are free."""
@@ -372,6 +372,7 @@ CURVE = {
 def table(name, reach):
     r = Problem.parse({"activation": name}).activation.r
     multipliers = {quantity: lam.tolist() for quantity, lam in envelope(r, reach).multipliers.items()}
+    multipliers |= {name: pairs.tolist() for name, pairs in joint_envelope(r, reach, 3, 1.0).pairs.items()}
     with ctx.workprec(PRECISION):
         return Envelope(formula(name), reach, multipliers)
 
@@ -394,9 +395,38 @@ def test_no_choice_of_units_is_steeper_on_average(name, reach, seed):
         for ends in ((mean.lower(), mean.upper()), (mean * 0.8, mean * 1.3)):
             for quantity, average in averages.items():
                 assert not average > found.average(quantity, m, *ends)
+        # s = r' (r - y) and its slope, at targets of 2-norm 1 that point where units are steep, or anywhere
+        steep, sign = np.array([float(abs(r1)) for _, r1, _ in values]), rng.choice([-1, 1], K)
+        for targets in (steep**3 * sign + 1e-9, rng.normal(size=K)):
+            y = [arb(one) for one in (targets / np.linalg.norm(targets)).tolist()]
+            pairs = list(zip(values, y, strict=True))
+            norms = {
+                "signal": sum(((r0 - one) * r1) ** 2 for (r0, r1, _), one in pairs).sqrt(),
+                "drift": sum((r1 * r1 + (r0 - one) * r2) ** 2 for (r0, r1, r2), one in pairs).sqrt(),
+            }
+            for quantity, norm in norms.items():
+                assert not norm > found.norm(quantity, m, *ends, K, sum(one * one for one in y))
         for value in values:
             assert not any(abs(seen) > peak[m] for seen, peak in zip(value, found.peak, strict=True))
             assert not abs(value[0]) < found.least[m]
+
+
+def test_a_joint_envelope_is_refused_where_it_does_not_hold():
+    """mu must be above what it divides, and the slope of the loss must be a multiple of p - rho y."""
+    _, found, posed = made()
+    assert check(found, posed, "lean") == found["certified"]
+    for name, pair in (("signal", [0.9, 0.0]), ("drift", [0.1, 0.0]), ("signal", [-1.0, 0.0])):
+        changed = copy.deepcopy(found)
+        changed["joint"][name].append(pair)
+        with pytest.raises(Refused, match=f"{name} is above what it divides"):
+            check(changed, posed, "lean")
+    with pytest.raises(Refused, match="the bound in the cell"):
+        check(found | {"joint": None}, posed, "lean")
+    for loss in ("logistic", "huber"):
+        _, other, posed = made(loss=loss)
+        assert other["joint"] is None
+        with pytest.raises(Refused, match="linear in p - rho y"):
+            check(other | {"joint": found["joint"]}, posed, "lean")
 
 
 def test_bins_are_rounded_up():
