@@ -191,14 +191,14 @@ def test_contents_stay_beside_the_report_and_fold_above_it_on_a_phone(browser: B
     assert not browser("document.querySelector('#contents details').open")
 
 
-def test_what_is_trusted_stands_beside_the_long_list_and_below_it_on_a_phone(browser: Browser) -> None:
-    bottom = "document.querySelector('#attention-title').parentElement.getBoundingClientRect().bottom"
-    for name in ("trusted-title", "gaps-title"):
-        top = f"document.querySelector('#{name}').getBoundingClientRect().top"
-        browser.show(1280, 900)
-        assert browser(f"{top} < {bottom}")
-        browser.show(390, 844)
-        assert browser(f"{top} >= {bottom}")
+def test_what_is_trusted_stands_beside_the_step_error_and_below_it_on_a_phone(browser: Browser) -> None:
+    section = "document.querySelector('#sandwich-title').parentElement"
+    bottom = f"{section}.getBoundingClientRect().bottom"
+    top = "document.querySelector('#trusted-title').getBoundingClientRect().top"
+    browser.show(1280, 900)
+    assert browser(f"{top} < {bottom}")
+    browser.show(390, 844)
+    assert browser(f"{top} >= {bottom}")
 
 
 def test_a_command_is_seen_whole_on_a_phone(browser: Browser) -> None:
