@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from icgd import cli
+from icgd.bounds.letters import ProblemError
 from icgd.verify.sweeps import posed_sweep, run, shards
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
@@ -65,6 +66,13 @@ def test_a_large_sample_is_the_same_for_any_number_of_jobs(capsys, in_process):
     assert found[0] == found[1]
     step = next(one for one in found[0][1] if one["claim"].endswith("/step-error"))
     assert "over 500 random prompts" in step["evidence"]
+
+
+def test_more_processes_than_memory_are_refused(monkeypatch):
+    monkeypatch.setattr(run, "available_bytes", lambda: 2**30)
+    assert run.check_jobs(1) == 1 and run.check_jobs(3) == 3
+    with pytest.raises(ProblemError, match="jobs = 4: each process takes about 300 MiB, and 1 GiB is free"):
+        run.check_jobs(4)
 
 
 def test_bad_input_is_one_sentence_before_any_work(capsys, tmp_path):

@@ -9,13 +9,17 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from icgd.bounds.estimate import bytes_text
 from icgd.bounds.letters import ProblemError, whole
 from icgd.bounds.progress import Progress, silent
+from icgd.construct.machine.memory import available_bytes
 from icgd.verify.sweeps.processes import ProcessEnded, Processes, Stopped
 from icgd.verify.sweeps.row_store import RowStore
 from icgd.verify.sweeps.task import Task, perform
 
 MOST_JOBS = 1024
+_PROCESS_BYTES = 300 * 2**20
+"""Memory of a process that has loaded the libraries and works on nothing yet."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,12 @@ class Workers:
 
 
 def check_jobs(jobs: int) -> int:
-    """The number of processes; raises ProblemError for an impossible one."""
-    return whole("jobs", jobs, 1, MOST_JOBS, f"a whole number from 1 to {MOST_JOBS} is needed")
+    """The number of processes; raises ProblemError for an impossible one, or more than fit in memory."""
+    found = whole("jobs", jobs, 1, MOST_JOBS, f"a whole number from 1 to {MOST_JOBS} is needed")
+    if found > 1 and found * _PROCESS_BYTES > 0.9 * (free := available_bytes()):
+        each = f"each process takes about {bytes_text(_PROCESS_BYTES)}, and {bytes_text(free)} is free"
+        raise ProblemError("jobs", jobs, f"{each}; take fewer")
+    return found
 
 
 @contextmanager
