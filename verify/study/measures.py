@@ -71,6 +71,11 @@ def measures(
     if predicted.shape != (labels.shape[0], len(at)):
         allowed = "one row a prompt, one column a position"
         raise ProblemError("predicted", f"shape {tuple(predicted.shape)}", allowed)
+    if min(labels.shape) < 2:
+        shape = f"shape {tuple(labels.shape)}"
+        raise ProblemError("labels", shape, "at least two prompts of two labels are needed for a variance")
+    if not at:
+        return {name: [] for name in R2_MEASURES}
     y, p = (part.detach().double().cpu() for part in (labels, predicted))
     answers = y[:, list(at)]
     errors = (answers - p).square()

@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from icgd.bounds.letters import ProblemError
-from icgd.construct.machine.files import write_atomically
+from icgd.construct.machine.files import check_writable, write_atomically
 from icgd.verify.study.baselines.table import baseline_predictions
 from icgd.verify.study.measures import R2_MEASURES, MeasuredR2, between, measures
 from icgd.verify.study.network_task import NetworkPrompts, NetworkTask
@@ -169,6 +169,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.prompts < 2:
             raise ProblemError("prompts", options.prompts, "at least 2 are needed")
+        if options.seed < 0:
+            raise ProblemError("seed", options.seed, "it is at least 0")
+        check_writable(options.out)
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(table_header())
@@ -176,7 +179,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"N = {task.N}, share {share:g}, {task}", file=sys.stderr)
             for reading in read_task(task, share, options.prompts, options.seed):
                 table.writerows(table_rows(reading))
-        options.out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(options.out, text.getvalue())
     except (ProblemError, OSError) as error:
         print(error, file=sys.stderr)

@@ -94,6 +94,9 @@ def test_what_cannot_be_computed_is_not_a_number_and_wrong_shapes_are_refused():
     assert all(math.isnan(one.value) for one in few["batches of 64"]) and few["pooled"][0].value < 1
     equal = measures(torch.ones(70, 4), [1], torch.ones(70, 1), resamples=10)
     assert math.isnan(equal["median of prompts"][0].value) and math.isnan(equal["within"][0].value)
+    assert not any(measures(labels, [], predicted[:, :0]).values())
+    with pytest.raises(ProblemError, match=r"labels = shape \(70, 1\): at least two prompts of two labels"):
+        measures(labels[:, :1], [0], predicted[:, :1])
     with pytest.raises(ProblemError, match=r"predicted = shape \(70, 2\): one row a prompt"):
         measures(labels, at.tolist(), predicted[:, :2])
     assert MeasuredR2(0, -1, 1).disjoint(MeasuredR2(3, 2, 4)) and not MeasuredR2(0, -1, 2).disjoint(

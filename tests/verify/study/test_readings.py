@@ -95,8 +95,13 @@ def test_the_command_writes_the_table(tmp_path, monkeypatch, capsys):
     assert len(rows) == 3 * len(R2_MEASURES) and list(rows[0]) == readings.table_header()
     assert [row["output"] for row in rows[:: len(R2_MEASURES)]] == ["linear", "activated", "linear"]
     assert rows[0]["network beside ReLU against mean"] and not rows[-1]["network beside ReLU against mean"]
-    assert readings.main(["--prompts", "1", "--out", str(out)]) == 2
-    assert "prompts = 1: at least 2 are needed" in capsys.readouterr().err
+    for wrong, said in (
+        (["--prompts", "1", "--out", str(out)], "prompts = 1: at least 2 are needed"),
+        (["--seed", "-1", "--out", str(out)], "seed = -1: it is at least 0"),
+        (["--out", str(tmp_path)], "it cannot be written"),  # said before any work is done
+    ):
+        assert readings.main(wrong) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_a_curve_is_apart_only_where_intervals_are_disjoint():
