@@ -22,7 +22,7 @@ CERTIFICATE = "certificate"
 """The metadata entry that holds the SHA-256 of the certificate with which weights were saved."""
 
 
-EXAMPLES = "{n}: with m other than {n} examples, the step is m ({n} + 1) / ((m + 1) {n}) times as long"
+_EXAMPLES = "{n}: with m other than {n} examples, the step is m ({n} + 1) / ((m + 1) {n}) times as long"
 """The metadata entry `examples`: the number of tokens is divided by in the layer that sums over them."""
 
 
@@ -88,7 +88,7 @@ def save_weights(block: Block, path: Path, certificate: str | None = None) -> No
         "construction": block.name,
         "attention": attention(block.attention).name,
         "layers": str(len(layers)),
-        "examples": EXAMPLES.format(n=block.problem.n),
+        "examples": _EXAMPLES.format(n=block.problem.n),
         "diagonal": json.dumps(diagonal),
         "stream": json.dumps({name: [slot.start, slot.stop] for name, slot in block.stream.slots.items()}),
         **({CERTIFICATE: certificate} if certificate else {}),
