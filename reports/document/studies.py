@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import cast
 
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.json_files import load_json
@@ -31,7 +32,8 @@ def kept_studies(theorems: Collection[str], folder: Path = KEPT_STUDIES) -> list
         earlier = found.get(one["study"])
         sizes = list(one["scales"])
         if earlier is None or sizes.index(one["scale"]) > sizes.index(earlier["scale"]):
-            found[one["study"]] = one
+            shown = {name: one[name] for name in StudyDocument.__annotations__}
+            found[one["study"]] = cast(StudyDocument, shown)
     return list(found.values())
 
 
