@@ -14,6 +14,7 @@ from icgd.construct.given_linear import DIVISORS, GivenLinear
 from icgd.reports.command.judging import show_replays
 from icgd.reports.command.terminal import show_grid
 from icgd.verify import workload
+from icgd.verify.given_linear.deep_loss import loss_seconds
 from icgd.verify.given_linear.judge import LinearResults
 from icgd.verify.results import Grid
 
@@ -29,7 +30,8 @@ def judging_linear(given: GivenLinear, n: int, samples: int, effort: float) -> E
     bounds = Stage(
         "bounds", 0.05 * given.L * 2.0 ** min(given.d, 6) + searched, letter="effort", value=effort
     )
-    return Estimate((workload.START, search, bounds))
+    loss = Stage("expected loss", 0.3 + loss_seconds(given), letter="d", value=given.d)
+    return Estimate((workload.START, search, bounds, loss))
 
 
 def show_linear(console: Console, found: LinearResults, source: str, seconds: float) -> None:

@@ -17,10 +17,18 @@ from flint import Ordering, fmpq, fmpq_mpoly_ctx
 from icgd.bounds.algebra.gaussian_moments import SampleCovariance
 from icgd.bounds.algebra.rationals import from_flint, to_flint
 from icgd.bounds.algebra.ring_matrices import Ring, diagonal, matrix_product, matrix_sum, scaled, transposed
+from icgd.bounds.estimate import bytes_text
 from icgd.construct.given_linear import Exact, GivenLinear
+from icgd.construct.machine.memory import available_bytes
 
-MOST_WORK, MOST_SLOPED = 3.5e7, 8e5
-"""The largest `loss_work` for which a loss is expanded, some 15 s, and for which its gradient is, too."""
+MOST_WORK, MOST_SLOPED = 7e7, 8e5
+"""The largest `loss_work` for which a loss is expanded, some 30 s, and for which its gradient is, too."""
+
+_SLOPED = 30
+"""How much longer it takes with its gradient."""
+
+_PER_MONOMIAL = 400
+"""Bytes for each that is counted, as measured."""
 
 _PER_SECOND = 2.3e6
 """How much of it is done in a second, as measured on models of depth 2 to 4 with d = 1 to 4."""
@@ -54,8 +62,19 @@ def loss_work(given: GivenLinear) -> float:
     return monomials * max(1, degree) ** 1.45
 
 
-def said_beforehand(given: GivenLinear) -> str:
-    """Why a loss is not expanded: one sentence on its size."""
+def loss_seconds(given: GivenLinear) -> float:
+    """About how long its exact loss takes, with the gradient where that is taken; 0 where it is sampled."""
+    work = loss_work(given) if given.masked and given.L > 1 else math.inf
+    if work > MOST_WORK:
+        return 0.0
+    return work * (_SLOPED if work <= MOST_SLOPED else 1) / _PER_SECOND
+
+
+def said_beforehand(given: GivenLinear) -> str | None:
+    """Why a loss is not expanded: one sentence on its size; None where it is, for it is small enough."""
+    if loss_work(given) <= MOST_WORK:
+        needed = _PER_MONOMIAL * most_monomials(given)[0]
+        return None if needed <= available_bytes() else f"an expansion would take about {bytes_text(needed)}"
     seconds = loss_work(given) / _PER_SECOND
     said = f"about {seconds / 60:.2g} minutes" if seconds < 7200 else f"about {seconds / 3600:.2g} hours"
     said = "more than a year" if seconds > 3e7 else said

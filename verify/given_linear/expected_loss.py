@@ -17,7 +17,6 @@ from icgd.bounds.algebra.ring_matrices import diagonal, matrix_product
 from icgd.construct.given_linear import Exact, GivenLinear
 from icgd.verify.given_linear.deep_loss import (
     MOST_SLOPED,
-    MOST_WORK,
     deep_loss,
     loss_work,
     said_beforehand,
@@ -59,13 +58,13 @@ def gaussian_loss(
         return ExpectedLoss(one_layer_loss_of(given, n, S), _length(gradient), sampled)
     if not given.masked:
         return ExpectedLoss(None, None, sampled, "without a mask only one layer is expanded")
-    A, work = descent_of(given, n), loss_work(given)
-    if work <= MOST_WORK:
-        found = deep_loss(given, n, S, sloped=work <= MOST_SLOPED)
+    A, why = descent_of(given, n), said_beforehand(given)
+    if why is None:
+        found = deep_loss(given, n, S, sloped=loss_work(given) <= MOST_SLOPED)
         return ExpectedLoss(found.value, _length(found.gradient), sampled)
     if A is not None and descent_terms(given.d, given.L) <= MOST_TERMS:  # fewer: scaling P and Q is left out
         return ExpectedLoss(descent_loss(A, n, S), None, sampled)
-    return ExpectedLoss(None, None, sampled, said_beforehand(given))
+    return ExpectedLoss(None, None, sampled, why)
 
 
 def _length(gradient: list[Fraction] | None) -> float | None:

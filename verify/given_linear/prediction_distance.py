@@ -8,7 +8,8 @@ moments of the tokens it sees and b_l their part (x, y),
 
 so that the difference D from descent's w obeys D_{l+1} = (I - A_l C) D_l + (a_l - 1) A_l b_0 - M^T n_l + ...;
 its norm is bounded layer by layer.  n_l at the moments of descent itself is bounded by `largest_response`,
-all blocks of T_l at once; what is of second order in the deviations is bounded by norms.
+all blocks of T_l at once; what is of second order in the deviations is bounded by norms.  Where that is far
+above what a prompt reaches, multipliers (`signal_bound`) and second moments (`moment_search`) do better.
 """
 
 from __future__ import annotations

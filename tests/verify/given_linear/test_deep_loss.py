@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from icgd.construct.given_linear import GivenLinear, descent
+from icgd.verify.given_linear import deep_loss as deep_loss_module
 from icgd.verify.given_linear.deep_loss import deep_loss, most_monomials
 from icgd.verify.given_linear.expected_loss import descent_loss, gaussian_loss, one_layer_gradient
 from tests.numpy_linear_attention import states
@@ -101,7 +102,7 @@ def test_it_agrees_with_what_is_known_for_one_layer_and_for_descent():
     assert squares[0] == squares[1]
 
 
-def test_what_is_too_large_is_said_beforehand():
+def test_what_is_too_large_is_said_beforehand(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     P, Q = 0.1 * torch.randn(2, 3, 1, 4, 4, generator=generator, dtype=torch.float64)
     large = GivenLinear.of(P, Q)
@@ -109,3 +110,6 @@ def test_what_is_too_large_is_said_beforehand():
     assert found.value is None and f"{most_monomials(large)[0]:,} monomials" in found.why
     small = gaussian_loss(GivenLinear.of(P[:2, :, :2, :2], Q[:2, :, :2, :2]), 4, (Fraction(1),), generator)
     assert small.value is not None and small.gradient > 0 and not small.why
+    monkeypatch.setattr(deep_loss_module, "available_bytes", lambda: 1000)
+    full = gaussian_loss(GivenLinear.of(P[:2], Q[:2]), 4, (Fraction(1),) * 3, generator)
+    assert full.value is None and full.why == "an expansion would take about 1.08 GiB"
