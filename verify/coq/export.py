@@ -26,7 +26,7 @@ THEORY = Path(__file__).parent
 STATIC = (
     *("vectors", "calculus", "block", "sums", "erf", "formulas", "up", "cells", "rows", "token", "tight"),
     *("enclose", "tables", "fits", "sweeps", "certificate", "proof", "machine", "rounding", "floats"),
-    *("products", "binary64"),
+    *("products", "binary64", "update", "step64"),
 )
 """The theory, in the order of compilation."""
 
@@ -35,9 +35,10 @@ FLOATS = {True: "PrimitiveFloat", False: "SpecificFloat BigIntRadix2"}
 
 ARITHMETIC_FILE = """From Coq Require Import ZArith.
 From Interval Require Import Float.Sig Float.Primitive_ops Float.Specific_ops Float.Specific_bigint.
-From ICGD Require Import certificate proof binary64.
+From ICGD Require Import certificate proof binary64 step64.
 Module F := {}.
-Module FloatChecks := Floats F.
+Module StepChecks := Steps F.
+Module FloatChecks := StepChecks.Fl.
 Module Checks := FloatChecks.Pr.
 Definition prec := F.PtoP 53%positive.
 """
@@ -49,7 +50,7 @@ Proof. vm_cast_no_check (eq_refl true). Qed.
 """
 
 INSTANCE_FILE = """From Coq Require Import Reals QArith Qreals List Lia.
-From ICGD Require Import certificate binary64 data arithmetic.
+From ICGD Require Import certificate binary64 step64 data arithmetic.
 {requires}
 Import ListNotations.
 
