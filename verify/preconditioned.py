@@ -228,7 +228,7 @@ def _landscape(problem: PreconditionedProblem) -> Verdict:
         return Verdict(name, "inapplicable", "the exact Hessian is expanded up to d = 3")
     found = other_minimum(problem.eigenvalues, problem.n)
     where = "P = e_(d+1) e_1^T, Q = -e_(d+1) e_1^T / N_1 in the eigenbasis: "
-    where += f"loss {found.loss}, least {found.least}"
+    where += f"loss {_brief(found.loss)}, least {_brief(found.least)}"
     if not found.critical or not found.strict:
         return Verdict(name, "inapplicable", f"no second minimum at {where}; it is a saddle at this S and n")
     kind = "another global minimum" if found.loss == found.least else "a local minimum that is not global"
@@ -240,6 +240,11 @@ def _landscape(problem: PreconditionedProblem) -> Verdict:
     )
 
 
+def _brief(value: Fraction) -> str:
+    """A rational, or its first digits if it has very many."""
+    return shown if len(shown := str(value)) <= 30 else f"{float(value):.10g} (a rational)"
+
+
 def _trained(one: Training) -> Verdict:
     """Judge whether a start ended at the predicted matrices; none may end below the lowest predicted loss."""
     runs = one.runs
@@ -247,7 +252,7 @@ def _trained(one: Training) -> Verdict:
     nearest = min(runs, key=lambda run: run.distances[-1])
     beaten = lowest < one.predicted * (1 - _BEATEN) - 1e-10
     ends = ", ".join(f"{run.loss:.8g}" for run in runs)
-    best = sum(abs(run.loss - one.predicted) <= 1e-6 for run in reached)
+    best = sum(run.loss <= one.predicted * (1 + _BEATEN) + 1e-10 for run in reached)
     evidence = (
         f"{one.what}: {len(reached)} of {len(runs)} random starts end at predicted matrices, {best} of them "
         f"at those of lowest loss (nearest: "
