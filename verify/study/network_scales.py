@@ -161,7 +161,7 @@ SCALES: Mapping[str, NetworkScale] = {
             (128, (10, 50)),
             (0, 250, 500, 1_000, 2_000, *range(4_000, 40_001, 4_000)),
             4_000,
-            0.0025,
+            0.0024,
         ),
         NetworkScale(
             "paper",
