@@ -32,7 +32,7 @@ NEWTON_STEPS = 120
 _GAP, _SMALLER, _CENTRED = 0.01, 0.2, 1.0
 """When the barrier is weak enough to end; by what it is made weaker; how near to its minimum it is then."""
 
-_SIZE, _OVER, _APART = 1e-4, 0.1, 1e4
+_SIZE, _OVER, _APART = 1e-4, 0.1, 1e8
 """What multipliers cost, so that they stay bounded, and what is missing to positive definite ones."""
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icgd.bounds.algebra.rationals import exact_matrix
-from icgd.construct.given_linear import descent
+from icgd.construct.given_linear import GivenLinear, descent
 from icgd.verify.given_linear import signal_bound
 from icgd.verify.given_linear.exact_bounds import floats
 from icgd.verify.given_linear.nearest_descent import Radii, attack_distance, nearest_descent
@@ -91,6 +91,20 @@ def test_steps_of_any_size_are_bounded_closely_and_a_bound_that_is_too_small_is_
 
     monkeypatch.setattr(signal_bound, "_searched", smaller)
     assert distance_bound(descent(steps), A.tolist(), 4, *sizes, found, work=1.0).value > 1.1 * bound
+
+
+def test_attention_far_from_descent_is_bounded_closely():
+    rng = np.random.default_rng(1)
+    d, radii, generator = 3, Radii(4, 1.0, 1.0), torch.Generator().manual_seed(0)
+    P, Q = np.zeros((2, 2, 1, d + 1, d + 1))
+    P[:, 0, d, d] = 1.0
+    P[0, 0, :d, :d], Q[0, 0, :d, :d] = 0.8 * np.eye(d), -4 * np.eye(d) + rng.normal(size=(d, d))
+    Q[1, 0, :d, :d] = -12 * np.eye(d) + rng.normal(size=(d, d))
+    far = GivenLinear.of(torch.from_numpy(P), torch.from_numpy(Q))
+    A = nearest_descent(far, radii, "preconditioned", generator)
+    found, _ = attack_distance(far, A, radii, generator, 0.5)
+    bound = distance_bound(far, A.tolist(), 4, Fraction(1), Fraction(1), found, work=1.0).value
+    assert 10 < found <= bound <= 1.4 * found
 
 
 def test_multipliers_of_the_wrong_sign_prove_nothing(monkeypatch):
