@@ -19,7 +19,7 @@ from itertools import pairwise
 from math import factorial
 from typing import Any, NamedTuple
 
-from flint import arb, arb_series
+from flint import arb, arb_series, fmpq
 
 from icgd.verify.checker.lemmas import need
 from icgd.verify.checker.power_series import Function, exact, jet, square
@@ -71,6 +71,11 @@ class Box:
             self.parts[phi] = whole[0], middle[0], middle[1], 2 * whole[2]
         return self.parts[phi]
 
+    def ceiling(self, form: Form) -> arb:
+        """The range of the form on the box, from the ranges of its terms: enough where others are higher."""
+        whole = self.part(form.phi)[0] * form.sign
+        return whole - form.lam * self.parts["s0"][0] if form.lam else whole
+
     def supremum(self, form: Form) -> tuple[arb, arb]:
         """An upper bound of the form on the box, and a bound on its distance above the supremum."""
         whole, value, rise, bend = self.part(form.phi)
@@ -114,7 +119,7 @@ class Envelope:
         self.bins = [[Box(f, a, b), Box(f, -b, -a)] for a, b in pairwise(edges)]
         self.middles = [box for boxes in self.bins for box in boxes]
         self.size = cache(lambda phi: max(float(abs(box.part(phi)[1]).upper()) for box in self.middles))
-        self.heights, self.pairs = cache(self._heights), cache(self._pairs)
+        self.heights, self.pairs, self.sums = cache(self._heights), cache(self._pairs), cache(self._sums)
         self.peak = [self.suprema(Form(f"r{k}"), Form(f"r{k}", -1)) for k in range(3)]
         self.least = [(-top).max(arb(0)).sqrt().lower() for top in self.suprema(Form("s0", -1))]
 
@@ -127,7 +132,7 @@ class Envelope:
                 todo, boxes[:] = boxes[:], []
                 while todo:
                     box = todo.pop()
-                    high, beyond = box.supremum(form)
+                    high, beyond = (top, 0) if box.ceiling(form) <= top else box.supremum(form)
                     if high <= top or beyond <= near or not (self.spare and box.low < box.middle < box.high):
                         top = top.max(high) if high.is_finite() else arb("inf")
                         boxes.append(box)
@@ -161,6 +166,17 @@ class Envelope:
         a, b = float(low), float(high)  # only to choose a multiplier; every multiplier gives a valid bound
         lam, tops, _ = min(self.heights(quantity), key=lambda row: row[2][m] + max(row[0] * a, row[0] * b))
         return (tops[m] + (lam * low).max(lam * high)).max(arb(0))
+
+    def _sums(self, units: int, m: int, least: fmpq, most: fmpq) -> tuple[arb, arb, arb, arb, arb]:
+        """The range of the mean of r^2 (empty where low > high), bounds on sums of |r'|, 2-norms of r', r''.
+
+        least, most: of the root mean square of r.  Many cells share them, so the result is kept.
+        """
+        root, (_, top, bent) = arb(units).sqrt(), (peak[m] for peak in self.peak)
+        low, high = arb(least).max(self.least[m]) ** 2, arb(most).min(self.peak[0][m]) ** 2
+        a2 = (units * self.average("slope2", m, low, high)).sqrt().min(root * top)
+        a1 = (units * self.average("slope", m, low, high)).min(root * a2)
+        return low, high, a1, a2, (units * self.average("bend2", m, low, high)).sqrt().min(root * bent)
 
     def norm(self, quantity: str, m: int, low: arb, high: arb, units: int, targets: arb) -> arb:
         """A bound on the 2-norm of r' (r - y) (signal) or of its slope (drift), where sum y^2 <= targets."""

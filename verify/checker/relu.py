@@ -301,13 +301,10 @@ class Check:
         for j, (envelope, (least, most)) in enumerate(zip(self.envelopes, cell, strict=True), start=1):
             m, claim = envelope.bin(self.B_v * p[-1]), self.layers[j - 1]
             size, unit = self.dims[j], self.roots[j]
-            low, high = arb(least).max(envelope.least[m]) ** 2, arb(most).min(envelope.peak[0][m]) ** 2
+            low, high, a1, a2, b2 = envelope.sums(size, m, least, most)
             if low > high:
                 return arb(0)
             top, bent = envelope.peak[1][m], envelope.peak[2][m]
-            a2 = (size * envelope.average("slope2", m, low, high)).sqrt().min(unit * top)
-            a1 = (size * envelope.average("slope", m, low, high)).min(unit * a2)
-            b2 = (size * envelope.average("bend2", m, low, high)).sqrt().min(unit * bent)
             shift = self.box[j - 1] * d1[-1] + self.e("z", j)
             bend, third = claim["curvature"] * shift / 2, claim["jerk"] * shift**2 / 2 + self.e("dr", j)
             moved1, moved2 = shift * (a1 + size * bend), shift * (a2 + unit * bend)

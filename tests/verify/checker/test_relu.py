@@ -102,7 +102,7 @@ def test_it_shares_no_code_with_the_prover():
 
 @pytest.mark.parametrize(
     ("module", "most"),
-    [(checker, 305), (lemmas, 80), (loss_slopes, 100), (power_series, 230), (envelopes, 120)],
+    [(checker, 300), (lemmas, 80), (loss_slopes, 100), (power_series, 230), (envelopes, 125)],
 )
 def test_it_is_short_enough_to_be_read(module, most):
     """Lines of code; docstrings, comments and blank lines are free."""
