@@ -37,6 +37,8 @@ FIXED_REFERENCES = ("ridge", "neighbours", "kernel")
 """References with parameters fitted to the answers, and baselines that have none to fit."""
 
 NETWORK_DESCENT = "descent on a network"
+_FARTHEST = 1e100
+"""Descent that diverges is no farther, so that means of distances are numbers."""
 _NAMES = {"descent": "linear descent", "kernel regression": "kernel smoother"}
 _OF_BASELINE = {"ridge": "ridge with offset", "neighbours": "neighbours", "kernel": "kernel of the network"}
 
@@ -134,6 +136,7 @@ def discrepancies(
         if not math.isfinite(spread) or spread <= 0:
             continue
         apart = torch.stack([(one[half:] - rest).square() for _, one in near.values()], dim=1) / spread
+        apart = apart.nan_to_num(nan=_FARTHEST, posinf=_FARTHEST).clamp(max=_FARTHEST)
         for (name, (words, _)), share in zip(near.items(), bootstrapped([apart], seed), strict=True):
             found.append(Discrepancy(model, step, examples, name, words, share))
     return found
