@@ -109,7 +109,9 @@ def suprema(problem: Problem) -> tuple[tuple[Suprema, ...], float]:
         if not problem.activation_at(layer).is_smooth:
             name = problem.activation.name
             raise ProblemError(
-                "activation", name, "r has a kink, so the gradient of L_n is not Lipschitz on W"
+                "activation",
+                name,
+                "r is made of pieces, and these bounds need a second derivative everywhere",
             )
     try:
         found = ranges(problem, {})

@@ -386,6 +386,8 @@ def build_command(
     began, about = time.perf_counter(), find_theorem(theorem)
     if out is not None:
         check_writable(out)
+    if certificate is not None and out is not None and out.resolve() == certificate.resolve():
+        raise ProblemError("out", out, "it is the file of the certificate, which would be lost; name another")
     found_certificate = None if certificate is None else load_certificate(certificate)
     asked, transformer = pose_and_build(about, letters, construction, written=out is not None)
     assert about.model is not None

@@ -51,7 +51,7 @@ def study_command(
 ) -> int:
     """Run a published experiment again, with the baselines that it lacked: train, measure, judge.
 
-    Ended at any moment, it goes on when run again; on a CPU it then ends in the same weights, bit by bit.
+    Training that was ended goes on when run again; on a CPU it ends in the same weights, bit by bit.
     """
     began, console = time.perf_counter(), console_for(json_to)
     if name is None:

@@ -85,6 +85,8 @@ def _finding(one: Mapping[str, Any]) -> dict[str, Any]:
     >>> [_finding(old)[name] for name in ("statement", "bearing", "severity", "text")]
     ['Lemma 2', 'gap', 'constants', 't']
     """
+    if not isinstance(one.get("headline", ""), str):  # once it said whether a finding was one of the gravest
+        one = {name: value for name, value in one.items() if name != "headline"}
     if "severity" in one:
         return dict(one)
     word = one.get("bearing") or one["outcome"]

@@ -12,7 +12,8 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,12 +82,12 @@ def train_cells(
     seconds: after which it stops at a checkpoint.  even: leave out stops that all cells would not reach in
     that time, and keep answers of what they have reached.  half: weights in bfloat16.
     A model whose loss is no number is given up, without answers.  Raises ProblemError, also where none is
-    left, and OSError where another process trains in the folder.
+    left, and where another process trains in the folder.
     """
     began = clock()
     folder.mkdir(parents=True, exist_ok=True)
     out_of_time = lambda: seconds is not None and clock() - began > seconds  # noqa: E731
-    with locked(folder / "training", wait=False):
+    with _alone(folder):
         runs = {cell: open_training(scale, cell, folder, seed, device) for cell in scale.cells}
         judged = {N: scale.judged_prompts(N, seed) for N in scale.depths}
         reached, taken = min(run.step for run in runs.values()), 0.0
@@ -121,6 +122,19 @@ def train_cells(
         for cell, run in runs.items():
             _keep_answers(scale, cell, run, folder, seed, half)
     return len(runs) == len(scale.cells) and all(run.step == scale.training.steps for run in runs.values())
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds the folder; raises ProblemError where another run trains in it."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(folder / "training", wait=False))
+        except TimeoutError:  # filelock's Timeout is one
+            raise ProblemError(
+                "out", folder, "another run trains in this folder; wait for it, or name another"
+            ) from None
+        yield
 
 
 def _advance(

@@ -128,6 +128,9 @@ def pose_sweep(
         if axis.letter in letters:
             why = f"the grid has values of {axis.letter}, too; leave one of them out"
             raise ProblemError(axis.letter, letters[axis.letter], why)
+    chosen = {"seed": search.seed or None, "construction": search.construction}
+    for name in (axis.letter for axis in points.axes if chosen.get(axis.letter) is not None):
+        raise ProblemError(name, chosen[name], f"the grid has values of {name}, too; leave one of them out")
     tasks, refused, first, seconds = [], Counter[str](), None, 0.0
     stride = -(-len(points) // _ESTIMATED)
     for index, point in enumerate(points):

@@ -28,7 +28,7 @@ class RowStore:
             row = found["row"] if found["asked"] == task.asked else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return row if isinstance(row, dict) else None
+        return row if isinstance(row, dict) and "outcome" in row else None
 
     def put(self, task: Task, row: dict[str, Any]) -> None:
         """Keep a row; a reader sees all of it or nothing."""

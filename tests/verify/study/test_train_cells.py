@@ -95,7 +95,10 @@ def test_other_runs_and_unknown_scales_are_refused(tmp_path, capsys):
     train_cells(SMALLEST, tmp_path, seconds=0, clock=Clock())
     with pytest.raises(ProblemError, match="other settings"):
         train_cells(SMALLEST, tmp_path, seed=1)
-    with locked(tmp_path / "training"), pytest.raises(OSError):
+    with (
+        locked(tmp_path / "training"),
+        pytest.raises(ProblemError, match="another run trains in this folder"),
+    ):
         train_cells(SMALLEST, tmp_path)
     assert main(["--scale", "huge", "--out", str(tmp_path)]) == 2
     assert "the scales are tiny, small, paper" in capsys.readouterr().err

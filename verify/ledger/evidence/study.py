@@ -52,7 +52,7 @@ def _apart(curve: PublishedCurve, found: MeasuredR2) -> bool:
     return curve.interval().disjoint(found)
 
 
-def averaging(prompts: int = 1600, seed: int = 0) -> Numbers:
+def averaging(prompts: int = 4800, seed: int = 0) -> Numbers:
     """The mean of the labels beside the ReLU transformers, and beside the softmax transformer at N = 6."""
     numbers: dict[str, float | int | bool] = {"prompts": prompts}
     shows = []
@@ -63,7 +63,9 @@ def averaging(prompts: int = 1600, seed: int = 0) -> Numbers:
         shows.append(not _apart(relu, found))
         numbers |= {f"mean_{N}": found.value, f"relu_{N}": relu.plateau, f"softmax_{N}": softmax.plateau}
         numbers |= {f"between_{N}": between(drawn.y).value}
-    last = _drawn(6, prompts, seed)
+    numbers |= {"gap_3": published_curve("relu", 3).plateau - float(numbers["mean_3"])}
+    numbers |= {"jumps_3": published_curve("relu", 3).jumps}
+    last = _drawn(6, 1600, seed)
     within = {name: _plateau(last, name, "within") for name in ("mean", "ridge")}
     numbers |= {"mean_within": within["mean"].value, "ridge_within": within["ridge"].value}
     numbers["beside"] = published_curve("relu", 6).interval().high - published_curve("relu", 6).plateau
