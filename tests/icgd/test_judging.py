@@ -132,6 +132,8 @@ def test_a_certificate_is_held_against_a_file(capsys, tmp_path, monkeypatch):
     assert code == cli.KEPT and json.loads(out)["weights"] == "the same program"
     of_it = ["--certificate", "out/certificate-judge.json", "--out", "m.safetensors"]
     assert cli.main(["build", "softmax-icgd", *letters, *of_it]) == cli.KEPT
+    onto = ["--certificate", "out/certificate-judge.json", "--out", "out/../out/certificate-judge.json"]
+    assert cli.main(["build", "softmax-icgd", *letters, *onto]) == cli.BAD_INPUT
     capsys.readouterr()
     with safe_open("m.safetensors", "np") as file:
         named = file.metadata()["certificate"]

@@ -56,6 +56,10 @@ def test_a_second_run_takes_what_is_there_and_a_damaged_row_is_made_again(tmp_pa
     monkeypatch.setattr(problem_row, "claim_columns", lambda *given: made.append(given) or plain(*given))
     here("looped", "d=2,3 n=8", letters={"T": 2}, out=tmp_path)
     assert len(made) == 1 and content(tmp_path) == before
+    kept = json.loads(path.read_text(encoding="utf-8")) | {"row": {}}
+    path.write_text(json.dumps(kept), encoding="utf-8")
+    here("looped", "d=2,3 n=8", letters={"T": 2}, out=tmp_path)
+    assert len(made) == 2 and content(tmp_path) == before
     posed = pose_sweep("looped", "d=2,3 n=8", {"T": 2})
     text = json.loads(posed.tasks[0].asked)
     other = [
@@ -77,6 +81,9 @@ def test_impossible_problems_are_rows_with_their_reason_unless_all_are(tmp_path)
     ):
         with pytest.raises(ProblemError, match=said):
             pose_sweep("relu-icgd", grid, letters)
+    for name, value in (("seed", 7), ("construction", "lean")):
+        with pytest.raises(ProblemError, match=f"the grid has values of {name}, too"):
+            pose_sweep("relu-icgd", "N=1 seed=1 construction=paper", search=Search(**{name: value}))
     for theorem, step, said in (("looped", "certify", "no such step"), ("looped", "prove", "it may be build"),
                                 ("convergence", "build", "another theorem")):  # fmt: skip
         with pytest.raises(ProblemError, match=said):
