@@ -28,7 +28,7 @@ def smallest(monkeypatch):
 def test_a_study_from_its_first_step_to_its_files(smallest, tmp_path, capsys):
     """Stopped at once, it goes on; run again, it computes nothing twice and says the same."""
     command = ["study", "icl-networks", "--out", str(tmp_path), "--json", str(tmp_path / "x.json")]
-    assert main([*command, "--minutes", "0.01"]) == 0
+    assert main([*command, "--minutes", "1e-9"]) == 0
     assert main(command) == 0
     folder = tmp_path / "icl-networks-tiny"
     document = json.loads((folder / "result.json").read_text(encoding="utf-8"))
