@@ -60,7 +60,7 @@ def study_command(
         return KEPT
     chosen = find_study(name)
     if minutes is not None:
-        minutes = real("minutes", minutes, 0.01, 1e5, "a positive number of minutes is needed")
+        minutes = real("minutes", minutes, 1e-9, 1e5, "a positive number of minutes is needed")
     if not 0 <= seed < 2**31:
         raise ProblemError("seed", seed, "a whole number from 0 to 2147483647 is needed")
     options = StudyOptions(
