@@ -111,7 +111,7 @@ def suprema(problem: Problem) -> tuple[tuple[Suprema, ...], float]:
             raise ProblemError(
                 "activation",
                 name,
-                "r is made of pieces, and these bounds need a second derivative everywhere",
+                "r is made of pieces, with a kink or a jump of r'' between, which is left out here",
             )
     try:
         found = ranges(problem, {})

@@ -70,7 +70,7 @@ def hessian_spectrum(problem: Problem) -> Spectrum:
         raise ProblemError("N", problem.N, f"cells bound the Hessian of up to {DEEPEST} layers")
     for layer in range(1, problem.N + 1):
         if not problem.activation_at(layer).is_smooth:
-            why = "r is made of pieces, and these bounds need a second derivative everywhere"
+            why = "r is made of pieces, with a kink or a jump of r'' between, which is left out here"
             raise ProblemError("activation", problem.activation.name, why)
     try:
         form = _QuadraticForm(Setting(problem, ranges(problem, {}), False))
