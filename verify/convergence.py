@@ -33,7 +33,7 @@ from icgd.bounds.step_error.plan import plan
 from icgd.construct.block.assembly import assemble
 from icgd.construct.block.transformer import Transformer
 from icgd.construct.machine.memory import refuse_if_too_large
-from icgd.construct.prompt import Prompt
+from icgd.construct.prompt import Prompt, box
 from icgd.verify import workload
 from icgd.verify.data.columns import Names
 from icgd.verify.data.descent_rows import descent_reader, descent_rows, random_and_real
@@ -127,7 +127,7 @@ def verify(
         for source, prompt in both:
             paths.append(_follow(judged, prompt, source, count))
             advance(1)
-    paths.append(_with_worst_errors(problem, both[0][1], len(paths[0].exact) - 1))
+    paths.append(_with_largest_errors(problem, both[0][1], len(paths[0].exact) - 1))
     for rate, verdict in zip(
         rates(problem, found), _accumulation(problem, found, paths, missing, spectrum), strict=True
     ):
@@ -206,22 +206,22 @@ def _follow(judged: Transformer, prompt: Prompt, source: str, count: int) -> Pat
     return Path(f"{source} prompts", prompt, judged.simulate(prompt, count), exact)
 
 
-def _with_worst_errors(problem: Problem, prompt: Prompt, steps: int) -> Path:
+def _with_largest_errors(problem: Problem, prompt: Prompt, steps: int) -> Path:
     """Descent with an error of norm eta eps in every step, pointing away from the iterate of exact descent.
 
-    No transformer is involved; these errors are the worst that the bound allows.  The direction of the first
-    error is arbitrary.
+    No transformer is involved.  Coordinates that Proj puts on a face are left out, as an error there may be
+    lost; the first error points to the middle of W.  A greedy choice: other errors may lead further.
     """
-    exact = descend(problem, prompt, steps)
-    first = torch.nn.functional.normalize(torch.ones_like(prompt.w), dim=-1)
+    exact, faces = descend(problem, prompt, steps), box(problem, prompt.w)
     path = [prompt.w]
     for at in exact[1:]:
         target = path[-1] - problem.eta * gradient(problem, prompt.with_weights(path[-1]))
-        apart = target - at
+        free = target.abs() < faces
+        apart, inward = free * (target - at), free * torch.where(target > 0, -1.0, 1.0)
         far = torch.linalg.vector_norm(apart, dim=-1, keepdim=True) > 1e-9 * problem.eta * problem.eps
-        away = torch.where(far, torch.nn.functional.normalize(apart, dim=-1), first)
+        away = torch.nn.functional.normalize(torch.where(far, apart, inward), dim=-1, eps=1e-300)
         path.append(project(problem, target + problem.eta * problem.eps * away))
-    return Path("prompts with the worst errors allowed", prompt, torch.stack(path), exact)
+    return Path("prompts with errors of norm eta eps", prompt, torch.stack(path), exact)
 
 
 def _accumulation(

@@ -12,7 +12,7 @@ from icgd.bounds.convergence import Curvature, accumulated, curvature, diameter,
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
 from icgd.construct.block.assembly import assemble
-from icgd.construct.prompt import split_weights
+from icgd.construct.prompt import box, split_weights
 from icgd.verify import convergence, hessian
 from icgd.verify.convergence import KEYS, measure_descent, verify
 from icgd.verify.data import descent_rows
@@ -123,14 +123,30 @@ def test_a_bound_is_vacuous_where_it_says_nothing_at_the_last_step():
 
 @settings(max_examples=5, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([0.1, 2.0]), st.sampled_from([0.05, 3.0]))
-def test_paths_with_the_worst_errors_are_no_longer_than_their_bounds(seed, eta, eps):
+def test_paths_with_large_errors_are_no_longer_than_their_bounds(seed, eta, eps):
     problem = replace(CURVED, eta=eta, eps=eps)
-    path = convergence._with_worst_errors(problem, random_prompts(problem, 16, seeded(seed)), 6)
+    path = convergence._with_largest_errors(problem, random_prompts(problem, 16, seeded(seed)), 6)
     for step, apart in enumerate(path.apart.amax(dim=1).tolist()):
         if step:
             room = 1e-12 * diameter(problem)  # 6 steps of float64
             assert apart <= path_length(problem, step) + room
             assert apart <= distance(problem, curvature(problem).lam, step) + room
+
+
+def test_no_large_error_is_lost_on_a_face():
+    """On the coordinates that Proj leaves alone, each step ends eta eps further from exact descent."""
+    problem = Problem(N=2, K=2, d=1, n=2, B_y=1e3)
+    path = convergence._with_largest_errors(problem, random_prompts(problem, 256, seeded(0)), 4)
+    checked, grown = 0, problem.eta * problem.eps
+    faces = box(problem, path.prompt.w)
+    for w, to, at in zip(path.iterates[:-1], path.iterates[1:], path.exact[1:], strict=True):
+        target = w - problem.eta * gradient(problem, path.prompt.with_weights(w))
+        free = target.abs() < faces
+        whole = free.any(dim=1) & ~free.all(dim=1) & (to.abs() < faces).eq(free).all(dim=1)
+        before, after = ((free * (v - at)).norm(dim=1)[whole] for v in (target, to))
+        assert torch.allclose(after, before + grown, rtol=0, atol=1e-13 * problem.B_y)
+        checked += int(whole.sum())
+    assert checked
 
 
 def test_a_step_too_long_is_named():
