@@ -135,14 +135,16 @@ def test_paths_with_large_errors_are_no_longer_than_their_bounds(seed, eta, eps)
 
 def test_no_large_error_is_lost_on_a_face():
     """On the coordinates that Proj leaves alone, each step ends eta eps further from exact descent."""
-    problem = Problem(N=2, K=2, d=1, n=2, B_y=1e3)
+    problem = Problem(N=2, K=2, d=1, n=2, B_y=1e3, eps=2.0)
     path = convergence._with_largest_errors(problem, random_prompts(problem, 256, seeded(0)), 4)
     checked, grown = 0, problem.eta * problem.eps
     faces = box(problem, path.prompt.w)
     for w, to, at in zip(path.iterates[:-1], path.iterates[1:], path.exact[1:], strict=True):
         target = w - problem.eta * gradient(problem, path.prompt.with_weights(w))
         free = target.abs() < faces
-        whole = free.any(dim=1) & ~free.all(dim=1) & (to.abs() < faces).eq(free).all(dim=1)
+        kept = (to.abs() < faces).eq(free).all(dim=1)
+        assert checked or kept.all()  # the first error points inwards
+        whole = free.any(dim=1) & ~free.all(dim=1) & kept
         before, after = ((free * (v - at)).norm(dim=1)[whole] for v in (target, to))
         assert torch.allclose(after, before + grown, rtol=0, atol=1e-13 * problem.B_y)
         checked += int(whole.sum())
