@@ -95,6 +95,15 @@ _MOST_LAYERS = 100
 """The Hessian of a deeper network has too many blocks."""
 
 
+def refuse_pieces(problem: Problem) -> None:
+    """Raises ProblemError where r is put together from pieces in some layer."""
+    if not all(problem.activation_at(layer).is_smooth for layer in _layers(problem)):
+        why = (
+            "it is put together from pieces, and the Hessian is bounded for one smooth formula, such as tanh"
+        )
+        raise ProblemError("activation", problem.activation.name, why)
+
+
 @lru_cache(maxsize=256)
 def suprema(problem: Problem) -> tuple[tuple[Suprema, ...], float]:
     """The suprema of every layer over W and all prompts, and sup |l''| in p; certified by ball arithmetic.
@@ -105,14 +114,7 @@ def suprema(problem: Problem) -> tuple[tuple[Suprema, ...], float]:
         raise ProblemError(
             "N", problem.N, f"networks of up to {_MOST_LAYERS} layers are supported; take fewer"
         )
-    for layer in range(1, problem.N + 1):
-        if not problem.activation_at(layer).is_smooth:
-            name = problem.activation.name
-            raise ProblemError(
-                "activation",
-                name,
-                "r is made of pieces, with a kink or a jump of r'' between, which is left out here",
-            )
+    refuse_pieces(problem)
     try:
         found = ranges(problem, {})
         reach = (found[-1].r + abs(problem.loss.rho) * problem.B_y) * WIDENING

@@ -39,7 +39,7 @@ from icgd.verify.data.columns import Names
 from icgd.verify.data.descent_rows import descent_reader, descent_rows, random_and_real
 from icgd.verify.data.on_rows import ROW_OPTIONS
 from icgd.verify.data.table import DataTable
-from icgd.verify.descent import descend, gradient, project
+from icgd.verify.descent import MEASUREMENT_ERROR, descend, gradient, project
 from icgd.verify.hessian import SAMPLED, certified_single_layer, eigenvalue_range, hessian_search
 from icgd.verify.published_convergence import corollary_verdict, lemma_14_verdict
 from icgd.verify.results import Results
@@ -74,8 +74,6 @@ KEYS = (
     ),
     *DESCENT_LEMMAS,
 )
-_ROUNDING = 2.0**-44
-"""How far rounding in float64 may move a measured number, relative to 1 plus its size."""
 _LONG = 60  # least number of steps followed for decrease and stationarity
 
 
@@ -183,7 +181,7 @@ def _lipschitz(problem: Problem, found: Curvature, sampled: float, ascended: flo
         f"{ascended:.6g} after ascent: Lambda is {found.lam / max(ascended, 1e-300):.3g} times that"
     )
     key = f"{NAME}/lipschitz"
-    if not ascended <= found.lam + _ROUNDING * (1 + found.lam):
+    if not ascended <= found.lam + MEASUREMENT_ERROR * (1 + found.lam):
         return Verdict(key, "failed", evidence)
     boxes = certified_single_layer(problem, found.lam) if problem.N == 1 else None
     if boxes is None:
@@ -242,9 +240,9 @@ def _accumulation(
             largest = path.apart.amax(dim=1).tolist()
             ratios = []
             for step in range(1, len(largest)):
-                # Rounding errors grow as step errors do; those of one step are far below _ROUNDING eta.
+                # Rounding errors grow as step errors do; those of one step are far below 2^-44 eta.
                 grown = accumulated(rate, problem.eta, problem.eps, step) / (problem.eta * problem.eps)
-                allowed = distance(problem, rate, step) + _ROUNDING * (1 + widest) * min(grown, 2**40)
+                allowed = distance(problem, rate, step) + MEASUREMENT_ERROR * (1 + widest) * min(grown, 2**40)
                 ratios.append((largest[step] / allowed, step))
             ratio, at = max(ratios)
             worst = max(worst, ratio)
@@ -274,7 +272,7 @@ def _accumulation(
                 f"; eigenvalues of sampled Hessians from {spectrum[0]:.4g} to {spectrum[1]:.4g}, "
                 f"{low:.4g} to {high:.4g} allowed"
             )
-            spare = _ROUNDING * (1 + found.lam)
+            spare = MEASUREMENT_ERROR * (1 + found.lam)
             if not low - spare <= spectrum[0] <= spectrum[1] <= high + spare:
                 status = "failed"
         verdicts.append(Verdict(f"{NAME}/{key}", status, evidence))

@@ -21,6 +21,9 @@ from icgd.bounds.problem import Problem
 from icgd.construct.block.elementwise import compiled, torch_callable
 from icgd.construct.prompt import Prompt, box, split_weights
 
+MEASUREMENT_ERROR = 2.0**-44
+"""How far rounding in float64 may move what is measured: a loss, a distance; relative to 1 plus its size."""
+
 _AT_ONCE = 1 << 22
 """At most so many numbers of one layer are in memory at once: very long prompts are processed in parts."""
 
@@ -85,6 +88,13 @@ def descend(problem: Problem, prompt: Prompt, steps: int) -> Float[Tensor, "{ste
     for _ in range(steps):
         path.append(project(problem, _target(problem, prompt.with_weights(path[-1]))))
     return torch.stack(path)
+
+
+def gradient_mapping(problem: Problem, prompt: Prompt) -> Float[Tensor, " B"]:
+    """norm2(w - Proj(w - eta grad L_n(w))) / eta, which is zero exactly where w is stationary on W."""
+    to = project(problem, _target(problem, prompt))
+    norm: Tensor = torch.linalg.vector_norm(prompt.w.detach() - to, dim=-1) / problem.eta
+    return norm
 
 
 def step_error(problem: Problem, prompt: Prompt, reached: Float[Tensor, "B D_w"]) -> Float[Tensor, " B"]:

@@ -14,10 +14,9 @@ from icgd.bounds.convergence import diameter, least_gradient, trivial_gradient
 from icgd.bounds.problem import Problem
 from icgd.bounds.published_convergence import corollary, mean_square, short_step
 from icgd.construct.prompt import Prompt
-from icgd.verify.descent import empirical_loss, gradient, project
+from icgd.verify.descent import MEASUREMENT_ERROR, empirical_loss, gradient, gradient_mapping, project
 from icgd.verify.verdict import Status, Verdict
 
-_ROUNDING = 2.0**-44
 _STEPS = 40
 ENTRIES_OF_DESCENT = {
     "corollary-1.1": "2411.16549/corollary-1-1-examples",
@@ -34,7 +33,7 @@ def corollary_verdict(problem: Problem, lam: float, apart: Iterable[Float[Tensor
         steps = len(largest) - 1
         for step in range(1, len(largest)):
             allowed = corollary(lam, problem.eta, problem.eps, step)
-            spare = _ROUNDING * (1 + widest) * max(1.0, allowed / (problem.eta * problem.eps))
+            spare = MEASUREMENT_ERROR * (1 + widest) * max(1.0, allowed / (problem.eta * problem.eps))
             worst = max(worst, largest[step] / (allowed + spare))
     at_end, printed = (corollary(lam, size, problem.eps, problem.L) for size in (problem.eta, problem.n))
     status: Status = "failed" if worst > 1 else "vacuous" if at_end >= widest else "held"
@@ -59,13 +58,6 @@ def hindered(problem: Problem, prompt: Prompt, steps: int) -> Float[Tensor, "{st
     return torch.stack(path)
 
 
-def gradient_mapping(problem: Problem, prompt: Prompt) -> Float[Tensor, " B"]:
-    """norm2(w - Proj(w - eta grad L_n(w))) / eta."""
-    moved = prompt.w - project(problem, prompt.w - problem.eta * gradient(problem, prompt))
-    norm: Tensor = torch.linalg.vector_norm(moved, dim=-1) / problem.eta
-    return norm
-
-
 def convergence_ratios(
     problem: Problem, prompt: Prompt, path: Float[Tensor, "iterates B D_w"]
 ) -> tuple[float, float]:
@@ -77,7 +69,7 @@ def convergence_ratios(
     squares = torch.stack([gradient_mapping(problem, prompt.with_weights(w)) ** 2 for w in path[:-1]])
     count = torch.arange(1, len(path), dtype=squares.dtype)[:, None]
     means = squares.cumsum(dim=0) / count
-    spare = _ROUNDING * (1 + losses.abs().amax()) * 8 / (problem.eta * count)
+    spare = MEASUREMENT_ERROR * (1 + losses.abs().amax()) * 8 / (problem.eta * count)
     bound = 8 * (losses[0] - losses[1:]) / (problem.eta * count) + 10 * problem.eps**2 + spare
     return float((means / bound.clamp(min=1e-300)).max()), float(means[-1].max().sqrt())
 

@@ -19,6 +19,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from icgd.bounds.convergence import refuse_pieces
 from icgd.bounds.functions.envelope import Envelope
 from icgd.bounds.functions.relu_sum import Vector
 from icgd.bounds.letters import ProblemError
@@ -68,10 +69,7 @@ def hessian_spectrum(problem: Problem) -> Spectrum:
     """The bounds of one problem; raises ProblemError where the gradient is not Lipschitz, or N > 12."""
     if problem.N > DEEPEST:
         raise ProblemError("N", problem.N, f"cells bound the Hessian of up to {DEEPEST} layers")
-    for layer in range(1, problem.N + 1):
-        if not problem.activation_at(layer).is_smooth:
-            why = "r is made of pieces, with a kink or a jump of r'' between, which is left out here"
-            raise ProblemError("activation", problem.activation.name, why)
+    refuse_pieces(problem)
     try:
         form = _QuadraticForm(Setting(problem, ranges(problem, {}), False))
         return Spectrum(form.setting, _covered(form, 0), _covered(form, 1))

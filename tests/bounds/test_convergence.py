@@ -250,7 +250,7 @@ def test_blocks_are_linear_in_the_loss_curvature_and_the_rest():
 
 def test_diameter_and_refusals():
     assert diameter(FLAT) == pytest.approx(2 * math.sqrt(2), rel=1e-6)
-    with pytest.raises(ProblemError, match="kink"):
+    with pytest.raises(ProblemError, match="activation = relu: it is put together from pieces"):
         curvature(Problem(activation=ACTIVATIONS["relu"]))
     assert curvature(Problem(N=1, activation=ACTIVATIONS["relu"], output="linear")).rest == 0
     with pytest.raises(ProblemError):

@@ -7,11 +7,10 @@ import torch
 from icgd.bounds.convergence import curvature
 from icgd.bounds.problem import Problem
 from icgd.bounds.published_convergence import corollary, descent_claims, short_step
-from icgd.verify.descent import descend, gradient, project
+from icgd.verify.descent import descend, gradient, gradient_mapping, project
 from icgd.verify.published_convergence import (
     convergence_ratios,
     corollary_verdict,
-    gradient_mapping,
     hindered,
     lemma_14_verdict,
 )

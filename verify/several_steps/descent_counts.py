@@ -9,17 +9,7 @@ from torch import Tensor
 from icgd.bounds.convergence import least_gradient, least_move
 from icgd.bounds.problem import Problem
 from icgd.construct.prompt import Prompt
-from icgd.verify.descent import empirical_loss, gradient, project
-
-_ROUNDING = 2.0**-44
-"""How far rounding in float64 may move a measured number, relative to 1 plus its size."""
-
-
-def _projected(problem: Problem, prompt: Prompt) -> Float[Tensor, " B"]:
-    """norm2(w - Proj(w - eta grad L_n(w))) / eta, which is zero exactly where w is stationary on W."""
-    to = project(problem, prompt.w - problem.eta * gradient(problem, prompt))
-    norm: Tensor = torch.linalg.vector_norm(prompt.w - to, dim=-1) / problem.eta
-    return norm
+from icgd.verify.descent import MEASUREMENT_ERROR, empirical_loss, gradient_mapping
 
 
 def measure_descent(
@@ -33,16 +23,18 @@ def measure_descent(
     """
     h, eps, steps = problem.eta, problem.eps, len(iterates) - 1
     losses = torch.stack([empirical_loss(problem, prompt.with_weights(w)) for w in iterates])
-    spare = _ROUNDING * (1 + losses.abs().amax())
+    spare = MEASUREMENT_ERROR * (1 + losses.abs().amax())
     moves = torch.linalg.vector_norm(iterates[1:] - iterates[:-1], dim=-1) / h
     change = losses[1:] - losses[:-1]
     allowed = -h * moves * ((1 - h * lam / 2) * moves - eps)
     broken = ~(change <= allowed + spare)
     # Where the guaranteed decrease is below rounding, the sign of a difference of losses means nothing.
     long = (moves > least_move(lam, h, eps)) & (allowed < -spare)
-    projected = torch.stack([_projected(problem, prompt.with_weights(w)) for w in iterates[:-1]]).amin(dim=0)
+    projected = torch.stack([gradient_mapping(problem, prompt.with_weights(w)) for w in iterates[:-1]]).amin(
+        dim=0
+    )
     drop = (losses[0] - losses[-1]).cpu().numpy()
     bound = torch.from_numpy(least_gradient(lam, h, eps, drop, steps)).to(projected)
-    ratio = torch.nan_to_num(projected / (bound + _ROUNDING), nan=torch.inf).amax()
+    ratio = torch.nan_to_num(projected / (bound + MEASUREMENT_ERROR), nan=torch.inf).amax()
     counts = (broken.sum(), long.sum(), (long & (change < 0)).sum(), (change < 0).sum())
     return (*map(float, counts), float(moves.numel()), float(projected.amax()), float(ratio))

@@ -18,6 +18,7 @@ from icgd.bounds.several_steps.spectrum import hessian_spectrum
 from icgd.construct.block.transformer import Transformer
 from icgd.construct.prompt import Prompt
 from icgd.verify.block.one_prompt import enclosable
+from icgd.verify.descent import MEASUREMENT_ERROR
 from icgd.verify.search.excerpt import part_of
 from icgd.verify.several_steps.on_prompt import AIMED_WIDTH, StepsOnPrompt, enclose_steps, steps_to_enclose
 from icgd.verify.several_steps.proof import SeveralStepsProof
@@ -26,8 +27,6 @@ from icgd.verify.verdict import Verdict
 
 ON_PROMPTS = "on-prompts"
 """The name of the claim about given prompts, without the theorem's."""
-
-_ROUNDING = 2.0**-44
 
 
 def spectrum_verdict(
@@ -49,7 +48,7 @@ def spectrum_verdict(
     )
     if sampled:
         evidence += f", eigenvalues of sampled Hessians from {low:.4g} to {high:.4g}"
-    room = _ROUNDING * (1 + found.lam)
+    room = MEASUREMENT_ERROR * (1 + found.lam)
     if ascended > found.lam + room or low < -found.below.bound - room or high > found.above.bound + room:
         return Verdict(key, "failed", evidence)
     if proof is None:
@@ -109,7 +108,7 @@ def _share(problem: Problem, distances: Float[Tensor, "iterates B"], inner: Tube
     widest, worst = diameter(problem), 0.0
     for step, found in enumerate(distances.amax(dim=1).tolist()[1:], start=1):
         grown = allowed_after(problem, step)
-        room = _ROUNDING * (1 + widest) * min(max(1.0, grown / (problem.eta * problem.eps)), 2.0**40)
+        room = MEASUREMENT_ERROR * (1 + widest) * min(max(1.0, grown / (problem.eta * problem.eps)), 2.0**40)
         worst = max(worst, found / ((grown if inner is None else min(grown, inner.at(step))) + room))
     return worst
 

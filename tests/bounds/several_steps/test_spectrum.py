@@ -112,5 +112,5 @@ def test_claims_are_at_most_what_blocks_give_and_absent_where_cells_give_nothing
     assert claims["convergence/several-steps"] < 0.1 * 2.747  # what the split of the Hessian gives
     assert claims["convergence/spectrum"] < 0.35 * curvature(problem).lam
     assert several_steps_claims(replace(problem, N=13)) == ()
-    with pytest.raises(ProblemError, match="kink"):
+    with pytest.raises(ProblemError, match="activation = relu: it is put together from pieces"):
         hessian_spectrum(Problem(activation=ACTIVATIONS["relu"]))
