@@ -25,6 +25,7 @@ from flint import arb, fmpq, fmpq_mat
 
 from icgd.bounds.algebra.rationals import exact_matrix, to_flint
 from icgd.bounds.algebra.ring_matrices import Matrix
+from icgd.bounds.functions.scalar import upper_float
 from icgd.construct.given_linear import Exact, GivenLinear
 from icgd.verify.given_linear.exact_bounds import (
     floats,
@@ -83,20 +84,20 @@ def distance_bound(
     with flint.ctx.workprec(_PRECISION):
         found = _recursion(form, deviations, steps, n, arb(to_flint(B_y)))
     scaled = reached / float(B_y)
-    if work > 0 and given.masked and given.sign == -1 and given.L > 1 and found.value > GOAL * reached > 0:
+    if work > 0 and given.masked and given.L > 1 and scaled > 0 and found.value > GOAL * reached:
         ours_chained = _scaled_heads(given.exact, given.scale(n) * n, B_x, B_y)
         theirs_chained = _scaled_heads(_descent_heads(exact), Fraction(1), B_x, B_y)
-        chain = signal_chain(ours_chained, theirs_chained, form.d)
+        chain = signal_chain(ours_chained, theirs_chained, form.d, -given.sign)  # descent is read as -y
         if chain is not None:
             with flint.ctx.workprec(_PRECISION):
-                value = _up(arb(chain_bound(chain, scaled)) * arb(to_flint(B_y)))
+                value = upper_float(arb(chain_bound(chain, scaled)) * arb(to_flint(B_y)))
             found = replace(found, value=min(found.value, value))
     if found.value <= GOAL * reached:
         return found
     if work > 0 and form.masked and form.sign == -1 and found.by_layer[-1] > GOAL * scaled > 0:
         layers = [_rounded(*parts, form.d) for parts in zip(ours, theirs, deviations, steps, strict=True)]
         with flint.ctx.workprec(_PRECISION):
-            searched = _up(arb(largest_difference(layers, scaled, work)) * arb(to_flint(B_y)))
+            searched = upper_float(arb(largest_difference(layers, scaled, work)) * arb(to_flint(B_y)))
         found = replace(found, value=min(found.value, searched))
     return found
 
@@ -176,11 +177,11 @@ def _recursion(
     by_layer: list[float] = []
     direct: list[float] = []
     for index, (deviation, A) in enumerate(zip(deviations, steps, strict=True)):
-        if max(map(_up, (m, u, w, a, weight, residual))) > _TOO_FAR:
+        if max(map(upper_float, (m, u, w, a, weight, residual))) > _TOO_FAR:
             return DistanceBound(math.inf, (*by_layer, math.inf), tuple(direct))
         norm, shrink, kept = _step_norms(A)
         at = _at_descent(deviation, d, residual)
-        direct.append(_up(at.label))
+        direct.append(upper_float(at.label))
         moved = (m + u) ** 2 + (a + w) ** 2
         far = 2 * moved.sqrt() * (one + residual**2).sqrt() + moved
         query = (one + m) ** 2 + (weight + w) ** 2
@@ -208,14 +209,9 @@ def _recursion(
         next_u = u + inputs * u + mixing * (one + a)
         weight, residual = _least(shrink * weight + norm, weight + norm * residual), residual * kept
         m, u, w, a = next_m, next_u, next_w, next_a
-        by_layer.append(_up(w))
+        by_layer.append(upper_float(w))
     total = w if form.sign == -1 else w + 2 * weight
-    return DistanceBound(_up(total * B_y), tuple(by_layer), tuple(direct))
-
-
-def _up(ball: arb) -> float:
-    """A float that is not below the ball."""
-    return math.nextafter(float(ball.upper()), math.inf)
+    return DistanceBound(upper_float(total * B_y), tuple(by_layer), tuple(direct))
 
 
 def _least(left: arb, right: arb) -> arb:
@@ -269,7 +265,7 @@ class _AtDescent:
 
 
 def _at_descent(deviation: Tensors, d: int, residual: arb) -> _AtDescent:
-    radius = to_flint(_up(residual))
+    radius = to_flint(upper_float(residual))
 
     def placed(form: fmpq_mat) -> fmpq_mat:
         factor = [fmpq(1)] * d + [radius]

@@ -7,7 +7,8 @@ For operators of norm at most 1 with forward pairs (b = X s) and adjoint pairs (
 hold as they stand and as matrices.  With a symmetric matrix of multipliers for each operator, whose block of
 forward pairs is positive definite and whose block of adjoint ones is negative definite, the bound is the
 least b with b - norm2(D)^2 a sum of two forms that are not negative: one of what is known on the side of
-inputs, one of the vectors for examples.  Source of such conditions for operators: arXiv 2302.08781.
+inputs, one of the vectors for examples.  Source: Bousselmi, Hendrickx and Glineur, arXiv 2302.08781, Theorem
+3.1, where these conditions are also sufficient; here they are used as necessary alone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from flint import arb, arb_mat, fmpq_mat
 
 from icgd.bounds.algebra.rationals import to_flint
+from icgd.bounds.functions.scalar import upper_float
 from icgd.verify.given_linear.exact_bounds import floats
 from icgd.verify.given_linear.signal_chain import SignalChain
 
@@ -152,6 +154,7 @@ def _length(rates: np.ndarray, along: float) -> float:
     return a
 
 
+@np.errstate(all="ignore")  # multipliers that overflow prove nothing
 def chain_bound(chain: SignalChain, reached: float, steps: int = NEWTON_STEPS) -> float:
     """At least norm2 of the difference for all prompts; infinity where no multipliers are found.
 
@@ -160,8 +163,7 @@ def chain_bound(chain: SignalChain, reached: float, steps: int = NEWTON_STEPS) -
     if not any(chain.difference.entries()):
         return 0.0
     families = [one for one in chain.families if one.outer]
-    scale = to_flint(1 / reached)
-    difference = chain.difference * scale
+    difference = chain.difference * (1 / to_flint(reached))
     D = floats(difference)
     first = np.zeros((1, 1, D.shape[1]))
     first[0, 0, 0] = 1.0
@@ -182,8 +184,7 @@ def chain_bound(chain: SignalChain, reached: float, steps: int = NEWTON_STEPS) -
         tables = None
     if tables is None or not _is_proved(chain, difference, tables):
         return math.inf
-    square = arb(float(tables[0][0, 0]))
-    return math.nextafter(float((square.sqrt() * arb(reached)).upper()), math.inf) * (1 + 1e-15)
+    return upper_float(arb(float(tables[0][0, 0])).sqrt() * arb(reached))
 
 
 def _searched(barrier: _Barrier, forward: Sequence[int], steps: int) -> list[np.ndarray] | None:
@@ -223,7 +224,9 @@ def _searched(barrier: _Barrier, forward: Sequence[int], steps: int) -> list[np.
 
 
 def _is_proved(chain: SignalChain, difference: fmpq_mat, tables: Sequence[np.ndarray]) -> bool:
-    """Whether the forms of these multipliers, taken as exact, are positive definite, in balls."""
+    """Whether multipliers, taken as exact, are symmetric and their forms positive definite, in balls."""
+    if not all(np.array_equal(table, table.T) for table in tables):
+        return False
     families = [one for one in chain.families if one.outer]
     known = _balls(difference)
     total = -(known.transpose() * known)

@@ -77,15 +77,18 @@ class _TooManyError(Exception):
     pass
 
 
-def signal_chain(given: Sequence[ScaledHeads], other: Sequence[ScaledHeads], d: int) -> SignalChain | None:
+def signal_chain(
+    given: Sequence[ScaledHeads], other: Sequence[ScaledHeads], d: int, sign: int = 1
+) -> SignalChain | None:
     """The chain of the difference of the regression weights of two attentions with a mask.
 
-    None where G is applied more than `MOST_SIGNALS` times, or there are more than `MOST_CHAIN_MULTIPLIERS`.
+    sign: -1 where predictions are read with opposite signs, so that the weights are added.  None where G is
+    applied more than `MOST_SIGNALS` times, or there are more than `MOST_CHAIN_MULTIPLIERS`.
     """
     signals = _Signals(d)
     start = _placed(d + 1, signals.width, [(d, 0)])
     try:
-        difference = _turned(signals, given, start) - _turned(signals, other, start)
+        difference = _turned(signals, given, start) * sign - _turned(signals, other, start)
     except _TooManyError:
         return None
     chain = _pruned(signals, _rows(difference, range(d)))

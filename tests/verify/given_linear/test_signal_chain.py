@@ -1,12 +1,12 @@
 """A chain of signals is what the two attentions compute, and no prompt is above its bound."""
 
+from dataclasses import replace
 from fractions import Fraction
 
-import flint
 import numpy as np
 import pytest
 import torch
-from flint import arb_mat
+from flint import arb_mat, fmpq, fmpq_mat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +17,8 @@ from icgd.verify.given_linear.exact_bounds import floats
 from icgd.verify.given_linear.nearest_descent import Radii, attack_distance, nearest_descent
 from icgd.verify.given_linear.prediction_distance import distance_bound
 from icgd.verify.given_linear.signal_bound import chain_bound, is_surely_positive
-from icgd.verify.given_linear.signal_chain import signal_chain
+from icgd.verify.given_linear.signal_chain import OperatorPairs, SignalChain, signal_chain
+from icgd.verify.given_linear.tightness import near_descent
 from tests.numpy_linear_attention import states
 
 
@@ -57,18 +58,24 @@ def run(chain, X, Y):
 
 
 @settings(max_examples=12)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 3), st.integers(1, 2))
-def test_a_chain_computes_the_difference_of_the_weights(seed, L, d, heads):
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(1, 2),
+    st.sampled_from((1, -1)),
+)
+def test_a_chain_computes_the_difference_of_the_weights(seed, L, d, heads, sign):
     rng = np.random.default_rng(seed)
     pairs = random_pair(rng, L, d, heads if L < 3 else 1)
-    chain = signal_chain(*(heads_of(P, Q) for P, Q in pairs), d)
+    chain = signal_chain(*(heads_of(P, Q) for P, Q in pairs), d, sign)
     if chain is None:
         return
     x, y = rng.normal(size=(2, d)), rng.normal(size=2)
     held = []
     for P, Q in pairs:  # each query that is a unit vector reads one entry of the weight
         held.append([states(P, Q, x, y, e, masked=True)[-1][-1, -1] for e in np.eye(d)])
-    wanted = np.subtract(*held)
+    wanted = sign * np.array(held[0]) - held[1]
     found = run(chain, x.T / 2**0.5, y[None] / 2**0.5)
     assert found == pytest.approx(wanted, rel=1e-8, abs=1e-8 * (1 + np.abs(wanted).max()))
 
@@ -107,18 +114,46 @@ def test_attention_far_from_descent_is_bounded_closely():
     assert 10 < found <= bound <= 1.4 * found
 
 
-def test_multipliers_of_the_wrong_sign_prove_nothing(monkeypatch):
-    made = [heads_of(*(part.numpy() for part in (one.P, one.Q))) for one in (
-        descent(torch.tensor(value, dtype=torch.float64).expand(2, 1, 1)) for value in (0.5, 0.4)
-    )]  # fmt: skip
-    chain = signal_chain(*made, 1)
-    with flint.ctx.workprec(96):
-        assert chain_bound(chain, 0.1) < 1
-        searched = signal_bound._searched
-        monkeypatch.setattr(
-            signal_bound, "_searched", lambda *a: [searched(*a)[0], *(-t for t in searched(*a)[1:])]
-        )
-        assert chain_bound(chain, 0.1) == float("inf")
+def test_attention_that_is_read_with_the_other_sign_is_bounded_closely():
+    radii, generator = Radii(6, 1.0, 1.0), torch.Generator().manual_seed(0)
+    ascending = replace(near_descent(2, 2, dense=True), sign=1)
+    A = torch.eye(2, dtype=torch.float64).expand(2, 2, 2) / 2
+    found, _ = attack_distance(ascending, A, radii, generator, 0.5)
+    bound = distance_bound(ascending, A.tolist(), 6, Fraction(1), Fraction(1), found, work=1.0).value
+    assert 1 < found <= bound <= 1.2 * found
+
+
+def test_multipliers_that_break_one_condition_prove_nothing(monkeypatch):
+    """D = X X^T 1, whose least bound is 1, and an operator of which 0 = Y 0 and 0 = Y^T 0 alone are known."""
+    one, nothing = fmpq_mat([[1, 0]]), fmpq_mat(1, 2)
+    known = fmpq_mat([[0, 1]])
+    X = OperatorPairs((known, one), ((fmpq(1),), (fmpq(1),)), 1)
+    idle = OperatorPairs((nothing, nothing), ((fmpq(0),), (fmpq(0),)), 1)
+    chain = SignalChain(known, (X, idle), 1)
+    signs = [[1.0, 0.0], [0.0, -1.0]]
+    for square, of_X, of_idle, proved in (
+        (4.0, [[3.0, -1.5], [-1.5, -1.0]], signs, True),
+        (1.01, [[2.0, -1.0], [-1.0, -0.005]], signs, True),
+        (0.99, [[2.0, -1.0], [-1.0, -0.005]], signs, False),  # the form of what is known
+        (0.5, [[2.0, 0.0], [0.0, -0.1]], signs, False),  # that of the examples
+        (0.5, [[2.0, 0.0], [-3.0, -0.1]], signs, False),  # both are definite if each reads another half
+        (4.0, [[3.0, -1.5], [-1.5, -1.0]], [[-1.0, 0.0], [0.0, -1.0]], False),  # a forward block
+        (4.0, [[3.0, -1.5], [-1.5, -1.0]], [[1.0, 0.0], [0.0, 1.0]], False),  # an adjoint one
+        (4.0, signs, [[3.0, -1.5], [-1.5, -1.0]], False),  # operators exchanged
+        (4.0, [[3.0, -1.5], [-1.5, float("nan")]], signs, False),
+    ):
+        tables = [np.array(one) for one in ([[square]], of_X, of_idle)]
+        monkeypatch.setattr(signal_bound, "_searched", lambda *_, tables=tables: tables)
+        bound = chain_bound(chain, 1.0)
+        assert bound == (pytest.approx(square**0.5, rel=1e-14) if proved else float("inf")), (square, of_X)
+
+
+def test_differences_that_floats_hardly_hold_are_bounded():
+    P, Q = 1e-160 * np.random.default_rng(0).normal(size=(2, 2, 1, 2, 2))
+    tiny = GivenLinear.of(torch.from_numpy(P), torch.from_numpy(Q))
+    for reached in (5e-324, 1e-320):
+        bound = distance_bound(tiny, [[[0.0]]] * 2, 3, Fraction(1), Fraction(2), reached, work=1.0).value
+        assert 0 < bound < 1e-310
 
 
 def test_only_positive_definite_matrices_are_surely_positive():
