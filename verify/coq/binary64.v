@@ -8,8 +8,8 @@ Open Scope R_scope.
 Notation sum := vectors.sum.
 Notation norm := vectors.norm.
 
-(** What a certificate says of the floats: the number of tokens that rounding was counted for; the offsets; and the slope of a loss
-    whose slope is linear, so that the last product reads p and y (None: it reads a slot u). *)
+(** What a certificate says of the floats: the number of tokens that rounding was counted for; the offsets; and q where the slope of
+    the loss is q (p - rho y), so that the last product reads p and y (None: it reads a slot). *)
 Record machine_data := Machine { tokens : nat; above_z : list Q; above_g : list Q; last_form : option Q }.
 
 Section Statement.
@@ -21,23 +21,23 @@ Definition by_machine (w : option relus) (f : R -> R) (offset z room y : R) : Pr
   match w with Some w => slot_row offset (z + offset) w y | None => Rabs (y - f z) <= room end.
 
 (* The second factor of a product as a form of slots: g with its offset, or u, or p and y. *)
-Definition factor (y : nat -> R) (p g : nat -> nat -> R) (j k : nat) : list (R * R) * R :=
+Definition form_of (y : nat -> R) (p g : nat -> nat -> R) (j k : nat) : list (R * R) * R :=
   if Nat.ltb (S j) (N c) then ([(g j k + offset_g j, 1)], - offset_g j) else
   match last_form o with None => ([(g j k, 1)], 0) | Some q => ([(p (S j) k, Q2R q); (y k, - (Q2R q * rho c))], 0) end.
 
 Definition no_units : relus := Relus 1 1 0 [] 1 0.
 
 Definition multiplied (y : nat -> R) (p d g s : nat -> nat -> R) (j k : nat) : Prop :=
-  let '(fs, beta) := factor y p g j k in
+  let '(fs, beta) := form_of y p g j k in
   match times (L c j) with
   | Exactly => Rabs (s j k - d j k * g j k) <= wx c j
-  | Centred m => g j k = form_sum fs + beta /\ product_row 0 0 (Q2R m) (offset_g j) no_units (d j k) fs beta false (s j k)
-  | Squared m a b w => g j k = form_sum fs + beta /\ product_row (Q2R a) (Q2R b) (Q2R m) (offset_g j) w (d j k) fs beta true (s j k)
+  | Centred m => product_row 0 0 (Q2R m) (offset_g j) no_units (d j k) fs beta false (s j k)
+  | Squared m a b w => product_row (Q2R a) (Q2R b) (Q2R m) (offset_g j) w (d j k) fs beta true (s j k)
   end.
 
 (* The pass of block.v for the construction `lean`, with z, p, r', g and products as literal matrices compute them in binary64,
-   whatever the order of each sum and with or without fused multiply-adds; T tokens.  A loss slope that is no linear form is within
-   the room that the certificate leaves for its rounding. *)
+   whatever the order of each sum and with or without fused multiply-adds; T tokens.  A loss slope that stands in a slot is within
+   the room that the certificate leaves for its rounding; one that does not is no float, and g its exact value. *)
 Definition float_pass (T : nat) (V : nat -> nat -> nat -> R) (x y : nat -> R) (p z d g s : nat -> nat -> R) : Prop :=
   (forall i, (i < dim c 0)%nat -> p O i = x i) /\
   (forall j k, (j < N c)%nat -> (k < dim c (S j))%nat ->
@@ -45,8 +45,11 @@ Definition float_pass (T : nat) (V : nat -> nat -> nat -> R) (x y : nat -> R) (p
      by_machine (r_sum (L c j)) (act c j) (offset_z j) (z j k) (wr c j) (p (S j) k) /\
      by_machine (dr_sum (L c j)) (dact c j) (offset_z j) (z j k) (wd c j) (d j k) /\
      (DL c j <= d j k <= DH c j -> Rabs (g j k) <= G c j -> multiplied y p d g s j k)) /\
-  (forall j k, S j = N c -> (k < dim c (N c))%nat -> Rabs (z j k) <= Z c j ->
-     Rabs (g j k - (uhat c (if direct c then z j k else p (N c) k - rho c * y k) - sigma c * y k)) <= wg c j) /\
+  (forall j k, S j = N c -> (k < dim c (N c))%nat ->
+     match last_form o with
+     | Some q => g j k = Q2R q * (p (N c) k - rho c * y k)
+     | None => Rabs (z j k) <= Z c j -> Rabs (g j k - (uhat c (if direct c then z j k else p (N c) k - rho c * y k) - sigma c * y k)) <= wg c j
+     end) /\
   (forall j k, (S j < N c)%nat -> (k < dim c (S j))%nat ->
      row_read T (dim c (S (S j))) (s (S j)) (fun l => V (S j) l k) (offset_g j) (g j k)).
 End Statement.
@@ -70,11 +73,17 @@ Definition form_bound (c : data) (o : machine_data) (j : nat) : Q :=
   if Nat.ltb (S j) (N c) then qG l + 2 * nth j (above_g o) 0 else
   match last_form o with None => qG l | Some q => Qabs q * (qA l + qer l) + Qabs q * qrho c * qBy c end.
 
+(* The form in the matrices is the slope of the loss. *)
+Definition form_fits (c : data) (o : machine_data) : bool :=
+  match last_form o, factor c, u_sum c with
+  | None, _, _ => true | Some q, Some f, None => Qeq_bool f q && negb (direct c) | _, _, _ => false
+  end.
+
 Definition rounding_fits (c : data) (o : machine_data) (j : nat) : bool :=
   let l := L c j in let T := tokens o in let above := nth j (above_g o) 0 in let Sg := form_bound c o j in
   le 0 (qwx l) && le 0 (qwg l) && read_fits T (dim c j) (qZ l) (nth j (above_z o) 0) (qwz l) &&
   row_fits (r_sum l) (qZ l) (nth j (above_z o) 0) (qwr l) && row_fits (dr_sum l) (qZ l) (nth j (above_z o) 0) (qwd l) &&
-  (if Nat.ltb (S j) (N c) then read_fits T (dim c (S (S j))) (qG l) above (qwg l) else true) &&
+  (if Nat.ltb (S j) (N c) then read_fits T (dim c (S (S j))) (qG l) above (qwg l) else form_fits c o) &&
   match times l with
   | Exactly => true
   | Centred m => product_fits_in 0 0 m None (qG l) above (qD l) Sg (qwx l)
@@ -117,13 +126,8 @@ Section Composition.
 Variables (c : data) (o : machine_data).
 Notation A := (fun j => Q2R (qA (L c j))).
 Notation e_ f := (fun j => Q2R (f (L c j))).
-Variable Gn : nat -> R.
-Hypothesis rg : ranges (N c) (dim c) (act c) (dact c) (phi c) (rho c) (sigma c) (half c) (root c) (B_y c)
-  (Q2R (qlip c)) (Q2R (qphi0 c)) (Q2R (qtilt c)) (Q2R (qtop c)) (Q2R (qea c)) (e_ qez) (e_ qer) (e_ qed) (e_ qex) (e_ qeg)
-  (P c) (Z c) A (DL c) (DH c) (e_ qD) (G c) Gn (e_ qSn).
-Hypothesis lm : lemmas (N c) (act c) (dact c) (phi c) (rho c) (B_y c) (Q2R (qea c)) (e_ qez) (e_ qer) (e_ qed) (e_ qex) (e_ qeg) (Z c) (DL c) (DH c) (G c)
-  (rhat c) (dhat c) (product c) (uhat c) (direct c) (wz c) (wr c) (wd c) (wx c) (wg c)
-  (fun j => Q2R (error_or (r_sum (L c j)))) (fun j => Q2R (error_or (dr_sum (L c j)))) (fun j => Q2R (product_error (L c j))) (Q2R (fu c)).
+Hypothesis rg : its_ranges c.
+Hypothesis lm : its_lemmas c.
 Hypothesis all_round : forall j, (j < N c)%nat -> rounding_fits c o j = true.
 
 Hypothesis signs : 0 <= rho c.
@@ -146,7 +150,7 @@ Lemma forward_of j : (j < N c)%nat ->
   half c j * root c j * P c j + e_ qez j <= Z c j /\ root c (S j) * (A j + e_ qer j) <= P c (S j) /\ - e_ qD j <= DL c j /\ DH c j <= e_ qD j.
 Proof. exact (forward _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ rg j). Qed.
 
-Lemma backward_of j : (S j < N c)%nat -> half c (S j) * root c (S (S j)) * e_ qSn (S j) + e_ qeg j <= G c j /\ root c (S j) * G c j <= Gn j.
+Lemma backward_of j : (S j < N c)%nat -> half c (S j) * root c (S (S j)) * e_ qSn (S j) + e_ qeg j <= G c j /\ root c (S j) * G c j <= norm_of_g c j.
 Proof. exact (backward _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ rg j). Qed.
 
 Lemma act_of j t : (j < N c)%nat -> Rabs t <= Z c j -> Rabs (act c j t) <= A j.
@@ -247,8 +251,23 @@ Proof.
     + assert (C0 := C 0%nat ltac:(lia)). apply norm_bound; auto. eapply Rle_trans; [apply Rabs_pos | exact C0].
 Qed.
 
-Lemma multiplied_ok g0 s0 j k : (j < N c)%nat -> (k < dim c (S j))%nat -> DL c j <= d j k <= DH c j -> Rabs (g0 j k) <= G c j ->
-  multiplied c o y p d g0 s0 j k -> Rabs (s0 j k - product c j (d j k) (g0 j k)) <= wx c j.
+Lemma slope_within j k : S j = N c -> (k < dim c (N c))%nat -> Rabs (z j k) <= Z c j ->
+  Rabs (g j k - (uhat c (if direct c then z j k else p (N c) k - rho c * y k) - sigma c * y k)) <= wg c j.
+Proof.
+  destruct machine as (_ & _ & M2 & _). intros Hj Hk Hz. specialize (M2 j k Hj Hk). assert (Hj' : (j < N c)%nat) by lia. round j Hj'.
+  replace (Nat.ltb (S j) (N c)) with false in * by (symmetry; apply Nat.ltb_ge; lia).
+  match goal with X : form_fits c o = true |- _ => rename X into Fm end.
+  unfold form_fits in Fm. destruct (last_form o) as [q |]; [| now apply M2]. clear Hz.
+  unfold factor in Fm. unfold uhat, phi, slope_value.
+  destruct (loss c) as [[| | | | [| f | | | | |] [| | | | | |] | |] |]; try discriminate.
+  destruct (le 0 f && Qeq_bool (qsigma c) 0) eqn:Es; [| discriminate]. destruct (u_sum c); [discriminate |]. apply andb_true_iff in Fm. destruct Fm as [Fq Fd].
+  apply Qeq_bool_eq, Qeq_eqR in Fq. apply negb_true_iff in Fd. apply andb_true_iff in Es. destruct Es as [_ Es].
+  apply Qeq_bool_eq, Qeq_eqR in Es. rewrite RMicromega.Q2R_0 in Es. unfold sigma. rewrite Fd, Es, M2. cbn [sum_or value]. rewrite Fq.
+  apply Rabs_zero; [ring |]. unfold wg. rewrite <- RMicromega.Q2R_0. now apply Qle_R.
+Qed.
+
+Lemma multiplied_ok j k : (j < N c)%nat -> (k < dim c (S j))%nat -> DL c j <= d j k <= DH c j -> Rabs (g j k) <= G c j ->
+  multiplied c o y p d g s j k -> Rabs (s j k - product c j (d j k) (g j k)) <= wx c j.
 Proof.
   intros Hj Hk Hd Hg Hm. round j Hj. destruct (forward_of j Hj) as (_ & _ & D1 & D2).
   assert (HD : Rabs (d j k) <= Q2R (qD (L c j))) by (apply Rabs_le; lra).
@@ -257,14 +276,18 @@ Proof.
     destruct (rounded_of j Hj) as (_ & Er). assert (F := r_lemma_of j _ Hj Z2). assert (Ac := act_of j _ Hj Z2).
     replace (p (S j) k) with (act c j (z j k) + ((rhat c j (z j k) - act c j (z j k)) + (p (S j) k - rhat c j (z j k)))) by ring.
     apply Rabs_sum2; [exact Ac |]. eapply Rle_trans. apply Rabs_sum2; eassumption. lra. }
-  unfold multiplied in Hm. destruct (factor c o y p g0 j k) as [fs beta] eqn:Ef. unfold product in *.
+  unfold multiplied in Hm. destruct (form_of c o y p g j k) as [fs beta] eqn:Ef. unfold product in *.
+  assert (Eg : g j k = form_sum fs + beta).
+  { unfold form_of in Ef. unfold form_sum. destruct (Nat.ltb (S j) (N c)) eqn:El; [injection Ef as <- <-; cbn [map total]; ring |].
+    apply Nat.ltb_ge in El. assert (Ej : S j = N c) by lia. destruct machine as (_ & _ & M2 & _). specialize (M2 j k Ej). rewrite <- Ej in M2.
+    specialize (M2 Hk). destruct (last_form o) as [q |]; injection Ef as <- <-; cbn [map total]; [rewrite M2 |]; ring. }
   assert (Form : form_size fs + Rabs beta <= Q2R (form_bound c o j) /\ (length fs <= 2)%nat).
-  { unfold factor in Ef. unfold form_bound. assert (E2 : Q2R 2 = 2) by (unfold Q2R; simpl; lra). destruct (Nat.ltb (S j) (N c)) eqn:El.
+  { unfold form_of in Ef. unfold form_bound. assert (E2 : Q2R 2 = 2) by (unfold Q2R; simpl; lra). destruct (Nat.ltb (S j) (N c)) eqn:El.
     - injection Ef as <- <-. match goal with X : read_fits _ _ (qG _) _ _ = true |- _ => rename X into Rg end.
       unfold read_fits in Rg. apply andb_true_iff in Rg; destruct Rg as [Rg _]. apply andb_true_iff in Rg; destruct Rg as [Rg _]. apply Qle_R in Rg.
       fold (offset_g o j) in Rg. assert (O0 : 0 <= offset_g o j) by (eapply Rle_trans; [apply Rabs_pos |]; eapply Rle_trans; [exact Hg | exact Rg]).
       unfold form_size. cbn [map total length]. rewrite Rabs_R1, Rabs_Ropp, (Rabs_pos_eq (offset_g o j)), Q2R_plus, Q2R_mult, E2 by exact O0. fold (offset_g o j) (G c j).
-      assert (Tr := Rabs_triang (g0 j k) (offset_g o j)). rewrite (Rabs_pos_eq (offset_g o j)) in Tr by exact O0. split; [lra | lia].
+      assert (Tr := Rabs_triang (g j k) (offset_g o j)). rewrite (Rabs_pos_eq (offset_g o j)) in Tr by exact O0. split; [lra | lia].
     - apply Nat.ltb_ge in El. assert (Ej : S j = N c) by lia. destruct (last_form o) as [q |]; injection Ef as <- <-; unfold form_size; cbn [map total length]; rewrite Rabs_R0.
       + rewrite Q2R_plus, !Q2R_mult, Q2R_plus, Q2R_abs, Rabs_Ropp, Rabs_mult. fold (rho c) (B_y c).
         assert (Yk : Rabs (y k) <= B_y c) by (eapply Rle_trans; [apply (norm_coordinate (dim c (N c))); rewrite <- Ej; exact Hk | exact Hy]).
@@ -275,11 +298,9 @@ Proof.
       + rewrite Rabs_R1. fold (G c j). split; [lra | lia]. }
   destruct Form as [Fz Fl]. destruct (times (L c j)) as [| m | m a b w].
   - exact Hm.
-  - destruct Hm as [Eg Hm].
-    assert (R := product_room 0 0 m no_units false (qG (L c j)) (nth j (above_g o) 0%Q) (qD (L c j)) (form_bound c o j) (qwx (L c j)) (d j k) fs beta (s0 j k)).
+  - assert (R := product_room 0 0 m no_units false (qG (L c j)) (nth j (above_g o) 0%Q) (qD (L c j)) (form_bound c o j) (qwx (L c j)) (d j k) fs beta (s j k)).
     rewrite !RMicromega.Q2R_0 in R. fold (offset_g o j) in R. rewrite <- Eg in R. unfold row_gives in R. rewrite Rplus_0_r, <- Eg in R. apply R; auto.
-  - destruct Hm as [Eg Hm].
-    assert (R := product_room a b m w true (qG (L c j)) (nth j (above_g o) 0%Q) (qD (L c j)) (form_bound c o j) (qwx (L c j)) (d j k) fs beta (s0 j k)).
+  - assert (R := product_room a b m w true (qG (L c j)) (nth j (above_g o) 0%Q) (qD (L c j)) (form_bound c o j) (qwx (L c j)) (d j k) fs beta (s j k)).
     fold (offset_g o j) in R. unfold row_gives in R. rewrite <- Eg in R. apply R; auto.
 Qed.
 
@@ -325,7 +346,7 @@ Proof.
         intros Hd Hg. destruct (Nat.le_gt_cases (S m) a) as [Hle | Hlt].
         + destruct (Above a b Hle) as [Eg Es]. rewrite Eg, Es in *. destruct (M1 a b Ha Hb) as (_ & _ & _ & Mx). apply multiplied_ok; auto.
         + destruct (Below a b Hlt) as [-> _]. apply Rabs_zero; [reflexivity |]. now apply Wpos.
-      - intros a b Ha Hb Hz. destruct (Above a b ltac:(lia)) as [-> _]. now apply M2.
+      - intros a b Ha Hb Hz. destruct (Above a b ltac:(lia)) as [-> _]. now apply slope_within.
       - intros a b Ha Hb. destruct (Nat.le_gt_cases (S m) a) as [Hle | Hlt].
         + destruct (Above a b Hle) as [-> _].
           rewrite (sum_ext _ (fun l => V (S a) l b * s' (S a) l) (fun l => V (S a) l b * s (S a) l)).
@@ -347,7 +368,7 @@ Proof.
     assert (half c (S m) * root c (S (S m)) * norm (dim c (S (S m))) (s (S m)) <= half c (S m) * root c (S (S m)) * Q2R (qSn (L c (S m)))).
     { apply Rmult_le_compat_l; auto. now apply Rmult_le_pos. }
     assert (0 <= Q2R (qeg (L c m))) by exact Heg. lra. }
-  split; [exact M0 |]. split; [| split; [exact M2 |]].
+  split; [exact M0 |]. split; [| split; [exact slope_within |]].
   - intros j k Hj Hk. destruct (Fw j k Hj Hk) as (F1 & F2 & F3 & F4). destruct (M1 j k Hj Hk) as (_ & _ & _ & Mx). repeat split; auto. intros Hd Hg. apply multiplied_ok; auto.
   - intros j k Hj Hk. apply (B3 0%nat (N c)); lia || auto.
 Qed.

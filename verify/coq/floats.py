@@ -64,7 +64,7 @@ def float_part(certificate: Mapping[str, Any]) -> str:
     )
 
 
-def tokens_covered(instance: str) -> int | None:
-    """The number of tokens for which the text of `instance.v` proves rounding; None where it does not."""
-    found = re.search(r"machine_data := Machine (\d+)", instance)
-    return int(found[1]) if found else None
+def tokens_covered(instance: str) -> tuple[int | None, bool]:
+    """For how many tokens `instance.v` proves rounding, None for none; and whether the loss slope's, too."""
+    found = re.search(r"machine_data := Machine (\d+) .* (None|\(Some .*\))\.$", instance, re.MULTILINE)
+    return (int(found[1]), found[2] != "None") if found else (None, False)

@@ -91,9 +91,6 @@ Proof.
   apply Rplus_le_compat. apply Rmult_le_compat; lra. apply Rmult_le_compat_r. lra. apply Rmult_le_compat; lra.
 Qed.
 
-Lemma off_reach n k s : s + off_by n k s = reach n k s.
-Proof. unfold off_by, reach. ring. Qed.
-
 (* One rounded operation on x, near X within a and in size at most r. *)
 Lemma rounding_step x X a r : Rabs (x - X) <= a -> Rabs x <= r -> 0 <= a ->
   Rabs (round64 x - X) <= a + u * r + w /\ Rabs (round64 x) <= (1 + u) * r + w.
@@ -183,18 +180,15 @@ Qed.
 Lemma depth_length t : (1 <= length (terms t) /\ depth t <= length (terms t) /\ operations t < 2 * length (terms t))%nat.
 Proof. induction t; cbn [terms depth operations length]; rewrite ?app_length; lia. Qed.
 
-(* Higham's form. *)
-Lemma gamma_ok n : INR n * u < 1 -> (1 + u) ^ n - 1 <= INR n * u / (1 - INR n * u).
+(* Higham's form: a power of 1 + u is at most 1 / (1 - n u). *)
+Lemma small_powers n : INR n * u < 1 -> (1 + u) ^ n * (1 - INR n * u) <= 1.
 Proof.
-  assert (U := u_pos). intros H. assert (E : (1 + u) ^ n * (1 - INR n * u) <= 1).
-  { revert H. induction n as [| n IH]; intros H. simpl; lra.
-    rewrite S_INR in *. simpl pow. assert (N0 := pos_INR n). assert (IH' := IH ltac:(nra)).
-    assert (P0 : 0 < (1 + u) ^ n) by (apply pow_lt; lra).
-    apply Rle_trans with ((1 + u) ^ n * (1 - INR n * u)); auto.
-    replace ((1 + u) * (1 + u) ^ n * (1 - (INR n + 1) * u)) with ((1 + u) ^ n * ((1 + u) * (1 - (INR n + 1) * u))) by ring.
-    apply Rmult_le_compat_l; [lra |]. nra. }
-  assert (P : 0 < 1 - INR n * u) by lra. apply Rmult_le_reg_r with (1 - INR n * u); auto.
-  unfold Rdiv. rewrite Rmult_assoc, Rinv_l by lra. lra.
+  assert (U := u_pos). induction n as [| n IH]; intros H. simpl; lra.
+  rewrite S_INR in *. simpl pow. assert (N0 := pos_INR n). assert (IH' := IH ltac:(nra)).
+  assert (P0 : 0 < (1 + u) ^ n) by (apply pow_lt; lra).
+  apply Rle_trans with ((1 + u) ^ n * (1 - INR n * u)); auto.
+  replace ((1 + u) * (1 + u) ^ n * (1 - (INR n + 1) * u)) with ((1 + u) ^ n * ((1 + u) * (1 - (INR n + 1) * u))) by ring.
+  apply Rmult_le_compat_l; [lra |]. nra.
 Qed.
 
 (* A sum of the numbers in l, in any order, fused or not: finite, and off by gamma of their sizes and by underflow. *)
@@ -220,15 +214,6 @@ Proof.
   replace ((1 + u) ^ n * (s + k * w) - s) with (((1 + u) ^ n - 1) * s + (1 + u) ^ n * (k * w)) by ring.
   replace ((1 + u) ^ n' * (s' + k' * w) - s') with (((1 + u) ^ n' - 1) * s' + (1 + u) ^ n' * (k' * w)) by ring.
   assert (0 <= k * w <= k' * w) by nra. apply Rplus_le_compat; apply Rmult_le_compat; lra.
-Qed.
-
-Lemma off_nonneg n k s : 0 <= k -> 0 <= s -> 0 <= off n k s.
-Proof. intros Hk Hs. assert (H := grow n n (Nat.le_refl n)). assert (W := w_pos). unfold off. assert (0 <= k * w) by nra. nra. Qed.
-
-Lemma small_powers n : INR n * u < 1 -> (1 + u) ^ n * (1 - INR n * u) <= 1.
-Proof.
-  intros H. assert (G := gamma_ok n H). assert (P : 0 < 1 - INR n * u) by lra.
-  apply (Rmult_le_compat_r (1 - INR n * u)) in G; [| lra]. unfold Rdiv in G. rewrite Rmult_assoc, Rinv_l in G by lra. lra.
 Qed.
 
 (* The bound as a quotient that a computation in rational numbers can check. *)

@@ -34,6 +34,22 @@ Ltac reals := repeat match goal with H : le _ _ = true |- _ => apply Qle_R in H 
 
 Ltac parts H := repeat (apply andb_true_iff in H; let K := fresh "K" in destruct H as [H K]).
 
+(** The ranges and the local lemmas of block.v, for the numbers of a certificate. *)
+Section Numbers.
+Variable c : data.
+Notation A := (fun j => Q2R (qA (L c j))).
+Notation e_ f := (fun j => Q2R (f (L c j))).
+Definition norm_of_g (j : nat) : R := if Nat.eqb (S j) (N c) then
+  Rmin (root c (S j) * G c j) (Q2R (qphi0 c) * root c (S j) + Q2R (qlip c) * (root c (S j) * (A j + Q2R (qea c))) + Q2R (qtilt c) * B_y c + root c (S j) * Q2R (qeg (L c j)))
+  else root c (S j) * G c j.
+Definition its_ranges : Prop := ranges (N c) (dim c) (act c) (dact c) (phi c) (rho c) (sigma c) (half c) (root c) (B_y c)
+  (Q2R (qlip c)) (Q2R (qphi0 c)) (Q2R (qtilt c)) (Q2R (qtop c)) (Q2R (qea c)) (e_ qez) (e_ qer) (e_ qed) (e_ qex) (e_ qeg)
+  (P c) (Z c) A (DL c) (DH c) (e_ qD) (G c) norm_of_g (e_ qSn).
+Definition its_lemmas : Prop := lemmas (N c) (act c) (dact c) (phi c) (rho c) (B_y c) (Q2R (qea c)) (e_ qez) (e_ qer) (e_ qed) (e_ qex) (e_ qeg) (Z c) (DL c) (DH c) (G c)
+  (rhat c) (dhat c) (product c) (uhat c) (direct c) (wz c) (wr c) (wd c) (wx c) (wg c)
+  (fun j => Q2R (error_or (r_sum (L c j)))) (fun j => Q2R (error_or (dr_sum (L c j)))) (fun j => Q2R (product_error (L c j))) (Q2R (fu c)).
+End Numbers.
+
 Module Proof (F : FloatOps with Definition radix := radix2 with Definition sensible_format := true).
 Module Import Ce := Certificate F.
 Import Ce.Sw Ce.Sw.Fi.
@@ -130,7 +146,6 @@ Proof.
 Qed.
 
 (** The loss slope. *)
-Notation last_ := (N c - 1)%nat.
 
 Lemma loss_signs : 0 <= B_y c /\ 0 <= Q2R (qlip c) /\ 0 <= Q2R (qphi0 c) /\ 0 <= rho c /\ 0 <= sigma c /\ 0 <= Q2R (qtilt c) /\ 0 <= Q2R (qea c).
 Proof.
@@ -187,14 +202,10 @@ Proof.
   replace ((Q2R (qlip c) * rho c + sigma c) * Rabs y) with (Q2R (qlip c) * (rho c * Rabs y) + sigma c * Rabs y) by ring. lra.
 Qed.
 
-Lemma all_ranges : ranges (N c) (dim c) (act c) (dact c) (phi c) (rho c) (sigma c) (half c) (root c) (B_y c)
-  (Q2R (qlip c)) (Q2R (qphi0 c)) (Q2R (qtilt c)) (Q2R (qtop c)) (Q2R (qea c)) (e_ qez) (e_ qer) (e_ qed) (e_ qex) (e_ qeg)
-  (P c) (Z c) A (DL c) (DH c) (e_ qD) (G c) (fun j => if Nat.eqb (S j) (N c) then
-     Rmin (root c (S j) * G c j) (Q2R (qphi0 c) * root c (S j) + Q2R (qlip c) * (root c (S j) * (A j + Q2R (qea c))) + Q2R (qtilt c) * B_y c + root c (S j) * Q2R (qeg (L c j)))
-     else root c (S j) * G c j) (e_ qSn).
+Lemma all_ranges : its_ranges c.
 Proof.
   destruct loss_signs as (PB & Pl & P0 & Pr & Ps & Pt & Pe).
-  constructor.
+  unfold its_ranges, norm_of_g. constructor.
   - apply roots_ok.
   - intros j Hj. layer j Hj. reals. unfold half. repeat split; assumption.
   - exact PB.
@@ -226,9 +237,7 @@ Proof.
 Qed.
 
 (** The local lemmas. *)
-Lemma all_lemmas : lemmas (N c) (act c) (dact c) (phi c) (rho c) (B_y c) (Q2R (qea c)) (e_ qez) (e_ qer) (e_ qed) (e_ qex) (e_ qeg) (Z c) (DL c) (DH c) (G c)
-  (rhat c) (dhat c) (product c) (uhat c) (direct c) (wz c) (wr c) (wd c) (wx c) (wg c)
-  (fun j => Q2R (error_or (r_sum (L c j)))) (fun j => Q2R (error_or (dr_sum (L c j)))) (fun j => Q2R (product_error (L c j))) (Q2R (fu c)).
+Lemma all_lemmas : its_lemmas c.
 Proof.
   assert (Own : forall f : R -> R, forall t, Rabs (f t - f t) <= Q2R 0) by (intros; apply Rabs_zero; [reflexivity | rewrite RMicromega.Q2R_0; lra]).
   constructor.

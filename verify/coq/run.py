@@ -37,11 +37,12 @@ TRUSTED = (
     "this export, which writes the numbers of the certificate as rationals",
     "that the literal matrices compute the program, and that back-propagation is the gradient",
 )
+ROUNDING = "the rounding model: every computed number is within the stated w... of what the program says"
 ROUNDING_LEFT = {
-    False: "the rounding model: every computed number is within the stated w... of what the program says",
-    True: "the rounding model, for a loss slope that is not linear (within wg) and for the clip",
+    False: "the rounding model, for the loss slope (within wg) and for the clip",
+    True: "the rounding model, for the clip",
 }
-"""What is taken for granted about rounding: without and with a theorem about binary64."""
+"""What is taken for granted beside a theorem about binary64: without and with the loss slope in it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class CoqReport:
 
     bound: the bound on norm2(err)/eta that `instance.v` proves; None without that file.
     eps: what the theorem allows; a bound above it does not settle the claim.
-    tokens: for how many the theorem goes down to binary64; None where it does not.
+    tokens: for how many the theorem goes down to binary64; None where it does not.  slope: whether the loss
+    slope is among what it covers.
     missing: what was not exported, and why.  assumptions: axioms of the theorem, as Coq prints them.
     """
 
@@ -72,11 +74,12 @@ class CoqReport:
     seconds: float
     eps: Fraction | None = None
     tokens: int | None = None
+    slope: bool = False
 
     @property
     def trusted(self) -> tuple[str, ...]:
         """What the theorem relies on."""
-        return (*TRUSTED, ROUNDING_LEFT[self.tokens is not None])
+        return (*TRUSTED, ROUNDING if self.tokens is None else ROUNDING_LEFT[self.slope])
 
     @property
     def settles(self) -> bool:
@@ -157,10 +160,10 @@ def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress =
     waves = [*([f"{name}.v" for name in wave] for wave in WAVES), ["data.v", "arithmetic.v"], layers]
     waves = [*waves, [instance.name]] if instance.exists() else []
     text = instance.read_text("utf-8") if instance.exists() else ""
-    bound, eps, tokens = _defined("bound", text), _defined("eps", text), tokens_covered(text)
+    bound, eps, covered = _defined("bound", text), _defined("eps", text), tokens_covered(text)
     missing = tuple((folder / "missing.txt").read_text("utf-8").splitlines())
     if shutil.which("coqc") is None:
-        return CoqReport(None, (), bound, missing, (), 0.0, eps, tokens)
+        return CoqReport(None, (), bound, missing, (), 0.0, eps, *covered)
     version = _coqc(["--print-version"], folder).stdout.split()[0]
     start, files = time.monotonic(), list[File]()
     with ThreadPoolExecutor(jobs) as pool, progress("coqc", sum(map(len, waves))) as advance:
@@ -172,7 +175,7 @@ def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress =
                 break
     assumptions = axioms(files[-1].output) if files and files[-1].name == instance.name else ()
     return CoqReport(
-        version, tuple(files), bound, missing, assumptions, time.monotonic() - start, eps, tokens
+        version, tuple(files), bound, missing, assumptions, time.monotonic() - start, eps, *covered
     )
 
 

@@ -54,15 +54,9 @@ Qed.
 
 Section Step.
 Variables (c : data) (o : machine_data) (e : update_data).
-Notation A := (fun j => Q2R (qA (L c j))).
 Notation e_ f := (fun j => Q2R (f (L c j))).
-Variable Gn : nat -> R.
-Hypothesis rg : ranges (N c) (dim c) (act c) (dact c) (phi c) (rho c) (sigma c) (half c) (root c) (B_y c)
-  (Q2R (qlip c)) (Q2R (qphi0 c)) (Q2R (qtilt c)) (Q2R (qtop c)) (Q2R (qea c)) (e_ qez) (e_ qer) (e_ qed) (e_ qex) (e_ qeg)
-  (P c) (Z c) A (DL c) (DH c) (e_ qD) (G c) Gn (e_ qSn).
-Hypothesis lm : lemmas (N c) (act c) (dact c) (phi c) (rho c) (B_y c) (Q2R (qea c)) (e_ qez) (e_ qer) (e_ qed) (e_ qex) (e_ qeg) (Z c) (DL c) (DH c) (G c)
-  (rhat c) (dhat c) (product c) (uhat c) (direct c) (wz c) (wr c) (wd c) (wx c) (wg c)
-  (fun j => Q2R (error_or (r_sum (L c j)))) (fun j => Q2R (error_or (dr_sum (L c j)))) (fun j => Q2R (product_error (L c j))) (Q2R (fu c)).
+Hypothesis rg : its_ranges c.
+Hypothesis lm : its_lemmas c.
 Hypothesis all_round : forall j, (j < N c)%nat -> rounding_fits c o j = true.
 Hypothesis all_update : forall j, (j < N c)%nat -> update_fits c o e j = true.
 Hypothesis rate_ok : rate_fits o e = true.
@@ -134,7 +128,7 @@ Proof.
   rewrite ?Q2R_minus, ?Q2R_plus, ?Q2R_mult, ?Q2R_plus, ?Q2R_mult, ?Q2R_plus, ?Q2R_mult, ?Num, ?E1, ?E0, ?of_nat_ok, ?uQ_ok, ?Rmult_1_l in *.
   rewrite <- examples in *. fold (offset_s j) (root c j) (root c (S j)) (half c j) (P c j) (G c j) (eu c j) eta in *. rewrite <- Hsc in *.
   set (sc := Rabs scale) in *. set (off_ := offset_s j) in *. set (r0 := root c j) in *. set (r1 := root c (S j)) in *. set (Pj := P c j) in *. set (T := S n) in *.
-  destruct (root_of c Gn rg j ltac:(lia)) as [R00 R01]. destruct (root_of c Gn rg (S j) ltac:(lia)) as [R10 R11]. destruct (signs_of c Gn rg j Hj) as (Hh & _ & _ & _ & Hex & _).
+  destruct (root_of c rg j ltac:(lia)) as [R00 R01]. destruct (root_of c rg (S j) ltac:(lia)) as [R10 R11]. destruct (signs_of c rg j Hj) as (Hh & _ & _ & _ & Hex & _).
   fold r0 in R00, R01. fold r1 in R10, R11.
   assert (O0 : 0 <= off_).
   { unfold off_, offset_s. rewrite <- E0. now apply Qle_R. }

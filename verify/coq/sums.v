@@ -10,9 +10,6 @@ Definition relu_sum (constant : Q) (units : list (Q * Q * Q)) (t : R) : R :=
 
 Definition close (f g : R -> R) (reach e : R) : Prop := forall t, Rabs t <= reach -> Rabs (f t - g t) <= e.
 
-Lemma close_weaker f g reach e reach' e' : close f g reach e -> reach' <= reach -> e <= e' -> close f g reach' e'.
-Proof. intros H Hr He t Ht. eapply Rle_trans; [apply H |]; lra. Qed.
-
 Lemma Qle_R p q : Qle_bool p q = true -> Q2R p <= Q2R q.
 Proof. intros H. now apply Qle_Rle, Qle_bool_iff. Qed.
 

@@ -514,11 +514,6 @@ Proof.
   replace (j + S m)%nat with (S j + m)%nat by lia. rewrite IH. simpl. lra.
 Qed.
 
-Lemma tail_nonneg m : forall j f, (forall i, (j <= i < j + m)%nat -> 0 <= f i) -> 0 <= tail m j f.
-Proof.
-  induction m as [| m IH]; intros j f H; simpl. lra. assert (0 <= f j) by (apply H; lia). assert (0 <= tail m (S j) f) by (apply IH; intros; apply H; lia). lra.
-Qed.
-
 Lemma run_ok m : forall j cells st, (j + S m = N)%nat -> length cells = S m -> inside (fun i => rms (j + i)) cells -> inv j st ->
   exists total b, run prec set (lay j) (map lay (seq (S j) m)) cells st = Some (total, b) /\
     U (tail (S m) j (fun i => gap i ^ 2)) total /\ back_ok j b.

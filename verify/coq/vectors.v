@@ -193,9 +193,6 @@ Qed.
 Lemma norm_abs n f : norm n (fun k => Rabs (f k)) = norm n f.
 Proof. unfold norm. f_equal. apply sum_ext. intros. apply pow2_abs. Qed.
 
-Lemma norm1_abs n f : norm1 n (fun k => Rabs (f k)) = norm1 n f.
-Proof. apply sum_ext. intros. apply Rabs_Rabsolu. Qed.
-
 Lemma norm1_cauchy n f g : norm1 n (fun k => f k * g k) <= norm n f * norm n g.
 Proof.
   rewrite <- (norm_abs n f), <- (norm_abs n g). eapply Rle_trans; [| apply cauchy].

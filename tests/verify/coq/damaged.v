@@ -40,20 +40,24 @@ Eval vm_compute in map (fun s => Checks.Ce.cells_fit prec (posed kept (qbound ce
 Eval vm_compute in map (fun b => holds (posed kept b))
   [qbound certified; qbound certified * (99 # 100); - qbound certified]%Q.
 
-(* Binary64: too little room for z, r, r', products; an offset below its range; more tokens than rounding was counted for;
-   too little room for the update, the offset of s below its range, another eta. *)
+(* Binary64: too little room for z, r, r', products; an offset below its range; more tokens than rounding was counted for; a form
+   in the matrices that is not the slope of the loss, which is 2 (p - y), or a slope that is read from a sum of ReLUs; too little room for the update, the offset of s below its range, another eta. *)
 Definition rooms_of (z r' d x : Q) : layer_data :=
   let l := layer_1 in
   LayerData (r l) (r_sum l) (dr_sum l) (times l) (qhalf l) (qZ l) (qA l) (limits l) (cell l) (qDL l) (qDH l) (qG l) (qSn l)
     (qC2 l) (qC3 l) (qwz l * z)%Q (qwr l * r')%Q (qwd l * d)%Q (qwx l * x)%Q (qwg l) (qez l) (qer l) (qed l) (qex l) (qeg l)
     (qeu l) (lams l).
 Definition rooms z r' d := rooms_of z r' d 1.
+Definition summed (c : data) : data :=
+  Data (dims c) (roots c) (ps c) (layers c) (loss c) (qrho c) (qsigma c) (qBy c) (qBv c) (qlip c) (qphi0 c) (qtop c)
+    (direct c) (r_sum layer_1) (qsteep c) (qbound c).
 Definition rounds (l : layer_data) (o : machine_data) : bool := rounding_fits (posed l (qbound certified)) o 0.
 Eval vm_compute in [rounds kept machine; rounds (rooms (1 # 8) 1 1) machine; rounds (rooms 1 (1 # 10000000000) 1) machine;
   rounds (rooms 1 1 (1 # 10000000000)) machine; rounds kept (Machine (tokens machine) [qZ layer_1 * (99 # 100)]%Q (above_g machine) (last_form machine));
   rounds kept (Machine (100 * tokens machine) (above_z machine) (above_g machine) (last_form machine));
   rounds (rooms_of 1 1 1 (1 # 10000000000)) machine;
-  rounds kept (Machine (tokens machine) (above_z machine) [qG layer_1 * (99 # 100)]%Q (last_form machine))].
+  rounds kept (Machine (tokens machine) (above_z machine) [qG layer_1 * (99 # 100)]%Q (last_form machine));
+  rounds kept (Machine (tokens machine) (above_z machine) (above_g machine) (Some (19 # 10)%Q)); form_fits (summed certified) machine].
 Definition moved (room : Q) : layer_data :=
   let l := layer_1 in
   LayerData (r l) (r_sum l) (dr_sum l) (times l) (qhalf l) (qZ l) (qA l) (limits l) (cell l) (qDL l) (qDH l) (qG l) (qSn l)
