@@ -73,7 +73,7 @@ def judge_given(
     *positional: Any,
     kind: str | None = None,
     trust_pickle: bool = False,
-    state: str | None = None,
+    state: int | str | None = None,
     **options: Any,
 ) -> Any:
     """Judge a file of tensors, tensors by name, a module, or any predictor; see docs/judging.md.
@@ -88,9 +88,12 @@ def judge_given(
     header: TensorHeader | None = None
     if isinstance(source, str | Path):
         source = Path(source)
-        header = read_header(source, "weights", trust_pickle=trust_pickle, state=state)
+        asked = None if state is None else str(state)
+        header = read_header(source, "weights", trust_pickle=trust_pickle, state=asked)
         found = kind_of(header.shapes, kind)
         return found.judge(source, *positional, header=header, **options)
+    if state is not None:
+        raise ProblemError("state", state, "only a file keeps the states of a training")
     if isinstance(source, GivenBlock) or hasattr(source, "literal"):
         return FILE_KINDS["block"].judge(source, *positional, **options)
     if not isinstance(source, Mapping | nn.Module):

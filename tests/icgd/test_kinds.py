@@ -59,6 +59,19 @@ def test_a_checkpoint_of_torch_is_judged_only_with_the_flag(capsys, tmp_path, mo
     assert "give them as --stream" in capsys.readouterr().err
 
 
+def test_python_chooses_a_state_by_its_number(tmp_path):
+    states = [torch.full((1, 1, 2, 2, 2), float(at)) for at in range(3)]
+    torch.save({"hist_list": states}, tmp_path / "run.pth")
+    quick = {"n": 4, "samples": 20, "effort": 0.0, "trust_pickle": True}
+    assert icgd.judge(tmp_path / "run.pth", state=1, **quick).given.layout == "allparam, state 1 of 0 to 2"
+    for source, state, words in (
+        (tmp_path / "run.pth", 1.5, "state = 1.5"),
+        ({"allparam": states[0]}, 0, "state = 0"),
+    ):
+        with pytest.raises(ProblemError, match=words):
+            icgd.judge(source, state=state, **quick)
+
+
 def test_entries_that_float64_cannot_hold_are_refused_and_not_cut():
     P, Q = torch.zeros(1, 3, 3, dtype=torch.float64), torch.zeros(1, 3, 3, dtype=torch.float64)
     P[0, 2, 2], Q[0, 0, 0], Q[0, 1, 1] = 1.0, -0.5, -0.5
