@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from icgd.bounds.letters import ProblemError
@@ -59,5 +60,12 @@ def check_writable(path: Path) -> None:
     """Raises OSError, before any work is done, if a file cannot be written here; creates no folder."""
     whole = path.resolve()  # as it will be written: missing/.. is a folder
     folder = next((parent for parent in whole.parents if parent.exists()), whole)
-    if whole.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise OSError(errno.EACCES, "it cannot be written", str(path))
+    if path.exists() and not path.is_file() and not path.is_dir():  # written to directly
+        return
+    try:
+        if whole.is_dir():
+            raise IsADirectoryError
+        with TemporaryFile(dir=folder):  # to ask for permission is not enough: /proc grants it
+            pass
+    except OSError:
+        raise OSError(errno.EACCES, "it cannot be written", str(path)) from None

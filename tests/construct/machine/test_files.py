@@ -34,9 +34,16 @@ def test_a_pipe_is_written_to(tmp_path):
     assert read == ["through"] and pipe.is_fifo()
 
 
-def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(OSError):
-        check_writable(tmp_path)
+def test_where_no_file_can_be_is_said_before_any_work(tmp_path):
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("new", "below/new", "file", "pipe"):
+        check_writable(tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == ["file", "pipe"]
+    for path in (tmp_path, tmp_path / "file" / "x", *([Path("/proc/x")] if Path("/proc/1").exists() else [])):
+        with pytest.raises(OSError, match="it cannot be written") as caught:
+            check_writable(path)
+        assert caught.value.filename == str(path)
 
 
 def test_a_name_as_long_as_a_name_can_be(tmp_path):
