@@ -17,7 +17,6 @@ from icgd.bounds.printable import printable
 from icgd.commands import KEPT
 from icgd.construct.machine.device import check_device
 from icgd.construct.machine.files import check_writable, write_atomically
-from icgd.construct.machine.json_files import json_text
 from icgd.reports.command.audit import emit
 from icgd.reports.command.console import console_for
 from icgd.reports.command.forecast import announce
@@ -25,6 +24,7 @@ from icgd.reports.command.options import Json
 from icgd.reports.command.progress_lines import lines_or_bars
 from icgd.reports.command.terminal import show_grid
 from icgd.reports.document.document import closing
+from icgd.reports.document.studies import study_text
 from icgd.verify.results import Grid
 from icgd.verify.study.studies import STUDIES, find_study
 from icgd.verify.study.study import Study, StudyOptions, StudyResult, folder_of
@@ -84,7 +84,7 @@ def study_command(
         emit({"study": name, "scale": scale, "finished": False} | closing(began), json_to)
         return KEPT
     document = about(chosen) | found.as_dict() | {"finished": True} | closing(began)
-    write_atomically(folder / "result.json", json_text(document, indent=1) + "\n")
+    write_atomically(folder / "result.json", study_text(document) + "\n")
     write_atomically(folder / "result.csv", found.as_csv())
     show_study(console, chosen, found)
     console.print(f"wrote {folder / 'result.json'} and result.csv", highlight=False, markup=False)

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,5 +89,9 @@ def test_what_a_study_refuses(smallest, tmp_path, capsys):
         assert main(["study", *words, *where]) == 2
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert said in error or words == ["x"], error
+    if sys.platform == "linux":
+        assert main(["study", "kernel-matching", "--out", "/proc/x"]) == 2
+        said = capsys.readouterr()
+        assert "it cannot be written" in said.err and not said.out  # before any work
     assert main(["study"]) == 0
     assert "icl-networks" in capsys.readouterr().out

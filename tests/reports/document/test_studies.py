@@ -1,6 +1,8 @@
 """Kept results of studies: which a report shows, how, and what is refused."""
 
+import csv
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,14 +10,17 @@ import pytest
 
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.json_files import finite
-from icgd.reports.document.studies import KEPT_STUDIES, figure_place, kept_studies
+from icgd.reports.document.studies import KEPT_STUDIES, figure_place, kept_studies, study_text
 from icgd.reports.figures.figures import draw_figures
 from icgd.reports.figures.study_figure import study_figure
 from icgd.reports.html.page import page
 from icgd.reports.latex.source import write_source
+from icgd.verify.study.published_curves import published_curve
 from icgd.verify.study.study import StudyCurve, StudyFigure
 
 DATA = Path(__file__).parents[1] / "data"
+PAGE = Path(__file__).parents[3] / "docs" / "studies.md"
+KEPT = sorted(KEPT_STUDIES.glob("*.json"))
 CURVES = (
     StudyCurve("mean", (1.0, 3.0, 5.0, 7.0, 9.0), (0.5, 0.6, float("nan"), 0.8, 0.9), (0.4,) * 5, (1.0,) * 5),
     StudyCurve("far below", (1.0, 5.0), (-40.0, 0.3), (-50.0, 0.2), (-30.0, 0.4)),
@@ -58,7 +63,17 @@ def test_what_is_no_result_is_refused_and_what_is_kept_is_a_result(tmp_path):
     for one in kept_studies(["relu-icgd", "preconditioned", "functional", "looped"]):
         for figure in one["figures"]:
             assert StudyFigure.from_dict(figure).key == figure["key"]
-    assert KEPT_STUDIES.is_dir()
+    assert [one.stem for one in KEPT] == ["icl-networks-small", "icl-networks-tiny"]
+
+
+def test_a_result_is_written_with_a_line_for_every_row():
+    for path in KEPT:
+        text = path.read_text(encoding="utf-8")
+        assert study_text(json.loads(text)) + "\n" == text
+        assert text.count("\n") < 800
+    odd = {"a": [[1, "[{"], [], {}], "b": {"c": float("inf"), "d": [{"e": (float("nan"), None)}]}, "f": "é"}
+    assert json.loads(study_text(odd)) == finite(odd)
+    assert study_text(odd).splitlines()[2:5] == ['  [1, "[{"],', "  [],", "  {}"]
 
 
 def test_a_figure_has_lines_bands_and_dots_without_what_is_no_number(tmp_path):
@@ -97,3 +112,91 @@ def test_both_pages_show_a_study_with_its_figures_and_tables(tmp_path):
     for told in (r"\section{Numerical studies}", "it is 0.5", "study-icl-networks-pooled-6.pdf", r"\toprule"):
         assert told in tex, told
     assert "Other figures" not in tex
+
+
+def results(scale):
+    """The R^2 of a kept result by depth, condition, predictor and examples; and its sentences, at the end."""
+    with (KEPT_STUDIES / f"icl-networks-{scale}.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    text = (KEPT_STUDIES / f"icl-networks-{scale}.json").read_text(encoding="utf-8")
+    names = ("N", "condition", "predictor", "examples")
+    found = {tuple(line[name] for name in names): line for line in lines}
+
+    def r2(N, predictor, k, measure="pooled", condition="share 1.0"):
+        return float(found[str(N), condition, predictor, str(k)][measure])
+
+    ends = re.findall(
+        r"the answers of (\S+) at \d+ examples are nearest to (.*?)(?: of size (\S+))?, which leaves (\S+) "
+        r".*?; .* leaves (\S+) \(",
+        "\n".join(json.loads(text)["said"]),
+    )
+    return r2, ends, json.loads(text)
+
+
+def short(*values, places=2, times=1):
+    """The least and the largest as the page writes them: .04 to .06."""
+    ends = (f"{times * one:.{places}f}" for one in (min(values), max(values)))
+    return " to ".join(one.removeprefix("0") if times == 1 else one for one in ends)
+
+
+MODELS = [(attention, N) for N in (3, 4, 6) for attention in ("softmax", "relu")]
+
+
+def test_the_page_says_what_the_smallest_result_has():
+    (r2, ends, whole), page = results("tiny"), " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert sum(line.count("not apart from the mean of labels") for line in whole["said"]) == 12
+    assert len(ends) == 6 and all(
+        one[1] in ("2 steps of linear descent", "3 steps of linear descent") for one in ends
+    )
+    assert f"leave {short(*(float(one[3]) for one in ends), places=1, times=100)}% of their variance" in page
+    last = [row for row in whole["tables"][-1]["rows"] if row[1] == 1500]
+    assert f"the mean leaves {short(*(float(row[2]) for row in last), places=1, times=100)}%" in page
+    away = short(*(float(one[4]) for one in ends), places=0, times=100)
+    assert f"the best descent on an N-layer network {away}%" in page
+    ours = short(*(r2(N, f"{name} transformer", 20) for name, N in MODELS))
+    theirs = short(*(published_curve("relu", N).values[20] for N in (3, 4, 6)))
+    assert f"R^2 at 20 examples is {ours}; {theirs} is published of the ReLU transformers" in page
+
+
+def test_the_page_says_what_the_small_result_has():
+    (r2, ends, whole), page = results("small"), " ".join(PAGE.read_text(encoding="utf-8").split())
+    within = {(name, N): r2(N, f"{name} transformer", 50, "within") for name, N in MODELS}
+    pooled = {(name, N): r2(N, f"{name} transformer", 50) for name, N in MODELS}
+    deep = [one for one in MODELS if one[1] > 3]
+    assert f"within prompts of {short(within['softmax', 3])[:3]}" in page
+    told = (short(*(which[one] for one in deep)) for which in (within, pooled))
+    assert "have {}, with a pooled R^2 of {}.".format(*told) in page
+    mean = {row[1]: float(row[2]) for row in whole["tables"][-1]["rows"] if row[0] == "softmax-3"}
+    assert mean[8000] < 0.015 < 0.035 < mean[12000] and "between 8,000 and 12,000 steps" in page
+    linear = [one for one in ends if "linear descent" in one[1]]
+    assert [one[0] for one in ends if one not in linear] == ["softmax-3"] and ends[0][1].startswith("ridge")
+    assert {one[1] for one in linear} == {"2 steps of linear descent", "3 steps of linear descent"}
+    assert {f"{float(one[2]):.3f}" for one in linear} == {"0.011"}
+    shares = short(*(float(one[3]) for one in linear), places=3, times=100)
+    assert f"to {shares}% of the variance" in page and f"ridge ({100 * float(ends[0][3]):.1f}%)" in page
+    assert f"leaves {short(*(float(one[4]) for one in ends), places=0, times=100)}%." in page
+    plateaus = {one: f"{published_curve(*one).plateau:.2f}"[1:] for one in MODELS}
+    assert f"ReLU at N = 4 and 6 has {plateaus['relu', 4]} and {plateaus['relu', 6]}" in page
+    assert f"softmax at N = 6 {plateaus['softmax', 6]}, which" in page
+    assert f"with {plateaus['softmax', 3]} and {plateaus['softmax', 4]}, is where ridge" in page
+
+    def falls(name, N):
+        values = published_curve(name, N).values
+        ours = [r2(N, f"{name} transformer", k) for k in (50, 75)]
+        return *(f"{one:.2f}"[1:] for one in ours), *(f"{values[k]:.2f}"[1:] for k in (50, 75))
+
+    first, last, was, then = falls("softmax", 3)
+    assert f"falls from {first} to {last} at 75, as published ({was} to {then})" in page
+    first, last, was, then = falls("relu", 6)
+    assert f"from {first} to {last}, which the published one does not" in page and then > was
+    moved = {one: r2(one[1], f"{one[0]} transformer", 50, condition="share 0.9") for one in MODELS}
+    assert [one for one, value in moved.items() if value > 0] == [("relu", 3)]
+    mean_of_labels = r2(3, "mean", 50, condition="share 0.9")
+    assert f"N = 3 has {moved['relu', 3]:.2f}".replace("0.", ".") in page
+    assert f"the mean of the labels {mean_of_labels:.2f})".replace("0.", ".") in page
+    published = [published_curve(*one, share=0.9).values[50] for one in MODELS]
+    assert f"keep {short(*published)}." in page
+    other = (PAGE.parent / "study-readings.md").read_text(encoding="utf-8")
+    for row in whole["tables"][1]["rows"]:
+        if row[0] in ("mean", "ridge", "exact", "lean"):
+            assert f"| {' | '.join(row)} |" in other

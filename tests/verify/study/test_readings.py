@@ -121,3 +121,52 @@ def test_a_curve_is_apart_only_where_intervals_are_disjoint():
     empty = {("pooled", "mean"): MeasuredR2(*[float("nan")] * 3)}
     assert replace(reading, measured=empty).verdict(curve, "pooled", "mean") == ""
     assert len(reading.curves) == 4 and not replace(reading, share=0.25).curves
+
+
+def test_the_page_says_what_the_table_says():
+    """Its table cell by cell, and the numbers in its sentences."""
+    page = " ".join((ROOT / "docs" / "study-readings.md").read_text(encoding="utf-8").split())
+
+    def tally(rows, column):
+        found = Counter(row[column] for row in rows).most_common()
+        return ", ".join(f"{word} in {'all ' * (len(found) == 1)}{count}" for word, count in found)
+
+    against = ("ReLU transformer against mean", "softmax transformer against mean")
+    columns = (*against, "softmax transformer against ridge")
+    for output in ("linear", "activated"):
+        for N in ("3", "4", "6"):
+            rows, batches = (
+                chosen(one, N=N, output=output, **UNSHIFTED) for one in ("pooled", "batches of 64")
+            )
+            assert f"| {output} | {N} | {' | '.join(tally(rows, one) for one in columns)} |" in page
+            if output == "linear":
+                assert [tally(rows, one) for one in columns] == [tally(batches, one) for one in columns]
+            elif N != "3":
+                ours = (2, 9) if N == "4" else (2, 6)
+                assert tuple(sum(row[one] == "above" for row in batches) for one in against) == ours
+    assert "ReLU is above the mean also in 2 readings each at N = 4 and 6, and softmax in 6 at N = 6" in page
+    gaps = [
+        published_curve("relu", 3).plateau - float(row["mean"])
+        for row in chosen(N="3", output="linear", **UNSHIFTED)
+    ]
+    assert f"is {min(gaps):.3f} to {max(gaps):.3f} above the mean" in page
+    unshifted = chosen("within", **UNSHIFTED)
+    for name, sentence in (("ridge", "ridge {} to {}"), ("between", "On these tasks c is {} to {}")):
+        found = [float(row[name]) for row in unshifted]
+        assert sentence.format(f"{min(found):.2f}", f"{max(found):.2f}") in page
+    of_networks = {
+        N: [
+            row[f"network beside {name} against mean"]
+            for row in chosen(N=N, **UNSHIFTED)
+            for name in ("ReLU", "softmax")
+        ]
+        for N in ("3", "4", "6")
+    }
+    assert set(of_networks["3"]) == {"above"} and set(of_networks["6"]) == {"above", "not apart"}
+    assert Counter(of_networks["4"]) == {"not apart": 35, "above": 1}
+    moved = chosen(parameters="0.5")
+    assert (
+        tally(moved, against[0]) == "above in 5, not apart in 1" and "ReLU above the mean in 5 of 6" in page
+    )
+    raw = chosen(parameters="-0.5", width="200", biases="no")
+    assert [row["mean"] for row in raw] == ["nan"]  # all labels of every prompt are equal
