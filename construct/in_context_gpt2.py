@@ -1,7 +1,6 @@
 """The GPT-2 of arXiv 2208.01066 to be trained: numbers in, a prediction at every input of the prompt.
 
-Its tensors have the names by which `icgd judge` reads a GPT-2.  Training imports this module on machines
-that have torch and numpy alone, so it imports no bound.
+Its tensors have the names by which `icgd judge` reads a GPT-2.
 """
 
 from __future__ import annotations

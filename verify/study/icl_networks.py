@@ -34,8 +34,8 @@ NETWORKS = "icl-networks"
 QUICK = tuple(name for name, one in BASELINES.items() if not one.slow)
 SLOW = ("network, best epoch", "network, last epoch", "network, validated", "exact", "lean")
 
-_PER_SECOND = {"cpu": 3e10, "cuda": 8e13}
-"""Floating-point operations in a second of training on two cores, and on an H100."""
+_PER_SECOND = 3e10
+"""Floating-point operations in a second of training on two cores."""
 _KIND = {"mean": "trivial", "last": "trivial", "exact": "constructed", "lean": "constructed"}
 
 
@@ -199,9 +199,10 @@ def estimated_networks(options: StudyOptions) -> Estimate:
     """The time that a scale takes on the device, training first."""
     scale = find_scale(options.scale, options.changes)
     batch, examples, steps = scale.training.batch, scale.training.examples, scale.training.steps
-    work = 3 * batch * scale.sizes.forward_operations(examples) * steps * len(scale.cells)
-    device = "cuda" if options.device.startswith("cuda") else "cpu"
-    seconds = scale.seconds * steps * len(scale.cells) if device == "cuda" else work / _PER_SECOND["cpu"]
+    step = scale.seconds
+    if not options.device.startswith("cuda"):
+        step = 3 * batch * scale.sizes.forward_operations(examples) / _PER_SECOND
+    seconds = step * steps * len(scale.cells)
     if options.minutes is not None:
         seconds = min(seconds, 60 * options.minutes)
     count, at = scale.slow

@@ -41,7 +41,7 @@ def run_matching(options: StudyOptions) -> StudyResult:
 KERNEL_MATCHING = Study(
     name=NAME_OF_MATCHING,
     title="Which attention fits which data: functional descent with one kernel on data of another",
-    source="arXiv 2312.06528, Section 5",
+    source="arXiv 2312.06528, experiments",
     theorems=("functional",),
     task=f"labels from Gaussian processes with the kernels {', '.join(MATCHED)}",
     models=tuple(f"{name} attention, built, its step size chosen" for name in COMPARED),

@@ -94,7 +94,7 @@ def _rate(errors: list[float]) -> float:
 LOOPS_AGAINST_EXAMPLES = Study(
     name=NAME_OF_LOOPS,
     title="Loops against examples: T loops of one block, with n examples in context",
-    source="arXiv 2410.11268, Section 5",
+    source="arXiv 2410.11268, Section 6",
     theorems=("looped",),
     task="linear regression in context without noise, standard normal inputs and weights",
     models=("one block of linear attention, built, looped 1 to 16 times",),

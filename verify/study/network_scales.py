@@ -48,12 +48,11 @@ class NetworkScale:
     condition.  judged: prompts, and at how many examples each, on which answers are kept during
     training.  slow: the same for baselines that train or run something on every prompt.
     marks: steps at which these are kept; every: steps between checkpoints.
-    seconds: of one step on the machine meant, for estimates.
+    seconds: of one step on an H100, for estimates.
     """
 
     name: str
     words: str
-    machine: str
     sizes: InContextSizes
     training: TrainingSettings
     depths: tuple[int, ...]
@@ -99,7 +98,7 @@ class NetworkScale:
         return self.task_of(N).prompts(count, max(at), self.training.share, generator)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything that the results depend on, as plain values."""
+        """What is trained, and tested on how much, as plain values."""
         return {
             "scale": self.name,
             "model": asdict(self.sizes),
@@ -135,7 +134,6 @@ SCALES: Mapping[str, NetworkScale] = {
             "two blocks of width 64, trained for some thousand steps on prompts of 20 examples: it shows the "
             "machinery, the baselines, and what the measures tell apart; it cannot show what the published "
             "models, 12 blocks and 500,000 steps, have learned",
-            "two cores",
             InContextSizes(d=20, examples=20, blocks=2, heads=2, width=64, inner=64),
             TrainingSettings(steps=1_500, examples=20, rate=2e-3, warmup=100, chunk=50),
             (3, 4, 6),
@@ -151,7 +149,6 @@ SCALES: Mapping[str, NetworkScale] = {
             "small",
             "six blocks of width 256, trained for minutes on one GPU: the published width, heads, prompts "
             "and tests, with half of the blocks and a small part of the steps at a larger rate",
-            "one H100",
             replace(_PUBLISHED, blocks=6),
             TrainingSettings(steps=40_000, rate=5e-4, warmup=1_000),
             (3, 4, 6),
@@ -166,7 +163,6 @@ SCALES: Mapping[str, NetworkScale] = {
         NetworkScale(
             "paper",
             "12 blocks, 8 heads, width 256 and 500,000 steps at rate 1e-4, as published where that is stated",
-            "one H100",
             _PUBLISHED,
             TrainingSettings(steps=500_000),
             (3, 4, 6),

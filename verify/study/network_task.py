@@ -1,21 +1,15 @@
-"""The task of arXiv 2411.16549, Section 5: examples of a random network with ReLUs, labels included.
-
-Training imports this module on machines that have torch and numpy alone, so it imports nothing else.
-"""
+"""The task of arXiv 2411.16549, Section 5: examples of a random network with ReLUs, labels included."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from icgd.bounds.letters import ProblemError
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 CENTRE = 2.0
 """Inputs lie around -CENTRE and +CENTRE in every coordinate, with unit variance."""
@@ -31,8 +25,8 @@ class NetworkTask:
     after every layer but the last, with `activated` after that one, too.
     mean: all parameters are drawn from N(mean, 1); `biases` says whether there are any.
     scaled: whether the parameters of a layer are divided by the root of its number of inputs.
-    Source: arXiv 2411.16549, Section 5.1; width, biases, scale and last activation are not stated there.
-    Raises ProblemError.
+    Source: arXiv 2411.16549, Section 5 and Appendix F.1; width, biases, scale of a layer and last activation
+    are not stated there.  Raises ProblemError.
 
     >>> NetworkTask(N=3).sizes
     (20, 20, 20, 1)
@@ -71,7 +65,7 @@ class NetworkTask:
         generator: torch.Generator,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-    ) -> list[Float[Tensor, "B rows columns"]]:
+    ) -> list[Float[Tensor, "B _ _"]]:
         """The matrices of `count` random networks, layer after layer; biases stand in the last column."""
         found = []
         for rows, columns in zip(self.sizes[1:], self.sizes[:-1], strict=True):
@@ -81,7 +75,7 @@ class NetworkTask:
         return found
 
     def labels(
-        self, networks: list[Float[Tensor, "B rows columns"]], x: Float[Tensor, "B T d"]
+        self, networks: list[Float[Tensor, "B _ _"]], x: Float[Tensor, "B T d"]
     ) -> Float[Tensor, "B T"]:
         """The outputs of each prompt's network at its inputs."""
         value = x

@@ -109,7 +109,7 @@ def _said(L: int, predicted: float, runs: Sequence[Run]) -> str:
 PRECONDITIONED_TRAINING = Study(
     name=NAME_OF_TRAINING,
     title="Training deep linear attention reaches preconditioned descent",
-    source="arXiv 2306.00297, Section 5",
+    source="arXiv 2306.00297, experiments",
     theorems=("preconditioned",),
     task="linear regression in context, inputs with covariance S, weights with covariance S^-1",
     models=("linear attention of 1 to 4 layers, all entries of A_l trained",),

@@ -3,9 +3,9 @@
     python -m icgd.verify.study.readings          # writes reports/studies/icl-networks-readings.csv
     python -m icgd.verify.study.readings --prompts 640 --width 20 --out few.csv
 
-Width, biases, scale and last activation of the random networks are not stated in arXiv 2411.16549, nor which
-R^2 is meant.  For every choice the predictors are measured at the positions over which the published curves
-are averaged.
+Width, biases, scale of a layer and last activation of the random networks are not stated in arXiv 2411.16549,
+nor which R^2 is meant.  For every choice the predictors are measured at the positions over which the
+published curves are averaged.
 """
 
 from __future__ import annotations

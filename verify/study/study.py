@@ -78,7 +78,7 @@ class StudyOptions:
 class StudyResult:
     """What a study found.  columns, rows: every number, one line each.  said: its sentences.
 
-    settings: all that the numbers depend on.  trained_on: what the models were trained on, in words.
+    settings: what was trained and tested.  trained_on: what the models were trained on, in words.
     """
 
     study: str

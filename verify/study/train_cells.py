@@ -2,7 +2,8 @@
 
     python -m icgd.verify.study.train_cells --scale small --out out/study --device cuda --minutes 8
 
-It runs on machines that have torch and numpy alone, stops at a checkpoint before a limit, and goes on there.
+It stops at a checkpoint after so many minutes, and goes on there.  It runs on machines that have nothing but
+torch, numpy, jaxtyping, filelock and safetensors, so no module that it imports needs more.
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ def train_cells(
         runs = {cell: open_training(scale, cell, folder, seed, device) for cell in scale.cells}
         judged = {N: scale.judged_prompts(N, seed) for N in scale.depths}
         reached, taken = min(run.step for run in runs.values()), 0.0
-        with progress("train", scale.training.steps * len(runs)) as advance:
-            advance(float(sum(run.step for run in runs.values())))
+        left = sum(scale.training.steps - run.step for run in runs.values())
+        with progress("train", left) as advance:
             for stop in (one for one in scale.stops if one >= reached):
                 round_began, before = clock(), {cell: run.step for cell, run in runs.items()}
                 ahead = stop * len(runs) - sum(before.values())

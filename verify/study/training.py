@@ -1,7 +1,4 @@
-"""Training a GPT-2 to predict in context: resumable, and on a CPU the same to the bit however often it stops.
-
-Training runs on machines that have torch and numpy alone, so nothing here imports a bound.
-"""
+"""Training a GPT-2 to predict in context: resumable, on a CPU the same to the bit however often it stops."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Descent on a network by a second route, and answers that are known to be one of the references."""
 
 import numpy as np
+import pytest
 import torch
 
 from icgd.verify.study import discrepancy
@@ -63,6 +64,9 @@ def test_answers_that_are_a_reference_are_nearest_to_it(monkeypatch):
     for place, reference in ((("a", 1), NETWORK_DESCENT), (("a", 2), "kernel of the network")):
         best = nearest_of_all([one for one in found if (one.model, one.step) == place])
         assert best.reference == reference and best.share.high < 1e-20
+    rest = y.mean(dim=1)[20:], descent[20:]  # the half of the prompts that fits nothing
+    away = next(one for one in found if (one.step, one.reference) == (1, "mean of labels"))
+    assert away.share.mean == pytest.approx(float((rest[0] - rest[1]).square().mean() / rest[1].var()))
     words = next(one.words for one in found if (one.step, one.reference) == (1, NETWORK_DESCENT))
     assert words == "20 steps of descent of size 0.01 on a 2-layer network"
     mean = {one.reference: one.share for one in found if one.model == "b"}

@@ -1,6 +1,7 @@
 """R^2 under every reading: values and intervals by a second route, and what the pooled one rewards."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def plainly(labels, k, predicted):
         return 1 - sum(errors) / sum((v - sum(y) / len(y)) ** 2 for v in y)
 
     batches = [slice(s, s + 64) for s in range(0, len(y) - 63, 64)]
-    own = sorted(1 - e / v for e, v in zip(errors, inside, strict=True) if v)
+    own = sorted(1 - e / v for e, v in zip(errors, inside, strict=True) if v > 1e-9)
     middle = (own[(len(own) - 1) // 2] + own[len(own) // 2]) / 2
     return {
         "pooled": r2(errors, y),
@@ -41,7 +42,7 @@ def plainly(labels, k, predicted):
 
 def test_values_are_those_of_the_definitions():
     labels, at, predicted = drawn()
-    labels[5] = 2.0  # a prompt of equal labels has no R^2 of its own
+    labels[5] = 2 + 1e-8 * np.arange(7)  # labels that are equal but for rounding have no R^2 of their own
     found = measures(torch.tensor(labels), at, torch.tensor(predicted), resamples=10)
     assert list(found) == list(R2_MEASURES)
     for i, k in enumerate(at):
@@ -53,24 +54,41 @@ def test_values_are_those_of_the_definitions():
 
 
 def test_intervals_are_those_of_drawing_prompts_again():
-    """Against plain resampling with other random numbers: ends agree to a tenth of the interval's width."""
+    """Of the same draws, exactly: every drawn prompt is copied, and the definitions are applied."""
     labels, at, predicted = drawn(count=128)
-    found = measures(torch.tensor(labels), at, torch.tensor(predicted), resamples=4000)
-    rng = np.random.default_rng(9)
+    found = measures(torch.tensor(labels), at, torch.tensor(predicted), resamples=200, level=0.9, seed=4)
+    share = between(torch.tensor(labels), resamples=200, level=0.9, seed=4)
     samples = []
-    for _ in range(1500):
-        again = rng.integers(0, 128, 128)
-        y, p = labels[again], predicted[again, 1]
-        inside, errors = y.var(1, ddof=1), (y[:, 3] - p) ** 2
-        own = np.sort(1 - errors / inside)
-        pooled = 1 - errors.sum() / y[:, 3].var() / 128
-        samples.append((pooled, 1 - errors.sum() / inside.sum(), own.mean(), own[63]))
-    ends = np.quantile(samples, [0.025, 0.975], axis=0)
-    names = ("pooled", "within", "mean of prompts", "median of prompts")
-    for name, (low, high) in zip(names, ends.T, strict=True):
-        one = found[name][1]
+    for times in np.random.default_rng(4).multinomial(128, [1 / 128] * 128, size=200):
+        again = np.repeat(np.arange(128), times)
+        told = plainly(labels[again], 3, predicted[again, 1])
+        inside = labels[again].var(1, ddof=1).mean()
+        kept = [told[name] for name in ("pooled", "within", "mean of prompts")]
+        samples.append([*kept, 1 - inside / labels[again].var()])
+    ends = np.quantile(samples, [0.05, 0.95], axis=0).T
+    named = [found[name][1] for name in ("pooled", "within", "mean of prompts")]
+    for one, wanted in zip([*named, share], ends, strict=True):
+        assert (one.low, one.high) == pytest.approx(wanted, rel=1e-9)
         assert one.low <= one.value <= one.high
-        assert abs(one.low - low) + abs(one.high - high) < 0.25 * (high - low), name
+
+
+def test_the_interval_of_a_median_is_the_exact_one_of_its_bootstrap():
+    """In rational numbers: the least value at or below which a resample has its lower median often enough."""
+    labels, _, predicted = drawn(count=21)
+    (found,) = measures(torch.tensor(labels), [3], torch.tensor(predicted[:, 1:2]), resamples=5)[
+        "median of prompts"
+    ]
+    own = sorted(1 - (labels[:, 3] - predicted[:, 1]) ** 2 / labels.var(1, ddof=1))
+
+    def chance(rank):
+        """That at least 11 of 21 drawn prompts are among the `rank` lowest."""
+        p = Fraction(rank, 21)
+        return sum(math.comb(21, k) * p**k * (1 - p) ** (21 - k) for k in range(11, 22))
+
+    for end, tail in ((found.low, Fraction(1, 40)), (found.high, Fraction(39, 40))):
+        rank = next(rank for rank in range(1, 22) if chance(rank) >= tail)
+        assert end == pytest.approx(own[rank - 1], rel=1e-12)
+    assert found.value == pytest.approx(own[10], rel=1e-12)
 
 
 def test_pooled_r2_rewards_knowing_the_prompt_and_within_does_not():
@@ -78,7 +96,8 @@ def test_pooled_r2_rewards_knowing_the_prompt_and_within_does_not():
     rng = np.random.default_rng(1)
     labels = torch.tensor(3 * rng.normal(size=(8000, 1)) + rng.normal(size=(8000, 9)))
     c = 0.9  # 9 of 10 parts of the variance lie between prompts
-    assert between(labels).low < c < between(labels).high
+    share = between(labels, resamples=200)
+    assert share.low < c < share.high
     at = [1, 4, 8]
     means = torch.stack([labels[:, :k].mean(1) for k in at], dim=1)
     found = measures(labels, at, means, resamples=200)

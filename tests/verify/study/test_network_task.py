@@ -1,14 +1,10 @@
 """The task of the published study: labels by a second route, inputs in the asked shares, what is refused."""
 
-import ast
-import inspect
-
 import numpy as np
 import pytest
 import torch
 
 from icgd.bounds.letters import ProblemError
-from icgd.verify.study import network_task
 from icgd.verify.study.network_task import NetworkTask
 
 READINGS = [
@@ -99,11 +95,3 @@ def test_without_biases_the_scale_is_one_factor_of_all_labels():
 def test_what_is_refused_is_said_in_a_sentence(wrong, said):
     with pytest.raises(ProblemError, match=said):
         wrong()
-
-
-def test_it_imports_torch_alone():
-    """It runs where only torch is installed; names of types are not imported at run time."""
-    body = ast.parse(inspect.getsource(network_task)).body
-    found = {node.module for node in body if isinstance(node, ast.ImportFrom)}
-    found |= {alias.name for node in body if isinstance(node, ast.Import) for alias in node.names}
-    assert found == {"__future__", "math", "dataclasses", "typing", "torch", "icgd.bounds.letters"}

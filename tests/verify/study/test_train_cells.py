@@ -1,13 +1,19 @@
 """All models of a study: equal steps in limited time, answers as the judge reads them, refusals."""
 
 import json
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from icgd.bounds.letters import ProblemError
+from icgd.bounds.progress import Progress
 from icgd.construct.gpt2 import GPT2
 from icgd.construct.in_context_gpt2 import InContextSizes
 from icgd.construct.machine.locks import locked
@@ -81,7 +87,21 @@ def test_in_limited_time_all_cells_end_at_the_same_step_and_go_on_from_there(tmp
     assert {one.dtype for one in read_header(weights, "w").tensors.values()} == {torch.bfloat16}
     assert not train_cells(SMALLEST, tmp_path, seconds=8, clock=Clock(), say=said.append)
     assert "run it again" in said[-1]
-    assert train_cells(SMALLEST, tmp_path)
+    left = sum(12 - open_training(SMALLEST, cell, tmp_path).step for cell in SMALLEST.cells)
+    told = {}
+
+    @contextmanager
+    def begin(what, total, seconds):
+        told[what] = [total, 0]
+
+        def advance(done):
+            told[what][1] += done
+
+        yield advance
+
+    assert train_cells(SMALLEST, tmp_path, progress=Progress(begin))
+    # As many units as are left: of steps made earlier no time is known, and the time left would be too short.
+    assert told["train"] == [left, left] and 0 < left < 48
     whole = tmp_path / "whole"
     assert train_cells(SMALLEST, whole)
     for cell in SMALLEST.cells:
@@ -132,3 +152,16 @@ def test_a_model_whose_loss_is_no_number_is_given_up_and_the_others_go_on(tmp_pa
     assert sum("relu-4 is given up: rate = 0.01: the loss is inf" in line for line in said) == 1
     left = [cell.name for cell in SMALLEST.cells if CellFiles(tmp_path, cell).answers.exists()]
     assert left == ["softmax-3", "relu-3", "softmax-4"]
+
+
+def test_training_needs_no_more_than_the_page_says():
+    """In a process of its own: what is imported beside torch, numpy and what those import."""
+    page = (Path(__file__).parents[3] / "docs" / "studies.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"It needs ([\w, ]+) and (\w+)\s+alone", " ".join(page.split()))
+    code = (
+        "import sys, torch, numpy; known = set(sys.modules); import icgd.verify.study.train_cells; "
+        "print(*{one.split('.')[0] for one in set(sys.modules) - known} - set(sys.stdlib_module_names))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    told = {*said[0].split(", "), said[1]}
+    assert {*done.stdout.split(), "torch", "numpy"} == told | {"icgd"}
