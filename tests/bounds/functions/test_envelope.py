@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icgd.bounds.activation import parse_activation
+from icgd.bounds.functions import envelope as module
 from icgd.bounds.functions.envelope import BINS, QUANTITIES, envelope, joint_envelope
 from icgd.bounds.functions.scalar import PRECISION, lower_float, upper_float
 
@@ -136,8 +137,25 @@ def test_the_joint_envelope_is_nearly_what_units_and_targets_attain():
             norm = np.linalg.norm(a - b * y, axis=1)
             bound = table.norm(name, np.full(len(mean), BINS), mean, mean)
             assert (norm <= bound).all()
+            for ends in ((0 * mean, mean), (mean, mean + 1)):
+                assert (norm <= table.norm(name, np.full(len(mean), BINS), *ends)).all()
             largest[name] = max(largest[name], float((norm / bound).max()))
     assert min(largest.values()) > 0.97
+
+
+def test_joint_forms_are_below_their_suprema_on_every_box():
+    """a^2 mu / (mu - b^2) of tanh from both sides, without the room for rounding, at points of each box."""
+    r, reach, boxes = parse_activation("tanh").r, 1.5, 16 * BINS
+    whole, middle = module._jets(r, reach, 16)
+    products = module._half_square(whole), module._half_square(middle)
+    t = np.tanh((np.arange(boxes) + np.linspace(0, 1, 9)[:, None]) * reach / boxes)
+    d = 1 - t * t
+    for k, mu, a, b in ((1, 1.3, t * d, d), (2, 0.8, d * d - 2 * t * t * d, -2 * t * d)):
+        phi = a * a * mu / (mu - b * b)
+        part = module._freed(mu, [x[k:] for x in products], (whole[k:], middle[k:]))
+        for sign, one in ((1, part), (-1, -part)):
+            high, _ = one.suprema(reach / boxes / 2, 0.0)
+            assert (high + 1e-13 > (sign * phi).max(axis=0)).all()  # phi is the same at -z
 
 
 def test_there_is_no_joint_envelope_of_a_line():
