@@ -46,6 +46,15 @@ def is_there(tool):
     return any(map(shutil.which, NAMES.get(tool, (tool,))))
 
 
+@pytest.fixture
+def one_thread():
+    """Sums in the same order every time; and more threads than free cores make torch wait for itself."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     needed = {tool for mark in item.iter_markers("needs") for tool in mark.args}

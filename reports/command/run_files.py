@@ -58,6 +58,8 @@ def check_line(path: PurePath, options: str) -> str:
 
     >>> check_line(Path("my out/c.json"), "--N 2"), check_line(Path("-o/c.json"), "--N 2")
     ("icgd check 'my out/c.json' --N 2", 'icgd check ./-o/c.json --N 2')
+    >>> check_line(Path("c.json"), "")
+    'icgd check c.json'
     """
     name = path.as_posix()  # which Windows takes too, unquoted
     return f"icgd check {shlex.quote(f'./{name}' if name.startswith('-') else name)} {options}".rstrip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Container, Iterator, Mapping, Set
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context
 from typing import TypeGuard
@@ -174,6 +174,12 @@ def letter_of(constant: str) -> str:
 def constant_place(theorem: str, name: str, bound: str = "") -> str:
     """The place of a constant in the document; bound: the claim it stands in, if several give it values."""
     return f"{theorem} constants {name}{f' in {bound}' if bound else ''}"
+
+
+def place_of_constant(known: Container[str], theorem: str, name: str, bound: str) -> str:
+    """The place of a constant of a bound among known places: its own in the bound, or the theorem's."""
+    own = constant_place(theorem, name, bound)
+    return own if own in known else constant_place(theorem, name)
 
 
 def beginning_of(theorem: str) -> str:

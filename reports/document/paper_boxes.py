@@ -10,7 +10,7 @@ from icgd.reports.document.first_page import whole_sentences
 from icgd.reports.document.shape import AuditDocument, FindingDocument, PaperDocument
 from icgd.verify.ledger.tally import statement_of
 
-_WITNESS = 230
+_WITNESS = 270
 """The most characters of what stands beside a quotation."""
 
 

@@ -37,7 +37,7 @@ STYLE: Any = {  # matplotlib's own type for this lists every setting there is
     "savefig.facecolor": "none",
     "svg.fonttype": "path",
     "svg.hashsalt": "icgd",
-    "pdf.fonttype": 3,
+    "pdf.fonttype": 42,
 }
 """Settings of matplotlib while a figure is drawn and saved."""
 

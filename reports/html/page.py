@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 
 from icgd.reports.document import first_page
 from icgd.reports.document.findings import SEVERITY_NAMES, by_severity, tally_document
-from icgd.reports.document.numbers import Quantity, constant_place, exceeds, grouped, quantities
+from icgd.reports.document.numbers import Quantity, exceeds, grouped, place_of_constant, quantities
 from icgd.reports.document.paper_boxes import paper_boxes
 from icgd.reports.document.shape import (
     AuditDocument,
@@ -192,8 +192,7 @@ class _Numbers:
 
     def constant(self, value: object, theorem: str, name: str, bound: str) -> Markup:
         """The value of a constant of a bound, with its name if it has one."""
-        places = (constant_place(theorem, name, bound), constant_place(theorem, name))
-        return self.at(value, next((place for place in places if place in self._at), ""))
+        return self.at(value, place_of_constant(self._at, theorem, name, bound))
 
     def named(self, quantity: Quantity) -> Markup:
         """The number, with its name as id unless the page already has that id."""

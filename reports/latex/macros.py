@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from icgd.reports.document.numbers import Quantity, beginning_of, constant_place, digits, quantities
+from icgd.reports.document.numbers import Quantity, beginning_of, digits, place_of_constant, quantities
 from icgd.reports.document.shape import AuditDocument, BoundDocument
 from icgd.reports.mathematics.notation import Tex, command, escape
 
@@ -61,8 +61,7 @@ class NamedNumbers:
 
     def constant(self, theorem: str, name: str, bound: str, value: object) -> Tex:
         """The macro of a constant of a bound; the value itself if it has no name."""
-        places = (constant_place(theorem, name, bound), constant_place(theorem, name))
-        return self.at(next((place for place in places if place in self._places), ""), value)
+        return self.at(place_of_constant(self._places, theorem, name, bound), value)
 
     def bound(self, theorem: str, key: str, claim: BoundDocument) -> Tex:
         """The value of a claim's bound, as a macro if this part or another part of the theorem names it."""

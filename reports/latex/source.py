@@ -51,6 +51,7 @@ def write_source(document: AuditDocument, figures: Sequence[Drawn], folder: Path
     columns = [status for status in STATUSES if totals[status] or status == "failed"]
     verdicts = [verdict for part in document["theorems"].values() for verdict in part["verdicts"]]
     named = {verdict.get("means") for verdict in verdicts}
+    boxes = paper_boxes(document)
     scope = {
         "document": document,
         "parts": parts,
@@ -69,8 +70,8 @@ def write_source(document: AuditDocument, figures: Sequence[Drawn], folder: Path
         "totals": totals,
         "claim_counts": count_claims(verdicts),
         "urgent": urgent(document),
-        "boxes": paper_boxes(document),
-        "cite": {box.number: sources.cite(f"arXiv:{box.number}") for box in paper_boxes(document)},
+        "boxes": boxes,
+        "cite": {box.number: sources.cite(f"arXiv:{box.number}") for box in boxes},
         "trusted": trusted(document),
         "not_shown": not_shown(document),
         "tally": tally_document(document.get("findings") or ()),

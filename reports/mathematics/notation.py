@@ -51,7 +51,7 @@ _SYMBOL_TABLE = """
 ± pm ∓ mp × times ÷ div · cdot ⋅ cdot ≤ le ≥ ge ≠ neq ≈ approx ≡ equiv ∼ sim ∝ propto ≪ ll ≫ gg ∞ infty ∑ sum
 ∏ prod ∫ int √ surd ∂ partial ∇ nabla ∈ in ⋆ star ∉ notin ⊂ subset ⊆ subseteq ∪ cup ∩ cap ∅ emptyset ∀ forall
 ∃ exists → to ← leftarrow ↔ leftrightarrow ⇒ Rightarrow ⇐ Leftarrow ⇔ Leftrightarrow ↦ mapsto ⟨ langle
-⟩ rangle ‖ Vert ∥ Vert
+⟩ rangle ‖ Vert
 ⌊ lfloor ⌋ rfloor ⌈ lceil ⌉ rceil ∘ circ ⊤ top ⊥ perp ⊗ otimes ⊕ oplus ∧ wedge ∨ vee ¬ neg ℓ ell
 ⪯ preceq ⪰ succeq ≺ prec ≻ succ † dagger
 """
@@ -131,8 +131,8 @@ def escape(text: object) -> Tex:
 def spelled(text: str) -> str:
     """The text with Greek letters for their names, and with bars for norms.
 
-    >>> spelled("norm2(err) <= eta*eps")
-    '‖err‖₂ <= η*ε'
+    >>> spelled("norm2(err) <= eta*eps"), spelled("∥K∥_2")
+    ('‖err‖₂ <= η*ε', '‖K‖₂')
     """
     return _WORDS.sub(lambda found: _SPELLED[found[1]], _norms(text))
 
@@ -175,7 +175,7 @@ def _typed(found: re.Match[str]) -> str:
 
 def _norms(text: str) -> str:
     """The text with norm2(..) written with bars, and with a lowered 2 after any norm."""
-    text = re.sub(r"[∥‖]_2\b", "‖₂", text)
+    text = re.sub(r"‖_2\b", "‖₂", text.replace("∥", "‖"))
     while found := re.search(r"\bnorm2\(((?:[^()]|\([^()]*\))*)\)", text):
         text = f"{text[: found.start()]}‖{found[1]}‖₂{text[found.end() :]}"
     return text
@@ -191,8 +191,8 @@ def _set(word: str) -> str:
 def pieces(word: str) -> Iterator[str | Tex]:
     r"""A word in pieces: text, and LaTeX of what can only be mathematics.
 
-    >>> list(pieces("[-R_1,C^4)"))
-    ['[-', 'R_{1}', ',', 'C^{4}', ')']
+    >>> list(pieces("[-R_1,C^4)")), list(pieces("A_ℓ"))
+    (['[-', 'R_{1}', ',', 'C^{4}', ')'], ['A_{\\ell}'])
     """
     end = 0
     for found in _INLINE.finditer(word):

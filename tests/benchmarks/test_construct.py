@@ -24,14 +24,7 @@ from icgd.verify.search.prompts import random_prompts
 
 ROOT = Path(__file__).parents[2]
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """More threads than free cores make torch wait for itself, a thousand times longer than it computes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def prompt_for(problem, batch=1):

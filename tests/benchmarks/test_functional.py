@@ -13,14 +13,7 @@ from icgd.construct.looped import LoopedTransformer
 
 BATCH, N, D = 64, 1024, 32
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """More threads than free cores make torch wait for itself."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def prompts():

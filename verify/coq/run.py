@@ -37,12 +37,12 @@ TRUSTED = (
     "this export, which writes the numbers of the certificate as rationals",
     "that the literal matrices compute the program, and that back-propagation is the gradient",
 )
-ROUNDING = "the rounding model: every computed number is within the stated w... of what the program says"
 ROUNDING_LEFT = {
+    None: "the rounding model: every computed number is within the stated w... of what the program says",
     False: "the rounding model, for the loss slope (within wg) and for the clip",
     True: "the rounding model, for the clip",
 }
-"""What is taken for granted beside a theorem about binary64: without and with the loss slope in it."""
+"""What is taken for granted: with no theorem about binary64; with one without, and with, the loss slope."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class CoqReport:
     @property
     def trusted(self) -> tuple[str, ...]:
         """What the theorem relies on."""
-        return (*TRUSTED, ROUNDING if self.tokens is None else ROUNDING_LEFT[self.slope])
+        return (*TRUSTED, ROUNDING_LEFT[None if self.tokens is None else self.slope])
 
     @property
     def settles(self) -> bool:

@@ -15,7 +15,7 @@ from icgd.bounds.letters import Letters, ProblemError
 from icgd.bounds.progress import Progress, silent
 from icgd.verify.catalogue import command_name, find_theorem
 from icgd.verify.search.options import BRIEF, Search
-from icgd.verify.sweeps.cluster import cluster_workers
+from icgd.verify.sweeps.cluster import check_scheduler, cluster_workers
 from icgd.verify.sweeps.letter_grid import LetterGrid
 from icgd.verify.sweeps.problem_row import SWEEP_STEPS, expected
 from icgd.verify.sweeps.release import release
@@ -183,12 +183,13 @@ def chosen_workers(
 ) -> Callable[[], AbstractContextManager[Workers]]:
     """Processes on this machine, the workers of a Dask scheduler, or those of an executor that is given.
 
-    Raises ProblemError where a cluster could not find the file that defines the theorem.
+    Raises ProblemError for what is no address, and where a cluster could not find the theorem's file.
     """
     if executor is not None:
         return lambda: nullcontext(Workers(executor, at_once=4 * jobs, parallel=jobs, fatal=()))
     if scheduler is None:
         return partial(local_workers, jobs)
+    check_scheduler(scheduler)  # even where every row is there, and nobody asks it
     if (name := command_name(theorem)).endswith(".py"):
         why = "the machines of a cluster do not have this file: install it as a package, or use --jobs"
         raise ProblemError("theorem", name, why)

@@ -109,6 +109,7 @@ def test_constants_of_like_names_have_names_of_their_own():
         "eps": 0.1,
     }
     claim = {"value": 9, "relation": "<=", "constants": {name: {"value": v} for name, v in given.items()}}
+    claim["constants"]["k"] = {"value": 9}  # the bound itself, which has a name
     other = {**claim, "value": 8, "constants": {"c": {"value": 0.5}}}
     part = {"problem": {"eps": 0.1}, "bounds": {"demo/one": claim, "demo/two": other}}
     found = {one.macro.removeprefix("icgdDemoConstant"): one.value for one in _constants_of(part)}
@@ -116,6 +117,8 @@ def test_constants_of_like_names_have_names_of_their_own():
         **{"cInDemoOne": 1.5, "cInDemoTwo": 0.5, "C": 2.5, "ARPrime": 3.5, "AR": 4.5},
         **{"epsilonStar": 5.5, "": 6.5, "Two": 7.5},
     }
+    again = quantities({"theorems": {"demo": part, "demo/second": part}})
+    assert sum(" constants " in one.place for one in again) == len(found)  # a bound is shown once
 
 
 def _constants_of(part):

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from icgd.reports.document.overview import headlines, theorem_rows
-from icgd.verify.verdict import STATUSES
+from icgd.verify.verdict import MEANS, STATUSES
 
 DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_latex.json").read_text())
 
@@ -19,6 +19,9 @@ def test_rows_count_the_claims_of_all_constructions_of_a_theorem():
             counted = sum(STATUSES[one["verdict"]].tone == tone for one in verdicts)
             assert row.claims.get(tone, 0) == counted, (name, tone)
         assert row.seconds == sum(part["seconds"] for part in parts)
+        means = [one["means"] for one in verdicts if "means" in one]
+        assert row.strongest == min(means, key=list(MEANS).index, default=None)
+    assert len({row.strongest for row in rows.values()}) > 1
     assert sum(len(part["verdicts"]) for part in DOCUMENT["theorems"].values()) == sum(
         sum(row.claims.values()) for row in rows.values()
     )

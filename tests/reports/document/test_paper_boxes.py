@@ -30,7 +30,7 @@ def test_each_paper_has_a_box_with_its_gravest_findings_each_about_another_state
         assert len({found[one.key]["statement"] for one in box.told}) == len(box.told)
         for one in box.told:
             assert one.headline == found[one.key]["headline"] and one.quotation == found[one.key]["quotation"]
-            assert one.witness and len(one.witness) <= 230
+            assert one.witness and len(one.witness) <= 270
 
 
 def test_what_does_not_reproduce_is_not_told_and_an_old_report_has_its_number_for_a_title():

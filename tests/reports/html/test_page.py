@@ -103,6 +103,14 @@ def test_every_number_of_the_document_is_there_once_with_all_its_digits(read: Re
         assert value == json.dumps(one.value)
 
 
+def test_constants_have_their_names_where_they_stand(text: str) -> None:
+    tables = re.findall(r"<caption[^>]*>Constants of .*?</table>", text, flags=re.DOTALL)
+    constants = [one for one in quantities(DOCUMENT) if " constants " in one.place]
+    assert constants
+    for one in constants:
+        assert any(f'title="\\{one.macro} = ' in table for table in tables), one.macro
+
+
 def test_numbers_without_a_name_are_rounded_once_and_keep_their_digits(read: Read) -> None:
     for attributes, text in read.all("data"):
         value = json.loads(attributes["value"])

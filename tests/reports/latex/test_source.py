@@ -69,6 +69,10 @@ def test_texts_use_macros_that_exist_and_no_number_where_one_does(written):
         assert lower <= own | {r"\icgdhead", r"\icgdpage", r"\icgdpaperbox"}, name
     for name in ("census", "sandwich"):
         assert r"\num" not in (written / f"{name}.tex").read_text()
+    # What a later part says again of a constant is left out.
+    constants = {one.macro for one in quantities(DOCUMENT) if one.place.startswith(f"{LEAN} constants ")}
+    text = (written / "constants.tex").read_text()
+    assert constants and constants <= set(re.findall(r"\\(icgd[A-Za-z]+)\{\}", text))
     for macro in ("icgdErrorAttacked", "icgdPaperErrorCertified", "icgdHeads", "icgdBoundHeads"):
         assert rf"\{macro}{{}}" in (written / "report.tex").read_text()
 

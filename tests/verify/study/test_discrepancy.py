@@ -35,9 +35,9 @@ def descended(x, y, query, W, v, steps, size):
 def test_descent_on_a_network_is_the_chain_rule():
     prompts = drawn(5)
     x, y, query = prompts.x[:, :-1], prompts.y[:, :-1], prompts.x[:, -1]
-    found = network_descent(TASK, x, y, query, seed=7, steps=(1, 3), sizes=(0.01, 0.05, 1e6))
+    found = network_descent(TASK, x, y, query, seed=7, steps=(1, 3), sizes=(0.01, 0.05, 1e200))
     W, v = (one[0].numpy() for one in TASK.networks(1, torch.Generator().manual_seed(7), dtype=torch.float64))
-    assert {(1, 0.01), (3, 0.01), (1, 0.05), (3, 0.05)} <= found.keys()
+    assert {(1, 0.01), (3, 0.01), (1, 0.05), (3, 0.05)} <= found.keys() and (3, 1e200) not in found
     for (steps, size), answers in found.items():
         if size < 1:
             wanted = [
@@ -71,3 +71,23 @@ def test_answers_that_are_a_reference_are_nearest_to_it(monkeypatch):
     assert words == "20 steps of descent of size 0.01 on a 2-layer network"
     mean = {one.reference: one.share for one in found if one.model == "b"}
     assert mean["mean of labels"].high < 1e-20 and mean[NETWORK_DESCENT].low > 1e-3
+
+
+def test_the_first_half_of_the_prompts_fits_and_the_other_measures(monkeypatch):
+    """Answers of two kinds: parameters are those of the first, distances those of the second."""
+    monkeypatch.setattr(discrepancy, "DESCENT_STEPS", (1, 20))
+    prompts = drawn()
+    x, y = prompts.x[:, :5], prompts.y[:, :5]
+    descended = network_descent(TASK, x, y, prompts.x[:, 5], seed=0)
+    told = torch.cat([descended[20, 0.01][:20], descended[1, 0.3][20:]])
+    constant = torch.cat([torch.full((20,), 0.5, dtype=y.dtype), y.mean(dim=1)[20:]])
+    found = {
+        (one.model, one.reference): one
+        for one in discrepancies(prompts, 5, {("a", 0): told, ("b", 0): constant})
+    }
+    near = found["a", NETWORK_DESCENT]
+    assert near.words == "20 steps of descent of size 0.01 on a 2-layer network"
+    rest = descended[20, 0.01][20:] - descended[1, 0.3][20:]
+    assert near.share.mean == pytest.approx(float(rest.square().mean() / told[20:].var()))
+    assert found["b", "constant"].words == "the constant 0.5"
+    assert found["b", "mean of labels"].share.high < 1e-20

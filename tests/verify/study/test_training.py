@@ -19,14 +19,7 @@ SIZES = InContextSizes(d=2, examples=3, blocks=1, heads=2, width=8, inner=8, att
 SETTINGS = TrainingSettings(steps=1000, batch=4, examples=3, rate=1e-2, warmup=5, chunk=2)
 TASK = NetworkTask(N=3, d=2, width=4)
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums are in the same order only for the same number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def same(one, other):

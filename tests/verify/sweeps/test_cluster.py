@@ -42,6 +42,14 @@ def test_a_killed_worker_of_a_cluster_changes_no_byte(tmp_path):
 def test_a_scheduler_that_is_not_there_is_one_sentence(monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr("icgd.verify.sweeps.cluster._WAIT", 1)
-    for address in ("tcp://127.0.0.1:9", "nonsense://x"):
-        with pytest.raises(ProblemError, match="no Dask scheduler answers there"):
+    no_address = r"tcp://HOST:PORT or tls://HOST:PORT is needed, such as tcp://localhost:8786$"
+    refused = {
+        "tcp://127.0.0.1:9": "no Dask scheduler answers there",
+        "tls://[::1]:9": "no Dask scheduler answers",
+    }
+    refused |= dict.fromkeys(
+        ("nonsense://x", "tcp://x", "tcp://x:0", "tcp://x:65536", "x:8786", ""), no_address
+    )
+    for address, why in refused.items():
+        with pytest.raises(ProblemError, match=why):
             sweep_grid("looped", "n=8", scheduler=address, out="/nonexistent")
