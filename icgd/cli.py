@@ -14,6 +14,7 @@ import typer
 
 from icgd.bounds.letters import ProblemError
 from icgd.commands import COMMANDS, FAILED, KEPT, USUAL
+from icgd.export_command import EXPORTING
 from icgd.judging import JUDGING
 from icgd.reports.command.console import discard_unwritten, flush, open_streams, say
 from icgd.reports.command.faults import fault_sentence
@@ -49,7 +50,7 @@ def _app(asked: Theorem | None) -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_options)
-    for name, command in {**COMMANDS, **SWEEPING, **STUDYING}.items():
+    for name, command in {**COMMANDS, **SWEEPING, **STUDYING, **EXPORTING}.items():
         app.command(name, cls=OnceEach)(unfolded(command, asked))
     for name, command in JUDGING.items():
         app.command(name, cls=OnceEach)(unfolded(command, asked or find_theorem(USUAL)))

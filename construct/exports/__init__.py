@@ -1,0 +1,1 @@
+"""Exports: weights in the formats of other tools, one module a format."""

@@ -1,0 +1,63 @@
+"""A file of weights as every export takes it: which kind it is, its tensors in float64, and its metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from icgd.bounds.letters import ProblemError
+from icgd.construct.block.given_block import GivenBlock, declaration_of, holds_block
+from icgd.construct.block.layer_names import in_two_digits
+from icgd.construct.given_linear import holds_linear
+from icgd.construct.machine.tensor_files import TensorHeader, read_header, read_tensors
+
+
+def _of_pairs(header: TensorHeader) -> bool:
+    """Whether the tensors are P and Q, of all layers at once or layer by layer."""
+    return holds_linear(in_two_digits(header.shapes)) and all(name[-1] in "PQ" for name in header.shapes)
+
+
+WEIGHT_KINDS: Mapping[str, Callable[[TensorHeader], bool]] = {
+    "block": lambda header: holds_block(header.shapes),
+    "kernel": lambda header: _of_pairs(header) and "kernels" in header.metadata,
+    "linear": lambda header: _of_pairs(header) and "kernels" not in header.metadata,
+}
+"""What a file of weights may hold: one gradient step, attention with kernels, or linear attention (P, Q)."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReadWeights:
+    """What a file of weights holds.
+
+    kind: its name in `WEIGHT_KINDS`.  tensors: by name, in float64.  metadata: as docs/weights.md says.
+    """
+
+    path: Path
+    kind: str
+    header: TensorHeader
+    tensors: Mapping[str, Tensor]
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The texts beside the tensors, by name."""
+        return self.header.metadata
+
+    def block(self) -> GivenBlock:
+        """One gradient step by these matrices; raises ProblemError where file and letters do not fit."""
+        return GivenBlock.read(self.path, header=self.header)
+
+
+def read_weights(path: Path) -> ReadWeights:
+    """Read a file of weights; raises ProblemError, in one sentence, where it is not one."""
+    header = read_header(path, "weights")
+    kind = next((name for name, holds in WEIGHT_KINDS.items() if holds(header)), None)
+    if kind is None:
+        named = ", ".join(list(header.tensors)[:3]) or "no tensors"
+        why = f"it holds {named}; what `icgd build` writes is needed, as docs/weights.md says"
+        raise ProblemError("weights", path, why)
+    if kind == "block":
+        declaration_of(header, path, {})
+    return ReadWeights(path, kind, header, read_tensors(path, "weights", header))

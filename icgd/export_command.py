@@ -1,0 +1,47 @@
+"""The command `export`: weights in the formats of other tools."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from icgd.bounds.letters import ProblemError
+from icgd.commands import KEPT
+from icgd.construct.exports.formats import FORMATS, export_weights, find_format
+from icgd.construct.exports.read_weights import read_weights
+from icgd.construct.machine.files import check_writable
+from icgd.reports.command.audit import emit
+from icgd.reports.command.console import console_for
+from icgd.reports.command.options import Json
+from icgd.reports.document.document import closing
+
+_FORMATS_HELP = "; ".join(f"{one.name}: {one.says}" for one in FORMATS.values())
+
+
+def export_command(
+    weights: Annotated[Path, typer.Argument(help="a file of weights, as icgd build writes it")],
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help=_FORMATS_HELP)],
+    out: Annotated[Path, typer.Option("--out", help="the file, or the folder, to write")],
+    json_to: Json = None,
+) -> int:
+    """Write weights in the format of another tool: docs/exports.md."""
+    began = time.perf_counter()
+    found = find_format(to, out)
+    if found.ending:
+        check_writable(out)
+    if out.resolve() == weights.resolve():
+        raise ProblemError("out", out, "it is the file of the weights, which would be lost; name another")
+    given = read_weights(weights)
+    paths = export_weights(given, to, out)
+    console = console_for(json_to)
+    for path in paths:
+        console.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
+    emit({"format": to, "kind": given.kind, "files": [str(path) for path in paths]} | closing(began), json_to)
+    return KEPT
+
+
+EXPORTING: Mapping[str, Callable[..., int]] = {"export": export_command}

@@ -1,0 +1,71 @@
+"""`icgd export`: every command and piece of Python of docs/exports.md, and what it refuses."""
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from icgd import cli
+from icgd.bounds.looped import LoopedProblem
+from icgd.construct import looped
+
+PAGE = (Path(__file__).parents[2] / "docs" / "exports.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^    icgd (.*?)(?: +# .*)?$", PAGE, flags=re.MULTILINE)
+PYTHON = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+
+
+def command(capsys, *arguments):
+    code = cli.main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_commands_and_the_python_of_the_page_run(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for line in COMMANDS:
+        code, out, err = command(capsys, *shlex.split(line))
+        assert code == cli.KEPT, (line, out, err)
+    monkeypatch.chdir(tmp_path / "plain")
+    monkeypatch.syspath_prepend(tmp_path / "plain")
+    monkeypatch.delitem(sys.modules, "forward", raising=False)
+    scope = {}
+    exec(PYTHON[0], scope)
+    assert scope["w_after"].shape == scope["w"].shape
+    assert (scope["w_after"] - scope["w"]).abs().max() > 1e-4
+
+
+@pytest.fixture
+def loop(tmp_path):
+    looped.build(LoopedProblem(d=2, n=3)).save(tmp_path / "loop.safetensors")
+    return tmp_path / "loop.safetensors"
+
+
+def test_the_json_of_an_export(capsys, tmp_path, loop):
+    arguments = [str(loop), "--to", "torch", "--out", str(tmp_path / "made")]
+    code, out, _ = command(capsys, "export", *arguments, "--json", "-")
+    found = json.loads(out)
+    assert code == cli.KEPT and found["format"] == "torch" and found["kind"] == "linear"
+    assert [Path(one).name for one in found["files"]] == ["model.safetensors", "forward.py"]
+
+
+@pytest.mark.parametrize(
+    ("of", "to", "out", "said"),
+    [
+        ("loop", "tensorflow", "made", "to = tensorflow: the formats are torch"),
+        ("loop", "torch", "file", "it is a file, and this format is a folder"),
+        ("none", "torch", "made", "there is no such file"),
+        ("other", "torch", "made", "it holds bias; what `icgd build` writes is needed"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_in_one_sentence(of, to, out, said, capsys, tmp_path, loop):
+    (tmp_path / "file").write_text("kept", encoding="utf-8")
+    save_file({"bias": torch.zeros(3)}, tmp_path / "other.safetensors")
+    path = tmp_path / f"{of}.safetensors"
+    code, printed, err = command(capsys, "export", str(path), "--to", to, "--out", str(tmp_path / out))
+    assert code == cli.BAD_INPUT and said in err and len(err.splitlines()) == 1 and not printed
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "kept" and not (tmp_path / "made").exists()
