@@ -8,8 +8,10 @@ from pathlib import Path
 
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.open_table import OpenTable
+from icgd.construct.exports.onnx_step import write_onnx_step
 from icgd.construct.exports.plain_torch import write_plain_torch
 from icgd.construct.exports.read_weights import WEIGHT_KINDS, ReadWeights
+from icgd.construct.exports.torch_program import write_torch_program
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,20 @@ FORMATS = OpenTable(
             tuple(WEIGHT_KINDS),
             "",
             write_plain_torch,
+        ),
+        ExportFormat(
+            "torch-program",
+            "what torch.export makes of the weights, for torch.export.load",
+            tuple(WEIGHT_KINDS),
+            ".pt2",
+            write_torch_program,
+        ),
+        ExportFormat(
+            "onnx",
+            "a graph of ONNX in float64, from tokens to tokens",
+            ("block",),
+            ".onnx",
+            write_onnx_step,
         ),
     ],
 )

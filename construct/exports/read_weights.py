@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from torch import Tensor
 
 from icgd.bounds.letters import ProblemError
-from icgd.construct.block.given_block import GivenBlock, declaration_of, holds_block
+from icgd.construct.block.given_block import (
+    Declaration,
+    GivenBlock,
+    check_shapes,
+    declaration_of,
+    holds_block,
+)
 from icgd.construct.block.layer_names import in_two_digits
 from icgd.construct.given_linear import holds_linear
 from icgd.construct.machine.tensor_files import TensorHeader, read_header, read_tensors
@@ -45,6 +52,11 @@ class ReadWeights:
         """The texts beside the tensors, by name."""
         return self.header.metadata
 
+    @cached_property
+    def declaration(self) -> Declaration:
+        """What a block says of itself besides its matrices: its slots, attention and layers."""
+        return declaration_of(self.header, self.path, {})
+
     def block(self) -> GivenBlock:
         """One gradient step by these matrices; raises ProblemError where file and letters do not fit."""
         return GivenBlock.read(self.path, header=self.header)
@@ -59,5 +71,5 @@ def read_weights(path: Path) -> ReadWeights:
         why = f"it holds {named}; what `icgd build` writes is needed, as docs/weights.md says"
         raise ProblemError("weights", path, why)
     if kind == "block":
-        declaration_of(header, path, {})
+        check_shapes(header.shapes, declaration_of(header, path, {}))
     return ReadWeights(path, kind, header, read_tensors(path, "weights", header))

@@ -25,6 +25,7 @@ def command(capsys, *arguments):
     return code, captured.out, captured.err
 
 
+@pytest.mark.slow
 def test_the_commands_and_the_python_of_the_page_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for line in COMMANDS:
@@ -37,6 +38,9 @@ def test_the_commands_and_the_python_of_the_page_run(capsys, tmp_path, monkeypat
     exec(PYTHON[0], scope)
     assert scope["w_after"].shape == scope["w"].shape
     assert (scope["w_after"] - scope["w"]).abs().max() > 1e-4
+    monkeypatch.chdir(tmp_path)
+    exec(PYTHON[1], scope)
+    assert scope["after"].shape == (1, 9, 32)
 
 
 @pytest.fixture
