@@ -20,6 +20,7 @@ from icgd.reports.command.console import discard_unwritten, flush, open_streams,
 from icgd.reports.command.faults import fault_sentence
 from icgd.reports.command.loading import INTERRUPTED
 from icgd.reports.command.options import OnceEach, unfolded
+from icgd.schema_command import SCHEMING
 from icgd.study_command import STUDYING
 from icgd.sweep_command import SWEEPING
 from icgd.verify.catalogue import find_theorem, theorems
@@ -50,7 +51,7 @@ def _app(asked: Theorem | None) -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_options)
-    for name, command in {**COMMANDS, **SWEEPING, **STUDYING, **EXPORTING}.items():
+    for name, command in {**COMMANDS, **SWEEPING, **STUDYING, **EXPORTING, **SCHEMING}.items():
         app.command(name, cls=OnceEach)(unfolded(command, asked))
     for name, command in JUDGING.items():
         app.command(name, cls=OnceEach)(unfolded(command, asked or find_theorem(USUAL)))

@@ -55,7 +55,6 @@ from icgd.reports.document.document import (
     hypotheses_document,
     plan_document,
     questions_document,
-    versions,
 )
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.upgrade import load as load_document
@@ -290,12 +289,12 @@ def verify_command(
 
     Runs random sweeps and adversarial attacks; with --certify also a proof.
     """
-    console = _console(json_to)
+    began, console = time.perf_counter(), _console(json_to)
     if replay_file is not None:
         _refuse_beside("replay", letters, search, THOROUGH)
         verdict = _replayed(Counterexample.load(replay_file), theorem)
         show_verdicts(console, [verdict])
-        emit({"verdicts": [verdict.as_dict()], "versions": versions()}, json_to)
+        emit({"verdicts": [verdict.as_dict()]} | closing(began), json_to)
         return FAILED if any_failed([verdict]) else KEPT
     check_options(search, json_to)
     check_jobs(jobs)

@@ -24,6 +24,7 @@ from icgd.reports.command.options import Json
 from icgd.reports.command.progress_lines import lines_or_bars
 from icgd.reports.command.terminal import show_grid
 from icgd.reports.document.document import closing
+from icgd.reports.document.heading import headed
 from icgd.reports.document.studies import study_text
 from icgd.verify.results import Grid
 from icgd.verify.study.studies import STUDIES, find_study
@@ -84,7 +85,7 @@ def study_command(
         emit({"study": name, "scale": scale, "finished": False} | closing(began), json_to)
         return KEPT
     document = about(chosen) | found.as_dict() | {"finished": True} | closing(began)
-    write_atomically(folder / "result.json", study_text(document) + "\n")
+    write_atomically(folder / "result.json", study_text(headed(document)) + "\n")
     write_atomically(folder / "result.csv", found.as_csv())
     show_study(console, chosen, found)
     console.print(f"wrote {folder / 'result.json'} and result.csv", highlight=False, markup=False)

@@ -134,6 +134,7 @@ def plot_command(
     json_to: Json = None,
 ) -> int:
     """Draw columns of a table over another one."""
+    began = time.perf_counter()
     from icgd.reports.figures.table_figure import FIGURE_KINDS, save_plot  # loads matplotlib
 
     if out.suffix not in FIGURE_KINDS:
@@ -152,7 +153,7 @@ def plot_command(
     console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
     emit({one.name: getattr(plot, one.name) for one in fields(plot) if one.name != "curves"} | {
         "curves": [{"label": c.label, "x": c.x, "y": c.y} for c in plot.curves], "left_out": left,
-    }, json_to)  # fmt: skip
+    } | closing(began), json_to)  # fmt: skip
     return KEPT
 
 

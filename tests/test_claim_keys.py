@@ -20,6 +20,7 @@ from icgd.reports.mathematics.notation import code
 from icgd.verify.catalogue import BUILT_IN, find_theorem
 from icgd.verify.requests import requests_of
 from icgd.verify.search.options import Search
+from tests.closed_schemas import undocumented
 
 KEY = re.compile(r"[a-z0-9.-]+(/[A-Za-z0-9.-]+)+")
 """Words of letters, digits and hyphens, joined by slashes: no underscores."""
@@ -179,3 +180,21 @@ def test_claims_of_papers_and_of_icgd_are_counted_apart(parts, document, tmp_pat
     assert alone.summary[2] == "2 claims of icgd about its own constructions and bounds: 1 counted, 1 held"
     for surface in (console.file.getvalue(), page(document, []), latex):
         assert all(line in surface for line in lines)
+
+
+def test_the_numbers_of_a_verdict_are_those_of_the_rest_of_the_document(document):
+    assert undocumented("report", document) is None
+    counted = searched = 0
+    for part in document["theorems"].values():
+        for verdict in part["verdicts"]:
+            numbers, claim = verdict.get("numbers", {}), part["bounds"].get(verdict["claim"])
+            if "counted" in numbers:
+                assert numbers["claimed"] == claim["value"]
+                assert numbers["counted"] in part["census"].values()
+                counted += 1
+            if verdict["claim"].endswith("/step-error"):
+                error = part["step_error"]
+                assert (numbers["largest"], numbers["allowed"]) == (error["attacked"], error["allowed"])
+                assert (numbers["samples"], numbers["bound"]) == (part["search"]["admitted"], error["bound"])
+                searched += 1
+    assert counted >= 10 and searched == 3

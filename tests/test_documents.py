@@ -60,7 +60,7 @@ def test_the_page_on_findings_names_every_bearing_severity_and_field():
 def sorted_keys():
     """The keys of a verdict in JSON, those that every verdict has first."""
     named = VerdictDocument.__annotations__
-    optional = ["about", "means", "replay"]
+    optional = ["about", "means", "replay", "numbers"]
     assert {*named} == {"claim", "verdict", "evidence", *optional}
     return ["claim", "verdict", "evidence", *optional]
 

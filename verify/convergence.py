@@ -180,15 +180,15 @@ def _lipschitz(problem: Problem, found: Curvature, sampled: float, ascended: flo
         f"Lambda = {found.lam:.6g}; largest Hessian norm {sampled:.6g} on {SAMPLED} random examples, "
         f"{ascended:.6g} after ascent: Lambda is {found.lam / max(ascended, 1e-300):.3g} times that"
     )
-    key = f"{NAME}/lipschitz"
+    key, numbers = f"{NAME}/lipschitz", {"largest": ascended, "allowed": found.lam, "samples": SAMPLED}
     if not ascended <= found.lam + MEASUREMENT_ERROR * (1 + found.lam):
-        return Verdict(key, "failed", evidence)
+        return Verdict(key, "failed", evidence, numbers=numbers)
     boxes = certified_single_layer(problem, found.lam) if problem.N == 1 else None
     if boxes is None:
         unsettled = "; ball arithmetic did not decide the bound for one layer" if problem.N == 1 else ""
-        return Verdict(key, "held", evidence + unsettled)
+        return Verdict(key, "held", evidence + unsettled, numbers=numbers)
     evidence += f"; ball arithmetic bounds the Hessian itself, on {boxes} boxes of (z, y)"
-    return Verdict(key, "proved", evidence, means="balls")
+    return Verdict(key, "proved", evidence, means="balls", numbers=numbers)
 
 
 # The distance from exact descent.
@@ -275,7 +275,12 @@ def _accumulation(
             spare = MEASUREMENT_ERROR * (1 + found.lam)
             if not low - spare <= spectrum[0] <= spectrum[1] <= high + spare:
                 status = "failed"
-        verdicts.append(Verdict(f"{NAME}/{key}", status, evidence))
+        told = {
+            "largest": max(float(path.apart[-1].max()) for path in paths),
+            "allowed": at_end,
+            "steps": steps,
+        }
+        verdicts.append(Verdict(f"{NAME}/{key}", status, evidence, numbers=told))
     return verdicts
 
 
@@ -335,8 +340,23 @@ def _convergence(
         f"its bound ({sample})"
     )
     return [
-        Verdict(keys[0], "failed" if broken or fell < long else "held", decrease),
-        Verdict(keys[1], "held" if ratio <= 1 else "failed", stationary),
+        Verdict(
+            keys[0],
+            "failed" if broken or fell < long else "held",
+            decrease,
+            numbers={
+                "long_moves": int(long),
+                "long_moves_that_fell": int(fell),
+                "steps": steps,
+                "prompts": count,
+            },
+        ),
+        Verdict(
+            keys[1],
+            "held" if ratio <= 1 else "failed",
+            stationary,
+            numbers={"largest": least, "of_bound": ratio, "steps": steps, "prompts": count},
+        ),
     ]
 
 

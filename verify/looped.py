@@ -43,7 +43,7 @@ from icgd.verify.linear_attention.contraction import (
 from icgd.verify.results import Curve, Grid, Plot, Results
 from icgd.verify.search.prompts import seeded
 from icgd.verify.theorem import Theorem
-from icgd.verify.verdict import Status, Verdict, with_replay
+from icgd.verify.verdict import Status, Verdict, VerdictNumber, with_replay
 
 NAME = "looped"
 TITLE = "Looped linear transformers learn in context by multi-step gradient descent"
@@ -124,7 +124,9 @@ def verify(
         verdicts = [exact, _rounding(judged, problem, drawn, device)]
     count, entries = judged.parameters_count, asserted["looped/parameters"].value
     status: Status = "counted" if count == entries else "failed"
-    verdicts.append(Verdict("looped/parameters", status, f"{count} entries for any T, claim {entries}"))
+    told = f"{count} entries for any T, claim {entries}"
+    numbers: dict[str, VerdictNumber] = {"counted": count, "claimed": entries}
+    verdicts.append(Verdict("looped/parameters", status, told, numbers=numbers))
     with progress("condition", _SIMULATED) as advance:
         claimed = float(asserted["looped/contraction"].value)
         verdicts += [_contraction(problem, contractions, claimed), *_condition(problem, generator, advance)]
@@ -193,7 +195,8 @@ def _steps(
         status = "proved"
         evidence += "; on every prompt, as the block adds -(eta/n) sum_i label_i <x_i, x_j> to label j"
     largest = [max(step) for step in zip(*apart, strict=True)]
-    return Verdict("looped/steps", status, evidence, means="exact"), found, largest
+    numbers = {"steps": loops, "T": problem.T, "prompts": count}
+    return Verdict("looped/steps", status, evidence, means="exact", numbers=numbers), found, largest
 
 
 def _is_descent(P: fmpq_mat, Q: fmpq_mat, rate: fmpq) -> bool:
@@ -239,6 +242,7 @@ def _rounding(
         "looped/rounding",
         status,
         f"{evidence}, {_ROUNDING:g} allowed; inputs {'kept' if kept else 'CHANGED'}",
+        numbers={"largest": worst, "allowed": _ROUNDING, "prompts": len(prompts.x)},
     )
 
 
@@ -277,6 +281,7 @@ def _contraction(problem: LoopedProblem, found: list[Contraction], claimed: floa
         f"on {shown}; each error, that of the float64 output against x_q . w* included, is at most its "
         f"factor^{problem.T} and at most the bound {claimed:.6g}: exact descent, eigenvalues in balls",
         means="balls",
+        numbers={"largest": largest, "allowed": claimed, "prompts": len(found)},
     )
 
 
@@ -355,6 +360,7 @@ def _reached(problem: LoopedProblem, judged: LoopedTransformer, generator: torch
         "held" if chance > 1e-6 else "failed",
         f"n = {n:,} = {n / d:.4g} d for error {problem.eps:g} at T = {problem.T}: {missed} of {count} "
         f"prompts missed it, a fraction {probability:.3g} is allowed; largest error {float(error.max()):.3g}",
+        numbers={"missed": missed, "prompts": count, "allowed_share": probability, "n": n},
     )
 
 

@@ -212,7 +212,7 @@ def icgd_judge(request: pytest.FixtureRequest) -> Callable[..., None]:
             pytest.fail("nothing was claimed, so nothing was tested: assert what you expect", pytrace=False)
         verdicts = [one for some in lists for one in some]
         for one in verdicts:
-            request.node.user_properties += one.as_dict().items()
+            request.node.user_properties += _properties(one)
         failed = [
             f"{one.claim}: {one.evidence}" + (f"\nreplay: {one.replay}" if one.replay else "")
             for one in verdicts
@@ -224,6 +224,13 @@ def icgd_judge(request: pytest.FixtureRequest) -> Callable[..., None]:
             pytest.skip("; ".join(f"{one.status}: {one.evidence}" for one in verdicts))
 
     return judge
+
+
+def _properties(verdict: Verdict) -> list[tuple[str, Any]]:
+    """A verdict as properties of a test: its document, with each of its numbers under a name of its own."""
+    document = verdict.as_dict()
+    numbers = document.pop("numbers", {})
+    return [*document.items(), *((f"numbers.{name}", value) for name, value in numbers.items())]
 
 
 # Summary.

@@ -267,7 +267,8 @@ def replay(counterexample: Counterexample, transformer: Transformer | None = Non
     error = float(torch.where(coverage(planned)(prompt), one_step_errors(judged, prompt), 0.0)[0])
     status: Status = "held" if error <= allowed else "failed"
     evidence = f"norm2(err) = {error:.6g} on the saved prompt, {allowed:.6g} allowed"
-    return Verdict(counterexample.claim, status, evidence + counterexample.recorded(error, allowed))
+    evidence += counterexample.recorded(error, allowed)
+    return Verdict(counterexample.claim, status, evidence, numbers={"largest": error, "allowed": allowed})
 
 
 def _judged(problem: Problem, construction: Construction) -> tuple[Claim, ...]:
@@ -288,12 +289,15 @@ def _sizes(judged: tuple[Claim, ...], counted: Census, L: int) -> Iterator[Verdi
         # Counts are integers; a norm comes from an eigenvalue routine, and a bound on it can be attained.
         slack = 0.0 if isinstance(found, int) else 1e-9 * found
         kept = found == value if claim.relation == "==" else found <= value + slack
-        evidence = f"census {found:.6g}, claim {claim.relation} {value:.6g}"
+        evidence, sizes = (
+            f"census {found:.6g}, claim {claim.relation} {value:.6g}",
+            {"counted": found, "claimed": value},
+        )
         if kept or claim.source == "icgd":
             exact: Status = "counted" if isinstance(found, int) else "held"
-            yield Verdict(claim.key, exact if kept else "failed", evidence)
+            yield Verdict(claim.key, exact if kept else "failed", evidence, numbers=sizes)
         else:
-            yield Verdict(claim.key, "inapplicable", f"{evidence}: {_EXISTS}")
+            yield Verdict(claim.key, "inapplicable", f"{evidence}: {_EXISTS}", numbers=sizes)
 
 
 def _step_error_verdict(
@@ -323,6 +327,13 @@ def _step_error_verdict(
         + (f"; {beyond}" if beyond else "")
         + smallest,
         means="certificate" if is_proved else None,
+        numbers={
+            "largest": sandwich.attacked,
+            "allowed": sandwich.allowed,
+            "bound": planned.problem.eta * planned.bound,
+            "samples": swept.covered,
+            "attacked_tokens": attacked.evaluations if attacked else 0,
+        },
     )
 
 
@@ -332,8 +343,8 @@ def _of_the_theorem(ours: Verdict, sandwich: Sandwich, resolution: float) -> Ver
     if ours.status != "failed":
         return replace(ours, claim=key)
     if sandwich.attacked <= sandwich.allowed + resolution:
-        return Verdict(key, "held", ours.evidence)
-    return Verdict(key, "inapplicable", f"{ours.evidence}: {_EXISTS}")
+        return Verdict(key, "held", ours.evidence, numbers=ours.numbers)
+    return Verdict(key, "inapplicable", f"{ours.evidence}: {_EXISTS}", numbers=ours.numbers)
 
 
 def _proof_in_words(proof: Proof) -> str:

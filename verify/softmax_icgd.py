@@ -134,9 +134,12 @@ def _sizes(asserted: tuple[Claim, ...], counted: dict[str, int | float]) -> Iter
         if claim.quantity != "step_error":
             value, count = claim.value, counted[claim.quantity]
             kept = count == value if claim.relation == "==" else count <= value
-            evidence = f"census {count:,}, claim {claim.relation} {value:,}"
+            evidence, sizes = (
+                f"census {count:,}, claim {claim.relation} {value:,}",
+                {"counted": count, "claimed": value},
+            )
             exact: Status = "counted" if isinstance(count, int) else "held"
-            yield Verdict(claim.key, exact if kept else "failed", evidence)
+            yield Verdict(claim.key, exact if kept else "failed", evidence, numbers=sizes)
 
 
 def _step_verdict(
@@ -167,10 +170,10 @@ def _step_verdict(
         )
     else:
         evidence += reason
-    key = f"{NAME}/step-error"
+    key, told = f"{NAME}/step-error", {"largest": largest, "allowed": allowed, "samples": found.samples}
     if kept and reason is None:
-        return Verdict(key, "proved", evidence, means="certificate")
-    return Verdict(key, "held" if kept else "failed", evidence)
+        return Verdict(key, "proved", evidence, means="certificate", numbers=told | {"bound": bound})
+    return Verdict(key, "held" if kept else "failed", evidence, numbers=told)
 
 
 def _with_parts(
@@ -206,7 +209,8 @@ def _loop_verdict(judged: SoftmaxTransformer, prompt: Prompt, limit: float, sour
         f"norm2(err)/eta at most {largest:.3g} in each of {part_of(count, problem.L)} steps on "
         f"{prompt.batch} prompts" + f" of {source}" * bool(source)
     )
-    return Verdict(f"{NAME}/loop", "held" if kept else "failed", evidence)
+    told = {"largest": largest, "allowed": limit, "steps": count, "prompts": prompt.batch}
+    return Verdict(f"{NAME}/loop", "held" if kept else "failed", evidence, numbers=told)
 
 
 def _uniform_verdict(
@@ -265,10 +269,7 @@ def _comparisons(
         growth, polynomial = _growth(problem, advance)
         grids, plot, comparison = _four_layers(problem, units, generator, seed, advance)
     except ProblemError as error:
-        names, why = (
-            ("polynomial-width", "four-layers"),
-            f"not compared, as a size cannot be built: {error}",
-        )
+        names, why = ("polynomial-width", "four-layers"), f"not compared, as a size cannot be built: {error}"
         return (), (), tuple(Verdict(f"{NAME}/{name}", "inapplicable", why) for name in names)
     return (growth, *grids), (plot,), (polynomial, comparison)
 

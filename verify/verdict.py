@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
@@ -14,6 +14,9 @@ Means = Literal["certificate", "exact", "balls"]
 Subject = Literal["paper", "repaired", "icgd", "given"]
 """Whose claim it is: a paper's as stated, a paper's as repaired or made explicit here, icgd's own, or about a
 transformer that somebody handed in."""
+
+VerdictNumber = int | float | str
+"""A number of the evidence; a text where it is infinite or no number, or too large for a float."""
 
 Tone = Literal["good", "fair", "aside", "care", "bad"]
 """How good the news is; each page gives every tone a colour."""
@@ -91,6 +94,7 @@ class VerdictDocument(TypedDict):
     about: NotRequired[Subject]
     means: NotRequired[Means]
     evidence: str
+    numbers: NotRequired[dict[str, VerdictNumber]]
     replay: NotRequired[str]
 
 
@@ -102,6 +106,7 @@ class Verdict:
     status: one of `STATUSES`.  evidence: what settles it, or what was searched and how.
     replay: the command that reproduces a failure.  means: what a proof rests on, one of `MEANS`.
     about: whose claim it is; `Theorem.judged_by` fills it in.
+    numbers: those of the evidence by name, such as samples, largest, allowed; docs/verdicts.md lists them.
     Raises ValueError for a proof that does not say by what, and for means of what is no proof.
 
     >>> Verdict("demo/size", "counted", "7 of 7").said, Verdict("demo/step", "proved", "", means="exact").said
@@ -114,6 +119,7 @@ class Verdict:
     replay: str | None = None
     means: Means | None = None
     about: Subject = "paper"
+    numbers: Mapping[str, VerdictNumber] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if (self.status in _PROOFS) != (self.means is not None):
@@ -138,6 +144,8 @@ class Verdict:
         document["about"] = self.about
         if self.means:
             document["means"] = self.means
+        if self.numbers:
+            document["numbers"] = dict(self.numbers)
         if self.replay:
             document["replay"] = self.replay
         return document

@@ -28,7 +28,8 @@ from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.run_files import REPORT_NAME, run_folder
 from icgd.reports.command.terminal import show
 from icgd.reports.document.document import results_document
-from icgd.reports.document.shape import SCHEMA, TheoremDocument
+from icgd.reports.document.heading import headed
+from icgd.reports.document.shape import TheoremDocument
 from icgd.verify import workload
 from icgd.verify.catalogue import command_name, find_theorem, theorems, theorems_with_option
 from icgd.verify.certificate.issue import certificate_text
@@ -300,8 +301,8 @@ def command_line(verb: str, theorem: str | None, letters: Posed, search: Search)
 
 
 def emit(document: Mapping[str, object], json_to: str | None) -> None:
-    """Write the document as JSON, with the version of its keys, to the file `json_to`; print it for "-"."""
-    text = json_text({"schema": SCHEMA} | dict(document), indent=1) + "\n"
+    """Write the document as JSON, under its heading, to the file `json_to`; print it for "-"."""
+    text = json_text(headed(document), indent=1) + "\n"
     if json_to == "-":
         if sys.stdout is None:
             raise OSError(errno.EBADF, "it is closed", "the standard output")

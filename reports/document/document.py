@@ -52,6 +52,7 @@ from icgd.verify.ledger.settled import Settled
 from icgd.verify.ledger.tally import count_statements
 from icgd.verify.results import Grid, Plot, Results, Sandwich, StepError
 from icgd.verify.search.trajectory import Trajectory
+from icgd.verify.sweeps.release import release
 
 _PACKAGES = ("icgd", "torch", "numpy", "sympy", "mpmath", "python-flint", "hypothesis")
 
@@ -87,6 +88,7 @@ def audit_document(
     """
     document: AuditDocument = {
         "schema": SCHEMA,
+        "release": release(),
         "command": command,
         "theorems": dict(theorems),
         "findings": [finding_document(one) for one in findings],

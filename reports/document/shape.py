@@ -398,11 +398,13 @@ class JudgedDocument(TypedDict, total=False):
 class AuditDocument(JudgedDocument):
     """Everything that an audit found; PDF and HTML are made from this alone.
 
-    schema: `SCHEMA`, or absent in reports of earlier versions.  theorems: by name, such as relu-icgd/lean.
+    schema: `SCHEMA`, or absent in reports of earlier versions.  release: of icgd, likewise.
+    theorems: by name, such as relu-icgd/lean.
     verdicts: those of all theorems.  numbers: by macro name.  studies: kept results about these theorems.
     """
 
     schema: int
+    release: NotRequired[str]
     command: str
     theorems: dict[str, TheoremDocument]
     findings: list[FindingDocument]

@@ -15,6 +15,7 @@ from icgd.construct.machine import memory
 from icgd.reports import report
 from icgd.reports.latex.typeset import Typeset
 from icgd.verify.catalogue import theorems
+from tests.closed_schemas import as_documented
 
 QUICK = ["--samples", "500", "--effort", "0.02"]
 
@@ -30,7 +31,7 @@ def test_audit_of_real_data_prints_every_key_of_the_contract(capsys):
     code, out, _ = run(
         capsys, "audit", "relu-icgd", "--data", "diabetes", "--json", "-", *QUICK, "--no-report"
     )
-    found = json.loads(out)
+    found = as_documented("audit", out)
     assert code == cli.KEPT
     assert {"problem", "construction", "census", "bounds", "step_error"} <= set(found)
     assert {"verdicts", "versions", "seed", "seconds"} <= set(found)
@@ -187,7 +188,7 @@ def test_importing_bounds_brings_no_torch():
 @pytest.mark.parametrize("theorem", ["looped", "preconditioned", "functional"])
 def test_the_other_theorems_by_the_same_commands(theorem, capsys):
     code = cli.main(["verify", theorem, "--json", "-"])
-    found = json.loads(capsys.readouterr().out)
+    found = as_documented("verify", capsys.readouterr().out)
     assert code == cli.KEPT and found["theorem"] == theorem
     for key in ("problem", "census", "bounds", "verdicts", "versions", "seed", "seconds"):
         assert key in found
@@ -204,7 +205,7 @@ def test_a_letter_of_another_theorem_is_refused_in_one_line(capsys):
 @pytest.mark.parametrize("theorem", theorems())
 def test_bounds_of_every_theorem(theorem, capsys):
     assert cli.main(["bounds", theorem, "--json", "-"]) == cli.KEPT
-    found = json.loads(capsys.readouterr().out)
+    found = as_documented("bounds", capsys.readouterr().out)
     assert all(key.startswith(f"{theorem}/") for key in found["bounds"])
     assert all({"expression", "value", "statement", "latex"} <= set(b) for b in found["bounds"].values())
 
@@ -213,7 +214,7 @@ def test_bounds_of_every_theorem(theorem, capsys):
 def test_build_of_every_theorem_counts_and_saves(theorem, capsys, tmp_path):
     path = tmp_path / "model.safetensors"
     assert cli.main(["build", theorem, "--out", str(path), "--json", "-"]) == cli.KEPT
-    found = json.loads(capsys.readouterr().out)
+    found = as_documented("build", capsys.readouterr().out)
     with safe_open(path, "np") as file:
         entries = sum(np.count_nonzero(file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
     assert 0 < entries <= found["census"]["parameters"]
@@ -221,7 +222,7 @@ def test_build_of_every_theorem_counts_and_saves(theorem, capsys, tmp_path):
 
 def test_a_finding_is_computed_again_by_its_key(capsys):
     code, out, _ = run(capsys, "findings", "2306.00297/local-minimum", "--json", "-")
-    (found,) = json.loads(out)["findings"]
+    (found,) = as_documented("findings", out)["findings"]
     assert code == cli.KEPT and found["reproduces"] and found["numbers"]["loss"] == "85/98"
     assert found["replay"] == "icgd findings 2306.00297/local-minimum"
     code, out, _ = run(capsys, "findings", "local-minimum")
@@ -234,7 +235,7 @@ def test_a_report_is_written_and_written_again_from_its_json(capsys, tmp_path, m
     code, out, _ = run(capsys, "report", *small, "--out", str(tmp_path / "a"), "--json", "-")
     assert code == cli.KEPT
     written = tmp_path / "a" / "report"
-    assert json.loads(out) == json.loads((written / "report.json").read_text())
+    assert as_documented("report", out) == json.loads((written / "report.json").read_text())
     assert r"\icgdHeads" in (written / "icgd-numbers.tex").read_text()
     assert "</html>" in (written / "report.html").read_text()
     # The same sources were typeset a moment ago.

@@ -13,6 +13,7 @@ from icgd import cli
 from icgd.verify.given_predictor.judge import FAR, NO_PROOF
 from icgd.verify.given_predictor.references import REFERENCES
 from icgd.verify.given_predictor.regression_task import RegressionTask
+from tests.closed_schemas import as_documented
 from tests.numpy_gpt2 import random_state
 
 PAGE = (Path(__file__).parents[2] / "docs" / "judging_predictors.md").read_text(encoding="utf-8")
@@ -55,7 +56,7 @@ def test_the_json_of_a_judged_gpt2(capsys, tmp_path):
     save_file(state | {"_backbone.h.0.attn.bias": torch.ones(1, 1, 4, 4, dtype=torch.bool)}, path)
     command = ["judge", str(path), "--heads", "2", "--samples", "64", "--n", "4", "--json", "-"]
     code, out, _ = run(capsys, *command)
-    found = json.loads(out)
+    found = as_documented("judge", out)
     assert code == cli.KEPT and found["proved"] is False and found["conclusion"].startswith(NO_PROOF)
     assert {"schema", "weights", "verdicts", "seed", "versions", "seconds"} <= set(found)
     assert found["problem"] == {"d": 2, "n": 4, "noise": 0.0, "prompts": 64}

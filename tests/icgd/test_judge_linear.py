@@ -1,6 +1,5 @@
 """`icgd judge` on linear attention, and every command and piece of Python of docs/judging_linear.md."""
 
-import json
 import re
 import shlex
 from fractions import Fraction
@@ -11,6 +10,7 @@ import torch
 import icgd
 from icgd import cli
 from icgd.construct.preconditioned import build
+from tests.closed_schemas import as_documented
 
 PAGE = (Path(__file__).parents[2] / "docs" / "judging_linear.md").read_text(encoding="utf-8")
 QUICK = ["--samples", "100", "--effort", "0.02"]
@@ -48,8 +48,9 @@ def test_the_json_has_every_number_and_the_replay_fails_again(capsys, tmp_path, 
         model.P[0, 0, 1] = 0.25
     model.save(tmp_path / "plus.safetensors")
     code, out, _ = run(capsys, "judge", "plus.safetensors", *QUICK, "--json", "-")
-    found = json.loads(out)
+    found = as_documented("judge", out)
     assert code == cli.FAILED and found["descent"] is None
+    as_documented("counterexample", (tmp_path / "out/counterexample-judge-descent.json").read_text("utf-8"))
     assert found["names"] == ["it is a step of GD++: the inputs are transformed, too, in layer 0"]
     assert found["radii"] == {"n": 4, "B_x": 1.0, "B_y": 1.0}
     for near in found["nearest"].values():

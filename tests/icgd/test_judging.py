@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from icgd import cli
+from tests.closed_schemas import as_documented
 from tests.numpy_layers import layers_by_hand
 
 PAGE = (Path(__file__).parents[2] / "docs" / "judging.md").read_text(encoding="utf-8")
@@ -55,7 +56,7 @@ def by_hand(tmp_path_factory):
 
 def test_the_json_of_a_judged_file(capsys, tmp_path, by_hand):
     code, out, _ = run(capsys, "judge", str(by_hand), *QUICK, "--out", str(tmp_path), "--json", "-")
-    found = json.loads(out)
+    found = as_documented("judge", out)
     assert code == cli.KEPT and list(tmp_path.iterdir()) == []
     for key in ("schema", "weights", "problem", "construction", "census", "step_error", "verdicts"):
         assert key in found
@@ -129,7 +130,7 @@ def test_a_certificate_is_held_against_a_file(capsys, tmp_path, monkeypatch):
     check = ["check", "out/certificate-judge.json", *letters, "--weights", "m.safetensors", "--json", "-"]
     capsys.readouterr()
     code, out, _ = run(capsys, *check)
-    assert code == cli.KEPT and json.loads(out)["weights"] == "the same program"
+    assert code == cli.KEPT and as_documented("check", out)["weights"] == "the same program"
     of_it = ["--certificate", "out/certificate-judge.json", "--out", "m.safetensors"]
     assert cli.main(["build", "softmax-icgd", *letters, *of_it]) == cli.KEPT
     onto = ["--certificate", "out/certificate-judge.json", "--out", "out/../out/certificate-judge.json"]

@@ -13,6 +13,7 @@ import torch
 from icgd.cli import main
 from icgd.verify.study import discrepancy, icl_networks
 from icgd.verify.study.network_scales import SCALES
+from tests.closed_schemas import as_documented
 from tests.verify.study.test_train_cells import SMALLEST
 
 PAGE = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
@@ -30,9 +31,10 @@ def test_a_study_from_its_first_step_to_its_files(smallest, tmp_path, capsys):
     """Stopped at once, it goes on; run again, it computes nothing twice and says the same."""
     command = ["study", "icl-networks", "--out", str(tmp_path), "--json", str(tmp_path / "x.json")]
     assert main([*command, "--minutes", "1e-9"]) == 0
+    as_documented("study", (tmp_path / "x.json").read_text(encoding="utf-8"))
     assert main(command) == 0
     folder = tmp_path / "icl-networks-tiny"
-    document = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    document = as_documented("study", (folder / "result.json").read_text(encoding="utf-8"))
     assert document["finished"] and document["settings"]["steps"] == [12]
     with (folder / "result.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -1,6 +1,5 @@
 """`icgd sweep` and `icgd plot`: every command and piece of Python of docs/sweeps.md."""
 
-import json
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from icgd import cli
 from icgd.bounds.letters import ProblemError
 from icgd.verify.sweeps import posed_sweep, run, shards
+from tests.closed_schemas import as_documented
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    icgd (.*?)(?: +# .*)?$", PAGE, flags=re.MULTILINE)
@@ -42,8 +42,10 @@ def test_the_commands_and_the_python_of_the_page_run(capsys, in_process):
     assert len(COMMANDS) == 5
     for line in COMMANDS[:4]:
         smaller = line.replace("N=1,2 eps=0.4:0.04:3", "N=1 eps=0.4:0.04:2")
-        code, out, err = command(capsys, *shlex.split(smaller))
+        words = shlex.split(smaller)
+        code, out, err = command(capsys, *words, "--json", "found.json")
         assert code == cli.KEPT, (line, out, err)
+        as_documented(words[0], Path("found.json").read_text(encoding="utf-8"))
     assert Path("out/units.png").read_bytes()[:4] == b"\x89PNG"
     assert b"<svg" in Path("out/plot.svg").read_bytes()
     assert "eps" not in err and "T = 1, 2" in err and "2 problems, bounds verify: about" in err
@@ -60,7 +62,7 @@ def test_a_large_sample_is_the_same_for_any_number_of_jobs(capsys, in_process):
     found = []
     for jobs in ("1", "3"):
         code, out, _ = command(capsys, *words[:-1], jobs, "--out", f"jobs{jobs}", "--json", "-")
-        document = json.loads(out)
+        document = as_documented("verify", out)
         found.append((document["step_error"], document["verdicts"]))
         assert code == cli.KEPT and len(list(Path(f"jobs{jobs}").rglob("rows/*/*.json"))) == 3
     assert found[0] == found[1]

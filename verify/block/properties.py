@@ -62,7 +62,8 @@ def step_properties(theorem: str, transformer: Transformer, prompt: Prompt) -> I
     def verdict(name: str, worst: float, allowed: float, what: str) -> Verdict:
         status: Status = "held" if worst <= allowed else "failed"
         evidence = f"{what}: at most {worst:.2g} (allowed {allowed:.2g}) on {judged_on}"
-        return Verdict(f"{theorem}/{name}", status, evidence)
+        told = {"largest": worst, "allowed": allowed, "prompts": prompt.batch}
+        return Verdict(f"{theorem}/{name}", status, evidence, numbers=told)
 
     apart = float((readings.get("literal", fast) - fast).abs().max())
     agree = verdict("readings-agree", apart, rounding, "structured minus literal stream")

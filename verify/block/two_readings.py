@@ -245,4 +245,5 @@ def structured_verdict(
     evidence += (
         f"; with the rounding of the look-up, at most {found.share:.0%} of what is counted for such a sum"
     )
-    return Verdict(key, "proved", evidence, means="exact")
+    numbers = {"maps": found.maps, "tables": found.tables, "largest": found.largest}
+    return Verdict(key, "proved", evidence, means="exact", numbers=numbers)

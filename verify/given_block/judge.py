@@ -30,7 +30,7 @@ from icgd.verify.results import Results, Sandwich, use_grid
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.counterexample import Counterexample, shrink
 from icgd.verify.search.prompts import random_prompts, seeded
-from icgd.verify.verdict import Status, Verdict
+from icgd.verify.verdict import Means, Status, Verdict, VerdictNumber
 
 CLAIM = "judge"
 """What the keys of these claims begin with."""
@@ -307,9 +307,11 @@ def _verdict(
     if broken:
         evidence += f"; smallest counterexample: {_told(broken)}"
     status: Status = "failed" if broken else "proved" if proved else "held"
-    return Verdict(
-        f"{CLAIM}/{name}", status, evidence, means="certificate" if proved else None, about="given"
-    )
+    numbers: dict[str, VerdictNumber] = {"largest": worst, "allowed": limit}
+    if proved and recovery.bound is not None:
+        numbers["bound"] = problem.eta * recovery.bound
+    means: Means | None = "certificate" if proved else None
+    return Verdict(f"{CLAIM}/{name}", status, evidence, means=means, about="given", numbers=numbers)
 
 
 def _told(broken: Counterexample) -> str:
@@ -400,4 +402,5 @@ def replay_on(block: GivenBlock, saved: Counterexample) -> Verdict:
     status: Status = "held" if amount <= limit else "failed"
     evidence = f"{MEASURES[name].what}: {amount:.6g} on the saved prompt, {limit:.6g} allowed"
     said = saved.recorded(amount, limit if name == "step-error" else saved.allowed)
-    return Verdict(saved.claim, status, evidence + said, about="given")
+    numbers = {"largest": amount, "allowed": limit}
+    return Verdict(saved.claim, status, evidence + said, about="given", numbers=numbers)

@@ -306,14 +306,15 @@ def _descent_verdict(
         f"predictions are at most {best.certified:.6g} from those of {steps}, {of} in the table, for every "
         f"prompt in the radii, and {best.attacked:.6g} on one that was found; {tolerance:.6g} allowed; {told}"
     )
+    numbers = {"largest": best.attacked, "allowed": tolerance, "bound": best.certified}
     if best.certified <= tolerance:
-        return Verdict(DESCENT, "proved", evidence, means="balls", about="given")
+        return Verdict(DESCENT, "proved", evidence, means="balls", about="given", numbers=numbers)
     if best.attacked <= tolerance:
-        return Verdict(DESCENT, "held", evidence, about="given")
+        return Verdict(DESCENT, "held", evidence, about="given", numbers=numbers)
     if tolerance > 0:  # another descent may be nearer
-        return Verdict(DESCENT, "held", f"{FARTHER}; {evidence}", about="given")
+        return Verdict(DESCENT, "held", f"{FARTHER}; {evidence}", about="given", numbers=numbers)
     broken["descent"] = LinearCounterexample(DESCENT, best.prompt, best.A, best.attacked, tolerance)
-    return Verdict(DESCENT, "failed", evidence, about="given")
+    return Verdict(DESCENT, "failed", evidence, about="given", numbers=numbers)
 
 
 def _reference_verdict(

@@ -48,15 +48,15 @@ def spectrum_verdict(
     )
     if sampled:
         evidence += f", eigenvalues of sampled Hessians from {low:.4g} to {high:.4g}"
-    room = MEASUREMENT_ERROR * (1 + found.lam)
+    room, numbers = MEASUREMENT_ERROR * (1 + found.lam), {"largest": ascended, "allowed": found.lam}
     if ascended > found.lam + room or low < -found.below.bound - room or high > found.above.bound + room:
-        return Verdict(key, "failed", evidence)
+        return Verdict(key, "failed", evidence, numbers=numbers)
     if proof is None:
-        return Verdict(key, "held", f"{evidence}; --certify proves it")
+        return Verdict(key, "held", f"{evidence}; --certify proves it", numbers=numbers)
     if proof.refusal:
-        return Verdict(key, "held", f"{evidence}; {proof.refusal}")
+        return Verdict(key, "held", f"{evidence}; {proof.refusal}", numbers=numbers)
     evidence += f"; an independent check accepts its {proof.cells:,} cells"
-    return Verdict(key, "proved", evidence, means="balls")
+    return Verdict(key, "proved", evidence, means="balls", numbers=numbers | {"cells": proof.cells})
 
 
 def several_steps_verdict(
@@ -80,13 +80,14 @@ def several_steps_verdict(
     for source, distances in apart:
         worst = max(worst, _share(problem, distances, inner))
         seen.append(f"{float(distances[-1].max()):.4g} on {distances.shape[1]} {source}")
-    followed = len(apart[0][1]) - 1
+    followed, largest = len(apart[0][1]) - 1, max(float(found[-1].max()) for _, found in apart)
+    numbers = {"largest": largest, "allowed": at_end, "steps": followed, "L": problem.L}
     evidence = f"at most {at_end:.4g} after {problem.L:,} steps; largest distance after "
     evidence += f"{part_of(followed, problem.L)} steps: {', '.join(seen)}"
     if worst > 1:
-        return Verdict(key, "failed", evidence)
+        return Verdict(key, "failed", evidence, numbers=numbers)
     if proof and proof.tube and proof.step:
-        inside = proof.tube.at(problem.L)
+        inside = numbers["bound"] = proof.tube.at(problem.L)
         weights = proof.step.certificate["weights"][:12]
         evidence = (
             f"norm2(w(l) - w_GD(l)) <= {inside:.6g} for every l <= {problem.L:,}, every prompt in the radii, "
@@ -95,12 +96,13 @@ def several_steps_verdict(
             f"most {proof.tube.stretch:.6g} times), rounding and faces included; {evidence}"
         )
         if inside >= widest:
-            return Verdict(key, "vacuous", f"{evidence}; no less than the diameter {widest:.4g} of W")
+            evidence += f"; no less than the diameter {widest:.4g} of W"
+            return Verdict(key, "vacuous", evidence, numbers=numbers)
         if _is_inside(proof.tube, partial(allowed_after, problem)):
-            return Verdict(key, "proved", evidence, means="certificate")
-        return Verdict(key, "held", f"{evidence}; this is above what the claim allows")
+            return Verdict(key, "proved", evidence, means="certificate", numbers=numbers)
+        return Verdict(key, "held", f"{evidence}; this is above what the claim allows", numbers=numbers)
     evidence += f"; {proof.why if proof else '--certify proves it'}"
-    return Verdict(key, "vacuous" if at_end >= widest else "held", evidence)
+    return Verdict(key, "vacuous" if at_end >= widest else "held", evidence, numbers=numbers)
 
 
 def _share(problem: Problem, distances: Float[Tensor, "iterates B"], inner: Tube | None) -> float:

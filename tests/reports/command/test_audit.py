@@ -33,6 +33,7 @@ from icgd.verify.ledger.entries import entries, find_entry
 from icgd.verify.requests import Request
 from icgd.verify.results import Results
 from icgd.verify.search.options import Search
+from icgd.verify.sweeps.release import release
 from icgd.verify.verdict import Verdict
 
 RELU = find_theorem("relu-icgd")
@@ -146,7 +147,13 @@ def strictly(word):
 
 def test_json_is_json_whatever_was_found(tmp_path, capsys):
     found = {"a": math.inf, "b": [math.nan, np.float64(0.5), np.int64(3)], 3: {"c": (True, None, -math.inf)}}
-    plain = {"schema": SCHEMA, "a": "inf", "b": ["nan", 0.5, 3], "3": {"c": [True, None, "-inf"]}}
+    plain = {
+        "schema": SCHEMA,
+        "release": release(),
+        "a": "inf",
+        "b": ["nan", 0.5, 3],
+        "3": {"c": [True, None, "-inf"]},
+    }
     emit(found, "-")
     emit(found, str(tmp_path / "a.json"))
     for text in (capsys.readouterr().out, (tmp_path / "a.json").read_text()):
