@@ -15,6 +15,7 @@ from icgd.reports.document.shape import AuditDocument
 from icgd.reports.figures.figures import draw_figures, figures_expected
 from icgd.reports.html.page import page
 from icgd.reports.latex import source as latex
+from icgd.reports.latex.macros import PREFIX
 from icgd.reports.latex.typeset import typeset
 
 
@@ -43,11 +44,13 @@ def write_report(
     files: Mapping[str, str] = MappingProxyType({}),
     *,
     progress: Progress = silent,
+    prefix: str = PREFIX,
 ) -> Report:
     """Write the report of a document; it replaces `folder` once it is complete.
 
     document: from `icgd.reports.document.document.audit_document` or `icgd.reports.document.upgrade.load`.
     files: name -> text of other files of the run, such as its certificates.
+    prefix: how the names of the LaTeX macros begin.
     """
     count = max(1, figures_expected(document))
     # Typesetting takes 1.5 times as long as drawing the figures.
@@ -57,7 +60,7 @@ def write_report(
         write_atomically(made / "report.json", json_text(document, indent=1) + "\n")
         figures = draw_figures(document, made / "figures", advance)
         write_atomically(made / "report.html", page(document, figures))
-        tex = latex.write_source(document, figures, made)
+        tex = latex.write_source(document, figures, made, prefix)
         printed = typeset(tex)
     message = "; ".join((printed.message, *printed.warnings))
     pdf = printed.pdf and folder / printed.pdf.name

@@ -4,11 +4,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 
+from icgd.bounds.letters import ProblemError
 from icgd.reports.document.numbers import Quantity, beginning_of, digits, place_of_constant, quantities
 from icgd.reports.document.shape import AuditDocument, BoundDocument
 from icgd.reports.mathematics.notation import Tex, command, escape
+
+PREFIX = "icgd"
+"""How the names of macros begin, unless a user asks for another beginning."""
+
+
+def check_prefix(prefix: str) -> str:
+    """The prefix itself; raises ProblemError where TeX could not define macros whose names begin with it."""
+    if not re.fullmatch(r"[A-Za-z]{1,30}", prefix):
+        why = "a macro of TeX is named by letters alone: take 1 to 30 letters from a to z, such as small"
+        raise ProblemError("prefix", prefix, why)
+    if prefix.startswith("end"):
+        raise ProblemError("prefix", prefix, "LaTeX keeps names that begin with end: take other letters")
+    return prefix
+
+
+def with_prefix(macro: str, prefix: str) -> str:
+    """The name of a macro with another beginning in place of icgd.
+
+    >>> with_prefix("icgdHeads", "small")
+    'smallHeads'
+    """
+    return prefix + macro.removeprefix(PREFIX)
 
 
 def number(value: object, *, up: bool = False) -> Tex:
@@ -37,10 +61,10 @@ def exact(value: object) -> Tex:
 
 
 class NamedNumbers:
-    """The named numbers of a document, by their place in it."""
+    """The named numbers of a document, by their place in it; prefix: how the names of their macros begin."""
 
-    def __init__(self, document: AuditDocument) -> None:
-        self.all = quantities(document)
+    def __init__(self, document: AuditDocument, prefix: str = PREFIX) -> None:
+        self.all = tuple(replace(one, macro=with_prefix(one.macro, prefix)) for one in quantities(document))
         self._places = {one.place: one for one in self.all}
 
     @property
@@ -71,16 +95,18 @@ class NamedNumbers:
         return macro(same[0]) if same else number(claim["value"], up=claim["relation"] == "<=")
 
 
-def words(document: AuditDocument) -> Iterator[tuple[str, Tex, str]]:
+def words(document: AuditDocument, prefix: str = PREFIX) -> Iterator[tuple[str, Tex, str]]:
     r"""Macros for the provenance of the numbers: name, text, and what it is; hashes may break anywhere.
 
-    Always \icgdSeed, \icgdCommand and \icgdVersion; also the hashes of each certificate.
+    Always \icgdSeed, \icgdCommand and \icgdVersion, with the prefix for icgd; also the hashes of each
+    certificate.
     """
-    yield "icgdSeed", escape(document.get("seed", 0)), "seed"
-    yield "icgdCommand", command(document.get("command") or "icgd"), "command"
-    yield "icgdVersion", escape((document.get("versions") or {}).get("icgd", "")), "versions icgd"
+    yield f"{prefix}Seed", escape(document.get("seed", 0)), "seed"
+    yield f"{prefix}Command", command(document.get("command") or "icgd"), "command"
+    yield f"{prefix}Version", escape((document.get("versions") or {}).get("icgd", "")), "versions icgd"
     for theorem, part in document["theorems"].items():
-        begin, hashes, certificate = beginning_of(theorem), part.get("hashes"), part.get("certificate")
+        begin = with_prefix(beginning_of(theorem), prefix)
+        hashes, certificate = part.get("hashes"), part.get("certificate")
         if hashes:
             file = command(hashes["certificate"])
             yield f"{begin}CertificateHash", file, f"{theorem}: SHA-256 of the certificate's file"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from icgd.reports.document.numbers import digits, exceeds, grouped, letter_of
+from icgd.reports.document.numbers import digits, exceeds, letter_of
 from icgd.reports.document.shape import (
     BoundDocument,
     DocumentNumber,
@@ -17,22 +17,16 @@ from icgd.reports.document.shape import (
 )
 from icgd.reports.document.step_bound import bound_key, bound_name, exclusion, is_bounded
 from icgd.reports.latex.macros import NamedNumbers, number
+from icgd.reports.latex.tables import PreparedTable, prepared_tables
 from icgd.reports.mathematics.citations import Sources
 from icgd.reports.mathematics.formulas import formula
 from icgd.reports.mathematics.notation import Tex, escape, quantity, statement, symbol
-from icgd.verify.results import Cell
 
 if TYPE_CHECKING:
     from icgd.reports.figures.figures import Drawn
 
 _STEPS = 12
 """Most rows of a trajectory that are printed."""
-
-_HALF, _GAP, _LONGEST = 60.0, 1.5, 32.0
-"""Widths in digits: half a line of a table, the gap between columns, the longest unbroken cell."""
-
-_MOST_ROWS = 30
-"""Most rows of a table that is not broken across pages."""
 
 
 class Section:
@@ -242,39 +236,25 @@ class Section:
         return [rows[round(i * (len(rows) - 1) / (_STEPS - 1))] for i in range(_STEPS)]
 
     @property
-    def narrow_tables(self) -> list[dict[str, object]]:
-        """The theorem's own tables that fit in half a line and on part of a page."""
-        return [table for table in self._tables() if table["narrow"]]
+    def tables(self) -> list[PreparedTable]:
+        """The theorem's own tables."""
+        return list(prepared_tables(self.part))
 
     @property
-    def wide_tables(self) -> list[dict[str, object]]:
+    def narrow_tables(self) -> list[PreparedTable]:
+        """Those that fit in half a line and on part of a page."""
+        return [table for table in self.tables if table.narrow]
+
+    @property
+    def wide_tables(self) -> list[PreparedTable]:
         """The theorem's other tables."""
-        return [table for table in self._tables() if not table["narrow"]]
+        return [table for table in self.tables if not table.narrow]
 
     @property
     def has_columns(self) -> bool:
         """Whether the section has content in two columns."""
         held = self.constants, self.census, self.narrow_figures, self.plan, self.steps, self.narrow_tables
         return any(held)
-
-    def _tables(self) -> Iterator[dict[str, object]]:
-        """The theorem's own tables, with headings in lines and a width for every column."""
-        for grid in self.part.get("grids") or ():
-            columns, rows = grid["columns"], grid["rows"]
-            widths, room = _needed_widths(columns, rows), _HALF - _GAP * (len(columns) - 1)
-            narrow = sum(widths) <= room and len(rows) <= _MOST_ROWS
-            widths = _widened(columns, widths, room)
-            whole = max(sum(widths), _HALF)
-            yield {
-                "title": grid["title"],
-                "note": grid.get("note", ""),
-                "columns": columns,
-                "headings": [_lines(column, width) for column, width in zip(columns, widths, strict=True)],
-                "rows": [[_cell(cell) for cell in row] for row in rows],
-                "narrow": narrow,
-                # Rounded down, so that the columns fit together.
-                "widths": [Tex(f"{width / whole - 5e-4:.3f}") for width in widths],
-            }
 
 
 def side_by_side(figures: Iterable[Drawn]) -> list[tuple[Drawn, ...]]:
@@ -341,50 +321,3 @@ def _term(name: str) -> Tex:
     if found is None or found[1] not in kinds:
         return Tex(kinds[name]) if name in kinds else escape(name)
     return Tex(f"{kinds[found[1]]}, layer {found[2]}")
-
-
-def _cell(value: object) -> Tex:
-    return Tex("") if value is None else number(value)
-
-
-def _needed_widths(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[float]:
-    """Widths of the columns in digits: each cell on one line, and every word of a heading unbroken."""
-    widths = []
-    for index, column in enumerate(columns):
-        cells = [row[index] for row in rows]
-        # A number is not broken, and the printed form of 1e-16 is longer than its text.
-        shown = [
-            cell if isinstance(cell, str) else grouped(cell).replace("e", " x 10")
-            for cell in cells
-            if cell is not None
-        ]
-        widest = max(map(_text_width, shown), default=0.0)
-        widths.append(max([min(widest, _LONGEST), *map(_text_width, column.split())]))
-    return widths
-
-
-def _widened(columns: Sequence[str], widths: Sequence[float], room: float) -> list[float]:
-    """The widths, with the remaining room given to columns whose headings have most lines."""
-    widened = list(widths)
-    while sum(widened) + 1 <= room:
-        lines = [len(_lines(column, width)) for column, width in zip(columns, widened, strict=True)]
-        if max(lines) < 3:
-            break
-        widened[lines.index(max(lines))] += 1
-    return widened
-
-
-def _text_width(text: str) -> float:
-    """The approximate width of a text in Computer Modern, in digits."""
-    return sum(0.6 if sign in ",. ijlt()" else 1.5 if sign.isupper() else 1.0 for sign in text)
-
-
-def _lines(heading: str, width: float) -> list[str]:
-    """A heading broken into lines of at most `width`, between words only."""
-    lines: list[str] = []
-    for word in heading.split():
-        if lines and _text_width(f"{lines[-1]} {word}") <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,14 @@ from icgd.construct.machine.files import write_atomically
 from icgd.reports.document.findings import by_severity, tally_document
 from icgd.reports.document.first_page import checked, not_shown, trusted, urgent
 from icgd.reports.document.paper_boxes import paper_boxes
-from icgd.reports.document.shape import AuditDocument
+from icgd.reports.document.shape import AuditDocument, FindingDocument
+from icgd.reports.document.statements import statement_rows
 from icgd.reports.document.step_bound import UNCHECKED, column_name
 from icgd.reports.document.studies import figure_place
-from icgd.reports.latex.macros import NamedNumbers, exact, number, words
+from icgd.reports.latex.macros import PREFIX, NamedNumbers, exact, number, words
 from icgd.reports.latex.sections import Section, drop_repeated, side_by_side, wide
 from icgd.reports.mathematics.citations import Sources
-from icgd.reports.mathematics.notation import Tex, code, command, escape
+from icgd.reports.mathematics.notation import Tex, claim_key, code, command, escape
 from icgd.reports.mathematics.print_signs import printed
 from icgd.verify.ledger.entries import KINDS
 from icgd.verify.verdict import MEANS, STATUSES, count_claims, in_words
@@ -29,20 +30,41 @@ from icgd.verify.verdict import MEANS, STATUSES, count_claims, in_words
 if TYPE_CHECKING:
     from icgd.reports.figures.figures import Drawn
 
-FRAGMENTS = ("constants", "claims", "census", "sandwich", "plan", "findings", "questions", "figures")
+FRAGMENTS: Mapping[str, Callable[[Section], object] | None] = {
+    "bounds": lambda part: part.claims,
+    "constants": lambda part: part.constants,
+    "claims": lambda part: part.part["verdicts"],
+    "census": lambda part: part.part.get("census"),
+    "sandwich": lambda part: part.part.get("step_error"),
+    "plan": lambda part: part.part.get("plan"),
+    "ladder": lambda part: any(table.is_ladder for table in part.tables),
+    "tables": lambda part: part.tables,
+    "figures": lambda part: part.figures,
+    "statements": None,
+    "findings": None,
+    "questions": None,
+}
+"""Name of a fragment -> what a theorem must have to have one of its own; None: findings, or questions."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_source(document: AuditDocument, figures: Sequence[Drawn], folder: Path) -> Path:
+def write_source(
+    document: AuditDocument, figures: Sequence[Drawn], folder: Path, prefix: str = PREFIX
+) -> Path:
     """Write report.tex, the files it inputs and the fragments into the folder; returns report.tex's path.
 
     Every named number is a macro from icgd-numbers.tex, so that no fragment contains an outdated value.
+    Fragments about one theorem are in theorems/NAME.  prefix: how the names of macros begin.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sources = Sources()
-    numbers = NamedNumbers(document)
-    parts = [Section(name, part, numbers, sources, figures) for name, part in document["theorems"].items()]
+    numbers = NamedNumbers(document, prefix)
+
+    def sections() -> list[Section]:
+        return [Section(name, part, numbers, sources, figures) for name, part in document["theorems"].items()]
+
+    parts = sections()
     drop_repeated(parts)
     studies = document.get("studies") or ()
     owners = {*document["theorems"], *map(figure_place, studies)}
@@ -56,8 +78,11 @@ def write_source(document: AuditDocument, figures: Sequence[Drawn], folder: Path
         "document": document,
         "parts": parts,
         "numbers": numbers,
-        "words": list(words(document)),
-        "findings": _findings(document, numbers, sources),
+        "words": list(words(document, prefix)),
+        "prefix": Tex(prefix),
+        "labels": Tex("" if prefix == PREFIX else f"{prefix}-"),
+        "findings": _findings(document.get("findings") or (), numbers, sources),
+        "statements": statement_rows(document.get("findings") or ()),
         "questions": document.get("questions") or (),
         "checked": [(one, [one.counts.get(status, 0) for status in columns]) for one in judged],
         "cited": {one.theorem: _briefly(sources.cite(one.source)) for one in judged},
@@ -90,6 +115,23 @@ def write_source(document: AuditDocument, figures: Sequence[Drawn], folder: Path
         whole = template in FRAGMENTS
         text = templates.get_template(f"{template}.tex.j2").render(scope | {"whole": whole})
         write_atomically(folder / names.get(template, f"{template}.tex"), _compact(text))
+    for part in sections():
+        found = [one for one in document.get("findings") or () if one["theorem"] == part.family]
+        asked = [one for one in document.get("questions") or () if one["theorem"] == part.family]
+        alone = {
+            "whole": True,
+            "parts": [part],
+            "figures": [],
+            "findings": _findings(found, numbers, sources),
+            "statements": statement_rows(found),
+            "questions": asked,
+        }
+        for name, has in FRAGMENTS.items():
+            if has(part) if has else asked if name == "questions" else found:
+                text = templates.get_template(f"{name}.tex.j2").render(scope | alone)
+                target = folder / "theorems" / part.slug / f"{name}.tex"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(target, _compact(text))
     write_atomically(folder / "icgd.bib", sources.bibliography())
     for figure in figures:
         target = folder / "figures" / f"{figure.name}.pdf"
@@ -112,12 +154,13 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-        finalize=escape,
+        finalize=_prose,
     )
     made.filters |= {
         "code": code,
+        "key": claim_key,
         "command": command,
-        "printed": lambda text: escape(printed(str(text))),
+        "printed": _prose,
         "number": number,
         "exact": exact,
         "wide": wide,
@@ -129,6 +172,11 @@ def _environment() -> jinja2.Environment:
         "escape_tex": escape,
     }
     return made
+
+
+def _prose(text: object) -> Tex:
+    """Text in LaTeX with the signs of print; what is LaTeX already stays as it is."""
+    return text if isinstance(text, Tex) else escape(printed(str(text)))
 
 
 def _compact(text: str) -> str:
@@ -157,7 +205,9 @@ def _papers(names: Sequence[str], sources: Sources) -> list[tuple[Tex, str]]:
     return [(sources.cite(name), name) for name in sorted(papers)]
 
 
-def _findings(document: AuditDocument, numbers: NamedNumbers, sources: Sources) -> list[dict[str, object]]:
+def _findings(
+    findings: Iterable[FindingDocument], numbers: NamedNumbers, sources: Sources
+) -> list[dict[str, object]]:
     """The findings in groups, the gravest first."""
     return [
         {
@@ -177,5 +227,5 @@ def _findings(document: AuditDocument, numbers: NamedNumbers, sources: Sources) 
                 for one in group.entries
             ],
         }
-        for group in by_severity(document.get("findings") or ())
+        for group in by_severity(findings)
     ]

@@ -31,7 +31,7 @@ _ASCII = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': r"\symbol{34}",
-    "'": r"\textquotesingle{}",
+    "'": r"\icgdquote{}",
     "`": r"\textasciigrave{}",
     # Directly after the \\ of a row, TeX would read these as its arguments.
     "[": "{[}",
@@ -109,7 +109,7 @@ _WORDS = re.compile(
 _INDEXED = re.compile(r"(?<![^\W_])([A-Za-z])([⁰¹²³⁴⁵⁶⁷⁸⁹]+|[₀₁₂₃₄₅₆₇₈₉]+)(?!\w)")
 _TYPED = {ord(one): str(value) for row in ("⁰¹²³⁴⁵⁶⁷⁸⁹", "₀₁₂₃₄₅₆₇₈₉") for value, one in enumerate(row)}
 
-_LONG, _RUN = 16, 12
+_LONG, _RUN, _WORD = 16, 12, 24
 """A word longer than _LONG may be broken after punctuation, and after any _RUN letters in a row."""
 
 
@@ -149,6 +149,19 @@ def as_typed(text: str) -> str:
 def code(text: object) -> Tex:
     """A name, path or hash in typewriter, every character as it is, with places where it may break."""
     return Tex(r"\texttt{" + " ".join(map(_word, str(text).split())) + "}")
+
+
+def claim_key(key: object) -> Tex:
+    r"""The key of a claim in typewriter, which breaks after a slash, and between words only if it is long.
+
+    >>> print(claim_key("looped/examples-before"))
+    \texttt{looped/\icgdword{}examples-{}before}
+    """
+    parts = re.split(r"(?<=/)(?=.)", str(key))
+    words = [word for part in parts for word in (re.split(r"(?<=-)", part) if len(part) > _WORD else [part])]
+    # A longer word would not fit a column.
+    shown = ("".join(map(_character, word)) if len(word) <= _WORD else _word(word) for word in words)
+    return Tex(r"\texttt{" + r"\icgdword{}".join(shown) + "}")
 
 
 def command(text: object) -> Tex:

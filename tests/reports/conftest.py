@@ -7,10 +7,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Literal, NotRequired, Union, get_args, get_origin, get_type_hints
 
+import matplotlib
 import pytest
 from matplotlib.figure import Figure
 from typing_extensions import is_typeddict
 
+from icgd.reports.figures.style import STYLE
 from icgd.reports.latex.source import write_source
 
 DOCUMENT = json.loads((Path(__file__).parent / "data" / "document_latex.json").read_text())
@@ -36,8 +38,9 @@ def figures(tmp_path_factory):
     ):  # fmt: skip
         path = folder / f"{name}.pdf"
         figure = Figure(figsize=(inches, 2.5))
-        figure.subplots().plot([1, 2], [2, 1])
-        figure.savefig(path, metadata={"CreationDate": None})
+        with matplotlib.rc_context(STYLE):
+            figure.subplots().plot([1, 2], [2, 1])
+            figure.savefig(path, metadata={"CreationDate": None})
         made.append(Drawn(theorem, name, "Error of 50% & more", "norm2(err) <= eta*eps, d_out = 2", path))
     return made
 

@@ -62,7 +62,7 @@ def test_texts_use_macros_that_exist_and_no_number_where_one_does(written):
     for name in ("report", *FRAGMENTS):
         text = (written / f"{name}.tex").read_text()
         used = set(re.findall(r"\\(icgd[A-Za-z]+)\{\}", text))
-        assert used - {"icgdbreak"} <= known, name
+        assert used - {"icgdbreak", "icgdword", "icgdquote"} <= known, name
         if name == "report":  # which a paper does not input
             own |= set(re.findall(r"\\newcommand\{(\\icgd[a-z]+)\}", text))
         lower = set(re.findall(r"\\icgd[a-z]+(?![A-Za-z])", text.replace(r"\textbackslash{}icgd", "")))
@@ -187,7 +187,7 @@ def test_the_same_document_gives_the_same_bytes(typed, figures, tmp_path):
     again = typeset(write_source(DOCUMENT, figures, folder))
     assert again.pdf.read_bytes() == typed.pdf.read_bytes()
     assert {path.name for path in folder.iterdir() if path.suffix not in (".tex", ".bib")} == {
-        "figures", "latex-build", "report.pdf",
+        "figures", "latex-build", "report.pdf", "theorems",
     }  # fmt: skip
 
 

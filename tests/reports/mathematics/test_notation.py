@@ -18,7 +18,7 @@ SAFE = re.compile(
     r"""(?:
       [A-Za-z0-9 .:;()/@=+!?,\]-]                       # characters as they are, some of them only in {}
     | \\[{}$&#%_]                                       # escaped
-    | \\(?:textbackslash|textasciicircum|textasciitilde|textless|textgreater|textbar|textquotesingle
+    | \\(?:textbackslash|textasciicircum|textasciitilde|textless|textgreater|textbar|icgdquote
         |textasciigrave|textdegree|textendash|textemdash|textquoteleft|textquoteright|textquotedblleft
         |textquotedblright|dots|textbullet|texteuro|pounds|ss|ae|AE|oe|OE|o|O|l|L|i|S|P|allowbreak)\{\}
     | \\symbol\{34\} | \\mbox\{-\} | \{[\[\]*]\} | \{\}
@@ -117,7 +117,7 @@ def test_statements_that_are_not_latex_are_escaped():
 def test_nasty_text_compiles_without_a_warning(tmp_path):
     tex = tmp_path / "nasty.tex"
     tex.write_text(
-        r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{lmodern,amsmath,array}"
+        r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{lmodern,amsmath,array}\let\icgdquote\textquotesingle"
         r"\begin{document}\raggedright "
         rf"\section{{{escape(NASTY)}}} {code(NASTY)} \begin{{tabular}}{{>{{\raggedright}}p{{3cm}}l}}a & b \\ "
         rf"{escape('[1] * ' + 40 * 'x')} & c \\ {escape('* [2]')} & {code('a' * 10)}"

@@ -1,0 +1,128 @@
+"""Prepares a theorem's own tables for LaTeX: alignment, headings in lines, and a width for every column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from icgd.reports.document.numbers import grouped
+from icgd.reports.document.shape import GridDocument, TheoremDocument
+from icgd.reports.latex.macros import number
+from icgd.reports.mathematics.notation import Tex, escape
+from icgd.reports.mathematics.print_signs import printed
+from icgd.verify.published_ladder import TITLE_OF_LADDER
+from icgd.verify.results import Cell
+
+_HALF, _WHOLE, _GAP, _LONGEST = 60.0, 112.0, 1.5, 32.0
+"""Widths in digits: half a line, a whole line, the gap between columns, the longest unbroken cell."""
+
+_MOST_ROWS = 30
+"""Most rows of a table that is not broken across pages."""
+
+
+@dataclass(frozen=True)
+class PreparedTable:
+    """A table for the templates.
+
+    slug: of its title, for labels.  kinds: the letter of each column for tabular, r where it has numbers.
+    headings: of each column, in lines.  narrow: whether it fits in half a line and on part of a page.
+    widths: share of the line for each column; None where the columns fit a line as they are.
+    is_ladder: whether it leads from a paper's constants to what is built.
+    """
+
+    title: str
+    note: str
+    slug: Tex
+    kinds: Sequence[Tex]
+    headings: Sequence[Sequence[Tex]]
+    rows: Sequence[Sequence[Tex]]
+    narrow: bool
+    widths: Sequence[Tex] | None
+    is_ladder: bool
+
+
+def prepared_tables(part: TheoremDocument) -> Iterator[PreparedTable]:
+    """The theorem's own tables, in their order."""
+    for grid in part.get("grids") or ():
+        yield _prepared(grid)
+
+
+def _prepared(grid: GridDocument) -> PreparedTable:
+    columns, rows = grid["columns"], grid["rows"]
+    gaps = _GAP * (len(columns) - 1)
+    whole_cells = _needed_widths(columns, rows, longest=_WHOLE)
+    widths = _needed_widths(columns, rows, longest=_LONGEST)
+    narrow = sum(widths) + gaps <= _HALF and len(rows) <= _MOST_ROWS
+    fits = narrow or sum(whole_cells) + gaps <= _WHOLE
+    if fits and not narrow:
+        widths = whole_cells
+    widths = _widened(columns, widths, (_HALF if narrow else _WHOLE) - gaps)
+    whole = max(sum(widths), _HALF)
+    return PreparedTable(
+        title=grid["title"],
+        note=grid.get("note", ""),
+        slug=Tex(re.sub(r"[^a-z0-9]+", "-", grid["title"].lower()).strip("-")),
+        kinds=[Tex("r" if _is_numeric(row[index] for row in rows) else "l") for index in range(len(columns))],
+        headings=[
+            [escape(printed(line)) for line in _lines(column, width)]
+            for column, width in zip(columns, widths, strict=True)
+        ],
+        rows=[[_cell(cell) for cell in row] for row in rows],
+        narrow=narrow,
+        # Rounded down, so that the columns fit together.
+        widths=None if fits else [Tex(f"{width / whole - 5e-4:.3f}") for width in widths],
+        is_ladder=grid["title"] == TITLE_OF_LADDER,
+    )
+
+
+def _is_numeric(cells: Iterator[Cell]) -> bool:
+    found = [cell for cell in cells if cell is not None]
+    return bool(found) and all(isinstance(cell, int | float) for cell in found)
+
+
+def _cell(value: object) -> Tex:
+    return Tex("") if value is None else escape(printed(value)) if isinstance(value, str) else number(value)
+
+
+def _needed_widths(columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, longest: float) -> list[float]:
+    """Widths of the columns in digits: each cell on one line, and every word of a heading unbroken."""
+    widths = []
+    for index, column in enumerate(columns):
+        cells = [row[index] for row in rows]
+        # A number is not broken, and the printed form of 1e-16 is longer than its text.
+        shown = [
+            cell if isinstance(cell, str) else grouped(cell).replace("e", " x 10")
+            for cell in cells
+            if cell is not None
+        ]
+        widest = max(map(_text_width, shown), default=0.0)
+        widths.append(max([min(widest, longest), *map(_text_width, column.split())]))
+    return widths
+
+
+def _widened(columns: Sequence[str], widths: Sequence[float], room: float) -> list[float]:
+    """The widths, with the remaining room given to columns whose headings have most lines."""
+    widened = list(widths)
+    while sum(widened) + 1 <= room:
+        lines = [len(_lines(column, width)) for column, width in zip(columns, widened, strict=True)]
+        if max(lines) < 3:
+            break
+        widened[lines.index(max(lines))] += 1
+    return widened
+
+
+def _text_width(text: str) -> float:
+    """The approximate width of a text in Computer Modern, in digits."""
+    return sum(0.6 if sign in ",. ijlt()" else 1.5 if sign.isupper() else 1.0 for sign in text)
+
+
+def _lines(heading: str, width: float) -> list[str]:
+    """A heading broken into lines of at most `width`, between words only."""
+    lines: list[str] = []
+    for word in heading.split():
+        if lines and _text_width(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
