@@ -30,6 +30,7 @@ from icgd.reports.command.terminal import show
 from icgd.reports.document.document import results_document
 from icgd.reports.document.heading import headed
 from icgd.reports.document.shape import TheoremDocument
+from icgd.reports.latex.macros import PREFIX, check_prefix
 from icgd.verify import workload
 from icgd.verify.catalogue import command_name, find_theorem, theorems, theorems_with_option
 from icgd.verify.certificate.issue import certificate_text
@@ -68,8 +69,11 @@ class AuditPart:
         return any_failed(self.verdicts)
 
 
-def check_options(search: Search, json_to: str | None, *, reported: bool = False) -> None:
-    """Raise an error for output files that cannot be written, before any work is done."""
+def check_options(
+    search: Search, json_to: str | None, *, reported: bool = False, prefix: str = PREFIX
+) -> None:
+    """Raise an error for what cannot be written, before any work is done: files, or macros of this prefix."""
+    check_prefix(prefix)
     check_writable(search.out / "certificate.json")  # or a counterexample, or a report
     if reported:
         check_folder(search.out / REPORT_NAME)
@@ -290,13 +294,16 @@ def find_paper(number: str) -> Paper:
     return papers()[plain]
 
 
-def command_line(verb: str, theorem: str | None, letters: Posed, search: Search) -> str:
+def command_line(
+    verb: str, theorem: str | None, letters: Posed, search: Search, *, prefix: str = PREFIX
+) -> str:
     """The shortest equivalent command: options at their defaults are left out."""
     words = ["icgd", verb] + ([theorem] if theorem else [])
     for name, value in letters.items():
         words += [f"--{name}", str(value)]
     for name, value in search.given.items():
         words += option_words(name, value)
+    words += option_words("prefix", prefix) if prefix != PREFIX else []
     return shlex.join(words)
 
 

@@ -22,6 +22,11 @@ from icgd.verify.theorem import Theorem
 
 Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="write the result as JSON")]
 
+Prefix = Annotated[
+    str,
+    typer.Option("--prefix", metavar="LETTERS", help="how macros of the report's LaTeX begin, for a paper"),
+]
+
 
 def letter_parameters(asked: Theorem | None) -> list[inspect.Parameter]:
     """An option for each letter of any theorem, without a default, so that a command knows which were given.
