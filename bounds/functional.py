@@ -14,6 +14,12 @@ from icgd.bounds.kernel import KERNELS
 from icgd.bounds.letters import Letters, ProblemError
 
 SOURCE = "arXiv:2312.06528"
+NORMALISERS = {
+    "examples": "over the n examples: the query is masked before the softmax",
+    "tokens": "over all n + 1 tokens: the query is masked after the softmax",
+}
+"""What a normalised kernel is divided by the sum over; the matrices are the same for both."""
+
 COMPARED = ("linear", "exp", "softmax", "relu")
 """The similarities of (3.12) in the paper, of which relu and softmax are no kernels; claims name these."""
 
@@ -32,6 +38,7 @@ class FunctionalProblem(Letters):
 
     kernel: one or more names of `icgd.bounds.kernel.KERNELS`, one head each, joined by "+".
     r: step size of every layer; 0 takes the largest 1/(upper bound on lambda_max) that holds for all inputs.
+    sigma: K(x, x') = k(<x, x'> / sigma^2).  normaliser: of `NORMALISERS`.
     Source: arXiv 2312.06528, Propositions 1 to 3.  Raises ProblemError.
 
     >>> FunctionalProblem(kernel="linear+exp").heads
@@ -44,18 +51,29 @@ class FunctionalProblem(Letters):
     r: Annotated[float, "step size, 0 for 1/(largest eigenvalue that n points of the sphere can have)"] = 0.0
     radius: Annotated[float, "2-norm of the inputs"] = 1.0
     kernel: Annotated[str, f"heads of each layer: {KERNELS.names}, joined by +"] = "exp"
+    sigma: Annotated[float, "width of the kernel, K(x, x') = k(<x, x'>/sigma^2)"] = 1.0
+    normaliser: Annotated[
+        str,
+        "what softmax sums over: examples (the query is masked before it), or tokens (after it)",
+    ] = "examples"
 
     def __post_init__(self) -> None:
         self.check_count("d", most=1024)
         self.check_count("n", most=128)
         self.check_count("L", most=2000)
         self.check_number("r", 0.0, 1e6)
-        self.check_number("radius", 1e-3, math.sqrt(_EXPONENT))
+        self.check_number("sigma", 1e-3, 1e3)
+        self.check_number("radius", 1e-3, 1e3)
+        if not 1e-3 <= self.reach <= math.sqrt(_EXPONENT):
+            allowed = f"radius/sigma, here {self.reach:g}, is between 0.001 and {math.sqrt(_EXPONENT):g}"
+            raise ProblemError("radius", self.radius, allowed)
+        if self.normaliser not in NORMALISERS:
+            raise ProblemError("normaliser", self.normaliser, f"it is {' or '.join(NORMALISERS)}")
         names = self.kernel.split("+") if isinstance(self.kernel, str) else []
         if not 1 <= len(names) <= 8 or any(name not in KERNELS for name in names):
             raise ProblemError("kernel", self.kernel, f"up to 8 of {KERNELS.names}, joined by +")
         for name in names:
-            _check_size(name, self.radius, self.n)
+            _check_size(name, self.reach, self.n)
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -69,7 +87,17 @@ class FunctionalProblem(Letters):
     @property
     def rate(self) -> float:
         """The step size that every layer takes."""
-        return self.r or 1 / (self.n * peak(self.heads, self.radius, self.n)) * (1 - 2**-50)
+        return self.r or 1 / (self.n * peak(self.heads, self.reach, self.n)) * (1 - 2**-50)
+
+    @property
+    def reach(self) -> float:
+        """The 2-norm of inputs over the width: k is evaluated between minus and plus its square."""
+        return self.radius / self.sigma
+
+    @property
+    def scale(self) -> float:
+        """1/sigma^2, the float that multiplies inner products, and is exact from here on."""
+        return 1 / self.sigma**2
 
 
 _MOST = 1e100
@@ -100,21 +128,22 @@ def peak(heads: Sequence[str], radius: float, points: int) -> float:
 
 def claims(problem: FunctionalProblem) -> tuple[Claim, ...]:
     """The claims that hold for all inputs of the given radius."""
+    width = problem.sigma != 1
     letters = {
         d: (problem.d, "size of an input"),
         n: (problem.n, "examples"),
         L: (problem.L, "layers"),
         _heads: (len(problem.heads), "heads of a layer, one per kernel"),
         _peak: (
-            peak(problem.heads, problem.radius, problem.n),
-            "largest size of K at this radius, 1/n for softmax, summed over heads",
+            peak(problem.heads, problem.reach, problem.n),
+            "largest size of K at this radius and width, 1/n for softmax, summed over heads",
         ),
     }
 
     def claim(
         key: str, source: str, title: str, statement: str, quantity: str, relation: str, bound: sympy.Expr
     ) -> Claim:
-        hypotheses = ("B = C = I", "V = -r e e^T on the label row")
+        hypotheses = ("B = I/sigma^2, C = I" if width else "B = C = I", "V = -r e e^T on the label row")
         return Claim(
             f"functional/{key}", source, title, statement, hypotheses, quantity, relation, bound, letters  # type: ignore[arg-type]
         )  # fmt: skip
@@ -151,7 +180,7 @@ def claims(problem: FunctionalProblem) -> tuple[Claim, ...]:
             "largest-eigenvalue",
             "icgd",
             "Largest eigenvalue of the Gram matrix",
-            r"At most $n k_{\max}$.",
+            r"At most $n k_{\max}$, $k_{\max}$ at inner products up to $(\mathrm{radius}/\sigma)^2$.",
             "lambda_max",
             "<=",
             n * _peak,

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from icgd.bounds.functional import FunctionalProblem
+from icgd.bounds.functional import NORMALISERS, FunctionalProblem
 from icgd.bounds.kernel import KERNELS, Kernel
 from icgd.bounds.letters import ProblemError
 from icgd.construct.block.attention import similarities
@@ -20,12 +20,6 @@ from icgd.construct.block.weights import problem_metadata, write_tensors
 from icgd.construct.machine.memory import refuse_prompts
 from icgd.construct.model import Model
 from icgd.construct.regression_tokens import check_prompt_shapes, check_token_shapes, stream
-
-NORMALISERS = {
-    "examples": "over the n examples: the query is masked before the softmax",
-    "tokens": "over all n + 1 tokens: the query is masked after the softmax",
-}
-"""What a normalised kernel is divided by the sum over; the matrices are the same for both."""
 
 _CHUNK = 1 << 21
 """The kernel entries held at once: prompts are processed in groups of that size."""
@@ -61,11 +55,11 @@ class Examples:
 class FunctionalTransformer(nn.Module):
     """L layers Z + sum_m V_m Z M h_m(B_m X, C_m X), heads m; X are the first d rows of Z, M masks the query.
 
-    normaliser: of `NORMALISERS`, for kernels such as softmax: "examples", as (2.6) and (3.8) have it and as
-    all theorems are judged, or "tokens".
+    normaliser: of `NORMALISERS`, for kernels such as softmax: "examples", as (2.6) and (3.8) have it, or
+    "tokens".  scale: 1/sigma^2 of kernels k(<x, x'>/sigma^2).
 
-    Token i of the stream is [x_i; y_i], the last one [x_q; 0]; with V = -r e e^T on the label row and
-    B = C = I that row holds y_i - f_l(x_i), and -f_l(x_q).
+    Token i of the stream is [x_i; y_i], the last one [x_q; 0]; with V = -r e e^T on the label row,
+    B = scale I and C = I that row holds y_i - f_l(x_i), and -f_l(x_q).
     V: (L, heads, d+1, d+1); B, C: (L, heads, d, d).  problem: the one it was built for, if any.
     Source: arXiv 2312.06528, Propositions 1 and 3.
 
@@ -87,6 +81,7 @@ class FunctionalTransformer(nn.Module):
         problem: FunctionalProblem | None = None,
         *,
         normaliser: str = "examples",
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
         if normaliser not in NORMALISERS:
@@ -99,8 +94,8 @@ class FunctionalTransformer(nn.Module):
         V = torch.zeros(*shape, d + 1, d + 1, dtype=torch.float64)
         V[..., d, d] = -torch.tensor(list(rates), dtype=torch.float64)[:, None]
         self.register_buffer("V", V)
-        for name in "BC":
-            self.register_buffer(name, torch.eye(d, dtype=torch.float64).expand(*shape, d, d).clone())
+        for name, size in (("B", scale), ("C", 1.0)):
+            self.register_buffer(name, size * torch.eye(d, dtype=torch.float64).expand(*shape, d, d))
 
     @property
     def parameters_count(self) -> int:
@@ -150,7 +145,7 @@ class FunctionalTransformer(nn.Module):
         run by the literal formula.  Raises ProblemError unless the three are prompts of one batch in d.
         """
         check_prompt_shapes(self.d, x, y, query)
-        rates = self._rates()
+        rates, scale = self._rates(), float(self.B[0, 0, 0, 0]) if self.B.numel() else 1.0
         if rates is None:
             H = stream(x, y, query)
             path = [H[..., -1]]
@@ -164,7 +159,7 @@ class FunctionalTransformer(nn.Module):
         result = x.new_empty(len(rates) + 1, batch, n + 1)
         for part in torch.arange(batch).split(max(1, _CHUNK // (n * (n + 1)))):
             rows = slice(int(part[0]), int(part[-1]) + 1)
-            self._run(x[rows], y[rows], query[rows], rates, result[:, rows])
+            self._run(x[rows], y[rows], query[rows], (rates, scale), result[:, rows])
         return result
 
     def _run(
@@ -172,15 +167,16 @@ class FunctionalTransformer(nn.Module):
         x: Float[Tensor, "B n d"],
         y: Float[Tensor, "B n"],
         query: Float[Tensor, "B d"],
-        rates: Sequence[float],
-        result: Float[Tensor, "{len(rates)}+1 B n+1"],
+        descent: tuple[Sequence[float], float],
+        result: Float[Tensor, "{len(descent[0])}+1 B n+1"],
     ) -> None:
+        rates, scale = descent
         tokens = torch.cat([x, query[:, None]], dim=1)
         dense: Tensor | None = None
         for kernel in self.kernels:
             if _kernel(kernel).is_inner_product:
                 continue
-            found = self._seen(kernel, tokens, tokens)
+            found = self._seen(kernel, scale * tokens, tokens)
             dense = found if dense is None else dense.add_(found)
         linear = sum(_kernel(kernel).is_inner_product for kernel in self.kernels)
         result[0, :, :-1], result[0, :, -1] = y, 0.0
@@ -188,7 +184,7 @@ class FunctionalTransformer(nn.Module):
             residual = result[step, :, None, :-1]
             moved = torch.zeros_like(result[step]) if dense is None else (residual @ dense)[:, 0]
             if linear:  # sum_i residual_i <x_i, x_j> without the n x n matrix
-                moved = moved + linear * (residual @ x @ tokens.mT)[:, 0]
+                moved = moved + linear * scale * (residual @ x @ tokens.mT)[:, 0]
             torch.sub(result[step], moved, alpha=rate, out=result[step + 1])
 
     def _rates(self) -> list[float] | None:
@@ -197,7 +193,8 @@ class FunctionalTransformer(nn.Module):
         rest = self.V.clone()
         rest[..., -1, -1] = 0
         eye = torch.eye(self.d, dtype=self.B.dtype, device=self.B.device)
-        same = bool((corner == corner[:, :1]).all() and (eye == self.B).all() and (eye == self.C).all())
+        wide = self.B[:1, :1, :1, :1] * eye
+        same = bool((corner == corner[:, :1]).all() and (wide == self.B).all() and (eye == self.C).all())
         return (-corner[:, 0]).tolist() if same and not bool(rest.any()) else None
 
     def predict(
@@ -237,7 +234,10 @@ class FunctionalTransformer(nn.Module):
 
 def build(problem: FunctionalProblem) -> FunctionalTransformer:
     """The transformer of Proposition 1, a head for each kernel (Proposition 3)."""
-    return FunctionalTransformer(problem.heads, [problem.rate] * problem.L, problem.d, problem)
+    rates, how = [problem.rate] * problem.L, problem.normaliser
+    return FunctionalTransformer(
+        problem.heads, rates, problem.d, problem, normaliser=how, scale=problem.scale
+    )
 
 
 MODEL = Model(build, FunctionalTransformer.census, FunctionalTransformer.save)

@@ -41,11 +41,11 @@ from icgd.verify.data.table import DataTable
 from icgd.verify.kernels.given_inputs import (
     KERNEL_PRECISION,
     Convergence,
-    convergence_on,
     descent_balls,
     distances_from_limit,
     exact_mismatch,
     kernel_balls,
+    posed_convergence,
     rate_claim,
 )
 from icgd.verify.kernels.matching import TRIALS, matched
@@ -54,7 +54,7 @@ from icgd.verify.kernels.stationary_family import theorem_one
 from icgd.verify.results import Cell, Curve, Grid, Plot, Results
 from icgd.verify.search.prompts import seeded
 from icgd.verify.theorem import Theorem
-from icgd.verify.verdict import Status, Verdict, with_replay
+from icgd.verify.verdict import Status, Verdict, VerdictNumber, with_replay
 
 NAME = "functional"
 TITLE = "Transformers implement functional gradient descent"
@@ -103,12 +103,13 @@ def verify(
         parameters = next(claim for claim in asserted if claim.quantity == "parameters").value
         status: Status = "counted" if judged.parameters_count == parameters else "failed"
         evidence = f"{judged.parameters_count} entries, claim {parameters}"
-        verdicts.append(Verdict("functional/parameters", status, evidence))
+        numbers: dict[str, VerdictNumber] = {"counted": judged.parameters_count, "claimed": parameters}
+        verdicts.append(Verdict("functional/parameters", status, evidence, numbers=numbers))
         advance(3)
     with progress("certificates", _CERTIFIED) as advance:
         certificates = []
         for k in range(min(_CERTIFIED, len(examples.x))):
-            certificates.append(convergence_on(problem.heads, *examples.plain(k), problem.rate))
+            certificates.append(posed_convergence(problem, problem.heads, *examples.plain(k), problem.rate))
             advance(1)
         verdicts += [_largest(problem, certificates), _rate(problem, examples, labels, certificates)]
         if (first := certificates[0]) is not None and first.converges:
@@ -143,16 +144,17 @@ def _exact(judged: FunctionalTransformer, problem: FunctionalProblem, examples: 
     points, y = examples.plain(0)
     # Numbers grow by some 120 bits per layer, so only the first layers are computed; they reveal any error.
     layers, key = min(problem.L, _EXACT_LAYERS, len(judged.V)), f"{NAME}/descent"
-    stand_in = [kernel_values(name, np.array([points]))[0, :-1].tolist() for name in problem.heads]
+    how = problem.scale, problem.normaliser
+    stand_in = [kernel_values(name, np.array([points]), *how)[0, :-1].tolist() for name in problem.heads]
     weights = [list(zip(*(part[k].tolist() for part in (judged.V, judged.B, judged.C)), strict=True))
                for k in range(layers)]  # fmt: skip
-    mismatch = exact_mismatch(weights, points, y, stand_in, problem.rate)
+    mismatch = exact_mismatch(weights, points, y, stand_in, problem.rate, problem.scale)
     copies = len(judged.V) == problem.L and all(
         bool((part[layers:] == part[:1]).all()) for part in (judged.V, judged.B, judged.C)
     )
     if mismatch or not copies or not descent_identity():
         return Verdict(key, "failed", mismatch or "the later layers are not copies of the first")
-    everywhere = all(_is_descent(heads, problem.rate) for heads in weights)
+    everywhere = all(_is_descent(heads, problem.rate, problem.scale) for heads in weights)
     return Verdict(
         key,
         "proved" if everywhere else "proved on given prompts",
@@ -163,18 +165,18 @@ def _exact(judged: FunctionalTransformer, problem: FunctionalProblem, examples: 
     )
 
 
-def _is_descent(heads: Sequence[tuple[Rows, Rows, Rows]], rate: float) -> bool:
-    """Whether a layer subtracts rate times the labels weighted by the kernel of <x_i, x_j>, for every input.
+def _is_descent(heads: Sequence[tuple[Rows, Rows, Rows]], rate: float, scale: float) -> bool:
+    """Whether a layer subtracts rate times the labels weighted by k(scale <x_i, x_j>), for every input.
 
-    This holds if in each head only the corner of V is nonzero, and is -rate, and B^T C is the identity.
+    This holds if in each head only the corner of V is nonzero, and is -rate, and B^T C is scale times I.
     """
     for V, B, C in heads:
         value, last = exact_matrix(V), len(V) - 1
         wanted = [[fmpq(0)] * len(V) for _ in V]
         product = exact_matrix(B).transpose() * exact_matrix(C)
-        identity = [[int(i == j) for j in range(len(B))] for i in range(len(B))]
+        wide = [[to_flint(scale) * int(i == j) for j in range(len(B))] for i in range(len(B))]
         corner, wanted[last][last] = value[last, last], value[last, last]
-        if corner != -to_flint(rate) or value.tolist() != wanted or product.tolist() != identity:
+        if corner != -to_flint(rate) or value.tolist() != wanted or product.tolist() != wide:
             return False
     return True
 
@@ -188,7 +190,8 @@ def _rounding(
 ) -> Verdict:
     """Compare both readings in floats with the referee on all prompts, and with balls on a few."""
     key = f"{NAME}/rounding"
-    expected = kernel_referee(problem.heads, examples, problem.rate, problem.L)
+    how = problem.scale, problem.normaliser
+    expected = kernel_referee(problem.heads, examples, problem.rate, problem.L, *how)
     if labels.shape != expected.shape:
         return Verdict(key, "failed", f"{len(labels) - 1} layers for {problem.L} steps")
     scale = max(1.0, float(np.abs(expected).max()))
@@ -199,7 +202,7 @@ def _rounding(
     with flint.ctx.workprec(KERNEL_PRECISION):
         for k in range(checked := min(_CERTIFIED, len(examples.x))):
             points, y = examples.plain(k)
-            path = descent_balls(kernel_balls(problem.heads, points), y, problem.rate, problem.L)
+            path = descent_balls(kernel_balls(problem.heads, points, *how), y, problem.rate, problem.L)
             worst = [abs(a - b) for a, b in zip(path[-1], labels[-1, k].tolist(), strict=True)]
             certified = max(certified, *(float(value.upper()) / scale for value in worst))
     largest = max(structured, literal, certified)
@@ -209,6 +212,7 @@ def _rounding(
         status,
         f"relative to {scale:.3g}: structured {structured:.2g}, literal {literal:.2g} over {len(examples.x)} "
         f"prompts; at most {certified:.2g} by balls on {checked}; {ROUNDING:g} allowed",
+        numbers={"largest": largest, "allowed": ROUNDING, "prompts": len(examples.x)},
     )
 
 
@@ -223,7 +227,7 @@ def _heads(problem: FunctionalProblem, examples: Examples) -> Verdict:
     for name in (*_shown(problem), "+".join(COMPARED)):
         posed = replace(problem, kernel=name, r=0.0)
         labels = build(posed).labels(examples.x, examples.y, examples.query).numpy()
-        expected = kernel_referee(posed.heads, examples, posed.rate, posed.L)
+        expected = kernel_referee(posed.heads, examples, posed.rate, posed.L, posed.scale, posed.normaliser)
         found[name] = float(np.abs(labels - expected).max()) / max(1.0, float(np.abs(expected).max()))
     status: Status = "held" if max(found.values()) <= ROUNDING else "failed"
     shown = ", ".join(f"{name} {value:.2g}" for name, value in found.items())
@@ -235,10 +239,12 @@ def _largest(problem: FunctionalProblem, certificates: Sequence[Convergence | No
     if not known:
         return Verdict(key, "inapplicable", "softmax in a sum: the matrix has no symmetric form")
     largest = max(float(certificate.largest.upper()) for certificate in known)
-    bound = problem.n * peak(problem.heads, problem.radius, problem.n)
+    bound = problem.n * peak(problem.heads, problem.reach, problem.n)
     # The radii of drawn points are rounded, so their squares may exceed the bound slightly.
     status: Status = "held" if largest <= bound * (1 + 1e-12) else "failed"  # the claim is about all inputs
-    return Verdict(key, status, f"at most {largest:.6g} by balls on {len(known)} prompts, claim {bound:.6g}")
+    evidence = f"at most {largest:.6g} by balls on {len(known)} prompts, claim {bound:.6g}"
+    numbers = {"largest": largest, "allowed": bound, "prompts": len(known)}
+    return Verdict(key, status, evidence, numbers=numbers)
 
 
 def _rate(
@@ -305,12 +311,12 @@ def _definite(problem: FunctionalProblem, examples: Examples, witness: Witness) 
     )
     for kernel_name in ("exp", "softmax"):
         count = min(_CERTIFIED, len(examples.x))
-        found = [convergence_on((kernel_name,), *examples.plain(k), 1.0) for k in range(count)]
+        found = [posed_convergence(problem, (kernel_name,), *examples.plain(k), 1.0) for k in range(count)]
         smallest = min((certificate.smallest for certificate in found if certificate), key=float)
         positive = all(certificate is not None and certificate.smallest > 0 for certificate in found)
         evidence = f"lambda_min = {_show(smallest)} at least, by LDL^T in balls on {count} prompts"
         if kernel_name == "softmax":
-            kernel = kernel_balls(("softmax",), examples.plain(0)[0])
+            kernel = kernel_balls(("softmax",), examples.plain(0)[0], problem.scale, problem.normaliser)
             gap = abs(kernel[0][1] - kernel[1][0]) if problem.n > 1 else arb(0)
             evidence = f"no kernel: |h_12 - h_21| = {_show(gap)}; similar to a symmetric matrix, {evidence}"
             positive = positive and bool(gap > 0)
@@ -336,7 +342,9 @@ def _definite(problem: FunctionalProblem, examples: Examples, witness: Witness) 
 
 def _softmax_limit(problem: FunctionalProblem, examples: Examples) -> Verdict:
     """The fixed point of softmax is not the Bayes predictor of exp: a certified gap on one prompt."""
-    softmax, exponential = (convergence_on((name,), *examples.plain(0), 1.0) for name in ("softmax", "exp"))
+    softmax, exponential = (
+        posed_convergence(problem, (name,), *examples.plain(0), 1.0) for name in ("softmax", "exp")
+    )
     assert softmax is not None and exponential is not None
     gap = abs(softmax.limit - exponential.limit)
     return Verdict.proved_if(
@@ -354,7 +362,7 @@ def _spectra(problem: FunctionalProblem, examples: Examples) -> Grid:
     rows: list[tuple[Cell, ...]] = []
     for name in _shown(problem):
         posed = replace(problem, kernel=name, r=0.0)
-        certificate = convergence_on((name,), *examples.plain(0), posed.rate)
+        certificate = posed_convergence(problem, (name,), *examples.plain(0), posed.rate)
         assert certificate is not None
         low = certificate.smallest
         fate = "converges" if certificate.converges else "diverges" if low < 0 else "stalls off range K"

@@ -110,6 +110,26 @@ def test_other_weights_run_as_the_formula(seed, names):
     assert (abs(transformer.labels(x, y, query)[-1].numpy() - Z[:, -1]) <= room[:, -1]).all()
 
 
+@pytest.mark.parametrize("normaliser", ["examples", "tokens"])
+def test_width_and_normaliser_in_both_readings_and_in_the_file(normaliser, tmp_path):
+    """One step by hand: y - r sum_i y_i K(x_i, .), exp of <x, x'> / 0.25 over its sum, and relu of it."""
+    problem = FunctionalProblem(d=2, n=5, L=1, r=0.1, kernel="softmax+relu", sigma=0.5, normaliser=normaliser)
+    x, y, query = prompt(6, batch=1)
+    points = torch.cat([x[0], query]).numpy()
+    inner = points @ points.T / 0.25
+    sums = np.exp(inner[: 6 if normaliser == "tokens" else 5]).sum(axis=0)
+    K = np.exp(inner) / sums + np.maximum(inner, 0)
+    expected = np.append(y[0].numpy(), 0) - 0.1 * y[0].numpy() @ K[:5]
+    transformer = build(problem)
+    structured, literal = transformer.labels(x, y, query)[1, 0], transformer(stream(x, y, query))[0, :, -1]
+    for found in (structured, literal):
+        np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-14 * abs(inner).max() ** 2)
+    transformer.save(tmp_path / "weights.safetensors")
+    with safe_open(tmp_path / "weights.safetensors", "numpy") as file:
+        np.testing.assert_array_equal(file.get_tensor("layer.00.Q")[0], np.diag([4.0, 4.0, 0.0]))
+        assert "sigma" in file.metadata()["problem"] and normaliser[:-1] in file.metadata()["normaliser"]
+
+
 def test_groups_of_prompts_do_not_change_the_result(monkeypatch):
     x, y, query = prompt(0, batch=7)
     transformer = FunctionalTransformer(("exp", "linear"), [0.05] * 3, 2)

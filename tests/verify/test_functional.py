@@ -1,5 +1,6 @@
 """Verdicts on functional descent: the undamaged transformer keeps its claims, and damage is caught."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 import pytest
@@ -62,6 +63,17 @@ def test_hypotheses_that_fail_are_named(letters, expected, evidence):
     rate = next(verdict for verdict in found.verdicts if verdict.claim == "functional/rate")
     assert rate.status == expected and evidence in rate.evidence
     assert status(found)["descent"] == "proved" and status(found)["rounding"] == "held"
+
+
+def test_width_and_normaliser_keep_every_claim_and_others_are_caught():
+    problem = FunctionalProblem(d=3, n=5, L=6, kernel="softmax", sigma=0.7, normaliser="tokens")
+    found = status(verify(problem))
+    assert "failed" not in found.values() and found["descent"] == "proved" and found["rounding"] == "held"
+    assert found["rate"] == "proved on given prompts"
+    for other in ({"sigma": 0.8}, {"normaliser": "examples"}):
+        judged = status(verify(problem, transformer=build(replace(problem, **other, r=problem.rate))))
+        assert judged["rounding"] == "failed"
+        assert judged["descent"] == ("failed" if "sigma" in other else "proved")
 
 
 def wrong_sign(transformer):

@@ -29,33 +29,43 @@ _r, _C = sympy.symbols("r C", positive=True)
 _low, _high = sympy.symbols("lambda_min lambda_max", positive=True)
 
 
-def kernel_balls(heads: Sequence[str], points: Sequence[Sequence[float]]) -> _Matrix:
+def kernel_balls(
+    heads: Sequence[str],
+    points: Sequence[Sequence[float]],
+    scale: float = 1.0,
+    normaliser: str = "examples",
+) -> _Matrix:
     """h[i][j], key i of the n examples and token j of all n+1 (the query is last), summed over heads.
 
-    softmax: exp normalised over the n examples, as (2.6) and (3.8) of the paper have it.
+    scale: multiplies inner products.  softmax: exp normalised over the n examples, as (2.6) and (3.8) of the
+    paper have it, or over all "tokens".
     """
-    inner = _inner_products(points)
+    inner = _inner_products(points, scale)
     total = [[arb(0) for _ in row] for row in inner[:-1]]
     for kernel in (KERNELS[name] for name in heads):
         similar = _similarities(kernel, inner)
-        sums = _normalisers(similar[:-1]) if kernel.normalised else [arb(1)] * len(inner)
+        sums = _normalisers(similar, normaliser) if kernel.normalised else [arb(1)] * len(inner)
         for row, values in zip(total, similar, strict=False):
             for j, value in enumerate(values):
                 row[j] += value / sums[j]
     return total
 
 
-def _inner_products(points: Sequence[Sequence[float]]) -> _Matrix:
+def _inner_products(points: Sequence[Sequence[float]], scale: float) -> _Matrix:
     exact = [[arb(value) for value in point] for point in points]
-    return [[sum((a * b for a, b in zip(u, v, strict=True)), arb(0)) for v in exact] for u in exact]
+    return [
+        [arb(scale) * sum((a * b for a, b in zip(u, v, strict=True)), arb(0)) for v in exact] for u in exact
+    ]
 
 
 def _similarities(kernel: Kernel, inner: _Matrix) -> _Matrix:
     return [[kernel.k.ball(value) for value in row] for row in inner]
 
 
-def _normalisers(similar: _Matrix) -> _Row:
-    return [sum(column, arb(0)) for column in zip(*similar, strict=True)]
+def _normalisers(similar: _Matrix, normaliser: str) -> _Row:
+    """What each column is divided by; the last key is the query's."""
+    keys = similar if normaliser == "tokens" else similar[:-1]
+    return [sum(column, arb(0)) for column in zip(*keys, strict=True)]
 
 
 def descent_balls(kernel: _Matrix, labels: Sequence[float], rate: float, steps: int) -> list[_Row]:
@@ -91,10 +101,16 @@ class Convergence:
 
 
 def convergence_on(
-    heads: Sequence[str], points: Sequence[Sequence[float]], labels: Sequence[float], rate: float
+    heads: Sequence[str],
+    points: Sequence[Sequence[float]],
+    labels: Sequence[float],
+    rate: float,
+    scale: float = 1.0,
+    normaliser: str = "examples",
 ) -> Convergence | None:
     """The certificate on one prompt; None for softmax in a sum, whose matrix has no symmetric form.
 
+    scale, normaliser: as `kernel_balls` has them.
     Softmax alone: with E = exp's Gram matrix and D its normalisers the step is I - r D^-1 E, similar to
     I - r S, S = D^-1/2 E D^-1/2, so D^1/2 y and D^-1/2 e_q / D_q take the places of y and k_q.  The same
     holds for any other normalised kernel.
@@ -105,8 +121,8 @@ def convergence_on(
     with flint.ctx.workprec(KERNEL_PRECISION):
         y = [arb(value) for value in labels]
         if normalised:
-            similar = _similarities(KERNELS[heads[0]], _inner_products(points))
-            sums = _normalisers(similar[:-1])
+            similar = _similarities(KERNELS[heads[0]], _inner_products(points, scale))
+            sums = _normalisers(similar, normaliser)
             roots = [value.sqrt() for value in sums[:-1]]
             kernel = [
                 [value / (a * b) for value, b in zip(row, [*roots, sums[-1]], strict=True)]
@@ -114,7 +130,7 @@ def convergence_on(
             ]
             y = [value * a for value, a in zip(y, roots, strict=True)]
         else:
-            kernel = kernel_balls(heads, points)
+            kernel = kernel_balls(heads, points, scale)
         gram = [row[:-1] for row in kernel]
         query = [row[-1] for row in kernel]
         smallest, largest = extreme_eigenvalues(gram)
@@ -126,6 +142,13 @@ def convergence_on(
         (kk, limit), (_, yy) = (arb_mat([query, y]) * inverse).tolist()
         zero = arb(0)
         return Convergence(smallest, largest, rho, limit, kk.max(zero).sqrt() * yy.max(zero).sqrt())
+
+
+def posed_convergence(
+    problem: FunctionalProblem, heads: Sequence[str], points: _Table, labels: Sequence[float], rate: float
+) -> Convergence | None:
+    """The certificate on one prompt of these heads, in the problem's width and normaliser."""
+    return convergence_on(heads, points, labels, rate, problem.scale, problem.normaliser)
 
 
 def rate_claim(problem: FunctionalProblem, found: Convergence) -> Claim:
@@ -159,13 +182,15 @@ def exact_mismatch(
     labels: Sequence[float],
     kernels: Sequence[_Table],
     rate: float,
+    scale: float = 1.0,
 ) -> str:
     """The first place where layers of (V, B, C), by head, differ from exact descent; "" if they do not.
 
     kernels: any n x (n+1) values for each head.  The identity is polynomial in them, so floats may stand for
-    the values of exp, as exact rationals; that kernels get the arguments <x_i, x_j> is checked separately.
+    the values of exp, as exact rationals; that kernels get scale <x_i, x_j> is checked by itself.
     """
     x, y, step = exact_matrix(points), exact_matrix([labels]), to_flint(rate)
+    inner = x * x.transpose() * to_flint(scale)
     similar = [exact_matrix(kernel) for kernel in kernels]
     total, coefficients = sum(similar[1:], similar[0]), fmpq_mat(1, len(labels))
     Z = fmpq_mat([*x.transpose().tolist(), [*y.tolist()[0], fmpq(0)]])
@@ -175,8 +200,9 @@ def exact_mismatch(
         masked, after = fmpq_mat([row[:-1] for row in Z.tolist()]), Z
         for (V, B, C), kernel in zip(heads, similar, strict=True):
             b, c = exact_matrix(B), exact_matrix(C)
-            if x * b.transpose() * c * x.transpose() != x * x.transpose():
-                return f"layer {index}: <B x_i, C x_j> is not <x_i, x_j>"
+            if x * b.transpose() * c * x.transpose() != inner:
+                factor = "" if scale == 1 else f"{scale!r} "
+                return f"layer {index}: <B x_i, C x_j> is not {factor}<x_i, x_j>"
             after += exact_matrix(V) * masked * kernel
         Z = after
         values = fmpq_mat([(coefficients * total).tolist()[0][:-1]])

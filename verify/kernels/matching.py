@@ -38,7 +38,7 @@ def matched(
         for name in COMPARED:
             errors[name] = _best_rates(posed, name, chosen, tested) / power
             advance(1)
-        limits = {name: (_limit(name, tested) - tested.answer) ** 2 / power for name in COMPARED}
+        limits = {name: (_limit(posed, name, tested) - tested.answer) ** 2 / power for name in COMPARED}
         curves += [Curve(f"data {data}, attention {name}", depth, tuple(found.mean(dim=1).tolist()))
                    for name, found in errors.items()]  # fmt: skip
         for name in COMPARED if data != "relu" else ():
@@ -68,10 +68,11 @@ def _beats(one: Float[Tensor, " B"], other: Float[Tensor, " B"], deviations: flo
     return float(gain.mean()) > 1e-9 + deviations * float(gain.std()) / len(gain) ** 0.5
 
 
-def _limit(attention: str, examples: Examples) -> Float[Tensor, " B"]:
+def _limit(posed: FunctionalProblem, attention: str, examples: Examples) -> Float[Tensor, " B"]:
     """k_q^T K^+ y, the limit of descent from 0 where K has no negative eigenvalue."""
     points = torch.cat([examples.x, examples.query[:, None]], dim=1).numpy()
-    kernel = torch.from_numpy(kernel_values(attention, points))[:, :-1].mT
+    values = kernel_values(attention, points, posed.scale, posed.normaliser)
+    kernel = torch.from_numpy(values)[:, :-1].mT
     coefficients = torch.linalg.pinv(kernel[:, :-1], rtol=1e-10) @ examples.y[..., None]
     return (kernel[:, -1:] @ coefficients)[:, 0, 0]
 
@@ -83,7 +84,10 @@ def _best_rates(
     safe = replace(posed, kernel=attention, r=0.0).rate
     found = []
     for power in range(14):
-        transformer = FunctionalTransformer((attention,), [safe * 2 ** (power / 2)] * posed.L, posed.d)
+        rates = [safe * 2 ** (power / 2)] * posed.L
+        transformer = FunctionalTransformer(
+            (attention,), rates, posed.d, normaliser=posed.normaliser, scale=posed.scale
+        )
         found.append([
             torch.nan_to_num((transformer.predict(e.x, e.y, e.query) - e.answer) ** 2, nan=torch.inf)
             for e in (chosen, tested)

@@ -90,6 +90,22 @@ def test_the_limit_is_the_gaussian_conditional_mean_by_the_precision_matrix():
     assert abs(float(convergence_on(("exp",), points, labels, 0.01).limit) - float(mean)) < 1e-9
 
 
+@pytest.mark.parametrize("normaliser", ["examples", "tokens"])
+def test_width_and_normaliser_are_those_of_numpy_and_of_the_limit(normaliser):
+    """K = exp(<x, x'> / 4) over its sums: the limit by numpy's solve, all scores within 1 of 0."""
+    points, labels = inputs(3)
+    points = (np.array(points) / 2).tolist()
+    E = np.exp(np.array(points) @ np.array(points).T / 4)
+    sums = (E if normaliser == "tokens" else E[:-1]).sum(axis=0)
+    found = kernel_balls(("softmax",), points, 0.25, normaliser)
+    assert np.allclose([[float(one) for one in row] for row in found], (E / sums)[:-1], rtol=1e-14, atol=0)
+    softmax = convergence_on(("softmax",), points, labels, 1.0, 0.25, normaliser)
+    assert softmax.converges and float(softmax.largest) <= 1
+    K = E / sums  # f(x_j) = sum_i a_i K_ij is y_j at the examples
+    limit = np.linalg.solve(K[:-1, :-1].T, labels) @ K[:-1, -1]
+    assert float(softmax.limit) == pytest.approx(limit, rel=1e-16 * np.linalg.cond(K[:-1, :-1]) * 100)
+
+
 def test_softmax_regresses_the_scaled_labels_of_exp():
     points, labels = inputs(2)
     sums = np.exp(np.array(points) @ np.array(points).T)[:-1].sum(axis=0)
