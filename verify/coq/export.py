@@ -26,7 +26,7 @@ THEORY = Path(__file__).parent
 STATIC = (
     *("vectors", "calculus", "block", "sums", "erf", "formulas", "up", "cells", "rows", "token", "tight"),
     *("enclose", "tables", "fits", "sweeps", "certificate", "proof", "machine", "rounding", "floats"),
-    *("products", "binary64", "update", "step64"),
+    *("products", "binary64", "update", "clip", "step64"),
 )
 """The theory, in the order of compilation."""
 

@@ -12,7 +12,7 @@ from icgd.verify.coq.formulas import rational
 FLOATS_PART = """
 (* binary64.v says what step_error_in_floats is, step64.v what step_in_floats is. *)
 Definition machine : machine_data := Machine {tokens} [{above_z}] [{above_g}] {last}.
-Definition updates : update_data := Update {rate} [{above_s}].
+Definition updates : update_data := Update {rate} [{above_s}] [{faces}].
 
 Theorem in_floats_too : (step_error certified /\\ certificate.bound certified = Q2R bound)
   /\\ step_error_in_floats certified machine /\\ step_in_floats certified machine updates.
@@ -36,7 +36,8 @@ Qed.
 IN_FLOATS = (
     "for binary64, round to nearest, sums in any order, fused or not, with underflow, n at most {n:,}: the "
     "room for rounding is enough for the operations of z, r, r', g, of products and, for n = {n:,}, of the "
-    "update; no sum of theirs overflows; their offsets exceed their ranges"
+    "update and of the clip, which leaves every weight in the box; no sum of theirs overflows; their offsets "
+    "exceed their ranges"
 )
 """What `step_error_in_floats` adds."""
 
@@ -49,14 +50,15 @@ def float_part(certificate: Mapping[str, Any]) -> str:
     layers, loss = range(1, program["N"] + 1), program["loss"]
     slope, reads_p = loss["linear"], not loss["from_z"]
 
-    def offsets(key: str) -> str:
+    def numbers(key: str) -> str:
         return "; ".join(rational(Fraction(layer[key])) for layer in program["layers"])
 
     return FLOATS_PART.format(
         tokens=program["n"] + 1,
-        above_z=offsets("above_z"),
-        above_g=offsets("above_g"),
-        above_s=offsets("above_s"),
+        above_z=numbers("above_z"),
+        above_g=numbers("above_g"),
+        above_s=numbers("above_s"),
+        faces=numbers("face"),
         rate=rational(Fraction(program["eta"])),
         last=f"(Some {rational(Fraction(slope))})" if slope and reads_p else "None",
         N=program["N"],

@@ -41,7 +41,8 @@ Eval vm_compute in map (fun b => holds (posed kept b))
   [qbound certified; qbound certified * (99 # 100); - qbound certified]%Q.
 
 (* Binary64: too little room for z, r, r', products; an offset below its range; more tokens than rounding was counted for; a form
-   in the matrices that is not the slope of the loss, which is 2 (p - y), or a slope that is read from a sum of ReLUs; too little room for the update, the offset of s below its range, another eta. *)
+   in the matrices that is not the slope of the loss, which is 2 (p - y), or a slope that is read from a sum of ReLUs; too little room for the update, the offset of s below its range, another eta;
+   a face that leaves no room for rounding, one further in than the error of the update allows, one below 0. *)
 Definition rooms_of (z r' d x : Q) : layer_data :=
   let l := layer_1 in
   LayerData (r l) (r_sum l) (dr_sum l) (times l) (qhalf l) (qZ l) (qA l) (limits l) (cell l) (qDL l) (qDH l) (qG l) (qSn l)
@@ -64,5 +65,7 @@ Definition moved (room : Q) : layer_data :=
     (qC2 l) (qC3 l) (qwz l) (qwr l) (qwd l) (qwx l) (qwg l) (qez l) (qer l) (qed l) (qex l) (qeg l) (qeu l * room)%Q (lams l).
 Definition moves (l : layer_data) (d : update_data) : bool :=
   if rate_fits machine d then update_fits (posed l (qbound certified)) machine d 0 else false.
+Definition clips (face : Q) : bool := moves kept (Update (rate updates) (above_s updates) [face]).
 Eval vm_compute in [moves kept updates; moves (moved (1 # 8)) updates;
-  moves kept (Update (rate updates) [qD layer_1 * qG layer_1 * (99 # 100)]%Q); moves kept (Update (- rate updates) (above_s updates))].
+  moves kept (Update (rate updates) [qD layer_1 * qG layer_1 * (99 # 100)]%Q (faces updates)); moves kept (Update (- rate updates) (above_s updates) (faces updates));
+  clips (qhalf layer_1 * (1 - uQ)); clips (qhalf layer_1 * (99 # 100)); clips (- qhalf layer_1)]%Q.
