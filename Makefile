@@ -6,6 +6,7 @@ PYTEST_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
+SITE_STAMP := $(VENV)/.site-done
 TORCH := torch==2.13.0
 
 # One thread per test process: JOBS processes already fill the cores.
@@ -14,7 +15,7 @@ PARALLEL = $(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --b
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup tightness linear sizes gpu grid audit test slow lint format bench sabotage docs fuzz wheel
+.PHONY: help setup tightness linear sizes gpu grid audit test slow lint format bench sabotage docs site fuzz wheel
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -37,6 +38,20 @@ audit: setup ## bound, build, judge and report every theorem: PDF, HTML and JSON
 docs: setup ## generate the pages of docs/ that come from the claims
 	$(BIN)/python -m icgd.reports.documentation
 
+# MkDocs and a notebook kernel are of no use to an audit, so setup leaves them out.
+$(SITE_STAMP): export PIP_CONSTRAINT := constraints.txt
+$(SITE_STAMP): export PIP_BUILD_CONSTRAINT := constraints.txt
+$(SITE_STAMP): export PIP_DISABLE_PIP_VERSION_CHECK := 1
+$(SITE_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m pip check
+	@touch $@
+
+site: $(SITE_STAMP) ## build the site of docs/ in out/site: notebooks are run, links are followed
+	$(LINK_SOURCES)
+	$(ONE_THREAD) NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "out/site/index.html"
+
 test: setup ## run the tests, claims and doctests, but for slow ones; PYTEST_ARGS="-k relu" adds options
 	$(PARALLEL) -m "not slow and not wheel" $(PYTEST_ARGS)
 
@@ -49,10 +64,13 @@ wheel: setup ## build the wheel, and try it in a fresh environment beside other 
 fuzz: setup ## run the Hypothesis tests on many new examples; a failure is printed with the command that replays it
 	$(PARALLEL) --hypothesis-profile fuzz -m hypothesis $(PYTEST_ARGS)
 
+# The sources under the names that users import them by, for tools that read them without running them.
+LINK_SOURCES = mkdir -p build/types/icgd && ln -sfn $(foreach folder,bounds construct verify reports,$(CURDIR)/$(folder)) $(wildcard $(CURDIR)/icgd/*.py*) build/types/icgd/
+
 lint: setup ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	mkdir -p build/types/icgd && ln -sfn $(foreach folder,bounds construct verify reports,$(CURDIR)/$(folder)) $(wildcard $(CURDIR)/icgd/*.py*) build/types/icgd/
+	$(LINK_SOURCES)
 	$(BIN)/mypy
 
 format: setup ## format the sources with ruff

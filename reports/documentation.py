@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -27,12 +28,13 @@ def theorem_page(theorem: Theorem) -> str:
         "",
         *(f"- `{floor}/{module}.py`: {text}" for floor, text in zip(floors, about, strict=True)),
         "",
-        f"    icgd audit {name}      # bounds, builds, judges; a report in out/report",
-        f"    icgd bounds {name}     # constants only",
+        "```sh",
+        f"icgd audit {name}      # bounds, builds, judges; a report in out/report",
+        f"icgd bounds {name}     # constants only",
     ]
     if theorem.model:
-        lines.append(f"    icgd build {name} --out model.safetensors    # docs/weights.md reads it in numpy")
-    lines += ["", "## Letters", "", "| option | meaning | default |", "|---|---|---|"]
+        lines.append(f"icgd build {name} --out model.safetensors    # docs/weights.md reads it in numpy")
+    lines += ["```", "", "## Letters", "", "| option | meaning | default |", "|---|---|---|"]
     for letter, value in problem.as_dict().items():
         lines.append(f"| `--{letter}` | {_cell(theorem.letters.meanings()[letter])} | {_cell(str(value))} |")
     lines += ["", "## Bounds", "", "| claim | source | statement | at the default |", "|---|---|---|---|"]
@@ -49,7 +51,16 @@ def _prose(docstring: str | None) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.replace("|", r"\|").split())
+    """A text in a table, whose bars would end the cell: those of formulas get their LaTeX names."""
+    parts = text.split("$")
+    parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+    parts[1::2] = [re.sub(r"(\\)?\|", _bar, part) for part in parts[1::2]]
+    return " ".join("$".join(parts).split())
+
+
+def _bar(found: re.Match[str]) -> str:
+    before_a_letter = found.string[found.end() : found.end() + 1].isalpha()
+    return (r"\Vert" if found[1] else r"\vert") + (" " if before_a_letter else "")
 
 
 def written() -> list[Theorem]:

@@ -11,7 +11,8 @@ TAKEN, LEFT = PAGE.split("## Considered and not taken")
 
 def asked_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    words = (*project["dependencies"], *project["optional-dependencies"]["dev"])
+    extras = project["optional-dependencies"]
+    words = (*project["dependencies"], *extras["dev"], *extras["docs"])
     return {re.match(r"[\w-]+", word)[0].lower() for word in words}
 
 

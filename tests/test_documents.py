@@ -1,5 +1,6 @@
 """Every file that README.md and docs/ name exists, and the Python in the README runs."""
 
+import json
 import re
 import textwrap
 from dataclasses import fields
@@ -7,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+import icgd
 from icgd.reports.document.shape import SCHEMA
+from icgd.verify.catalogue import BUILT_IN
 from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, Entry, Paper, parse_entries
 from icgd.verify.verdict import MEANS, STATUSES, SUBJECTS, VerdictDocument
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FOLDERS = "icgd|bounds|construct|verify|reports|tests|docs"
 
 
@@ -55,6 +58,34 @@ def test_the_page_on_findings_names_every_bearing_severity_and_field():
     }  # fmt: skip
     for name in ("question", "asked_by", "answer", "claims"):
         assert f"`{name}`" in page
+
+
+def test_every_page_stands_in_the_navigation_of_the_site_once():
+    nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:")[2]
+    shown = re.findall(r": ([\w./-]+\.md)$", nav, re.MULTILINE)
+    there = [path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.*")]
+    pages = [path.with_suffix(".md").as_posix() for path in there if path.suffix in (".md", ".ipynb")]
+    assert sorted(shown) == sorted(pages), "a page is added to nav in mkdocs.yml"
+
+
+def test_the_reference_has_every_public_name_and_the_first_pages_every_theorem():
+    reference = (ROOT / "docs" / "reference" / "icgd.md").read_text("utf-8")
+    assert {f"icgd.{name}" for name in icgd.__all__} - {"icgd.__version__"} == set(
+        re.findall(r"^::: (icgd\.\w+)$", reference, re.MULTILINE)
+    )
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    for name in (theorem.name for theorem in BUILT_IN):
+        assert f"\n| `{name}` |" in PAGES[0].read_text("utf-8") and f"\n| [{name}]({name}.md) |" in index
+
+
+def test_notebooks_are_kept_without_what_they_show():
+    notebooks = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+    assert len(notebooks) == 2
+    for path in notebooks:
+        book = json.loads(path.read_text("utf-8"))
+        for cell in book["cells"]:
+            assert cell["cell_type"] != "code" or (cell["outputs"], cell["execution_count"]) == ([], None)
+        assert path.read_text("utf-8") == json.dumps(book, indent=1, ensure_ascii=False) + "\n"
 
 
 def sorted_keys():
