@@ -15,6 +15,7 @@ import typer
 from icgd.bounds.letters import ProblemError
 from icgd.commands import COMMANDS, FAILED, KEPT, USUAL
 from icgd.export_command import EXPORTING
+from icgd.findings_command import FINDING
 from icgd.judging import JUDGING
 from icgd.reports.command.console import discard_unwritten, flush, open_streams, say
 from icgd.reports.command.faults import fault_sentence
@@ -51,7 +52,7 @@ def _app(asked: Theorem | None) -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_options)
-    for name, command in {**COMMANDS, **SWEEPING, **STUDYING, **EXPORTING, **SCHEMING}.items():
+    for name, command in {**COMMANDS, **FINDING, **SWEEPING, **STUDYING, **EXPORTING, **SCHEMING}.items():
         app.command(name, cls=OnceEach)(unfolded(command, asked))
     for name, command in JUDGING.items():
         app.command(name, cls=OnceEach)(unfolded(command, asked or find_theorem(USUAL)))
@@ -65,6 +66,7 @@ _FLAGS |= {
     "--coq",
     "--questions",
     "--claims",
+    "--strict",
     "-v",
     "--primitive-floats",
     "--no-primitive-floats",

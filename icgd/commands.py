@@ -17,12 +17,9 @@ from icgd.construct.machine.files import check_writable
 from icgd.reports.command.audit import (
     AuditPart,
     answer_questions,
-    check_choice,
     check_options,
-    choose_findings,
     command_line,
     emit,
-    find_paper,
     pose,
     pose_and_build,
     settle_findings,
@@ -31,12 +28,13 @@ from icgd.reports.command.audit import (
     verify_one,
 )
 from icgd.reports.command.console import console_for as _console
-from icgd.reports.command.findings import show_answers, show_finding, show_findings, show_ledger, write_letter
-from icgd.reports.command.forecast import announce, bounding, building, settling
+from icgd.reports.command.findings import show_ledger
+from icgd.reports.command.forecast import announce, bounding, building
 from icgd.reports.command.options import Json
 from icgd.reports.command.overview import show_overview
 from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.run_files import files_of_run, run_folder, show_certificates, write_run_files
+from icgd.reports.command.strict import Strict, fails_strictly
 from icgd.reports.command.terminal import (
     show_census,
     show_formulas,
@@ -50,19 +48,16 @@ from icgd.reports.document.document import (
     audit_document,
     bounds_document,
     closing,
-    findings_document,
     grid_document,
     hypotheses_document,
     plan_document,
-    questions_document,
 )
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.upgrade import load as load_document
-from icgd.reports.letter.letter import letter
 from icgd.verify.catalogue import find_theorem
 from icgd.verify.certificate.issue import load_certificate as load_certificate
 from icgd.verify.certificate.origin import digest_for
-from icgd.verify.ledger.entries import BEARINGS, SEVERITIES, entries, select
+from icgd.verify.ledger.entries import entries, select
 from icgd.verify.search.counterexample import Counterexample
 from icgd.verify.search.options import BRIEF, Search
 from icgd.verify.sweeps.run import check_jobs
@@ -124,6 +119,7 @@ def audit(
         bool,
         typer.Option("--claims", "-v", help="print every claim with its evidence, not an overview alone"),
     ] = False,
+    strict: Strict = False,
     json_to: Json = None,
 ) -> int:
     """Judge theorems: bounds, transformer, proof, report.
@@ -161,7 +157,8 @@ def audit(
     _write_files(console, parts, whole if reported else None, search.out, usual=everything)
     emit(whole if everything else parts[0].document, json_to)
     reproduced = [*(one.reproduces for one in settled), *(one.reproduces for one in answers)]
-    return KEPT if all(reproduced) and not any_failed(verdicts) else FAILED
+    kept = all(reproduced) and not any_failed(verdicts)
+    return FAILED if fails_strictly(console, strict, verdicts, chosen) or not kept else KEPT
 
 
 def report_command(
@@ -221,60 +218,6 @@ def _written_again(console: Console, earlier: Path, out: Path) -> AuditDocument:
     return whole
 
 
-def findings_command(
-    key: Annotated[
-        str | None,
-        typer.Argument(
-            help="the key of one finding, or a paper or a theorem for all of its findings; default: all"
-        ),
-    ] = None,
-    bearing: Annotated[str | None, typer.Option(help=f"only these: {', '.join(BEARINGS)}")] = None,
-    severity: Annotated[str | None, typer.Option(help=f"only these: {', '.join(SEVERITIES)}")] = None,
-    theorem: Annotated[str | None, typer.Option(help="only findings about this theorem")] = None,
-    asked: Annotated[
-        bool, typer.Option("--questions", help="instead: the questions that reviewers asked, answered")
-    ] = False,
-    letter_to: Annotated[
-        str | None,
-        typer.Option("--letter", metavar="PAPER", help="instead: a letter of one page to a paper's authors"),
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="a file for the letter")] = None,
-    json_to: Json = None,
-) -> int:
-    """List what we found out about published statements, the gravest first; all numbers computed again."""
-    began, console = time.perf_counter(), _console(json_to)
-    check_choice(key, theorem, bearing, severity, questions=asked, letter=letter_to, out=out)
-    for path in (out, None if json_to in (None, "-") else Path(str(json_to))):
-        if path is not None:
-            check_writable(path)
-    if asked:
-        answers = answer_questions(find_theorem(theorem).name if theorem else None)
-        show_answers(console, answers)
-        emit(questions_document(answers) | closing(began), json_to)
-        return KEPT if all(one.reproduces for one in answers) else FAILED
-    paper = find_paper(letter_to) if letter_to is not None else None
-    about = paper.number if paper else key
-    chosen, whole = choose_findings(about, theorem=theorem, bearing=bearing, severity=severity)
-    judged, _ = choose_findings(about if whole else chosen[0].paper, theorem=theorem if whole else None)
-    announce(settling(chosen))
-    settled = settle_findings(chosen)
-    kept = all(entry.reproduces for entry in settled)
-    document: dict[str, object] = dict(findings_document(settled, judged))
-    if paper and kept:
-        document["letter"] = letter(paper, settled)
-        write_letter(console, str(document["letter"]), out)
-    elif whole and not paper:
-        show_findings(console, settled)
-        show_ledger(console, settled, judged)
-    elif paper:
-        console.print("[bold red]no letter is written[/]: a finding does not reproduce")
-        show_ledger(console, settled)
-    else:
-        show_finding(console, settled[0])
-    emit(document | closing(began), json_to)
-    return KEPT if kept else FAILED
-
-
 def verify_command(
     letters: dict[str, Any],
     theorem: Asked = USUAL,
@@ -283,6 +226,7 @@ def verify_command(
         Path | None, typer.Option("--replay", help="a saved counterexample to run again")
     ] = None,
     jobs: Annotated[int, typer.Option(help="processes that draw more than a million samples")] = 1,
+    strict: Strict = False,
     json_to: Json = None,
 ) -> int:
     """Search for counterexamples, or replay one.
@@ -295,14 +239,14 @@ def verify_command(
         verdict = _replayed(Counterexample.load(replay_file), theorem)
         show_verdicts(console, [verdict])
         emit({"verdicts": [verdict.as_dict()]} | closing(began), json_to)
-        return FAILED if any_failed([verdict]) else KEPT
+        return FAILED if fails_strictly(console, strict, [verdict]) or any_failed([verdict]) else KEPT
     check_options(search, json_to)
     check_jobs(jobs)
     part = verify_one(find_theorem(theorem), letters, search, jobs=jobs)
     part.show(console)
     _write_files(console, [part], None, search.out)
     emit(part.document, json_to)
-    return FAILED if part.failed else KEPT
+    return FAILED if fails_strictly(console, strict, part.verdicts) or part.failed else KEPT
 
 
 def _refuse_beside(option: str, letters: Mapping[str, Any], search: Search, usual: Search) -> None:
@@ -407,7 +351,6 @@ def build_command(
 COMMANDS: Mapping[str, Callable[..., int]] = {
     "audit": audit,
     "report": report_command,
-    "findings": findings_command,
     "verify": verify_command,
     "bounds": bounds,
     "build": build_command,

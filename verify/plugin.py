@@ -6,27 +6,32 @@
     pytest verify/ --icgd "theorem=./mine.py m=4" -k mine              # a theorem of your own
 
 A claim that is proved, counted, held or vacuous passes; an inapplicable one is skipped with its reason; a
-failed one prints its evidence and the command that replays it, without a traceback.  Every verdict is in the
-table at the end and in the properties of --junitxml.  With pytest-xdist each verification runs once and its
+failed one prints its evidence and the command that replays it, without a traceback.  With the word strict in
+--icgd what is vacuous or open fails, too.  Every verdict is in the table at the end and in the properties of
+--junitxml, where each theorem is a suite.  With pytest-xdist each verification runs once and its
 claims stay together, so that `-n auto` uses all cores; see `pytest_xdist_make_scheduler`.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, NamedTuple, cast, get_args, get_type_hints
 
 import pytest
 
 from icgd.bounds.letters import ProblemError
 from icgd.verify.catalogue import find_theorem, theorems, theorems_with_letter
+from icgd.verify.junit_suites import SUITE, split_suites
 from icgd.verify.requests import Found, Request, all_requests
 from icgd.verify.results import Results
 from icgd.verify.search.options import BRIEF, Search
+from icgd.verify.sweeps.release import release
 from icgd.verify.verdict import (
     LEDGER,
     STATUSES,
@@ -42,6 +47,7 @@ _REQUESTS = pytest.StashKey[tuple[Request, ...]]()
 _LETTERS = pytest.StashKey[Mapping[str, Any]]()
 _SEARCH = pytest.StashKey[Search]()
 _FOUND = pytest.StashKey[dict[str, Found]]()
+_STRICT = pytest.StashKey[bool]()
 
 
 class ClaimTest(NamedTuple):
@@ -55,14 +61,15 @@ class ClaimTest(NamedTuple):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """A single option, to avoid clashes with other plugins: --icgd "N=2 K=3 samples=1000 certify"."""
+    """A single option, to avoid clashes with other plugins: --icgd "N=2 K=3 samples=1000 certify strict"."""
     options = ", ".join(option.name for option in fields(Search))
     parser.getgroup("icgd", "the problem whose claims are tested").addoption(
         "--icgd",
         action="append",
         default=[],
         metavar="'N=2 K=3 ...'",
-        help=f"letters of any theorem; options of icgd verify ({options}); theorem=FILE.py for your own",
+        help=f"letters of any theorem; options of icgd verify ({options}); strict: what is vacuous or "
+        "open fails, too; theorem=FILE.py for your own",
     )
 
 
@@ -111,7 +118,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Raises pytest.UsageError where the options are impossible, before anything is collected."""
     try:
         words = [word for option in config.getoption("icgd", []) for word in shlex.split(option)]
-        letters, search = read(words)
+        flags = [word.partition("=")[2] for word in words if word.partition("=")[0] == "strict"]
+        config.stash[_STRICT] = any(_typed("strict", flag, bool) for flag in flags)
+        letters, search = read(word for word in words if word.partition("=")[0] != "strict")
         config.stash[_REQUESTS] = all_requests(letters, search.construction, search)
     except ValueError as error:  # a ProblemError, or an unbalanced quotation mark
         raise pytest.UsageError(str(error)) from None
@@ -141,10 +150,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let -k also find a claim by its key and by the name of its verification."""
-    claim = getattr(getattr(item, "callspec", None), "params", {}).get("icgd_claim")
+    """Let -k also find a claim by its key and by the name of its verification; name the suite of a test."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    claim, request = params.get("icgd_claim"), params.get("icgd_request")
     if isinstance(claim, ClaimTest):
         item.extra_keyword_matches.update({claim.key, claim.request.name})
+        request = claim.request
+    if isinstance(request, Request):
+        item.user_properties.append((SUITE, request.theorem.name))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -200,8 +213,10 @@ def icgd_judge(request: pytest.FixtureRequest) -> Callable[..., None]:
     """icgd_judge(*verdicts) puts any verdicts, or those of results, into the table and the XML.
 
     So `icgd_judge(icgd.judge("model.safetensors"))` makes a test of somebody's transformer.  The test fails
-    where one of them failed, is skipped where all are inapplicable, and passes otherwise.
+    where one of them failed, or in a strict run is vacuous; it is skipped where all are inapplicable, and
+    passes otherwise.
     """
+    bad = {"bad", "care"} if request.config.stash[_STRICT] else {"bad"}
 
     def judge(*judged: Verdict | Results) -> None:
         if other := [one for one in judged if not isinstance(one, Results | Verdict)]:
@@ -216,7 +231,7 @@ def icgd_judge(request: pytest.FixtureRequest) -> Callable[..., None]:
         failed = [
             f"{one.claim}: {one.evidence}" + (f"\nreplay: {one.replay}" if one.replay else "")
             for one in verdicts
-            if STATUSES[one.status].tone == "bad"
+            if STATUSES[one.status].tone in bad
         ]
         if failed:
             pytest.fail("\n".join(failed), pytrace=False)
@@ -224,6 +239,12 @@ def icgd_judge(request: pytest.FixtureRequest) -> Callable[..., None]:
             pytest.skip("; ".join(f"{one.status}: {one.evidence}" for one in verdicts))
 
     return judge
+
+
+@pytest.fixture
+def icgd_strict(request: pytest.FixtureRequest) -> bool:
+    """Whether a test is to fail also where something is vacuous or open: --icgd strict."""
+    return request.config.stash[_STRICT]
 
 
 def _properties(verdict: Verdict) -> list[tuple[str, Any]]:
@@ -261,6 +282,22 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     if _rows(reporter):
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give every theorem a suite of its own in the file of --junitxml, with seed, version and letters."""
+    written = config.getoption("xmlpath", None)
+    path = config.invocation_params.dir / os.path.expandvars(Path(written or "").expanduser())
+    if not written or hasattr(config, "workerinput") or not path.is_file() or _REQUESTS not in config.stash:
+        return
+    ran = {"seed": str(config.stash[_SEARCH].seed), "version": release()}
+    split_suites(path, {one.theorem.name: ran | _posed(one) for one in config.stash[_REQUESTS]})
+
+
+def _posed(request: Request) -> dict[str, str]:
+    """The letters as --icgd takes them; why those given do not pose the theorem, where they do not."""
+    letters = shlex.join(f"{name}={value}" for name, value in request.problem.as_dict().items())
+    return {"letters": letters} if request.refusal is None else {"not_posed": str(request.refusal)}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

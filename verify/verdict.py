@@ -68,6 +68,9 @@ MEANS: Mapping[Means, Grounds] = {
 LEDGER = "ledger/"
 """What the key of a finding's verdict begins with: a finding is no claim, and is counted apart."""
 
+STRICT = frozenset({"vacuous", "open"})
+"""What fails a strict run, too: the status of a claim, or the bearing of a finding."""
+
 _PROOFS: tuple[Status, ...] = ("proved", "proved on given prompts")
 """The statuses of a proof."""
 

@@ -15,11 +15,11 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from typing_extensions import TypedDict, is_typeddict
 
 from icgd.construct.machine.files import write_atomically
-from icgd.construct.machine.json_files import json_text
 from icgd.reports.document import command_shape as made
 from icgd.reports.document.file_shape import CertificateFile, LinearCounterexampleFile
 from icgd.reports.document.schema_files import SCHEMA_FOLDER, SCHEMAS
 from icgd.reports.document.shape import SCHEMA, AuditDocument
+from icgd.reports.document.studies import study_text
 from icgd.verify.search.counterexample import Saved
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -58,7 +58,7 @@ WRITTEN: Mapping[str, Any] = {
     | made.ReplayOutput,
     "sweep": made.SweepOutput,
     "plot": made.PlotOutput,
-    "study": made.StudyOutput | made.UnfinishedStudyOutput | made.StudiesOutput,
+    "study": made.StudyOutput | made.StudyFile | made.UnfinishedStudyOutput | made.StudiesOutput,
     "certificate": _read_before_312(CertificateFile),
     "counterexample": Saved | LinearCounterexampleFile,
 }
@@ -93,7 +93,7 @@ def _plainer(part: Any) -> Any:
 def write_schemas(folder: Path = SCHEMA_FOLDER) -> None:
     """Write a file NAME.json for every schema."""
     for name in SCHEMAS:
-        write_atomically(folder / f"{name}.json", json_text(json_schema(name), indent=1) + "\n")
+        write_atomically(folder / f"{name}.json", study_text(json_schema(name)) + "\n")
 
 
 if __name__ == "__main__":

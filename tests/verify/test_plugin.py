@@ -19,6 +19,7 @@ from icgd.verify import catalogue, relu_icgd
 from icgd.verify.catalogue import find_theorem, theorems
 from icgd.verify.requests import Found, all_requests
 from icgd.verify.search.counterexample import Counterexample
+from icgd.verify.sweeps.release import release
 from icgd.verify.verdict import Verdict, count_claims
 from tests.numpy_layers import layers_by_hand
 
@@ -123,7 +124,8 @@ def test_the_table_and_the_xml_carry_every_verdict(run, pytester):
     for verdict in expected:
         properties, outcome = found[f"test_claim[{verdict.claim}]"]
         numbers = {f"numbers.{name}": str(value) for name, value in verdict.numbers.items()}
-        assert properties == {k: v for k, v in verdict.as_dict().items() if k != "numbers"} | numbers
+        document = {name: value for name, value in verdict.as_dict().items() if name != "numbers"}
+        assert properties == document | numbers | {"suite": "looped"}
         assert outcome == ({"skipped"} if verdict.status == "inapplicable" else set())
         assert re.search(rf"^{verdict.claim} +{verdict.said} ", result.stdout.str(), re.MULTILINE)
     table = result.stdout.str().partition("= claims =")[2].splitlines()[1 : len(expected) + 1]
@@ -262,6 +264,33 @@ def test_a_theorem_may_not_judge_a_claim_twice(run, monkeypatch):
     put(monkeypatch, judge=twice)
     result = run("-k", "test_each_claim_is_tested and looped")
     result.stdout.fnmatch_lines(["*two of its verdicts are on the same claim*"])
+
+
+def test_each_theorem_is_a_suite_and_strict_fails_what_is_vacuous_or_open(run, pytester):
+    """Two theorems and the findings; by sqrt 2 < sqrt 1 + 2 a bound is infinite, and one finding is open."""
+    claims = ("--pyargs", "icgd.verify.test_catalogue", "icgd.verify.test_findings")
+    chosen = "looped/condition or looped/parameters or lean/layers or omega-constant or two_things"
+    pytester.makepyfile(test_mine="def test_two_things(): pass")
+    for strict, failed in (("strict=false", 0), ("strict", 2)):
+        options = ("--icgd", f"{SMALL} seed=3 {strict}", "-k", chosen, "--junitxml=v.xml")
+        result = run(*options, files=(*claims, "test_mine.py"))
+        result.assert_outcomes(passed=5 - failed, failed=failed)
+        suites = {one.get("name"): one for one in ET.parse(pytester.path / "v.xml").iter("testsuite")}
+        counts = {
+            name: [int(one.get(what)) for what in ("tests", "failures", "errors", "skipped")]
+            for name, one in suites.items()
+        }
+        some = failed // 2
+        assert counts == {
+            "looped": [2, some, 0, 0], "relu-icgd": [1, 0, 0, 0], "findings": [1, some, 0, 0],
+            "pytest": [1, 0, 0, 0],
+        }  # fmt: skip
+        assert sum(len(one.findall("testcase")) for one in suites.values()) == 5
+        told = {one.get("name"): one.get("value") for one in suites["looped"].find("properties")}
+        assert told.keys() == {"seed", "version", "letters"} and told["seed"] == "3"
+        assert told["version"] == release() and told["letters"].startswith("d=1 n=2 T=10 eta=")
+        assert suites["findings"].find("properties") is None
+    assert run("--icgd", "strict=perhaps").ret == pytest.ExitCode.USAGE_ERROR
 
 
 def test_another_repository_can_have_its_own_verdicts_judged(run, pytester):
