@@ -37,7 +37,7 @@ def study_command(
     name: Annotated[str | None, typer.Argument(help="a study; default: list them all")] = None,
     scale: Annotated[str, typer.Option(help="how large: tiny, small or paper")] = "tiny",
     minutes: Annotated[
-        float | None, typer.Option(help="stop at a checkpoint after so many; run it again to go on")
+        float | None, typer.Option(help="stop after so many, and keep what is done; run it again to go on")
     ] = None,
     as_trained: Annotated[
         bool, typer.Option("--as-trained", help="train nothing: judge the models in the folder")
@@ -52,7 +52,7 @@ def study_command(
 ) -> int:
     """Run a published experiment again, with the baselines that it lacked: train, measure, judge.
 
-    Training that was ended goes on when run again; on a CPU it ends in the same weights, bit by bit.
+    A study that was ended goes on when run again; on a CPU its results are then the same, byte by byte.
     """
     began, console = time.perf_counter(), console_for(json_to)
     if name is None:
@@ -85,7 +85,9 @@ def study_command(
         emit({"study": name, "scale": scale, "finished": False} | closing(began), json_to)
         return KEPT
     document = about(chosen) | found.as_dict() | {"finished": True} | closing(began)
-    write_atomically(folder / "result.json", study_text(headed(document)) + "\n")
+    # Seconds say nothing of a study that was stopped, and would be all that differs after it.
+    kept = {name: value for name, value in document.items() if name != "seconds"}
+    write_atomically(folder / "result.json", study_text(headed(kept)) + "\n")
     write_atomically(folder / "result.csv", found.as_csv())
     show_study(console, chosen, found)
     console.print(f"wrote {folder / 'result.json'} and result.csv", highlight=False, markup=False)

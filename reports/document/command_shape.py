@@ -339,18 +339,25 @@ class StudiesOutput(Closed):
 
 
 class UnfinishedStudyOutput(Closed):
-    """icgd study, ended before its models were trained: the same command goes on."""
+    """icgd study, ended before its end: the same command goes on."""
 
     study: str
     scale: str
     finished: Literal[False]
 
 
-class StudyOutput(Closed, StudyDocument):
-    """icgd study: what it found; also in result.json of its folder.  settings: each study has its own."""
+class StudyFile(Headed, StudyDocument):
+    """What a study found, in result.json of its folder.  settings: each study has its own."""
 
+    versions: dict[str, str]
     models: list[str]
     baselines: list[str]
     measures: list[str]
     settings: dict[str, object]
     finished: Literal[True]
+
+
+class StudyOutput(StudyFile):
+    """icgd study: what is in its file, and the seconds of this command."""
+
+    seconds: float

@@ -1,7 +1,6 @@
 """`icgd study` and every command of docs/studies.md, on the smallest models; what it refuses."""
 
 import csv
-import json
 import re
 import shlex
 import sys
@@ -11,7 +10,7 @@ import pytest
 import torch
 
 from icgd.cli import main
-from icgd.verify.study import discrepancy, icl_networks
+from icgd.verify.study import discrepancy, network_judging
 from icgd.verify.study.network_scales import SCALES
 from tests.closed_schemas import as_documented
 from tests.verify.study.test_train_cells import SMALLEST
@@ -23,7 +22,7 @@ COMMANDS = re.findall(r"^    icgd (.*?)(?: +# (.*))?$", PAGE, flags=re.MULTILINE
 @pytest.fixture
 def smallest(monkeypatch):
     monkeypatch.setitem(SCALES, "tiny", SMALLEST)
-    monkeypatch.setattr(icl_networks, "SLOW", ("network, last epoch",))
+    monkeypatch.setattr(network_judging, "SLOW", ("network, last epoch",))
     monkeypatch.setattr(discrepancy, "DESCENT_STEPS", (1, 5))
 
 
@@ -53,11 +52,16 @@ def test_a_study_from_its_first_step_to_its_files(smallest, tmp_path, capsys):
     assert dots and all(not one["low"] for one in dots)
     told = capsys.readouterr()
     assert "not finished: run the same command again" in told.err and "nearest to" in told.out
-    written = {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
-    assert main([*command, "--as-trained"]) == 0
-    assert written == {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
-    again = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    assert again["tables"] == document["tables"] and again["figures"] == document["figures"]
+    few = [one for one in document["said"] if "On the first 4 of 6 prompts, at 1 and 3 examples" in one]
+    assert len(few) == 1 and '"network, last epoch"' in few[0]
+    prompts = {row[0]: row[1] for row in document["tables"][0]["rows"]}
+    assert (prompts["ridge"], prompts["network, last epoch"]) == ("6", "4")
+    results = [(folder / name).read_bytes() for name in ("result.json", "result.csv")]
+    kept = [*folder.glob("*.npz"), *folder.glob("judged/*.json")]
+    written = {path: path.stat().st_mtime_ns for path in kept}
+    assert len(kept) > 50 and main([*command, "--as-trained"]) == 0
+    assert written == {path: path.stat().st_mtime_ns for path in kept}
+    assert results == [(folder / name).read_bytes() for name in ("result.json", "result.csv")]
 
 
 @pytest.mark.slow

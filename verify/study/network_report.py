@@ -99,10 +99,10 @@ def network_tables(
     for measure in _SHOWN:
         yield Grid(
             f"{measure} R^2 at {k} examples, inputs as in training",
-            ("predictor", *(f"N = {N}" for N in scale.depths)),
+            ("predictor", "prompts", *(f"N = {N}" for N in scale.depths)),
             tuple(_rows(usual, scale.depths, measure, k)),
-            f"{R2_MEASURES[measure]}; bootstrap intervals of 95% over prompts; published: read off to 0.005, "
-            "as published without intervals, and only comparable to pooled",
+            f"{R2_MEASURES[measure]}; bootstrap intervals of 95% over that row's prompts; published: read "
+            "off to 0.005, as published without intervals, and only comparable to pooled",
         )
     moved = [one for one in curves if one.N == MEANS_AT and one.kind not in ("network", "constructed")]
     at = max(one for one in scale.at if one <= scale.training.examples)
@@ -125,10 +125,10 @@ def _rows(
     for name in dict.fromkeys(one.predictor for one in ordered):
         shown = [one for one in ordered if one.predictor == name]
         cells = [_cell(_find(shown, name, N, IN_DISTRIBUTION), measure, k) for N in depths]
-        yield (name, *cells)
+        yield (name, f"{shown[0].prompts:,}", *cells)
         known = [published_of(name, N, shown[0].condition) for N in depths]
         if measure == "pooled" and any(known):
-            yield (f"{name}, published", *(f"{one.values[k]:.3f}" if one else "" for one in known))
+            yield (f"{name}, published", "", *(f"{one.values[k]:.3f}" if one else "" for one in known))
 
 
 def _find(curves: Sequence[MeasuredCurve], name: str, N: int, condition: str) -> MeasuredCurve | None:
@@ -231,6 +231,19 @@ def _distances(chosen: Sequence[Discrepancy]) -> Iterator[StudyCurve]:
         )
 
 
+def _said_of_few(scale: NetworkScale, curves: Sequence[MeasuredCurve]) -> Iterator[str]:
+    """Which predictors are measured on few prompts, how few, and why."""
+    few = [one for one in sorted(curves, key=_order) if one.kind in ("network", "constructed")]
+    if few:
+        names = ", ".join(f'"{name}"' for name in dict.fromkeys(one.predictor for one in few))
+        at = " and ".join(str(k) for k in few[0].at)
+        yield (
+            f"On the first {few[0].prompts:,} of {scale.prompts:,} prompts, at {at} examples, with inputs "
+            f"and parameters as in training alone: {names}, since for each prompt and number of examples a "
+            "network is trained or 200 steps are taken; their intervals are over those prompts, and so wider."
+        )
+
+
 def said_of(
     scale: NetworkScale, curves: Sequence[MeasuredCurve], apart: Sequence[Discrepancy]
 ) -> Iterator[str]:
@@ -253,6 +266,7 @@ def said_of(
             if said and base:
                 ends = f"{base.value:.3f} ({base.low:.3f} to {base.high:.3f})"
                 yield f"{measure} R^2, N = {N}, {k} examples: {'; '.join(said)}, which has {ends}."
+    yield from _said_of_few(scale, curves)
     k = max(scale.judged[1])
     for model in dict.fromkeys(one.model for one in apart):
         here = [one for one in apart if one.model == model and one.examples == k]

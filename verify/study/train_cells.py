@@ -179,6 +179,19 @@ def _keep_answers(
     write_atomically(files.answers, buffer.getvalue())
 
 
+def trained_steps(scale: NetworkScale, folder: Path) -> dict[NetworkCell, int]:
+    """How far every cell got, by the checkpoints in the folder; 0 where there is none that can be read."""
+    found = {}
+    for cell in scale.cells:
+        try:
+            path = CellFiles(folder, cell).checkpoint
+            held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            found[cell] = min(int(held["step"]), scale.training.steps)
+        except Exception:  # torch documents no list of what a malformed file raises; training refuses it
+            found[cell] = 0
+    return found
+
+
 def answered_step(path: Path) -> int:
     """The step of the model whose answers a file holds."""
     with np.load(path, allow_pickle=False) as held:
