@@ -24,7 +24,20 @@ from icgd.verify.coq.formulas import rational, term
 
 THEORY = Path(__file__).parent
 STATIC = (
-    *("vectors", "calculus", "block", "sums", "erf", "formulas", "up", "cells", "rows", "token", "tight"),
+    *(
+        "vectors",
+        "calculus",
+        "block",
+        "gradient",
+        "sums",
+        "erf",
+        "formulas",
+        "up",
+        "cells",
+        "rows",
+        "token",
+        "tight",
+    ),
     *("enclose", "tables", "fits", "sweeps", "certificate", "proof", "machine", "rounding", "floats"),
     *("products", "binary64", "update", "clip", "step64"),
 )
@@ -50,7 +63,7 @@ Proof. vm_cast_no_check (eq_refl true). Qed.
 """
 
 INSTANCE_FILE = """From Coq Require Import Reals QArith Qreals List Lia.
-From ICGD Require Import certificate binary64 step64 data arithmetic.
+From ICGD Require Import certificate proof binary64 step64 data arithmetic.
 {requires}
 Import ListNotations.
 
@@ -60,18 +73,26 @@ Definition splits : list nat := {splits}%nat.
 Definition bound : Q := {bound}.
 Definition eps : Q := {eps}.
 
-(* certificate.v says what step_error is; data.v has the numbers. *)
+Lemma sums : forallb (layer_sums certified) (seq 0 (N certified)) = true.
+Proof. vm_cast_no_check (eq_refl true). Qed.
+Lemma fits j : (j < N certified)%nat -> Checks.Ce.layer_fits prec certified j = true.
+Proof. intros Hj. change (N certified) with {N}%nat in Hj. {layers}lia. Qed.
+Lemma slopes : loss_sums certified = true.
+Proof. vm_cast_no_check (eq_refl true). Qed.
+Lemma slope : Checks.Ce.loss_fits prec certified = true.
+Proof. vm_cast_no_check (eq_refl true). Qed.
+
+(* certificate.v says what step_error is, proof.v what gradient_of_loss is; data.v has the numbers. *)
 Theorem step_error_at_most : step_error certified /\\ certificate.bound certified = Q2R bound.
 Proof.
   split; [| reflexivity].
-  apply (Checks.certificate_ok prec certified {boxes} splits).
-  - vm_cast_no_check (eq_refl true).
-  - intros j Hj. change (N certified) with {N}%nat in Hj.
-    {layers}lia.
-  - vm_cast_no_check (eq_refl true).
-  - vm_cast_no_check (eq_refl true).
-  - vm_cast_no_check (eq_refl true).
+  apply (Checks.certificate_ok prec certified {boxes} splits sums fits slopes slope).
+  vm_cast_no_check (eq_refl true).
 Qed.
+
+Theorem of_the_gradient :
+  (step_error certified /\\ certificate.bound certified = Q2R bound) /\\ gradient_of_loss certified.
+Proof. exact (conj step_error_at_most (Checks.gradient_ok prec certified sums fits slopes slope)). Qed.
 
 {floats}
 Print Assumptions {last}.
@@ -285,7 +306,7 @@ class Instance:
             N=self.N,
             layers="".join(f"destruct j as [| j]; [exact layer_{j}.fits |]. " for j in layers),
             floats=floats,
-            last="in_floats_too" if floats else "step_error_at_most",
+            last="in_floats_too" if floats else "of_the_gradient",
         )
 
     def boxes(self) -> int:

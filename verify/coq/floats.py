@@ -14,20 +14,16 @@ FLOATS_PART = """
 Definition machine : machine_data := Machine {tokens} [{above_z}] [{above_g}] {last}.
 Definition updates : update_data := Update {rate} [{above_s}] [{faces}].
 
-Theorem in_floats_too : (step_error certified /\\ certificate.bound certified = Q2R bound)
+Lemma rooms : forallb (rounding_fits certified machine) (seq 0 (N certified)) = true.
+Proof. vm_cast_no_check (eq_refl true). Qed.
+
+Theorem in_floats_too :
+  ((step_error certified /\\ certificate.bound certified = Q2R bound) /\\ gradient_of_loss certified)
   /\\ step_error_in_floats certified machine /\\ step_in_floats certified machine updates.
 Proof.
-  assert (sums : forallb (layer_sums certified) (seq 0 (N certified)) = true)
-    by vm_cast_no_check (eq_refl true).
-  assert (fits : forall j, (j < N certified)%nat -> Checks.Ce.layer_fits prec certified j = true).
-  {{ intros j Hj. change (N certified) with {N}%nat in Hj. {layers}lia. }}
-  assert (slopes : loss_sums certified = true) by vm_cast_no_check (eq_refl true).
-  assert (slope : Checks.Ce.loss_fits prec certified = true) by vm_cast_no_check (eq_refl true).
-  assert (rooms : forallb (rounding_fits certified machine) (seq 0 (N certified)) = true)
-    by vm_cast_no_check (eq_refl true).
-  split; [exact step_error_at_most | split].
-  - apply (FloatChecks.floats_ok prec); [exact (proj1 step_error_at_most) | assumption ..].
-  - apply (StepChecks.step_ok prec); [exact (proj1 step_error_at_most) | assumption .. | |].
+  split; [exact of_the_gradient | split].
+  - exact (FloatChecks.floats_ok prec _ _ (proj1 step_error_at_most) sums fits slopes slope rooms).
+  - apply (StepChecks.step_ok prec _ _ _ (proj1 step_error_at_most) sums fits slopes slope rooms).
     + vm_cast_no_check (eq_refl true).
     + vm_cast_no_check (eq_refl true).
 Qed.
@@ -47,7 +43,7 @@ def float_part(certificate: Mapping[str, Any]) -> str:
     program = certificate["program"]
     if certificate["construction"] != "lean" or certificate["arithmetic"] != "float64":
         return ""
-    layers, loss = range(1, program["N"] + 1), program["loss"]
+    loss = program["loss"]
     slope, reads_p = loss["linear"], not loss["from_z"]
 
     def numbers(key: str) -> str:
@@ -61,8 +57,6 @@ def float_part(certificate: Mapping[str, Any]) -> str:
         faces=numbers("face"),
         rate=rational(Fraction(program["eta"])),
         last=f"(Some {rational(Fraction(slope))})" if slope and reads_p else "None",
-        N=program["N"],
-        layers="".join(f"destruct j as [| j]; [exact layer_{j}.fits |]. " for j in layers),
     )
 
 

@@ -3,7 +3,7 @@ From Coq Require Import Reals QArith Qabs Qreals List Lra Lia Psatz Bool ZArith.
 From Flocq Require Import Core.
 From Coquelicot Require Import Coquelicot.
 From Interval Require Import Float.Sig Float.Basic Real.Xreal Interval.Interval Interval.Float_full Interval.Float.
-From ICGD Require Import vectors calculus block sums formulas tight enclose tables fits sweeps certificate.
+From ICGD Require Import vectors calculus block gradient sums formulas tight enclose tables fits sweeps certificate.
 Import ListNotations.
 Open Scope R_scope.
 Notation sum := vectors.sum.
@@ -49,6 +49,17 @@ Definition its_lemmas : Prop := lemmas (N c) (act c) (dact c) (phi c) (rho c) (B
   (rhat c) (dhat c) (product c) (uhat c) (direct c) (wz c) (wr c) (wd c) (wx c) (wg c)
   (fun j => Q2R (error_or (r_sum (L c j)))) (fun j => Q2R (error_or (dr_sum (L c j)))) (fun j => Q2R (product_error (L c j))) (Q2R (fu c)).
 End Numbers.
+
+(* For every loss ell whose slope is the certificate's: the s p / 2 of step_error are, averaged over the examples, the derivatives of
+   half the mean loss with respect to each weight, for every network in the box and all prompts within the radii. *)
+Definition gradient_of_loss (c : data) : Prop := forall (ell : R -> R -> R) (n : nat) (V : nat -> nat -> nat -> R) (X Y : nat -> nat -> R)
+    (p z g s : nat -> nat -> nat -> R),
+  (forall a b, is_derive (fun a => ell a b) a (phi c (a - rho c * b) - sigma c * b)) ->
+  (forall j k i, (j < N c)%nat -> (k < dim c (S j))%nat -> (i < dim c j)%nat -> Rabs (V j k i) <= half c j) ->
+  (forall t, (t < n)%nat -> norm (dim c 0) (X t) <= P c 0 /\
+     exact_pass (N c) (dim c) V (act c) (dact c) (phi c) (rho c) (sigma c) (X t) (Y t) (p t) (z t) (g t) (s t)) ->
+  forall j k i, (j < N c)%nat -> (k < dim c (S j))%nat -> (i < dim c j)%nat ->
+    is_derive (fun v => loss_of (N c) (dim c) (act c) ell n X Y (with_entry V j k i v)) (V j k i) (/ INR n * sum n (fun t => s t j k * p t j i / 2)).
 
 Module Proof (F : FloatOps with Definition radix := radix2 with Definition sensible_format := true).
 Module Import Ce := Certificate F.
@@ -375,6 +386,14 @@ Proof.
     + assert (Q2R (qBv c * qBv c) <= Q2R (qhalf (L c j) * qhalf (L c j) * inject_Z (Z.of_nat (dim c j)))) by now apply Qle_R.
       rewrite !Q2R_mult, Q2R_nat in H. unfold half. simpl. rewrite !Rmult_1_r. exact H.
     + intros t Ht. apply is_derive_unique, value_derive. now apply (in_layer j Hj t Ht).
+Qed.
+
+Theorem gradient_ok : gradient_of_loss c.
+Proof.
+  intros ell n V X Y p z g s Hl Hbox Hin j k i Hj Hk Hi. apply (gradient_is _ _ _ _ (dact c) (phi c) (rho c) (sigma c) ell n X Y p z g s Hl); auto.
+  intros t Ht. destruct (Hin t Ht) as (Hx & Pass). split; [exact Pass |]. intros l m Hl' Hm. apply value_derive, (in_layer l Hl').
+  assert (Near := exact_near _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ all_ranges _ _ _ _ _ _ Pass).
+  exact (z_in _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ all_ranges Hbox _ _ _ _ _ _ _ Near Hx l m Hl' Hm).
 Qed.
 End Proof.
 End Proof.

@@ -73,6 +73,17 @@ def test_the_statement_in_floats_is_about_clipped_weights():
     )
 
 
+def test_the_gradient_is_that_of_the_loss_over_every_weight():
+    text = " ".join((THEORY / "proof.v").read_text("utf-8").split())
+    statement = text.partition("Definition gradient_of_loss ")[2].partition(". Module ")[0]
+    assert "is_derive (fun a => ell a b) a (phi c (a - rho c * b) - sigma c * b)) ->" in statement
+    assert statement.endswith(
+        "forall j k i, (j < N c)%nat -> (k < dim c (S j))%nat -> (i < dim c j)%nat -> "
+        "is_derive (fun v => loss_of (N c) (dim c) (act c) ell n X Y (with_entry V j k i v)) (V j k i) "
+        "(/ INR n * sum n (fun t => s t j k * p t j i / 2))"
+    )
+
+
 def test_roots_are_rounded_up():
     assert root(4) == 2 and 2 < root(2) ** 2 < 2 + Fraction(1, 10**16)
 
@@ -194,6 +205,7 @@ def test_coq_proves_the_step_error(compiled):
     assert report.tokens == made["program"]["n"] + 1 and "proved for binary64" in report.statement
     proved = (folder / "instance.v").read_text("utf-8")
     assert "step_error_in_floats certified machine /\\ step_in_floats certified machine updates" in proved
+    assert "certificate.bound certified = Q2R bound) /\\ gradient_of_loss certified" in proved
 
 
 @needs_coq
