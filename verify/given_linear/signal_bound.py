@@ -7,8 +7,13 @@ For operators of norm at most 1 with forward pairs (b = X s) and adjoint pairs (
 hold as they stand and as matrices.  With a symmetric matrix of multipliers for each operator, whose block of
 forward pairs is positive definite and whose block of adjoint ones is negative definite, the bound is the
 least b with b - norm2(D)^2 a sum of two forms that are not negative: one of what is known on the side of
-inputs, one of the vectors for examples.  Source: Bousselmi, Hendrickx and Glineur, arXiv 2302.08781, Theorem
-3.1, where these conditions are also sufficient; here they are used as necessary alone.
+inputs, one of the vectors for examples.
+
+Source: N. Bousselmi, J. M. Hendrickx and F. Glineur, Interpolation conditions for linear operators and
+applications to performance estimation problems, SIAM Journal on Optimization 34 (2024), 3033-3063, arXiv
+2302.08781.  By their Theorem 3.1 these conditions (there for singular values up to L) are necessary and
+sufficient for an operator with these pairs to exist.  Only that they are necessary is used here, which takes
+a line: X^T is the adjoint of X, and I - X^T X and I - X X^T are positive semidefinite.
 """
 
 from __future__ import annotations
