@@ -15,7 +15,7 @@ PARALLEL = $(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --b
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup tightness linear sizes gpu grid audit test slow lint format bench sabotage docs site fuzz wheel
+.PHONY: help setup tightness linear sizes gpu grid audit test slow lint format bench sabotage docs site fuzz wheel lens
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -53,7 +53,20 @@ site: $(SITE_STAMP) ## build the site of docs/ in out/site: notebooks are run, l
 	@echo "out/site/index.html"
 
 test: setup ## run the tests, claims and doctests, but for slow ones; PYTEST_ARGS="-k relu" adds options
-	$(PARALLEL) -m "not slow and not wheel" $(PYTEST_ARGS)
+	$(PARALLEL) -m "not slow and not wheel and not lens" $(PYTEST_ARGS)
+
+# TransformerLens pulls in dozens of packages that icgd has no use for, so it gets an environment beside .venv's libraries.
+LENS := build/lens
+$(LENS)/.done: export PIP_DISABLE_PIP_VERSION_CHECK := 1
+$(LENS)/.done: $(STAMP)
+	$(BIN)/python -m venv --clear $(LENS)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $$(echo $(LENS)/lib/python*/site-packages)/libraries.pth
+	$(LENS)/bin/python -m pip install --quiet -c constraints.txt transformer-lens
+	$(LENS)/bin/python -m pip install --quiet --no-deps --target $(LENS)/before-4 transformer-lens==3.9.0 better-abc==0.0.3
+	@touch $@
+
+lens: $(LENS)/.done ## load exported models in TransformerLens, in an environment of its own
+	$(ONE_THREAD) $(BIN)/python -m pytest --benchmark-disable -m lens tests/construct/exports $(PYTEST_ARGS)
 
 slow: setup ## run the tests that take more than a few seconds each
 	$(PARALLEL) -m slow $(PYTEST_ARGS)

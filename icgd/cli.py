@@ -29,6 +29,7 @@ from icgd.verify.data.table import DataError
 from icgd.verify.ledger.entries import LedgerError
 from icgd.verify.search.options import Search
 from icgd.verify.theorem import Theorem
+from icgd.zoo_command import ZOO_COMMANDS
 
 __all__ = ["BAD_INPUT", "FAILED", "FAULT", "INTERRUPTED", "KEPT", "UNREAD", "main"]
 
@@ -52,7 +53,7 @@ def _app(asked: Theorem | None) -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_options)
-    for name, command in {**COMMANDS, **FINDING, **SWEEPING, **STUDYING, **EXPORTING, **SCHEMING}.items():
+    for name, command in {**COMMANDS, **FINDING, **SWEEPING, **STUDYING, **ZOO_COMMANDS, **EXPORTING, **SCHEMING}.items():
         app.command(name, cls=OnceEach)(unfolded(command, asked))
     for name, command in JUDGING.items():
         app.command(name, cls=OnceEach)(unfolded(command, asked or find_theorem(USUAL)))

@@ -11,6 +11,7 @@ from icgd.bounds.open_table import OpenTable
 from icgd.construct.exports.onnx_step import write_onnx_step
 from icgd.construct.exports.plain_torch import write_plain_torch
 from icgd.construct.exports.read_weights import WEIGHT_KINDS, ReadWeights
+from icgd.construct.exports.transformer_lens import LENS_KINDS, write_transformer_lens
 from icgd.construct.exports.torch_program import write_torch_program
 
 
@@ -39,6 +40,13 @@ FORMATS = OpenTable(
             tuple(WEIGHT_KINDS),
             "",
             write_plain_torch,
+        ),
+        ExportFormat(
+            "transformer-lens",
+            "a folder with config and state dict for TransformerLens, and lens_model.py, which loads them",
+            LENS_KINDS,
+            "",
+            write_transformer_lens,
         ),
         ExportFormat(
             "torch-program",

@@ -92,6 +92,50 @@ class ExportOutput(Closed):
     files: list[str]
 
 
+class ZooModelDocument(TypedDict):
+    """A model of the zoo.
+
+    letters: those that are not at their defaults.  exact: the claim by which its steps are exact, or null.
+    heads, units: the most of any layer.  error: the bound on norm2(err) of one step, 0 where it is exact.
+    """
+
+    name: str
+    theorem: str
+    construction: str | None
+    says: str
+    exact: str | None
+    letters: LettersDocument
+    layers: int
+    heads: int
+    width: int
+    units: int
+    parameters: int
+    error: float
+
+
+class ZooOutput(Closed):
+    """icgd zoo."""
+
+    models: list[ZooModelDocument]
+
+
+class ZooSlotDocument(TypedDict):
+    """A slot of a residual stream: its coordinates start, ..., stop - 1, and a constant that is added there."""
+
+    name: str
+    start: int
+    stop: int
+    meaning: str
+    constant: NotRequired[float]
+
+
+class ZooModelOutput(Closed, ZooModelDocument):
+    """icgd zoo NAME.  files: that were written."""
+
+    slots: list[ZooSlotDocument]
+    files: list[str]
+
+
 class CoqDocument(TypedDict):
     """What coqc said of the export of a certificate; version: null where it is not installed."""
 

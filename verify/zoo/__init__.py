@@ -1,0 +1,1 @@
+"""The zoo: small models whose every part is known, with certified errors, for work on interpretability."""
