@@ -19,9 +19,9 @@ from icgd.reports.command.options import Json
 from icgd.reports.command.terminal import show_grid
 from icgd.reports.document.document import closing
 from icgd.reports.zoo.page import error_told, model_slots, page_grids, readme, zoo_list
-from icgd.verify.zoo.built_model import build_model
+from icgd.verify.zoo.built_model import ZooSize, build_model
 from icgd.verify.zoo.models import ZOO, ZooModel, zoo_model
-from icgd.verify.zoo.sizes import ZooSize, zoo_sizes
+from icgd.verify.zoo.sizes import zoo_sizes
 
 
 def zoo_command(

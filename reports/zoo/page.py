@@ -53,7 +53,7 @@ def slots_grid(built: BuiltModel) -> Grid:
     raised = any("constant" in slot for slot in slots.values())
     rows = []
     for name, slot in slots.items():
-        constant = [digits(slot["constant"]) if "constant" in slot else ""] if raised else []
+        constant = [digits(float(slot["constant"])) if "constant" in slot else ""] if raised else []
         rows.append((name, f"{slot['start']}:{slot['stop']}", *constant, str(slot["meaning"])))
     columns = ("slot", "coordinates", *(["constant"] if raised else []), "what it holds")
     note = "a slot that layers write holds 0 before the first of them, and 0 again after the last layer"

@@ -88,4 +88,5 @@ def build_model(model: ZooModel) -> BuiltModel:
 
 def _size(counted: Mapping[str, int | float], error: float) -> ZooSize:
     names = ("layers", "heads", "width", "mlp_width", "parameters")
-    return ZooSize(*(int(counted[name]) for name in names), error=error)
+    layers, heads, width, units, parameters = (int(counted[name]) for name in names)
+    return ZooSize(layers, heads, width, units, parameters, error)
