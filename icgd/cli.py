@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from icgd.benchmark_command import BENCHMARKING
 from icgd.bounds.letters import ProblemError
 from icgd.commands import COMMANDS, FAILED, KEPT, USUAL
 from icgd.export_command import EXPORTING
@@ -53,7 +54,16 @@ def _app(asked: Theorem | None) -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_options)
-    for name, command in {**COMMANDS, **FINDING, **SWEEPING, **STUDYING, **ZOO_COMMANDS, **EXPORTING, **SCHEMING}.items():
+    for name, command in {
+        **COMMANDS,
+        **FINDING,
+        **SWEEPING,
+        **STUDYING,
+        **ZOO_COMMANDS,
+        **EXPORTING,
+        **BENCHMARKING,
+        **SCHEMING,
+    }.items():
         app.command(name, cls=OnceEach)(unfolded(command, asked))
     for name, command in JUDGING.items():
         app.command(name, cls=OnceEach)(unfolded(command, asked or find_theorem(USUAL)))
