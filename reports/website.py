@@ -88,9 +88,14 @@ def on_page_markdown(text: str, page: Any, **_: Any) -> str:
 
 def on_page_content(content: str, page: Any, **_: Any) -> str:
     """A page whose formulas are MathML, so that no script has to set them, and whose pages are linked."""
-    content = _FORMULA.sub(lambda found: math(html.unescape(found[3]), block=found[2] == "["), content)
+    content = _FORMULA.sub(_as_mathml, content)
     up = "../" * page.url.count("/")
     return _PAGE.sub(rf'<a href="{up}\1.html">\g<0></a>', content)
+
+
+def _as_mathml(found: re.Match[str]) -> str:
+    formula = math(html.unescape(found[3]), block=found[1] == "div")
+    return f'<div class="formula">{formula}</div>' if found[1] == "div" else formula
 
 
 def on_post_build(config: Any) -> None:

@@ -13,7 +13,9 @@ def page(url, source="a.md"):
 def test_formulas_are_mathml_and_pages_are_linked_from_where_they_are_named():
     shown = '<p><span class="arithmatex">\\(K &lt; N\\)</span></p><div class="arithmatex">\\[N\\]</div>'
     made = on_page_content(shown, page("a.html"))
-    assert made.startswith("<p><math><mi>K</mi><mo>&lt;</mo>") and '<math display="block">' in made
+    assert made.startswith("<p><math><mi>K</mi><mo>&lt;</mo>") and made.endswith(
+        '<div class="formula"><math display="block"><mi>N</mi></math></div>'
+    )
     assert "arithmatex" not in made
     named = "see docs/data.md, my/docs/data.md, docs/one_step.py"
     there = on_page_content(named, page("reference/icgd.html"))
