@@ -8,13 +8,9 @@ from collections.abc import Iterator
 from itertools import takewhile
 
 from icgd.reports.mathematics.allowed import is_mathematics
-
-
-class Tex(str):
-    """Text that is LaTeX already, and is not escaped again."""
-
-    __slots__ = ()
-
+from icgd.reports.mathematics.inline import formulas
+from icgd.reports.mathematics.letters import BLACKBOARD, GREEK, SYMBOLS
+from icgd.reports.mathematics.letters import Tex as Tex
 
 _ASCII = {
     "\\": r"\textbackslash{}",
@@ -42,28 +38,6 @@ _ASCII = {
     ",": ",{}",
 }
 
-_GREEK_TABLE = """
-α alpha β beta γ gamma δ delta ζ zeta η eta θ theta ι iota κ kappa λ lambda μ mu ν nu ξ xi π pi ρ rho σ sigma
-τ tau υ upsilon φ varphi χ chi ψ psi ω omega ε varepsilon ϵ epsilon ϕ phi ς varsigma ϑ vartheta
-Γ Gamma Δ Delta Θ Theta Λ Lambda Ξ Xi Π Pi Σ Sigma Υ Upsilon Φ Phi Ψ Psi Ω Omega
-"""
-_SYMBOL_TABLE = """
-± pm ∓ mp × times ÷ div · cdot ⋅ cdot ≤ le ≥ ge ≠ neq ≈ approx ≡ equiv ∼ sim ∝ propto ≪ ll ≫ gg ∞ infty ∑ sum
-∏ prod ∫ int √ surd ∂ partial ∇ nabla ∈ in ⋆ star ∉ notin ⊂ subset ⊆ subseteq ∪ cup ∩ cap ∅ emptyset ∀ forall
-∃ exists → to ← leftarrow ↔ leftrightarrow ⇒ Rightarrow ⇐ Leftarrow ⇔ Leftrightarrow ↦ mapsto ⟨ langle
-⟩ rangle ‖ Vert
-⌊ lfloor ⌋ rfloor ⌈ lceil ⌉ rceil ∘ circ ⊤ top ⊥ perp ⊗ otimes ⊕ oplus ∧ wedge ∨ vee ¬ neg ℓ ell
-⪯ preceq ⪰ succeq ≺ prec ≻ succ † dagger
-"""
-
-
-def _table(text: str) -> dict[str, str]:
-    words = text.split()
-    return dict(zip(words[::2], words[1::2], strict=True))
-
-
-_GREEK, _SYMBOLS = _table(_GREEK_TABLE), _table(_SYMBOL_TABLE)
-
 _LETTERS = {
     "ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}", "Ø": r"\O{}",
     "ł": r"\l{}", "Ł": r"\L{}", "ı": r"\i{}", "§": r"\S{}", "¶": r"\P{}", "°": r"\textdegree{}",
@@ -79,7 +53,6 @@ _ACCENTS = dict(
         strict=True,
     )
 )
-_BLACKBOARD = dict(zip("ℝℕℤℚℂ𝔼ℙ", "RNZQCEP", strict=True))
 _RAISED, _LOWERED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "₀₁₂₃₄₅₆₇₈₉₊₋"
 
 _SIGNS = {"<=": r"\le", ">=": r"\ge", "->": r"\to", "+/-": r"\pm"}
@@ -103,7 +76,9 @@ _SPELLED = {
     "rho": "ρ",
 }
 _WORDS = re.compile(
-    r"(?<![\w\\.])(?<!--)(" + "|".join(_SPELLED) + r")(?=_(?:min|max)\b|(?![\w\\]|\.\w|[/-]\w\w))"
+    r"(?<![\w\\.])(?<!--)("
+    + "|".join(_SPELLED)
+    + r")(?=_(?:min|max|[A-Za-z])\b|_\{|(?![\w\\]|\.\w|[/-]\w\w))"
 )
 
 _INDEXED = re.compile(r"(?<![^\W_])([A-Za-z])([⁰¹²³⁴⁵⁶⁷⁸⁹]+|[₀₁₂₃₄₅₆₇₈₉]+)(?!\w)")
@@ -120,12 +95,17 @@ def escape(text: object) -> Tex:
 
     >>> print(escape("50% of n_x.csv & -1"), escape("ε ≥ x²"), escape("norm2(v_jk) <= 2"), sep="\n")
     50\% of n\_x.csv \& \mbox{-}1
-    \ensuremath{\varepsilon} \ensuremath{\ge} \ensuremath{x^{2}}
-    \ensuremath{\Vert}\ensuremath{v_{jk}}\ensuremath{\Vert}\ensuremath{_{2}} \ensuremath{\le} 2
+    \ensuremath{\varepsilon\ge x^{2}}
+    \ensuremath{\Vert v_{jk}\Vert_{2} \le 2}
     """
     if isinstance(text, Tex):
         return text
-    return Tex(" ".join(map(_set, as_typed(spelled(str(text))).split())))
+    plain = " ".join(as_typed(spelled(str(text))).split())
+    return Tex(
+        "".join(
+            rf"\ensuremath{{{part}}}" if isinstance(part, Tex) else _words(part) for part in formulas(plain)
+        )
+    )
 
 
 def spelled(text: str) -> str:
@@ -189,9 +169,15 @@ def _typed(found: re.Match[str]) -> str:
 def _norms(text: str) -> str:
     """The text with norm2(..) written with bars, and with a lowered 2 after any norm."""
     text = re.sub(r"‖_2\b", "‖₂", text.replace("∥", "‖"))
-    while found := re.search(r"\bnorm2\(((?:[^()]|\([^()]*\))*)\)", text):
-        text = f"{text[: found.start()]}‖{found[1]}‖₂{text[found.end() :]}"
+    while found := re.search(r"\bnorm([12])\(((?:[^()]|\([^()]*\))*)\)", text):
+        text = f"{text[: found.start()]}‖{found[2]}‖{'₁₂'[found[1] == '2']}{text[found.end() :]}"
     return text
+
+
+def _words(text: str) -> str:
+    """Words between formulas, with the spaces at their ends."""
+    made = " ".join(map(_set, text.split()))
+    return " " * text[:1].isspace() + made + " " * (text[-1:].isspace() and bool(made))
 
 
 def _set(word: str) -> str:
@@ -224,7 +210,7 @@ def _inline(found: re.Match[str]) -> str:
         return f"{found['letter']}^{{{found['exponent']}}}"
     if found["power"]:
         return f"^{{{found['power']}}}"
-    base = "\\" + _GREEK[found["base"]] if found["base"] in _GREEK else found["base"]
+    base = "\\" + GREEK[found["base"]] if found["base"] in GREEK else found["base"]
     lower = found["lower"]
     index = lower if lower.isascii() and lower.islower() and len(lower) < 3 else _lower(lower)
     raised = f"^{{{found['raised']}}}" if found["raised"] else ""
@@ -260,10 +246,10 @@ def _character(character: str) -> str:
         return r"\ensuremath{-}"
     if character == "\N{PRIME}":
         return r"\ensuremath{'}"
-    if name := _GREEK.get(character) or _SYMBOLS.get(character):
+    if name := GREEK.get(character) or SYMBOLS.get(character):
         return rf"\ensuremath{{\{name}}}"
-    if character in _BLACKBOARD:
-        return r"\ensuremath{\mathbf{" + _BLACKBOARD[character] + "}}"
+    if character in BLACKBOARD:
+        return r"\ensuremath{\mathbf{" + BLACKBOARD[character] + "}}"
     for row, mark in ((_RAISED, "^"), (_LOWERED, "_")):
         if character in row:
             return r"\ensuremath{" + mark + "{" + "0123456789+-"[row.index(character)] + "}}"
@@ -284,7 +270,7 @@ def _foreign(character: str) -> str:
     return rf"\texttt{{U+{ord(character):04X}}}"
 
 
-_NAMES = frozenset(_GREEK.values()) | {"ell"}
+_NAMES = frozenset(GREEK.values()) | {"ell"}
 
 
 def symbol(name: str) -> Tex:
@@ -328,8 +314,8 @@ def _lower(lower: str) -> str:
         return rf"\times,{product[1]}"
     if lower in ("max", "min"):
         return "\\" + lower
-    if lower in _SYMBOLS:
-        return "\\" + _SYMBOLS[lower]
+    if lower in SYMBOLS:
+        return "\\" + SYMBOLS[lower]
     if lower == "*" or (lower.isascii() and lower.isdigit()):
         return lower
     return _head(lower)

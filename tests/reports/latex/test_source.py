@@ -92,7 +92,7 @@ def test_everything_that_is_cited_is_in_the_bibliography(written):
 
 def test_shared_constants_and_bounds_are_shown_once(written):
     report = (written / "report.tex").read_text()
-    mass = "mass of r in ReLU features (its sum of absolute weights) on the range of z in layers 1..2"
+    mass = escape("mass of r in ReLU features (its sum of absolute weights) on the range of z in layers 1..2")
     assert report.count(mass) == 1
     assert report.count("One step of gradient descent takes") == 1
     assert r"The published bounds are those of \cref{sec:relu-icgd-lean}" in report
@@ -228,7 +228,7 @@ def test_findings_stand_under_their_severity_with_the_statement_and_its_words(tm
     assert (
         r"``for the paper\textquoteright{}s \ensuremath{C^{4}}''" in text and "textquotedblleft" not in text
     )
-    assert r"\emph{Repair:} Write r\ensuremath{'} for r." in text and r"\textbf{Lemma 2}" in text
+    assert r"\emph{Repair:} Write \ensuremath{r'} for \ensuremath{r}." in text and r"\textbf{Lemma 2}" in text
     labels = [one.label for one in notable(document)]
     assert labels[:2] == ["error", "error"]
     for one in document["findings"]:
@@ -243,7 +243,7 @@ def test_questions_are_answered_with_the_claims_they_come_from(written, tmp_path
             assert escape(printed(one["answer"])) in text and escape(one["asked_by"]) in text
             assert all(code(key) in text for key in one["claims"])
         assert r"\icgdverdict{failed} to reproduce" in text
-        assert r"\ensuremath{C^{4}} costs 50\%" in text and r"\ensuremath{-}0.5 at r\ensuremath{'}" in text
+        assert r"\ensuremath{C^{4}} costs 50\%" in text and r"\ensuremath{-}0.5 at \ensuremath{r'}" in text
     alone = write_source(DOCUMENT | {"questions": []}, (), tmp_path).read_text()
     assert "Questions that reviewers asked" not in alone
 
