@@ -11,6 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from icgd.reports.mathematics.letters import BLACKBOARD, GREEK, SYMBOLS, Tex
+from icgd.reports.mathematics.operators import (
+    BRACKETS,
+    NAMED_FUNCTIONS,
+    PRODUCT_SIGNS,
+    RELATIONS,
+    SPACED_FUNCTIONS,
+    SUM_SIGNS,
+)
 
 _TOKEN = re.compile(
     r"(?P<number>\d+(?:,\d{3})+(?!\d)|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)"
@@ -19,31 +27,6 @@ _TOKEN = re.compile(
     r"|(?P<sign><=|>=|==|->|\+/-|-\+|.)",
     flags=re.DOTALL,
 )
-_RELATIONS = {"=": "=", "==": "=", "<": "<", ">": ">", "<=": r"\le", ">=": r"\ge", "->": r"\to", "~": r"\sim"}
-_RELATIONS |= {sign: rf"\{SYMBOLS[sign]}" for sign in "≤≥≠≈≡∼∝≪≫∈∉⊂⊆→←↔⇒⇐⇔↦⪯⪰≺≻"}
-_SUMS = {"+": "+", "-": "-", "−": "-", "±": r"\pm", "+/-": r"\pm", "∓": r"\mp", "-+": r"\mp"}
-_PRODUCTS = {
-    "*": r"\cdot",
-    "·": r"\cdot",
-    "⋅": r"\cdot",
-    "×": r"\times",
-    "∘": r"\circ",
-    "⊗": r"\otimes",
-    "/": "/",
-}
-_PAIRS = {
-    "(": (")", "(", ")"), "[": ("]", "[", "]"), "{": ("}", r"\{", r"\}"),
-    "⟨": ("⟩", r"\langle ", r"\rangle "),
-    "⌈": ("⌉", r"\lceil ", r"\rceil "), "⌊": ("⌋", r"\lfloor ", r"\rfloor "),
-    "|": ("|", "|", "|"), "‖": ("‖", r"\Vert ", r"\Vert "),
-}  # fmt: skip
-_FUNCTIONS = {
-    name: rf"\{name} " for name in ("exp", "log", "ln", "sin", "cos", "tanh", "max", "min", "sup", "inf")
-}
-_FUNCTIONS |= {"sum": r"\sum ", "prod": r"\prod ", "grad": r"\nabla "}
-_FUNCTIONS |= {name: rf"\mathrm{{{name}}}" for name in ("diag", "tr", "Proj", "relu", "rank")}
-_OPEN = ("exp", "log", "ln", "max", "min", "sup", "inf", "grad")
-"""Functions whose argument may follow after a space, without brackets."""
 _ROUNDED = ("ceil", "floor")
 _ARTICLES = ("a", "A")
 _ABBREVIATIONS = ("GD", "ID", "OK", "II", "IV", "VI", "ML", "QK")
@@ -151,16 +134,16 @@ class _Reader:
 
     def formula(self, here: int) -> _Read | None:
         """Sums that relations join, the longest that can be read from here."""
-        return self._joined(here, _RELATIONS, self._sum, sure=True)
+        return self._joined(here, RELATIONS, self._sum, sure=True)
 
     def _sum(self, here: int) -> _Read | None:
         token = self._at(here)
-        if token.text in _SUMS and self._at(here + 1).text != " ":
-            read = self._joined(here + 1, _SUMS, self._product)
+        if token.text in SUM_SIGNS and self._at(here + 1).text != " ":
+            read = self._joined(here + 1, SUM_SIGNS, self._product)
             sure = read is not None and read.sure
-            sign = _SUMS[token.text] + " " * _SUMS[token.text].startswith("\\")
+            sign = SUM_SIGNS[token.text] + " " * SUM_SIGNS[token.text].startswith("\\")
             return read and _Read(sign + read.tex, read.end, sure)
-        return self._joined(here, _SUMS, self._product)
+        return self._joined(here, SUM_SIGNS, self._product)
 
     def _joined(
         self, here: int, signs: dict[str, str], part: Callable[[int], _Read | None], *, sure: bool = False
@@ -186,10 +169,10 @@ class _Reader:
 
     def _is_word(self, here: int) -> bool:
         token = self._at(here)
-        return token.kind == "name" and len(token.text) > 1 and token.text not in _FUNCTIONS
+        return token.kind == "name" and len(token.text) > 1 and token.text not in NAMED_FUNCTIONS
 
     def _product(self, here: int) -> _Read | None:
-        read = self._joined(here, _PRODUCTS, self._factor)
+        read = self._joined(here, PRODUCT_SIGNS, self._factor)
         while read is not None:
             following = self._after_spaces(read.end)
             token, spaced = self._at(following), following > read.end
@@ -203,7 +186,7 @@ class _Reader:
                 return read
             if not spaced and self._at(read.end - 1).kind == "number" and token.text in ("a", "b", "c"):
                 return read
-            more = self._joined(following, _PRODUCTS, self._factor)
+            more = self._joined(following, PRODUCT_SIGNS, self._factor)
             # Between brackets a space may separate a remark from what is said.
             if more is None or not more.sure or (spaced and token.text == "(" and not self._is_product(more)):
                 return read
@@ -283,7 +266,7 @@ class _Reader:
         if token.text in ("-", "−", "+"):
             read = self._script(here + 1)
             tex, end = (read.tex, read.end) if read else ("", here + 1)
-            return _Read(_SUMS[token.text] + tex, end, True)
+            return _Read(SUM_SIGNS[token.text] + tex, end, True)
         if token.kind == "number":
             end = here + 1
             if token.text == "1" and self._at(end).text == "/" and self._at(end + 1).kind == "number":
@@ -322,7 +305,7 @@ class _Reader:
         if token.text == "√":
             read = self._root(self._after_spaces(here + 1))
             return read and _Read(rf"\sqrt{{{read.tex}}}", read.end, True)
-        return self._bracket(here) if token.text in _PAIRS else None
+        return self._bracket(here) if token.text in BRACKETS else None
 
     def _root(self, here: int) -> _Read | None:
         """What stands under a root: a bracket without its brackets, or a factor."""
@@ -344,17 +327,17 @@ class _Reader:
         if name == "sqrt":
             read = self._root(self._after_spaces(here + 1)) if following in (" ", "(") else None
             return read and _Read(rf"\sqrt{{{read.tex}}}", read.end, True) if read and read.sure else None
-        if name in _FUNCTIONS and following in ("(", "{", "_", "^", "|", "‖") and following:
+        if name in NAMED_FUNCTIONS and following in ("(", "{", "_", "^", "|", "‖") and following:
             return self._applied(here, here + 1)
         if name in _ROUNDED and following == "(" and (read := self._list(here + 2, ")")) is not None:
             return _Read(rf"\l{name} {read.tex}\r{name} ", read.end + 1, True)
         if name == "sum" and following == " " and self._at(here + 3).text == "_":
             read = self._product(here + 2)
             return read and _Read(r"\sum " + read.tex, read.end, True)
-        if name in _OPEN and following == " ":
+        if name in SPACED_FUNCTIONS and following == " ":
             read = self._factor(self._after_spaces(here + 1))
             if read and (read.sure or name in ("log", "ln")) and self._at(here + 2).text not in ("a", "A"):
-                return _Read(_FUNCTIONS[name] + read.tex, read.end, True)
+                return _Read(NAMED_FUNCTIONS[name] + read.tex, read.end, True)
             return None
         if name.isascii() and name.isupper() and len(name) < 4 and following == "^":
             return _Read(" ".join(name), here + 1, True)
@@ -367,20 +350,20 @@ class _Reader:
 
     def _applied(self, here: int, end: int) -> _Read | None:
         """A function with its scripts and its arguments in brackets."""
-        tex = _FUNCTIONS[self._at(here).text].rstrip()
+        tex = NAMED_FUNCTIONS[self._at(here).text].rstrip()
         while self._at(end).text in ("_", "^"):
             script = self._script(end + 1)
             if script is None or f"{self._at(end).text}{{" in tex:
                 return None
             tex, end = f"{tex}{self._at(end).text}{{{script.tex}}}", script.end
-        if self._at(end).text in _PAIRS and (read := self._bracket(end)) is not None:
+        if self._at(end).text in BRACKETS and (read := self._bracket(end)) is not None:
             return _Read(tex + read.tex, read.end, True)
         read = self._factor(self._after_spaces(end))
         return read and _Read(f"{tex} {read.tex}", read.end, True)
 
     def _bracket(self, here: int) -> _Read | None:
         token = self._at(here)
-        close, left, right = _PAIRS[token.text]
+        close, left, right = BRACKETS[token.text]
         norm = token.text == "‖"
         if norm and self._at(here + 1).kind == "name" and self._at(here + 2).text == close:
             word, named = self._at(here + 1).text, self._named(here + 1)
