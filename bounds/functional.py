@@ -38,7 +38,8 @@ class FunctionalProblem(Letters):
 
     kernel: one or more names of `icgd.bounds.kernel.KERNELS`, one head each, joined by "+".
     r: step size of every layer; 0 takes the largest 1/(upper bound on lambda_max) that holds for all inputs.
-    sigma: K(x, x') = k(<x, x'> / sigma^2).  normaliser: of `NORMALISERS`.
+    sigma: K(x, x') = k(<x, x'> / sigma^2).  normaliser: of `NORMALISERS`.  noise: what labels of examples
+    have in addition to the Gaussian process; that of the query has none.
     Source: arXiv 2312.06528, Propositions 1 to 3.  Raises ProblemError.
 
     >>> FunctionalProblem(kernel="linear+exp").heads
@@ -56,6 +57,7 @@ class FunctionalProblem(Letters):
         str,
         "what softmax sums over: examples (the query is masked before it), or tokens (after it)",
     ] = "examples"
+    noise: Annotated[float, "standard deviation of the noise on drawn labels"] = 0.0
 
     def __post_init__(self) -> None:
         self.check_count("d", most=1024)
@@ -63,6 +65,7 @@ class FunctionalProblem(Letters):
         self.check_count("L", most=2000)
         self.check_number("r", 0.0, 1e6)
         self.check_number("sigma", 1e-3, 1e3)
+        self.check_number("noise", 0.0, 1e3)
         self.check_number("radius", 1e-3, 1e3)
         if not 1e-3 <= self.reach <= math.sqrt(_EXPONENT):
             allowed = f"radius/sigma, here {self.reach:g}, is between 0.001 and {math.sqrt(_EXPONENT):g}"

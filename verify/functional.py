@@ -253,7 +253,7 @@ def _rate(
     labels: Tensor,
     certificates: Sequence[Convergence | None],
 ) -> Verdict:
-    """Certify that the distance to the Bayes predictor is at most C rho^l after every layer l."""
+    """Certify that |f_l(x_q) - k_q^T K^-1 y|, without noise Bayes, is at most C rho^l after every layer l."""
     key = f"{NAME}/rate"
     known = [found for found in certificates if found is not None]
     if not known:
@@ -382,7 +382,7 @@ def _convergence(labels: Tensor, first: Convergence | None) -> Plot:
         distance = tuple(abs(value + limit) for value in labels[:, 0, -1].tolist())
         bound = tuple(constant * rho**layer for layer in layers)
         curves = (Curve("measured", layers, distance), Curve("certified bound", layers, bound))
-    return Plot("Distance to the Bayes predictor, one prompt", "layer", "distance", curves, "y")
+    return Plot("Distance to the limit of descent, one prompt", "layer", "distance", curves, "y")
 
 
 THEOREM = Theorem(

@@ -72,7 +72,7 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "Test error by the number of layers: a panel for each law of the data, a line for each attention.",
         "Matching attention to data",
     ),
-    "Distance to the Bayes predictor, one prompt": (
+    "Distance to the limit of descent, one prompt": (
         "Distance of the query's label from its limit on the first prompt, and the certified bound on it.",
         "",
     ),

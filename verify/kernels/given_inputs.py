@@ -166,7 +166,9 @@ def rate_claim(problem: FunctionalProblem, found: Convergence) -> Claim:
     return Claim(
         "functional/rate",
         f"{SOURCE}, Proposition 2; constant: icgd",
-        "Distance to the Bayes predictor",
+        "Distance to the predictor that fits the labels"
+        if problem.noise
+        else "Distance to the Bayes predictor",
         r"$|f_L(x_q) - k_q^T K^{-1} y| \le C \max(1 - r\lambda_{\min}, r\lambda_{\max} - 1)^L$.",
         ("K is positive definite on the inputs", "0 < r < 2/lambda_max"),
         "distance",

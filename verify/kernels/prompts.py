@@ -19,7 +19,7 @@ def draw_examples(problem: FunctionalProblem, count: int, generator: torch.Gener
     """Points uniform on the sphere; labels a Gaussian process whose covariance is the problem's kernel.
 
     A similarity that is not a covariance (relu, softmax) is replaced by its symmetric part with negative
-    eigenvalues set to 0.
+    eigenvalues set to 0.  Labels of the examples have the problem's noise in addition, the answer has none.
     """
     shape = (count, problem.n + 1, problem.d)
     points = torch.randn(*shape, generator=generator, dtype=torch.float64)
@@ -27,6 +27,9 @@ def draw_examples(problem: FunctionalProblem, count: int, generator: torch.Gener
     values, vectors = torch.linalg.eigh(_covariance(problem, points))
     noise = torch.randn(count, problem.n + 1, 1, generator=generator, dtype=torch.float64)
     labels = (vectors @ (values.clamp(min=0).sqrt()[..., None] * noise))[..., 0]
+    if problem.noise:
+        drawn = torch.randn(count, problem.n, generator=generator, dtype=torch.float64)
+        labels[:, :-1] += problem.noise * drawn
     return Examples(points[:, :-1], labels[:, :-1], points[:, -1], labels[:, -1])
 
 

@@ -1,11 +1,13 @@
 """Functional descent on given inputs: kernels, limits and rates, each by a second method."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import mpmath
 import numpy as np
 import pytest
+import torch
 from flint import arb, arb_mat, ctx
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +23,8 @@ from icgd.verify.kernels.given_inputs import (
     kernel_balls,
     rate_claim,
 )
+from icgd.verify.kernels.matching import regressed
+from icgd.verify.kernels.prompts import draw_examples
 from tests.rounding import gamma
 
 seeds = st.integers(0, 2**32 - 1)
@@ -88,6 +92,25 @@ def test_the_limit_is_the_gaussian_conditional_mean_by_the_precision_matrix():
         precision = joint**-1
         mean = -sum(precision[5, i] * labels[i] for i in range(5)) / precision[5, 5]
     assert abs(float(convergence_on(("exp",), points, labels, 0.01).limit) - float(mean)) < 1e-9
+
+
+def test_noise_is_on_the_labels_of_examples_and_in_the_bayes_predictor():
+    """By the joint precision matrix of noisy labels and the query; and by what a seed draws without noise."""
+    plain = FunctionalProblem(d=3, n=5, L=1, sigma=1.25)
+    noisy = replace(plain, noise=0.5)
+    one, other = (draw_examples(posed, 400, torch.Generator().manual_seed(4)) for posed in (plain, noisy))
+    assert torch.equal(one.answer, other.answer) and torch.equal(one.x, other.x)
+    added = (other.y - one.y) / 0.5
+    # 2,000 independent squares: mean 1, deviation sqrt(2/2000); six of them.
+    assert abs(float(added.square().mean()) - 1) < 6 * math.sqrt(2 / added.numel())
+    assert abs(float(added.mean())) < 6 / math.sqrt(added.numel())
+    points = torch.cat([other.x[0], other.query[:1]]).numpy()
+    joint = np.exp(points @ points.T / 1.5625) + 0.25 * np.diag([1.0] * 5 + [0.0])
+    precision = np.linalg.inv(joint)
+    bayes = -precision[5, :5] @ other.y[0].numpy() / precision[5, 5]
+    assert float(regressed(noisy, "exp", other, 0.25)[0]) == pytest.approx(bayes, rel=1e-9)
+    claim = rate_claim(noisy, convergence_on(("exp",), points.tolist(), other.y[0].tolist(), 0.01))
+    assert "Bayes" not in claim.title
 
 
 @pytest.mark.parametrize("normaliser", ["examples", "tokens"])
