@@ -30,7 +30,7 @@ from icgd.reports.command.audit import (
 from icgd.reports.command.console import console_for as _console
 from icgd.reports.command.findings import show_ledger
 from icgd.reports.command.forecast import announce, bounding, building
-from icgd.reports.command.options import Json
+from icgd.reports.command.options import Json, Prefix
 from icgd.reports.command.overview import show_overview
 from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.run_files import files_of_run, run_folder, show_certificates, write_run_files
@@ -54,6 +54,7 @@ from icgd.reports.document.document import (
 )
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.upgrade import load as load_document
+from icgd.reports.latex.macros import PREFIX
 from icgd.verify.catalogue import find_theorem
 from icgd.verify.certificate.issue import load_certificate as load_certificate
 from icgd.verify.certificate.origin import digest_for
@@ -79,11 +80,17 @@ USUAL = "relu-icgd"
 """The theorem to which letters belong when the command names none."""
 
 
-def report(console: Console, document: AuditDocument, out: Path, files: Mapping[str, str]) -> None:
-    """Write PDF, HTML and JSON of a document and other files of the run below `out`, and say where."""
+def report(
+    console: Console, document: AuditDocument, out: Path, files: Mapping[str, str], prefix: str = PREFIX
+) -> None:
+    """Write PDF, HTML and JSON of a document and other files of the run below `out`, and say where.
+
+    prefix: how the names of macros for LaTeX begin.
+    """
     from icgd.reports.report import write_report  # loads matplotlib and jinja
 
-    show_report(console, write_report(document, run_folder(out, reported=True), files, progress=bars()))
+    folder = run_folder(out, reported=True)
+    show_report(console, write_report(document, folder, files, progress=bars(), prefix=prefix))
 
 
 def _write_files(
@@ -93,6 +100,7 @@ def _write_files(
     out: Path,
     *,
     usual: bool = False,
+    prefix: str = PREFIX,
 ) -> None:
     """Write the report of `whole`; if it is None, only the certificates and counterexamples of the parts.
 
@@ -102,7 +110,7 @@ def _write_files(
     if whole is None:
         write_run_files(files, out)
     else:
-        report(console, whole, out, files)
+        report(console, whole, out, files, prefix)
     for part in parts:
         folder = run_folder(out, reported=whole is not None)
         show_certificates(console, part.files, folder, "" if usual else part.document["options"])
@@ -119,6 +127,7 @@ def audit(
         bool,
         typer.Option("--claims", "-v", help="print every claim with its evidence, not an overview alone"),
     ] = False,
+    prefix: Prefix = PREFIX,
     strict: Strict = False,
     json_to: Json = None,
 ) -> int:
@@ -127,7 +136,7 @@ def audit(
     Everything about one theorem on one problem, or about all theorems if none is named.
     """
     began = time.perf_counter()
-    check_options(search, json_to, reported=reported)
+    check_options(search, json_to, reported=reported, prefix=prefix)
     everything = theorem is None and not letters and not search.data and search.construction is None
     about = None if everything else find_theorem(theorem or USUAL)
     if about is None:
@@ -140,7 +149,7 @@ def audit(
     console, verdicts = _console(json_to), verdicts_of(parts)
     whole = audit_document(
         {part.name: part.document for part in parts},
-        command=command_line("audit", theorem, letters, search),
+        command=command_line("audit", theorem, letters, search, prefix=prefix),
         seed=search.seed,
         seconds=time.perf_counter() - began,
         findings=settled,
@@ -154,7 +163,7 @@ def audit(
         parts[0].show(console)
     if settled:
         show_ledger(console, settled)
-    _write_files(console, parts, whole if reported else None, search.out, usual=everything)
+    _write_files(console, parts, whole if reported else None, search.out, usual=everything, prefix=prefix)
     emit(whole if everything else parts[0].document, json_to)
     reproduced = [*(one.reproduces for one in settled), *(one.reproduces for one in answers)]
     kept = all(reproduced) and not any_failed(verdicts)
@@ -168,6 +177,7 @@ def report_command(
     earlier: Annotated[
         Path | None, typer.Option("--from", help="the report.json of an earlier audit, to render again")
     ] = None,
+    prefix: Prefix = PREFIX,
     json_to: Json = None,
 ) -> int:
     """Write a report: LaTeX, PDF, HTML, figures, JSON.
@@ -175,13 +185,13 @@ def report_command(
     Goes below --out, after a shorter search than that of audit; the PDF needs an installed TeX engine.
     """
     began = time.perf_counter()
-    check_options(search, json_to, reported=True)
+    check_options(search, json_to, reported=True, prefix=prefix)
     console = _console(json_to)
     if earlier is not None:
         _refuse_beside("from", letters, search, SHORT)
         if theorem != USUAL:
             raise ProblemError("theorem", theorem, "leave it out: a report is written again as a whole")
-        whole = _written_again(console, earlier, search.out)
+        whole = _written_again(console, earlier, search.out, prefix)
     else:
         about = find_theorem(theorem)
         unused = [name for name in BRIEF.keys() - about.options if getattr(search, name) == BRIEF[name]]
@@ -190,7 +200,7 @@ def report_command(
         settled = settle_findings(select(entries(), theorem=about.name))
         whole = audit_document(
             {part.name: part.document},
-            command=command_line("report", theorem, letters, search),
+            command=command_line("report", theorem, letters, search, prefix=prefix),
             seed=search.seed,
             seconds=time.perf_counter() - began,
             findings=settled,
@@ -198,18 +208,18 @@ def report_command(
         )
         show_verdicts(console, part.verdicts)
         show_ledger(console, settled)
-        _write_files(console, [part], whole, search.out)
+        _write_files(console, [part], whole, search.out, prefix=prefix)
     emit(whole, json_to)
     reproduced = all(one["reproduces"] for one in (*whole["findings"], *whole["questions"]))
     failed = any(verdict["verdict"] == "failed" for verdict in whole["verdicts"])
     return KEPT if reproduced and not failed else FAILED
 
 
-def _written_again(console: Console, earlier: Path, out: Path) -> AuditDocument:
+def _written_again(console: Console, earlier: Path, out: Path, prefix: str) -> AuditDocument:
     """Render the report of an earlier report.json again; returns its document."""
     whole = load_document(earlier)
     try:
-        report(console, whole, out, files_of_run(whole, earlier.parent))
+        report(console, whole, out, files_of_run(whole, earlier.parent), prefix)
     except Exception as error:
         if isinstance(error, OSError | ProblemError):
             raise

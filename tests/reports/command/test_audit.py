@@ -48,6 +48,9 @@ def test_a_command_line_holds_what_is_not_default_and_is_quoted():
         *("--samples", "7", "--data", "my file.csv", "--certify", "--out", "else where"),
     ]
     assert command_line("audit", None, {}, Search()) == "icgd audit"
+    assert (
+        command_line("report", "looped", {}, Search(), prefix="small") == "icgd report looped --prefix small"
+    )
 
 
 ODD = "t/(1+exp(-t)) # '; touch harm"

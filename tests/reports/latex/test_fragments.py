@@ -133,3 +133,22 @@ def test_the_name_of_a_claim_breaks_between_its_words_alone(written):
             words = re.split(r"(?<=/)", verdict["claim"])
             shown = r"\icgdword{}".join(word.replace("-", "-{}").replace("_", r"\_") for word in words)
             assert rf"\texttt{{{shown}}}" in text
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "quoting-numbers.md").read_text(encoding="utf-8")
+
+
+def test_the_page_for_authors_names_every_fragment_and_no_other():
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", PAGE.partition("## The tables")[2], re.MULTILINE)
+    assert sorted(re.findall(r"\w+", " ".join(rows))) == sorted(FRAGMENTS)
+
+
+@pytest.mark.slow
+@needs_tex
+def test_the_paper_on_the_page_for_authors_compiles(runs, tmp_path):
+    shutil.copytree(runs / "small", tmp_path / "results" / "report")
+    (block,) = re.findall(r"^    \\documentclass(?:.*\n)*?    \\end\{document\}$", PAGE, re.MULTILINE)
+    (tmp_path / "paper.tex").write_text(re.sub("^    ", "", block, flags=re.MULTILINE))
+    made = typeset(tmp_path / "paper.tex")
+    assert made.pdf is not None, made.message
+    assert "The construction has 13 heads in 7 layers." in " ".join(pages_of(made.pdf)[0].split())
