@@ -47,10 +47,10 @@ $(SITE_STAMP): $(STAMP)
 	$(BIN)/python -m pip check
 	@touch $@
 
+# Not --quiet: it drops warnings before --strict counts them.
 site: $(SITE_STAMP) ## build the site of docs/ in out/site: notebooks are run, links are followed
 	$(LINK_SOURCES)
-	$(ONE_THREAD) NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
-	@echo "out/site/index.html"
+	$(ONE_THREAD) NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 test: setup ## run the tests, claims and doctests, but for slow ones; PYTEST_ARGS="-k relu" adds options
 	$(PARALLEL) -m "not slow and not wheel and not lens" $(PYTEST_ARGS)
