@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 
 from icgd.bounds.progress import Advance
 from icgd.construct.machine.files import write_atomically
+from icgd.reports.document.numbers import is_number
 from icgd.reports.document.shape import AuditDocument, CurveDocument, PlotDocument, TheoremDocument
 from icgd.reports.document.step_bound import bound_name
 from icgd.reports.document.studies import figure_place
@@ -26,6 +28,14 @@ from icgd.reports.figures.captions import (
 )
 from icgd.reports.figures.curves import figure_of
 from icgd.reports.figures.error_budget import budget_figure
+from icgd.reports.figures.messages import (
+    budget_message,
+    looks_like_one_line,
+    loss_message,
+    message,
+    steps_message,
+    stream_message,
+)
 from icgd.reports.figures.stream import stream_figure
 from icgd.reports.figures.study_figure import study_figure
 from icgd.reports.figures.style import STYLE
@@ -36,7 +46,7 @@ class Drawn:
     """A figure on disk.
 
     theorem: the key of its theorem in the document.  name: unique in the document; letters, digits, hyphens.
-    title, caption: plain text in the notation of evidence strings, such as norm2(err) <= eta*eps.
+    title: its message.  Both texts are in the notation of evidence strings, such as norm2(err) <= eta*eps.
     """
 
     theorem: str
@@ -85,11 +95,11 @@ def sketches(document: AuditDocument) -> Iterator[Sketch]:
     """The figures of a document, each drawn only when the iterator reaches it; use within STYLE."""
     taken: set[str] = set()
     for theorem, part in document["theorems"].items():
-        for title, text, figure in _of_part(part, document.get("seed", 0)):
+        for title, said, text, figure in _of_part(part, document.get("seed", 0)):
             slug = re.sub(r"[^a-z0-9]+", "-", f"{theorem} {title}".lower()).strip("-")
             name = next(n for k in range(1, 1000) if (n := slug if k == 1 else f"{slug}-{k}") not in taken)
             taken.add(name)
-            yield Sketch(theorem, name, title, text, figure)
+            yield Sketch(theorem, name, said, text, figure)
     for study in document.get("studies") or ():
         for one in study["figures"]:
             if one["shown"]:
@@ -98,20 +108,25 @@ def sketches(document: AuditDocument) -> Iterator[Sketch]:
                 yield Sketch(figure_place(study), name, one["title"], study_caption(study), made)
 
 
-def _of_part(part: TheoremDocument, seed: int) -> Iterator[tuple[str, str, Figure]]:
-    """(title, caption, figure) of one theorem: its transformer, its plots, then its budget and its steps."""
+def _of_part(part: TheoremDocument, seed: int) -> Iterator[tuple[str, str, str, Figure]]:
+    """(name, message, caption, figure) of one theorem: its transformer, its plots, its budget, its steps."""
     if part.get("stream"):
-        yield "The transformer as its stream", stream_caption(part), stream_figure(part["stream"])
+        said = stream_message(part["stream"])
+        yield "The transformer as its stream", said, stream_caption(part), stream_figure(part["stream"])
     for plot in part.get("plots") or ():
-        if plot["curves"]:
-            yield plot["title"], caption(part, plot, seed), figure_of(plot)
+        if plot["curves"] and not looks_like_one_line(plot):
+            yield plot["title"], message(plot), caption(part, plot, seed), figure_of(plot)
     plan, path = part.get("plan"), part.get("trajectory")
     if plan and any(term["share"] > 0 for term in plan["terms"].values()):
-        yield "Where the error budget goes", budget_caption(part), budget_figure(plan)
+        yield "Where the error budget goes", budget_message(plan), budget_caption(part), budget_figure(plan)
     if path:
-        yield "Error of every step", steps_caption(part), figure_of(steps_plot(part))
-        if path["source"] != "random prompts":
-            yield "Loss along the descent", loss_caption(part), figure_of(loss_plot(part))
+        error = part.get("step_error")
+        known = error is not None and is_number(error["allowed"])
+        said = steps_message(path, error["allowed"]) if error and known else "Error of every step"
+        yield "Error of every step", said, steps_caption(part), figure_of(steps_plot(part))
+        losses = loss_plot(part)
+        if path["source"] != "random prompts" and not looks_like_one_line(losses):
+            yield "Loss along the descent", loss_message(path), loss_caption(part), figure_of(losses)
 
 
 def steps_plot(part: TheoremDocument) -> PlotDocument:
@@ -150,6 +165,8 @@ def loss_plot(part: TheoremDocument) -> PlotDocument:
 
 def _save(figure: Figure, path: Path, metadata: dict[str, str | None]) -> None:
     held = io.BytesIO()
+    # Of a font whose date is a number of seconds, it would say so once for every figure.
+    logging.getLogger("fontTools.ttLib.tables._h_e_a_d").setLevel(logging.ERROR)
     figure.savefig(held, format=path.suffix[1:], metadata=metadata)
     data = held.getvalue()
     write_atomically(path, _compact(data.decode()) if path.suffix == ".svg" else data)
