@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -13,9 +14,27 @@ from rich.table import Table
 from rich.text import Text
 
 from icgd.bounds.printable import printable
+from icgd.reports.document.tones import TONE_COLOURS, TONES, Colour
 
 LEAST = 80
 """The least width of a page, in characters: that of a table of sizes with room for every column."""
+
+_STYLES: Mapping[Colour, str] = {
+    "green": "bold green",
+    "blue": "bright_blue",
+    "grey": "bright_black",
+    "yellow": "yellow",
+    "red": "bold red",
+}
+
+
+def style_of(word: str) -> str:
+    """How a verdict, a bearing of a finding or the status of a hypothesis is printed.
+
+    >>> style_of("proved"), style_of("held")
+    ('bold green', 'bright_blue')
+    """
+    return _STYLES[TONE_COLOURS[TONES[word]]]
 
 
 class Terminal(Console):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -10,24 +10,15 @@ from rich.markup import escape
 from rich.text import Text
 
 from icgd.construct.machine.files import write_atomically
+from icgd.reports.command.console import style_of
 from icgd.reports.command.terminal import show_numbers
-from icgd.verify.ledger.entries import BEARINGS, KINDS, SEVERITIES, Bearing, Entry, papers
+from icgd.verify.ledger.entries import BEARINGS, KINDS, SEVERITIES, Entry, papers
 from icgd.verify.ledger.questions import Answer
 from icgd.verify.ledger.settled import Settled
 from icgd.verify.ledger.tally import count_statements
 
 _WIDEST = 100
 """Columns of a paragraph: longer lines are hard to read."""
-
-_COLOURS: Mapping[Bearing, str] = {
-    "error": "bold red",
-    "gap": "yellow",
-    "vacuous": "yellow",
-    "sharper": "green",
-    "reading": "yellow",
-    "confirms": "green",
-    "open": "yellow",
-}
 
 
 def show_findings(console: Console, settled: Sequence[Settled]) -> None:
@@ -51,7 +42,7 @@ def show_findings(console: Console, settled: Sequence[Settled]) -> None:
 
 def _show_briefly(console: Console, settled: Settled) -> None:
     entry = settled.entry
-    heading = f"[{_COLOURS[entry.bearing]}]{entry.bearing}[/] [bold]{escape(entry.statement)}[/]"
+    heading = f"[{style_of(entry.bearing)}]{entry.bearing}[/] [bold]{escape(entry.statement)}[/]"
     room = min(console.width, _WIDEST) - len(entry.bearing) - len(entry.statement) - 1
     if len(entry.key) + 2 <= room:
         console.print(f"{heading}  [dim]{escape(entry.key)}[/]", highlight=False)

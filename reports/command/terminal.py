@@ -18,6 +18,7 @@ from icgd.bounds.claims import Claim
 from icgd.bounds.hypotheses import Hypothesis
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import Plan
+from icgd.reports.command.console import style_of
 from icgd.reports.document.numbers import digits
 from icgd.verify.block.one_prompt import Enclosure
 from icgd.verify.certificate.proof import Judgement, Proof
@@ -26,7 +27,7 @@ from icgd.verify.results import Grid, Results, Sandwich, StepError
 from icgd.verify.search.excerpt import part_of
 from icgd.verify.search.trajectory import Trajectory
 from icgd.verify.theorem import Theorem
-from icgd.verify.verdict import STATUSES, Tone, Verdict, count_claims
+from icgd.verify.verdict import Verdict, count_claims
 
 if TYPE_CHECKING:
     from icgd.reports.report import Report
@@ -36,14 +37,6 @@ _PROSE = 48
 
 _STATUS, _EVIDENCE = 14, 24
 """Widths of two columns of the table of verdicts: most of a status, in lines of words; least of evidence."""
-
-_COLOURS: Mapping[Tone, str] = {
-    "good": "bold green",
-    "fair": "green",
-    "aside": "yellow",
-    "care": "yellow",
-    "bad": "bold red",
-}
 
 
 def show(console: Console, theorem: Theorem, found: Results, seconds: float) -> None:
@@ -104,7 +97,10 @@ def show_hypotheses(console: Console, assumed: Iterable[Hypothesis]) -> None:
     """Print the hypotheses that this problem does not meet, and what still holds."""
     for hypothesis in assumed:
         if hypothesis.status != "holds":
-            console.print(f"[yellow]{hypothesis.status}:[/] {escape(hypothesis.statement)}", highlight=False)
+            console.print(
+                f"[{style_of(hypothesis.status)}]{hypothesis.status}:[/] {escape(hypothesis.statement)}",
+                highlight=False,
+            )
             console.print(escape(f"  {hypothesis.why}; still: {hypothesis.still}"), highlight=False)
 
 
@@ -302,7 +298,7 @@ def show_verdicts(console: Console, verdicts: Iterable[Verdict]) -> None:
     if room < _EVIDENCE:
         console.print("Verdicts", style="italic")
     for verdict in shown:
-        said = f"[{_COLOURS[STATUSES[verdict.status].tone]}]{verdict.said}[/]"
+        said = f"[{style_of(verdict.status)}]{verdict.said}[/]"
         if room < _EVIDENCE:
             console.print(f"{escape(verdict.claim)} {said}", highlight=False, soft_wrap=True)
             console.print(Padding(escape(verdict.evidence), (0, 0, 0, 2)), highlight=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, cast
@@ -33,8 +34,30 @@ def kept_studies(theorems: Collection[str], folder: Path = KEPT_STUDIES) -> list
         sizes = list(one["scales"])
         if earlier is None or sizes.index(one["scale"]) > sizes.index(earlier["scale"]):
             shown = {name: one[name] for name in StudyDocument.__annotations__}
-            found[one["study"]] = cast(StudyDocument, shown)
+            found[one["study"]] = _spoken(cast(StudyDocument, shown))
     return list(found.values())
+
+
+def capitalised(text: str) -> str:
+    """The text with a capital where it begins with a word; what begins with a formula stays as it is.
+
+    >>> capitalised("pooled R^2"), capitalised("relu heads"), capitalised("w(0) is 0"), capitalised("r = 1")
+    ('Pooled R^2', 'ReLU heads', 'w(0) is 0', 'r = 1')
+    """
+    if text.startswith("relu "):
+        return f"ReLU{text[4:]}"
+    return text[:1].upper() + text[1:] if re.match(r"(?:[a-z]{2,}|a)(?=[\s,:;-]|$)", text) else text
+
+
+def _spoken(study: StudyDocument) -> StudyDocument:
+    """The study with capitals where its sentences, titles and notes begin."""
+    tables = [
+        {**one, "title": capitalised(one["title"]), "note": capitalised(one["note"])}
+        for one in study["tables"]
+    ]
+    figures = [{**one, "title": capitalised(one["title"])} for one in study["figures"]]
+    spoken = {"said": list(map(capitalised, study["said"])), "tables": tables, "figures": figures}
+    return cast(StudyDocument, {**study, "task": capitalised(study["task"]), **spoken})
 
 
 def study_text(value: Any, deep: int = 0) -> str:

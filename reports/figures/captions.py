@@ -12,7 +12,7 @@ from icgd.reports.document.shape import (
     TheoremDocument,
 )
 from icgd.reports.document.step_bound import exclusion, is_bounded, is_checked
-from icgd.reports.document.study_shape import StudyDocument
+from icgd.reports.document.study_shape import StudyDocument, StudyFigureDocument
 
 _SENTENCES: dict[str, tuple[str, str]] = {
     "Sizes over the tolerance": (
@@ -94,10 +94,13 @@ def caption(part: TheoremDocument, plot: PlotDocument, seed: int) -> str:
     return f"{text}{made}{lost} Seed {seed}."
 
 
-def study_caption(study: StudyDocument) -> str:
-    """The caption of a figure of a study."""
-    bands = "Bands: bootstrap intervals of 95% over prompts. Dots: read off the published figures."
-    return f"{bands} Scale {study['scale']}, seed {study['seed']}."
+def study_caption(study: StudyDocument, figure: StudyFigureDocument) -> str:
+    """The caption of a figure of a study: what is drawn in it besides lines."""
+    intervals = any(curve["low"] for curve in figure["curves"])
+    drawn = "Bands: bootstrap intervals of 95% over prompts. " if intervals else ""
+    if any(curve["published"] for curve in figure["curves"]):
+        drawn += "Dots: read off the published figures. "
+    return f"{drawn}Scale {study['scale']}, seed {study['seed']}."
 
 
 def _hidden(plot: PlotDocument) -> int:

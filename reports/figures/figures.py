@@ -105,7 +105,7 @@ def sketches(document: AuditDocument) -> Iterator[Sketch]:
             if one["shown"]:
                 name = f"study-{study['study']}-{one['key']}"
                 made = study_figure(one)
-                yield Sketch(figure_place(study), name, one["title"], study_caption(study), made)
+                yield Sketch(figure_place(study), name, one["title"], study_caption(study, one), made)
 
 
 def _of_part(part: TheoremDocument, seed: int) -> Iterator[tuple[str, str, str, Figure]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from functools import lru_cache
 from xml.etree.ElementTree import Element
 
@@ -11,6 +12,8 @@ from latex2mathml.converter import Converter
 from markupsafe import Markup, escape
 
 from icgd.reports.mathematics import notation
+from icgd.reports.mathematics.inline import formulas
+from icgd.reports.mathematics.letters import Tex
 from icgd.reports.mathematics.print_signs import printed
 
 # fmt: off
@@ -60,42 +63,66 @@ def math(latex: str, *, block: bool = False) -> Markup:
 
 
 def prose(text: str) -> Markup:
-    r"""A text with formulas between dollars; with an odd number of dollars, all of it is text.
+    r"""A text with formulas between dollars, or, with an odd number of dollars, plain text; see `worded`.
 
-    >>> print(prose("at most $K$ <b>"), prose("5 $"))
-    at most <math><mi>K</mi></math> &lt;b&gt; 5 $
+    >>> print(prose("at most $K$ <div>"), prose("5 $"))
+    at most <math><mi>K</mi></math> &lt;div&gt; 5 $
     """
     parts = text.split("$")
     if len(parts) % 2 == 0:
-        return escape(text)
-    return Markup("").join(math(part) if index % 2 else escape(part) for index, part in enumerate(parts))
+        return worded(text)
+    return Markup("").join(math(part) if index % 2 else _between(part) for index, part in enumerate(parts))
+
+
+def _between(text: str) -> Markup:
+    """A text between formulas, with the spaces at its ends."""
+    ends = [" " * (text != cut) for cut in (text.lstrip(), text.rstrip())]
+    return Markup("{}{}{}").format(ends[0], worded(text), ends[1]) if text.strip() else escape(text)
 
 
 def worded(text: str) -> Markup:
-    """A plain text with its mathematics set as such and with the signs of print; a formula does not break.
+    r"""A plain text with its formulas as MathML and with the signs of print.
 
-    >>> print(worded("at most eta*eps on [-1, 1]"), worded("C^4"))
-    at most η·ε on [−1, 1] <span class="whole"><math><msup><mi>C</mi><mn>4</mn></msup></math></span>
+    >>> print(worded("at most eta*eps"), worded("C^4, <div>"), sep="\n")
+    at most <math><mi>η</mi><mo>·</mo><mi>ε</mi></math>
+    <math><msup><mi>C</mi><mn>4</mn></msup></math>, &lt;div&gt;
     """
-    return Markup(" ").join(map(_worded, notation.as_typed(notation.spelled(printed(text))).split()))
-
-
-_RELATIONS = {r"\le": "≤", r"\ge": "≥", r"\to": "→", r"\pm": "±"}
-"""As text, between the spaces of the text; a formula would add its own."""
-
-
-def _based(latex: str) -> str:
-    return f"{{}}{latex}" if latex.startswith("^") else latex
-
-
-def _worded(word: str) -> Markup:
-    parts = list(notation.pieces(word))
-    made = Markup("").join(
-        part if not isinstance(part, notation.Tex) else _RELATIONS.get(part) or math(_based(part))
-        for part in parts
+    plain = " ".join(notation.as_typed(notation.spelled(printed(text))).split())
+    return Markup("").join(
+        Markup("<wbr>").join(map(_line, _lines(part)))
+        if isinstance(part, Tex)
+        else escape(_SIGN.sub(lambda sign: _SIGNS[sign[0]], unicodedata.normalize("NFC", part)))
+        for part in formulas(plain)
     )
-    formula = any(isinstance(part, notation.Tex) for part in parts) or re.search(r"\d+e-\d", word)
-    return Markup('<span class="whole">{}</span>').format(made) if formula else made
+
+
+_SIGNS = {"<=": "≤", ">=": "≥", "->": "→", "==": "="}
+_SIGN = re.compile("|".join(_SIGNS))
+"""Signs that stand between words, and so in no formula."""
+
+_LONG, _LONGEST = 24, 48
+"""A formula of more characters may break before its relations; a longer one may not fit a phone."""
+
+
+def _line(latex: str) -> Markup:
+    """A formula, in a box that scrolls where it is wider than the screen."""
+    made = math(latex)
+    return Markup('<span class="scroll long">{}</span>').format(made) if len(latex) > _LONGEST else made
+
+
+_RELATION = re.compile(r" (?=(?:[=<>]|\\(?:le|ge|to|approx|sim|in)(?![a-z])) )")
+
+
+def _lines(latex: str) -> list[str]:
+    r"""The formula in pieces between which a line may break, as no browser breaks MathML.
+
+    >>> _lines(r"|f_{l}(x_{q}) - y| \le C\,\rho^{l}"), _lines("x = 1")
+    (['|f_{l}(x_{q}) - y|', '{}\\le C\\,\\rho^{l}'], ['x = 1'])
+    """
+    first, *others = _RELATION.split(latex) if len(latex) > _LONG else [latex]
+    pieces = [first, *(f"{{}}{piece}" for piece in others)]  # so that its relation has both its spaces
+    whole = all(piece.count(a) == piece.count(b) for piece in pieces for a, b in ("()", "[]", "{}"))
+    return pieces if whole else [latex]
 
 
 def statement(text: str) -> Markup:

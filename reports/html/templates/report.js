@@ -22,6 +22,7 @@
       const button = document.createElement("button");
       button.type = "button";
       button.append(...heading.childNodes);
+      if (button.querySelector("math")) button.setAttribute("aria-label", button.textContent);
       button.addEventListener("click", () => {
         const down = heading.getAttribute("aria-sort") === "ascending";
         for (const other of headings) other.removeAttribute("aria-sort");
@@ -32,37 +33,57 @@
     });
   }
 
-  // Verdicts: show only those with the chosen status that contain all the words.
+  // The filter: shows findings, claims and questions with the chosen values that contain all the words.
   const filter = document.querySelector(".filter");
-  if (filter) {
-    const status = document.getElementById("filter-status");
-    const words = document.getElementById("filter-text");
-    const rows = [...document.getElementById("all-verdicts").tBodies[0].rows];
-    const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
-    const apply = () => {
-      const wanted = words.value.toLowerCase().split(/\s+/);
-      let left = 0;
-      for (const row of rows) {
-        row.hidden = !(
-          (!status.value || row.dataset.status === status.value) && wanted.every((word) => texts.get(row).includes(word))
-        );
-        left += row.hidden ? 0 : 1;
-      }
-      document.getElementById("filter-count").textContent = `${left} of ${rows.length} verdicts`;
-    };
-    status.addEventListener("change", apply);
-    words.addEventListener("input", apply);
-    for (const link of document.querySelectorAll("a.count")) {
-      link.addEventListener("click", () => {
-        const there = [...status.options].some((option) => option.value === link.dataset.status);
-        status.value = there ? link.dataset.status : "";
-        words.value = "";
-        apply();
-      });
+  const main = document.querySelector("main");
+  const chapters = [...main.querySelectorAll("details.chapter")];
+  const items = [...main.querySelectorAll("details.item")];
+  const selects = [...filter.querySelectorAll("select")];
+  const words = document.getElementById("filter-words");
+  const greek = { η: "eta", ε: "eps", λ: "lambda", μ: "mu", κ: "kappa", ρ: "rho" };
+  // B_v and C^4 are typed on one line, and so is what they are compared with.
+  const plain = (text) => text.toLowerCase().replace(/[_^{}*·−-]/g, "").replace(/[ηελμκρ]/g, (one) => greek[one]);
+  const texts = new Map();
+  let before = null; // the chapters that were open before anything was filtered
+  const apply = () => {
+    const wanted = plain(words.value).split(/\s+/).filter(Boolean);
+    const chosen = selects.filter((select) => select.value);
+    const active = wanted.length + chosen.length > 0;
+    let left = 0;
+    for (const item of items) {
+      if (!texts.has(item)) texts.set(item, plain(item.textContent));
+      item.hidden = !(
+        chosen.every((select) => item.dataset[select.dataset.of] === select.value)
+        && wanted.every((word) => texts.get(item).includes(word))
+      );
+      left += item.hidden ? 0 : 1;
     }
-    filter.hidden = false;
+    for (const box of [...chapters, ...main.querySelectorAll(".group")]) {
+      box.hidden = active && !box.querySelector(".item:not([hidden])");
+    }
+    if (active && !before) before = new Set(chapters.filter((chapter) => chapter.open));
+    if (before) for (const chapter of chapters) chapter.open = active ? !chapter.hidden : before.has(chapter);
+    if (!active) before = null;
+    main.classList.toggle("filtered", active);
+    document.getElementById("filter-count").textContent = `${left} of ${items.length} findings, claims and questions`;
+  };
+  const clear = () => {
+    for (const field of [words, ...selects]) field.value = "";
     apply();
+  };
+  for (const select of selects) select.addEventListener("change", apply);
+  words.addEventListener("input", apply);
+  document.getElementById("filter-clear").addEventListener("click", clear);
+  for (const link of document.querySelectorAll("a.count")) {
+    link.addEventListener("click", () => {
+      clear();
+      const verdict = document.getElementById("filter-verdict");
+      if (verdict) verdict.value = [...verdict.options].some((one) => one.value === link.dataset.status) ? link.dataset.status : "";
+      apply();
+    });
   }
+  filter.hidden = false;
+  apply();
 
   // Commands: a button copies each; where copying is not allowed, it selects the text.
   for (const box of document.querySelectorAll(".command")) {
@@ -84,7 +105,7 @@
     box.append(button);
   }
 
-  // Contents: open in a wide window, closed in a narrow one; a link to a number in closed details opens them.
+  // Contents: open in a wide window, closed in a narrow one.
   const contents = document.querySelector("#contents details");
   const wide = matchMedia("(min-width: 64rem)");
   const fit = () => { contents.open = wide.matches; };
@@ -93,17 +114,38 @@
   contents.addEventListener("click", (event) => {
     if (event.target.closest("a") && !wide.matches) contents.open = false;
   });
+
+  // Links: what an address names is opened, with all that it lies in, whatever the filter hides.
   const reveal = () => {
     const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    const closed = target && target.closest("main details:not([open])");
-    if (closed) {
-      closed.open = true;
-      target.scrollIntoView();
-    }
+    if (!target || !main.contains(target)) return;
+    if (target.closest("[hidden]")) clear();
+    for (let box = target; box; box = box.parentElement.closest("details")) if (box.localName === "details") box.open = true;
+    target.scrollIntoView();
   };
   addEventListener("hashchange", reveal);
+  document.addEventListener("click", (event) => {
+    // A second click on the same link changes no address.
+    if (event.target.closest?.('a[href^="#"]')?.hash === location.hash) reveal();
+  });
   reveal();
+
+  // Boxes that scroll can be reached by the keyboard, others need not be.
+  const measured = new ResizeObserver((changes) => {
+    for (const { target } of changes) {
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+    }
+  });
+  for (const box of document.querySelectorAll(".scroll")) measured.observe(box);
+
+  // On paper everything is open.
+  let opened = [];
   addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll("main details")) details.open = true;
+    opened = [...main.querySelectorAll("details:not([open])")];
+    for (const details of opened) details.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const details of opened) details.open = false;
   });
 })();

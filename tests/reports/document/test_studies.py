@@ -11,6 +11,7 @@ import pytest
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.json_files import finite
 from icgd.reports.document.studies import KEPT_STUDIES, figure_place, kept_studies, study_text
+from icgd.reports.figures.captions import study_caption
 from icgd.reports.figures.figures import draw_figures
 from icgd.reports.figures.study_figure import study_figure
 from icgd.reports.html.page import page
@@ -90,6 +91,21 @@ def test_a_figure_has_lines_bands_and_dots_without_what_is_no_number(tmp_path):
     assert [text.get_text() for text in figure.legends[0].get_texts()][2] == "relu transformer, published"
 
 
+def test_captions_name_what_is_drawn_and_sentences_begin_with_a_capital():
+    (kept,) = kept_studies(["relu-icgd"])
+    figures = [one for one in kept["figures"] if one["shown"]]
+    captions = {one["key"]: study_caption(kept, one) for one in figures}
+    with_dots = {key for key, text in captions.items() if "Dots:" in text}
+    assert with_dots == {one["key"] for one in figures if any(c["published"] for c in one["curves"])}
+    assert with_dots and with_dots < set(captions)
+    assert all("Bands:" in text for text in captions.values())
+    (bare,) = [one | {"curves": [c | {"low": [], "high": []} for c in one["curves"]]} for one in figures[:1]]
+    assert "Bands:" not in study_caption(kept, bare)
+    notes = [table[key] for table in kept["tables"] for key in ("title", "note")]
+    for text in (*kept["said"], *notes, *(one["title"] for one in kept["figures"]), kept["task"]):
+        assert text[:1].isupper(), text
+
+
 def test_both_pages_show_a_study_with_its_figures_and_tables(tmp_path):
     keep(tmp_path, "a.json")
     whole = json.loads((DATA / "document_html.json").read_text(encoding="utf-8"))
@@ -98,10 +114,10 @@ def test_both_pages_show_a_study_with_its_figures_and_tables(tmp_path):
     figures = draw_figures(whole, tmp_path / "figures")
     assert [one.name for one in figures] == ["study-icl-networks-pooled-6"]
     html = page(whole, figures)
-    section = html[html.index('<section id="studies"') :]
+    section = html[html.index('<details class="chapter" id="studies"') :]
     for told in (
         "icgd study icl-networks --scale tiny",
-        "it is 0.5",
+        "It is 0.5",
         "<svg",
         "<caption",
         "bootstrap intervals",
@@ -109,7 +125,7 @@ def test_both_pages_show_a_study_with_its_figures_and_tables(tmp_path):
         assert told in section, told
     assert "Other figures" not in html and 'href="#studies"' in html
     tex = write_source(whole, figures, tmp_path / "tex").read_text(encoding="utf-8")
-    for told in (r"\section{Numerical studies}", "it is 0.5", "study-icl-networks-pooled-6.pdf", r"\toprule"):
+    for told in (r"\section{Numerical studies}", "It is 0.5", "study-icl-networks-pooled-6.pdf", r"\toprule"):
         assert told in tex, told
     assert "Other figures" not in tex
 

@@ -1,18 +1,19 @@
-"""The HTML report in a real browser, Chromium, driven by its protocol over two pipes."""
+"""The HTML report in a real browser, Chromium: how it opens, filters, prints, scrolls, and who can use it."""
 
 from __future__ import annotations
 
+import base64
+import io
 import json
-import os
-import select
 import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import axe_playwright_python
+import matplotlib.image
 import pytest
+from playwright.sync_api import CDPSession, Page, sync_playwright
 
 from icgd.reports.figures.figures import Drawn
 from icgd.reports.html.page import page
@@ -26,134 +27,56 @@ FIGURES = [
     for index, theorem in enumerate(DOCUMENT["theorems"])
 ]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
 pytestmark = pytest.mark.needs("chromium")
 
-# fmt: off
-_FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-    "--remote-debugging-pipe",
-]
-# fmt: on
-_LIMIT = 300.0
-"""Seconds after which a browser that does not answer hangs."""
+_LIMIT = 300_000.0
+"""Milliseconds after which a browser that does not answer hangs."""
+
+_OPEN_ALL = "document.querySelectorAll('details').forEach(one => { one.open = true })"
 
 
 class Browser:
-    """One page of one headless Chromium.  problems: what its console and its network complained about."""
+    """A page of a headless Chromium.  problems: what its console complained of; requests: what it loaded."""
 
-    def __init__(self, profile: Path) -> None:
-        # The protocol's pipes are the file descriptors 3 and 4 of the browser.
-        wired = ["/bin/sh", "-c", 'exec "$@" 3<&0 4>&1 1>&2', "sh", str(CHROMIUM), *_FLAGS]
-        self._process = subprocess.Popen(
-            [*wired, f"--user-data-dir={profile}", "about:blank"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        self._count = 0
-        self._session: str | None = None
-        self._rest = b""
-        self._loaded = 0
+    def __init__(self, tab: Page) -> None:
+        self.tab = tab
         self.problems: list[str] = []
         self.requests: list[str] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
-
-    def close(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """The answer to one command of the protocol."""
-        self._count += 1
-        message: dict[str, Any] = {"id": self._count, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(message).encode() + b"\0")
-        self._process.stdin.flush()
-        while True:
-            answer = self._next()
-            if answer.get("id") == self._count:
-                assert "error" not in answer, f"{method}: {answer['error']}"
-                return answer["result"]
-
-    def open(self, path: Path) -> None:
-        """Load a file and wait until it is there."""
-        before = self._loaded
-        self.call("Page.navigate", url=path.as_uri())
-        while self._loaded == before:
-            self._next()
+        self._protocol: CDPSession = tab.context.new_cdp_session(tab)
+        tab.set_default_timeout(_LIMIT)
+        tab.on("console", lambda message: self.problems.append(message.text))
+        tab.on("pageerror", lambda error: self.problems.append(str(error)))
+        tab.on("request", lambda request: self.requests.append(request.url))
 
     def __call__(self, script: str) -> Any:
         """The value of an expression in the page."""
-        found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
-        return found["result"].get("value")
+        return self.tab.evaluate(script)
 
-    def show(self, width: int, height: int, *, scheme: str = "light") -> None:
+    def open(self, path: Path, name: str = "") -> None:
+        """Load a file, at the place of that name."""
+        self.tab.goto(path.as_uri() + (f"#{name}" if name else ""))
+
+    def show(self, width: int, height: int, *, scheme: Any = "light") -> None:
         """A screen of that size, a phone where it is narrow, in a colour scheme."""
-        mobile = width < 600
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=mobile,
-        )
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        shape = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self._protocol.send("Emulation.setDeviceMetricsOverride", shape)
+        self.tab.emulate_media(color_scheme=scheme)
 
-    def key(self, name: str, text: str = "") -> None:
-        """A key, pressed and let go."""
-        for kind in ("keyDown", "keyUp"):
-            given = {"text": text} if text and kind == "keyDown" else {}
-            self.call(
-                "Input.dispatchKeyEvent", type=kind, key=name, windowsVirtualKeyCode=13, code=name, **given
-            )
-
-    def _next(self) -> dict[str, Any]:
-        """The next message; what happened in the page is taken note of."""
-        assert self._process.stdout
-        ends = time.monotonic() + _LIMIT
-        while b"\0" not in self._rest:
-            ready, _, _ = select.select([self._process.stdout], [], [], max(0, ends - time.monotonic()))
-            piece = os.read(self._process.stdout.fileno(), 1 << 20) if ready else b""
-            if not piece:
-                raise TimeoutError("Chromium does not answer")
-            self._rest += piece
-        line, _, self._rest = self._rest.partition(b"\0")
-        message: dict[str, Any] = json.loads(line)
-        told = message.get("params", {})
-        match message.get("method"):
-            case "Page.loadEventFired":
-                self._loaded += 1
-            case "Runtime.exceptionThrown":
-                self.problems.append(json.dumps(told["exceptionDetails"]))
-            case "Runtime.consoleAPICalled":
-                self.problems.append(json.dumps(told["args"]))
-            case "Log.entryAdded":
-                self.problems.append(told["entry"]["text"])
-            case "Network.requestWillBeSent":
-                self.requests.append(told["request"]["url"])
-        return message
+    def pixel(self, x: float, y: float) -> tuple[float, ...]:
+        """Red, green and blue of a point of the screen, from 0 to 1."""
+        taken = self._protocol.send("Page.captureScreenshot", {"format": "png"})["data"]
+        picture = matplotlib.image.imread(io.BytesIO(base64.b64decode(taken)))
+        return tuple(float(one) for one in picture[int(y), int(x), :3])
 
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, Path]]:
-    folder = tmp_path_factory.mktemp("page")
-    path = folder / "report.html"
+    path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(page(DOCUMENT, FIGURES), encoding="utf-8")
-    chromium = Browser(folder / "profile")
-    try:
-        yield chromium, path
-    finally:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, timeout=_LIMIT)
+        yield Browser(chromium.new_page()), path
         chromium.close()
 
 
@@ -161,9 +84,10 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser,
 def browser(started: tuple[Browser, Path]) -> Browser:
     """The page, freshly loaded from the disk on a desktop's screen in the light scheme."""
     chromium, path = started
+    chromium.show(1280, 900)
+    chromium.open(Path("/dev/null"))  # leaves a name of a place behind
     chromium.requests.clear()
     chromium.problems.clear()
-    chromium.show(1280, 900)
     chromium.open(path)
     return chromium
 
@@ -178,7 +102,7 @@ def test_opens_from_the_disk_without_complaints_and_asks_for_nothing_else(browse
 @pytest.mark.parametrize("width", [360, 390, 768, 1280])
 def test_the_page_itself_never_scrolls_sideways(browser: Browser, width: int) -> None:
     browser.show(width, 844)
-    browser("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    browser(_OPEN_ALL)
     assert browser("innerWidth") == width
     assert browser("document.documentElement.scrollWidth") <= width
 
@@ -191,19 +115,9 @@ def test_contents_stay_beside_the_report_and_fold_above_it_on_a_phone(browser: B
     assert not browser("document.querySelector('#contents details').open")
 
 
-def test_what_is_trusted_stands_beside_the_step_error_and_below_it_on_a_phone(browser: Browser) -> None:
-    section = "document.querySelector('#sandwich-title').parentElement"
-    bottom = f"{section}.getBoundingClientRect().bottom"
-    top = "document.querySelector('#trusted-title').getBoundingClientRect().top"
-    browser.show(1280, 900)
-    assert browser(f"{top} < {bottom}")
-    browser.show(390, 844)
-    assert browser(f"{top} >= {bottom}")
-
-
 def test_a_command_is_seen_whole_on_a_phone(browser: Browser) -> None:
     browser.show(390, 844)
-    browser("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    browser(_OPEN_ALL)
     cut = (
         "[...document.querySelectorAll('.command pre')].filter(one => one.scrollWidth > one.clientWidth + 1)"
     )
@@ -244,9 +158,6 @@ def test_dark_and_light_differ_and_every_text_has_the_contrast_of_wcag_aa(browse
         browser.show(1280, 900, scheme=scheme)
         grounds[scheme] = browser("getComputedStyle(document.body).backgroundColor")
         assert browser(_CONTRASTS) == [], scheme
-        assert browser("getComputedStyle(document.querySelector('.drawing')).backgroundColor") == (
-            "rgb(255, 255, 255)"
-        )
     assert grounds["light"] != grounds["dark"]
 
 
@@ -269,37 +180,194 @@ def test_a_heading_sorts_numbers_as_numbers_with_blanks_last(browser: Browser) -
 
 
 def test_a_heading_sorts_by_the_keyboard(browser: Browser) -> None:
+    browser(_OPEN_ALL)
     browser("document.querySelectorAll('#grid-preconditioned-order th button')[0].focus()")
-    browser.key("Enter", "\r")
+    browser.tab.keyboard.press("Enter")
     assert _column(browser, 0) == ["a", "b", "c", "d"]
     assert browser("document.querySelectorAll('#grid-preconditioned-order th')[1].ariaSort") is None
 
 
-def test_the_filter_keeps_verdicts_of_a_status_with_all_words(browser: Browser) -> None:
-    def left() -> list[str]:
-        return browser(
-            "[...document.querySelectorAll('#all-verdicts tbody tr')].filter(row => !row.hidden)"
-            ".map(row => row.cells[0].textContent)"
-        )
+_SHOWN = "[...document.querySelectorAll('details.item')].filter(one => !one.hidden).map(one => one.id)"
 
-    everything = left()
-    browser("document.querySelector('a.count[data-status=vacuous]').click()")
-    assert everything == [v["claim"] for part in DOCUMENT["theorems"].values() for v in part["verdicts"]]
-    assert left() == ["relu-icgd/lean/start"]
-    assert (
-        browser("document.getElementById('filter-count').textContent") == f"1 of {len(everything)} verdicts"
+
+def test_closed_the_page_is_short_and_open_it_has_everything(browser: Browser) -> None:
+    assert browser("[...document.querySelectorAll('main details')].filter(one => one.open).length") == 0
+    for width, height, most in ((1280, 900, 3.5), (390, 844, 6)):
+        browser.show(width, height)
+        assert browser("document.documentElement.scrollHeight") < most * height
+    browser(_OPEN_ALL)
+    assert browser("document.documentElement.scrollHeight") > 10 * 844
+    unseen = "[...document.querySelectorAll('main .inside')].filter(one => !one.checkVisibility())"
+    assert browser(f"{unseen}.length") == 0
+
+
+def test_the_filter_keeps_what_has_the_chosen_values_and_all_the_words(browser: Browser) -> None:
+    everything = browser(_SHOWN)
+    judged = [one for part in DOCUMENT["theorems"].values() for one in part["verdicts"]]
+    whole = len(
+        {one["claim"] for one in judged} | {k for p in DOCUMENT["theorems"].values() for k in p["bounds"]}
     )
-    browser("""(() => {
-      document.getElementById('filter-status').value = '';
-      document.getElementById('filter-status').dispatchEvent(new Event('change'));
-      document.getElementById('filter-text').value = 'Census 13  heads';
-      document.getElementById('filter-text').dispatchEvent(new Event('input'));
+    assert len(everything) == whole + len(DOCUMENT["findings"]) + len(DOCUMENT["questions"])
+    browser("document.querySelector('a.count[data-status=vacuous]').click()")
+    assert browser(_SHOWN) == ["claim-relu-icgd-lean-start"]
+    assert browser("document.querySelector('#claim-relu-icgd-lean-start').checkVisibility()")
+    assert browser("document.getElementById('findings').checkVisibility()") is False
+    assert browser("document.getElementById('part-relu-icgd-lean-census').checkVisibility()") is False
+    told = "document.getElementById('filter-count').textContent"
+    assert browser(told) == f"1 of {len(everything)} findings, claims and questions"
+    browser.tab.click("#filter-clear")
+    assert browser(_SHOWN) == everything
+    assert browser("[...document.querySelectorAll('.chapter')].filter(one => one.open).length") == 0
+    for of in ("paper", "bearing", "severity", "verdict"):
+        values = browser(f"[...document.getElementById('filter-{of}').options].map(one => one.value)")[1:]
+        assert values
+        for value in values:
+            browser.tab.select_option(f"#filter-{of}", value)
+            shown = browser(_SHOWN)
+            assert len(shown) > 0 and all(
+                value == browser(f"document.getElementById('{one}').dataset.{of}") for one in shown
+            )
+            label = browser(f"document.getElementById('filter-{of}').selectedOptions[0].textContent")
+            if of != "paper":  # questions have papers, too
+                assert label.strip() == f"{label.split(' (')[0].strip()} ({len(shown)})"
+        browser.tab.select_option(f"#filter-{of}", "")
+    browser.tab.fill("#filter-words", "Census 13  heads")
+    assert browser(_SHOWN) == ["claim-relu-icgd-lean-heads"]
+    browser.tab.fill("#filter-words", "B_v C^4")  # as it is typed, not as it is set
+    assert browser(_SHOWN)
+    browser.tab.fill("#filter-words", "no such words")
+    assert browser(_SHOWN) == []
+
+
+def test_an_address_opens_what_it_names_whatever_the_filter_hides(browser: Browser, started: Any) -> None:
+    name = browser("document.querySelector('[data-bearing]').id")
+    seen = f"document.querySelector('#{name} .inside').checkVisibility()"
+    assert browser(seen) is False
+    browser.tab.fill("#filter-words", "no such words")
+    browser(f"document.querySelector('#summary a[href=\"#{name}\"]')?.click() ?? (location.hash = '{name}')")
+    browser("new Promise(requestAnimationFrame)")
+    assert browser(seen) is True and browser("document.getElementById('filter-words').value") == ""
+    browser(f"document.getElementById('{name}').open = false")
+    browser(f"document.querySelector('a[href=\"#{name}\"]').click()")
+    assert browser(seen) is True
+    browser.open(Path("/dev/null"))
+    browser.open(started[1], "claim-relu-icgd-lean-heads")
+    top = browser("document.getElementById('claim-relu-icgd-lean-heads').getBoundingClientRect().top")
+    assert browser("document.querySelector('#claim-relu-icgd-lean-heads .inside').checkVisibility()")
+    assert 0 <= top < 900
+
+
+def test_everything_can_be_done_with_the_keyboard_and_is_seen_to_have_the_focus(browser: Browser) -> None:
+    browser.show(1280, 900)
+    reached, unseen = [], []
+    for _ in range(400):
+        browser.tab.keyboard.press("Tab")
+        at, width = browser("""(() => {
+          const one = document.activeElement;
+          const style = getComputedStyle(one);
+          const inside = one.closest("details")?.id ?? "";
+          const name = one.id || `${inside} ${one.localName} ${one.hash ?? ""}`;
+          return [name, style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth)];
+        })()""")
+        if at.strip() == "body":  # after the last
+            break
+        reached.append(at)
+        unseen += [at] if width < 2 else []
+    assert reached[0].strip() == "a #content" and unseen == []
+    order = [reached.index(f"filter-{name}") for name in ("words", "paper", "bearing", "severity", "verdict")]
+    assert order == list(range(order[0], order[0] + 5))
+    chapters = browser("[...document.querySelectorAll('.chapter')].map(one => one.id)")
+    places = [reached.index(f"{name} summary ") for name in chapters]
+    assert places == sorted(places) and order[-1] < places[0]
+    for name in ("findings", browser("document.querySelector('[data-bearing]').id")):
+        browser(f"document.querySelector('#{name} > summary').focus()")
+        for key, opened in (("Enter", True), ("Space", False), ("Enter", True)):
+            browser.tab.keyboard.press(key)
+            assert browser(f"document.getElementById('{name}').open") is opened
+    browser("document.getElementById('filter-bearing').focus()")
+    browser.tab.keyboard.press("ArrowDown")
+    assert (
+        0 < len(browser(_SHOWN)) < len(browser("[...document.querySelectorAll('.item')].map(one => one.id)"))
+    )
+    browser("document.getElementById('filter-clear').focus()")
+    browser.tab.keyboard.press("Enter")
+    assert browser("document.getElementById('filter-bearing').value") == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_to_complain_of_closed_and_open(browser: Browser, scheme: str, width: int) -> None:
+    browser.show(width, 900, scheme=scheme)
+    browser(AXE)
+    for opened in ("0", _OPEN_ALL):
+        browser(opened)
+        found = browser("axe.run(document, { resultTypes: ['violations'] })")
+        told = [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
+        assert told == [], (scheme, width, opened)
+        assert len(found["passes"]) > 20
+
+
+def test_figures_have_the_inks_of_their_scheme_and_are_seen_in_both(browser: Browser) -> None:
+    inks: dict[str, dict[str, Any]] = {}
+    for scheme in ("light", "dark"):
+        browser.show(1280, 900, scheme=scheme)
+        browser(_OPEN_ALL)
+        inks[scheme] = browser("""(() => {
+          const seen = (colour) => {
+            const pen = document.createElement("canvas").getContext("2d");
+            pen.fillStyle = colour;
+            pen.fillRect(0, 0, 1, 1);
+            return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3).map((c) => c / 255)
+              .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+              .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+          };
+          const root = getComputedStyle(document.documentElement);
+          const drawn = document.querySelectorAll(".drawing [style*='stroke: var(--ink']");
+          return {
+            page: seen(getComputedStyle(document.querySelector(".drawing")).backgroundColor),
+            lines: [...drawn].map((one) => seen(getComputedStyle(one).stroke)),
+          };
+        })()""")
+    light, dark = inks["light"], inks["dark"]
+    assert len(light["lines"]) == len(dark["lines"]) > 0 and light["page"] > 0.8 > 0.1 > dark["page"]
+    for one, other in zip(light["lines"], dark["lines"], strict=True):
+        assert other > one and (other + 0.05) / (dark["page"] + 0.05) >= 3
+
+
+def test_a_table_too_wide_for_a_phone_shows_a_shadow_where_there_is_more(browser: Browser) -> None:
+    browser.show(390, 844)
+    browser(_OPEN_ALL)
+    box = browser("""(() => {
+      const wide = [...document.querySelectorAll(".scroll")].find(
+        (one) => one.querySelector("table") && one.scrollWidth > one.clientWidth + 60);
+      wide.id ||= "wide";
+      wide.scrollIntoView({ block: "center" });
+      const { left, right, top, bottom } = wide.getBoundingClientRect();
+      return [wide.id, left, right, top + 3];
     })()""")
-    assert left() == ["relu-icgd/lean/heads"]
+    name, left, right, y = box
+    ends = {}
+    for place in ("start", "end"):
+        browser(f"document.getElementById('{name}').scrollLeft = {0 if place == 'start' else 99999}")
+        ends[place] = [sum(browser.pixel(x, y)) for x in (left + 1, right - 2)]
+    assert ends["start"][0] - ends["start"][1] > 0.3  # no shadow on the left, one on the right
+    assert ends["end"][1] - ends["end"][0] > 0.3
+
+
+def test_on_paper_everything_is_there_with_scripts_and_without(browser: Browser) -> None:
+    closed = "[...document.querySelectorAll('main .inside')].filter(one => !one.checkVisibility()).length"
+    assert browser(closed) > 0
+    browser.tab.emulate_media(media="print")
+    assert browser(closed) == 0
+    browser.tab.emulate_media(media="screen")
+    browser("dispatchEvent(new Event('beforeprint'))")
+    assert browser("document.querySelectorAll('main details:not([open])').length") == 0
+    browser("dispatchEvent(new Event('afterprint'))")
+    assert browser("document.querySelectorAll('main details[open]').length") == 0
 
 
 def test_the_name_of_a_number_leads_to_it(browser: Browser) -> None:
-    browser("document.querySelector('#numbers details').open = true")
     browser("document.querySelector('a[href=\"#icgdHeads\"]').click()")
     assert browser("location.hash") == "#icgdHeads"
     assert browser("document.querySelector(':target').value") == "13"
@@ -310,15 +378,18 @@ def test_formulas_are_drawn_as_mathematics(browser: Browser) -> None:
     assert browser(taller) > 1.5 * browser("parseFloat(getComputedStyle(document.body).fontSize)")
 
 
-def test_without_a_script_everything_is_there_to_read(browser: Browser) -> None:
-    address = browser("location.href")
-    browser.call("Emulation.setScriptExecutionDisabled", value=True)
-    browser.open(Path(address.removeprefix("file://").partition("#")[0]))
-    browser.call("Emulation.setScriptExecutionDisabled", value=False)
-    assert browser("document.querySelectorAll('th button, .command button').length") == 0
-    assert browser("document.querySelector('.filter').checkVisibility()") is False
-    assert browser("document.querySelector('#all-verdicts').checkVisibility()") is True
-    assert browser("document.querySelector('#contents a').checkVisibility()") is True
+def test_without_a_script_everything_is_there_to_read(browser: Browser, started: Any) -> None:
+    chromium = browser.tab.context.browser
+    assert chromium is not None
+    plain = Browser(chromium.new_page(java_script_enabled=False))
+    plain.open(started[1], "claim-relu-icgd-lean-heads")
+    assert plain("document.querySelectorAll('th button, .command button').length") == 0
+    assert plain("document.querySelector('.filter').checkVisibility()") is False
+    assert plain("document.querySelector('#claim-relu-icgd-lean-heads').checkVisibility()") is True
+    plain.tab.click("#claim-relu-icgd-lean-heads > summary")
+    assert plain("document.querySelector('#claim-relu-icgd-lean-heads .inside').checkVisibility()") is True
+    assert plain("document.querySelector('#contents a').checkVisibility()") is True
+    plain.tab.close()
 
 
 def test_an_injected_script_does_not_run_and_nothing_can_be_fetched(browser: Browser, tmp_path: Path) -> None:
