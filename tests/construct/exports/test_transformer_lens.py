@@ -71,9 +71,29 @@ def test_the_state_dict_is_the_literal_reading(exported_cases, folders):
             assert np.abs(logits[:, -1, 0] - case["out"].detach().numpy()).max() <= 1e-12, name
 
 
+def test_matrices_of_any_shape_are_the_literal_reading(exported_cases, tmp_path):
+    """A head of somebody else's reads more coordinates than it writes, and another writes more."""
+    case = exported_cases["lean"]
+    given, generator = read_weights(case["file"]), torch.Generator().manual_seed(4)
+    tensors = dict(given.tensors)
+    Q, K, V = (torch.randn(tensors["layer.00.Q"].shape, generator=generator).double() / 8 for _ in range(3))
+    tensors |= {"layer.00.Q": Q, "layer.00.K": K, "layer.00.V": V}
+    V[0, 2:], V[-1, :, 2:] = 0, 0
+    save_file(tensors, tmp_path / "given.safetensors", dict(given.metadata))
+    weights = read_weights(tmp_path / "given.safetensors")
+    export_weights(weights, "transformer-lens", tmp_path / "lens")
+    H = torch.randn(2, 4, Q.shape[-1], generator=generator).double()
+    streams, _ = run(tmp_path / "lens", H.numpy())
+    wanted = weights.block()(H).numpy()
+    assert len(V) == 2
+    assert np.abs(streams[-1] - wanted).max() <= 1e-12 * np.abs(wanted).max()
+    assert LensFolder(tmp_path / "lens").config["d_head"] == Q.shape[-1]
+
+
 def test_every_tensor_of_a_model_is_there_and_no_other(folders):
     for name, folder in folders.items():
         lens = LensFolder(folder)
+        assert name not in ("lean", "looped") or lens.config["d_head"] == 3, "a query of d entries and 1"
         M, D, size, hidden = (lens.config[one] for one in ("n_heads", "d_model", "d_head", "d_mlp"))
         layers = {
             **{f"attn.W_{part}": (M, D, size) for part in "QKV"},
@@ -103,9 +123,8 @@ def test_slots_are_named_directions(exported_cases, folders):
     assert len(set(lens.directions)) == len(lens.directions) == lens.config["d_model"] == block.stream.D
     for name, start in (("x[0]", "x"), ("y", "y"), ("V1[0,0]", "V1"), ("z2", "z2"), ("t", "t")):
         assert lens.directions[lens.slice(start).start] == name
-    assert lens.directions[lens.slice("V1")] == [
-        f"V1[{row},{column}]" for row in range(2) for column in range(2)
-    ]
+    assert lens.directions[lens.slice("V1")] == ["V1[0,0]", "V1[0,1]", "V1[1,0]", "V1[1,1]"]
+    assert lens.directions[lens.slice("V2")] == ["V2[0,0]", "V2[0,1]"]
     assert all(slot["meaning"] for slot in lens.slots.values())
     assert {name for name, slot in lens.slots.items() if "constant" in slot} == {"z1", "z2", "g1"}
     # On a prompt of zeros V p is 0, and what is left in its slot is the constant.

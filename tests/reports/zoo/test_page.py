@@ -41,13 +41,19 @@ def test_the_readme_says_what_is_in_the_folder(name, tmp_path, monkeypatch):
         stream = weights.block().declaration.stream
         assert {row[0]: row[1] for row in slots.rows} == {n: f"{a}:{b}" for n, (a, b) in stream.items()}
         assert "icgd check certificate.json --N 1 --d 2 --n 4 --eps 0.01 --weights model.safetensors" in text
+        assert "icgd audit relu-icgd --construction lean --N 1 --d 2 --n 4 --eps 0.01\n" in text
         constants = [row[2] for row in slots.rows if row[0] == "z1"]
         assert "| z1 |" in text and float(constants[0]) > 1
         (circuit,) = circuits
         assert circuit.rows[0] == (0, "2 heads", "x V1 one", "z1")
         assert circuit.rows[-2][0] == weights.block().declaration.layers - 1 and circuit.rows[-2][3] == "V1"
     else:
-        assert "icgd check" not in text and circuits == [] and "(looped/steps)" in text
+        assert (
+            "icgd audit looped --d 2 --n 8\n" in text
+            and "icgd check" not in text
+            and circuits == []
+            and "(looped/steps)" in text
+        )
     # As a reader would: in the folder, with what is in it.
     (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
