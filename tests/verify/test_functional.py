@@ -77,11 +77,19 @@ def test_width_and_normaliser_keep_every_claim_and_others_are_caught():
         assert judged["descent"] == ("failed" if "sigma" in other else "proved")
 
 
-def test_with_noise_no_attention_beats_the_bayes_predictor_and_the_limit_is_worse():
+def test_with_noise_no_attention_beats_the_bayes_predictor_and_the_limit_is_worse(monkeypatch):
+    ridges, real = set(), matching.regressed
+
+    def recorded(posed, name, examples, ridge=0.0):
+        ridges.add(ridge)
+        return real(posed, name, examples, ridge)
+
+    monkeypatch.setattr(matching, "regressed", recorded)
     found = verify(FunctionalProblem(d=3, n=5, L=6, noise=0.5))
     (judged,) = (one for one in found.verdicts if one.claim == "functional/matching")
     assert judged.status == "held" and "no attention beats the Bayes predictor" in judged.evidence
     bayes = re.findall(r"has (\S+) on linear data, (\S+) on exp data", found.grids[1].note)[0]
+    assert ridges == {0.0, 0.25}
     limits = {row[0]: row[2:4] for row in found.grids[1].rows if row[1] == "limit"}
     assert float(bayes[0]) < limits["linear"][0] and float(bayes[1]) < limits["exp"][1]
 
