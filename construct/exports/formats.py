@@ -11,8 +11,8 @@ from icgd.bounds.open_table import OpenTable
 from icgd.construct.exports.onnx_step import write_onnx_step
 from icgd.construct.exports.plain_torch import write_plain_torch
 from icgd.construct.exports.read_weights import WEIGHT_KINDS, ReadWeights
-from icgd.construct.exports.transformer_lens import LENS_KINDS, write_transformer_lens
 from icgd.construct.exports.torch_program import write_torch_program
+from icgd.construct.exports.transformer_lens import LENS_KINDS, write_transformer_lens
 
 
 @dataclass(frozen=True)

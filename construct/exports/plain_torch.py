@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from icgd.bounds.letters import ProblemError
 from icgd.construct.block.weights import write_tensors
 from icgd.construct.exports import forward
 from icgd.construct.exports.read_weights import ReadWeights
@@ -12,7 +14,20 @@ from icgd.construct.machine.files import write_atomically
 
 def write_plain_torch(weights: ReadWeights, folder: Path) -> tuple[Path, ...]:
     """Write `model.safetensors` and `forward.py` into a folder; returns both paths."""
+    check_formulas(weights)
     made, code = folder / "model.safetensors", folder / "forward.py"
     write_tensors(made, weights.tensors, weights.metadata)
     write_atomically(code, Path(forward.__file__).read_text(encoding="utf-8"))
     return made, code
+
+
+def check_formulas(weights: ReadWeights) -> None:
+    """Raises ProblemError for a kernel that `forward.py` does not know."""
+    try:
+        formulas = dict(json.loads(weights.metadata.get("formulas", "{}")))
+    except (ValueError, TypeError, RecursionError):
+        raise ProblemError("formulas", weights.path, "these metadata are no formulas by name") from None
+    for name, formula in formulas.items():
+        if formula not in forward.KERNELS_BY_FORMULA:
+            known = ", ".join(forward.KERNELS_BY_FORMULA)
+            raise ProblemError("kernel", f"{name} = {formula}", f"the kernels {known} are exported")

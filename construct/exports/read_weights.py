@@ -35,6 +35,10 @@ WEIGHT_KINDS: Mapping[str, Callable[[TensorHeader], bool]] = {
 """What a file of weights may hold: one gradient step, attention with kernels, or linear attention (P, Q)."""
 
 
+EXPORTED_ATTENTION = ("relu", "softmax")
+"""The kinds of attention of a block that every format writes."""
+
+
 @dataclass(frozen=True, eq=False)
 class ReadWeights:
     """What a file of weights holds.
@@ -71,5 +75,16 @@ def read_weights(path: Path) -> ReadWeights:
         why = f"it holds {named}; what `icgd build` writes is needed, as docs/weights.md says"
         raise ProblemError("weights", path, why)
     if kind == "block":
-        check_shapes(header.shapes, declaration_of(header, path, {}))
+        _check_block(header, path)
     return ReadWeights(path, kind, header, read_tensors(path, "weights", header))
+
+
+def _check_block(header: TensorHeader, path: Path) -> None:
+    """Raises ProblemError for a block that does not say what it is, or whose attention no format knows."""
+    for name in ("stream", "attention"):
+        if name not in header.metadata:
+            raise ProblemError(name, path, f"its metadata have no {name}; docs/weights.md says what it is")
+    if header.metadata["attention"] not in EXPORTED_ATTENTION:
+        why = f"blocks with {' and '.join(EXPORTED_ATTENTION)} are exported"
+        raise ProblemError("attention", header.metadata["attention"], why)
+    check_shapes(header.shapes, declaration_of(header, path, {}))

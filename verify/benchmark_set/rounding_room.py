@@ -54,6 +54,8 @@ def rounding_room(problem: Problem) -> float:
     for layer in reversed(range(problem.N)):
         s = back.times(slopes[layer])
         moved = V[layer].plus(s.times(outputs[layer], problem.n).times(rate))
-        worst = max(worst, moved.error)
+        # Proj brings it back to W; the block's own w' ends within twice of W.
+        projected, reached = Rounded(V[layer].size, moved.error), Rounded(2 * V[layer].size)
+        worst = max(worst, reached.plus(projected).error)
         back = s.times(V[layer], problem.dims[layer + 1])
-    return (worst + 4 * _UNIT * (2 * max(v.size for v in V) + worst)) * _UP
+    return worst

@@ -6,6 +6,8 @@ import sys
 import pytest
 import torch
 
+from icgd.bounds.letters import ProblemError
+from icgd.construct.block.weights import write_tensors
 from icgd.construct.exports.formats import export_weights
 from icgd.construct.exports.read_weights import read_weights
 
@@ -62,3 +64,23 @@ def test_the_files_of_the_folder(stem, exported_cases, tmp_path):
         again, first = read_weights(tmp_path / stem), read_weights(exported_cases["lean"]["file"])
         assert again.metadata == first.metadata
         assert all(torch.equal(again.tensors[name], first.tensors[name]) for name in first.tensors)
+
+
+def test_what_forward_does_not_know_is_refused(exported_cases, tmp_path):
+    for of, change, said in (
+        ("lean", {"attention": "linear"}, "attention = linear: blocks with relu and softmax are exported"),
+        ("lean", {"stream": None}, "its metadata have no stream; docs/weights.md says what it is"),
+        (
+            "over tokens",
+            {"formulas": '{"exp": "exp(2*s)"}'},
+            r"kernel = exp = exp\(2\*s\): the kernels s, exp",
+        ),
+        ("over tokens", {"formulas": "[1]"}, "these metadata are no formulas by name"),
+    ):
+        first = read_weights(exported_cases[of]["file"])
+        said_of_it = {name: text for name, text in (first.metadata | change).items() if text is not None}
+        write_tensors(tmp_path / "x.safetensors", first.tensors, said_of_it)
+        for name, out in (("torch", tmp_path / "out"), ("torch-program", tmp_path / "out.pt2")):
+            with pytest.raises(ProblemError, match=said):
+                export_weights(read_weights(tmp_path / "x.safetensors"), name, out)
+    assert [one.name for one in tmp_path.iterdir()] == ["x.safetensors"]

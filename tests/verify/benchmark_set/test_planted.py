@@ -3,6 +3,7 @@
 import numpy as np
 import onnxruntime
 
+from icgd.construct.block.given_block import GivenBlock
 from icgd.verify.benchmark_set.ball_run import run_in_balls
 from icgd.verify.benchmark_set.error_network import write_error_network
 from icgd.verify.benchmark_set.planted import (
@@ -48,3 +49,7 @@ def test_an_error_of_floats_alone_is_nothing_over_the_reals(tiny, tmp_path):
         assert abs(in_floats[0, 0] - added) < 1e-12, query
         over_reals = (run_in_balls(path, x) - run_in_balls(plain, x))[0, 0]
         assert over_reals.contains(0) and over_reals.rad() < 1e-40
+    planted = float_only_block(tiny.block, tiny.block.stream.x[0])
+    again = GivenBlock(planted.tensors, tiny.problem, planted.declaration)
+    H = again.pack(tiny.prompt(np.array([[0.3, -0.7, 0.02, 0.4]])))
+    assert again.stream.D - 1 in again.stream.scratch and (again(H)[..., -1] == 0).all()

@@ -58,6 +58,9 @@ def test_what_properties_say_of_numbers(tmp_path):
     assert holds(box, (0.2, 0.5), (0.0, arb(0.25, 1e-9))) is False
     assert holds(ball, (0.7,), (0.0, 0.1)) is True  # 0.1 is above 1/10 in float64
     assert holds(ball, (0.71,), (0.0, 0.2)) is False
+    claim = "(assert (>= (- E[0,0] E[0,1] 0.5) (- 0.25)))"
+    minus = read(tmp_path, BOX[: BOX.rindex("(assert")] + claim)
+    assert holds(minus, (0.1, 0.5), (0.5, 0.25)) is True and holds(minus, (0.1, 0.5), (0.5, 0.251)) is False
     # A number is the nearest float64, or itself: 0.1 is above 1/10.
     tenth = "(vnnlib-version <2.0>)(declare-network n (declare-input X {0} [1])(declare-output E {0} [1]))"
     tenth += "(assert (<= X[0] 0.1))"
