@@ -19,7 +19,7 @@ from flint import arb
 
 from icgd.verify.checker.power_series import Unreadable, formula, jet
 from icgd.verify.checker.program import layer_sizes
-from icgd.verify.coq.floats import float_part
+from icgd.verify.coq.floats import floats_file
 from icgd.verify.coq.formulas import rational, term
 
 THEORY = Path(__file__).parent
@@ -63,7 +63,7 @@ Proof. vm_cast_no_check (eq_refl true). Qed.
 """
 
 INSTANCE_FILE = """From Coq Require Import Reals QArith Qreals List Lia.
-From ICGD Require Import certificate proof binary64 step64 data arithmetic.
+From ICGD Require Import certificate proof data arithmetic.
 {requires}
 Import ListNotations.
 
@@ -94,8 +94,7 @@ Theorem of_the_gradient :
   (step_error certified /\\ certificate.bound certified = Q2R bound) /\\ gradient_of_loss certified.
 Proof. exact (conj step_error_at_most (Checks.gradient_ok prec certified sums fits slopes slope)). Qed.
 
-{floats}
-Print Assumptions {last}.
+Print Assumptions of_the_gradient.
 """
 
 SLOPES = {
@@ -296,7 +295,7 @@ class Instance:
 
     def instance(self) -> str:
         """The Coq file with the cells and the theorem of this instance."""
-        layers, floats = range(1, self.N + 1), float_part(self.c)
+        layers = range(1, self.N + 1)
         return INSTANCE_FILE.format(
             requires="\n".join(f"From ICGD Require layer_{j}." for j in layers),
             splits=listed(map(str, self.c["splits"])),
@@ -305,8 +304,6 @@ class Instance:
             boxes=self.boxes(),
             N=self.N,
             layers="".join(f"destruct j as [| j]; [exact layer_{j}.fits |]. " for j in layers),
-            floats=floats,
-            last="in_floats_too" if floats else "of_the_gradient",
         )
 
     def boxes(self) -> int:
@@ -334,6 +331,11 @@ def export(certificate: Mapping[str, Any], folder: Path, *, primitive: bool = Tr
         texts |= {"data.v": instance.data(), "arithmetic.v": ARITHMETIC_FILE.format(FLOATS[primitive])}
         texts |= {f"layer_{j + 1}.v": LAYER_FILE.format(j) for j in range(instance.N)}
         texts["instance.v"] = instance.instance()
+        if floats := floats_file(certificate):
+            texts["in_floats.v"] = floats
+    of_another = {*folder.glob("layer_*.v"), folder / "instance.v", folder / "in_floats.v"}
+    for path in of_another - {folder / name for name in texts}:
+        path.unlink(missing_ok=True)
     for name, text in texts.items():
         (folder / name).write_text(text, "utf-8")
     (folder / "missing.txt").write_text("\n".join(instance.missing), "utf-8")

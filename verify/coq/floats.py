@@ -9,7 +9,10 @@ from typing import Any
 
 from icgd.verify.coq.formulas import rational
 
-FLOATS_PART = """
+FLOATS_FILE = """From Coq Require Import Reals QArith Qreals List.
+From ICGD Require Import certificate proof binary64 step64 data arithmetic instance.
+Import ListNotations.
+
 (* binary64.v says what step_error_in_floats is, step64.v what step_in_floats is. *)
 Definition machine : machine_data := Machine {tokens} [{above_z}] [{above_g}] {last}.
 Definition updates : update_data := Update {rate} [{above_s}] [{faces}].
@@ -27,6 +30,8 @@ Proof.
     + vm_cast_no_check (eq_refl true).
     + vm_cast_no_check (eq_refl true).
 Qed.
+
+Print Assumptions in_floats_too.
 """
 
 IN_FLOATS = (
@@ -35,11 +40,17 @@ IN_FLOATS = (
     "update and of the clip, which leaves every weight in the box; no sum of theirs overflows; their offsets "
     "exceed their ranges"
 )
-"""What `step_error_in_floats` adds."""
+"""What `step_error_in_floats` and `step_in_floats` add."""
+
+NOT_IN_FLOATS = (
+    "nothing about binary64: coqc refuses in_floats.v, since a room for rounding that is enough for the "
+    "checker is too small for the coarser count in Coq"
+)
+"""What is said where the bound is proved, but not down to floats: it happens at radii far below 1e-6."""
 
 
-def float_part(certificate: Mapping[str, Any]) -> str:
-    """The theorem about binary64 and its proof; empty for what it does not cover, `paper` and float32."""
+def floats_file(certificate: Mapping[str, Any]) -> str:
+    """The Coq file of the theorem about binary64; empty for what it does not cover, `paper` and float32."""
     program = certificate["program"]
     if certificate["construction"] != "lean" or certificate["arithmetic"] != "float64":
         return ""
@@ -49,7 +60,7 @@ def float_part(certificate: Mapping[str, Any]) -> str:
     def numbers(key: str) -> str:
         return "; ".join(rational(Fraction(layer[key])) for layer in program["layers"])
 
-    return FLOATS_PART.format(
+    return FLOATS_FILE.format(
         tokens=program["n"] + 1,
         above_z=numbers("above_z"),
         above_g=numbers("above_g"),
@@ -60,7 +71,7 @@ def float_part(certificate: Mapping[str, Any]) -> str:
     )
 
 
-def tokens_covered(instance: str) -> tuple[int | None, bool]:
-    """For how many tokens `instance.v` proves rounding, None for none; and whether the loss slope's, too."""
-    found = re.search(r"machine_data := Machine (\d+) .* (None|\(Some .*\))\.$", instance, re.MULTILINE)
+def tokens_covered(text: str) -> tuple[int | None, bool]:
+    """For how many tokens `in_floats.v` proves rounding, None for none; and whether the loss slope's, too."""
+    found = re.search(r"machine_data := Machine (\d+) .* (None|\(Some .*\))\.$", text, re.MULTILINE)
     return (int(found[1]), found[2] != "None") if found else (None, False)

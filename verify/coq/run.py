@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from icgd.bounds.progress import Progress, silent
-from icgd.verify.coq.floats import IN_FLOATS, tokens_covered
+from icgd.verify.coq.floats import IN_FLOATS, NOT_IN_FLOATS, tokens_covered
 
 NUMBERS = re.compile(
     r"ClassicalDedekindReals\.|FunctionalExtensionality\.|Classical_Prop\.classic|PrimInt63\.|Uint63\."
@@ -92,11 +92,12 @@ class CoqReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every file was accepted and the theorem uses no axioms but those on numbers."""
+        """Whether Coq accepts all that the bound needs, and it uses no axioms but those on numbers."""
         clean = all(NUMBERS.match(name) for name in self.assumptions) and bool(
             self.assumptions or self.missing
         )
-        return self.version is not None and all(file.ok for file in self.files) and clean
+        needed = all(file.ok for file in self.files if file.name != "in_floats.v")
+        return self.version is not None and needed and clean
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values."""
@@ -119,8 +120,9 @@ class CoqReport:
         """What is proved, what is not exported and what remains trusted, one per line."""
         if self.version is None:
             return "coqc is not installed: the files are written, but Coq has not checked them"
-        refused = [f"coqc refuses {file.name}: {file.output.strip()}" for file in self.files if not file.ok]
-        if refused:
+        wrong = [file for file in self.files if not file.ok]
+        if wrong and wrong[0].name != "in_floats.v":
+            refused = [f"coqc refuses {file.name}: {file.output.strip()}" for file in wrong]
             return "\n".join(refused)
         proved = "nothing, since this certificate cannot be exported"
         if self.bound is not None:
@@ -130,11 +132,12 @@ class CoqReport:
         others = [name for name in self.assumptions if "63." not in name and "Float" not in name]
         return "\n".join(
             [
-                f"Coq {self.version} accepts {len(self.files)} files in {self.seconds:.0f} s",
+                f"Coq {self.version} accepts {len(self.files) - len(wrong)} files in {self.seconds:.0f} s",
                 f"{'proved' if self.ok else 'not proved: an axiom is not one on numbers'}: {proved}",
                 *([self._verdict] if self.eps is not None and self.ok else []),
                 *(f"not exported: {reason}" for reason in self.missing),
                 *([f"proved {IN_FLOATS.format(n=self.tokens - 1)}"] if self.tokens and self.ok else []),
+                *([f"proved {NOT_IN_FLOATS}"] if wrong else []),
                 *(f"trusted: {item}" for item in self.trusted),
                 *([f"axioms: {', '.join(others)}, {_counted(integers, floats)}"] if others else []),
             ]
@@ -159,12 +162,13 @@ def _counted(integers: int, floats: int) -> str:
 
 def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress = silent) -> CoqReport:
     """Compile an exported folder with coqc; files that do not depend on each other run in parallel."""
-    instance = folder / "instance.v"
+    instance, in_floats = folder / "instance.v", folder / "in_floats.v"
     layers = sorted(path.name for path in folder.glob("layer_*.v"))
     waves = [*([f"{name}.v" for name in wave] for wave in WAVES), ["data.v", "arithmetic.v"], layers]
     waves = [*waves, [instance.name]] if instance.exists() else []
-    text = instance.read_text("utf-8") if instance.exists() else ""
-    bound, eps, covered = _defined("bound", text), _defined("eps", text), tokens_covered(text)
+    waves += [[in_floats.name]] if in_floats.exists() else []
+    text, about = (path.read_text("utf-8") if path.exists() else "" for path in (instance, in_floats))
+    bound, eps, covered = _defined("bound", text), _defined("eps", text), tokens_covered(about)
     missing = tuple((folder / "missing.txt").read_text("utf-8").splitlines())
     if shutil.which("coqc") is None:
         return CoqReport(None, (), bound, missing, (), 0.0, eps, *covered)
@@ -177,7 +181,10 @@ def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress =
                 advance(1)
             if not all(file.ok for file in files):
                 break
-    assumptions = axioms(files[-1].output) if files and files[-1].name == instance.name else ()
+    ends = [file for file in files if file.ok and file.name in (instance.name, in_floats.name)]
+    assumptions = axioms(ends[-1].output) if ends else ()
+    if not ends or ends[-1].name != in_floats.name:
+        covered = (None, False)
     return CoqReport(
         version, tuple(files), bound, missing, assumptions, time.monotonic() - start, eps, *covered
     )

@@ -1,6 +1,6 @@
 (* The checks of a small certificate with one of its numbers changed: each must come out false. *)
 From Coq Require Import Reals QArith List Bool.
-From ICGD Require Import formulas certificate floats binary64 step64 data arithmetic instance.
+From ICGD Require Import formulas certificate floats binary64 step64 data arithmetic instance in_floats.
 Import ListNotations.
 
 Definition of (f : relus -> relus) (w : option relus) := match w with Some w => Some (f w) | None => None end.

@@ -191,6 +191,22 @@ def test_what_is_taken_for_granted_about_rounding(tmp_path, monkeypatch):
         assert report.tokens == (None if left == everything else given["program"]["n"] + 1)
 
 
+def test_a_bound_stands_where_its_rounding_is_not_proved(tmp_path, monkeypatch):
+    export(certified(), tmp_path)
+    printed = "Axioms:\nClassical_Prop.classic : forall P : Prop, P"
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(coqc, "_coqc", lambda *_: SimpleNamespace(stdout="8.16.1"))
+    for bad, kept in (("in_floats.v", True), ("instance.v", False), ("step64.v", False)):
+        monkeypatch.setattr(
+            coqc, "_compile", lambda folder, name, limit, bad=bad: coqc.File(name, name != bad, 0.0, printed)
+        )
+        report = run(tmp_path)
+        assert report.ok == report.settles == kept and report.tokens is None
+        assert ("proved nothing about binary64" in report.statement) == kept
+        assert (f"coqc refuses {bad}: " in report.statement) == (not kept)
+        assert not kept or "every computed number is within" in report.trusted[-1]
+
+
 @needs_coq
 @pytest.mark.slow
 def test_coq_proves_the_step_error(compiled):
@@ -203,7 +219,7 @@ def test_coq_proves_the_step_error(compiled):
     assert {*report.assumptions} - machine == AXIOMS
     assert "norm2(err) <=" in report.statement
     assert report.tokens == made["program"]["n"] + 1 and "proved for binary64" in report.statement
-    proved = (folder / "instance.v").read_text("utf-8")
+    proved = (folder / "in_floats.v").read_text("utf-8")
     assert "step_error_in_floats certified machine /\\ step_in_floats certified machine updates" in proved
     assert "certificate.bound certified = Q2R bound) /\\ gradient_of_loss certified" in proved
 
