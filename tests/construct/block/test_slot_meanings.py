@@ -41,7 +41,10 @@ def backpropagated(problem, prompt):
     return {name: value.detach() for name, value in found.items()}
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way",
+    ["lean", "softmax", *(pytest.param(way, marks=pytest.mark.slow) for way in ("paper", "classifier"))],
+)
 def test_slots_hold_what_is_said(way):
     made = WAYS[way]()
     block = GivenBlock.of_block(made)

@@ -46,10 +46,6 @@ def is_as_listed(model, folder, capsys):
     assert 0.05 * listed.error < worst <= listed.error
 
 
-def test_a_model_is_as_listed(tmp_path, capsys):
-    is_as_listed(zoo_model("relu-2"), tmp_path, capsys)
-
-
 @pytest.mark.slow
 def test_all_models_are_as_listed(tmp_path, capsys):
     assert list(zoo_sizes()) == list(ZOO)
