@@ -72,6 +72,11 @@ def test_a_result_is_written_with_a_line_for_every_row():
         text = path.read_text(encoding="utf-8")
         assert study_text(json.loads(text)) + "\n" == text
         assert text.count("\n") < 800
+        with path.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
+            measured = {line["predictor"]: line["prompts"] for line in csv.DictReader(file)}
+        for grid in json.loads(text)["tables"][:2]:
+            assert grid["columns"][:2] == ["predictor", "prompts"]
+            assert all(row[1].replace(",", "") == measured[row[0]] for row in grid["rows"])
     odd = {"a": [[1, "[{"], [], {}], "b": {"c": float("inf"), "d": [{"e": (float("nan"), None)}]}, "f": "é"}
     assert json.loads(study_text(odd)) == finite(odd)
     assert study_text(odd).splitlines()[2:5] == ['  [1, "[{"],', "  [],", "  {}"]
