@@ -9,8 +9,8 @@ _MEANINGS = {
     r"y": "the label y of this token, 0 in the query",
     r"V(\d+)": "the weight matrix V_{j} before the step, row after row, the same in every token",
     r"z(\d+)": "V_{j} {below}: what goes into layer {j} of the network{raised}",
-    r"p(\d+)": "r of V_{j} {below}: what layer {j} of the network puts out",
-    r"dr(\d+)": "r' of V_{j} {below}: how steep layer {j} of the network is",
+    r"p(\d+)": "the activation r of V_{j} {below}: what layer {j} of the network puts out",
+    r"dr(\d+)": "the derivative r' of the activation at V_{j} {below}: how steep layer {j} of the network is",
     r"u(\d+)": "the slope of the loss in the output of the network",
     r"s(\d+)": "the slope of the loss in what goes into layer {j} of the network",
     r"g(\d+)": "V_{above}^T s{above}: the slope of the loss in what layer {j} puts out{raised}",
@@ -29,7 +29,7 @@ def slot_meaning(name: str, construction: str | None = None) -> str:
     construction: of the block, as in its file.  Empty for a name that no construction of ours has.
 
     >>> slot_meaning("p2"), slot_meaning("other")
-    ('r of V_2 p1: what layer 2 of the network puts out', '')
+    ('the activation r of V_2 p1: what layer 2 of the network puts out', '')
     """
     for pattern, meaning in _MEANINGS.items():
         if found := re.fullmatch(pattern, name):
