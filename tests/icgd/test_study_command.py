@@ -5,13 +5,15 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from icgd.cli import main
-from icgd.verify.study import discrepancy, network_judging
+from icgd.verify.study import discrepancy, icl_networks, network_judging
 from icgd.verify.study.network_scales import SCALES
+from icgd.verify.study.study import StudyOptions
 from tests.closed_schemas import as_documented
 from tests.verify.study.test_train_cells import SMALLEST
 
@@ -30,9 +32,19 @@ def test_a_study_from_its_first_step_to_its_files(smallest, tmp_path, capsys):
     """Stopped at once, it goes on; run again, it computes nothing twice and says the same."""
     command = ["study", "icl-networks", "--out", str(tmp_path), "--json", str(tmp_path / "x.json")]
     assert main([*command, "--minutes", "1e-9"]) == 0
+    assert "not finished: run the same command again" in capsys.readouterr().err
     as_documented("study", (tmp_path / "x.json").read_text(encoding="utf-8"))
-    assert main(command) == 0
     folder = tmp_path / "icl-networks-tiny"
+    whole = icl_networks.estimated_networks(StudyOptions(out=tmp_path)).stages
+    with pytest.MonkeyPatch.context() as later:  # time ends when the first piece would begin
+        clock = iter((0.0, 1e9))
+        later.setattr(icl_networks, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+        assert main([*command, "--minutes", "1000"]) == 0
+    assert "stopped while judging" in capsys.readouterr().err and not (folder / "judged").exists()
+    left = icl_networks.estimated_networks(StudyOptions(out=tmp_path)).stages
+    assert whole[0].seconds > left[0].seconds == 0 and whole[1:] == left[1:]
+    assert main(command) == 0
+    assert icl_networks.estimated_networks(StudyOptions(out=tmp_path)).seconds == 0
     document = as_documented("study", (folder / "result.json").read_text(encoding="utf-8"))
     assert document["finished"] and document["settings"]["steps"] == [12]
     with (folder / "result.csv").open(encoding="utf-8", newline="") as file:
@@ -51,7 +63,7 @@ def test_a_study_from_its_first_step_to_its_files(smallest, tmp_path, capsys):
     dots = [one for figure in document["figures"] for one in figure["curves"] if one["published"]]
     assert dots and all(not one["low"] for one in dots)
     told = capsys.readouterr()
-    assert "not finished: run the same command again" in told.err and "nearest to" in told.out
+    assert "nearest to" in told.out
     few = [one for one in document["said"] if "On the first 4 of 6 prompts, at 1 and 3 examples" in one]
     assert len(few) == 1 and '"network, last epoch"' in few[0]
     prompts = {row[0]: row[1] for row in document["tables"][0]["rows"]}

@@ -20,7 +20,14 @@ from icgd.construct.machine.locks import locked
 from icgd.construct.machine.tensor_files import read_header
 from icgd.verify.study.network_scales import SCALES, find_scale
 from icgd.verify.study.network_task import NetworkTask
-from icgd.verify.study.train_cells import CellFiles, answered_step, main, open_training, train_cells
+from icgd.verify.study.train_cells import (
+    CellFiles,
+    answered_step,
+    main,
+    open_training,
+    train_cells,
+    trained_steps,
+)
 from icgd.verify.study.training import TrainingSettings
 
 SMALLEST = replace(
@@ -87,7 +94,10 @@ def test_in_limited_time_all_cells_end_at_the_same_step_and_go_on_from_there(tmp
     assert {one.dtype for one in read_header(weights, "w").tensors.values()} == {torch.bfloat16}
     assert not train_cells(SMALLEST, tmp_path, seconds=8, clock=Clock(), say=said.append)
     assert "run it again" in said[-1]
-    left = sum(12 - open_training(SMALLEST, cell, tmp_path).step for cell in SMALLEST.cells)
+    reached = {cell: open_training(SMALLEST, cell, tmp_path).step for cell in SMALLEST.cells}
+    assert trained_steps(SMALLEST, tmp_path) == reached and min(reached.values()) > 0
+    assert set(trained_steps(SMALLEST, tmp_path / "nowhere").values()) == {0}
+    left = sum(12 - step for step in reached.values())
     told = {}
 
     @contextmanager
