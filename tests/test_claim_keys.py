@@ -16,7 +16,7 @@ from icgd.reports.document.document import audit_document
 from icgd.reports.document.numbers import quantities
 from icgd.reports.html.page import page
 from icgd.reports.latex.source import write_source
-from icgd.reports.mathematics.notation import code
+from icgd.reports.mathematics.notation import claim_key
 from icgd.verify.catalogue import BUILT_IN, find_theorem
 from icgd.verify.requests import requests_of
 from icgd.verify.search.options import Search
@@ -152,7 +152,7 @@ def test_latex_and_its_macros_have_the_same_keys(document, keys, tmp_path):
     write_source(document, [], tmp_path)
     text = (tmp_path / "report.tex").read_text(encoding="utf-8")
     for key in {*keys} | bounded(document):
-        assert str(code(key)) in text, key
+        assert str(claim_key(key)) in text, key
     assert r"\icgdverdict[proved by certificate]{proved}" in text
     places = {
         one.place.rpartition(" bounds ")[2]: one.macro

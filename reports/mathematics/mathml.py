@@ -159,6 +159,8 @@ def _written(element: Element, *, tall: bool = True) -> str:
         return _written_as(element, _row(children[0]))
     if tag == "mo" and element.get("fence") == "true" and not tall:
         return f'<mo stretchy="false">{_text(element)}</mo>'
+    if tag == "mo" and _text(element) == "/":
+        return '<mo lspace="0" rspace="0">/</mo>'
     if tag in ("mi", "mo") and _text(element) in _FUNCTIONS:
         return f'<mo lspace="0.167em" rspace="{_FUNCTIONS[_text(element)]}">{_text(element)}</mo>'
     if tag == "mrow" and len(children) > 1 and all(c.get("mathvariant") == "normal" for c in children):

@@ -20,6 +20,9 @@ from icgd.reports.html.page import page
 
 DATA = Path(__file__).parents[1] / "data"
 DOCUMENT: dict[str, Any] = json.loads((DATA / "document_html.json").read_text(encoding="utf-8"))
+DOCUMENT["findings"][0]["text"] += (
+    " Here norm2(w(l) - w_GD(l)) <= (eps/L_f) ((1 + eta L_f)^l - 1) sqrt(sum_i x_i^2) holds."
+)
 FIGURES = [
     Drawn(
         theorem, f"drawing-{index}", f"Drawing {index}", "A line.", Path("none.pdf"), DATA / "figure_html.svg"

@@ -44,6 +44,7 @@ def test_only_signs_change(text):
     ("text", "shown"),
     [
         ("B_v", "<math><msub><mi>B</mi><mi>v</mi></msub></math>"),
+        ("1/n", '<math><mn>1</mn><mo lspace="0" rspace="0">/</mo><mi>n</mi></math>'),
         ("x <= b", "<math><mi>x</mi><mo>≤</mo><mi>b</mi></math>"),
         ("<td>", "&lt;td&gt;"),
         ("1e-12", "<math><msup><mn>10</mn><mrow><mo>−</mo><mn>12</mn></mrow></msup></math>"),
