@@ -9,6 +9,7 @@ import sympy
 
 from icgd.bounds.functions.formula import scalar
 from icgd.bounds.functions.scalar import Scalar
+from icgd.bounds.letters import check_texts
 from icgd.bounds.open_table import OpenTable
 
 
@@ -25,6 +26,9 @@ class Activation:
     name: str
     formula: str
 
+    def __post_init__(self) -> None:
+        check_texts(self, "name", "formula")
+
     @cached_property
     def r(self) -> Scalar:
         """The function itself; its derivatives are `r.derivative`, `r.derivative.derivative`, ..."""
@@ -39,6 +43,9 @@ class Activation:
     def is_smooth(self) -> bool:
         """Whether the formula is free of kinks."""
         return not (self.r.kinks or self.r.expr.has(sympy.Max, sympy.Min, sympy.Abs))
+
+    def _repr_latex_(self) -> str:
+        return rf"$\displaystyle r(t) = {sympy.latex(self.r.expr)}$"
 
     def violated_hypothesis(self, radius: float) -> str | None:
         """Why r breaks the hypotheses of arXiv 2411.16549, Theorem 1, on [-radius, radius], or None.

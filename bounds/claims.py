@@ -12,6 +12,8 @@ from typing import Any, Literal, TypeAlias
 import mpmath
 import sympy
 
+from icgd.bounds.html_table import value_in_words
+from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 
 Number: TypeAlias = int | float
@@ -52,6 +54,10 @@ class Claim:
     constants: Constants
 
     def __post_init__(self) -> None:
+        if not isinstance(self.bound, sympy.Expr):
+            raise ProblemError("bound", self.bound, f"{self.key}: a sympy expression is needed")
+        if self.relation not in ("<=", "=="):
+            raise ProblemError("relation", self.relation, f"{self.key}: it is <= or ==")
         free = sorted(self.bound.free_symbols, key=str)
         unknown = [str(symbol) for symbol in free if symbol not in self.constants]
         if unknown:
@@ -60,7 +66,7 @@ class Claim:
         object.__setattr__(self, "constants", MappingProxyType(used))
 
     def __repr__(self) -> str:
-        return f"<{self.key}: {self.quantity} {self.relation} {self.value:.6g} ({self.source})>"
+        return f"<{self.key}: {self.quantity} {self.said} ({self.source})>"
 
     def _repr_latex_(self) -> str:
         """The bound for notebooks: quantity, relation, formula, value."""
@@ -92,6 +98,28 @@ class Claim:
             return (
                 math.nextafter(nearest, math.inf) if self.relation == "<=" and nearest < precise else nearest
             )
+
+    @property
+    def said(self) -> str:
+        """What is claimed of the quantity, with the value: "<= 1,219,433,928"."""
+        return f"{self.relation} {value_in_words(self.value, up=self.relation == '<=')}"
+
+    @property
+    def detail(self) -> str:
+        """Its title and its source."""
+        return f"{self.title} ({self.source})"
+
+    def as_row(self) -> dict[str, Number | str]:
+        """The claim as a row of a table."""
+        return {
+            "claim": self.key,
+            "title": self.title,
+            "quantity": self.quantity,
+            "relation": self.relation,
+            "value": self.value,
+            "expression": self.expression,
+            "source": self.source,
+        }
 
     @property
     def expression(self) -> str:

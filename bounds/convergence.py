@@ -349,6 +349,7 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
     >>> [claim.key for claim in claims(flat)][:2]
     ['convergence/lipschitz', 'convergence/accumulation']
     """
+    problem = Problem.taken(problem)
     expression, constants = lipschitz(problem)
     found, step = curvature(problem), contracting_step(problem)
     Lam, mu = Symbol("Lambda", positive=True), Symbol("mu", positive=True)

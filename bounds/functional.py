@@ -131,6 +131,7 @@ def peak(heads: Sequence[str], radius: float, points: int) -> float:
 
 def claims(problem: FunctionalProblem) -> tuple[Claim, ...]:
     """The claims that hold for all inputs of the given radius."""
+    problem = FunctionalProblem.taken(problem)
     width = problem.sigma != 1
     letters = {
         d: (problem.d, "size of an input"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import sympy
@@ -30,6 +30,25 @@ class Hypothesis:
     status: HypothesisStatus
     why: str
     still: str = ""
+
+    @property
+    def key(self) -> str:
+        """Its name."""
+        return self.name
+
+    @property
+    def said(self) -> str:
+        """Whether it holds, and why."""
+        return f"{self.status}: {self.why}"
+
+    @property
+    def detail(self) -> str:
+        """What is assumed, and what holds nevertheless."""
+        return f"{self.statement}; {self.still}" if self.still else self.statement
+
+    def as_row(self) -> dict[str, str]:
+        """The hypothesis as a row of a table."""
+        return asdict(self)
 
 
 def hypotheses(problem: Problem) -> tuple[Hypothesis, ...]:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import fields
 from typing import Any, Self, get_args, get_type_hints
 
+from icgd.bounds.html_table import html_table
 from icgd.bounds.printable import printable
 
 
@@ -53,12 +54,21 @@ class Letters:
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
         """A problem from plain values; raises ProblemError for an unknown letter."""
+        if not isinstance(values, Mapping):
+            name = next(iter(cls.names()))
+            allowed = f'a {cls.__name__} is needed, or its letters by name, such as {{"{name}": 2}}'
+            raise ProblemError("problem", getattr(values, "brief", values), allowed)
         known = cls.names()
         for name, value in values.items():
             if name not in known:
                 hint = f"there is no such letter; the letters are {', '.join(known)}"
                 raise ProblemError(name, value, hint)
         return cls(**values)
+
+    @classmethod
+    def taken(cls, problem: Any) -> Self:
+        """The problem itself, or the one of letters by name; raises ProblemError for anything else."""
+        return problem if isinstance(problem, cls) else cls.parse(problem)
 
     @classmethod
     def names(cls) -> list[str]:
@@ -106,6 +116,11 @@ class Letters:
         posed = (f"{name}={value!r}" for name, value in self.as_dict().items() if value != usual[name])
         return f"{type(self).__name__}({', '.join(posed)})"
 
+    def _repr_html_(self) -> str:
+        meant = self.meanings()
+        rows = [(name, value, meant[name]) for name, value in self.as_dict().items()]
+        return html_table(("letter", "value", "meaning"), rows)
+
     def check_count(self, *names: str, least: int = 1, most: int = 10**6) -> None:
         """Raises ProblemError unless each of these letters is a whole number there; stores it as an int."""
         for name in names:
@@ -116,6 +131,13 @@ class Letters:
         """Raises ProblemError unless the letter is a number in that range; stores it as a float."""
         allowed = f"a finite number is needed, from {least:g} to {most:g}"
         object.__setattr__(self, name, real(name, getattr(self, name), least, most, allowed))
+
+
+def check_texts(entry: Any, *names: str) -> None:
+    """Raises ProblemError unless these fields of a table's entry are texts."""
+    for name in names:
+        if not isinstance(getattr(entry, name), str):
+            raise ProblemError(name, getattr(entry, name), "a text is needed")
 
 
 def whole(name: str, value: Any, least: int, most: int, allowed: str) -> int:

@@ -102,6 +102,7 @@ def is_conditioned(problem: LoopedProblem) -> bool:
 
 def claims(problem: LoopedProblem) -> tuple[Claim, ...]:
     """Sizes, the condition number of Gaussian data, the contraction, and both numbers of examples."""
+    problem = LoopedProblem.taken(problem)
     letters = _letters(problem)
     gaussian = ("x_i standard normal", "sqrt n > sqrt d + t")
     condition = CONDITION if is_conditioned(problem) else sympy.oo

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -11,7 +12,10 @@ import sympy
 from icgd.bounds.functions.formula import branch, kinks, parse
 from icgd.bounds.functions.scalar import Scalar, t
 from icgd.bounds.functions.stable_forms import stable_form
+from icgd.bounds.letters import ProblemError, check_texts, real
 from icgd.bounds.open_table import OpenTable
+
+_LARGEST = sys.float_info.max
 
 p, y = sympy.symbols("p y", real=True)
 
@@ -45,6 +49,15 @@ class Loss:
     formula: str
     data_range: tuple[float, float] | None = None
 
+    def __post_init__(self) -> None:
+        check_texts(self, "name", "formula")
+        if self.data_range is not None:
+            allowed = "two finite numbers are needed, such as (0.0, 1.0)"
+            if not isinstance(self.data_range, tuple) or len(self.data_range) != 2:
+                raise ProblemError("data_range", self.data_range, allowed)
+            ends = (real("data_range", end, -_LARGEST, _LARGEST, allowed) for end in self.data_range)
+            object.__setattr__(self, "data_range", tuple(ends))
+
     @cached_property
     def expr(self) -> sympy.Expr:
         """l in the symbols `p` and `y` of this module; raises ValueError if it is not a formula."""
@@ -54,6 +67,9 @@ class Loss:
     def ridge(self) -> RidgeSlope:
         """The slope in ridge form; raises ValueError if it has none."""
         return ridge(self.expr)
+
+    def _repr_latex_(self) -> str:
+        return rf"$\displaystyle l(p, y) = {sympy.latex(self.expr)}$"
 
     @property
     def phi(self) -> Scalar:

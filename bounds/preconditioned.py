@@ -190,6 +190,7 @@ def family_direction(
 
 def claims(problem: PreconditionedProblem) -> tuple[Claim, ...]:
     """The claims about losses and sizes, with explicit constants."""
+    problem = PreconditionedProblem.taken(problem)
     symbols = sympy.symbols(f"lambda1:{problem.d + 1}", positive=True)
     trace = sum(symbols)
     constants = {

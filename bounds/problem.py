@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
@@ -52,8 +52,8 @@ class Problem(Letters):
     output: Annotated[str, "activated or linear"] = "activated"
 
     def __post_init__(self) -> None:
-        self._parse("activation", Activation, parse_activation)
-        self._parse("loss", Loss, parse_loss)
+        self._parse("activation", Activation, ACTIVATIONS, parse_activation, lambda one: one.r)
+        self._parse("loss", Loss, LOSSES, parse_loss, lambda one: one.ridge)
         self.check_count("N", "K", "d", "n", "L")
         self.check_count("d_out", least=0)
         if self.d_out == 0:
@@ -63,12 +63,22 @@ class Problem(Letters):
         if self.output not in ("activated", "linear"):
             raise ProblemError("output", self.output, "it is either activated or linear")
 
-    def _parse(self, letter: str, kind: type, parse: Callable[[str], Any]) -> None:
-        """Put the entry of a table in place of its name, or of a formula."""
+    def _parse(
+        self,
+        letter: str,
+        kind: type,
+        table: Mapping[str, Any],
+        parse: Callable[[str], Any],
+        read: Callable[[Any], Any],
+    ) -> None:
+        """Put the entry of a table in place of its name, or of a formula; read the formula of any other."""
         value = getattr(self, letter)
-        if isinstance(value, kind):
+        if any(value is known for known in table.values()):
             return
         try:
+            if isinstance(value, kind):
+                read(value)
+                return
             if not isinstance(value, str):
                 raise ValueError("a name or a formula is needed")
             object.__setattr__(self, letter, parse(value))

@@ -17,6 +17,7 @@ from icgd.bounds.claims import Claim, D_w, K, L, N, Number, d, d_out, epsilon, l
 from icgd.bounds.functions.random_features import feature_mass, sampled_heads
 from icgd.bounds.functions.scalar import Scalar
 from icgd.bounds.letters import ProblemError
+from icgd.bounds.listing import Listing
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.budget import Construction, approximated, from_z
 from icgd.bounds.step_error.layer_costs import Norms, StepCosts, least_mlp_norm, slope_units
@@ -216,7 +217,7 @@ class _Route:
         return Norms(2 * math.sqrt(through), 2 * math.sqrt(first * math.hypot(mass, math.sqrt(2) * sigma)))
 
 
-def claims(problem: Problem) -> tuple[Claim, ...]:
+def claims(problem: Problem) -> Listing[Claim]:
     """Theorem 1 for one problem: layers, depth, heads, width, norm and step error, with explicit constants.
 
     Sizes are those of the theorem's own layers with sampled features; heads and norms are infinite where
@@ -225,6 +226,7 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
     >>> [(claim.quantity, claim.value) for claim in claims(Problem())][:2]
     [('layers', 10), ('depth', 50)]
     """
+    problem = Problem.taken(problem)
     route = None if violated(problem) else _Route(problem)
     heads = route.heads() if route else sympy.oo
     norms = route.least_norms() if route else LeastNorms(sympy.oo, sympy.oo)
@@ -260,7 +262,7 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
         ),
         ("step_error", "Error of a step", r"$\|\mathrm{err}\|_2 \le \eta\epsilon$ in every step.", epsilon),
     )
-    return tuple(
+    return Listing(
         Claim(
             f"relu-icgd/{name}",
             f"{SOURCE}; constants: icgd" if name in EXPLICIT else SOURCE,

@@ -305,6 +305,7 @@ def claims(problem: Problem) -> tuple[Claim, ...]:
     >>> [claim.value for claim in claims(Problem(N=1, d=1, eps=0.5)) if claim.quantity == "layers"]
     [6]
     """
+    problem = Problem.taken(problem)
     made = plan_softmax(halved(problem))
     bare = int(problem.loss.rho == 0)  # the loss slope is computed from z(N), so p(N) is not needed
     scratch = 5 * (N - 1) * K + (5 - bare) * d_out

@@ -97,6 +97,10 @@ class FunctionalTransformer(nn.Module):
         for name, size in (("B", scale), ("C", 1.0)):
             self.register_buffer(name, size * torch.eye(d, dtype=torch.float64).expand(*shape, d, d))
 
+    def extra_repr(self) -> str:
+        """What torch shows of it."""
+        return f"{len(self.V)} layers, kernels={'+'.join(self.kernels)}, d={self.d}"
+
     @property
     def parameters_count(self) -> int:
         """Entries of V, B and C, counted from the tensors."""
@@ -234,6 +238,7 @@ class FunctionalTransformer(nn.Module):
 
 def build(problem: FunctionalProblem) -> FunctionalTransformer:
     """The transformer of Proposition 1, a head for each kernel (Proposition 3)."""
+    problem = FunctionalProblem.taken(problem)
     rates, how = [problem.rate] * problem.L, problem.normaliser
     return FunctionalTransformer(
         problem.heads, rates, problem.d, problem, normaliser=how, scale=problem.scale

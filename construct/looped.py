@@ -47,6 +47,10 @@ class LoopedTransformer(nn.Module):
         self.register_buffer("P", P)
         self.register_buffer("Q", Q)
 
+    def extra_repr(self) -> str:
+        """What torch shows of it."""
+        return f"d={self.P.shape[0] - 1}, eta={-float(self.Q[0, 0]):g}"
+
     @property
     def parameters_count(self) -> int:
         """Entries of P and Q, counted from the tensors; the number of loops is not part of the model."""
@@ -190,6 +194,7 @@ def _occupied(matrix: Float[Tensor, "D D"]) -> tuple[slice, slice]:
 
 def build(problem: LoopedProblem) -> LoopedTransformer:
     """The block with the problem's step size; the caller says how often it is looped."""
+    problem = LoopedProblem.taken(problem)
     return LoopedTransformer(problem.rate, problem.d, problem)
 
 

@@ -77,6 +77,10 @@ class LinearAttention(nn.Module):
             raise ProblemError("P", tuple(P.shape), f"Q, of shape {tuple(Q.shape)}, and P are (L, d+1, d+1)")
         self.P, self.Q, self.masked, self.problem = nn.Parameter(P), nn.Parameter(Q), masked, problem
 
+    def extra_repr(self) -> str:
+        """What torch shows of it."""
+        return f"{len(self.P)} layers, d={self.P.shape[1] - 1}"
+
     def states(self, Z: Float[Tensor, "B D T"], examples: int | None = None) -> list[Float[Tensor, "B D T"]]:
         """Z_0, ..., Z_L; raises ProblemError where Z is not tokens (x; y) in d, on the device of P."""
         check_token_shapes(self.P.shape[1] - 1, Z, columns=True)
@@ -178,6 +182,7 @@ def one_layer(problem: PreconditionedProblem, statement: Statement = AS_PUBLISHE
 
 def build(problem: PreconditionedProblem, statement: Statement = AS_PUBLISHED) -> LinearAttention:
     """Theorem 3's layers for w ~ N(0, S^-1), or Theorem 1's layer for w ~ N(0, I), as the prior says."""
+    problem = PreconditionedProblem.taken(problem)
     return one_layer(problem, statement) if problem.prior == "identity" else best_layers(problem, statement)
 
 

@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from icgd.bounds.letters import ProblemError
+from icgd.bounds.letters import ProblemError, whole
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.domain import face
+
+_FLOATS = "a tensor of floats is needed; torch.as_tensor(..., dtype=torch.float64) makes one"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +27,12 @@ class Prompt:
     y: Float[Tensor, "B n d_out"]
     query: Float[Tensor, "B d"]
     w: Float[Tensor, "B D_w"]
+
+    def __post_init__(self) -> None:
+        for name in ("x", "y", "query", "w"):
+            part = getattr(self, name)
+            if not isinstance(part, Tensor):
+                raise ProblemError(name, getattr(part, "dtype", type(part).__name__), _FLOATS)
 
     @property
     def batch(self) -> int:
@@ -56,6 +64,7 @@ class Prompt:
 
         Allowed: norm2(x_i), norm2(query) <= B_x, norm2(y_i) <= B_y and w in W.
         """
+        problem = Problem.taken(problem)
         shapes = {
             "x": (self.x, (self.batch, problem.n, problem.d)),
             "y": (self.y, (self.batch, problem.n, problem.d_out)),
@@ -63,9 +72,8 @@ class Prompt:
             "w": (self.w, (self.batch, problem.D_w)),
         }
         for name, (part, shape) in shapes.items():
-            if not isinstance(part, Tensor) or not part.is_floating_point():
-                why = "a tensor of floats is needed; torch.as_tensor(..., dtype=torch.float64) makes one"
-                raise ProblemError(name, getattr(part, "dtype", type(part).__name__), why)
+            if not part.is_floating_point():
+                raise ProblemError(name, part.dtype, _FLOATS)
             if tuple(part.shape) != shape:
                 raise ProblemError(name, f"shape {tuple(part.shape)}", f"the problem needs {shape}")
             if not bool(torch.isfinite(part).all()):
@@ -106,12 +114,20 @@ def stack_weights(matrices: Sequence[Float[Tensor, "B _ _"]]) -> Float[Tensor, "
     return torch.cat([v.flatten(-2) for v in matrices], dim=-1)
 
 
+def check_prompt(given: object) -> Prompt:
+    """The prompts themselves; raises ProblemError for anything else."""
+    if not isinstance(given, Prompt):
+        raise ProblemError("prompt", type(given).__name__, "a Prompt is needed: Prompt(x, y, query, w)")
+    return given
+
+
 def iterates(
     step: Callable[[Prompt], Float[Tensor, "B D_w"]], prompt: Prompt, steps: int
 ) -> Float[Tensor, "{steps}+1 B D_w"]:
     """w(0), ..., w(steps), from the prompt's own w, by applying one step repeatedly."""
-    path = [prompt.w]
-    for _ in range(steps):
+    allowed = "a whole number from 0 to 10^9 is needed"
+    path = [check_prompt(prompt).w]
+    for _ in range(whole("steps", steps, 0, 10**9, allowed)):
         path.append(step(prompt.with_weights(path[-1])))
     return torch.stack(path)
 

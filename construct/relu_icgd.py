@@ -29,6 +29,7 @@ def build(
         if construction not in (None, problem.construction):
             raise ProblemError("construction", construction, f"the plan is for {problem.construction}")
         return assemble(problem)
+    problem = Problem.taken(problem)
     check_construction(problem, construction or "lean")
     return assemble(plan(problem, construction or "lean", progress=progress))
 

@@ -24,11 +24,11 @@ from icgd.construct.block.attention import attention
 from icgd.construct.block.census import layer_counts
 from icgd.construct.block.hidden import HiddenPart, Ridge, finish, literal_mlp, run_hidden, squares
 from icgd.construct.block.literal import Entries, Head, LiteralLayer
-from icgd.construct.block.stream import Stream
+from icgd.construct.block.stream import OneLine, Stream
 from icgd.construct.block.table import LookupTable
 from icgd.construct.block.weights import save_weights
 from icgd.construct.model import Model
-from icgd.construct.prompt import Prompt, iterates, stack_weights
+from icgd.construct.prompt import Prompt, check_prompt, iterates, stack_weights
 
 _AT_ONCE = 1 << 19
 """The target size, in numbers, of temporaries."""
@@ -145,7 +145,7 @@ class SoftmaxLayer(nn.Module):
         return LiteralLayer(heads, W1, W2, diagonal=False)
 
 
-class SoftmaxTransformer(nn.Module):
+class SoftmaxTransformer(OneLine, nn.Module):
     """The block of one gradient step, looped L times.  problem: in the 1/(2n) convention, as its plan's."""
 
     name, attention = "softmax", "softmax"
@@ -172,6 +172,7 @@ class SoftmaxTransformer(nn.Module):
 
     def step(self, prompt: Prompt) -> Float[Tensor, "B D_w"]:
         """The weights after one block; the w that all tokens carry is stored once per prompt."""
+        check_prompt(prompt)
         largest = max(slot.size for slot in self.stream.slots.values())
         size = max(1, _AT_ONCE // (largest * (prompt.n + 1)))
         return torch.cat([self._step(prompt[i : i + size]) for i in range(0, prompt.batch, size)])
@@ -198,7 +199,7 @@ def build(problem: Problem) -> SoftmaxTransformer:
     >>> len(build(Problem(N=1, d=1, n=2, eps=0.5)).layers)
     6
     """
-    return assemble_softmax(plan_softmax(halved(problem)))
+    return assemble_softmax(plan_softmax(halved(Problem.taken(problem))))
 
 
 def assemble_softmax(made: SoftmaxPlan) -> SoftmaxTransformer:

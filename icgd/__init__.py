@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from icgd.construct.prompt import Prompt
     from icgd.construct.relu_icgd import build
     from icgd.kinds import judge_given as judge
+    from icgd.reports.audit import Audit
+    from icgd.reports.audit import audit_theorem as audit
     from icgd.verify.catalogue import find_theorem as theorem
     from icgd.verify.catalogue import theorems
     from icgd.verify.results import Results
@@ -54,14 +56,23 @@ _HOMES = {
     "construct.model": ("Model",),
     "construct.prompt": ("Prompt",),
     "construct.relu_icgd": ("build",),
+    "reports.audit": ("Audit",),
     "verify.catalogue": ("theorems",),
     "verify.results": ("Results",),
     "verify.theorem": ("Theorem",),
     "verify.verdict": ("Verdict",),
 }
 
+_RENAMED = {
+    "audit": "reports.audit.audit_theorem",
+    "judge": "kinds.judge_given",
+    "sweep": "verify.sweeps.posed_sweep.sweep_grid",
+    "theorem": "verify.catalogue.find_theorem",
+}
+
 __all__ = [
     "Activation",
+    "Audit",
     "Claim",
     "FunctionalProblem",
     "Letters",
@@ -77,6 +88,7 @@ __all__ = [
     "Transformer",
     "Verdict",
     "__version__",
+    "audit",
     "build",
     "claims",
     "judge",
@@ -88,12 +100,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "theorem":
-        return import_module("icgd.verify.catalogue").find_theorem
-    if name == "judge":
-        return import_module("icgd.kinds").judge_given
-    if name == "sweep":
-        return import_module("icgd.verify.sweeps.posed_sweep").sweep_grid
+    if name in _RENAMED:
+        home, _, own = _RENAMED[name].rpartition(".")
+        return getattr(import_module(f"icgd.{home}"), own)
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(f"icgd.{home}"), name)

@@ -15,16 +15,21 @@ import sympy
 import torch
 
 from icgd import (
+    Activation,
+    Claim,
     FunctionalProblem,
     LoopedProblem,
+    Loss,
     PreconditionedProblem,
     Problem,
     ProblemError,
     Prompt,
+    Verdict,
     build,
     claims,
     judge,
     plan,
+    sweep,
     theorem,
     theorems,
 )
@@ -134,6 +139,50 @@ def test_prompts_that_are_no_tensors_of_floats_are_refused(any_shapes):
     for wrong, shown in ((prompt.x.long(), "torch.int64"), (prompt.y > 0, "torch.bool")):
         with pytest.raises(ProblemError, match=f"x = {shown}: a tensor of floats is needed"):
             Prompt(wrong, prompt.y, prompt.query, prompt.w).check(SMALL)
+
+
+def test_a_text_where_an_object_is_meant_is_parsed_or_refused(tmp_path, any_shapes):
+    block, prompt = build(SMALL), random_prompts(SMALL, 1, seeded(0))
+    looped, number = theorem("looped"), sympy.Integer(3)
+    refused = [
+        *((f, "problem = looped: a Problem is needed") for f in (claims, plan, build)),
+        *((one.claims, "problem = looped: a ") for one in theorems().values() if not one.constructions),
+        *((one.model.build, "problem = looped: a ") for one in theorems().values() if one.model),
+        (looped.verify, "problem = str: looped needs a LoopedProblem"),
+        (looped.bounds, "problem = str: looped needs a LoopedProblem"),
+        (lambda text: looped.verify(t_=text), "t_ = looped: looped has no such option, and no such letter"),
+        (lambda text: theorem("relu-icgd").verify(certify=text), "certify = looped: True or False"),
+        (lambda text: judge(block, problem=text), "problem = looped: a Problem is needed"),
+        (block.step, "prompt = str: a Prompt is needed"),
+        (theorem("softmax-icgd").model.build(SMALL).step, "prompt = str: a Prompt is needed"),
+        (block.simulate, "prompt = str: a Prompt is needed"),
+        (lambda text: block.simulate(prompt, text), "steps = 'looped': a whole number"),
+        (lambda text: Prompt(prompt.x, text, prompt.query, prompt.w), "y = str: a tensor of floats"),
+        (prompt.check, "problem = looped: a Problem is needed"),
+        (Problem.parse, "problem = looped: a Problem is needed"),
+        (lambda text: Problem(activation=Activation(text, "t**")), "activation = .*: not a formula"),
+        (lambda text: Problem(loss=Loss(text, "p**")), "loss = .*: not a formula"),
+        (lambda text: Activation(text, 3), "formula = 3: a text is needed"),
+        (lambda text: Loss(3, text), "name = 3: a text is needed"),
+        (lambda text: Loss("a", "(p - y)**2", text), "data_range = looped: two finite numbers"),
+        (lambda text: FunctionalProblem(kernel=text), "kernel = looped: "),
+        (lambda text: Verdict("a/b", text, ""), "a/b: 'looped' is no status; they are proved"),
+        (lambda text: Claim("a/b", "", "", "", (), "heads", "<=", text, {}), "bound = looped: a/b: a sympy"),
+        (lambda text: Claim("a/b", "", "", "", (), "heads", text, number, {}), "relation = looped: a/b: it"),
+        (lambda text: sweep("looped", {text: 1}), "grid = .*: a text is needed"),
+        (lambda text: sweep("looped", "T=1", letters=text), "letters = looped: letters by name are needed"),
+        (lambda text: sweep("looped", "T=1", steps=text), "with = looped: it may be build"),
+        (lambda text: sweep("looped", "T=1", samplse=text), "samplse = looped: sweep has no such option"),
+    ]
+    for function, why in refused:
+        with pytest.raises(ValueError, match=f"^{why}"):
+            function("looped")
+    assert claims({"N": 1}) == claims(Problem(N=1)) and looped.bounds(T=2) == looped.claims(
+        LoopedProblem(T=2)
+    )
+    found = sweep("looped", "T=1", letters={"n": 8}, steps="build verify", out=tmp_path)
+    assert found.rows[0]["counted_parameters"] == 50 and not found.failed
+    assert looped.verify(T=2, n=50).problem == LoopedProblem(T=2, n=50)
 
 
 def copies(value):

@@ -5,6 +5,7 @@ A package adds a `Theorem` by an entry point in the group `icgd.theorems`; a fil
 
 from __future__ import annotations
 
+import copyreg
 import importlib.util
 import sys
 import warnings
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from icgd.bounds.letters import Letters, ProblemError
 from icgd.verify import convergence, functional, looped, preconditioned, relu_icgd, softmax_icgd
@@ -118,6 +120,17 @@ def _of_file(path: Path) -> Theorem:
     if len(held) != 1:
         raise ProblemError("theorem", path, f"it defines {len(held)} theorems, and exactly one is needed")
     return theorems()[held[0].name] if held[0] in theorems().values() else register(held[0])
+
+
+def _in_short(theorem: Theorem) -> tuple[Any, ...]:
+    """How a theorem is pickled: a known one by name, since its functions need not have names of their own."""
+    if theorems().get(theorem.name) is theorem:
+        return find_theorem, (command_name(theorem),)
+    found: tuple[Any, ...] = theorem.__reduce_ex__(4)  # type: ignore[assignment]
+    return found
+
+
+copyreg.pickle(Theorem, _in_short)
 
 
 def command_name(theorem: Theorem) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import Any
 
 from icgd.bounds.claims import Claim
+from icgd.bounds.html_table import html_table, value_in_words
 from icgd.bounds.hypotheses import Hypothesis
 from icgd.bounds.letters import Letters
-from icgd.bounds.printable import printable
+from icgd.bounds.listing import Listing, listing
+from icgd.bounds.printable import Brief, printable
 from icgd.bounds.step_error.plan import Plan
+from icgd.bounds.tabular import Tabular
 from icgd.verify.block.one_prompt import Enclosure
 from icgd.verify.certificate.proof import Proof
 from icgd.verify.data.use import DataUse
@@ -24,14 +27,28 @@ from icgd.verify.verdict import Verdict, count_claims
 Cell = str | int | float | None
 
 
-@dataclass(frozen=True)
-class Grid:
+@dataclass(frozen=True, repr=False)
+class Grid(Brief, Tabular):
     """A table of results.  columns: headings with units.  rows: one value per column.  note: its method."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
+
+    @property
+    def table_rows(self) -> Sequence[Mapping[str, Cell]]:
+        """The rows as dictionaries."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+    @property
+    def table_about(self) -> Mapping[str, str]:
+        """Title and note."""
+        return {"title": self.title, "note": self.note}
+
+    def _repr_html_(self) -> str:
+        note = f"<p>{escape(self.note)}</p>" if self.note else ""
+        return f"<p><b>{escape(self.title)}</b></p>{html_table(self.columns, self.rows)}{note}"
 
 
 def use_grid(use: DataUse) -> Grid:
@@ -45,8 +62,8 @@ def use_grid(use: DataUse) -> Grid:
     return Grid(f"Data: {printable(use.source)}", columns, rows, "; ".join((*use.said, drawn)))
 
 
-@dataclass(frozen=True)
-class Curve:
+@dataclass(frozen=True, repr=False)
+class Curve(Brief):
     """One line of a plot: y over x."""
 
     label: str
@@ -54,8 +71,8 @@ class Curve:
     y: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class Plot:
+@dataclass(frozen=True, repr=False)
+class Plot(Brief):
     """A figure as data; reports draw it.  logarithmic: "", "x", "y" or "xy"."""
 
     title: str
@@ -92,9 +109,14 @@ class Sandwich:
         bound = self.bound if self.bound is not None else self.bound_off_margin
         return self.allowed if bound is None else min(bound, self.allowed)
 
+    def _repr_html_(self) -> str:
+        known = {name: value for name, value in asdict(self).items() if value is not None}
+        shown = [value_in_words(value, up="bound" in name) for name, value in known.items()]
+        return html_table([name.replace("_", " ") for name in known], [shown])
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class StepError:
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class StepError(Brief):
     """Everything found out about the error of one step of a transformer.
 
     plan: how its tolerance is spent.  sweep, attack: the searches; attack is None where none was requested.
@@ -122,10 +144,11 @@ class StepError:
 class Results:
     """Everything found out about one theorem on one problem.
 
-    verdicts: one for each claim that was judged.  construction: the judged one, where there are several.
-    claims: the bounds, with explicit constants.  hypotheses: of the theorem, each checked on this problem.
-    census: sizes counted from the tensors.  step: where the theorem is about the error of a step.
-    certificate: of the step error, where there is one.  data: where prompts were cut from a table.
+    verdicts: one for each claim that was judged, also by key, such as `verdicts["contraction"]`.
+    construction: the judged one, where there are several.  claims: the bounds, with explicit constants.
+    hypotheses: of the theorem, each checked on this problem.  census: sizes counted from the tensors.
+    step: where the theorem is about the error of a step.  certificate: of the step error, where there is one.
+    data: where prompts were cut from a table.
     """
 
     problem: Letters
@@ -140,6 +163,15 @@ class Results:
     plots: Sequence[Plot] = ()
     certificate: Mapping[str, Any] | None = None
     data: DataUse | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("verdicts", "claims", "hypotheses"):
+            object.__setattr__(self, name, listing(getattr(self, name)))
+
+    @property
+    def bounds(self) -> Listing[Claim]:
+        """The claims, also by key: `bounds["heads"].value`."""
+        return listing(self.claims)
 
     @property
     def summary(self) -> tuple[str, ...]:
@@ -167,11 +199,6 @@ class Results:
 
     def _repr_html_(self) -> str:
         """The conclusion and the verdicts as a table, for notebooks."""
-        rows = (
-            f"<tr><td><code>{escape(one.claim)}</code></td><td>{escape(one.said)}</td>"
-            f"<td style='text-align: left'>{escape(one.evidence)}</td></tr>"
-            for one in self.verdicts
-        )
         lead = self.conclusion or "; ".join(self.summary)
-        head = "<tr><th>claim</th><th>verdict</th><th>evidence</th></tr>"
-        return f"<p>{escape(lead)}</p><table>{head}{''.join(rows)}</table>"
+        rows = ((one.claim, one.said, one.evidence) for one in self.verdicts)
+        return f"<p>{escape(lead)}</p>{html_table(('claim', 'verdict', 'evidence'), rows)}"

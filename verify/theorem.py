@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from html import escape
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from icgd.bounds.claims import Claim
 from icgd.bounds.estimate import Estimate, Stage
+from icgd.bounds.html_table import html_table
 from icgd.bounds.hypotheses import Hypothesis
 from icgd.bounds.letters import Letters, ProblemError
+from icgd.bounds.listing import Listing
 from icgd.bounds.progress import Progress, silent
 from icgd.bounds.step_error.plan import Plan
 from icgd.construct.model import Model
@@ -135,6 +138,37 @@ class Theorem:
         names = judged[self.chosen(construction)["construction"]] if isinstance(judged, Mapping) else judged
         return tuple(f"{self.name}/{name}" for name in names)
 
+    def _repr_html_(self) -> str:
+        usual, meant = self.letters.defaults(), self.letters.meanings()
+        rows = [(name, usual[name], meant[name]) for name in usual]
+        lead = f"<p><b>{escape(self.name)}</b>: {escape(self.title)} ({escape(self.source)})</p>"
+        return lead + html_table(("letter", "default", "meaning"), rows)
+
+    def pose(self, problem: Letters | Mapping[str, Any] | None, letters: Mapping[str, Any]) -> Letters:
+        """The problem of these letters, or the given one; raises ProblemError for both, or for another's."""
+        if letters and problem is not None:
+            name = next(iter(letters))
+            raise ProblemError(name, letters[name], "a problem is given, too: name its letters there")
+        if problem is None or isinstance(problem, Mapping):
+            return self.letters.parse(problem or letters)
+        if not isinstance(problem, self.letters):
+            needed = f"{self.name} needs a {self.letters.__name__}"
+            raise ProblemError("problem", type(problem).__name__, needed)
+        return problem
+
+    def bounds(
+        self,
+        problem: Letters | Mapping[str, Any] | None = None,
+        *,
+        construction: str | None = None,
+        **letters: Any,
+    ) -> Listing[Claim]:
+        """Its claims on a problem, with every constant, also by key: `bounds(N=4)["heads"].value`.
+
+        Builds nothing and judges nothing.  Raises ProblemError for an unknown letter or construction.
+        """
+        return Listing(self.claims(self.pose(problem, letters), **self.chosen(construction)))
+
     def attributed(self, verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
         """The verdicts, each with whose claim it is about."""
         return tuple(replace(one, about=self.subject(one.claim)) for one in verdicts)
@@ -151,23 +185,28 @@ class Theorem:
         progress: Progress = silent,
         **options: Any,
     ) -> Results:
-        """Judge every claim, on the default problem where none is given; options: fields of `Search`.
+        """Judge every claim, on the default problem where none is given.
 
-        problem: letters of the theorem, also as a mapping of those that are not at their defaults; data may
-        then set some, such as d.
+        problem: of the theorem, also as a mapping of the letters that are not at their defaults; data may
+        then set some, such as d.  options: fields of `Search`; without a problem, letters, too.
 
         Raises ProblemError for an option that the theorem does not take, or a problem it does not apply to.
         """
+        letters: dict[str, Any] = {
+            name: options.pop(name) for name in self.letters.names() if name in options
+        }
         unknown = options.keys() - self.options - EVERYWHERE - {"construction"}
         if unknown:
             name = min(unknown)
-            raise ProblemError(name, options[name], f"{self.name} has no such option")
+            raise ProblemError(name, options[name], f"{self.name} has no such option, and no such letter")
         search = Search(**options)
         read: Mapping[str, Any] = {}
-        if self.read and (problem is None or isinstance(problem, Mapping)):
-            letters, read = self.read(problem or {}, search)
-            problem = self.letters.parse(letters)
-        return self.judged_by(search, problem or self.letters(), progress=progress, **read)
+        if isinstance(problem, Mapping) and not letters:
+            letters, problem = dict(problem), None
+        if self.read and problem is None:
+            given, read = self.read(letters, search)
+            letters = dict(given)
+        return self.judged_by(search, self.pose(problem, letters), progress=progress, **read)
 
     def judged_by(
         self,
@@ -178,12 +217,7 @@ class Theorem:
         **read: Any,
     ) -> Results:
         """The same with a `Search` for the options; read: keywords that `read` returned."""
-        if isinstance(problem, Mapping):
-            problem = self.letters.parse(problem)
-        if not isinstance(problem, self.letters):
-            raise ProblemError(
-                "problem", type(problem).__name__, f"{self.name} needs a {self.letters.__name__}"
-            )
+        problem = self.pose(problem, {})
         taken = {name: getattr(search, name) for name in self.options}
         given = self.chosen(search.construction) | taken | read
         found = self.judge(problem, seed=search.seed, device=search.device, progress=progress, **given)

@@ -71,6 +71,9 @@ LEDGER = "ledger/"
 STRICT = frozenset({"vacuous", "open"})
 """What fails a strict run, too: the status of a claim, or the bearing of a finding."""
 
+_UNBOUNDED: Mapping[VerdictNumber, float] = {word: float(word) for word in ("inf", "-inf", "nan")}
+"""The numbers that are words in `Verdict.numbers`."""
+
 _PROOFS: tuple[Status, ...] = ("proved", "proved on given prompts")
 """The statuses of a proof."""
 
@@ -125,6 +128,8 @@ class Verdict:
     numbers: Mapping[str, VerdictNumber] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise ValueError(f"{self.claim}: {self.status!r} is no status; they are {', '.join(STATUSES)}")
         if (self.status in _PROOFS) != (self.means is not None):
             if self.means:
                 raise ValueError(f"{self.claim}: only a proof has means, and it is {self.status}")
@@ -138,9 +143,31 @@ class Verdict:
         return cls(claim, "proved", evidence, means=by) if kept else cls(claim, otherwise, evidence)
 
     @property
+    def key(self) -> str:
+        """The key of its claim."""
+        return self.claim
+
+    @property
     def said(self) -> str:
         """The status, with the means of a proof: "proved by certificate"."""
         return in_words(self.status, self.means)
+
+    @property
+    def detail(self) -> str:
+        """The evidence, and how a failure is reproduced."""
+        return f"{self.evidence}; {self.replay}" if self.replay else self.evidence
+
+    def as_row(self) -> dict[str, VerdictNumber]:
+        """The verdict as a row of a table: the same columns for every status, and the numbers of its own."""
+        return {
+            "claim": self.claim,
+            "verdict": self.status,
+            "means": self.means or "",
+            "about": self.about,
+            "evidence": self.evidence,
+            "replay": self.replay or "",
+            **{name: _UNBOUNDED.get(value, value) for name, value in self.numbers.items()},
+        }
 
     def as_dict(self) -> VerdictDocument:
         document: VerdictDocument = {"claim": self.claim, "verdict": self.status, "evidence": self.evidence}

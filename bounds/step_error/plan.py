@@ -138,7 +138,8 @@ def plan(
     if construction not in get_args(Construction):
         known = " or ".join(get_args(Construction))
         raise ProblemError("construction", construction, f"it is {known}")
-    return _plan(problem, construction, "recurrence" if construction == "exact" else route, progress)
+    chosen: Route = "recurrence" if construction == "exact" else route
+    return _plan(Problem.taken(problem), construction, chosen, progress)
 
 
 def clear_plan_caches() -> None:

@@ -21,6 +21,7 @@ from icgd.construct.block.attention import attention
 from icgd.construct.block.given_layer import GivenLayer
 from icgd.construct.block.layer_names import in_two_digits, two_digits
 from icgd.construct.block.literal import Block, Head, LiteralLayer, Sparse
+from icgd.construct.block.stream import OneLine
 from icgd.construct.machine.memory import refuse
 from icgd.construct.machine.tensor_files import (
     TensorHeader,
@@ -176,7 +177,7 @@ class GivenStream:
         return cls(D, spans["x"], spans["y"], w, spans["one"][0], spans["t"][0])
 
 
-class GivenBlock(nn.Module):
+class GivenBlock(OneLine, nn.Module):
     """One gradient step by the literal matrices of anyone, for the loss with 1/(2n).
 
     Batched over prompts, differentiable, on any device; tensors are kept in float64.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -51,6 +52,15 @@ class State:
 
     tokens: dict[str, Float[Tensor, "B T size"]]
     shared: dict[str, Float[Tensor, "B rows columns"]]
+
+
+class OneLine:
+    """A block of layers that shows itself in one line; a module of torch would print all of its parts."""
+
+    def __repr__(self) -> str:
+        block: Any = self
+        sizes = f"{len(block.layers)} layers a step, width {block.stream.D:,}"
+        return f"<{block.name} transformer for {block.problem.brief}: {sizes}>"
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from icgd.bounds.problem import Problem
 from icgd.construct.block.heads import Aggregate, AttentionPart
 from icgd.construct.block.hidden import Ridge, literal_mlp, run_hidden
 from icgd.construct.block.literal import LiteralLayer
-from icgd.construct.block.stream import State, Stream
+from icgd.construct.block.stream import OneLine, State, Stream
 from icgd.construct.block.tape import Tape, tape_for
-from icgd.construct.prompt import Prompt, iterates, split_weights, stack_weights
+from icgd.construct.prompt import Prompt, check_prompt, iterates, split_weights, stack_weights
 
 _CHUNK = 1 << 16
 """The target size, in numbers, of temporaries of the structured reading: they then stay in the cache."""
@@ -59,7 +59,7 @@ class Layer(nn.Module):
         return LiteralLayer(heads, W1, W2, self.diagonal)
 
 
-class Transformer(nn.Module):
+class Transformer(OneLine, nn.Module):
     """A block of layers that performs one step of gradient descent in context; looping it gives L.
 
     Every token-local part acts on slots of the stream; the only sum over tokens is in the
@@ -112,6 +112,7 @@ class Transformer(nn.Module):
         Large prompts on a CPU go through machine code (`Tape`) where numba is installed and no gradient is
         wanted; with `compiles`, through torch.compile. All ways are the same step, up to rounding.
         """
+        check_prompt(prompt)
         widest = max(slot.size for slot in self.stream.slots.values() if slot.shared is None)
         tape, T = self._tape(prompt, widest), prompt.n + 1
         chunk = tape.CHUNK if tape else _CHUNK if prompt.x.device.type == "cpu" else _DEVICE_CHUNK

@@ -40,6 +40,7 @@ from icgd.verify.ledger.entries import Entry, Paper, entries, find_entry, papers
 from icgd.verify.ledger.questions import Answer, answer, questions
 from icgd.verify.ledger.settled import Settled, settle
 from icgd.verify.requests import Request, requests_of
+from icgd.verify.results import Results
 from icgd.verify.search.options import EVERYWHERE, Search, option_words
 from icgd.verify.sweeps.run import local_workers
 from icgd.verify.sweeps.shards import is_sharded, sharded_sweep, sweep_shared
@@ -54,11 +55,13 @@ Posed = Mapping[str, Any]
 class AuditPart:
     """One theorem, verified.
 
-    name: unique in an audit, such as relu-icgd/lean.  show: prints the result on a console.
+    name: unique in an audit, such as relu-icgd/lean.  results: with every number.
+    show: prints them on a console.
     files: name -> text of its certificate and its counterexample, if any; not yet written.
     """
 
     name: str
+    results: Results
     document: TheoremDocument
     verdicts: tuple[Verdict, ...]
     show: Callable[[Console], None]
@@ -160,7 +163,7 @@ def verify_one(
         show(console, theorem, found, seconds)
 
     document = results_document(theorem, found, command=command, seconds=seconds, drawn=surveyed)
-    return AuditPart(asked.name, document, found.verdicts, tell, files)
+    return AuditPart(asked.name, found, document, found.verdicts, tell, files)
 
 
 def _say_columns(table: DataTable, search: Search, problem: Any) -> None:

@@ -70,7 +70,7 @@ def page(document: AuditDocument, figures: Sequence[Drawn]) -> str:
         "named": named,
         "breakable": breakable,
         "said": lambda verdict: in_words(verdict["verdict"], verdict.get("means")),
-        "display": _display,
+        "display": display_bound,
         "fields": lambda row: list(row.values()),
         "counted": lambda count, one, many: f"{count} {one if count == 1 else many}",
     }
@@ -174,7 +174,7 @@ class _Anchors:
         return self._names[place]
 
 
-def _display(claim: BoundDocument) -> Markup:
+def display_bound(claim: BoundDocument) -> Markup:
     """A bound as lines of mathematics that fit the page, followed by its abbreviations."""
     made = formula(claim["expression"], claim.get("constants") or {}, claim["latex"], room=_ROOM)
     sign = "≤" if claim["relation"] == "<=" else "="

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from icgd.bounds.letters import ProblemError
+from icgd.bounds.printable import Brief
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
 from icgd.bounds.step_error.plan import Plan, plan
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 _CERTIFIED = " and ".join(CONSTRUCTIONS)
 
 
-@dataclass(frozen=True)
-class Proof:
+@dataclass(frozen=True, repr=False)
+class Proof(Brief):
     """A certificate and the result of checking it.
 
     refusal: the first claim that does not hold, None if it was accepted.  why: the same as a sentence.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from icgd.bounds.printable import Brief
 from icgd.verify.data.columns import Columns
 from icgd.verify.data.scaling import Scaling
 from icgd.verify.data.table import DataTable
@@ -38,8 +39,8 @@ class ScaledColumn:
         return 1 / self.unit if self.unit > 0 else 0.0
 
 
-@dataclass(frozen=True)
-class DataUse:
+@dataclass(frozen=True, repr=False)
+class DataUse(Brief):
     """What was done with a table.
 
     sha256: of its file, if there is one.  rows: in the table; dropped: of them, for a missing value.

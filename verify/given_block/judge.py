@@ -349,8 +349,7 @@ def judge_weights(
     as [start, stop).  header: of the file, if it was read before.  options: as in `judge_block`.
     Raises ProblemError where the parts do not fit together.
     """
-    if isinstance(problem, Mapping):
-        problem = Problem.parse(problem)
+    problem = None if problem is None else Problem.taken(problem)
     return judge_block(block_from(source, problem, stream, attention, diagonal, header), **options)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from icgd.bounds.letters import ProblemError
+from icgd.bounds.printable import Brief
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
 from icgd.bounds.softmax_icgd import stated
@@ -31,8 +32,8 @@ _ATTENTION = {"lean": "relu", "paper": "relu", "exact": "relu", "softmax": "soft
 """The kind of attention of each construction whose program is known."""
 
 
-@dataclass(frozen=True)
-class Recovery:
+@dataclass(frozen=True, repr=False)
+class Recovery(Brief):
     """What is known about the program of given matrices.
 
     construction: whose program they are, entry by entry; None where they are no known one.

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from icgd.bounds.printable import Brief
 from icgd.verify.given_predictor.references import REFERENCES, Parameters
 from icgd.verify.given_predictor.regression_task import RegressionPrompts
 
@@ -72,8 +73,8 @@ class Nearness:
     error: BootstrapInterval
 
 
-@dataclass(frozen=True, eq=False)
-class LengthFound:
+@dataclass(frozen=True, eq=False, repr=False)
+class LengthFound(Brief):
     """Everything about prompts of one length.
 
     spread: the variance of the answers.  rounding: distances below it say nothing.  error: of the answers

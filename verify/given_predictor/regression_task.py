@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from icgd.bounds.letters import Letters
+from icgd.bounds.printable import Brief
 from icgd.construct.gpt2 import refuse_bytes
 
 
@@ -61,8 +62,8 @@ SHIFTS: Mapping[str, Shift] = {
 """The ways out of the task's distribution, by name."""
 
 
-@dataclass(frozen=True, eq=False)
-class RegressionPrompts:
+@dataclass(frozen=True, eq=False, repr=False)
+class RegressionPrompts(Brief):
     """A batch of B prompts: n examples and a query each.  truth: <w, query>."""
 
     x: Float[Tensor, "B n d"]

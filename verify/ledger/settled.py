@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context, Decimal
 from typing import Any, NamedTuple, Protocol
 
+from icgd.bounds.printable import Brief
 from icgd.verify.catalogue import theorems
 from icgd.verify.ledger.entries import Entry, EvidenceNumber, Numbers
 from icgd.verify.verdict import LEDGER, Means, Status, Verdict
@@ -25,8 +26,8 @@ _PROOFS: dict[str, Means] = {
 """The kinds of evidence that are proofs, and by what."""
 
 
-@dataclass(frozen=True)
-class Settled:
+@dataclass(frozen=True, repr=False)
+class Settled(Brief):
     """An entry whose evidence was computed again.
 
     numbers: what the evidence returned.  differences: why the entry does not reproduce; empty if it does.
@@ -36,6 +37,37 @@ class Settled:
     numbers: Numbers
     differences: tuple[str, ...]
     seconds: float
+
+    @property
+    def key(self) -> str:
+        """The key of its entry."""
+        return self.entry.key
+
+    @property
+    def said(self) -> str:
+        """What it means for the paper, in a sentence; or that it is not reproduced."""
+        what = self.entry.headline or self.entry.claim
+        return f"{self.entry.bearing}: {what}" if self.reproduces else "NOT REPRODUCED"
+
+    @property
+    def detail(self) -> str:
+        """What was found, with its numbers."""
+        return self.text
+
+    def as_row(self) -> dict[str, str]:
+        """The finding as a row of a table."""
+        entry = self.entry
+        return {
+            "finding": entry.key,
+            "theorem": entry.theorem,
+            "place": entry.place,
+            "bearing": entry.bearing,
+            "severity": entry.severity,
+            "headline": entry.headline,
+            "text": self.text,
+            "repair": self.repair,
+            "reproduces": "yes" if self.reproduces else "no",
+        }
 
     @property
     def reproduces(self) -> bool:

@@ -37,6 +37,8 @@ class Search:
     out: Annotated[Path, "folder for counterexamples and certificates"] = Path("out")
 
     def __post_init__(self) -> None:
+        if not isinstance(self.certify, bool):
+            raise ProblemError("certify", self.certify, "True or False is needed")
         counts = {"samples": 10**12, "prompts": 10**9}
         found: dict[str, Any] = {
             name: whole(name, getattr(self, name), 1, most, f"a whole number from 1 to {most:,} is needed")

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from icgd.bounds.printable import Brief
 from icgd.bounds.problem import Problem
 from icgd.construct.block.transformer import Transformer
 from icgd.construct.prompt import Prompt
@@ -19,8 +20,8 @@ from icgd.verify.search.prompts import random_prompts, start
 from icgd.verify.search.sweep import trajectory_errors
 
 
-@dataclass(frozen=True, eq=False)
-class Trajectory:
+@dataclass(frozen=True, eq=False, repr=False)
+class Trajectory(Brief):
     """Steps followed on one batch of prompts, compared with exact descent from the same start.
 
     source: where the prompts come from.  steps: how many are followed, of L in all.

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from icgd.bounds.letters import Letters, ProblemError
+from icgd.bounds.printable import printable
 from icgd.bounds.progress import Progress, silent
+from icgd.bounds.tabular import Tabular
 from icgd.verify.catalogue import command_name, find_theorem
 from icgd.verify.search.options import BRIEF, Search
 from icgd.verify.sweeps.cluster import check_scheduler, cluster_workers
@@ -21,7 +23,7 @@ from icgd.verify.sweeps.problem_row import SWEEP_STEPS, expected
 from icgd.verify.sweeps.release import release
 from icgd.verify.sweeps.row_store import RowStore
 from icgd.verify.sweeps.run import Workers, local_workers, run_tasks
-from icgd.verify.sweeps.sweep_table import arrow_table, write_table
+from icgd.verify.sweeps.sweep_table import write_table
 from icgd.verify.sweeps.task import Task, problem_task
 from icgd.verify.theorem import Theorem
 
@@ -31,26 +33,26 @@ _ESTIMATED = 200
 """The most problems of a grid whose time is estimated; the others are taken to be like the one before."""
 
 
-@dataclass(frozen=True, eq=False)
-class SweptTable:
+@dataclass(frozen=True, eq=False, repr=False)
+class SweptTable(Tabular):
     """The rows of a sweep in the order of its grid, and texts about it."""
 
     rows: Sequence[Mapping[str, Any]]
     about: Mapping[str, str]
 
     @property
-    def arrow(self) -> Any:
-        """A pyarrow.Table, from which pandas and polars make theirs."""
-        return arrow_table(self.rows, self.about)
+    def table_rows(self) -> Sequence[Mapping[str, Any]]:
+        """The rows themselves."""
+        return self.rows
 
     @property
-    def frame(self) -> Any:
-        """A pandas.DataFrame; raises ProblemError where pandas is not installed."""
-        try:
-            return self.arrow.to_pandas()
-        except ImportError:
-            why = "pandas is not installed; .arrow is a pyarrow.Table, and .rows are dictionaries"
-            raise ProblemError("frame", "pandas", why) from None
+    def table_about(self) -> Mapping[str, str]:
+        """The texts themselves."""
+        return self.about
+
+    def __repr__(self) -> str:
+        done = ", ".join(f"{count:,} {outcome}" for outcome, count in self.outcomes.items())
+        return printable(f"<sweep of {self.about.get('theorem')} over {self.about.get('grid')}: {done}>")
 
     @property
     def outcomes(self) -> Counter[str]:
@@ -72,7 +74,7 @@ class SweptTable:
         return write_table(self.arrow, folder)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PosedSweep:
     """What a sweep will do.  refused: for problems of the grid that are impossible, why.
 
@@ -84,6 +86,10 @@ class PosedSweep:
     tasks: tuple[Task, ...]
     steps: tuple[str, ...]
     refused: Counter[str]
+
+    def __repr__(self) -> str:
+        posed = f"{len(self.tasks):,} problems of {self.theorem.name}, {self.refused.total():,} impossible"
+        return printable(f"<sweep over {self.grid}: {posed}, about {self.seconds:.0f} s>")
 
     @property
     def seconds(self) -> float:
@@ -120,7 +126,12 @@ def pose_sweep(
     theorem, its construction, and seed.
     """
     about = theorem if isinstance(theorem, Theorem) else find_theorem(theorem)
-    search, letters = search or Search(**BRIEF), letters or {}
+    search, letters = search or Search(**BRIEF), {} if letters is None else letters
+    if not isinstance(letters, Mapping):
+        raise ProblemError("letters", letters, 'letters by name are needed, such as {"d": 2}')
+    if not isinstance(grid, str):
+        raise ProblemError("grid", grid, 'a text is needed, such as "N=2:4 eps=0.1,0.05"')
+    steps = steps.split() if isinstance(steps, str) else steps
     _check_steps(about, steps)
     kinds = about.letters.kinds() | {"seed": int} | ({"construction": str} if about.constructions else {})
     points = LetterGrid.parse(grid, kinds)
@@ -214,6 +225,9 @@ def sweep_grid(
     options: construction, seed, samples and effort, as `Search` takes them.  executor: runs tasks in place of
     processes of our own.
     """
+    if unknown := options.keys() - Search.__dataclass_fields__.keys():
+        name = min(unknown)
+        raise ProblemError(name, options[name], "sweep has no such option; letters go into letters=")
     posed = pose_sweep(theorem, grid, letters, Search(**{**BRIEF, **options}), steps)
     found = posed.run(chosen_workers(posed.theorem, jobs, scheduler, executor), Path(out), progress)
     found.write(Path(out))

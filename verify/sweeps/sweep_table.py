@@ -1,52 +1,13 @@
-"""The table of a sweep: typed columns as an Arrow table, Parquet and CSV; equal rows give equal bytes."""
+"""The files of a sweep's table, Parquet and CSV; equal rows give equal bytes."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.files import regular_file, write_atomically
-
-_INT64 = 2**63
-
-
-def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Every column of any row, in the order of their first appearance; outcome and reason last."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    last = [name for name in ("outcome", "reason") if name in names]
-    return [name for name in names if name not in last] + last
-
-
-def arrow_table(rows: Sequence[Mapping[str, Any]], about: Mapping[str, str] | None = None) -> Any:
-    """A pyarrow.Table: int64 where all of a column are such numbers, else float64, or texts; null is missing.
-
-    about: texts that the schema carries.  A whole number that float64 does not hold exactly is rounded to the
-    nearest, or to inf.
-    """
-    import pyarrow as pa
-
-    arrays = {}
-    for name in columns_of(rows):
-        values = [row.get(name) for row in rows]
-        some = [value for value in values if value is not None]
-        if any(isinstance(value, str) for value in some):
-            kind, values = pa.string(), [None if value is None else str(value) for value in values]
-        elif all(isinstance(value, int) and abs(value) < _INT64 for value in some):
-            kind = pa.int64()
-        else:
-            kind, values = pa.float64(), [None if value is None else _nearest(value) for value in values]
-        arrays[name] = pa.array(values, kind)
-    return pa.table(arrays).replace_schema_metadata(dict(about or {}))
-
-
-def _nearest(value: Any) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf") if value > 0 else float("-inf")
 
 
 def write_table(table: Any, folder: Path) -> tuple[Path, Path]:

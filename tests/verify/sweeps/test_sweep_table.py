@@ -4,7 +4,8 @@ import pyarrow as pa
 import pytest
 
 from icgd.bounds.letters import ProblemError
-from icgd.verify.sweeps.sweep_table import arrow_table, columns_of, read_table, write_table
+from icgd.bounds.tabular import arrow_table, columns_of
+from icgd.verify.sweeps.sweep_table import read_table, write_table
 
 ROWS = [
     {"reason": "", "N": 1, "heads": 3, "wide": 2**80, "huge": 1, "x": 0.1, "text": 'a "b", c\nd'},
