@@ -10,6 +10,7 @@ import pytest
 from icgd.bounds.letters import ProblemError
 from icgd.construct.exports import onnx_graph
 from icgd.construct.exports.formats import export_weights
+from icgd.construct.exports.forward import StepInContext
 from icgd.construct.exports.read_weights import read_weights
 
 BLOCKS = ("lean", "paper", "softmax")
@@ -25,8 +26,10 @@ def test_onnxruntime_agrees_with_the_literal_reading(exported_cases, tmp_path):
         assert found.dtype == np.float64
         assert np.abs(found - case["out"].detach().numpy()).max() <= 1e-12, name
         assert np.abs(found - case["into"].numpy()).max() > 1e-3, name
-        (longer,) = session.run(None, {"H": np.repeat(case["into"].numpy(), 2, axis=1)[:2]})
-        assert longer.shape[:2] == (2, 2 * found.shape[1])
+        more = case["into"][:2].repeat_interleave(2, dim=1)  # another number of tokens, and so another mean
+        (longer,) = session.run(None, {"H": more.numpy()})
+        by_torch = StepInContext(dict(weights.tensors), dict(weights.metadata))(more)
+        assert np.abs(longer - by_torch.numpy()).max() <= 1e-12, name
         model = onnx.load(path)
         assert {one.key: one.value for one in model.metadata_props} == dict(weights.metadata)
         assert {one.data_type for one in model.graph.initializer} <= {
