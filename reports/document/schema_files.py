@@ -18,6 +18,7 @@ SCHEMAS: Mapping[str, str] = {
     "bounds": "what icgd bounds --json writes",
     "build": "what icgd build --json writes",
     "export": "what icgd export --json writes",
+    "benchmark-set": "what icgd benchmark-set --json writes, with --judge, too",
     "zoo": "what icgd zoo --json writes",
     "check": "what icgd check --json writes",
     "judge": "what icgd judge --json writes, for every kind of file",

@@ -51,6 +51,7 @@ WRITTEN: Mapping[str, Any] = {
     "bounds": made.BoundsOutput,
     "build": made.BuildOutput,
     "export": made.ExportOutput,
+    "benchmark-set": made.BenchmarkSetOutput | made.ClaimOutput,
     "zoo": made.ZooOutput | made.ZooModelOutput,
     "check": made.CheckOutput,
     "judge": made.JudgedBlockOutput

@@ -1,11 +1,10 @@
 """`icgd benchmark-set`: what it writes, how it judges a claim, and its exit codes."""
 
-import json
-
 import pytest
 
 from icgd import cli
 from icgd.verify.benchmark_set import writing
+from tests.closed_schemas import as_documented
 
 
 def command(capsys, *arguments):
@@ -26,12 +25,13 @@ def small(monkeypatch):
 
 def test_the_set_is_written_and_claims_are_judged(capsys, tmp_path, small):
     out = ["--out", str(tmp_path / "set")]
-    code, printed, _ = command(capsys, *out)
+    code, printed, _ = command(capsys, *out, "--json", str(tmp_path / "written.json"))
     assert code == cli.KEPT and "7 instances: 3 unsat, proved by certificate, and 4 sat" in printed
+    as_documented("benchmark-set", (tmp_path / "written.json").read_text("utf-8"))
     spike = str(tmp_path / "set" / "counterexamples" / "tiny-spike-query.txt")
     judged = ["--judge", spike, "--instance"]
     code, printed, _ = command(capsys, *out, *judged, "tiny-spike-query", "--json", "-")
-    found = json.loads(printed)
+    found = as_documented("benchmark-set", printed)
     assert code == cli.KEPT and found["counterexample"] and found["over_reals"] and found["answer"] == "sat"
     assert found["computed"] == [pytest.approx(0.05, abs=1e-9)] and "0.04999999" in found["exact"][0]
     code, printed, _ = command(capsys, *out, *judged, "tiny-whole")

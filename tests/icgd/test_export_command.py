@@ -1,6 +1,5 @@
 """`icgd export`: every command and piece of Python of docs/exports.md, and what it refuses."""
 
-import json
 import re
 import shlex
 import sys
@@ -13,6 +12,7 @@ from safetensors.torch import save_file
 from icgd import cli
 from icgd.bounds.looped import LoopedProblem
 from icgd.construct import looped
+from tests.closed_schemas import as_documented
 
 PAGE = (Path(__file__).parents[2] / "docs" / "exports.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    icgd (.*?)(?: +# .*)?$", PAGE, flags=re.MULTILINE)
@@ -52,7 +52,7 @@ def loop(tmp_path):
 def test_the_json_of_an_export(capsys, tmp_path, loop):
     arguments = [str(loop), "--to", "torch", "--out", str(tmp_path / "made")]
     code, out, _ = command(capsys, "export", *arguments, "--json", "-")
-    found = json.loads(out)
+    found = as_documented("export", out)
     assert code == cli.KEPT and found["format"] == "torch" and found["kind"] == "linear"
     assert [Path(one).name for one in found["files"]] == ["model.safetensors", "forward.py"]
 
