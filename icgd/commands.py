@@ -344,10 +344,10 @@ def build_command(
     found_certificate = None if certificate is None else load_certificate(certificate)
     asked, transformer = pose_and_build(about, letters, construction, written=out is not None)
     assert about.model is not None
+    named = () if found_certificate is None else (digest_for(transformer, asked.problem, found_certificate),)
     counted = about.model.census(transformer)
     console = _console(json_to)
     show_census(console, counted)
-    named = () if found_certificate is None else (digest_for(transformer, asked.problem, found_certificate),)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         with bars()("write", 1):

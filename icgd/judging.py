@@ -14,7 +14,6 @@ from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.softmax_icgd import halved
 from icgd.commands import FAILED, KEPT, USUAL
-from icgd.construct.block.given_block import GivenBlock
 from icgd.construct.machine.device import check_device
 from icgd.construct.machine.files import check_writable
 from icgd.construct.machine.tensor_files import read_header
@@ -22,9 +21,11 @@ from icgd.judge_options import JudgeOptions
 from icgd.kinds import FILE_KINDS, kind_of
 from icgd.reports.command.audit import emit
 from icgd.reports.command.console import console_for
+from icgd.reports.command.file_names import OF_A_REPORT, OF_A_RUN, refuse_own_name
 from icgd.reports.command.forecast import announce, checking
 from icgd.reports.command.options import Json
 from icgd.reports.command.progress_bars import bars
+from icgd.reports.command.run_files import run_folder
 from icgd.reports.command.terminal import show_judgement
 from icgd.reports.document.document import closing
 from icgd.verify.catalogue import find_theorem
@@ -35,7 +36,7 @@ from icgd.verify.certificate.proof import judge
 from icgd.verify.coq.export import export
 from icgd.verify.coq.run import run as run_coq
 from icgd.verify.given_block.judge import JUDGED_PROMPTS
-from icgd.verify.given_block.recovery import certificate_difference
+from icgd.verify.given_block.recovery import file_difference
 
 _Stream = Annotated[
     str | None,
@@ -133,8 +134,12 @@ def judge_command(
                 name, value, "a positive number is needed" + (", at most 1000" * (name == "effort"))
             )
     check_device(device)
-    for path in (out / "counterexample.json", *([Path(json_to)] if json_to not in (None, "-") else [])):
-        check_writable(path)
+    check_writable(out / "counterexample.json", out)
+    if json_to not in (None, "-"):
+        check_writable(Path(str(json_to)))
+    refuse_own_name(json_to, out, OF_A_RUN)
+    if reported:
+        refuse_own_name(json_to, run_folder(out, reported=True), OF_A_REPORT)
     header = read_header(weights, "weights", trust_pickle=trust_pickle, state=state)
     asked = JudgeOptions(
         began=began,
@@ -214,7 +219,7 @@ def check_command(
     if weights is not None and judged.refusal is None:
         posed = halved(problem) if judged.construction == "softmax" else problem
         header = read_header(weights, "weights")
-        apart = certificate_difference(GivenBlock.read(weights, posed, header=header), found)
+        apart = file_difference(weights, header, posed, found)
         told = another_certificate(header.metadata, found)
     checked = time.perf_counter() - began
     console = console_for(json_to)

@@ -19,6 +19,7 @@ from icgd.construct.machine.device import check_device
 from icgd.construct.machine.files import check_writable, write_atomically
 from icgd.reports.command.audit import emit
 from icgd.reports.command.console import console_for
+from icgd.reports.command.file_names import refuse_own_name
 from icgd.reports.command.forecast import announce
 from icgd.reports.command.options import Json
 from icgd.reports.command.progress_lines import lines_or_bars
@@ -77,7 +78,8 @@ def study_command(
     )
     chosen.check_options(options)
     folder = folder_of(chosen.name, options)
-    check_writable(folder / "result.json")
+    check_writable(folder / "result.json", out)
+    refuse_own_name(json_to, folder, ("*.json", "*.csv", "*.npz"))
     _announce(chosen, options)
     found = chosen.run(options)
     if found is None:

@@ -18,6 +18,7 @@ from icgd.commands import FAILED, KEPT, USUAL, Asked, ConstructionOption
 from icgd.construct.machine.files import check_writable
 from icgd.reports.command.audit import emit
 from icgd.reports.command.console import console_for
+from icgd.reports.command.file_names import refuse_own_name
 from icgd.reports.command.options import Json
 from icgd.reports.command.progress_lines import lines_or_bars
 from icgd.reports.document.document import closing
@@ -80,7 +81,8 @@ def sweep_command(
         **{**BRIEF, **{name: value for name, value in given.items() if value is not None}},
     )
     check_jobs(jobs)
-    check_writable(out / "table.parquet")
+    check_writable(out / "table.parquet", out)
+    refuse_own_name(json_to, out, ("table.*",))
     posed = pose_sweep(theorem, grid, letters, search, words)
     workers = chosen_workers(posed.theorem, jobs, scheduler)
     _announce(posed, jobs)
@@ -97,7 +99,7 @@ def sweep_command(
 
 def _announce(posed: PosedSweep, jobs: int) -> None:
     """Say on the standard error stream what the grid is and how long it takes, before it starts."""
-    count = f"{len(posed.tasks):,} problem{'s' * (len(posed.tasks) != 1)}"
+    count = _counted(len(posed.tasks), "problem")
     for axis in posed.grid.axes:
         _say(str(axis))
     shared = f" by {jobs} processes" if jobs > 1 else ""
@@ -108,16 +110,21 @@ def _announce(posed: PosedSweep, jobs: int) -> None:
         _say(f"{times} of them will be refused: {reason}")
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def _say(sentence: str) -> None:
     print(printable(sentence), file=sys.stderr, flush=True)
 
 
 def _told(found: SweptTable) -> list[str]:
     counts = ", ".join(f"{number:,} {outcome}" for outcome, number in found.outcomes.most_common())
-    lines = [f"{len(found.rows):,} problems: {counts}"]
-    lines += [f"{times} times: {reason}" for reason, times in found.reasons.most_common(_MOST_REASONS)]
-    if len(found.reasons) > _MOST_REASONS:
-        lines.append(f"{len(found.reasons) - _MOST_REASONS} more reasons are in the column reason")
+    lines = [f"{_counted(len(found.rows), 'problem')}: {counts}"]
+    most = found.reasons.most_common(_MOST_REASONS)
+    lines += [f"{_counted(times, 'time')}: {reason}" for reason, times in most]
+    if (more := len(found.reasons) - _MOST_REASONS) > 0:
+        lines.append(f"{_counted(more, 'more reason')}: see the column reason")
     failed = sorted({str(row["failed_claims"]) for row in found.rows if row.get("failed_claims")})
     return lines + [f"failed: {claims}" for claims in failed]
 
@@ -140,15 +147,20 @@ def plot_command(
     if out.suffix not in FIGURE_KINDS:
         raise ProblemError("out", out, f"a figure is a file that ends in {', '.join(FIGURE_KINDS)}")
     check_writable(out)
+    if not _columns(y):
+        raise ProblemError("y", y, "a column is needed, or several by commas, such as units,fewest_units")
     chosen = dict(_condition(one) for one in where or ())
     rows = read_table(table).to_pylist()
     plot, left = table_plot(rows, x, _columns(y), _columns(by), chosen)
     save_plot(plot, out)
     console = console_for(json_to)
     if left:
-        console.print(f"{left} rows are left out: they have no {y} (column reason says why)", markup=False)
+        told = f"{_counted(left, 'row')} without {y} left out (column reason says why)"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
     for curve in plot.curves:
-        line = f"{curve.label}: {len(curve.x)} points, {plot.x} {min(curve.x):g} to {max(curve.x):g}"
+        line = (
+            f"{curve.label}: {_counted(len(curve.x), 'point')}, {plot.x} {min(curve.x):g} to {max(curve.x):g}"
+        )
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
     emit({one.name: getattr(plot, one.name) for one in fields(plot) if one.name != "curves"} | {

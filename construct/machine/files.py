@@ -56,8 +56,11 @@ def _replace(path: Path, data: bytes) -> None:
         os.replace(made, path)
 
 
-def check_writable(path: Path) -> None:
-    """Raises OSError, before any work is done, if a file cannot be written here; creates no folder."""
+def check_writable(path: Path, named: Path | None = None) -> None:
+    """Raises OSError, before any work is done, if a file cannot be written here; creates no folder.
+
+    named: what the user typed, where that is not the path, such as the folder of the file.
+    """
     whole = path.resolve()  # as it will be written: missing/.. is a folder
     folder = next((parent for parent in whole.parents if parent.exists()), whole)
     if path.exists() and not path.is_file() and not path.is_dir():  # written to directly
@@ -68,4 +71,4 @@ def check_writable(path: Path) -> None:
         with TemporaryFile(dir=folder):  # to ask for permission is not enough: /proc grants it
             pass
     except OSError:
-        raise OSError(errno.EACCES, "it cannot be written", str(path)) from None
+        raise OSError(errno.EACCES, "it cannot be written", str(named or path)) from None

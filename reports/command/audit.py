@@ -23,6 +23,7 @@ from icgd.construct.machine.files import check_writable, write_atomically
 from icgd.construct.machine.folders import check_folder
 from icgd.construct.machine.json_files import json_text
 from icgd.construct.machine.memory import refuse_if_matrices_too_large
+from icgd.reports.command.file_names import OF_A_REPORT, OF_A_RUN, refuse_own_name
 from icgd.reports.command.forecast import FINDINGS, allow, announce, building, everything, verifying
 from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.run_files import REPORT_NAME, run_folder
@@ -77,9 +78,11 @@ def check_options(
 ) -> None:
     """Raise an error for what cannot be written, before any work is done: files, or macros of this prefix."""
     check_prefix(prefix)
-    check_writable(search.out / "certificate.json")  # or a counterexample, or a report
+    check_writable(search.out / "certificate.json", search.out)  # or a counterexample, or a report
+    refuse_own_name(json_to, search.out, OF_A_RUN)
     if reported:
         check_folder(search.out / REPORT_NAME)
+        refuse_own_name(json_to, search.out / REPORT_NAME, OF_A_REPORT)
     if json_to not in (None, "-"):
         check_writable(Path(str(json_to)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from decimal import Decimal
 from functools import wraps
@@ -16,6 +16,7 @@ from typer.core import TyperCommand
 
 from icgd.bounds.letters import ProblemError
 from icgd.construct.machine.files import check_writable
+from icgd.reports.command.file_names import refuse_same_file
 from icgd.verify.catalogue import theorems, theorems_with_option
 from icgd.verify.search.options import EVERYWHERE, Search
 from icgd.verify.theorem import Theorem
@@ -126,6 +127,8 @@ class OnceEach(TyperCommand):
                 why = f"{known} is given more than once; give it once"
                 raise ProblemError(_typed(one), given.get(str(one.name)), why)
             _refuse_value(_typed(one), given.get(str(one.name)))
+        files = {_typed(one): str(given[str(one.name)]) for one in order if _is_file(one, given)}
+        refuse_same_file({name: path for name, path in files.items() if name in _OUTPUTS}, files)
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -134,6 +137,23 @@ class OnceEach(TyperCommand):
                 raise
             value = given.get(str(error.param.name))
             raise ProblemError(_typed(error.param), value, wanted[0]) from None
+
+
+FILES = {
+    *("--json", "--out", "--sarif", "--data", "--config", "--against", "--weights", "--certificate"),
+    *("--replay", "--from", "table", "weights", "certificate"),
+}
+"""Every option and argument that is the path of a file or a folder, or may be one, as it is typed."""
+
+_OUTPUTS = ("json", "out", "sarif")
+
+
+def _is_file(one: Any, given: Mapping[str, Any]) -> bool:
+    """Whether this option or argument was given as a path that is no device."""
+    value = given.get(str(one.name))
+    if one.opts[0] not in FILES or not isinstance(value, str | Path) or value == "-":
+        return False
+    return not Path(value).exists() or Path(value).is_file()
 
 
 _COUNTS = ("--samples", "--prompts")

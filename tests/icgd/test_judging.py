@@ -148,8 +148,19 @@ def test_a_certificate_is_held_against_a_file(capsys, tmp_path, monkeypatch):
     assert code == cli.KEPT and f"its metadata name the certificate {named[:12]}, and this is" in out
     code, _, err = run(capsys, "build", "softmax-icgd", *letters, "--eta", "0.2", *of_it)
     assert code == cli.BAD_INPUT and "certificate = softmax: it is refused" in err
-    code, _, err = run(capsys, "build", "looped", *of_it)
+    code, out, err = run(capsys, "build", "looped", *of_it)
     assert code == cli.BAD_INPUT and "only lean, paper, softmax have certificates" in err
+    assert out == "" and "certificate = softmax: it is about another transformer than this" in err
+    for theorem, given, why in (
+        ("softmax-icgd", ["--d", "2", "--n", "2"], "the slot x is 0:2, not 0:1 as in the program"),
+        ("relu-icgd", letters, "the attention is relu, not softmax as in the certificate"),
+        ("looped", [], "it holds layer.00.P, layer.00.Q, and no block"),
+    ):
+        assert cli.main(["build", theorem, *given, "--out", "other.safetensors"]) == cli.KEPT
+        capsys.readouterr()
+        code, out, err = run(capsys, *check[:-3], "other.safetensors")
+        assert code == cli.FAILED and err == ""
+        assert f"other.safetensors is another program: {why}" in out
     with safe_open("m.safetensors", "np") as file:
         tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
     row, column = np.argwhere(tensors["layer.00.W1"])[0]

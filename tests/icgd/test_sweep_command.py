@@ -70,6 +70,13 @@ def test_a_large_sample_is_the_same_for_any_number_of_jobs(capsys, in_process):
     assert "over 500 random prompts" in step["evidence"]
 
 
+def test_one_is_told_as_one(capsys, in_process):
+    code, out, err = command(capsys, "sweep", "looped", "--grid", "T=2")
+    assert code == cli.KEPT and "1 problem: 1 done" in out and "1 problem, bounds" in err
+    code, out, _ = command(capsys, "plot", "out/sweep/table.csv", "--x", "T", "--y", "steps")
+    assert code == cli.KEPT and "steps: 1 point, T 2 to 2" in out
+
+
 def test_more_processes_than_memory_are_refused(monkeypatch):
     monkeypatch.setattr(run, "available_bytes", lambda: 2**30)
     assert run.check_jobs(1) == 1 and run.check_jobs(3) == 3
@@ -93,6 +100,7 @@ def test_bad_input_is_one_sentence_before_any_work(capsys, tmp_path):
             "a file that ends in .svg",
         ),
         (["plot", "none.csv", "--x", "a", "--y", "b"], "there is no such file"),
+        (["plot", "none.csv", "--x", "a", "--y", ","], "y = ,: a column is needed, or several by commas"),
         (["plot", "none.csv", "--x", "a", "--y", "b", "--where", "K"], "COLUMN=VALUE is needed"),
         (["verify", "--samples", "1.5e0"], "samples = 1.5e0: a whole number is needed"),
     ):

@@ -24,10 +24,10 @@ def digest_for(block: Any, problem: Letters, found: Mapping[str, Any]) -> str:
 
     block: of the theorem with these letters.  Raises ProblemError with the first claim or entry that fails.
     """
-    construction = str(getattr(block, "name", type(problem).__name__))
+    construction = str(getattr(block, "name", ""))
     if construction not in CONSTRUCTIONS or not isinstance(problem, Problem):
-        why = f"it is about {found.get('construction')}; only {', '.join(CONSTRUCTIONS)} have certificates"
-        raise ProblemError("certificate", construction, why)
+        why = f"it is about another transformer than this; only {', '.join(CONSTRUCTIONS)} have certificates"
+        raise ProblemError("certificate", found.get("construction"), why)
     if reason := refusal(found, posed_letters(problem), construction):
         raise ProblemError(
             "certificate",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Progress, silent
 from icgd.bounds.softmax_icgd import stated
 from icgd.bounds.step_error.plan import plan
-from icgd.construct.block.given_block import GivenBlock
+from icgd.construct.block.given_block import GivenBlock, Ranges, declared, holds_block
+from icgd.construct.machine.tensor_files import TensorHeader
 from icgd.construct.relu_icgd import check_construction
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.certificate.issue import as_read, posed_letters
@@ -91,25 +93,57 @@ def recover(block: GivenBlock, construction: str | None = None, progress: Progre
     return Recovery(why=f"the matrices are not those of a program that can be certified here ({reasons})")
 
 
+def file_difference(
+    path: Path, header: TensorHeader, problem: Problem, certificate: Mapping[str, Any]
+) -> str | None:
+    """The first place where the matrices of a file are not the program of an accepted certificate, or None.
+
+    header: of the file.  A file that holds no block, or one with other slots, is another program, too; where
+    nothing says what its slots are, ProblemError is raised.
+    """
+    if not holds_block(header.shapes):
+        return f"it holds {', '.join(list(header.shapes)[:5]) or 'no tensors'}, and no block"
+    said = declared(header.metadata, path)
+    if "stream" not in said:
+        why = "its metadata name no slots, so nothing says where x, y and V1 are: icgd judge takes them"
+        raise ProblemError("weights", path, why)
+    try:
+        block = GivenBlock.read(path, problem, header=header)
+    except ProblemError:  # perhaps as it is for other letters
+        apart = _other_attention(said.get("attention"), certificate)
+        if apart := apart or _misplaced(said["stream"], certificate["program"]):
+            return apart
+        raise
+    return certificate_difference(block, certificate)
+
+
 def certificate_difference(block: GivenBlock, certificate: Mapping[str, Any]) -> str | None:
     """The first place where the matrices are not the program of an accepted certificate, or None."""
-    kind = _ATTENTION.get(str(certificate.get("construction")))
-    if kind != block.attention:
-        return f"the attention is {block.attention}, not {kind} as in the certificate"
-    apart = _misplaced(block, certificate["program"]) or mismatch(certificate, block.literal())
+    if other := _other_attention(block.attention, certificate):
+        return other
+    ranges = block.declaration.stream
+    apart = _misplaced(ranges, certificate["program"]) or mismatch(certificate, block.literal())
     if apart and certificate["construction"] == "paper":
         return own_difference(block, certificate["program"])
     return apart
 
 
-def _misplaced(block: GivenBlock, program: Mapping[str, Any]) -> str | None:
-    """The first slot that the block does not have where the program has it, or None."""
+def _other_attention(attention: str | None, certificate: Mapping[str, Any]) -> str | None:
+    kind = _ATTENTION.get(str(certificate.get("construction")))
+    if attention in (None, kind):
+        return None
+    return f"the attention is {attention}, not {kind} as in the certificate"
+
+
+def _misplaced(ranges: Ranges, program: Mapping[str, Any]) -> str | None:
+    """The first slot of these that is not where the program has it, or None."""
     of = softmax_layout if program["construction"] == "softmax" else layout
     for name, places in of(program).items():  # type: ignore[arg-type]
-        here = block.declaration.stream.get(name)
+        here = ranges.get(name)
         told = name in ("x", "y", "one", "t") or name.startswith("V")
         if told and here != (places.start, places.stop):
-            return f"the slot {name} is {here}, not {(places.start, places.stop)} as in the program"
+            lies = "missing" if here is None else f"{here[0]}:{here[1]}"
+            return f"the slot {name} is {lies}, not {places.start}:{places.stop} as in the program"
     return None
 
 
@@ -122,7 +156,7 @@ def _certified(block: GivenBlock, construction: str) -> Recovery:
         found = _issued(construction, problem)
     except ProblemError as error:
         return Recovery(why=f"it has no certificate for these letters ({error})")
-    if apart := _misplaced(block, found["program"]) or mismatch(found, block.literal()):
+    if apart := _misplaced(block.declaration.stream, found["program"]) or mismatch(found, block.literal()):
         return Recovery(why=apart)
     if reason := refusal(found, posed_letters(problem), construction):
         return Recovery(construction, why=f"the checker does not accept that {reason}")
@@ -172,7 +206,7 @@ def _exactly(block: GivenBlock) -> Recovery:
         program = describe(plan(problem, "exact"))
     except ProblemError as error:
         return Recovery(why=f"it does not apply to these letters ({error})")
-    if apart := _misplaced(block, program):
+    if apart := _misplaced(block.declaration.stream, program):
         return Recovery(why=apart)
     for one in differences(expected(program), block.literal()):
         place = f"layer {one.layer}, {one.where}" + (f" {one.entry}" if one.entry else "")

@@ -34,8 +34,8 @@ def read_table(path: Path) -> Any:
         data = file.read()
     try:
         if data[:4] == b"PAR1":
-            return pyarrow.parquet.read_table(io.BytesIO(data), use_threads=False)
-        # its threads abort a process that ends soon after
+            return pyarrow.parquet.ParquetFile(io.BytesIO(data), pre_buffer=False).read(use_threads=False)
+        # no threads: they abort a process that ends soon after
         return pyarrow.csv.read_csv(io.BytesIO(data), pyarrow.csv.ReadOptions(use_threads=False))
     except (pa.ArrowException, OSError) as error:
         why = f"it is no table in Parquet or CSV ({' '.join(str(error).split())[:120]})"
