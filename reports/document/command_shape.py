@@ -92,58 +92,6 @@ class ExportOutput(Closed):
     files: list[str]
 
 
-class BenchmarkNetworkDocument(TypedDict):
-    """A certified network.  bound: proved, on norm2(E).  found: the largest entry of E that is known."""
-
-    construction: str
-    problem: LettersDocument
-    bound: float
-    found: float
-
-
-class BenchmarkInstanceDocument(TypedDict):
-    """A property of a network, whose answer is known.
-
-    type: float64 or real.  sha256: of the network's file.  judged, over_reals: of the counterexample of a
-    property that is sat: what it is in words, and whether it is one over the reals.
-    """
-
-    name: str
-    network: str
-    type: str
-    answer: str
-    why: str
-    sha256: str
-    judged: NotRequired[str]
-    over_reals: NotRequired[bool]
-
-
-class BenchmarkSetOutput(Closed):
-    """icgd benchmark-set.  networks: by name, those with a certificate."""
-
-    networks: dict[str, BenchmarkNetworkDocument]
-    instances: list[BenchmarkInstanceDocument]
-
-
-class ClaimOutput(Closed):
-    """icgd benchmark-set --judge.
-
-    counterexample: whether the claim is one.  said: the same in words.  answer: known of the instance.
-    inside: whether the input is in the domain.  in_float64, over_reals: whether it breaks the property there;
-    null where balls do not decide.  computed, exact: the output in float64, and as balls.
-    """
-
-    instance: str
-    answer: str
-    counterexample: bool
-    said: str
-    inside: bool
-    in_float64: bool
-    over_reals: bool | None
-    computed: list[float]
-    exact: list[str]
-
-
 class ZooModelDocument(TypedDict):
     """A model of the zoo.
 
@@ -172,7 +120,7 @@ class ZooOutput(Closed):
 
 
 class ZooSlotDocument(TypedDict):
-    """A slot of a residual stream: its coordinates start, ..., stop - 1, and a constant that is added there."""
+    """A slot of a residual stream: coordinates start, ..., stop - 1, and a constant that is added there."""
 
     name: str
     start: int

@@ -16,6 +16,7 @@ from typing_extensions import TypedDict, is_typeddict
 
 from icgd.construct.machine.files import write_atomically
 from icgd.reports.document import command_shape as made
+from icgd.reports.document.benchmark_shape import BenchmarkSetOutput, ClaimOutput
 from icgd.reports.document.file_shape import CertificateFile, LinearCounterexampleFile
 from icgd.reports.document.schema_files import SCHEMA_FOLDER, SCHEMAS
 from icgd.reports.document.shape import SCHEMA, AuditDocument
@@ -51,7 +52,7 @@ WRITTEN: Mapping[str, Any] = {
     "bounds": made.BoundsOutput,
     "build": made.BuildOutput,
     "export": made.ExportOutput,
-    "benchmark-set": made.BenchmarkSetOutput | made.ClaimOutput,
+    "benchmark-set": BenchmarkSetOutput | ClaimOutput,
     "zoo": made.ZooOutput | made.ZooModelOutput,
     "check": made.CheckOutput,
     "judge": made.JudgedBlockOutput
