@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 import icgd
 from icgd.reports.document.shape import SCHEMA
@@ -61,8 +62,8 @@ def test_the_page_on_findings_names_every_bearing_severity_and_field():
 
 
 def test_every_page_stands_in_the_navigation_of_the_site_once():
-    nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:")[2]
-    shown = re.findall(r": ([\w./-]+\.md)$", nav, re.MULTILINE)
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"]
+    shown = re.findall(r"[\w./-]+\.md\b", json.dumps(nav))
     there = [path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.*")]
     pages = [path.with_suffix(".md").as_posix() for path in there if path.suffix in (".md", ".ipynb")]
     assert sorted(shown) == sorted(pages), "a page is added to nav in mkdocs.yml"
