@@ -16,6 +16,8 @@ def write_plain_torch(weights: ReadWeights, folder: Path) -> tuple[Path, ...]:
     """Write `model.safetensors` and `forward.py` into a folder; returns both paths."""
     check_formulas(weights)
     made, code = folder / "model.safetensors", folder / "forward.py"
+    if made.resolve() == weights.path.resolve():
+        raise ProblemError("out", folder, "the weights would be written over themselves; name another folder")
     write_tensors(made, weights.tensors, weights.metadata)
     write_atomically(code, Path(forward.__file__).read_text(encoding="utf-8"))
     return made, code

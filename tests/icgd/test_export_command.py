@@ -63,12 +63,14 @@ def test_the_json_of_an_export(capsys, tmp_path, loop):
         ("loop", "tensorflow", "made", "to = tensorflow: the formats are torch"),
         ("loop", "torch", "file", "it is a file, and this format is a folder"),
         ("none", "torch", "made", "there is no such file"),
+        ("model", "torch", "", "the weights would be written over themselves; name another folder"),
         ("other", "torch", "made", "it holds bias; what `icgd build` writes is needed"),
     ],
 )
 def test_what_cannot_be_exported_is_refused_in_one_sentence(of, to, out, said, capsys, tmp_path, loop):
     (tmp_path / "file").write_text("kept", encoding="utf-8")
     save_file({"bias": torch.zeros(3)}, tmp_path / "other.safetensors")
+    (tmp_path / "model.safetensors").write_bytes(loop.read_bytes())
     path = tmp_path / f"{of}.safetensors"
     code, printed, err = command(capsys, "export", str(path), "--to", to, "--out", str(tmp_path / out))
     assert code == cli.BAD_INPUT and said in err and len(err.splitlines()) == 1 and not printed
