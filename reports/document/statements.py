@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -37,12 +38,17 @@ class StatementRow:
 
 
 def statement_rows(findings: Iterable[FindingDocument]) -> tuple[StatementRow, ...]:
-    """A row for each statement that was judged: by paper, the gravest first, then in the order of numbers."""
+    """A row for each statement that was judged: by paper, most failing ones first, then the gravest first."""
     by_source: dict[str, list[FindingDocument]] = {}
     for one in sorted(findings, key=rank):
         by_source.setdefault(statement_of(one["source"]), []).append(one)
-    judged = (_row(source, found) for source, found in by_source.items() if not _only_read(found))
-    return tuple(sorted(judged, key=lambda row: (row.paper, _ORDER.index(row.fate), _numbered(row.name))))
+    judged = [_row(source, found) for source, found in by_source.items() if not _only_read(found)]
+    fails = Counter(row.paper for row in judged if row.fate == "fails")
+
+    def place(row: StatementRow) -> tuple[int, str, int, list[str]]:
+        return -fails[row.paper], row.paper, _ORDER.index(row.fate), _numbered(row.name)
+
+    return tuple(sorted(judged, key=place))
 
 
 def _only_read(found: list[FindingDocument]) -> bool:

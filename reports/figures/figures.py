@@ -121,8 +121,8 @@ def _of_part(part: TheoremDocument, seed: int) -> Iterator[tuple[str, str, str, 
         yield "Where the error budget goes", budget_message(plan), budget_caption(part), budget_figure(plan)
     if path:
         error = part.get("step_error")
-        known = error is not None and is_number(error["allowed"])
-        said = steps_message(path, error["allowed"]) if error and known else "Error of every step"
+        allowed = error["allowed"] if error else None
+        said = steps_message(path, allowed) if is_number(allowed) else "Error of every step"
         yield "Error of every step", said, steps_caption(part), figure_of(steps_plot(part))
         losses = loss_plot(part)
         if path["source"] != "random prompts" and not looks_like_one_line(losses):

@@ -144,7 +144,7 @@ def _best(curves: Curves) -> str:
     return f"Least error at the last layer: {told}"
 
 
-def _bayes(curves: Curves) -> str:
+def _limit(curves: Curves) -> str:
     layer, far = _curve(curves, "measured")[-1]
     bound = _curve(curves, "certified")[-1][1]
     certified = digits(bound, up=True)
@@ -169,7 +169,7 @@ _TELLERS: Mapping[str, Callable[[Curves], str]] = {
     "Training: loss": _starts(_LOSS, "loss"),
     "Training: distance": _starts(_MATRICES, "matrices"),
     "Test error over depth": _best,
-    "Distance to the Bayes predictor, one prompt": _bayes,
+    "Distance to the limit of descent, one prompt": _limit,
     "Examples needed for a target error": _examples,
 }
 """Title of a plot -> what it tells."""

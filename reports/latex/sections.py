@@ -20,7 +20,7 @@ from icgd.reports.latex.macros import NamedNumbers, number
 from icgd.reports.latex.tables import PreparedTable, prepared_tables
 from icgd.reports.mathematics.citations import Sources
 from icgd.reports.mathematics.formulas import formula
-from icgd.reports.mathematics.notation import Tex, escape, quantity, statement, symbol
+from icgd.reports.mathematics.notation import Tex, escape, quantity, spoken, statement, symbol
 
 if TYPE_CHECKING:
     from icgd.reports.figures.figures import Drawn
@@ -158,6 +158,16 @@ class Section:
         return any("dagger" in row[-1] for row in self.sizes)
 
     @property
+    def has_own_bounds(self) -> bool:
+        """Whether a counted size has a formula of the construction beside it."""
+        return any(ours != number(None) for *_, ours, _ in self.sizes)
+
+    @property
+    def has_published_bounds(self) -> bool:
+        """Whether a counted size has a claim of the source beside it."""
+        return any(theirs != number(None) for *_, theirs in self.sizes)
+
+    @property
     def bound_name(self) -> str:
         """The printed name of the bound on the step error: certified, or not checked."""
         return bound_name(self.part)
@@ -178,7 +188,7 @@ class Section:
                     more = exceeds(value, claim["value"])
                     theirs = Tex(rf"{shown}\rlap{{$^{{\dagger}}$}}") if more else shown
             counted = self.numbers.at(f"{self.name} census {key}", value)
-            yield key.replace("_", " ").replace("mlp", "MLP"), counted, sign, ours, theirs
+            yield Tex(spoken(key)), counted, sign, ours, theirs
 
     def at(self, section: NumberSection, key: str) -> Tex:
         """A number of a section of the document, as LaTeX."""

@@ -86,7 +86,9 @@ def write_source(
         "questions": document.get("questions") or (),
         "checked": [(one, [one.counts.get(status, 0) for status in columns]) for one in judged],
         "cited": {one.theorem: _briefly(sources.cite(one.source)) for one in judged},
-        "papers": _papers([one.source for one in judged], sources),
+        "papers": _papers(
+            [*(f"arXiv:{box.number}" for box in boxes), *(one.source for one in judged)], sources
+        ),
         "statuses": STATUSES,
         "columns": columns,
         "column": Tex(f"{0.622 - 0.075 * max(0, len(columns) - 5):.3f}"),
@@ -200,9 +202,9 @@ def _briefly(citation: Tex) -> Tex:
 
 
 def _papers(names: Sequence[str], sources: Sources) -> list[tuple[Tex, str]]:
-    """The citation and the name of every cited arXiv paper, in the order of their arXiv numbers."""
+    """The citation and the name of every cited arXiv paper, in the order of their first citation."""
     papers = dict.fromkeys(found for name in names for found in re.findall(r"arXiv[: ]\d{4}\.\d{4,5}", name))
-    return [(sources.cite(name), name) for name in sorted(papers)]
+    return [(sources.cite(name), name) for name in papers]
 
 
 def _findings(

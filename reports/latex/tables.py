@@ -20,6 +20,9 @@ _HALF, _WHOLE, _GAP, _LONGEST = 60.0, 112.0, 1.5, 32.0
 _MOST_ROWS = 30
 """Most rows of a table that is not broken across pages."""
 
+_MOST_LINES = 4
+"""Most lines of a heading in half a line."""
+
 
 @dataclass(frozen=True)
 class PreparedTable:
@@ -54,6 +57,9 @@ def _prepared(grid: GridDocument) -> PreparedTable:
     whole_cells = _needed_widths(columns, rows, longest=_WHOLE)
     widths = _needed_widths(columns, rows, longest=_LONGEST)
     narrow = sum(widths) + gaps <= _HALF and len(rows) <= _MOST_ROWS
+    half = _widened(columns, widths, _HALF - gaps)
+    if any(len(_lines(column, width)) > _MOST_LINES for column, width in zip(columns, half, strict=True)):
+        narrow = False
     fits = narrow or sum(whole_cells) + gaps <= _WHOLE
     if fits and not narrow:
         widths = whole_cells

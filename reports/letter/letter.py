@@ -91,7 +91,8 @@ def _point(settled: Settled, length: int, short: Callable[[str, int], str]) -> L
         place=_set(entry.place) if entry.place != entry.statement else "",
         quotation=_set(quoted),
         severity=SEVERITY_NAMES[entry.severity],
-        text=_set(short(settled.text, length)),
+        # The sentence that stands alone comes first, since the first one is never cut.
+        text=_set(short(f"{entry.headline} {settled.text}".strip(), length)),
         repair=_set(short(settled.repair, length)),
         key=entry.key,
     )

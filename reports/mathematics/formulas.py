@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from icgd.reports.mathematics.notation import Tex, displayed, symbol
 
@@ -204,7 +205,11 @@ def formula(expression: str, names: Iterable[str], latex: str, *, room: float = 
     >>> formula("Max(2*K, d_{out}*log(2)/epsilon**2)", ["K", "d_{out}", "epsilon"], "").lines[0]
     '\\max\\left\\{2 K, \\frac{d_{\\mathrm{out}} \\ln 2}{\\varepsilon^{2}}\\right\\}'
     """
-    names = sorted(names, key=len, reverse=True)
+    return _formula(expression, tuple(sorted(names, key=len, reverse=True)), latex, room)
+
+
+@lru_cache(maxsize=2000)  # a report shows a formula in its section and in the fragments for papers
+def _formula(expression: str, names: tuple[str, ...], latex: str, room: float) -> Formula:
     try:
         tree, symbols = _parsed(expression, names)
         printer = _Printer(symbols, _free_letter(names))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import takewhile
 
 from icgd.reports.mathematics.allowed import is_mathematics
@@ -98,9 +99,12 @@ def escape(text: object) -> Tex:
     \ensuremath{\varepsilon\ge x^{2}}
     \ensuremath{\Vert v_{jk}\Vert_{2} \le 2}
     """
-    if isinstance(text, Tex):
-        return text
-    plain = " ".join(as_typed(spelled(str(text))).split())
+    return text if isinstance(text, Tex) else _escaped(str(text))
+
+
+@lru_cache(maxsize=20_000)  # a report shows most of its texts again in the fragments for papers
+def _escaped(text: str) -> Tex:
+    plain = " ".join(as_typed(spelled(text)).split())
     return Tex(
         "".join(
             rf"\ensuremath{{{part}}}" if isinstance(part, Tex) else _words(part) for part in formulas(plain)
@@ -229,7 +233,8 @@ def _word(word: str) -> str:
         made.append(r"\mbox{-}" if minus else _character(character))
         hump = character.islower() and word[here + 1 : here + 2].isupper()
         run = run + 1 if character.isalnum() and not hump else 0
-        ends = run == 0 and character not in "([{<-"
+        within = character in ".," and word[here + 1 : here + 2].isdigit()
+        ends = run == 0 and character not in "([{<-" and not within
         if len(word) > _LONG and here < len(word) - 1 and (ends or run > _RUN):
             made.append(r"\allowbreak{}")
     return "".join(made)
@@ -289,11 +294,20 @@ def symbol(name: str) -> Tex:
 
 def quantity(name: str) -> Tex:
     r"""The quantity of a claim, such as step_error or lambda_max, in math mode."""
-    return (
-        symbol(name)
-        if name.partition("_")[0] in _NAMES
-        else Tex(rf"\text{{{escape(name.replace('_', ' '))}}}")
-    )
+    return symbol(name) if name.partition("_")[0] in _NAMES else Tex(rf"\text{{{spoken(name)}}}")
+
+
+def spoken(name: str) -> Tex:
+    r"""The name of a quantity in words, as a colleague would say it.
+
+    >>> spoken("mlp_width"), spoken("least_norm_1"), spoken("dr_error")
+    ('MLP width', 'least norm,{} 1-{}norms', "error in \\ensuremath{r'}")
+    """
+    if found := re.fullmatch(r"(least_)?norm(_1)?", name):
+        return escape(f"{'least ' if found[1] else ''}norm, {'1' if found[2] else '2'}-norms")
+    if found := re.fullmatch(r"(p|r|dr|u|s)_error", name):
+        return escape(f"error in {found[1].replace('dr', 'r′')}")
+    return escape(name.replace("_", " ").replace("mlp", "MLP"))
 
 
 def _head(base: str) -> str:

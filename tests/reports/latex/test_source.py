@@ -7,7 +7,9 @@ import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from icgd.reports.document.findings import SEVERITY_NAMES, tally_document
 from icgd.reports.document.first_page import checked, not_shown, notable, trusted, whole_sentences
@@ -22,7 +24,7 @@ from icgd.reports.mathematics.print_signs import printed
 
 DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_latex.json").read_text())
 LEAN, PAPER = "relu-icgd/lean", "relu-icgd/paper"
-needs_tex = pytest.mark.needs("latexmk", "pdftotext", "pdfinfo")
+needs_tex = pytest.mark.needs("latexmk", "pdftotext", "pdfinfo", "pdffonts", "pdftoppm")
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +158,9 @@ def test_the_report_compiles_without_a_warning_on_few_pages(typed):
     assert len(pages) <= 21
     assert "Error of one step" in pages[0] and "What is trusted" in pages[0]
     assert all(box.title in " ".join(pages[0].split()) for box in paper_boxes(DOCUMENT))
-    assert "What was checked" in pages[1] and "What is not shown" in pages[1]
-    assert re.search(r"1\s+Findings", pages[1])
+    both = "".join(pages[:2])  # on the first page too, if there is room
+    assert "What was checked" in both and "What is not shown" in both
+    assert re.search(r"1\s+Every published statement", both)
 
 
 @pytest.mark.slow
@@ -178,6 +181,23 @@ def test_the_pdf_shows_every_number_every_claim_and_every_finding(typed):
         assert finding["key"] in text
     for part in (LEAN, PAPER):
         assert DOCUMENT["theorems"][part]["certificate"]["weights"] in text
+
+
+@pytest.mark.slow
+@needs_tex
+def test_pages_are_full_fonts_are_outlines_and_nothing_typed_is_shown_raw(typed, tmp_path):
+    fonts = subprocess.check_output(["pdffonts", typed.pdf], text=True)
+    assert "Type 1" in fonts and "Type 3" not in fonts
+    text = "".join(pages_of(typed.pdf)).partition("Every number")[0]
+    assert not re.search(r"textbackslash|ensuremath|\b[A-Za-z]_[A-Za-z]\b|[A-Za-z)]\^[\d(]|\beps\b", text)
+    assert not re.search(r"\b[a-z]'(?!\w)|\d+e-\d", text)  # straight primes, exponents as they are typed
+    subprocess.run(["pdftoppm", "-r", "20", "-gray", typed.pdf, tmp_path / "page"], check=True)
+    *pages, _ = sorted(tmp_path.glob("page*.pgm"))
+    for page in pages:
+        inked = [row for row, line in enumerate(np.asarray(Image.open(page))) if (line < 200).any()]
+        tall = Image.open(page).height
+        last = max(row for row in inked if row < 0.95 * tall)  # the number of the page is below
+        assert last > 0.66 * tall, page.name
 
 
 @pytest.mark.slow
