@@ -37,6 +37,7 @@ def test_an_audit_is_what_its_command_prints(audit, tmp_path, monkeypatch, capsy
 
 def test_the_notebook_shows_every_verdict_and_every_bound(audit):
     page = audit._repr_html_()
+    assert page.count("<math") >= len(audit.bounds)
     assert page.count("<tr>") == 2 + len(audit.verdicts) + len(audit.bounds)
     assert all(f">{one.key}</td>" in page for one in (*audit.verdicts, *audit.bounds))
     step = audit.results.sandwich
