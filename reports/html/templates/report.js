@@ -62,7 +62,7 @@
       box.hidden = active && !box.querySelector(".item:not([hidden])");
     }
     if (active && !before) before = new Set(chapters.filter((chapter) => chapter.open));
-    if (before) for (const chapter of chapters) chapter.open = active ? !chapter.hidden : before.has(chapter);
+    if (before) for (const chapter of chapters) chapter.open = active || before.has(chapter);
     if (!active) before = null;
     main.classList.toggle("filtered", active);
     document.getElementById("filter-count").textContent = `${left} of ${items.length} findings, claims and questions`;

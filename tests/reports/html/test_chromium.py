@@ -16,6 +16,8 @@ import pytest
 from playwright.sync_api import CDPSession, Page, sync_playwright
 
 from icgd.reports.figures.figures import Drawn
+from icgd.reports.figures.style import COLOURS
+from icgd.reports.html import inline_svg
 from icgd.reports.html.page import page
 
 DATA = Path(__file__).parents[1] / "data"
@@ -312,30 +314,39 @@ def test_axe_finds_nothing_to_complain_of_closed_and_open(browser: Browser, sche
 
 
 def test_figures_have_the_inks_of_their_scheme_and_are_seen_in_both(browser: Browser) -> None:
-    inks: dict[str, dict[str, Any]] = {}
+    inks: dict[str, dict[str, float]] = {}
+    pens = [*(colour.lower() for colour in COLOURS), "#737373", "#595959", "#ededed", "#ffffff"]
+    sheet = inline_svg.inks(f"var(--ink-{pen[1:]})" for pen in pens)
     for scheme in ("light", "dark"):
         browser.show(1280, 900, scheme=scheme)
-        browser(_OPEN_ALL)
-        inks[scheme] = browser("""(() => {
-          const seen = (colour) => {
+        browser(f"document.head.insertAdjacentHTML('beforeend', {json.dumps(f'<style>{sheet}</style>')})")
+        inks[scheme] = browser(f"""(() => {{
+          const seen = (colour) => {{
             const pen = document.createElement("canvas").getContext("2d");
             pen.fillStyle = colour;
             pen.fillRect(0, 0, 1, 1);
             return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3).map((c) => c / 255)
               .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
               .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-          };
-          const root = getComputedStyle(document.documentElement);
-          const drawn = document.querySelectorAll(".drawing [style*='stroke: var(--ink']");
-          return {
-            page: seen(getComputedStyle(document.querySelector(".drawing")).backgroundColor),
-            lines: [...drawn].map((one) => seen(getComputedStyle(one).stroke)),
-          };
-        })()""")
+          }};
+          const drawing = document.querySelector(".drawing");
+          const line = drawing.querySelector("[style*='stroke: var(--ink']");
+          const found = {{ page: seen(getComputedStyle(drawing).backgroundColor) }};
+          for (const pen of {json.dumps(pens)}) {{
+            line.style.stroke = `var(--ink-${{pen.slice(1)}})`;
+            found[pen] = seen(getComputedStyle(line).stroke);
+          }}
+          return found;
+        }})()""")
     light, dark = inks["light"], inks["dark"]
-    assert len(light["lines"]) == len(dark["lines"]) > 0 and light["page"] > 0.8 > 0.1 > dark["page"]
-    for one, other in zip(light["lines"], dark["lines"], strict=True):
-        assert other > one and (other + 0.05) / (dark["page"] + 0.05) >= 3
+    assert light["page"] > 0.8 > 0.1 > dark["page"]
+    for pen in (*(colour.lower() for colour in COLOURS), "#737373", "#595959"):
+        assert (dark[pen] + 0.05) / (dark["page"] + 0.05) >= 3, pen
+    # A ground or shade on paper is near the ground in the dark; what is darker there is lighter here.
+    assert all((dark[pen] + 0.05) / (dark["page"] + 0.05) < 1.3 for pen in ("#ededed", "#ffffff"))
+    greys = ("#000000", "#595959", "#737373", "#ededed", "#ffffff")
+    for some in (greys, ("#004488", "#228833", "#ddaa33")):
+        assert sorted(some, key=lambda pen: -dark[pen]) == list(some)
 
 
 def test_a_table_too_wide_for_a_phone_shows_a_shadow_where_there_is_more(browser: Browser) -> None:

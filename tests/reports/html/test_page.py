@@ -19,7 +19,7 @@ from icgd.reports.document.first_page import not_shown, urgent
 from icgd.reports.document.numbers import grouped, quantities
 from icgd.reports.document.paper_boxes import paper_boxes
 from icgd.reports.figures.figures import Drawn
-from icgd.reports.html.inline_svg import inline
+from icgd.reports.html.inline_svg import inks, inline
 from icgd.reports.html.page import page
 from icgd.reports.mathematics.mathml import math, prose, statement, worded
 
@@ -291,6 +291,20 @@ def test_figures_lose_what_is_not_drawing_and_never_share_an_id() -> None:
     )
     renamed = svg.replace("p77aa", "q12bb").replace("m3f1c", "zzz")
     assert inline(renamed, "one", 'A "title" <b>') == drawn
+
+
+def test_the_colours_of_a_drawing_are_variables_in_its_styles_alone() -> None:
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path fill="#8C8C8C" d="M0 0" '
+        'style="stroke: #004488"/><path stroke="url(#abcdef)" fill="none" d="M1 1"/>'
+        '<g id="abcdef"/></svg>'
+    )
+    grey, other = (a for a, _ in Read(str(inline(svg, "abcdef", ""))).all("path"))
+    assert grey["style"] == "fill:var(--ink-8c8c8c);stroke: var(--ink-004488)" and "fill" not in grey
+    assert other["stroke"] == "url(#abcdef-1)" and other["fill"] == "none"
+    light, dark = str(inks([str(inline(svg, "abcdef", ""))])).splitlines()
+    assert re.findall(r"--ink-(\w+):#(\w+)", light) == [(one, one) for one in ("000000", "004488", "8c8c8c")]
+    assert dark.count("oklch(from #") == 3 and "prefers-color-scheme:dark" in dark
 
 
 @pytest.mark.parametrize("broken", ["", "<svg", "<html></html>", '<svg xmlns="http://www.w3.org/2000/svg"/>'])
