@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import matplotlib
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from icgd.bounds.claims import Claim
@@ -94,6 +95,7 @@ class AuditFigure:
     def _repr_html_(self) -> str:
         name = re.sub(r"\W+", "-", self.key)
         drawn = inline(self._as_file("svg").decode(), name, self.title)
+        drawn = Markup(re.sub(r"var\(--ink-(\w{6})\)", r"#\1", drawn))  # a report defines these colours
         # On white, since the lines are dark whatever the theme of the notebook.
         return (
             f'<figure style="margin:0;max-width:42em"><div style="background:#fff;padding:.6em">{drawn}</div>'

@@ -50,7 +50,9 @@ def test_the_notebook_shows_every_verdict_and_every_bound(audit):
 def test_a_figure_is_found_by_a_word_and_saved(audit, tmp_path):
     found = audit.figure("budget")
     assert found is audit.figure("where-the-error-budget-goes") is audit.figures[found.key]
-    assert found._repr_html_().count("<svg") == 1 and found.caption.startswith("The share of each local")
+    shown = found._repr_html_()
+    assert shown.count("<svg") == 1 and found.caption.startswith("The share of each local")
+    assert "var(" not in shown and len(set(re.findall("#[0-9a-f]{6}", shown))) >= 4, "a notebook has no inks"
     for name, begin in (("a.pdf", b"%PDF"), ("a.svg", b"<?xml"), ("a.png", b"\x89PNG")):
         found.save(tmp_path / name)
         assert (tmp_path / name).read_bytes().startswith(begin)
