@@ -280,7 +280,7 @@ def audit_theorem(
     elif problem is not None:
         letters = about.pose(problem, letters).as_dict()
     search = Search(**options)
-    part = verify_one(about, letters, search, certify=True, surveyed=figures)
+    part = verify_one(about, letters, search, certify=True, surveyed=figures, announced=True)
     if part.failed:  # the verdict names the file that replays it
         write_run_files(part.files, search.out)
     asked = command_name(about)

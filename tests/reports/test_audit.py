@@ -68,8 +68,9 @@ def test_a_figure_is_found_by_a_word_and_saved(audit, tmp_path):
         found.save(tmp_path / "a.gif")
 
 
-def test_a_report_has_the_findings_and_the_certificate(tmp_path, monkeypatch):
+def test_a_report_has_the_findings_and_the_certificate(tmp_path, monkeypatch, capsys):
     audit = icgd.audit("looped", T=2, n=50)
+    assert capsys.readouterr() == ("", "")  # a function prints nothing
     monkeypatch.setattr("icgd.reports.report.typeset", lambda tex: NoTeX())
     made = audit.report(tmp_path / "made")
     assert made.files == [made.html, made.tex, made.json] and made.html.stat().st_size > 10_000
