@@ -164,6 +164,9 @@ def test_a_certificate_is_held_against_a_file(capsys, tmp_path, monkeypatch):
     with safe_open("m.safetensors", "np") as file:
         tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
     row, column = np.argwhere(tensors["layer.00.W1"])[0]
+    broken = {name: tensor * np.nan if name == "layer.00.W2" else tensor for name, tensor in tensors.items()}
+    save_file(broken, "broken.safetensors", metadata)
+    assert run(capsys, *check[:-3], "broken.safetensors")[0] == cli.BAD_INPUT
     tensors["layer.00.W1"][row, column] *= 1.01
     save_file(tensors, "m.safetensors", metadata)
     code, out, _ = run(capsys, *check)

@@ -11,6 +11,7 @@ from icgd import cli
 from icgd.commands import COMMANDS
 from icgd.findings_command import FINDING
 from icgd.judging import JUDGING
+from icgd.reports.command.file_names import refuse_own_name
 from icgd.reports.command.options import FILES
 from icgd.study_command import STUDYING
 from icgd.sweep_command import SWEEPING
@@ -55,6 +56,8 @@ def test_a_name_a_device_and_a_file_of_ones_own_are_no_such_file(tmp_path, monke
     for json_to in ("looped", "looped", "/dev/null", "table.csv"):
         assert cli.main(["bounds", "looped", "--json", json_to]) == cli.KEPT
     assert {path.name for path in tmp_path.iterdir()} == {"looped", "table.csv"}
+    refuse_own_name("elsewhere/table.csv", Path("out"), ("table.*",))
+    refuse_own_name("out/tables.csv", Path("out"), ("table.*",))
     capsys.readouterr()
 
 
