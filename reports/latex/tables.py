@@ -56,7 +56,7 @@ def _prepared(grid: GridDocument) -> PreparedTable:
     gaps = _GAP * (len(columns) - 1)
     whole_cells = _needed_widths(columns, rows, longest=_WHOLE)
     widths = _needed_widths(columns, rows, longest=_LONGEST)
-    narrow = sum(widths) + gaps <= _HALF and len(rows) <= _MOST_ROWS
+    narrow = sum(whole_cells) + gaps <= _HALF and len(rows) <= _MOST_ROWS
     half = _widened(columns, widths, _HALF - gaps)
     if any(len(_lines(column, width)) > _MOST_LINES for column, width in zip(columns, half, strict=True)):
         narrow = False

@@ -33,8 +33,8 @@ SHOWN = {
         "Least error at the last layer: a attention on a data, a attention on b data",
     ),
     "Examples needed for a target error": (
-        {"looped": [1.0, 5.0, 3.0, 3.0], "earlier": [2.0, 4.0, 4.0, 9.0]},
-        "Fewer examples than the earlier requirement from T = 3 loops on",
+        {"looped": [3.0, 1.0, 5.0, 3.0, 3.0], "earlier": [2.0, 2.0, 4.0, 4.0, 9.0]},
+        "Fewer examples than the earlier requirement from T = 4 loops on",
     ),
     "ReLUs over the lower bound": (
         {"ratio": [1.2, 1.50001]}, "At most 1.501 times the fewest ReLUs, 1.2 times at eps = 1",

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -22,5 +23,12 @@ def test_a_table_is_narrow_if_its_cells_fit_and_loses_no_row(cell, narrow, tmp_p
     text = write_source(document, (), tmp_path).read_text()
     assert (r"\captionof{table}{Seven." in text) == narrow
     assert (r"\caption{Seven.}" in text) != narrow
+    # A column of numbers ends at the right; a text that no line holds is broken.
+    rows[0][0] = "many words " * 20
+    text = write_source(document, (), tmp_path / "long").read_text()
+    assert re.search(
+        r"begin\{longtable\}\{@\{\}>\{\\icgdragged\}p\{[^}]*\}>\{\\raggedleft\\arraybackslash\}p", text
+    )
+    rows[0][0] = cell
     for _, whole, small, _ in rows:
         assert text.count(f"{number(whole)} & {number(small)} &") == 1
