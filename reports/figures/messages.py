@@ -8,8 +8,8 @@ from icgd.reports.document.numbers import digits, grouped
 from icgd.reports.document.shape import PlanDocument, PlotDocument, StreamDocument, TrajectoryDocument
 from icgd.reports.figures.curves import drawable
 
-Line = list[tuple[float, float]]
-Lines = Mapping[str, Line]
+Traced = list[tuple[float, float]]
+TracedLines = Mapping[str, Traced]
 """Label of a curve -> its points."""
 
 _APART = 0.01
@@ -66,11 +66,11 @@ def stream_message(stream: StreamDocument) -> str:
     return f"{len(stream['sublayers'])} sub-layers read and write {len(stream['slots'])} named slots"
 
 
-def _curve(curves: Lines, beginning: str) -> Line:
+def _curve(curves: TracedLines, beginning: str) -> Traced:
     return next(points for label, points in curves.items() if label.startswith(beginning))
 
 
-def _sizes(curves: Lines) -> str:
+def _sizes(curves: TracedLines) -> str:
     eps, heads = min(_curve(curves, "heads"))
     _, units = min(_curve(curves, "ReLUs built"))
     shown = f"{digits(heads)} heads" if heads > 1e6 else f"{grouped(round(heads))} heads"
@@ -78,39 +78,39 @@ def _sizes(curves: Lines) -> str:
     return f"At eps = {digits(eps)} the theorem's route takes {shown}, this construction {built}"
 
 
-def _ratio(curves: Lines) -> str:
+def _ratio(curves: TracedLines) -> str:
     (points,) = curves.values()
     eps, last = min(points)
     most = digits(max(y for _, y in points), up=True)
     return f"At most {most} times the fewest ReLUs, {digits(last, up=True)} times at eps = {digits(eps)}"
 
 
-def _depths(curves: Lines) -> str:
+def _depths(curves: TracedLines) -> str:
     bound, allowed = _curve(curves, "bound"), _curve(curves, "allowed")
     kept = all(y <= top for (_, y), (_, top) in zip(bound, allowed, strict=True))
     return f"Up to N = {bound[-1][0]:g} the bound {'stays below' if kept else 'exceeds'} what is allowed"
 
 
-def _apart(curves: Lines) -> str:
+def _apart(curves: TracedLines) -> str:
     (points,) = curves.values()
     step, far = points[-1]
     return f"After {step:g} steps the transformer is within {digits(far, up=True)} of exact descent"
 
 
-def _widths(curves: Lines) -> str:
+def _widths(curves: TracedLines) -> str:
     wide, error = min(_curve(curves, "four layers"), key=lambda point: point[1])
     ours = min(width for width, reached in _curve(curves, "ours") if reached <= error)
     grid = f"four layers on a grid are {wide:,.0f} wide"
     return f"For an error of {digits(error)} {grid}, this construction {ours:,.0f}"
 
 
-def _proved(curves: Lines) -> str:
+def _proved(curves: TracedLines) -> str:
     step, proved = _curve(curves, "proved")[-1]
     found = max(points[-1][1] for label, points in curves.items() if label.startswith("largest distance"))
     return f"After {step:g} steps at most {digits(proved, up=True)} is proved, and {digits(found)} is found"
 
 
-def _by_depth(curves: Lines) -> str:
+def _by_depth(curves: TracedLines) -> str:
     ends = ", ".join(f"{digits(points[-1][1])} {_method(label)}" for label, points in curves.items())
     return f"Least expected loss at {max(points[-1][0] for points in curves.values()):g} layers: {ends}"
 
@@ -119,8 +119,8 @@ def _method(label: str) -> str:
     return f"by {label}" if label.startswith("Theorem") else f"with {label}"
 
 
-def _starts(near: float, what: str) -> Callable[[Lines], str]:
-    def told(curves: Lines) -> str:
+def _starts(near: float, what: str) -> Callable[[TracedLines], str]:
+    def told(curves: TracedLines) -> str:
         ends: dict[str, list[float]] = {}
         for label, points in curves.items():
             ends.setdefault(label.partition(", ")[0], []).append(points[-1][1])
@@ -133,7 +133,7 @@ def _starts(near: float, what: str) -> Callable[[Lines], str]:
     return told
 
 
-def _best(curves: Lines) -> str:
+def _best(curves: TracedLines) -> str:
     ends: dict[str, list[tuple[float, str]]] = {}
     for label, points in curves.items():
         data, attention = label.split(", ")
@@ -144,21 +144,21 @@ def _best(curves: Lines) -> str:
     return f"Least error at the last layer: {told}"
 
 
-def _limit(curves: Lines) -> str:
+def _limit(curves: TracedLines) -> str:
     layer, far = _curve(curves, "measured")[-1]
     bound = _curve(curves, "certified")[-1][1]
     certified = digits(bound, up=True)
     return f"After {layer:g} layers the distance is {digits(far)}, certified to be at most {certified}"
 
 
-def _examples(curves: Lines) -> str:
+def _examples(curves: TracedLines) -> str:
     ours, theirs = _curve(curves, "looped"), _curve(curves, "earlier")
     more = [loops for (loops, n), (_, other) in zip(ours, theirs, strict=True) if n >= other]
     first = next(loops for loops, _ in ours if loops > max(more, default=0.0))
     return f"Fewer examples than the earlier requirement from T = {first:g} loops on"
 
 
-_TELLERS: Mapping[str, Callable[[Lines], str]] = {
+_TELLERS: Mapping[str, Callable[[TracedLines], str]] = {
     "Sizes over the tolerance": _sizes,
     "ReLUs over the lower bound": _ratio,
     "Step error over depth": _depths,
