@@ -2,7 +2,7 @@
 From Coq Require Import Reals QArith Qabs Qreals List Lra Lia Psatz Bool ZArith Permutation.
 From Flocq Require Import Core.
 From Interval Require Import Float.Sig.
-From ICGD Require Import vectors calculus block sums formulas certificate proof machine rounding floats products.
+From ICGD Require Import vectors calculus block sums formulas certificate proof machine rounding floats products slope.
 Import ListNotations.
 Open Scope R_scope.
 Notation sum := vectors.sum.
@@ -35,9 +35,18 @@ Definition multiplied (y : nat -> R) (p d g s : nat -> nat -> R) (j k : nat) : P
   | Squared m a b w => product_row (Q2R a) (Q2R b) (Q2R m) (offset_g j) w (d j k) fs beta true (s j k)
   end.
 
+(* The slope of the loss: a form of slots, which is no float; a sum of ReLUs of z in a slot of its own; or, for other losses, a slot
+   that is within the room that the certificate leaves for its rounding. *)
+Definition slope_by_machine (y : nat -> R) (p z g : nat -> nat -> R) (j k : nat) : Prop :=
+  let within := Rabs (z j k) <= Z c j -> Rabs (g j k - (uhat c (if direct c then z j k else p (N c) k - rho c * y k) - sigma c * y k)) <= wg c j in
+  match last_form o, u_sum c with
+  | Some q, _ => g j k = Q2R q * (p (N c) k - rho c * y k)
+  | None, Some w => if direct c then slope_row (offset_z j) (sigma c) (z j k + offset_z j) (y k) w (g j k) else within
+  | None, None => within
+  end.
+
 (* The pass of block.v for the construction `lean`, with z, p, r', g and products as literal matrices compute them in binary64,
-   whatever the order of each sum and with or without fused multiply-adds; T tokens.  A loss slope that stands in a slot is within
-   the room that the certificate leaves for its rounding; one that does not is no float, and g its exact value. *)
+   whatever the order of each sum and with or without fused multiply-adds; T tokens. *)
 Definition float_pass (T : nat) (V : nat -> nat -> nat -> R) (x y : nat -> R) (p z d g s : nat -> nat -> R) : Prop :=
   (forall i, (i < dim c 0)%nat -> p O i = x i) /\
   (forall j k, (j < N c)%nat -> (k < dim c (S j))%nat ->
@@ -45,11 +54,7 @@ Definition float_pass (T : nat) (V : nat -> nat -> nat -> R) (x y : nat -> R) (p
      by_machine (r_sum (L c j)) (act c j) (offset_z j) (z j k) (wr c j) (p (S j) k) /\
      by_machine (dr_sum (L c j)) (dact c j) (offset_z j) (z j k) (wd c j) (d j k) /\
      (DL c j <= d j k <= DH c j -> Rabs (g j k) <= G c j -> multiplied y p d g s j k)) /\
-  (forall j k, S j = N c -> (k < dim c (N c))%nat ->
-     match last_form o with
-     | Some q => g j k = Q2R q * (p (N c) k - rho c * y k)
-     | None => Rabs (z j k) <= Z c j -> Rabs (g j k - (uhat c (if direct c then z j k else p (N c) k - rho c * y k) - sigma c * y k)) <= wg c j
-     end) /\
+  (forall j k, S j = N c -> (k < dim c (N c))%nat -> slope_by_machine y p z g j k) /\
   (forall j k, (S j < N c)%nat -> (k < dim c (S j))%nat ->
      row_read T (dim c (S (S j))) (s (S j)) (fun l => V (S j) l k) (offset_g j) (g j k)).
 End Statement.
@@ -73,11 +78,18 @@ Definition form_bound (c : data) (o : machine_data) (j : nat) : Q :=
   if Nat.ltb (S j) (N c) then qG l + 2 * nth j (above_g o) 0 else
   match last_form o with None => qG l | Some q => Qabs q * (qA l + qer l) + Qabs q * qrho c * qBy c end.
 
-(* The form in the matrices is the slope of the loss. *)
+(* The form in the matrices is the slope of the loss, or the room for rounding of a slot is enough. *)
 Definition form_fits (c : data) (o : machine_data) : bool :=
   match last_form o, factor c, u_sum c with
-  | None, _, _ => true | Some q, Some f, None => Qeq_bool f q && negb (direct c) | _, _, _ => false
+  | None, _, None => true
+  | None, _, Some w => let j := (N c - 1)%nat in
+      if direct c then slope_fits w (qsigma c) (qBy c) (qZ (L c j)) (nth j (above_z o) 0) (qwg (L c j)) else true
+  | Some q, Some f, None => Qeq_bool f q && negb (direct c) | _, _, _ => false
   end.
+
+(* Whether the rounding of the loss slope is among what is proved. *)
+Definition slope_counted (c : data) (o : machine_data) : bool :=
+  match last_form o, u_sum c with Some _, _ => true | None, Some _ => direct c | None, None => false end.
 
 Definition rounding_fits (c : data) (o : machine_data) (j : nat) : bool :=
   let l := L c j in let T := tokens o in let above := nth j (above_g o) 0 in let Sg := form_bound c o j in
@@ -257,7 +269,13 @@ Proof.
   destruct machine as (_ & _ & M2 & _). intros Hj Hk Hz. specialize (M2 j k Hj Hk). assert (Hj' : (j < N c)%nat) by lia. round j Hj'.
   replace (Nat.ltb (S j) (N c)) with false in * by (symmetry; apply Nat.ltb_ge; lia).
   match goal with X : form_fits c o = true |- _ => rename X into Fm end.
-  unfold form_fits in Fm. destruct (last_form o) as [q |]; [| now apply M2]. clear Hz.
+  unfold form_fits in Fm. unfold slope_by_machine in M2. cbv zeta in M2. destruct (last_form o) as [q |].
+  2: { destruct (u_sum c) as [w |] eqn:Ew; [| now apply M2]. destruct (direct c); [| now apply M2].
+    replace (N c - 1)%nat with j in Fm by lia. unfold uhat. rewrite Ew. cbn [sum_or]. unfold wg. replace (z j k) with (z j k + Q2R (nth j (above_z o) 0%Q) - Q2R (nth j (above_z o) 0%Q)) by ring.
+    eapply slope_room; [exact Fm | | | exact M2].
+    - replace (z j k + Q2R (nth j (above_z o) 0%Q) - Q2R (nth j (above_z o) 0%Q)) with (z j k) by ring. exact Hz.
+    - eapply Rle_trans; [apply (norm_coordinate (dim c (N c)) y); exact Hk | exact Hy]. }
+  clear Hz.
   unfold factor in Fm. unfold uhat, phi, slope_value.
   destruct (loss c) as [[| | | | [| f | | | | |] [| | | | | |] | |] |]; try discriminate.
   destruct (le 0 f && Qeq_bool (qsigma c) 0) eqn:Es; [| discriminate]. destruct (u_sum c); [discriminate |]. apply andb_true_iff in Fm. destruct Fm as [Fq Fd].
@@ -279,7 +297,7 @@ Proof.
   unfold multiplied in Hm. destruct (form_of c o y p g j k) as [fs beta] eqn:Ef. unfold product in *.
   assert (Eg : g j k = form_sum fs + beta).
   { unfold form_of in Ef. unfold form_sum. destruct (Nat.ltb (S j) (N c)) eqn:El; [injection Ef as <- <-; cbn [map total]; ring |].
-    apply Nat.ltb_ge in El. assert (Ej : S j = N c) by lia. destruct machine as (_ & _ & M2 & _). specialize (M2 j k Ej). rewrite <- Ej in M2.
+    apply Nat.ltb_ge in El. assert (Ej : S j = N c) by lia. destruct machine as (_ & _ & M2 & _). specialize (M2 j k Ej). unfold slope_by_machine in M2. cbv zeta in M2. rewrite <- Ej in M2.
     specialize (M2 Hk). destruct (last_form o) as [q |]; injection Ef as <- <-; cbn [map total]; [rewrite M2 |]; ring. }
   assert (Form : form_size fs + Rabs beta <= Q2R (form_bound c o j) /\ (length fs <= 2)%nat).
   { unfold form_of in Ef. unfold form_bound. assert (E2 : Q2R 2 = 2) by (unfold Q2R; simpl; lra). destruct (Nat.ltb (S j) (N c)) eqn:El.

@@ -39,7 +39,7 @@ STATIC = (
         "tight",
     ),
     *("enclose", "tables", "fits", "sweeps", "certificate", "proof", "machine", "rounding", "floats"),
-    *("products", "binary64", "update", "clip", "step64"),
+    *("products", "slope", "binary64", "update", "clip", "step64"),
 )
 """The theory, in the order of compilation."""
 

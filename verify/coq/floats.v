@@ -194,14 +194,16 @@ Proof.
   - specialize (IH Hin). lia.
 Qed.
 
-Lemma slot_row_row offset range x v y : 0 <= offset -> Rabs (x - offset) <= range -> slot_row offset x v y ->
-  exists f, y = value_of f /\ row 2 (constant_of v) (row_program offset range (x - offset) v) f.
+Lemma signs_of_reals v : List.Forall (fun '(a, _, _) => Rabs a = 1) (reals_of v).
 Proof.
-  intros Ho Hx (hs & t & k & Hu & Hk & Ht & ->). exists (eval t). split; [reflexivity |]. exists hs, t, k. repeat split; auto; try apply Ht.
-  unfold row_program. assert (Signs : List.Forall (fun '(a, _, _) => Rabs a = 1) (reals_of v)).
-  { unfold reals_of. apply Forall_forall. intros p Hp. apply in_map_iff in Hp. destruct Hp as ([[s b] c'] & <- & _).
-    destruct s; cbn [sign_of]; [apply Rabs_R1 |]. rewrite Rabs_left; lra. }
-  clear Ht. assert (U := u_pos). assert (R0 : 0 <= range) by (eapply Rle_trans; [apply Rabs_pos | exact Hx]).
+  unfold reals_of. apply Forall_forall. intros p Hp. apply in_map_iff in Hp. destruct Hp as ([[s b] c'] & <- & _).
+  destruct s; cbn [sign_of]; [apply Rabs_R1 |]. rewrite Rabs_left; lra.
+Qed.
+
+Lemma slot_units_ok offset range x hs v : 0 <= offset -> Rabs (x - offset) <= range -> Forall2 (slot_unit offset x) hs (reals_of v) ->
+  Forall2 (unit_ok 2) hs (row_program offset range (x - offset) v).
+Proof.
+  intros Ho Hx Hu. assert (Signs := signs_of_reals v). unfold row_program. assert (U := u_pos). assert (R0 : 0 <= range) by (eapply Rle_trans; [apply Rabs_pos | exact Hx]).
   induction Hu as [| h p hs' ps Hp Hps IH]; cbn [map]; constructor.
   - inversion Signs as [| p0 ps0 Sp Sps]; subst. destruct p as [[a b] c']. destruct Hp as (Hs & Hr & Hw & bias & Hi & Hb).
     assert (B0 := Rabs_pos b). rewrite (Rabs_mult a offset), Sp, Rmult_1_l, (Rabs_pos_eq offset) in Hb by exact Ho.
@@ -220,6 +222,13 @@ Proof.
         assert (T := Rabs_triang b (- (a * offset))). rewrite Rabs_Ropp in T. lra. }
       assert (range + offset <= (1 + 4 * u) * (range + offset)) by nra. lra.
   - apply IH. inversion Signs; auto.
+Qed.
+
+Lemma slot_row_row offset range x v y : 0 <= offset -> Rabs (x - offset) <= range -> slot_row offset x v y ->
+  exists f, y = value_of f /\ row 2 (constant_of v) (row_program offset range (x - offset) v) f.
+Proof.
+  intros Ho Hx (hs & t & k & Hu & Hk & Ht & ->). exists (eval t). split; [reflexivity |]. exists hs, t, k.
+  split; [now apply slot_units_ok | split; [exact Hk | split; [exact Ht | reflexivity]]].
 Qed.
 
 Lemma row_room v range above room x y : row_fits (Some v) range above room = true -> Rabs (x - Q2R above) <= Q2R range ->

@@ -24,7 +24,7 @@ NUMBERS = re.compile(
 WAVES = (
     *(("vectors", "machine"), ("calculus", "block", "sums", "up", "rounding"), ("erf", "cells", "gradient")),
     *(("formulas", "rows"), ("token",), ("tight",), ("enclose",), ("tables",), ("fits",), ("sweeps",)),
-    *(("certificate",), ("proof",), ("floats", "update", "clip"), ("products",), ("binary64",)),
+    *(("certificate",), ("proof",), ("floats", "update", "clip"), ("products", "slope"), ("binary64",)),
     ("step64",),
 )
 """The files of the theory; those in one wave do not depend on each other."""

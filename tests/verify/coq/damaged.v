@@ -1,6 +1,6 @@
 (* The checks of a small certificate with one of its numbers changed: each must come out false. *)
 From Coq Require Import Reals QArith List Bool.
-From ICGD Require Import formulas certificate floats binary64 step64 data arithmetic instance in_floats.
+From ICGD Require Import formulas certificate floats slope binary64 step64 data arithmetic instance in_floats.
 Import ListNotations.
 
 Definition of (f : relus -> relus) (w : option relus) := match w with Some w => Some (f w) | None => None end.
@@ -59,6 +59,9 @@ Eval vm_compute in [rounds kept machine; rounds (rooms (1 # 8) 1 1) machine; rou
   rounds (rooms_of 1 1 1 (1 # 10000000000)) machine;
   rounds kept (Machine (tokens machine) (above_z machine) [qG layer_1 * (99 # 100)]%Q (last_form machine));
   rounds kept (Machine (tokens machine) (above_z machine) (above_g machine) (Some (19 # 10)%Q)); form_fits (summed certified) machine].
+Definition slot (sigma By room : Q) : bool :=
+  match r_sum layer_1 with Some w => slope_fits w sigma By (qZ layer_1) (nth 0 (above_z machine) 0) room | None => false end.
+Eval vm_compute in [slot 1 1 (1 # 10000000000); slot 1 1 (1 # 10000000000000000); slot 1 1000000000 (1 # 10000000000)]%Q.
 Definition moved (room : Q) : layer_data :=
   let l := layer_1 in
   LayerData (r l) (r_sum l) (dr_sum l) (times l) (qhalf l) (qZ l) (qA l) (limits l) (cell l) (qDL l) (qDH l) (qG l) (qSn l)
