@@ -58,7 +58,8 @@ def test_claims_have_values():
 @pytest.mark.parametrize(
     ("field", "value"),
     [("kernel", "cosine"), ("kernel", ""), ("kernel", 3), ("n", 0), ("n", 10**5), ("L", 1.5), ("r", -1.0),
-     ("radius", math.inf), ("radius", 100.0), ("d", True), ("sigma", 0.0), ("sigma", math.nan), ("normaliser", "none")],
+     ("radius", math.inf), ("radius", 100.0), ("d", True), ("sigma", 0.0), ("sigma", math.nan),
+     ("normaliser", "none")],
 )  # fmt: skip
 def test_impossible_letters_are_refused(field, value):
     with pytest.raises(ProblemError, match=field):
@@ -74,7 +75,7 @@ def test_a_width_is_a_change_of_the_unit_of_length():
         assert wide.rate == plain.rate and wide.scale == 0.25
         (one, other) = ({claim.key: claim.value for claim in claims(problem)} for problem in (wide, plain))
         assert one == other
-    with pytest.raises(ProblemError, match="radius/sigma, here 100, is between 0.001 and 6.32456"):
+    with pytest.raises(ProblemError, match=r"radius/sigma, here 100, is between 0\.001 and 6\.32456"):
         FunctionalProblem(sigma=0.01)
 
 
