@@ -15,12 +15,18 @@ from icgd.construct.machine.files import write_atomically
 def write_plain_torch(weights: ReadWeights, folder: Path) -> tuple[Path, ...]:
     """Write `model.safetensors` and `forward.py` into a folder; returns both paths."""
     check_formulas(weights)
-    made, code = folder / "model.safetensors", folder / "forward.py"
+    made = folder / "model.safetensors"
     if made.resolve() == weights.path.resolve():
         raise ProblemError("out", folder, "the weights would be written over themselves; name another folder")
     write_tensors(made, weights.tensors, weights.metadata)
+    return made, write_forward(folder)
+
+
+def write_forward(folder: Path) -> Path:
+    """Write `forward.py` alone, which runs the weights that a file beside it holds; returns its path."""
+    code = folder / "forward.py"
     write_atomically(code, Path(forward.__file__).read_text(encoding="utf-8"))
-    return made, code
+    return code
 
 
 def check_formulas(weights: ReadWeights) -> None:

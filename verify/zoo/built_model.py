@@ -10,6 +10,7 @@ from typing import Any
 from icgd.bounds.letters import Letters
 from icgd.bounds.problem import Problem
 from icgd.construct.exports.formats import export_weights
+from icgd.construct.exports.plain_torch import write_forward
 from icgd.construct.exports.read_weights import read_weights
 from icgd.construct.machine.files import write_atomically
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
@@ -56,15 +57,14 @@ class BuiltModel:
         """Write weights, certificate, `forward.py` and the folder for TransformerLens; returns the paths."""
         made = self.model.of.model
         assert made is not None
-        weights, paths = folder / "model.safetensors", []
+        weights = folder / "model.safetensors"
         weights.parent.mkdir(parents=True, exist_ok=True)
         made.save(self.transformer, weights, *([self.digest] if self.digest else []))
+        paths = [weights, write_forward(folder)]
         if self.certificate is not None:
             paths.append(folder / "certificate.json")
-            write_atomically(paths[0], certificate_text(self.certificate))
-        read = read_weights(weights)
-        paths += [*export_weights(read, "torch", folder)]
-        return (*paths, *export_weights(read, "transformer-lens", folder / LENS_FOLDER))
+            write_atomically(paths[-1], certificate_text(self.certificate))
+        return (*paths, *export_weights(read_weights(weights), "transformer-lens", folder / LENS_FOLDER))
 
 
 def build_model(model: ZooModel) -> BuiltModel:

@@ -46,6 +46,11 @@ def is_as_listed(model, folder, capsys):
     assert 0.05 * listed.error < worst <= listed.error
 
 
+def test_a_model_of_exact_steps_is_as_listed(tmp_path, capsys):
+    is_as_listed(ZOO["looped"], tmp_path, capsys)
+    assert {one.name for one in tmp_path.iterdir()} >= {"model.safetensors", "forward.py", "transformer_lens"}
+
+
 @pytest.mark.slow
 def test_all_models_are_as_listed(tmp_path, capsys):
     assert list(zoo_sizes()) == list(ZOO)
