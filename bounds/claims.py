@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -74,10 +75,14 @@ class Claim:
         name = self.quantity.replace("_", r"\ ")
         return rf"$\displaystyle \text{{{name}}} {sign} {self.latex} \approx {self.value:.6g}$"
 
+    def __hash__(self) -> int:
+        return hash(self.key)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle holds the constants as a plain dictionary, and is checked as it is read."""
-        given = (getattr(self, one.name) for one in fields(self))
-        return type(self), tuple(dict(one) if isinstance(one, Mapping) else one for one in given)
+        """A pickle holds formulas as tuples and constants as a dictionary, and is checked as it is read."""
+        held = {one.name: getattr(self, one.name) for one in fields(self)}
+        held |= {"bound": _as_tuples(self.bound), "constants": dict(self.constants)}
+        return _claim_again, (type(self), held)
 
     @cached_property
     def value(self) -> Number:
@@ -123,13 +128,42 @@ class Claim:
 
     @property
     def expression(self) -> str:
-        """The bound as plain text."""
-        return str(self.bound)
+        """The bound as plain text, as the command line prints it."""
+        return without_braces(self.bound)
 
     @property
     def latex(self) -> str:
         """The bound as LaTeX."""
         return str(sympy.latex(self.bound))
+
+
+def without_braces(formula: object) -> str:
+    """A formula or a symbol as plain text, without the braces of an index of one word.
+
+    >>> without_braces("K*d_{out} + nu_{u,1}")
+    'K*d_out + nu_{u,1}'
+    """
+    return re.sub(r"_\{([\w']+)\}", r"_\1", str(formula))
+
+
+def _claim_again(kind: type[Claim], held: Mapping[str, Any]) -> Claim:
+    return kind(**{**held, "bound": _from_tuples(held["bound"])})
+
+
+def _as_tuples(expr: sympy.Basic) -> Any:
+    """The expression as (function, arguments), each an expression likewise; symbols and numbers as they are.
+
+    sympy itself pickles an expression such that reading it simplifies once more, which may change it.
+    """
+    return (expr.func, tuple(map(_as_tuples, expr.args))) if expr.args else expr
+
+
+def _from_tuples(held: Any) -> Any:
+    """The inverse of `_as_tuples`."""
+    if not isinstance(held, tuple):
+        return held
+    function, arguments = held
+    return function(*map(_from_tuples, arguments), evaluate=False)
 
 
 _FUNCTIONS: Mapping[type, Callable[..., Any]] = {

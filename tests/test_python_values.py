@@ -33,6 +33,7 @@ from icgd import (
     theorem,
     theorems,
 )
+from icgd.bounds.listing import Listing
 from icgd.verify import catalogue
 from icgd.verify.search.options import Search
 from icgd.verify.search.prompts import random_prompts, seeded
@@ -214,11 +215,34 @@ def test_what_users_hold_can_be_copied_and_sent_to_other_processes():
         assert str(error) == "eta = 0.0: at least 1 is needed" and error.field == "eta"
     found = theorem("relu-icgd").verify(SMALL, samples=10, effort=0, certify=True)
     for other in copies(found):
-        assert other.verdicts == found.verdicts  # sympy may simplify a bound that it makes again
-        assert [(c.key, c.value) for c in other.claims] == [(c.key, c.value) for c in found.claims]
+        assert (other.verdicts, other.claims) == (found.verdicts, found.claims)
     for one in theorems().values():
         if one.model:
             assert all(map(type, copies(one.model.build(one.letters(), **one.chosen(None)))))
+
+
+def test_a_copied_bound_of_any_theorem_is_the_same_formula():
+    """sympy would simplify it again, as it does here: one argument of the maximum is below the other."""
+    one, wide = sympy.Symbol("d_{out}", positive=True), sympy.Symbol("K", positive=True)
+    whole = sympy.Max(one, wide + one, evaluate=False)
+    assert whole.func(*whole.args) != whole
+    values = {one: (1, "size of the output"), wide: (2, "width")}
+    listings = [Listing([Claim("a/b", "", "", "", (), "heads", "<=", whole, values)])]
+    for about in theorems().values():
+        for construction in about.constructions or (None,):
+            exact = {"activation": "relu"} if construction == "exact" else {}
+            sizes = {"N": 1, "K": 2, "n": 2, "eps": 0.5} if issubclass(about.letters, Problem) else {}
+            listings.append(about.bounds(construction=construction, **sizes, **exact))
+    assert sum(map(len, listings)) > 50
+    for bounds in listings:
+        for other in copies(bounds):
+            assert other == bounds and type(other) is Listing and hash(other) == hash(bounds)
+            for again, bound in zip(other, bounds, strict=True):
+                assert (again.expression, again.latex, again.value) == (
+                    bound.expression,
+                    bound.latex,
+                    bound.value,
+                )
 
 
 def test_a_spawned_process_takes_problems_and_gives_transformers_back():

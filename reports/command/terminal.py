@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from icgd.bounds.claims import Claim
+from icgd.bounds.claims import Claim, without_braces
 from icgd.bounds.hypotheses import Hypothesis
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import Plan
@@ -150,7 +149,7 @@ def show_formulas(console: Console, asserted: Iterable[Claim]) -> None:
         console.print(
             f"[bold]{escape(claim.key)}[/] {claim.relation} {_number(claim.value)}", highlight=False
         )
-        console.print(Padding(escape(_plain(claim.expression)), (0, 0, 0, 2)), highlight=False)
+        console.print(Padding(escape(claim.expression), (0, 0, 0, 2)), highlight=False)
     rows: dict[tuple[str, float, str], list[str]] = {}
     for claim in asserted:
         for symbol, (value, meaning) in claim.constants.items():
@@ -161,7 +160,7 @@ def show_formulas(console: Console, asserted: Iterable[Claim]) -> None:
     table.columns[1].justify = "right"
     for (name, value, meaning), keys in rows.items():
         of = f"; in {', '.join(keys)}" if several[name] > 1 else ""
-        table.add_row(*map(escape, (_plain(name), _number(value), f"{meaning}{of}")))
+        table.add_row(*map(escape, (without_braces(name), _number(value), f"{meaning}{of}")))
     console.print(table)
 
 
@@ -340,15 +339,5 @@ def _number(value: float) -> str:
     return f"{Context(prec=6, rounding=ROUND_CEILING).create_decimal(value):.6g}".lower()
 
 
-def _plain(expression: str) -> str:
-    """A formula without the braces of an index.
-
-    >>> _plain("K*d_{out} + nu_{u,1}")
-    'K*d_out + nu_{u,1}'
-    """
-    return re.sub(r"_\{([\w']+)\}", r"_\1", expression)
-
-
 def _short(expression: str, width: int = 60) -> str:
-    expression = _plain(expression)
     return expression if len(expression) <= width else expression[: width - 3] + "..."

@@ -117,7 +117,7 @@ def bounds_document(asserted: Iterable[Claim]) -> dict[str, BoundDocument]:
             "title": claim.title,
             "statement": claim.statement,
             "hypotheses": list(claim.hypotheses),
-            "expression": claim.expression,
+            "expression": str(claim.bound),  # with the names that `constants` has
             "latex": claim.latex,
             "value": claim.value,
             "relation": claim.relation,

@@ -50,7 +50,9 @@ def test_an_infinite_bound_is_infinite():
 
 def test_expression_and_latex_read_as_the_bound():
     made = claim(sympy.sqrt(a) / b, {a: (4, ""), b: (3, "")})
+    indexed = sympy.Symbol("A_{r'N}")
     assert made.expression == "sqrt(a)/b"
+    assert claim(indexed**2, {indexed: (1, "")}).expression == "A_r'N**2"
     assert made.latex == r"\frac{\sqrt{a}}{b}"
     assert math.isclose(made.value, 2 / 3)
 
