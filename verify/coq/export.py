@@ -115,8 +115,10 @@ ROWS, FINEST = 16, 128
 
 
 def root(x: Fraction | int) -> Fraction:
-    """The square root, exact or rounded up."""
-    exact, scale = Fraction(isqrt(Fraction(x).numerator), isqrt(Fraction(x).denominator)), 10**18
+    """The square root, exact or rounded up by at most 1e-17 of it: of a small box, too."""
+    x = Fraction(x)
+    exact = Fraction(isqrt(x.numerator), isqrt(x.denominator))
+    scale = 10 ** (18 + max(0, len(str(x.denominator)) - len(str(x.numerator)) + 1) // 2)
     return exact if exact**2 == x else Fraction(isqrt(int(x * scale**2)) + 1, scale)
 
 

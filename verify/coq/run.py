@@ -31,7 +31,7 @@ WAVES = (
 
 PROVED = (
     "for this problem and program, every n, every w in W, all prompts in the radii; local lemmas included, "
-    "and that back-propagation is the gradient of a loss with this slope"
+    "and that back-propagation has the derivative in each weight of a loss with this slope"
 )
 TRUSTED = (
     "Coq's kernel with its virtual machine, 63-bit integers and floats, and the axioms of its real numbers",

@@ -85,7 +85,14 @@ def test_the_gradient_is_that_of_the_loss_over_every_weight():
 
 
 def test_roots_are_rounded_up():
-    assert root(4) == 2 and 2 < root(2) ** 2 < 2 + Fraction(1, 10**16)
+    assert root(4) == 2 and root(Fraction(9, 4)) == Fraction(3, 2)
+    for x in (
+        2,
+        3 * 10**9,
+        Fraction(1, 2),
+        *(Fraction(B_v) ** 2 / 3 for B_v in (1.0, 1e-3, 1e-9, 1e-60, 1e6)),
+    ):
+        assert 1 < root(x) ** 2 / x <= (1 + Fraction(1, 10**17)) ** 2
 
 
 def test_sums_are_those_of_the_program():
