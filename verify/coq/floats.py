@@ -48,7 +48,7 @@ NOT_IN_FLOATS = (
     "nothing about binary64: coqc refuses in_floats.v, since a room for rounding that is enough for the "
     "checker is too small for the coarser count in Coq"
 )
-"""What is said where the bound is proved, but not down to floats: it happens at radii far below 1e-6."""
+"""What is said where the bound is proved, but not down to floats: at extreme letters."""
 
 
 def floats_file(certificate: Mapping[str, Any]) -> str:
