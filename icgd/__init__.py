@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from icgd.construct.prompt import Prompt
     from icgd.construct.relu_icgd import build
     from icgd.kinds import judge_given as judge
-    from icgd.reports.audit import Audit
-    from icgd.reports.audit import audit_theorem as audit
+    from icgd.reports.audit import Audit, audit
     from icgd.verify.catalogue import find_theorem as theorem
     from icgd.verify.catalogue import theorems
     from icgd.verify.results import Results
@@ -56,7 +55,7 @@ _HOMES = {
     "construct.model": ("Model",),
     "construct.prompt": ("Prompt",),
     "construct.relu_icgd": ("build",),
-    "reports.audit": ("Audit",),
+    "reports.audit": ("Audit", "audit"),
     "verify.catalogue": ("theorems",),
     "verify.results": ("Results",),
     "verify.theorem": ("Theorem",),
@@ -64,7 +63,6 @@ _HOMES = {
 }
 
 _RENAMED = {
-    "audit": "reports.audit.audit_theorem",
     "judge": "kinds.judge_given",
     "sweep": "verify.sweeps.posed_sweep.sweep_grid",
     "theorem": "verify.catalogue.find_theorem",
@@ -110,4 +108,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

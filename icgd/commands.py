@@ -116,7 +116,7 @@ def _write_files(
         show_certificates(console, part.files, folder, "" if usual else part.document["options"])
 
 
-def audit(
+def audit_command(
     letters: dict[str, Any],
     theorem: AnyOrAll = None,
     search: Search = THOROUGH,
@@ -359,7 +359,7 @@ def build_command(
 
 
 COMMANDS: Mapping[str, Callable[..., int]] = {
-    "audit": audit,
+    "audit": audit_command,
     "report": report_command,
     "verify": verify_command,
     "bounds": bounds,

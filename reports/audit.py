@@ -251,7 +251,7 @@ def _slug(words: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", str(words).lower()).strip("-")
 
 
-def audit_theorem(
+def audit(
     theorem: str | Path | Letters | Theorem,
     problem: Letters | Mapping[str, Any] | None = None,
     *,
@@ -271,10 +271,12 @@ def audit_theorem(
         problem = theorem
     about = theorem if isinstance(theorem, Theorem) else find_theorem(theorem)
     letters = {name: options.pop(name) for name in about.letters.names() if name in options}
+    if not isinstance(figures, bool):
+        raise ProblemError("figures", figures, "True or False is needed")
     known = {one.name for one in fields(Search)}
     for name, value in options.items():
         if name not in known:
-            raise ProblemError(name, value, f"{about.name} has no such option, and no such letter")
+            raise about.unknown(name, value, "figures")
     if isinstance(problem, Mapping) and not letters:
         letters = dict(problem)
     elif problem is not None:

@@ -86,6 +86,11 @@ def test_everything_is_short_in_a_session_and_well_formed_in_a_notebook(held):
         assert not latex or (latex.startswith("$\\displaystyle ") and latex.endswith("$"))
 
 
+def test_the_tab_key_offers_public_names_alone():
+    inner = [name for name in dir(icgd) if not (name.startswith("__") and name.endswith("__"))]
+    assert inner == sorted(set(icgd.__all__) - {"__version__"})
+
+
 def test_everything_is_the_same_after_pickle_and_copy(held):
     for one in {type(one): one for one in held if "<lambda>" not in repr(one)}.values():
         for other in (pickle.loads(pickle.dumps(one)), copy.copy(one), copy.deepcopy(one)):

@@ -169,6 +169,13 @@ class Theorem:
         """
         return Listing(self.claims(self.pose(problem, letters), **self.chosen(construction)))
 
+    def unknown(self, name: str, value: object, *more: str) -> ProblemError:
+        """The refusal of a keyword that is no letter and no option; more: names of other options."""
+        choice = ("construction",) if self.constructions else ()
+        options = ", ".join(sorted({*self.options, *EVERYWHERE, *choice, *more}))
+        known = f"the letters are {', '.join(self.letters.names())}; the options are {options}"
+        return ProblemError(name, value, f"{self.name} has no such option, and no such letter; {known}")
+
     def attributed(self, verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
         """The verdicts, each with whose claim it is about."""
         return tuple(replace(one, about=self.subject(one.claim)) for one in verdicts)
@@ -198,7 +205,7 @@ class Theorem:
         unknown = options.keys() - self.options - EVERYWHERE - {"construction"}
         if unknown:
             name = min(unknown)
-            raise ProblemError(name, options[name], f"{self.name} has no such option, and no such letter")
+            raise self.unknown(name, options[name])
         search = Search(**options)
         read: Mapping[str, Any] = {}
         if isinstance(problem, Mapping) and not letters:

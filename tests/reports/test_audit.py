@@ -90,7 +90,9 @@ def test_what_no_audit_is_about_is_refused(audit):
     for asked, options, why in (
         ("loped", {}, "^theorem = loped: the theorems are relu-icgd"),
         (3, {}, "^theorem = 3: a name, a path or a problem is needed"),
-        ("looped", {"TT": 3}, "^TT = 3: looped has no such option, and no such letter"),
+        ("looped", {"TT": 3}, "^TT = 3: looped has no such option, and no such letter; the letters are d"),
+        ("softmax-icgd", {"T": 3}, "^T = 3: .*; the letters are N, K, d, .*; the options are .*, figures, "),
+        ("looped", {"figures": "no"}, "^figures = no: True or False is needed"),
         ("looped", {"T": "3"}, "^T = '3': a whole number"),
         ("looped", {"certify": True}, "^certify = True: looped has no such option"),
         ("looped", {"problem": "T=3"}, "^problem = str: looped needs a LoopedProblem"),
@@ -99,5 +101,7 @@ def test_what_no_audit_is_about_is_refused(audit):
     ):
         with pytest.raises(ProblemError, match=why):
             icgd.audit(asked, **options)
+    with pytest.raises(TypeError, match=r"^audit\(\) missing"):
+        icgd.audit()
     with pytest.raises(ProblemError, match=r"^transformer = convergence: it is about the transformer of"):
         replace(audit, _asked="convergence").transformer  # noqa: B018
