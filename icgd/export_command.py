@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,11 +12,12 @@ import typer
 
 from icgd.bounds.letters import ProblemError
 from icgd.commands import KEPT
-from icgd.construct.exports.formats import FORMATS, export_weights, find_format
+from icgd.construct.exports.formats import FORMATS, ExportFormat, export_weights, find_format
 from icgd.construct.exports.read_weights import read_weights
 from icgd.construct.machine.files import check_writable
 from icgd.reports.command.audit import emit
 from icgd.reports.command.console import console_for
+from icgd.reports.command.file_names import refuse_own_name
 from icgd.reports.command.options import Json
 from icgd.reports.document.document import closing
 
@@ -31,10 +33,10 @@ def export_command(
     """Write weights in the format of another tool: docs/exports.md."""
     began = time.perf_counter()
     found = find_format(to, out)
-    if found.ending:
-        check_writable(out)
-    if out.resolve() == weights.resolve():
-        raise ProblemError("out", out, "it is the file of the weights, which would be lost; name another")
+    _keep_weights(weights, found, out)
+    refuse_own_name(json_to, out if found.files else out.parent, found.files or (out.name,))
+    for place in found.places(out):
+        check_writable(place, out)
     given = read_weights(weights)
     paths = export_weights(given, to, out)
     console = console_for(json_to)
@@ -42,6 +44,15 @@ def export_command(
         console.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
     emit({"format": to, "kind": given.kind, "files": [str(path) for path in paths]} | closing(began), json_to)
     return KEPT
+
+
+def _keep_weights(weights: Path, chosen: ExportFormat, out: Path) -> None:
+    """Raises ProblemError where the format would be written over the weights, by whatever name."""
+    for place in chosen.places(out):
+        if place.resolve() == weights.resolve() or (
+            place.exists() and weights.exists() and os.path.samefile(place, weights)
+        ):
+            raise ProblemError("out", out, "the weights would be written over themselves; name another place")
 
 
 EXPORTING: Mapping[str, Callable[..., int]] = {"export": export_command}

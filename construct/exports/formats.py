@@ -9,10 +9,10 @@ from pathlib import Path
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.open_table import OpenTable
 from icgd.construct.exports.onnx_step import write_onnx_step
-from icgd.construct.exports.plain_torch import write_plain_torch
+from icgd.construct.exports.plain_torch import TORCH_FILES, write_plain_torch
 from icgd.construct.exports.read_weights import WEIGHT_KINDS, ReadWeights
 from icgd.construct.exports.torch_program import write_torch_program
-from icgd.construct.exports.transformer_lens import LENS_KINDS, write_transformer_lens
+from icgd.construct.exports.transformer_lens import LENS_FILES, LENS_KINDS, write_transformer_lens
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class ExportFormat:
     says: what is written, in one sentence.  kinds: the weights that it takes, of `WEIGHT_KINDS`.
     ending: of the file's name; empty where a folder is written.
     write: writes there, atomically, and returns the files; raises ProblemError for what it cannot write.
+    files: the names of all that is written into a folder; empty where a file is written.
     """
 
     name: str
@@ -29,6 +30,11 @@ class ExportFormat:
     kinds: tuple[str, ...]
     ending: str
     write: Callable[[ReadWeights, Path], tuple[Path, ...]]
+    files: tuple[str, ...] = ()
+
+    def places(self, out: Path) -> tuple[Path, ...]:
+        """Every file that is written for this path."""
+        return tuple(out / name for name in self.files) or (out,)
 
 
 FORMATS = OpenTable(
@@ -40,6 +46,7 @@ FORMATS = OpenTable(
             tuple(WEIGHT_KINDS),
             "",
             write_plain_torch,
+            TORCH_FILES,
         ),
         ExportFormat(
             "transformer-lens",
@@ -47,6 +54,7 @@ FORMATS = OpenTable(
             LENS_KINDS,
             "",
             write_transformer_lens,
+            LENS_FILES,
         ),
         ExportFormat(
             "torch-program",
@@ -83,8 +91,10 @@ def find_format(chosen: str, out: Path) -> ExportFormat:
         found = FORMATS.find(chosen)
     except ValueError:
         raise ProblemError("to", chosen, f"the formats are {FORMATS.names}") from None
-    if not out.name.endswith(found.ending):
-        raise ProblemError("out", out, f"the name of such a file ends in {found.ending}")
+    if not out.name.endswith(found.ending) or out.name == found.ending:
+        raise ProblemError(
+            "out", out, f"the name of such a file ends in {found.ending}, such as step{found.ending}"
+        )
     if not found.ending and out.is_file():
         raise ProblemError("out", out, "it is a file, and this format is a folder")
     return found

@@ -33,6 +33,9 @@ from icgd.construct.machine.files import write_atomically
 LENS_KINDS = ("block", "linear")
 """The kinds of weights that this format takes."""
 
+LENS_FILES = ("config.json", "model.safetensors", "lens_model.py")
+"""What the folder of this format holds."""
+
 _KERNELS = ("softmax", "relu", "linear")
 _OVER = {"n": "examples", "n+1": "tokens", "1": "nothing"}
 _TOKENS = 512
@@ -59,7 +62,7 @@ def write_transformer_lens(weights: ReadWeights, folder: Path) -> tuple[Path, ..
     described, problem = (_of_block(block), block.problem) if block else (_of_linear(weights), None)
     added = {name: getattr(described, name) for name in ("slots", "directions", "pattern")}
     metadata = {name: json.dumps(value) for name, value in added.items()} | {"logits": described.logits}
-    config, tensors, code = (folder / name for name in ("config.json", "model.safetensors", "lens_model.py"))
+    config, tensors, code = (folder / name for name in LENS_FILES)
     write_tensors(tensors, described.state.tensors(problem), {**weights.metadata, **metadata})
     write_atomically(config, json.dumps(described.state.config(), indent=2) + "\n")
     write_atomically(code, Path(lens_model.__file__).read_text(encoding="utf-8"))

@@ -1,5 +1,6 @@
 """`icgd export`: every command and piece of Python of docs/exports.md, and what it refuses."""
 
+import os
 import re
 import shlex
 import sys
@@ -63,7 +64,7 @@ def test_the_json_of_an_export(capsys, tmp_path, loop):
         ("loop", "tensorflow", "made", "to = tensorflow: the formats are torch"),
         ("loop", "torch", "file", "it is a file, and this format is a folder"),
         ("none", "torch", "made", "there is no such file"),
-        ("model", "torch", "", "the weights would be written over themselves; name another folder"),
+        ("loop", "onnx", ".onnx", "the name of such a file ends in .onnx, such as step.onnx"),
         ("other", "torch", "made", "it holds bias; what `icgd build` writes is needed"),
     ],
 )
@@ -75,3 +76,22 @@ def test_what_cannot_be_exported_is_refused_in_one_sentence(of, to, out, said, c
     code, printed, err = command(capsys, "export", str(path), "--to", to, "--out", str(tmp_path / out))
     assert code == cli.BAD_INPUT and said in err and len(err.splitlines()) == 1 and not printed
     assert (tmp_path / "file").read_text(encoding="utf-8") == "kept" and not (tmp_path / "made").exists()
+
+
+def test_weights_are_never_written_over(capsys, tmp_path, loop):
+    held, kept = tmp_path / "model.safetensors", loop.read_bytes()
+    held.write_bytes(kept)
+    (tmp_path / "same").symlink_to(tmp_path)
+    (tmp_path / "linked").mkdir()
+    os.link(held, tmp_path / "linked" / "model.safetensors")
+    for to, out in [(to, out) for to in ("torch", "transformer-lens") for out in ("", "same", "linked")]:
+        code, printed, err = command(capsys, "export", str(held), "--to", to, "--out", str(tmp_path / out))
+        assert code == cli.BAD_INPUT and "over themselves; name another place" in err and not printed
+    made = ["--out", str(tmp_path / "made"), "--json", str(tmp_path / "made" / "forward.py")]
+    code, _, err = command(capsys, "export", str(held), "--to", "torch", *made)
+    assert code == cli.BAD_INPUT and "a file of this name is written there by the command itself" in err
+    code, _, err = command(capsys, "export", str(held), "--to", "torch", "--out", "/proc/made")
+    assert code == cli.BAD_INPUT and err == "icgd: /proc/made: it cannot be written\n"
+    assert held.read_bytes() == kept == (tmp_path / "linked" / "model.safetensors").read_bytes()
+    names = {one.name for one in tmp_path.rglob("*")}
+    assert names == {"loop.safetensors", "model.safetensors", "same", "linked"}
