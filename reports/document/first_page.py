@@ -70,8 +70,10 @@ def notable(document: AuditDocument, *, most: int = 7, length: int = 400) -> tup
     return tuple(replace(one, text=whole_sentences(one.text, length)) for one in chosen)
 
 
-def whole_sentences(text: str, length: int) -> str:
+def whole_sentences(text: str, length: int, *, cut: bool = True) -> str:
     """The first sentences of a text, as many as fit; a first sentence that is too long is cut with " ...".
+
+    cut: if False, a first sentence that is too long stays whole.
 
     >>> whole_sentences("It holds. It does not hold beyond 3.", 20), whole_sentences("word " * 9, 20)
     ('It holds.', 'word word word ...')
@@ -79,8 +81,12 @@ def whole_sentences(text: str, length: int) -> str:
     plain = " ".join(text.split())
     if len(plain) <= length:
         return plain
-    ends = [found.end() for found in re.finditer(r"[.!?](?=\s+[A-Z0-9(])", plain) if found.end() <= length]
-    return plain[: ends[-1]] if ends else textwrap.shorten(plain, length, placeholder=" ...")
+    ends = [found.end() for found in re.finditer(r"[.!?](?=\s+[A-Z0-9(])", plain)]
+    if fitting := [end for end in ends if end <= length]:
+        return plain[: fitting[-1]]
+    if not cut:
+        return plain[: ends[0]] if ends else plain
+    return textwrap.shorten(plain, length, placeholder=" ...")
 
 
 def _in_turn(findings: Sequence[FindingDocument]) -> Iterator[Notable]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Set
+from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Context
-from typing import TypeGuard
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
+from typing import TypedDict, TypeGuard
 
 from icgd.reports.document.shape import AuditDocument, DocumentNumber, NumberSection, TheoremDocument
 from icgd.reports.document.step_bound import is_checked
@@ -25,15 +25,42 @@ _SECTIONS: Mapping[NumberSection, str] = {
     "certificate": "Certificate",
 }
 
-_UPPER = {
-    ("step_error", "bound"),
-    ("step_error", "certified"),
-    ("step_error", "bound_off_margin"),
-    ("plan", "bound"),
-    ("plan", "certified"),
-    ("plan", "recurrence"),
-    ("certificate", "bound"),
-}
+_UPPER = re.compile(
+    r"\b(bound|certified|proved|recurrence)\b"
+    r"|^(at most|Lipschitz constant|Gauss-Newton part|rest|certain|float32)$"
+)
+_LOWER = re.compile(r"\b(least|lower)\b")
+_CHOSEN = re.compile(r"^(step size|weight near|tolerance|least range)\b")
+"""What names say: of upper bounds; of lower bounds among these; of constants that are no bounds."""
+
+
+class Rounding(TypedDict):
+    """How a number must be rounded: up, as an upper bound, or down, as a lower bound; neither: to nearest."""
+
+    up: bool
+    down: bool
+
+
+NEAREST: Rounding = {"up": False, "down": False}
+
+
+def rounding_of(name: str) -> Rounding:
+    """How a number of this name is rounded, which is a key or the heading of a column.
+
+    >>> rounding_of("coarse_certified"), rounding_of("least eigenvalue, proved")
+    ({'up': True, 'down': False}, {'up': False, 'down': True})
+    >>> rounding_of("sampled")
+    {'up': False, 'down': False}
+    """
+    spaced = name.replace("_", " ")
+    bounds, lower = bool(_UPPER.search(spaced)), bool(_LOWER.search(spaced))
+    return {"up": bounds and not lower, "down": bounds and lower}
+
+
+def cell_rounding(column: str, row: Sequence[object]) -> Rounding:
+    """How a cell of a table is rounded, by the heading of its column or, if that does not say, of its row."""
+    of_column = rounding_of(column)
+    return of_column if of_column != NEAREST or not row else rounding_of(str(row[0]))
 
 
 @dataclass(frozen=True)
@@ -41,46 +68,51 @@ class Quantity:
     """A number with a name.
 
     macro: its name, letters only, such as icgdHeads.  place: its path in the document, for readers.
-    up: whether it is an upper bound; those are rounded up.
+    up: whether it is an upper bound; those are rounded up.  down: whether it is a lower bound.
     """
 
     macro: str
     place: str
     value: int | float
     up: bool = False
+    down: bool = False
 
     @property
     def digits(self) -> str:
         """The number as it is printed everywhere."""
-        return digits(self.value, up=self.up)
+        return digits(self.value, up=self.up, down=self.down)
 
 
-def digits(value: DocumentNumber, *, up: bool = False) -> str:
+def digits(value: DocumentNumber, *, up: bool = False, down: bool = False) -> str:
     """Whole numbers in full, others to four digits; no other rounding happens when a document is printed.
 
-    up: round up, as upper bounds must be.
+    up: round up, as upper bounds must be.  down: round down, as lower bounds must be.
 
     >>> digits(1219433928), digits(0.0047784114), digits(51.43894), digits(1e-13), digits(float("inf"))
     ('1219433928', '0.004778', '51.44', '1e-13', 'inf')
     >>> digits(0.0047784114, up=True), digits(0.05, up=True)
     ('0.004779', '0.05')
+    >>> digits(-11.992768, down=True)
+    '-12'
     """
     if isinstance(value, int | str) or not math.isfinite(value):
         return str(value)
     short = f"{value:.4g}"
-    if up and float(short) < value * (1 - 2.0**-50):  # a bound that is short in decimals stays short
-        short = f"{Context(prec=4, rounding=ROUND_CEILING).create_decimal_from_float(value):.4g}"
+    near = abs(value) * 2.0**-50  # a bound that is short in decimals stays short
+    if (up and float(short) < value - near) or (down and float(short) > value + near):
+        toward = Context(prec=4, rounding=ROUND_CEILING if up else ROUND_FLOOR)
+        short = f"{float(toward.create_decimal_from_float(value)):.4g}"
     mantissa, _, exponent = short.partition("e")
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 
-def grouped(value: DocumentNumber, *, up: bool = False) -> str:
+def grouped(value: DocumentNumber, *, up: bool = False, down: bool = False) -> str:
     """The same digits with thousands in groups, as siunitx prints them in LaTeX.
 
     >>> grouped(1219433928), grouped(1062.77), grouped(-1234.5, up=True), grouped(0.0047784114, up=True)
     ('1,219,433,928', '1,063', '-1,234', '0.004779')
     """
-    shown = digits(value, up=up)
+    shown = digits(value, up=up, down=down)
     return f"{int(shown):,}" if shown.removeprefix("-").isdecimal() else shown
 
 
@@ -113,7 +145,8 @@ def _quantities(document: AuditDocument) -> Iterator[Quantity]:
                 letter = key if len(key) == 1 and key.isascii() and key.isalpha() else _camel(key)
                 name = prefix + title + letter
                 if is_number(value):
-                    yield Quantity(name, f"{theorem} {section} {key}", value, (section, key) in _UPPER)
+                    rounding = NEAREST if section == "problem" else rounding_of(key)
+                    yield Quantity(name, f"{theorem} {section} {key}", value, **rounding)
         for key, claim in part["bounds"].items():
             own = key.removeprefix(f"{theorem.split('/')[0]}/")
             if key not in shown:
@@ -129,12 +162,12 @@ def _quantities(document: AuditDocument) -> Iterator[Quantity]:
             if is_number(value):
                 short = entry["key"].split("/")[-1]
                 name = f"icgdFinding{_camel(short)}{_camel(key)}"
-                yield Quantity(name, f"finding {entry['key']} {key}", value)
+                yield Quantity(name, f"finding {entry['key']} {key}", value, **rounding_of(key))
     for asked in document.get("questions", ()):
         for key, value in asked["numbers"].items():
             if is_number(value):
                 name = f"icgdQuestion{_camel(asked['key'])}{_camel(key)}"
-                yield Quantity(name, f"question {asked['key']} {key}", value)
+                yield Quantity(name, f"question {asked['key']} {key}", value, **rounding_of(key))
 
 
 def _constants(theorem: str, part: TheoremDocument, prefix: str, shown: Set[str]) -> Iterator[Quantity]:
@@ -144,11 +177,16 @@ def _constants(theorem: str, part: TheoremDocument, prefix: str, shown: Set[str]
     """
     problem = {**(part.get("problem") or {}), **(part.get("chosen") or {})}
     found: dict[str, dict[float, str]] = {}
+    roundings: dict[tuple[str, float], Rounding] = {}
     for key, claim in part["bounds"].items():
         for name, constant in (claim.get("constants") or {}).items() if key not in shown else ():
             value = constant["value"]
             if is_number(value) and value not in (problem.get(letter_of(name)), claim["value"]):
                 found.setdefault(name, {}).setdefault(value, key)
+                of_bound = claim["relation"] == "<="
+                roundings.setdefault(
+                    (name, value), _rounding_of_constant(constant.get("meaning", ""), of_bound)
+                )
     used: Counter[str] = Counter()
     for name, values in found.items():
         for value, key in values.items():
@@ -159,7 +197,13 @@ def _constants(theorem: str, part: TheoremDocument, prefix: str, shown: Set[str]
             macro = prefix + "Constant" + start + words[1:] + (f"In{_camel(of)}" if of else "")
             used[macro] += 1
             again = _camel(str(used[macro])) if used[macro] > 1 else ""  # Greek letters have no name of ours
-            yield Quantity(macro + again, constant_place(theorem, name, of), value)
+            yield Quantity(macro + again, constant_place(theorem, name, of), value, **roundings[name, value])
+
+
+def _rounding_of_constant(meaning: str, of_bound: bool) -> Rounding:
+    """What an upper bound is made of bounds from above, too, unless it was chosen or is a lower end."""
+    lower = meaning.startswith("lower end")
+    return {"up": of_bound and not lower and not _CHOSEN.search(meaning), "down": of_bound and lower}
 
 
 def letter_of(constant: str) -> str:

@@ -13,7 +13,7 @@ from icgd.reports.document.shape import FindingDocument
 from icgd.verify.ledger.tally import FATES, Fate, statement_of
 
 _SAYS, _WHY, _REPAIR = 130, 190, 150
-"""The most characters of what a statement says, of why it got its fate, and of its repair."""
+"""The most characters of what it says, of why it got its fate, and of its repair; one sentence may be longer."""
 _ORDER: tuple[Fate, ...] = ("fails", "repaired", "open", "holds")
 
 
@@ -69,9 +69,9 @@ def _row(source: str, found: list[FindingDocument]) -> StatementRow:
         name=source.partition(", ")[2] or first["statement"],
         fate=fate,
         said=FATES[fate][0] + (", and says nothing at practical sizes" if empty else ""),
-        says="" if first.get("headline") else whole_sentences(first["claim"], _SAYS),
-        why=first.get("headline") or whole_sentences(first["text"], _WHY),
-        repair=whole_sentences(repair, _REPAIR),
+        says="" if first.get("headline") else whole_sentences(first["claim"], _SAYS, cut=False),
+        why=first.get("headline") or whole_sentences(first["text"], _WHY, cut=False),
+        repair=whole_sentences(repair, _REPAIR, cut=False),
         keys=tuple(one["key"] for one in found),
     )
 

@@ -24,7 +24,7 @@ from icgd.reports.document.tones import TONES
 from icgd.reports.html.choices import choices, paper_of
 from icgd.reports.html.inline_svg import inks, inline
 from icgd.reports.html.page_parts import ARXIV, BY_URGENCY, page_parts
-from icgd.reports.html.shown_numbers import PageNumbers, cell, exact, raised, shown
+from icgd.reports.html.shown_numbers import PageNumbers, cell, cell_in, exact, raised, shown
 from icgd.reports.mathematics import mathml
 from icgd.reports.mathematics.formulas import formula
 from icgd.verify.ledger.entries import KINDS
@@ -64,6 +64,7 @@ def page(document: AuditDocument, figures: Sequence[Drawn]) -> str:
         "linked": linked,
         "shown": shown,
         "cell": cell,
+        "cell_in": cell_in,
         "exact": exact,
         "raised": raised,
         "spaced": lambda name: name.replace("_", " "),

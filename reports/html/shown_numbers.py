@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from markupsafe import Markup, escape
 
-from icgd.reports.document.numbers import Quantity, grouped, place_of_constant, quantities
+from icgd.reports.document.numbers import Quantity, cell_rounding, grouped, place_of_constant, quantities
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.mathematics.mathml import prose
 
@@ -44,6 +44,13 @@ def exact(value: object) -> Markup:
     return _data(value, repr(value)) if isinstance(value, int | float) else shown(value)
 
 
+def cell_in(value: object, column: str, row: Sequence[object]) -> Markup:
+    """A cell of a table; a bound, as its column or its row says, is rounded to its safe side."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _data(value, grouped(value, **cell_rounding(column, row)))
+    return cell(value)
+
+
 def raised(value: float) -> Markup:
     """An upper bound, rounded up."""
     return _data(value, grouped(value, up=True))
@@ -60,7 +67,7 @@ class PageNumbers:
     def at(self, value: object, *place: str) -> Markup:
         """The value at a place of the document, with its name if it is a named number."""
         quantity = self._at.get(" ".join(place))
-        return cell(value) if quantity is None else self.named(quantity)
+        return cell_in(value, place[-1], ()) if quantity is None else self.named(quantity)
 
     def constant(self, value: object, theorem: str, name: str, bound: str) -> Markup:
         """The value of a constant of a bound, with its name if it has one."""
@@ -70,7 +77,7 @@ class PageNumbers:
         """The number, with its name as id unless the page already has that id."""
         new = quantity.macro not in self._placed
         self._placed.add(quantity.macro)
-        text = grouped(quantity.value, up=quantity.up)
+        text = grouped(quantity.value, up=quantity.up, down=quantity.down)
         return _data(quantity.value, text, quantity.macro, identify=new)
 
 

@@ -8,7 +8,14 @@ from dataclasses import replace
 from itertools import groupby
 
 from icgd.bounds.letters import ProblemError
-from icgd.reports.document.numbers import Quantity, beginning_of, digits, place_of_constant, quantities
+from icgd.reports.document.numbers import (
+    Quantity,
+    beginning_of,
+    digits,
+    place_of_constant,
+    quantities,
+    rounding_of,
+)
 from icgd.reports.document.shape import AuditDocument, BoundDocument
 from icgd.reports.mathematics.notation import Tex, command, escape
 
@@ -35,7 +42,7 @@ def with_prefix(macro: str, prefix: str) -> str:
     return prefix + macro.removeprefix(PREFIX)
 
 
-def number(value: object, *, up: bool = False) -> Tex:
+def number(value: object, *, up: bool = False, down: bool = False) -> Tex:
     r"""A value of the document as LaTeX; icgd.reports.document.numbers rounds floats.
 
     >>> number(0.0047784), number(None), number("inf"), number(True)
@@ -47,7 +54,7 @@ def number(value: object, *, up: bool = False) -> Tex:
         return Tex("yes" if value else "no")
     if not isinstance(value, int | float):
         return Tex(r"\ensuremath{\infty}") if value == "inf" else escape(value)
-    shown = digits(value, up=up)
+    shown = digits(value, up=up, down=down)
     if shown.lstrip("-") in ("inf", "nan"):
         return Tex(r"\ensuremath{" + shown.replace("inf", r"\infty").replace("nan", r"\mathrm{nan}") + "}")
     if len(shown) > 24:
@@ -81,7 +88,9 @@ class NamedNumbers:
     def at(self, place: str, value: object) -> Tex:
         """The macro of the number at a place; the value itself if it has no name."""
         found = self._places.get(place)
-        return number(value) if found is None or found.value != value else macro(found)
+        if found is None or found.value != value:
+            return number(value, **rounding_of(place.split(" ", 2)[-1]))
+        return macro(found)
 
     def constant(self, theorem: str, name: str, bound: str, value: object) -> Tex:
         """The macro of a constant of a bound; the value itself if it has no name."""

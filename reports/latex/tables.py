@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from icgd.reports.document.numbers import grouped
+from icgd.reports.document.numbers import Rounding, cell_rounding, grouped
 from icgd.reports.document.shape import GridDocument, TheoremDocument
 from icgd.reports.latex.macros import number
 from icgd.reports.mathematics.notation import Tex, escape
@@ -74,7 +74,10 @@ def _prepared(grid: GridDocument) -> PreparedTable:
             [escape(printed(line)) for line in _lines(column, width)]
             for column, width in zip(columns, widths, strict=True)
         ],
-        rows=[[_cell(cell) for cell in row] for row in rows],
+        rows=[
+            [_cell(cell, cell_rounding(column, row)) for column, cell in zip(columns, row, strict=True)]
+            for row in rows
+        ],
         narrow=narrow,
         # Rounded down, so that the columns fit together.
         widths=None if fits else [Tex(f"{width / whole - 5e-4:.3f}") for width in widths],
@@ -87,8 +90,10 @@ def _is_numeric(cells: Iterator[Cell]) -> bool:
     return bool(found) and all(isinstance(cell, int | float) for cell in found)
 
 
-def _cell(value: object) -> Tex:
-    return Tex("") if value is None else escape(printed(value)) if isinstance(value, str) else number(value)
+def _cell(value: object, rounding: Rounding) -> Tex:
+    if value is None:
+        return Tex("")
+    return escape(printed(value)) if isinstance(value, str) else number(value, **rounding)
 
 
 def _needed_widths(columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, longest: float) -> list[float]:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from icgd import cli
 from icgd.reports.document.numbers import grouped, quantities
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.upgrade import load
+from icgd.reports.html.page import page
+from icgd.reports.latex.source import write_source
 
 QUICK = ["--samples", "2000", "--effort", "0.1"]
 
@@ -51,9 +54,9 @@ class Data(HTMLParser):
             self.inside = None
 
 
-def printed(value, up):
+def printed(value, up, down):
     """What pdftotext makes of siunitx's number: powers of ten lose their superscript."""
-    mantissa, _, exponent = grouped(value, up=up).partition("e")
+    mantissa, _, exponent = grouped(value, up=up, down=down).partition("e")
     return f"{mantissa}×10{exponent}".replace("-", "−") if exponent else mantissa.replace("-", "−")
 
 
@@ -86,7 +89,7 @@ def test_every_number_of_the_json_is_in_the_html(folder, document):
     data.feed(page)
     for one in quantities(document):
         value, text = data.found[one.macro]
-        assert json.loads(value) == one.value and text == grouped(one.value, up=one.up)
+        assert json.loads(value) == one.value and text == grouped(one.value, up=one.up, down=one.down)
     assert len(page) < 3e6
 
 
@@ -112,5 +115,68 @@ def test_every_number_of_the_json_is_in_the_pdf(folder, document):
         for item in rest.strip().split(", "):
             name, value = re.fullmatch(r"([A-Za-z ]+) (.*)", item.replace("\f", "")).groups()
             found["icgd" + prefix + name.replace(" ", "")] = value.replace(" ", "")
-    expected = {one.macro: printed(one.value, one.up) for one in quantities(document)}
+    expected = {one.macro: printed(one.value, one.up, one.down) for one in quantities(document)}
     assert found == expected
+
+
+BOUNDS = {
+    "upper": {
+        "distance after L steps, proved": 0.1961429967,
+        "largest eigenvalue, proved": 15.350216,
+        "Lipschitz constant": 51.438945,
+        "Gauss-Newton part": 15.947162,
+        "coarse_certified": 0.046624769705,
+        "certified": 0.049442002783,
+        "bound": 2.2146553302e-11,
+        "float32": 0.05012301,
+    },
+    "lower": {"least eigenvalue, proved": -11.992768, "least_certified": 0.123462},
+    "neither": {"largest sampled Hessian norm": 4.668078, "least": 0.234562, "least_norm": 5.739141},
+}
+"""Numbers by their keys, each of which to-nearest rounding takes to the wrong side if it is a bound."""
+
+
+def test_no_bound_is_printed_past_what_is_proved_on_any_surface(tmp_path):
+    plain = json.loads(
+        (Path(__file__).parents[1] / "data" / "document_html.json").read_text(encoding="utf-8")
+    )
+    numbers = {key: value for side in BOUNDS.values() for key, value in side.items()}
+    part = plain["theorems"]["preconditioned"]
+    part["census"] |= numbers
+    plain["findings"][0]["numbers"] = plain["questions"][0]["numbers"] = numbers
+    rows = [["cells", *numbers.values()]]
+    part["grids"] = [{"title": "Bounds", "columns": ["of", *numbers], "rows": rows, "note": ""}]
+    parts = plain["theorems"]
+    claim = next(one for one in parts["relu-icgd/lean"]["bounds"].values() if one["relation"] == "<=")
+    meant = {"upper": "bound on the 2-norm", "lower": "lower end of an enclosure", "neither": "step size"}
+    claim["constants"] = {
+        f"{side}{index}": {"value": value + 0.00001, "meaning": meant[side]}
+        for side, found in BOUNDS.items()
+        for index, value in enumerate(found.values())
+    }
+    write_source(plain, (), tmp_path)
+    source = (tmp_path / "icgd-numbers.tex").read_text(encoding="utf-8")
+    macros = dict(re.findall(r"^\\newcommand\{\\(\w+)\}\{\\num\{([^}]*)\}\}", source, flags=re.MULTILINE))
+    html = page(plain, [])
+    on_page = re.findall(r'<data(?: id="\w+")? value="([^"]+)"[^>]*>([^<]*)</data>', html)
+    in_table = re.findall(r"\\num\{([^}]*)\}", (tmp_path / "tables.tex").read_text(encoding="utf-8"))
+    named = quantities(plain)
+    for side, found in BOUNDS.items():
+        for key, value in found.items():
+            for given in (value, value + 0.00001):
+                shown = [macros[one.macro] for one in named if one.value == given]
+                shown += [text.replace(",", "") for digits, text in on_page if float(digits) == given]
+                if given == value:
+                    shown += [one for one in in_table if float(one) == pytest.approx(value, rel=1e-3)]
+                assert len(shown) >= (7 if given == value else 2), (key, shown)
+                assert all(_is_safe(side, float(one), given) for one in shown), (key, given, shown)
+
+
+def _is_safe(side, shown, given):
+    return (
+        shown >= given
+        if side == "upper"
+        else shown <= given
+        if side == "lower"
+        else shown == float(f"{given:.4g}")
+    )

@@ -29,6 +29,7 @@ def test_an_upper_bound_is_not_printed_below_itself(value):
     printed, exact = Fraction(digits(value, up=True)), Fraction(value)
     # A bound that is short in decimals stays short: its float may be a share of 2^-50 above it, and rounds.
     assert exact - abs(exact) / 2**49 <= printed < exact + fourth_digit(value)
+    assert Fraction(digits(-value, down=True)) == -printed
 
 
 def fourth_digit(value):
@@ -43,8 +44,8 @@ def test_whole_numbers_are_printed_in_full(value):
 
 @given(FLOATS)
 def test_groups_are_all_that_a_person_reads_beside_the_digits(value):
-    for up in (False, True):
-        assert grouped(value, up=up).replace(",", "") == digits(value, up=up)
+    for up, down in ((False, False), (True, False), (False, True)):
+        assert grouped(value, up=up, down=down).replace(",", "") == digits(value, up=up, down=down)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,24 @@ def test_every_statement_has_one_row_of_the_fate_that_the_tally_counts():
     assert [fate for fate, _ in itertools.groupby(fates)] == ["fails", "repaired", "open", "holds"]
 
 
+def test_no_sentence_is_cut():
+    long = "It is " + "very " * 60 + "long."
+    (row,) = statement_rows(
+        [
+            finding(
+                1,
+                "Lemma 1",
+                "error",
+                "wording",
+                claim=long,
+                text=f"{long} More.",
+                repair=f"{long} (And more.)",
+            )
+        ]
+    )
+    assert row.says == row.why == row.repair == long
+
+
 def test_the_gravest_finding_speaks_and_numbers_are_sorted_as_numbers():
     found = [
         finding(1, "Lemma 14", "confirms", "none"),

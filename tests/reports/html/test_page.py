@@ -139,7 +139,7 @@ def test_every_number_of_the_document_is_there_once_with_all_its_digits(read: Re
     for one in expected:
         value, text = shown[one.macro]
         assert json.loads(value) == one.value
-        assert text == grouped(one.value, up=one.up)
+        assert text == grouped(one.value, up=one.up, down=one.down)
         assert value == json.dumps(one.value)
 
 
@@ -154,7 +154,7 @@ def test_constants_have_their_names_where_they_stand(text: str) -> None:
 def test_numbers_without_a_name_are_rounded_once_and_keep_their_digits(read: Read) -> None:
     for attributes, text in read.all("data"):
         value = json.loads(attributes["value"])
-        assert text in {grouped(value), grouped(value, up=True), repr(value)}
+        assert text in {grouped(value), grouped(value, up=True), grouped(value, down=True), repr(value)}
 
 
 def test_nothing_is_asked_of_any_network(text: str, read: Read) -> None:

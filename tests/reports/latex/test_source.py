@@ -56,6 +56,7 @@ def test_every_number_has_a_macro_with_its_digits(written):
     for macro, shown, _ in found:
         assert float(shown) == pytest.approx(named[macro].value, rel=1e-3)
         assert not named[macro].up or float(shown) >= named[macro].value
+        assert not named[macro].down or float(shown) <= named[macro].value
 
 
 def test_texts_use_macros_that_exist_and_no_number_where_one_does(written):
