@@ -14,11 +14,14 @@ from icgd.bounds.letters import ProblemError
 from icgd.commands import FAILED, KEPT
 from icgd.reports.command.audit import emit
 from icgd.reports.command.console import console_for
+from icgd.reports.command.file_names import refuse_own_name
 from icgd.reports.command.options import Json
 from icgd.reports.command.progress_lines import lines_or_bars
 from icgd.reports.document.document import closing
 from icgd.verify.benchmark_set.claims import ClaimJudgement, judge_claim
 from icgd.verify.benchmark_set.writing import (
+    SET_FILES,
+    check_files,
     known_instance,
     network_path,
     property_path,
@@ -44,8 +47,11 @@ def benchmark_set_command(
     if (claim is None) != (instance is None):
         given = "instance" if claim is None else "judge"
         raise ProblemError(given, instance or claim, "--judge CLAIM and --instance NAME go together")
+    for folder, names in SET_FILES.items():
+        refuse_own_name(json_to, out / folder, names)
     if claim is not None and instance is not None:
         known = known_instance(out, instance)
+        check_files(out, known)
         judged = judge_claim(network_path(out, str(known["network"])), property_path(out, instance), claim)
         lines = [f"{instance}: {judged.said}"]
         if judged.accepted and known["answer"] == "unsat":

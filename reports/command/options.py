@@ -141,7 +141,7 @@ class OnceEach(TyperCommand):
 
 FILES = {
     *("--json", "--out", "--sarif", "--data", "--config", "--against", "--weights", "--certificate"),
-    *("--replay", "--from", "table", "weights", "certificate"),
+    *("--replay", "--from", "--judge", "table", "weights", "certificate"),
 }
 """Every option and argument that is the path of a file or a folder, or may be one, as it is typed."""
 

@@ -10,7 +10,7 @@ from icgd.reports.document.command_shape import Closed, LettersDocument
 
 
 class BenchmarkNetworkDocument(TypedDict):
-    """A certified network.  bound: proved, on norm2(E).  found: the largest entry of E that is known."""
+    """A certified network.  bound: proved, on norm2(E).  found: an entry of E that is reached."""
 
     construction: str
     problem: LettersDocument
@@ -21,8 +21,9 @@ class BenchmarkNetworkDocument(TypedDict):
 class BenchmarkInstanceDocument(TypedDict):
     """A property of a network, whose answer is known.
 
-    type: float64 or real.  sha256: of the network's file.  judged, over_reals: of the counterexample of a
-    property that is sat: what it is in words, and whether it is one over the reals.
+    type: float64 or real.  sha256, property_sha256: of the files of network and property.  judged,
+    over_reals: of the counterexample of a property that is sat: what it is in words, and whether it is one
+    over the reals.
     """
 
     name: str
@@ -31,6 +32,7 @@ class BenchmarkInstanceDocument(TypedDict):
     answer: str
     why: str
     sha256: str
+    property_sha256: str
     judged: NotRequired[str]
     over_reals: NotRequired[bool]
 

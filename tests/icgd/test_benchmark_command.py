@@ -1,5 +1,7 @@
 """`icgd benchmark-set`: what it writes, how it judges a claim, and its exit codes."""
 
+from pathlib import Path
+
 import pytest
 
 from icgd import cli
@@ -41,6 +43,29 @@ def test_the_set_is_written_and_claims_are_judged(capsys, tmp_path, small):
     known.write_text(known.read_text("utf-8").replace('"sat"', '"unsat"'), encoding="utf-8")
     code, printed, _ = command(capsys, *out, *judged, "tiny-spike-query")
     assert code == cli.KEPT and "the proof or this judge is wrong" in printed
+    # A claim and the set itself are never written over.
+    near, written = tmp_path / "set" / "properties" / "tiny-near.vnnlib", (tmp_path / "set").rglob("*.*")
+    claim = tmp_path / "claim.txt"
+    claim.write_bytes(Path(spike).read_bytes())
+    held = {path: path.read_bytes() for path in [claim, *written]}
+    network = tmp_path / "set" / "networks" / "tiny.onnx"
+    for path, said in (
+        (claim, "it is the file of judge, which would be lost"),
+        (known, "a file of this name is written there by the command itself"),
+        (network, "a file of this name is written there by the command itself"),
+    ):
+        about = ["--judge", str(claim), "--instance", "tiny-whole", "--json", str(path)]
+        code, _, err = command(capsys, *out, *about)
+        assert code == cli.BAD_INPUT and said in err and len(err.splitlines()) == 1
+    assert held == {path: path.read_bytes() for path in held}
+    # Nothing is known of other networks or properties.
+    for path in (near, network):
+        path.write_bytes(path.read_bytes() + b"\n")
+        code, printed, err = command(capsys, *out, *judged, "tiny-near")
+        assert code == cli.BAD_INPUT and not printed and "its sha256 is not the one in known.json" in err
+        path.write_bytes(held[path])
+    code, _, err = command(capsys, "--out", "/proc/made")
+    assert code == cli.BAD_INPUT and err == "icgd: /proc/made: it cannot be written\n"
     for arguments, said in (
         (["--judge", spike], "--judge CLAIM and --instance NAME go together"),
         (["--instance", "tiny-whole"], "--judge CLAIM and --instance NAME go together"),
@@ -49,6 +74,9 @@ def test_the_set_is_written_and_claims_are_judged(capsys, tmp_path, small):
     ):
         code, printed, err = command(capsys, *out, *arguments)
         assert code == cli.BAD_INPUT and said in err and len(err.splitlines()) == 1 and not printed
+    known.write_text(known.read_text("utf-8").replace("property_sha256", "other"), encoding="utf-8")
+    code, _, err = command(capsys, *out, *judged, "tiny-whole")
+    assert code == cli.BAD_INPUT and "its known.json is not one that this icgd benchmark-set wrote" in err
     code, _, err = command(capsys, "--out", str(tmp_path), *judged, "tiny-whole")
     assert code == cli.BAD_INPUT and "there is no such file" in err
 

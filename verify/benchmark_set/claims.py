@@ -18,7 +18,9 @@ from icgd.verify.benchmark_set.property_text import Certainly, DeclaredTensor, P
 MOST_CLAIM = 1 << 20
 """The longest file of a claim that is read, in bytes."""
 
-_PAIR = re.compile(r"\(\s*(\w+?)_(\d{1,9})\s+([^\s()]+)\s*\)")
+_PAIR = re.compile(r"\(\s*(\w+?)_(\d{1,9})\s+([^\s()]+)\s*\)", re.ASCII)
+_HEADER = re.compile(r"\s*([A-Za-z]\w*)\s+(\w+)\s+\[([\d\s,]*)\]\s*", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,10 +111,19 @@ def read_claim(path: Path, given: DeclaredTensor) -> Floats:
     """The input that a file claims, in the format of VNN-COMP or in that of VNN-LIB 2.0.
 
     VNN-COMP has ((X_0 0.5) (X_1 -0.1) ... (Y_0 0.3)), VNN-LIB 2.0 a line `X float64 [1,4]` and a number a
-    line.  Values of outputs are ignored, since they are computed here.  Raises ProblemError.
+    line; `;` begins a comment.  Values of outputs are ignored, since they are computed here.  Raises
+    ProblemError for another answer than sat, other values than the property declares, and other files.
     """
     with regular_file(path, "claim") as file:
-        text = file.read(MOST_CLAIM).decode("utf-8", "replace")
+        data = file.read(MOST_CLAIM + 1)
+    if len(data) > MOST_CLAIM:
+        raise ProblemError("claim", path, "it is longer than 1 MiB")
+    text = re.sub(r";[^\n]*", "", data.decode("utf-8", "replace"))
+    first = text.strip().partition("\n")[0]
+    answer = re.match(r"[A-Za-z]\w*", first)
+    if answer and answer[0] != "sat" and not _HEADER.fullmatch(first):
+        why = f"it begins with {answer[0][:20]}; a counterexample begins with sat"
+        raise ProblemError("claim", path, why)
     if "(" in text:
         pairs = [(int(at), word) for name, at, word in _PAIR.findall(text) if name == given.name]
         words = [word for _, word in sorted(pairs)]
@@ -121,21 +132,32 @@ def read_claim(path: Path, given: DeclaredTensor) -> Floats:
     else:
         words, ours = [], False
         for line in text.splitlines():
-            if re.match(r"\s*[A-Za-z]\w*\s+\w+\s+\[", line):
-                ours = line.split()[0] == given.name
+            if header := _HEADER.fullmatch(line):
+                ours = header[1] == given.name
+                if ours:
+                    _check_header(path, header, given)
             elif ours and line.strip():
                 words.append(line.strip())
     size = math.prod(given.shape)
     if len(words) != size:
         why = f"{size} values of {given.name} are needed, as (({given.name}_0 0.5) ...)"
         raise ProblemError("claim", path, f"it has {len(words)}; {why}")
-    try:
-        values = [float(word) for word in words]
-    except ValueError as wrong:
-        raise ProblemError("claim", path, f"{wrong}") from None
+    for word in words:
+        if not _DECIMAL.fullmatch(word):
+            raise ProblemError("claim", path, f"{word[:40]} is no decimal number, such as -0.5 or 2e-7")
+    values = [float(word) for word in words]
     if not all(map(math.isfinite, values)):
         raise ProblemError("claim", path, "every value must be a finite number")
     return np.array(values).reshape(given.shape)
+
+
+def _check_header(path: Path, header: re.Match[str], given: DeclaredTensor) -> None:
+    """Raises ProblemError where the line above the values declares another type or shape."""
+    shape = "".join(header[3].split())
+    wanted = ",".join(map(str, given.shape))
+    if (header[2], shape) != (given.kind, wanted):
+        why = f"it declares {given.name} {header[2]} [{shape}]; the property has {given.kind} [{wanted}]"
+        raise ProblemError("claim", path, why)
 
 
 def claim_text(x: Floats, computed: Floats) -> str:

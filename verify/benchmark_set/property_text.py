@@ -31,9 +31,9 @@ Certainly = bool | None
 """True or False where balls decide, None where they are too wide."""
 
 _TOKEN = re.compile(r'\s*(?:;[^\n]*\n|([()])|(\w+\s*\[[\d\s,]*\]|"[^"]*"|[^\s()\[\];"]+|\[[\d\s,]*\]))')
-_NUMBER = re.compile(r"-?\d+(\.\d+)?")
-_TYPED = re.compile(r"(\w+)\s*(\[[\d\s,]*\])")
-_ELEMENT = re.compile(r"(\w+)\s*\[([\d\s,]*)\]")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+_TYPED = re.compile(r"(\w+)\s*(\[[\d\s,]*\])", re.ASCII)
+_ELEMENT = re.compile(r"(\w+)\s*\[([\d\s,]*)\]", re.ASCII)
 
 
 @dataclass(frozen=True)

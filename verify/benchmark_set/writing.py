@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.progress import Progress, silent
 from icgd.construct.exports.onnx_graph import onnx_library
-from icgd.construct.machine.files import write_atomically
-from icgd.construct.machine.folders import check_folder, replacing
+from icgd.construct.machine.files import check_writable, regular_file, write_atomically
+from icgd.construct.machine.folders import LISTED, check_folder, replacing
 from icgd.construct.machine.json_files import load_json
 from icgd.verify.benchmark_set.certified_networks import CERTIFIED_NETWORKS, CertifiedNetwork
 from icgd.verify.benchmark_set.claims import claim_text, judge_input
@@ -23,6 +24,15 @@ from icgd.verify.certificate.issue import certificate_text
 
 KNOWN = "known.json"
 """The file with what is known of every network and instance."""
+
+SET_FILES: Mapping[str, tuple[str, ...]] = {
+    "": (KNOWN, "instances.csv", LISTED),
+    "networks": ("*.onnx",),
+    "properties": ("*.vnnlib",),
+    "certificates": ("*.json",),
+    "counterexamples": ("*.txt",),
+}
+"""Folders within the set -> the names of the files that are written there, as patterns."""
 
 SECONDS = 300
 """The time that a verifier is given for an instance, in the list that VNN-COMP reads."""
@@ -48,6 +58,7 @@ def write_benchmark_set(
     """
     onnx_library()
     check_folder(folder)
+    check_writable(folder / KNOWN, folder)
     chosen = list(names)
     with replacing(folder) as new, progress("benchmark set", 2 * len(chosen)) as advance:
         made = {}
@@ -73,7 +84,7 @@ def write_benchmark_set(
 
 
 def _about(one: CertifiedNetwork) -> dict[str, Any]:
-    """What is proved and known of a network: bounds on norm2(E), with room, and the largest entry found."""
+    """What is proved and known of a network: bounds on norm2(E), with room, and an entry that is reached."""
     return {
         "construction": one.construction,
         "problem": one.stated.as_dict(),
@@ -85,13 +96,34 @@ def _about(one: CertifiedNetwork) -> dict[str, Any]:
 def known_instance(folder: Path, name: str) -> dict[str, Any]:
     """What the set in a folder knows of an instance; raises ProblemError for one that is not there."""
     known = load_json(folder / KNOWN, "out")
+    texts = ("name", "network", "answer", "sha256", "property_sha256")
     try:
-        found = {one["name"]: dict(one) for one in known["instances"]}
+        found = {str(one["name"]): dict(one) for one in known["instances"]}
+        fits = all(isinstance(one[text], str) for one in found.values() for text in texts)
     except (LookupError, TypeError, ValueError):
-        raise ProblemError("out", folder, "it is no folder that icgd benchmark-set wrote") from None
+        fits = False
+    if not fits:
+        why = "its known.json is not one that this icgd benchmark-set wrote; write the set again"
+        raise ProblemError("out", folder, why)
     if name not in found:
         raise ProblemError("instance", name, f"the instances are {', '.join(found)}")
     return found[name]
+
+
+def check_files(folder: Path, known: Mapping[str, Any]) -> None:
+    """Raises ProblemError where network or property of an instance are not the files that were written."""
+    held = {
+        "sha256": network_path(folder, known["network"]),
+        "property_sha256": property_path(folder, known["name"]),
+    }
+    for name, path in held.items():
+        found = hashlib.sha256()
+        with regular_file(path, "out") as file:
+            for part in iter(partial(file.read, 1 << 20), b""):
+                found.update(part)
+        if found.hexdigest() != known[name]:
+            why = f"its sha256 is not the one in {KNOWN}, so nothing is known of it; write the set again"
+            raise ProblemError("out", path, why)
 
 
 def _write_instance(folder: Path, one: KnownInstance) -> dict[str, Any]:
@@ -104,6 +136,7 @@ def _write_instance(folder: Path, one: KnownInstance) -> dict[str, Any]:
         "answer": one.answer,
         "why": one.why,
         "sha256": hashlib.sha256(network.read_bytes()).hexdigest(),
+        "property_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
     about = read_property(path)
     if one.counterexample is not None:

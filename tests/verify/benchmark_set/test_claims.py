@@ -21,6 +21,8 @@ def test_both_formats_are_read(tmp_path):
     for text in (
         claim_text(x, np.zeros((1, 2))),
         "sat\n((X_2 3)(X_1 -2e-7) ( X_0 0.1 )\n (Y_0 7))",
+        "; from (a tool)\nsat\n((X_0 1e-1) (X_1 -.2e-6) (X_2 +3.))",
+        "; from (a tool)\nX float64 [1, 3] ; (x)\n0.1\n-2E-7\n3\nE float64 [1,2]\n0.5\n0.25\n",
         "sat\nX float64 [1,3]\n0.1\n-0.0000002\n3.0\nE float64 [1,2]\n0.5\n0.25\n",
     ):
         assert np.array_equal(read_claim(claimed(tmp_path, text), GIVEN), x)
@@ -31,9 +33,20 @@ def test_both_formats_are_read(tmp_path):
     [
         ("((X_0 1) (X_1 2))", "it has 2; 3 values of X are needed"),
         ("((X_0 1) (X_1 2) (X_1 3))", "X_0, X_1, ... are needed, once each"),
-        ("((X_0 1) (X_1 nan) (X_2 3))", "every value must be a finite number"),
-        ("((X_0 1) (X_1 one) (X_2 3))", "could not convert string to float"),
-        ("unsat", "it has 0; 3 values of X are needed"),
+        ("((X_0 1) (X_1 1e999) (X_2 3))", "every value must be a finite number"),
+        ("((X_0 1) (X_1 nan) (X_2 3))", "nan is no decimal number, such as -0.5 or 2e-7"),
+        ("((X_0 1) (X_1 1_0) (X_2 3))", "1_0 is no decimal number"),
+        ("X float64 [1,3]\n1\n\u0661\n3", "\u0661 is no decimal number"),
+        ("((X_0 1) (X_\u0661 2) (X_2 3))", "X_0, X_1, ... are needed, once each"),
+        ("", "it has 0; 3 values of X are needed"),
+        ("unsat", "it begins with unsat; a counterexample begins with sat"),
+        ("; a comment\ntimeout\n((X_0 1) (X_1 2) (X_2 3))", "it begins with timeout"),
+        ("timeout after 3 s ((X_0 1) (X_1 2) (X_2 3))", "it begins with timeout"),
+        ("unsat ((X_0 1) (X_1 2) (X_2 3))", "it begins with unsat"),
+        ("unknown\nX float64 [1,3]\n1\n2\n3\n", "it begins with unknown"),
+        ("X real [1,3]\n1\n2\n3\n", r"it declares X real \[1,3\]; the property has float64 \[1,3\]"),
+        ("X float64 [3, 1]\n1\n2\n3\n", r"it declares X float64 \[3,1\]; the property has float64"),
+        ("((X_0 1) (X_1 2) (X_2 3))" + " " * (1 << 20), "it is longer than 1 MiB"),
         ("Y float64 [1,3]\n1\n2\n3\n", "it has 0"),
     ],
 )

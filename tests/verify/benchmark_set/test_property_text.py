@@ -82,6 +82,7 @@ def test_what_properties_say_of_numbers(tmp_path):
         ("float64", "int8"),
         ("(assert (or", "(assert or"),
         ("-0.25", "1e-3"),
+        ("-0.25", "-\u0661"),
         ("why\n", 'why\n")" ('),
         ("declare-output", "declare-input"),
     ],
