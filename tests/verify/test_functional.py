@@ -88,10 +88,27 @@ def test_with_noise_no_attention_beats_the_bayes_predictor_and_the_limit_is_wors
     found = verify(FunctionalProblem(d=3, n=5, L=6, noise=0.5))
     (judged,) = (one for one in found.verdicts if one.claim == "functional/matching")
     assert judged.status == "held" and "no attention beats the Bayes predictor" in judged.evidence
+    assert "ahead of the attention with the data's own kernel by 2 standard errors" in judged.evidence
+    assert "none below 1/(n k_max)" in found.grids[1].note
     bayes = re.findall(r"has (\S+) on linear data, (\S+) on exp data", found.grids[1].note)[0]
     assert ridges == {0.0, 0.25}
     limits = {row[0]: row[2:4] for row in found.grids[1].rows if row[1] == "limit"}
     assert float(bayes[0]) < limits["linear"][0] and float(bayes[1]) < limits["exp"][1]
+
+
+def test_what_balls_leave_open_is_no_counterexample_and_prompts_are_as_many_as_asked(monkeypatch):
+    problem = FunctionalProblem(d=3, n=5, L=6)
+    monkeypatch.setattr(functional, "distance_from_descent", lambda *_: (0.0, 1.0))
+    monkeypatch.setattr(functional, "KERNEL_PRECISION", 2)
+    found = {one.claim.removeprefix("functional/"): one for one in verify(problem, prompts=4).verdicts}
+    assert found["rounding"].status == "held" and "too wide to tell: 0 to" in found["rounding"].evidence
+    assert "over 4 prompts" in found["rounding"].evidence
+    assert found["rate"].status == "vacuous" and "too wide to tell" in found["rate"].evidence
+
+
+def test_descent_that_leaves_float64_is_no_counterexample():
+    judged = status(verify(FunctionalProblem(d=3, n=5, L=200, r=1e6)))
+    assert judged["rounding"] == "inapplicable" and "failed" not in judged.values()
 
 
 def wrong_sign(transformer):
@@ -137,7 +154,9 @@ def test_an_unmatched_kernel_is_caught(kernels):
 
 
 def test_a_dropped_layer_is_caught():
-    judged = status(verify(SMALL, transformer=FunctionalTransformer(("exp",), [SMALL.rate] * 5, 3)))
+    found = verify(SMALL, prompts=4, transformer=FunctionalTransformer(("exp",), [SMALL.rate] * 5, 3))
+    judged = status(found)
+    assert all(one.replay.endswith("--prompts 4") for one in found.verdicts if one.status == "failed")
     assert judged["descent"] == judged["rounding"] == judged["parameters"] == "failed"
 
 

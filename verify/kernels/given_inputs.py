@@ -5,6 +5,7 @@ Floats of the inputs are taken as exact rationals.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from flint import arb, arb_mat, fmpq, fmpq_mat
 from icgd.bounds.algebra.rationals import exact_matrix, to_flint
 from icgd.bounds.algebra.spectra import extreme_eigenvalues
 from icgd.bounds.claims import Claim, L
-from icgd.bounds.functional import SOURCE, FunctionalProblem
+from icgd.bounds.functional import ROUNDING, SOURCE, FunctionalProblem
 from icgd.bounds.functions.scalar import lower_float, upper_float
 from icgd.bounds.kernel import KERNELS, Kernel
 
@@ -24,9 +25,16 @@ _Matrix = list[_Row]
 _Table = Sequence[Sequence[float]]
 
 KERNEL_PRECISION = 320
+_MOST_BITS = 8192  # more than 2,000 layers need at the default step size, which widen by a factor of 2 each
 
 _r, _C = sympy.symbols("r C", positive=True)
 _low, _high = sympy.symbols("lambda_min lambda_max", positive=True)
+
+_SYMMETRIC = "s_q^T S^{-1} z"
+_LETTERS_OF_SYMMETRIC = (
+    r"; $E$ before it is normalised, $D$ the sums that it is divided by, $S = D^{-1/2} E D^{-1/2}$ with "
+    r"eigenvalues $\lambda$, $z = D^{1/2} y$, $s_q = D^{-1/2} e_q / D_q$."
+)
 
 
 def kernel_balls(
@@ -77,6 +85,33 @@ def descent_balls(kernel: _Matrix, labels: Sequence[float], rate: float, steps: 
         row = [value - step * moved for value, moved in zip(row, change, strict=True)]
         path.append(row)
     return path
+
+
+def distance_from_descent(
+    problem: FunctionalProblem, points: _Table, labels: Sequence[float], reached: Sequence[float]
+) -> tuple[float, float]:
+    """The ends of an enclosure of the largest |reached - exact| over the label row after all layers.
+
+    A layer widens balls by at most 1 + r max_j sum_i |K_ij|, so the precision grows with the layers.
+    """
+    how = problem.heads, points, problem.scale, problem.normaliser
+    sums = [sum(map(abs, column), arb(0)) for column in zip(*kernel_balls(*how), strict=True)]
+    widened = max(float((1 + arb(problem.rate) * one).abs_upper()) for one in sums)
+    with flint.ctx.workprec(KERNEL_PRECISION + min(_MOST_BITS, math.ceil(problem.L * math.log2(widened)))):
+        exact = descent_balls(kernel_balls(*how), labels, problem.rate, problem.L)[-1]
+        apart = [abs(a - b) for a, b in zip(exact, reached, strict=True)]
+        return max(float(one.abs_lower()) for one in apart), max(float(one.abs_upper()) for one in apart)
+
+
+def rounding_in_balls(ends: Sequence[tuple[float, float]], scale: float) -> tuple[float, str]:
+    """What is certain of the errors on some prompts, over the scale, and in words.
+
+    ends: of `distance_from_descent`.  An enclosure that is too wide to decide is no error.
+    """
+    low, high = (max(column) / scale for column in zip(*ends, strict=True))
+    if not (low > ROUNDING or high <= ROUNDING):
+        return low, f"balls on {len(ends)} are too wide to tell: {low:.2g} to {high:.2g}"
+    return high, f"at most {high:.2g} by balls on {len(ends)}"
 
 
 @dataclass(frozen=True)
@@ -151,26 +186,37 @@ def posed_convergence(
     return convergence_on(heads, points, labels, rate, problem.scale, problem.normaliser)
 
 
-def rate_claim(problem: FunctionalProblem, found: Convergence) -> Claim:
-    """Proposition 2 with its constants, on the inputs of the found."""
+def rate_claim(problem: FunctionalProblem, found: Convergence, drawn: bool = True) -> Claim:
+    """Proposition 2 with its constants, on the inputs of the found.
+
+    drawn: whether labels are the Gaussian process of `draw_examples`.  Only then, and without noise and with
+    kernels that are covariances, is the limit the Bayes predictor.
+    """
+    normalised = any(KERNELS[name].normalised for name in problem.heads)
+    covariance = all(KERNELS[name].is_semidefinite for name in problem.heads)
     constants = {
         _r: (problem.rate, "step size"),
         _low: (lower_float(found.smallest.lower()), "lower end of the certified enclosure"),
         _high: (upper_float(found.largest.upper()), "upper end of the certified enclosure"),
         _C: (
             upper_float(found.constant.upper()),
-            "certified sqrt(k_q^T K^-1 k_q) sqrt(y^T K^-1 y): RKHS norms of the query and of the predictor",
+            "certified sqrt(s_q^T S^-1 s_q) sqrt(z^T S^-1 z)"
+            if normalised
+            else "certified sqrt(k_q^T K^-1 k_q) sqrt(y^T K^-1 y): "
+            "RKHS norms of the query and of the predictor",
         ),
         L: (problem.L, "layers"),
     }
     return Claim(
         "functional/rate",
-        f"{SOURCE}, Proposition 2; constant: icgd",
-        "Distance to the predictor that fits the labels"
-        if problem.noise
-        else "Distance to the Bayes predictor",
-        r"$|f_L(x_q) - k_q^T K^{-1} y| \le C \max(1 - r\lambda_{\min}, r\lambda_{\max} - 1)^L$.",
-        ("K is positive definite on the inputs", "0 < r < 2/lambda_max"),
+        f"icgd, after {SOURCE}, Proposition 2" if normalised else f"{SOURCE}, Proposition 2; constant: icgd",
+        "Distance to the Bayes predictor"
+        if drawn and covariance and not problem.noise
+        else "Distance to the predictor that fits the labels",
+        rf"$|f_L(x_q) - {_SYMMETRIC if normalised else 'k_q^T K^{-1} y'}| "
+        r"\le C \max(1 - r\lambda_{\min}, r\lambda_{\max} - 1)^L$"
+        + (_LETTERS_OF_SYMMETRIC if normalised else "."),
+        (f"{'S' if normalised else 'K'} is positive definite on the inputs", "0 < r < 2/lambda_max"),
         "distance",
         "<=",
         _C * sympy.Max(1 - _r * _low, _r * _high - 1) ** L,

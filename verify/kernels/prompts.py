@@ -70,8 +70,9 @@ def kernel_referee(
     kernel = np.sum([kernel_values(name, points, scale, normaliser) for name in heads], axis=0)[:, :-1]
     y = examples.y.numpy()
     coefficients, path = np.zeros_like(y), []
-    for _ in range(steps + 1):
-        values = np.einsum("bi,bij->bj", coefficients, kernel)
-        path.append(np.concatenate([y - values[:, :-1], -values[:, -1:]], axis=1))
-        coefficients = coefficients + rate * (y - values[:, :-1])
+    with np.errstate(over="ignore", invalid="ignore"):  # too large a rate leaves float64, and is judged so
+        for _ in range(steps + 1):
+            values = np.einsum("bi,bij->bj", coefficients, kernel)
+            path.append(np.concatenate([y - values[:, :-1], -values[:, -1:]], axis=1))
+            coefficients = coefficients + rate * (y - values[:, :-1])
     return np.stack(path)

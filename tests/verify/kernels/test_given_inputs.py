@@ -19,9 +19,11 @@ from icgd.verify.kernels.given_inputs import (
     KERNEL_PRECISION,
     convergence_on,
     descent_balls,
+    distance_from_descent,
     exact_mismatch,
     kernel_balls,
     rate_claim,
+    rounding_in_balls,
 )
 from icgd.verify.kernels.matching import regressed
 from icgd.verify.kernels.prompts import draw_examples
@@ -111,6 +113,53 @@ def test_noise_is_on_the_labels_of_examples_and_in_the_bayes_predictor():
     assert float(regressed(noisy, "exp", other, 0.25)[0]) == pytest.approx(bayes, rel=1e-9)
     claim = rate_claim(noisy, convergence_on(("exp",), points.tolist(), other.y[0].tolist(), 0.01))
     assert "Bayes" not in claim.title
+
+
+@pytest.mark.parametrize(("kernel", "L"), [("softmax", 1000), ("exp", 400), ("linear+exp", 300)])
+def test_balls_of_many_layers_stay_narrow_around_descent_by_powers_in_numpy(kernel, L):
+    points, labels = inputs(6)
+    problem = FunctionalProblem(d=3, n=5, L=L, radius=3.0, kernel=kernel)
+    K = sum(gram(name, points) for name in problem.heads)[:-1]  # e_L = e_0 (I - r K)^L at the examples
+    squares = np.linalg.matrix_power(np.eye(5) - problem.rate * K[:, :-1], L)
+    fitted = np.linalg.solve(K[:, :-1].T, labels - np.array(labels) @ squares) @ K[:, -1]
+    reached = [*(np.array(labels) @ squares).tolist(), -fitted]
+    low, high = distance_from_descent(problem, points, labels, reached)
+    # Powers round by about L ulp, the solve by the condition number more.
+    assert high - low < 1e-40 and high < 1e-15 * L * np.linalg.cond(K[:, :-1])
+    low, high = distance_from_descent(problem, points, labels, [*reached[:-1], reached[-1] + 0.5])
+    assert low == pytest.approx(0.5, abs=1e-6) and rounding_in_balls([(low, high)], 1.0)[0] >= low
+
+
+def test_only_what_is_certain_of_an_error_counts():
+    assert rounding_in_balls([(0.0, 1e-14), (0.0, 1e-13)], 1.0) == (1e-13, "at most 1e-13 by balls on 2")
+    wide, words = rounding_in_balls([(1e-20, 1e-14), (0.0, math.inf)], 1.0)
+    assert wide == 1e-20 and "too wide to tell" in words
+    assert rounding_in_balls([(1e-11, 2e-11)], 1.0)[0] == 2e-11
+    assert rounding_in_balls([(1e-11, 2e-11)], 128.0)[0] == 2e-11 / 128
+
+
+def test_the_bayes_title_needs_drawn_labels_without_noise_and_covariances_and_softmax_its_own_form():
+    points, labels = inputs(1)
+    points, query = np.array(points[:-1]), np.array(points[-1])
+    titles = {}
+    for kernel in ("exp", "softmax", "relu"):
+        problem = FunctionalProblem(d=3, n=5, kernel=kernel)
+        found = convergence_on((kernel,), [*points.tolist(), query.tolist()], labels, problem.rate)
+        for drawn in (True, False):
+            claim = rate_claim(problem, found, drawn)
+            titles[kernel, drawn] = "Bayes" in claim.title
+            assert ("S = D^{-1/2} E D^{-1/2}" in claim.statement) == (kernel == "softmax")
+        if kernel == "softmax":  # the statement in numpy
+            E, e = np.exp(points @ points.T), np.exp(points @ query)
+            D = E.sum(axis=0)
+            S, s, z = E / np.sqrt(np.outer(D, D)), e / np.sqrt(D) / e.sum(), np.sqrt(D) * labels
+            eigenvalues = np.linalg.eigvalsh(S)
+            limit, ss, zz = (a @ np.linalg.solve(S, b) for a, b in ((s, z), (s, s), (z, z)))
+            wanted = limit, eigenvalues[0], eigenvalues[-1], math.sqrt(ss * zz)
+            told = map(float, (found.limit, found.smallest, found.largest, found.constant))
+            assert [*told] == pytest.approx(wanted, rel=1e-9)
+            assert claim.source.startswith("icgd, after")
+    assert [one for one, said in titles.items() if said] == [("exp", True)]
 
 
 @pytest.mark.parametrize("normaliser", ["examples", "tokens"])
