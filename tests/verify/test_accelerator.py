@@ -32,7 +32,7 @@ def test_what_differs_is_seen_and_what_fails_is_said(monkeypatch):
     def wrong(made, device, dtype):
         return outputs(made, device, dtype) * (1 + (dtype == torch.float32))
 
-    broken = ("broken", lambda: looped.build(None), outputs)
+    broken = ("broken", lambda: looped.build(None), outputs)  # a refusal, in one sentence
     monkeypatch.setattr(accelerator, "built_transformers", lambda: [*few, ("wrong", build, wrong), broken])
     found = {row[0]: row[1:] for row in accelerator.same_numbers(AcceleratorRun(torch.device("cpu")))}
     assert len(found) == len(few) + 2
@@ -40,7 +40,7 @@ def test_what_differs_is_seen_and_what_fails_is_said(monkeypatch):
         double, across, single, finite = found[one[0]]
         assert double == across == "0" and 0 < float(single) < 1e3 and finite == "yes"
     assert float(found["wrong"][2]) > 1e6
-    assert found["broken"][0].startswith("AttributeError") and len(found["broken"]) == 4
+    assert found["broken"][0].startswith("ProblemError: problem = None") and len(found["broken"]) == 4
     late = AcceleratorRun(torch.device("cpu"), seconds=-1.0)
     assert {row[1] for row in accelerator.same_numbers(late)} == {"left out: no time left"}
 
