@@ -54,6 +54,7 @@ from icgd.verify.several_steps.verdicts import (
     on_prompts_verdict,
     proved_by_spectrum,
     proved_by_tube,
+    rounded_up,
     several_steps_verdict,
     spectrum_verdict,
 )
@@ -177,8 +178,8 @@ def _results(problem: Problem, seed: int, verdicts: Sequence[Verdict]) -> Result
 
 def _lipschitz(problem: Problem, found: Curvature, sampled: float, ascended: float) -> Verdict:
     evidence = (
-        f"Lambda = {found.lam:.6g}; largest Hessian norm {sampled:.6g} on {SAMPLED} random examples, "
-        f"{ascended:.6g} after ascent: Lambda is {found.lam / max(ascended, 1e-300):.3g} times that"
+        f"Lambda = {rounded_up(found.lam, 6)}; largest Hessian norm {sampled:.6g} on {SAMPLED} random "
+        f"examples, {ascended:.6g} after ascent: Lambda is {found.lam / max(ascended, 1e-300):.3g} times that"
     )
     key, numbers = f"{NAME}/lipschitz", {"largest": ascended, "allowed": found.lam, "samples": SAMPLED}
     if not ascended <= found.lam + MEASUREMENT_ERROR * (1 + found.lam):
@@ -253,15 +254,14 @@ def _accumulation(
         steps = len(paths[0].exact) - 1
         at_end = distance(problem, rate, problem.L)
         status: Status = "held" if worst <= 1 else "failed"
-        evidence = f"{text} = {rate:.4g}: at most {at_end:.4g} after {problem.L:,} steps; "
+        evidence = f"{text} = {rounded_up(rate)}: at most {rounded_up(at_end)} after {problem.L:,} steps; "
         evidence += "; ".join(descriptions)
         if steps < problem.L:
             evidence += f"; {part_of(steps, problem.L)} steps followed"
         if at_end >= widest:
             useful = _useful(problem, rate, widest)
-            evidence += (
-                f"; no less than the diameter {widest:.4g} of W, so it says nothing at l = {problem.L:,}"
-            )
+            evidence += f"; no less than the diameter {rounded_up(widest)} of W, "
+            evidence += f"so it says nothing at l = {problem.L:,}"
             evidence += f", and less only up to l = {useful:,}" if useful else ", nor at any other l"
             status = "vacuous" if status == "held" else status
         if missing:
@@ -270,7 +270,7 @@ def _accumulation(
             low, high = -found.rest, found.gauss_newton + found.rest
             evidence += (
                 f"; eigenvalues of sampled Hessians from {spectrum[0]:.4g} to {spectrum[1]:.4g}, "
-                f"{low:.4g} to {high:.4g} allowed"
+                f"-{rounded_up(found.rest)} to {rounded_up(high)} allowed"
             )
             spare = MEASUREMENT_ERROR * (1 + found.lam)
             if not low - spare <= spectrum[0] <= spectrum[1] <= high + spare:
@@ -331,8 +331,9 @@ def _convergence(
     least, ratio = max(total[5] for total in totals), max(total[6] for total in totals)
     some = "" if long else "; no move was that long: random w(0) is already near-stationary at this eps"
     decrease = (
-        f"{where}: L_n must fall where the length of a move over the step size exceeds {threshold:.4g}: it "
-        f"fell in {int(fell):,} of {int(long):,} such moves and in {int(all_fell):,} of all {int(moves):,}; "
+        f"{where}: L_n must fall where the length of a move over the step size exceeds "
+        f"{rounded_up(threshold)}: it fell in {int(fell):,} of {int(long):,} such moves and in "
+        f"{int(all_fell):,} of all {int(moves):,}; "
         f"moves that break the descent inequality: {int(broken):,} ({sample}){some}"
     )
     stationary = (
@@ -374,7 +375,9 @@ def _empty(problem: Problem, asserted: Sequence[Claim], judged: Sequence[Verdict
     for verdict in judged:
         most, why = trivial[verdict.claim]
         if verdict.status == "held" and values[verdict.claim] >= most:
-            evidence = f"{verdict.evidence}; the bound over W is {values[verdict.claim]:.4g}, and {why}"
+            evidence = (
+                f"{verdict.evidence}; the bound over W is {rounded_up(values[verdict.claim])}, and {why}"
+            )
             verdict = replace(verdict, status="vacuous", evidence=evidence)
         yield verdict
 

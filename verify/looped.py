@@ -375,7 +375,7 @@ def _earlier_requirement(problem: LoopedProblem) -> Verdict:
         "looped/examples-before",
         "inapplicable",
         f"exp(Omega(T)) has no constant in the source; with the assumed c = {problem.c:g} it needs "
-        f"{before:.4g} examples at T = {problem.T}, and this bound needs {now:,}: {fewer}",
+        f"{before:,.0f} examples at T = {problem.T}, and this bound needs {now:,}: {fewer}",
     )
 
 

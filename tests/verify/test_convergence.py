@@ -1,5 +1,6 @@
 """Verdicts on convergence: correct bounds and transformers hold, damaged ones are caught by name."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -21,6 +22,7 @@ from icgd.verify.descent import descend, gradient, project
 from icgd.verify.hessian import certified_single_layer, eigenvalue_range, hessian_norms, hessian_search
 from icgd.verify.search.prompts import random_prompts, seeded
 from icgd.verify.several_steps import proof as several_steps_proof
+from icgd.verify.several_steps.verdicts import rounded_up
 from tests.rounding import gamma, of_eigenvalues
 
 FLAT = Problem(N=1, activation=ACTIVATIONS["identity"], eps=0.01)
@@ -76,7 +78,10 @@ def test_several_steps_are_proved_with_certificates():
     proved, allowed = found.grids[0].rows[-1][-1], found.grids[0].rows[-1][-2]
     assert found.grids[0].columns[-2:] == ("bound, cells", "proved") and 0 < proved < allowed
     assert proved == found.census["distance after L steps, proved"]
-    assert f"<= {proved:.6g} for every l <= 4" in judged["several-steps"].evidence
+    assert f"<= {rounded_up(proved, 6)} for every l <= 4" in judged["several-steps"].evidence
+    below, above = found.census["least eigenvalue, proved"], found.census["largest eigenvalue, proved"]
+    low, high = re.search(r"from (\S+) to (\S+) on all of W", judged["spectrum"].evidence).groups()
+    assert float(low) <= below < above <= float(high)
 
 
 @pytest.mark.slow
@@ -280,3 +285,11 @@ def test_the_certificate_settles_every_single_layer(activation, loss):
     assert ascended <= lam
     if activation == "identity":
         assert ascended == pytest.approx(lam, rel=1e-3)
+
+
+@given(st.floats(1e-12, 1e12), st.sampled_from((4, 6)))
+def test_a_bound_in_a_sentence_is_not_below_the_bound(value, digits):
+    shown = float(rounded_up(value, digits))
+    # A bound that is short in decimals stays short.
+    assert value * (1 - 2.0**-49) <= shown <= value * (1 + 10.0 ** (1 - digits))
+    assert rounded_up(shown, digits) == f"{shown:.{digits}g}"

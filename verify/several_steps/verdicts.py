@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from decimal import ROUND_CEILING, Context
 from functools import partial
 
 from jaxtyping import Float
@@ -29,6 +30,19 @@ ON_PROMPTS = "on-prompts"
 """The name of the claim about given prompts, without the theorem's."""
 
 
+def rounded_up(value: float, digits: int = 4) -> str:
+    """An upper bound in a sentence; a lower bound b is "-" and the upper bound -b.
+
+    >>> rounded_up(11.992768), rounded_up(15.350216, 6), rounded_up(0.05)
+    ('12', '15.3503', '0.05')
+    """
+    short = f"{value:.{digits}g}"
+    if float(short) >= value * (1 - 2.0**-50):  # a bound that is short in decimals stays short
+        return short
+    above = Context(prec=digits, rounding=ROUND_CEILING).create_decimal_from_float(value)
+    return f"{float(above):.{digits}g}"
+
+
 def spectrum_verdict(
     problem: Problem, proof: SeveralStepsProof | None, ascended: float, sampled: tuple[float, float] | None
 ) -> Verdict:
@@ -43,7 +57,8 @@ def spectrum_verdict(
         return Verdict(key, "inapplicable", f"no cells: {error}")
     low, high = sampled or (0.0, 0.0)
     evidence = (
-        f"eigenvalues from {-found.below.bound:.6g} to {found.above.bound:.6g} on all of W; "
+        f"eigenvalues from -{rounded_up(found.below.bound, 6)} to {rounded_up(found.above.bound, 6)} "
+        f"on all of W; "
         f"the largest norm found is {ascended:.6g}"
     )
     if sampled:
@@ -82,7 +97,7 @@ def several_steps_verdict(
         seen.append(f"{float(distances[-1].max()):.4g} on {distances.shape[1]} {source}")
     followed, largest = len(apart[0][1]) - 1, max(float(found[-1].max()) for _, found in apart)
     numbers = {"largest": largest, "allowed": at_end, "steps": followed, "L": problem.L}
-    evidence = f"at most {at_end:.4g} after {problem.L:,} steps; largest distance after "
+    evidence = f"at most {rounded_up(at_end)} after {problem.L:,} steps; largest distance after "
     evidence += f"{part_of(followed, problem.L)} steps: {', '.join(seen)}"
     if worst > 1:
         return Verdict(key, "failed", evidence, numbers=numbers)
@@ -90,13 +105,13 @@ def several_steps_verdict(
         inside = numbers["bound"] = proof.tube.at(problem.L)
         weights = proof.step.certificate["weights"][:12]
         evidence = (
-            f"norm2(w(l) - w_GD(l)) <= {inside:.6g} for every l <= {problem.L:,}, every prompt in the radii, "
-            f"every w(0) in W and every token, by certificate of the weights {weights} (a step is off by at "
-            f"most {problem.eta * proof.step.bound:.4g}) and of the spectrum (a step stretches distances at "
-            f"most {proof.tube.stretch:.6g} times), rounding and faces included; {evidence}"
+            f"norm2(w(l) - w_GD(l)) <= {rounded_up(inside, 6)} for every l <= {problem.L:,}, every prompt in the "
+            f"radii, every w(0) in W and every token, by certificate of the weights {weights} (a step is off by at "
+            f"most {rounded_up(problem.eta * proof.step.bound)}) and of the spectrum (a step "
+            f"stretches distances at most {rounded_up(proof.tube.stretch, 6)} times), rounding and faces included; {evidence}"
         )
         if inside >= widest:
-            evidence += f"; no less than the diameter {widest:.4g} of W"
+            evidence += f"; no less than the diameter {rounded_up(widest)} of W"
             return Verdict(key, "vacuous", evidence, numbers=numbers)
         if _is_inside(proof.tube, partial(allowed_after, problem)):
             return Verdict(key, "proved", evidence, means="certificate", numbers=numbers)
@@ -135,7 +150,9 @@ def proved_by_spectrum(verdict: Verdict, proof: SeveralStepsProof | None, lam: f
     """The verdict on a Lipschitz constant, proved where the certified spectrum is within it."""
     if verdict.status != "held" or proof is None or not proof.lam <= lam:
         return verdict
-    evidence = f"{verdict.evidence}; proved with {proof.lam:.6g} in its place (convergence/spectrum)"
+    evidence = (
+        f"{verdict.evidence}; proved with {rounded_up(proof.lam, 6)} in its place (convergence/spectrum)"
+    )
     return replace(verdict, status="proved", evidence=evidence, means="balls")
 
 
@@ -162,7 +179,7 @@ def on_prompts_verdict(
         here = list(zip(found.here[1:], limits, strict=True))
         broken |= any(low > most for (low, _), most in here)
         unsettled |= any(high > most for (_, high), most in here)
-        parts.append(f"{_in_words(source, found, problem.L, inner)}, {limits[-1]:.4g} allowed")
+        parts.append(f"{_in_words(source, found, problem.L, inner)}, {rounded_up(limits[-1])} allowed")
         anywhere = zip(found.anywhere[1:], limits, strict=True)
         if inner is None and any(high > most for (_, high), most in anywhere):
             parts[-1] += ", which is proved only for what was computed here"
