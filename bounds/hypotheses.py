@@ -11,14 +11,15 @@ import sympy
 from icgd.bounds.activation import Activation
 from icgd.bounds.functions.formula import branch
 from icgd.bounds.functions.scalar import t
+from icgd.bounds.listing import Described
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.recurrence import ranges
 
 HypothesisStatus = Literal["holds", "fails", "undecided"]
 
 
-@dataclass(frozen=True)
-class Hypothesis:
+@dataclass(frozen=True, repr=False)
+class Hypothesis(Described):
     """One hypothesis on one problem.
 
     name: such as "r-smooth".  statement: what is assumed.  status: "undecided" where no enclosure decides it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, SupportsIndex, TypeVar, overload
 
@@ -28,6 +29,38 @@ class Listed(Protocol):
     @property
     def detail(self) -> str: ...
     def as_row(self) -> Mapping[str, Any]: ...
+
+
+class Described:
+    """An item that shows itself by its key, what is said of it and its detail; declared with `repr=False`."""
+
+    __slots__ = ()
+
+    def __repr__(self: Listed) -> str:
+        lead, detail = printable(f"{type(self).__name__} {self.key}: {self.said}"), printable(self.detail)
+        lines = _wrapped(f"<{lead}", 3, later="  ") + _wrapped(detail, 5, first="  ", later="  ")
+        return "\n".join(lines) + ">"
+
+    def _repr_html_(self: Listed) -> str:
+        return _described([self])
+
+
+def _described(items: Iterable[Listed]) -> str:
+    rows = (map(printable, (one.key, one.said, one.detail)) for one in items)
+    return html_table(("key", "said", "detail"), rows)
+
+
+def _wrapped(text: str, most: int, *, first: str = "", later: str = "") -> list[str]:
+    """The text in at most so many lines; they do not break keys at their hyphens."""
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=later,
+        max_lines=most,
+        placeholder=" ...",
+        break_on_hyphens=False,
+    )
 
 
 _Item = TypeVar("_Item", bound=Listed, covariant=True)
@@ -89,7 +122,7 @@ class Listing(tuple[_Item, ...], Tabular):
         return [one.as_row() for one in self]
 
     def _repr_html_(self) -> str:
-        return html_table(("key", "said", "detail"), ((one.key, one.said, one.detail) for one in self))
+        return _described(self)
 
     def __repr__(self) -> str:
         widest = max((len(one.key) for one in self[:_LINES]), default=0)

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from icgd.bounds.claims import Claim
-from icgd.bounds.html_table import html_table, value_in_words
+from icgd.bounds.html_table import html_table
 from icgd.bounds.hypotheses import Hypothesis
 from icgd.bounds.letters import Letters, ProblemError
 from icgd.bounds.listing import Listing, listing
@@ -228,18 +228,7 @@ def _step_in_words(found: Results) -> list[str]:
     """The error of a step, from sampled to allowed, where something is known of one."""
     if (step := found.sandwich) is None:
         return []
-    known = {
-        "sampled": step.sampled,
-        "attacked": step.attacked,
-        "certified" if found.is_certified else "bound, unchecked": step.bound,
-        "allowed": step.allowed,
-    }
-    shown = (
-        f"{name} {value_in_words(value, up=value is step.bound)}"
-        for name, value in known.items()
-        if value is not None
-    )
-    return [f"error of a step: {' <= '.join(shown)}"]
+    return [f"error of a step: {step.in_words(certified=found.is_certified)}"]
 
 
 def _figure(sketch: Sketch, theorem: str) -> AuditFigure:

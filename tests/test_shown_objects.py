@@ -14,6 +14,7 @@ from icgd.bounds.listing import Listing
 from icgd.construct.looped import LoopedTransformer
 from icgd.verify.ledger.entries import find_entry
 from icgd.verify.ledger.settled import settle
+from icgd.verify.results import StepError
 from icgd.verify.search.prompts import random_prompts, seeded
 
 SMALL = Problem(N=1, K=1, d=1, n=2, L=1, eps=0.5)
@@ -63,6 +64,7 @@ def held(tmp_path_factory):
     waiting += [icgd.judge(lambda x, y, query: y.mean(1), d=2, n=3, prompts=32)]
     waiting += [one.letters() for one in theorems().values()]
     waiting += [Activation("cube", "t**3"), Loss("half", "(p - y)**2/2"), Verdict("a/b", "held", "<b>")]
+    waiting += [Verdict(f"a/{'k' * 300}", "held", "of many words\x1b" * 500)]
     waiting += [settle(find_entry("2306.00297/local-minimum"))]
     found = []
     while waiting:
@@ -79,9 +81,15 @@ def test_everything_is_short_in_a_session_and_well_formed_in_a_notebook(held):
     lengths = {type(one).__name__: (repr(one).count("\n") + 1, len(repr(one))) for one in held}
     assert not {name: size for name, size in lengths.items() if size[0] >= 10 or size[1] >= 1500}
     for one in held:
+        if type(one).__name__ in ("Verdict", "Hypothesis", "StepError"):
+            lines = repr(one).split("\n")
+            assert len(lines) < 10 and max(map(len, lines)) <= 110 and "".join(lines).isprintable()
+            assert one._repr_html_().count("<table>") >= 1
         if page := getattr(one, "_repr_html_", str)():
             ElementTree.fromstring(f"<div>{page}</div>")
             assert "<b>&lt;b&gt;</b>" not in page and len(page) < 200_000
+        if isinstance(one, StepError):
+            assert repr(one).startswith("<error of a step: sampled 0.0") and " <= certified 0.0" in repr(one)
         latex = getattr(one, "_repr_latex_", str)()
         assert not latex or (latex.startswith("$\\displaystyle ") and latex.endswith("$"))
 
@@ -95,6 +103,13 @@ def test_everything_is_the_same_after_pickle_and_copy(held):
     for one in {type(one): one for one in held if "<lambda>" not in repr(one)}.values():
         for other in (pickle.loads(pickle.dumps(one)), copy.copy(one), copy.deepcopy(one)):
             assert type(other) is type(one) and repr(other) == repr(one)
+
+
+def test_listings_and_their_items_have_a_hash_that_a_copy_shares(held):
+    items = [one for one in held if type(one).__name__ in ("Claim", "Verdict", "Hypothesis", "Settled")]
+    assert len({type(one) for one in items}) == 4
+    assert all(hash(one) == hash(copy.deepcopy(one)) for one in items)
+    assert all(hash(one) == hash(tuple(one)) for one in held if isinstance(one, Listing))
 
 
 def test_transformers_compute_the_same_bits_after_pickle_and_copy():

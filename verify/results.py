@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from html import escape
 from typing import Any
 
@@ -109,6 +109,20 @@ class Sandwich:
         bound = self.bound if self.bound is not None else self.bound_off_margin
         return self.allowed if bound is None else min(bound, self.allowed)
 
+    def in_words(self, *, certified: bool) -> str:
+        """From sampled to allowed, as far as it is known; certified: whether a checker accepted the bound."""
+        known = {
+            "sampled": self.sampled,
+            "attacked": self.attacked,
+            "certified" if certified else "bound, unchecked": self.bound,
+            "allowed": self.allowed,
+        }
+        return " <= ".join(
+            f"{name} {value_in_words(value, up=value is self.bound)}"
+            for name, value in known.items()
+            if value is not None
+        )
+
     def _repr_html_(self) -> str:
         known = {name: value for name, value in asdict(self).items() if value is not None}
         shown = [value_in_words(value, up="bound" in name) for name, value in known.items()]
@@ -116,7 +130,7 @@ class Sandwich:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class StepError(Brief):
+class StepError:
     """Everything found out about the error of one step of a transformer.
 
     plan: how its tolerance is spent.  sweep, attack: the searches; attack is None where none was requested.
@@ -138,6 +152,20 @@ class StepError(Brief):
     def is_certified(self) -> bool:
         """Whether a checker accepted a certificate of the bound."""
         return self.proof is not None and self.proof.refusal is None
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        """What it holds by name, without what was not asked for or not found."""
+        held = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: value for name, value in held.items() if value is not None and value != ()}
+
+    def __repr__(self) -> str:
+        known = self.sandwich.in_words(certified=self.is_certified)
+        return f"<error of a step: {known}\n  with {', '.join(self._parts)}>"
+
+    def _repr_html_(self) -> str:
+        parts = ((name, repr(value)) for name, value in self._parts.items() if value is not self.sandwich)
+        return self.sandwich._repr_html_() + html_table(("part", "what is in it"), parts)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

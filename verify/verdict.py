@@ -9,6 +9,8 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from icgd.bounds.listing import Described
+
 Status = Literal["proved", "proved on given prompts", "counted", "held", "failed", "inapplicable", "vacuous"]
 Means = Literal["certificate", "exact", "balls"]
 Subject = Literal["paper", "repaired", "icgd", "given"]
@@ -104,8 +106,8 @@ class VerdictDocument(TypedDict):
     replay: NotRequired[str]
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, repr=False)
+class Verdict(Described):
     """The conclusion on one claim.
 
     claim: its key, which is that of its bound where it has one, such as "relu-icgd/lean/step-error".

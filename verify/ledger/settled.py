@@ -38,6 +38,9 @@ class Settled(Brief):
     differences: tuple[str, ...]
     seconds: float
 
+    def __hash__(self) -> int:
+        return hash(self.key)
+
     @property
     def key(self) -> str:
         """The key of its entry."""
