@@ -36,13 +36,15 @@ def test_a_study_from_its_first_step_to_its_files(smallest, tmp_path, capsys):
     as_documented("study", (tmp_path / "x.json").read_text(encoding="utf-8"))
     folder = tmp_path / "icl-networks-tiny"
     whole = icl_networks.estimated_networks(StudyOptions(out=tmp_path)).stages
-    with pytest.MonkeyPatch.context() as later:  # time ends when the first piece would begin
+    with pytest.MonkeyPatch.context() as later:  # time ends when the second piece would begin
         clock = iter((0.0, 1e9))
         later.setattr(icl_networks, "time", SimpleNamespace(monotonic=lambda: next(clock)))
         assert main([*command, "--minutes", "1000"]) == 0
-    assert "stopped while judging" in capsys.readouterr().err and not (folder / "judged").exists()
+    assert "stopped while judging" in capsys.readouterr().err and len([*folder.glob("judged/*.json")]) == 1
     left = icl_networks.estimated_networks(StudyOptions(out=tmp_path)).stages
-    assert whole[0].seconds > left[0].seconds == 0 and whole[1:] == left[1:]
+    assert whole[0].seconds > left[0].seconds == 0 and sum(one.seconds for one in whole[1:]) > sum(
+        one.seconds for one in left[1:]
+    )
     assert main(command) == 0
     assert icl_networks.estimated_networks(StudyOptions(out=tmp_path)).seconds == 0
     document = as_documented("study", (folder / "result.json").read_text(encoding="utf-8"))

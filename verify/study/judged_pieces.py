@@ -13,6 +13,7 @@ import torch
 
 from icgd.bounds.progress import Progress, silent
 from icgd.construct.machine.files import write_atomically
+from icgd.construct.machine.locks import locked
 from icgd.verify.sweeps.release import release
 
 
@@ -43,15 +44,25 @@ class JudgedPiece:
         """Its value as it was kept; None where there is none, of other inputs or from a damaged file."""
         try:
             found = json.loads(self.file(folder).read_text(encoding="utf-8"))
-            return found["value"] if found["key"] == self.key else None
-        except (OSError, ValueError, KeyError, TypeError):
+            whole = found["key"] == self.key and found["sha256"] == _checksum(json.dumps(found["value"]))
+            return found["value"] if whole else None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def keep(self, folder: Path) -> Any:
-        """Compute the value and write it, as a whole or not at all; returns it as it will be read."""
-        text = json.dumps(self.compute())
-        write_atomically(self.file(folder), f'{{"key": "{self.key}", "value": {text}}}\n')
+        """Compute the value and write it, as a whole or not at all; returns it as it will be read.
+
+        Where a folder is in the place of the file, it is not written.
+        """
+        text, file = json.dumps(self.compute()), self.file(folder)
+        if not file.is_dir():
+            checked = f'"key": "{self.key}", "sha256": "{_checksum(text)}"'
+            write_atomically(file, f'{{{checked}, "value": {text}}}\n')
         return json.loads(text)
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def judge_pieces(
@@ -62,6 +73,8 @@ def judge_pieces(
 ) -> dict[str, Any] | None:
     """The values of all pieces by name, in their order; None where `stop` said so, what was computed kept.
 
+    One piece is had before `stop` is asked, so that runs of any length come to an end.  What another
+    process in the folder computed meanwhile is not computed again: one computes while the others wait.
     Progress counts the seconds of those that are still to be computed, so that time left is told of them.
     """
     asked = list(pieces)
@@ -70,14 +83,18 @@ def judge_pieces(
     if left:
         seconds = sum(piece.seconds for piece in left)
         with progress("judge", seconds, seconds) as advance:
-            for piece in left:
-                if stop():
+            for number, piece in enumerate(left):
+                if number and stop():
                     return None
-                found[piece.name] = piece.keep(folder)
+                folder.mkdir(parents=True, exist_ok=True)
+                with locked(folder / "judging"):
+                    if (value := piece.kept(folder)) is None:
+                        value = piece.keep(folder)
+                found[piece.name] = value
                 advance(piece.seconds)
     return found
 
 
 def seconds_left(pieces: Iterable[JudgedPiece], folder: Path) -> float:
-    """About how long those take that are not kept, whatever of."""
+    """About how long those take that are not kept; one of other inputs or another release counts as kept."""
     return sum(piece.seconds for piece in pieces if not piece.file(folder).is_file())

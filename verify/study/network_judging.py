@@ -23,7 +23,7 @@ from icgd.verify.study.measures import MeasuredR2, measures
 from icgd.verify.study.network_report import IN_DISTRIBUTION, MeasuredCurve
 from icgd.verify.study.network_scales import NetworkCell, NetworkScale, PromptCondition
 from icgd.verify.study.network_task import NetworkPrompts
-from icgd.verify.study.train_cells import CellFiles
+from icgd.verify.study.train_cells import CellFiles, digest_of_weights
 
 QUICK = tuple(name for name, one in BASELINES.items() if not one.slow)
 SLOW = ("network, best epoch", "network, last epoch", "network, validated", "exact", "lean")
@@ -62,8 +62,11 @@ class NetworkTest:
 
 
 def read_answers(scale: NetworkScale, cell: NetworkCell, folder: Path, seed: int) -> Answers:
-    """The answers that training kept; raises ProblemError where they are missing, or to other prompts."""
-    path = CellFiles(folder, cell).answers
+    """The answers that training kept; raises ProblemError where they are missing, or to other prompts.
+
+    Also where the weights beside them are others.  Answers of earlier versions hold no digest of theirs.
+    """
+    path, weights = CellFiles(folder, cell).answers, CellFiles(folder, cell).weights
     if not path.is_file():
         raise ProblemError("as-trained", path, "there is no such file; leave the option out to train it")
     with np.load(path, allow_pickle=False) as held:
@@ -72,6 +75,10 @@ def read_answers(scale: NetworkScale, cell: NetworkCell, folder: Path, seed: int
     wanted = {"task": asdict(scale.task_of(cell.N)), "seed": seed}
     if any(posed[name] != value for name, value in wanted.items()):
         raise ProblemError("out", path, "its answers are of another task or seed; choose another folder")
+    known = str(arrays["weights"]) if "weights" in arrays else None
+    if known and weights.is_file() and known != digest_of_weights(weights.read_bytes()):
+        why = f"{path.name} has answers of other weights; remove it and this file, and train again"
+        raise ProblemError("as-trained", weights, why)
     tests = {}
     for condition in scale.conditions(cell.N):
         y = scale.test_prompts(cell.N, condition, seed).y[:64, list(scale.at)].numpy()

@@ -9,6 +9,7 @@ torch, numpy, jaxtyping, filelock and safetensors, so no module that it imports 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.progress import Progress, silent
@@ -80,16 +81,22 @@ def train_cells(
 ) -> bool:
     """Train every cell to the last step, all to each stop in turn; whether all got there.
 
-    seconds: after which it stops at a checkpoint.  even: leave out stops that all cells would not reach in
-    that time, and keep answers of what they have reached.  half: weights in bfloat16.
+    seconds: after which it stops at a checkpoint, but not before one chunk is trained.  even: leave out stops
+    that all cells would not reach in that time, and keep answers of what they have reached.  half: weights in
+    bfloat16.
     A model whose loss is no number is given up, without answers.  Raises ProblemError, also where none is
     left, and where another process trains in the folder.
     """
     began = clock()
     folder.mkdir(parents=True, exist_ok=True)
-    out_of_time = lambda: seconds is not None and clock() - began > seconds  # noqa: E731
     with _alone(folder):
         runs = {cell: open_training(scale, cell, folder, seed, device) for cell in scale.cells}
+        opened, first = list(runs.values()), [run.step for run in runs.values()]
+
+        def out_of_time() -> bool:  # less time than a start takes must bring a run to its end, too
+            trained = [run.step for run in opened] != first
+            return trained and seconds is not None and clock() - began > seconds
+
         judged = {N: scale.judged_prompts(N, seed) for N in scale.depths}
         reached, taken = min(run.step for run in runs.values()), 0.0
         left = sum(scale.training.steps - run.step for run in runs.values())
@@ -163,9 +170,11 @@ def _keep_answers(
     state = {name: one.detach().cpu().contiguous() for name, one in run.model.state_dict().items()}
     state = {name: one.to(torch.bfloat16) for name, one in state.items()} if half else state
     metadata = run.sizes.as_metadata() | {"step": str(run.step), "cell": cell.name, "seed": str(seed)}
-    write_atomically(files.weights, save(state, metadata))
+    weights = save(state, metadata)
+    write_atomically(files.weights, weights)
     held: dict[str, np.ndarray] = {
         "step": np.array(run.step),
+        "weights": np.array(digest_of_weights(weights)),
         "posed": np.array(json.dumps(run.posed, sort_keys=True)),
         "losses": np.array(run.losses, dtype=np.float32),
     }
@@ -177,6 +186,19 @@ def _keep_answers(
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **held)  # type: ignore[arg-type]
     write_atomically(files.answers, buffer.getvalue())
+
+
+def digest_of_weights(weights: bytes) -> str:
+    """A digest of the tensors in a safetensors file, whatever the order of its metadata; "" if it is none."""
+    found = hashlib.sha256()
+    try:
+        tensors = load(weights)
+    except Exception:  # safetensors documents no list of what a malformed file raises
+        return ""
+    for name, one in sorted(tensors.items()):
+        found.update(f"{name} {one.dtype} {tuple(one.shape)}\n".encode())
+        found.update(one.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def trained_steps(scale: NetworkScale, folder: Path) -> dict[NetworkCell, int]:

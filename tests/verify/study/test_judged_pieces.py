@@ -2,8 +2,11 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -93,8 +96,7 @@ def test_pieces_are_kept_for_their_inputs_and_time_left_is_told_of_the_others(tm
         yield lambda done: None
 
     pieces = [piece("a b", seed=0), piece("c", seed=0)]
-    stops = iter([False, True])
-    assert judge_pieces(pieces, tmp_path, stop=lambda: next(stops)) is None
+    assert judge_pieces(pieces, tmp_path, stop=lambda: True) is None
     assert computed == ["a b"] and seconds_left(pieces, tmp_path) == 3
     found = judge_pieces(pieces, tmp_path, Progress(begin))
     assert computed == ["a b", "c"] and told == [3] and list(found) == ["a b", "c"]
@@ -102,13 +104,49 @@ def test_pieces_are_kept_for_their_inputs_and_time_left_is_told_of_the_others(tm
     assert str(judge_pieces(pieces, tmp_path, Progress(begin))) == str(found) and told == [3]
     judge_pieces([piece("a b", seed=1)], tmp_path)
     assert computed == ["a b", "c", "a b"]  # of other inputs
-    for damaged in ("", "[]", '{"key": 3}', '{"key'):
-        pieces[1].file(tmp_path).write_text(damaged, encoding="utf-8")
+    file = pieces[1].file(tmp_path)
+    whole = file.read_text(encoding="utf-8")
+    invented = [whole.replace("0.1,", other) for other in ("0.2,", "0,", "null,", '"0.1",')]
+    nested = f'{{"key": "{pieces[1].key}", "sha256": "", "value": {"[" * 100_000}'
+    typed = [re.sub('"(key|sha256)": "[^"]*"', rf'"\1": {one}', whole) for one in ("3", "[]", "null")]
+    without = whole.replace('"sha256"', '"sha255"')
+    for damaged in ("", "[]", '{"key": 3}', '{"key', *invented, nested, *typed, without):
+        assert damaged != whole
+        file.write_text(damaged, encoding="utf-8")
         judge_pieces(pieces[1:], tmp_path)
-    assert computed[3:] == ["c"] * 4
+        assert file.read_text(encoding="utf-8") == whole
+    file.unlink()
+    file.mkdir()
+    for _ in range(2):
+        assert judge_pieces(pieces[1:], tmp_path)["c"][2] == "c"
+    file.rmdir()
+    judge_pieces(pieces[1:], tmp_path)
+    assert computed[3:] == ["c"] * 16
     monkeypatch.setattr(judged_pieces, "release", lambda: "another")
     judge_pieces(pieces[1:], tmp_path)
     monkeypatch.setattr("torch.get_num_threads", lambda: 99)
     judge_pieces(pieces[1:], tmp_path)
-    assert computed[7:] == ["c"] * 2
+    assert computed[19:] == ["c"] * 2
     assert json.loads(pieces[1].file(tmp_path).read_text(encoding="utf-8"))["value"][2] == "c"
+
+
+def test_two_processes_on_one_folder_compute_nothing_twice(tmp_path):
+    """Here two threads with pieces of one order; each piece is long enough that both would compute it."""
+    computed = []
+
+    def piece(name):
+        def compute():
+            computed.append(name)
+            time.sleep(0.01)
+            return name
+
+        return JudgedPiece(name, {}, 1.0, compute)
+
+    names = [str(number) for number in range(8)]
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(judge_pieces, list(map(piece, names)), tmp_path) for _ in range(2)]
+        assert [run.result() for run in runs] == [dict(zip(names, names, strict=True))] * 2
+    assert sorted(computed) == names
+    later = [piece("a"), JudgedPiece("b", {}, 1.0, lambda: piece("c").keep(tmp_path)), piece("c")]
+    assert judge_pieces(later, tmp_path) == {"a": "a", "b": "c", "c": "c"}
+    assert computed[8:] == ["a", "c"]  # the last was kept by another meanwhile

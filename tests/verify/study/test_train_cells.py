@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.progress import Progress
@@ -18,6 +19,7 @@ from icgd.construct.gpt2 import GPT2
 from icgd.construct.in_context_gpt2 import InContextSizes
 from icgd.construct.machine.locks import locked
 from icgd.construct.machine.tensor_files import read_header
+from icgd.verify.study.network_judging import read_answers
 from icgd.verify.study.network_scales import SCALES, find_scale
 from icgd.verify.study.network_task import NetworkTask
 from icgd.verify.study.train_cells import (
@@ -119,6 +121,36 @@ def test_in_limited_time_all_cells_end_at_the_same_step_and_go_on_from_there(tmp
         pairs = zip(one.model.parameters(), other.model.parameters(), strict=True)
         assert all(torch.equal(a, b) for a, b in pairs) and one.losses == other.losses
         assert answered_step(CellFiles(tmp_path, cell).answers) == 12
+
+
+def test_less_time_than_a_start_takes_trains_a_chunk_each_time_and_comes_to_the_end(tmp_path):
+    scale = replace(SMALLEST, training=replace(SMALLEST.training, steps=4), marks=(0, 4), depths=(3,))
+    trained, total = [0], 4 * len(scale.cells)
+    while trained[-1] < total:
+        train_cells(scale, tmp_path, seconds=0, clock=Clock())
+        trained.append(sum(trained_steps(scale, tmp_path).values()))
+        assert trained[-1] == trained[-2] + scale.training.chunk
+    assert train_cells(scale, tmp_path, seconds=0, clock=Clock())
+
+
+def test_answers_of_other_weights_are_refused(tmp_path):
+    train_cells(SMALLEST, tmp_path)
+    cell = SMALLEST.cells[0]
+    files = CellFiles(tmp_path, cell)
+    whole = files.weights.read_bytes()
+    state = load(whole)
+    files.weights.write_bytes(save(dict(reversed(state.items())), {"another": "metadata"}))
+    assert read_answers(SMALLEST, cell, tmp_path, seed=0).step == 12
+    name, one = next(iter(state.items()))
+    renamed = {f"{key}." if key == name else key: value for key, value in state.items()}
+    for other in (save(renamed), save({**state, name: one + 1e-6}), whole[:-1], b""):
+        files.weights.write_bytes(other)
+        with pytest.raises(ProblemError, match="has answers of other weights; remove it and this file"):
+            read_answers(SMALLEST, cell, tmp_path, seed=0)
+    files.weights.unlink()
+    files.answers.unlink()
+    train_cells(SMALLEST, tmp_path)  # as it is told to
+    assert read_answers(SMALLEST, cell, tmp_path, seed=0).step == 12
 
 
 def test_other_runs_and_unknown_scales_are_refused(tmp_path, capsys):
