@@ -13,7 +13,7 @@ from icgd.reports.document.shape import FindingDocument
 from icgd.verify.ledger.tally import FATES, Fate, statement_of
 
 _SAYS, _WHY, _REPAIR = 130, 190, 150
-"""The most characters of what it says, of why it got its fate, and of its repair; one sentence may be longer."""
+"""The most characters of what it says, of why it got its fate, of its repair; one sentence may be longer."""
 _ORDER: tuple[Fate, ...] = ("fails", "repaired", "open", "holds")
 
 

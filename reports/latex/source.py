@@ -22,7 +22,7 @@ from icgd.reports.document.studies import figure_place
 from icgd.reports.latex.macros import PREFIX, NamedNumbers, exact, number, words
 from icgd.reports.latex.sections import Section, drop_repeated, side_by_side, wide
 from icgd.reports.mathematics.citations import Sources
-from icgd.reports.mathematics.notation import Tex, claim_key, code, command, escape
+from icgd.reports.mathematics.notation import Tex, claim_key, code, command, escape, without_mathematics
 from icgd.reports.mathematics.print_signs import printed
 from icgd.verify.ledger.entries import KINDS
 from icgd.verify.verdict import MEANS, STATUSES, count_claims, in_words
@@ -172,6 +172,7 @@ def _environment() -> jinja2.Environment:
         "macro_code": lambda name: code(f"\\{name}"),
         "tex": Tex,
         "escape_tex": escape,
+        "plain": without_mathematics,
     }
     return made
 

@@ -79,7 +79,7 @@ _SPELLED = {
 _WORDS = re.compile(
     r"(?<![\w\\.])(?<!--)("
     + "|".join(_SPELLED)
-    + r")(?=_(?:min|max|[A-Za-z])\b|_\{|(?![\w\\]|\.\w|[/-]\w\w))"
+    + r")(?=_(?:min|max|[A-Za-z])\b|_[+-](?![\w+-])|_\{|(?![\w\\]|\.\w|[/-]\w\w))"
 )
 
 _INDEXED = re.compile(r"(?<![^\W_])([A-Za-z])([⁰¹²³⁴⁵⁶⁷⁸⁹]+|[₀₁₂₃₄₅₆₇₈₉]+)(?!\w)")
@@ -112,11 +112,22 @@ def _escaped(text: str) -> Tex:
     )
 
 
+def without_mathematics(text: object) -> Tex:
+    """Words as LaTeX in which no letter stands for a quantity.
+
+    >>> print(without_mathematics("v3, with appendices A to G"))
+    v3,{} with appendices A to G
+    """
+    return Tex(" ".join(map(_word, str(text).split())))
+
+
 def spelled(text: str) -> str:
     """The text with Greek letters for their names, and with bars for norms.
 
     >>> spelled("norm2(err) <= eta*eps"), spelled("∥K∥_2")
     ('‖err‖₂ <= η*ε', '‖K‖₂')
+    >>> spelled("max(lambda_-, lambda_+ - 2/eta)")
+    'max(λ_-, λ_+ - 2/η)'
     """
     return _WORDS.sub(lambda found: _SPELLED[found[1]], _norms(text))
 

@@ -11,6 +11,7 @@ _SIGNS = (
     (re.compile(r'"([^"]*)"'), r"“\1”"),
     (re.compile(r"(?<=[\w)′])(?: \* |\*)(?=[\w(])"), "·"),
     (re.compile(r"(?<=\s)-(?=\s)"), "−"),
+    (re.compile(r"(?<=\)) x (?=\()"), " × "),
     (re.compile(r"(?<![\w-])([A-Za-z])-(?=\d+(?![\w-]))"), r"\1−"),
     (re.compile(r"(?<![-\w)\]^])-(?=\.?\d|[A-Za-z](?![A-Za-z-]))"), "−"),
 )
@@ -21,6 +22,8 @@ def printed(text: str) -> str:
 
     >>> printed("r' and the paper's 'B' on [-1, R_1]: w - 2*eta"), printed('it says "all"')
     ("r′ and the paper’s 'B’ on [−1, R_1]: w − 2·eta", 'it says “all”')
+    >>> printed("the (n + 1) x (n + 1) matrix")
+    'the (n + 1) × (n + 1) matrix'
     """
     for pattern, sign in _SIGNS:
         text = pattern.sub(sign, text)

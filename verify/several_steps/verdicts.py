@@ -105,10 +105,11 @@ def several_steps_verdict(
         inside = numbers["bound"] = proof.tube.at(problem.L)
         weights = proof.step.certificate["weights"][:12]
         evidence = (
-            f"norm2(w(l) - w_GD(l)) <= {rounded_up(inside, 6)} for every l <= {problem.L:,}, every prompt in the "
-            f"radii, every w(0) in W and every token, by certificate of the weights {weights} (a step is off by at "
-            f"most {rounded_up(problem.eta * proof.step.bound)}) and of the spectrum (a step "
-            f"stretches distances at most {rounded_up(proof.tube.stretch, 6)} times), rounding and faces included; {evidence}"
+            f"norm2(w(l) - w_GD(l)) <= {rounded_up(inside, 6)} for every l <= {problem.L:,}, every prompt in "
+            f"the radii, every w(0) in W and every token, by certificate of the weights {weights} (a step is "
+            f"off by at most {rounded_up(problem.eta * proof.step.bound)}) and of the spectrum (a step "
+            f"stretches distances at most {rounded_up(proof.tube.stretch, 6)} times), rounding and faces "
+            f"included; {evidence}"
         )
         if inside >= widest:
             evidence += f"; no less than the diameter {rounded_up(widest)} of W"
