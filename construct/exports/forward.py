@@ -125,7 +125,7 @@ class PredictionInContext(_Matrices):
         super().__init__({name: one for name, one in tensors.items() if name not in "PQ"})
         for part in "PQ":
             for index, one in enumerate(tensors.get(part, ())):
-                self.register_buffer(f"layer_{index:02d}_{part}", one)
+                self.register_buffer(f"layer_{index:02d}_{part}", one.clone())
         self.layers = sorted({name.rpartition("_")[0] for name in dict(self.named_buffers())})
         self.layers.sort(key=lambda one: int(one[6:]))
         self.names: list[str] = json.loads(metadata.get("kernels", "[]"))
@@ -133,7 +133,8 @@ class PredictionInContext(_Matrices):
         self.normalised: list[str] = json.loads(metadata.get("normalised", "[]"))
         self.over_examples = "before" in metadata.get("normaliser", "before")
         self.masked, self.loops = metadata.get("M") != "I", loops
-        self.divisor = metadata.get("divisor", "1" if self.names else "n")
+        is_sum = bool(self.names) or metadata.get("update", "").startswith("Z + sum_m")
+        self.divisor = metadata.get("divisor", "1" if is_sum else "n")
         self.sign = -1.0 if metadata.get("prediction", "-").strip().startswith("-") else 1.0
 
     def forward(self, Z: Tensor) -> Tensor:

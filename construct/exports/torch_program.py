@@ -10,7 +10,6 @@ import torch
 from torch.export import Dim
 
 from icgd.construct.exports.forward import PredictionInContext, StepInContext
-from icgd.construct.exports.plain_torch import check_formulas
 from icgd.construct.exports.read_weights import ReadWeights
 from icgd.construct.machine.files import write_atomically
 
@@ -24,7 +23,6 @@ def write_torch_program(weights: ReadWeights, path: Path) -> tuple[Path, ...]:
     A block takes H (B, tokens, D), a token a row; attention that predicts takes Z (B, d + 1, n + 1), a token
     a column, of at least two examples, and goes through its layers once.
     """
-    check_formulas(weights)
     tensors, metadata = dict(weights.tensors), dict(weights.metadata)
     batch = Dim("batch", min=1)
     if weights.kind == "block":

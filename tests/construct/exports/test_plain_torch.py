@@ -1,5 +1,6 @@
 """forward.py runs every kind of weights where there is no icgd, as the literal reading does."""
 
+import json
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import torch
 from icgd.bounds.letters import ProblemError
 from icgd.construct.block.weights import write_tensors
 from icgd.construct.exports.formats import export_weights
+from icgd.construct.exports.forward import load_weights
 from icgd.construct.exports.read_weights import read_weights
 
 ALONE = """
@@ -67,6 +69,13 @@ def test_the_files_of_the_folder(stem, exported_cases, tmp_path):
 
 
 def test_what_forward_does_not_know_is_refused(exported_cases, tmp_path):
+    slots = json.loads(read_weights(exported_cases["lean"]["file"]).metadata["stream"])
+    bare = {"problem": None}
+
+    def stream(**changed):
+        moved = {name: ends for name, ends in (slots | changed).items() if ends}
+        return {"stream": json.dumps(moved)}
+
     for of, change, said in (
         ("lean", {"attention": "linear"}, "attention = linear: blocks with relu and softmax are exported"),
         ("lean", {"stream": None}, "its metadata have no stream; docs/weights.md says what it is"),
@@ -76,6 +85,24 @@ def test_what_forward_does_not_know_is_refused(exported_cases, tmp_path):
             r"kernel = exp = exp\(2\*s\): the kernels s, exp",
         ),
         ("over tokens", {"formulas": "[1]"}, "these metadata are no formulas by name"),
+        ("over tokens", {"formulas": "{}"}, "these metadata have no formula of the kernel softmax"),
+        ("over tokens", {"kernels": '["exp"]'}, "a kernel is needed for each of 5 heads"),
+        ("over tokens", {"kernels": "["}, "kernels = .*: these metadata are not JSON"),
+        ("over tokens", {"kernels": "5"}, "kernels = 5: a list of names of kernels is needed"),
+        ("over tokens", {"normalised": "{"}, "normalised = .*: these metadata are not JSON"),
+        ("over tokens", {"normalised": '["none"]'}, "these metadata have no formula of the kernel none"),
+        ("over tokens", {"problem": '{"n": "many"}'}, "problem = n = many: the number of examples is"),
+        ("looped", {"divisor": "7"}, r"divide-by = 7: a layer divides by n, n\+1, 1"),
+        ("looped", {"M": "some"}, "M = some: it is I or"),
+        ("looped", {"normalised": "{"}, "normalised = .*: these metadata are not JSON"),
+        ("lean", {"problem": "{"}, "these metadata are not JSON"),
+        ("lean", stream(x=[0, 999]), r"stream.x = 0:999: it needs 2 coordinates \(d\)"),
+        ("lean", stream(x=[0, 999]) | bare, "stream.x = 0:999: the matrices have 25 coordinates"),
+        ("lean", stream(x=None) | bare, "the slots x, y, V1, V2, ..., one and t are needed"),
+        ("lean", stream(V1=None) | bare, "the slots x, y, V1, V2, ..., one and t are needed"),
+        ("lean", stream(V1=None, V2=None) | bare, "the slots x, y, V1, V2, ..., one and t are needed"),
+        ("lean", stream(t=[3, 5]) | bare, "stream.t = 3:5: it needs coordinates; one and t have one each"),
+        ("lean", stream(y=[1, 2]) | bare, "stream.y = 1:2: it overlaps the slot x"),
     ):
         first = read_weights(exported_cases[of]["file"])
         said_of_it = {name: text for name, text in (first.metadata | change).items() if text is not None}
@@ -84,3 +111,29 @@ def test_what_forward_does_not_know_is_refused(exported_cases, tmp_path):
             with pytest.raises(ProblemError, match=said):
                 export_weights(read_weights(tmp_path / "x.safetensors"), name, out)
     assert [one.name for one in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+def test_pairs_of_other_shapes_are_refused(exported_cases, tmp_path):
+    first, path = read_weights(exported_cases["looped"]["file"]), tmp_path / "x.safetensors"
+    made = {
+        shape: torch.zeros(shape, dtype=torch.float64) for shape in ((2, 3, 3), (2, 3, 2), (2, 4, 4), (3, 3))
+    }
+    square, narrow, wide, flat = made.values()
+    for tensors, said in (
+        ({"P": square, "Q": narrow}, r"Q = shape \(2, 3, 2\): \(layers, heads, d\+1, d\+1\) or"),
+        ({"P": square, "Q": wide}, r"Q = shape \(2, 4, 4\): every P and Q has the same shape"),
+        ({"P": flat[0], "Q": flat[0]}, r"P = shape \(3,\): "),
+        ({"layer.00.P": flat, "layer.01.Q": flat}, "tensor = layer.00.Q: it is missing"),
+        ({"layer.00.P": flat, "layer.00.Q": square}, "layer.00.Q = shape .*: every P and Q has the same"),
+    ):
+        write_tensors(path, {name: one.clone() for name, one in tensors.items()}, first.metadata)
+        with pytest.raises(ProblemError, match=said):
+            read_weights(path)
+    # One layer without its axis runs as the same layer does.
+    pair = {name: torch.randn(3, 3, generator=torch.Generator().manual_seed(1)).double() for name in "PQ"}
+    Z, found = torch.ones(1, 3, 4, dtype=torch.float64), []
+    for name, tensors in (("flat", pair), ("stacked", {name: one[None] for name, one in pair.items()})):
+        write_tensors(path, tensors, {})
+        export_weights(read_weights(path), "torch", tmp_path / name)
+        found.append(load_weights(str(tmp_path / name / "model.safetensors"))(Z))
+    assert torch.equal(*found) and not torch.equal(found[0], Z)
