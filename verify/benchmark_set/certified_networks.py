@@ -92,7 +92,7 @@ class CertifiedNetwork:
         return (self.bound + math.sqrt(self.problem.D_w) * rounding_room(self.problem)) * (1 + 2.0**-40)
 
     def largest_entry(self, x: Floats) -> float:
-        """The largest entry of the error at an input, in absolute value."""
+        """The largest entry of the error at this one input, in absolute value."""
         prompt = self.prompt(x[None])
         with torch.no_grad():
             error = self.block.step(prompt) - descend(self.problem, prompt, 1)[1]
@@ -119,7 +119,7 @@ class CertifiedNetwork:
 
     @cached_property
     def worst_input(self) -> Floats:
-        """An input within the box with a large error: the worst of random ones, then moved at random."""
+        """An input within the box where norm2(E) is large: the worst of random ones, then moved at random."""
         generator, ends = np.random.default_rng(INPUT_SEED), self.ends()
         tried = generator.uniform(-1, 1, (INPUT_SAMPLES, len(ends))) * ends
         corner = np.sign(tried[: INPUT_SAMPLES // 4]) * ends

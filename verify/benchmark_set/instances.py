@@ -90,10 +90,15 @@ def instances(made: Mapping[str, CertifiedNetwork]) -> Iterator[KnownInstance]:
             yield from _float_only(name, made[of])
 
 
-def _up(value: float) -> Fraction:
-    """The least decimal of six digits above a number."""
-    scale = Fraction(10) ** (5 - math.floor(math.log10(value)))
-    return (math.floor(Fraction(value) * scale) + 1) / scale
+def _up(value: float, digits: int = 6) -> Fraction:
+    """The least decimal of so many digits above a number."""
+    return _cut(value, digits, 1)
+
+
+def _cut(value: float, digits: int, more: int = 0) -> Fraction:
+    """A positive number cut to so many digits, and units of the last one more."""
+    scale = Fraction(10) ** (digits - 1 - math.floor(math.log10(value)))
+    return (math.floor(Fraction(value) * scale) + more) / scale
 
 
 def _ends(low: Floats, high: Floats) -> list[tuple[str, str]]:
@@ -111,8 +116,8 @@ def _certified(one: CertifiedNetwork) -> Iterator[KnownInstance]:
     posed = f"{one.construction} transformer for {letters}, d_out = 1"
     least, D_w, ends = _text(_up(one.least)), one.problem.D_w, one.ends()
     proved = (
-        f"norm2(err) <= {one.bound:.10g} by certificates/{one.name}.json, for every order of summation in "
-        "float64, with room for the rounding of the exact step"
+        f"norm2(err) <= {_text(_up(one.bound, 10))} by certificates/{one.name}.json, for every order of "
+        "summation in float64, with room for the rounding of the exact step"
     )
     about = [posed, f"unsat: {proved}"]
     whole = property_text("float64", _ends(-ends, ends), D_w, beyond_box(D_w, least), about)
@@ -126,7 +131,7 @@ def _certified(one: CertifiedNetwork) -> Iterator[KnownInstance]:
     yield KnownInstance(f"{one.name}-near", one.name, "float64", "unsat", why, near)
     reached = one.largest_entry(one.worst_input)
     below = _text(_up(SHARE * reached))
-    why = f"an input with an entry of {reached:.6g} is known; {WHOLE_DOMAIN}"
+    why = f"an input with an entry of at least {_text(_cut(reached, 6))} is known; {WHOLE_DOMAIN}"
     false = property_text("float64", _ends(-ends, ends), D_w, beyond_box(D_w, below), [posed, f"sat: {why}"])
     yield KnownInstance(f"{one.name}-false", one.name, "float64", "sat", why, false, one.worst_input[None])
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -60,6 +61,11 @@ def assert_set_is_right(folder, known):
         bound, least = known["networks"][of]["bound"], max(thresholds(about.claims[-1]))
         example = (folder / "counterexamples" / f"{one['name']}.txt").exists()
         assert example == (one["answer"] == "sat")
+        for stated in re.findall(r"norm2\(err\) <= (\S+) by", one["why"]):
+            assert f"norm2(err) <= {stated} by" in path.read_text("utf-8")
+            certified = load_certificate(folder / "certificates" / f"{of}.json")["certified"]
+            eta = Fraction(known["networks"][of]["problem"]["eta"])
+            assert 0 < Fraction(stated) - eta * Fraction(certified) < Fraction(stated) / 10**8
         if one["answer"] == "unsat":
             assert least > Fraction(bound) ** (2 if one["name"].endswith("norm") else 1)
             if one["type"] == "float64":
