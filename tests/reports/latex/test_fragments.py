@@ -151,4 +151,8 @@ def test_the_paper_on_the_page_for_authors_compiles(runs, tmp_path):
     (tmp_path / "paper.tex").write_text(re.sub("^    ", "", block, flags=re.MULTILINE))
     made = typeset(tmp_path / "paper.tex")
     assert made.pdf is not None, made.message
-    assert "The construction has 13 heads in 7 layers." in " ".join(pages_of(made.pdf)[0].split())
+    text = " ".join(" ".join(pages_of(made.pdf)).split())
+    assert "The construction has 13 heads in 7 layers." in text
+    assert re.search(r"\bReferences \[1\] \w", text)
+    parameters = DOCUMENT["theorems"][LEAN]["census"]["parameters"]
+    assert parameters >= 1000 and f"{parameters:,}" in text
