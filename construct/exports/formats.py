@@ -91,7 +91,7 @@ def find_format(chosen: str, out: Path) -> ExportFormat:
         found = FORMATS.find(chosen)
     except ValueError:
         raise ProblemError("to", chosen, f"the formats are {FORMATS.names}") from None
-    if not out.name.endswith(found.ending) or out.name == found.ending:
+    if found.ending and (not out.name.endswith(found.ending) or out.name == found.ending):
         raise ProblemError(
             "out", out, f"the name of such a file ends in {found.ending}, such as step{found.ending}"
         )

@@ -50,12 +50,14 @@ def loop(tmp_path):
     return tmp_path / "loop.safetensors"
 
 
-def test_the_json_of_an_export(capsys, tmp_path, loop):
+def test_the_json_of_an_export(capsys, tmp_path, loop, monkeypatch):
     arguments = [str(loop), "--to", "torch", "--out", str(tmp_path / "made")]
     code, out, _ = command(capsys, "export", *arguments, "--json", "-")
     found = as_documented("export", out)
     assert code == cli.KEPT and found["format"] == "torch" and found["kind"] == "linear"
     assert [Path(one).name for one in found["files"]] == ["model.safetensors", "forward.py"]
+    monkeypatch.chdir(tmp_path / "made")
+    assert command(capsys, "export", str(loop), "--to", "torch", "--out", ".")[0] == cli.KEPT
 
 
 @pytest.mark.parametrize(

@@ -132,8 +132,18 @@ def test_pairs_of_other_shapes_are_refused(exported_cases, tmp_path):
     # One layer without its axis runs as the same layer does.
     pair = {name: torch.randn(3, 3, generator=torch.Generator().manual_seed(1)).double() for name in "PQ"}
     Z, found = torch.ones(1, 3, 4, dtype=torch.float64), []
-    for name, tensors in (("flat", pair), ("stacked", {name: one[None] for name, one in pair.items()})):
-        write_tensors(path, tensors, {})
+    stacked = {name: one[None] for name, one in pair.items()}
+    for name, tensors, said in (
+        ("flat", pair, {"update": "Z + sum_m P_m Z M Z^T Q_m Z"}),
+        ("stacked", stacked, {"divisor": "1"}),
+    ):
+        write_tensors(path, tensors, said)
         export_weights(read_weights(path), "torch", tmp_path / name)
         found.append(load_weights(str(tmp_path / name / "model.safetensors"))(Z))
     assert torch.equal(*found) and not torch.equal(found[0], Z)
+
+
+def test_no_two_buffers_share_their_memory(exported_cases):
+    """torch.export warns of such buffers."""
+    held = list(load_weights(str(exported_cases["preconditioned"]["file"])).buffers())
+    assert len({one.untyped_storage().data_ptr() for one in held}) == len(held) == 4
