@@ -49,7 +49,7 @@ def test_the_form_of_a_cell_covers_the_networks_in_it_and_is_the_one_that_found_
     """Around the root mean squares of a network's own layers, where the form is as tight as it can be.
 
     The check and what found the bounds share no code: given the same curvature at the output, they differ by
-    the room that suprema have, 2^-17 of the largest on either side; in each layer the form takes roots of two.
+    the room that suprema have, 2^-17 of the largest on either side; a layer of the form takes roots of two.
     """
     prompt = random_prompts(problem, 16, seeded(5))
     x, y, w = prompt.x[:, 0], prompt.y[:, 0], prompt.w
