@@ -45,9 +45,6 @@ Proof.
   apply Rmult_le_reg_l with (INR T); auto. rewrite <- Rmult_assoc, Rinv_r, Rmult_1_l by lra. exact K.
 Qed.
 
-Lemma norm_abs_same m f : norm m (fun i => Rabs (f i)) = norm m f.
-Proof. unfold norm, vectors.norm. f_equal. apply sum_ext. intros. apply pow2_abs. Qed.
-
 Definition mask (n t : nat) : R := if Nat.ltb t n then 1 else 0.
 
 Lemma masked_average n f c : (0 < n)%nat -> average (S n) (fun t => mask n t * f t * c) = c * INR n / INR (S n) * (/ INR n * sum n f).
@@ -206,7 +203,7 @@ Proof.
   assert (Ones0 : norm (dim c j) (fun _ => 1) <= r0).
   { rewrite <- (Rmult_1_r r0). apply norm_bound; auto; try lra. intros. rewrite Rabs_R1. lra. }
   assert (Avn : norm (dim c j) avg <= Pj).
-  { unfold avg. apply (norm_average (dim c j) T (fun t i => Rabs (p t j i))); auto. intros t Ht. rewrite norm_abs_same. now apply (token_ranges t j). }
+  { unfold avg. apply (norm_average (dim c j) T (fun t i => Rabs (p t j i))); auto. intros t Ht. rewrite norm_abs. now apply (token_ranges t j). }
   assert (Avp : forall i, 0 <= avg i). { intros i. unfold avg. rewrite <- (average_const T 0 HT). apply average_le; auto. intros; apply Rabs_pos. }
   assert (Fr : frob (dim c (S j)) (dim c j) (fun k i => c0 * Rabs (V j k i) + c1 * avg i + c2) <= c0 * (r1 * (r0 * half c j)) + c1 * (r1 * Pj) + c2 * (r1 * r0)).
   { eapply Rle_trans. apply (frob_triangle _ _ (fun k i => c0 * Rabs (V j k i) + c1 * avg i) (fun _ _ => c2)). apply Rplus_le_compat.
@@ -310,7 +307,7 @@ Lemma stack_le n dim (f g : nat -> nat -> nat -> R) :
 Proof.
   intros H. unfold stack, frob. apply norm_le. intros j Hj. rewrite Rabs_pos_eq by apply norm_nonneg.
   apply norm_le. intros k Hk. rewrite Rabs_pos_eq by apply norm_nonneg.
-  rewrite <- (norm_abs_same _ (g j k)). apply norm_le. intros i Hi. now apply H.
+  rewrite <- (norm_abs _ (g j k)). apply norm_le. intros i Hi. now apply H.
 Qed.
 
 (* x moved away from v by t. *)
