@@ -89,6 +89,7 @@ def test_the_form_of_a_cell_covers_the_networks_in_it_and_is_the_one_that_found_
                         )
                     )
                 form = np.array([[float(entry) for entry in row] for row in check.form(cell)])
+                assert form == pytest.approx(form.T, rel=1e-12)  # eigvalsh reads one half
                 top = np.linalg.eigvalsh(form)[-1] / 2
                 assert float((side * values[k]).max()) <= top * (1 + 1e-9) + 1e-12
                 low, high = np.array(cell, dtype=float).T[:, :, None]
