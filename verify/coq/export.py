@@ -326,8 +326,6 @@ def export(certificate: Mapping[str, Any], folder: Path, *, primitive: bool = Tr
     """
     instance = Instance(certificate)
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (*folder.glob("layer_*.v"), folder / "instance.v"):
-        old.unlink(missing_ok=True)
     texts = {f"{name}.v": (THEORY / f"{name}.v").read_text("utf-8") for name in STATIC}
     if not instance.missing:
         texts |= {"data.v": instance.data(), "arithmetic.v": ARITHMETIC_FILE.format(FLOATS[primitive])}
@@ -335,9 +333,8 @@ def export(certificate: Mapping[str, Any], folder: Path, *, primitive: bool = Tr
         texts["instance.v"] = instance.instance()
         if floats := floats_file(certificate):
             texts["in_floats.v"] = floats
-    of_another = {*folder.glob("layer_*.v"), folder / "instance.v", folder / "in_floats.v"}
-    for path in of_another - {folder / name for name in texts}:
-        path.unlink(missing_ok=True)
+    for old in (*folder.glob("layer_*.v"), folder / "instance.v", folder / "in_floats.v"):
+        old.unlink(missing_ok=True)
     for name, text in texts.items():
         (folder / name).write_text(text, "utf-8")
     (folder / "missing.txt").write_text("\n".join(instance.missing), "utf-8")

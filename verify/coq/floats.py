@@ -45,10 +45,10 @@ IN_FLOATS = (
 """What `step_error_in_floats` and `step_in_floats` add."""
 
 NOT_IN_FLOATS = (
-    "nothing about binary64: coqc refuses in_floats.v, since a room for rounding that is enough for the "
-    "checker is too small for the coarser count in Coq"
+    "nothing about binary64; at extreme letters a room for rounding that is enough for the checker may "
+    "be too small for the coarser count in Coq"
 )
-"""What is said where the bound is proved, but not down to floats: at extreme letters."""
+"""What is said where the bound is proved, but not down to floats, with what coqc says."""
 
 
 def floats_file(certificate: Mapping[str, Any]) -> str:

@@ -121,8 +121,8 @@ class CoqReport:
         if self.version is None:
             return "coqc is not installed: the files are written, but Coq has not checked them"
         wrong = [file for file in self.files if not file.ok]
+        refused = [f"coqc refuses {file.name}: {file.output.strip()}" for file in wrong]
         if wrong and wrong[0].name != "in_floats.v":
-            refused = [f"coqc refuses {file.name}: {file.output.strip()}" for file in wrong]
             return "\n".join(refused)
         proved = "nothing, since this certificate cannot be exported"
         if self.bound is not None:
@@ -137,7 +137,7 @@ class CoqReport:
                 *([self._verdict] if self.eps is not None and self.ok else []),
                 *(f"not exported: {reason}" for reason in self.missing),
                 *([f"proved {IN_FLOATS.format(n=self.tokens - 1)}"] if self.tokens and self.ok else []),
-                *([f"proved {NOT_IN_FLOATS}"] if wrong else []),
+                *([f"proved {NOT_IN_FLOATS}", *refused] if wrong else []),
                 *(f"trusted: {item}" for item in self.trusted),
                 *([f"axioms: {', '.join(others)}, {_counted(integers, floats)}"] if others else []),
             ]

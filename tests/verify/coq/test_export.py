@@ -211,7 +211,7 @@ def test_a_bound_stands_where_its_rounding_is_not_proved(tmp_path, monkeypatch):
         report = run(tmp_path)
         assert report.ok == report.settles == kept and report.tokens is None
         assert ("proved nothing about binary64" in report.statement) == kept
-        assert (f"coqc refuses {bad}: " in report.statement) == (not kept)
+        assert f"coqc refuses {bad}: " in report.statement
         assert not kept or "every computed number is within" in report.trusted[-1]
 
 
