@@ -137,6 +137,21 @@ def test_sums_are_those_of_the_program():
         ]
 
 
+def test_numbers_of_the_machine_are_those_of_the_program(tmp_path):
+    made = certified(loss="logistic", N=2, K=2, eps=0.5)
+    export(made, tmp_path)
+    program, text = made["program"], (tmp_path / "in_floats.v").read_text("utf-8")
+    keys = ("above_z", "above_g", "above_s", "face")
+    expected = [[Fraction(layer[key]) for layer in program["layers"]] for key in keys]
+    found = [
+        [Fraction(*map(int, one)) for one in re.findall(r"\((\d+) # (\d+)\)", numbers)]
+        for numbers in re.findall(r"\[(\(\d.*?)\]", text)
+    ]
+    assert found == expected and len({tuple(one) for one in expected}) == len(keys)
+    rate = re.search(r"Update \((\d+) # (\d+)\) ", text).groups()
+    assert Fraction(*map(int, rate)) == Fraction(program["eta"]) and f"Machine {program['n'] + 1} [" in text
+
+
 @pytest.mark.parametrize("letters", [{"activation": "swish", "loss": "log-cosh"}, {"loss": "log-cosh"}])
 def test_what_cannot_be_exported_is_said(tmp_path, letters, monkeypatch):
     monkeypatch.setattr(coqc, "_coqc", lambda *given: SimpleNamespace(stdout="8.18 x"))
