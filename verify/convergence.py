@@ -54,6 +54,7 @@ from icgd.verify.several_steps.verdicts import (
     on_prompts_verdict,
     proved_by_spectrum,
     proved_by_tube,
+    rounded_outwards,
     rounded_up,
     several_steps_verdict,
     spectrum_verdict,
@@ -270,7 +271,7 @@ def _accumulation(
             low, high = -found.rest, found.gauss_newton + found.rest
             evidence += (
                 f"; eigenvalues of sampled Hessians from {spectrum[0]:.4g} to {spectrum[1]:.4g}, "
-                f"-{rounded_up(found.rest)} to {rounded_up(high)} allowed"
+                f"{rounded_outwards(found.rest, high)} allowed"
             )
             spare = MEASUREMENT_ERROR * (1 + found.lam)
             if not low - spare <= spectrum[0] <= spectrum[1] <= high + spare:

@@ -31,7 +31,7 @@ ON_PROMPTS = "on-prompts"
 
 
 def rounded_up(value: float, digits: int = 4) -> str:
-    """An upper bound in a sentence; a lower bound b is "-" and the upper bound -b.
+    """An upper bound in a sentence.
 
     >>> rounded_up(11.992768), rounded_up(15.350216, 6), rounded_up(0.05)
     ('12', '15.3503', '0.05')
@@ -41,6 +41,15 @@ def rounded_up(value: float, digits: int = 4) -> str:
         return short
     above = Context(prec=digits, rounding=ROUND_CEILING).create_decimal_from_float(value)
     return f"{float(above):.{digits}g}"
+
+
+def rounded_outwards(below: float, above: float, digits: int = 4) -> str:
+    """The interval from -below to above in a sentence, below >= 0.
+
+    >>> rounded_outwards(11.992768, 15.350216), rounded_outwards(0.0, 1.0)
+    ('-12 to 15.36', '0 to 1')
+    """
+    return f"{'-' if below else ''}{rounded_up(below, digits)} to {rounded_up(above, digits)}"
 
 
 def spectrum_verdict(
@@ -57,8 +66,7 @@ def spectrum_verdict(
         return Verdict(key, "inapplicable", f"no cells: {error}")
     low, high = sampled or (0.0, 0.0)
     evidence = (
-        f"eigenvalues from -{rounded_up(found.below.bound, 6)} to {rounded_up(found.above.bound, 6)} "
-        f"on all of W; "
+        f"eigenvalues from {rounded_outwards(found.below.bound, found.above.bound, 6)} on all of W; "
         f"the largest norm found is {ascended:.6g}"
     )
     if sampled:
