@@ -15,11 +15,12 @@ from icgd.commands import KEPT
 from icgd.construct.machine.files import check_writable, write_atomically
 from icgd.reports.command.audit import emit
 from icgd.reports.command.console import console_for
+from icgd.reports.command.file_names import refuse_own_name
 from icgd.reports.command.options import Json
 from icgd.reports.command.terminal import show_grid
 from icgd.reports.document.document import closing
 from icgd.reports.zoo.page import error_told, model_slots, page_grids, readme, zoo_list
-from icgd.verify.zoo.built_model import ZooSize, build_model
+from icgd.verify.zoo.built_model import ZooSize, build_model, model_places
 from icgd.verify.zoo.models import ZOO, ZooModel, zoo_model
 from icgd.verify.zoo.sizes import zoo_sizes
 
@@ -44,8 +45,9 @@ def zoo_command(
         emit({"models": listed} | closing(began), json_to)
         return KEPT
     model = zoo_model(name)
-    if out is not None:
-        check_writable(out / "README.md")
+    for place in (out / "README.md", *model_places(model, out)) if out is not None else ():
+        refuse_own_name(json_to, place.parent, (place.name,))
+        check_writable(place, out)
     built = build_model(model)
     console.print(f"{model.name}: {model.says}; {error_told(built)}", highlight=False, markup=False)
     for grid in page_grids(built):

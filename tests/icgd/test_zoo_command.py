@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 from icgd import cli
+from icgd.verify.zoo.built_model import model_places
 from icgd.verify.zoo.models import ZOO
 from icgd.verify.zoo.sizes import zoo_sizes
 from tests.closed_schemas import as_documented
@@ -30,12 +31,9 @@ def test_the_commands_of_the_page_run(capsys, tmp_path, monkeypatch):
         for path in (tmp_path / "softmax-1").rglob("*.*")
         if path.is_file()
     )
-    assert {Path(file).name for file in files} >= {
-        "README.md",
-        "certificate.json",
-        "forward.py",
-        "lens_model.py",
-    }
+    folder = Path("softmax-1")
+    assert set(map(Path, files)) == {folder / "README.md", *model_places(ZOO["softmax-1"], folder)}
+    assert {Path(file).name for file in files} >= {"certificate.json", "forward.py", "lens_model.py"}
 
 
 def test_the_json_of_the_zoo(capsys, tmp_path):
@@ -55,12 +53,19 @@ def test_the_json_of_the_zoo(capsys, tmp_path):
 
 def test_what_the_zoo_refuses(capsys, tmp_path):
     (tmp_path / "file").write_text("kept", encoding="utf-8")
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "transformer_lens").write_text("kept", encoding="utf-8")
+    code = str(tmp_path / "made" / "transformer_lens" / "lens_model.py")
     for words, said in (
         (["gpt2"], "model = gpt2: the zoo has softmax-1"),
         (["--out", str(tmp_path / "made")], "name the model that is to be built there"),
         (["looped", "--out", str(tmp_path / "file")], str(tmp_path / "file")),
+        (["looped", "--out", str(taken)], str(taken)),
+        (["looped", "--out", str(tmp_path / "made"), "--json", code], "written there by the command itself"),
     ):
         assert cli.main(["zoo", *words]) == cli.BAD_INPUT
         captured = capsys.readouterr()
         assert said in captured.err and len(captured.err.splitlines()) == 1 and not captured.out
     assert (tmp_path / "file").read_text(encoding="utf-8") == "kept" and not (tmp_path / "made").exists()
+    assert [one.name for one in taken.iterdir()] == ["transformer_lens"]

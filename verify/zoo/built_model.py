@@ -9,8 +9,8 @@ from typing import Any
 
 from icgd.bounds.letters import Letters
 from icgd.bounds.problem import Problem
-from icgd.construct.exports.formats import export_weights
-from icgd.construct.exports.plain_torch import write_forward
+from icgd.construct.exports.formats import FORMATS, export_weights
+from icgd.construct.exports.plain_torch import TORCH_FILES, write_forward
 from icgd.construct.exports.read_weights import read_weights
 from icgd.construct.machine.files import write_atomically
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
@@ -20,6 +20,15 @@ from icgd.verify.zoo.models import ZooModel
 
 LENS_FOLDER = "transformer_lens"
 """The folder with the same model for TransformerLens, in that of a model."""
+
+_CERTIFICATE = "certificate.json"
+
+
+def model_places(model: ZooModel, folder: Path) -> tuple[Path, ...]:
+    """Every file that `BuiltModel.write` writes there."""
+    names = TORCH_FILES if model.exact else (*TORCH_FILES, _CERTIFICATE)
+    lens = FORMATS.find("transformer-lens").places(folder / LENS_FOLDER)
+    return (*(folder / name for name in names), *lens)
 
 
 @dataclass(frozen=True)
@@ -57,12 +66,12 @@ class BuiltModel:
         """Write weights, certificate, `forward.py` and the folder for TransformerLens; returns the paths."""
         made = self.model.of.model
         assert made is not None
-        weights = folder / "model.safetensors"
+        weights = folder / TORCH_FILES[0]
         weights.parent.mkdir(parents=True, exist_ok=True)
         made.save(self.transformer, weights, *([self.digest] if self.digest else []))
         paths = [weights, write_forward(folder)]
         if self.certificate is not None:
-            paths.append(folder / "certificate.json")
+            paths.append(folder / _CERTIFICATE)
             write_atomically(paths[-1], certificate_text(self.certificate))
         return (*paths, *export_weights(read_weights(weights), "transformer-lens", folder / LENS_FOLDER))
 

@@ -11,7 +11,7 @@ from icgd.construct.block.given_block import GivenBlock
 from icgd.construct.exports.read_weights import read_weights
 from icgd.verify.descent import step_error
 from icgd.verify.search.prompts import random_prompts
-from icgd.verify.zoo.built_model import build_model
+from icgd.verify.zoo.built_model import build_model, model_places
 from icgd.verify.zoo.models import ZOO, zoo_model
 from icgd.verify.zoo.sizes import zoo_sizes
 
@@ -22,8 +22,9 @@ def is_as_listed(model, folder, capsys):
     listed = zoo_sizes()[model.name]
     assert asdict(built.size) | {"error": 0} == asdict(listed) | {"error": 0}
     assert built.size.error == pytest.approx(listed.error, rel=1e-9, abs=0)
-    for path in built.write(folder):
-        assert path.stat().st_size > 100
+    written = built.write(folder)
+    assert set(written) == set(model_places(model, folder))
+    assert all(path.stat().st_size > 100 for path in written)
     if model.exact:
         assert built.certificate is None and listed.error == 0
         return
