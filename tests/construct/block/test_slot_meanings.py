@@ -18,6 +18,7 @@ WAYS = {
     "lean": lambda: build(Problem(**SMALL)),
     "paper": lambda: build(Problem(**SMALL), "paper"),
     "softmax": lambda: build_softmax(Problem(**SMALL)),
+    "exact": lambda: build(Problem(**SMALL, activation="relu"), "exact"),
     "classifier": lambda: build(Problem(**SMALL, loss="logistic", output="linear")),
 }
 
@@ -27,7 +28,7 @@ def backpropagated(problem, prompt):
     linear, found = problem.output == "linear", {"p0": prompt.x}
     for j, V in enumerate(split_weights(problem, prompt.w), start=1):
         z = (found[f"p{j - 1}"] @ V.mT).requires_grad_()
-        r = (lambda t: t) if linear and j == problem.N else torch.tanh
+        r = (lambda t: t) if linear and j == problem.N else getattr(torch, problem.activation.name)
         slope = torch.autograd.functional.jvp(r, z, torch.ones_like(z))[1]
         found |= {f"V{j}": V, f"z{j}": z, f"p{j}": r(z), f"dr{j}": slope}
         z.retain_grad(), found[f"p{j}"].retain_grad()
@@ -43,12 +44,17 @@ def backpropagated(problem, prompt):
 
 @pytest.mark.parametrize(
     "way",
-    ["lean", "softmax", *(pytest.param(way, marks=pytest.mark.slow) for way in ("paper", "classifier"))],
+    [
+        "lean",
+        "softmax",
+        *(pytest.param(way, marks=pytest.mark.slow) for way in ("paper", "classifier", "exact")),
+    ],
 )
 def test_slots_hold_what_is_said(way):
     made = WAYS[way]()
     block = GivenBlock.of_block(made)
-    prompt = random_prompts(made.problem, 6, torch.Generator().manual_seed(2))
+    # None of these prompts has a pre-activation in (0, 2^-10), where the gate of `exact` is half open.
+    prompt = random_prompts(made.problem, 6, torch.Generator().manual_seed(5))
     H = block.pack(prompt)
     for layer in list(block.layers)[:-1]:
         H = layer(H)
@@ -66,4 +72,18 @@ def test_slots_hold_what_is_said(way):
         assert (wanted[name]).abs().max() > 10 * made.problem.eps, name
         if name.startswith("q"):
             assert "0 in the query" in meaning and not H[:, -1, slot.start : slot.stop].any()
+
+
+def test_the_words_are_those_of_the_formulas():
+    for name, words in (
+        ("z1", "V_1 x: what goes into layer 1 of"),
+        ("z2", "V_2 p1: what goes into layer 2 of"),
+        ("p1", "r of V_1 x: what layer 1 of"),
+        ("dr2", "r' of the activation at V_2 p1: how steep layer 2 of"),
+        ("s2", "in what goes into layer 2 of"),
+        ("g1", "V_2^T s2: the slope of the loss in what layer 1 puts out"),
+        ("q1", "s1 x^T, row after row: the gradient of this example in V_1"),
+        ("q2", "s2 p1^T, row after row: the gradient of this example in V_2"),
+    ):
+        assert words in slot_meaning(name), name
     assert slot_meaning("q") == slot_meaning("v1") == slot_meaning("x1") == ""
