@@ -10,11 +10,13 @@ from icgd.bounds.problem import Problem
 from icgd.construct import functional, looped, preconditioned
 from icgd.construct.block.dense import DenseTransformer
 from icgd.construct.block.given_block import GivenBlock
-from icgd.construct.block.weights import save_weights
+from icgd.construct.block.weights import save_weights, write_tensors
+from icgd.construct.exports.read_weights import read_weights
 from icgd.construct.regression_tokens import stream
 from icgd.construct.relu_icgd import build
 from icgd.construct.softmax_icgd import build as build_softmax
 from icgd.verify.search.prompts import random_prompts
+from tests import numpy_linear_attention
 
 LOOPS = 3
 
@@ -39,6 +41,32 @@ def attention_case(path, made, predict, d, n):
     return {"parts": [x, y, query], "into": stream(x, y, query).mT, "out": predict(x, y, query)}
 
 
+def alone_case(path, made):
+    """A block of somebody else's: the tokens of one layer attend to themselves only, by softmax."""
+    found = block_case(path, made)
+    weights = read_weights(path)
+    write_tensors(path, weights.tensors, {**weights.metadata, "diagonal": '["layer.01"]'})
+    return found | {"out": read_weights(path).block()(found["into"])}
+
+
+class OthersAttention:
+    """Two heads that see the query, too, in a mean over all tokens; the label itself is the prediction."""
+
+    P, Q = torch.randn(2, 2, 2, 4, 4, generator=generator()).double() / 2
+
+    def save(self, path):
+        said = {"M": "I", "divisor": "n+1", "prediction": "Z[-1, -1]"}
+        write_tensors(path, {"P": self.P, "Q": self.Q}, said)
+
+    def predict(self, *prompts):
+        P, Q, *prompts = (one.numpy() for one in (self.P, self.Q, *prompts))
+        found = [
+            numpy_linear_attention.prediction(P, Q, *one, masked=False, divisor=len(one[0]) + 1, sign=1)
+            for one in zip(*prompts, strict=True)
+        ]
+        return torch.tensor(found)
+
+
 @pytest.fixture(scope="session")
 def exported_cases(tmp_path_factory):
     """Name -> a file of weights with its prompts and the literal reading, for every kind of weights."""
@@ -55,6 +83,9 @@ def exported_cases(tmp_path_factory):
     linear = preconditioned.build(PreconditionedProblem(d=3, n=7, L=2, S="2,1,1/2"))
     add("preconditioned", attention_case, linear, linear, 3, 7)
     loop = looped.build(LoopedProblem(d=3, n=7, T=LOOPS))
+    add("alone", alone_case, build_softmax(Problem(**tiny)))
+    others = OthersAttention()
+    add("others", attention_case, others, others.predict, 3, 7)
     add("looped", attention_case, loop, lambda x, y, q: loop.predict(x, y, q, loops=LOOPS)[-1], 3, 7)
     for normaliser in ("examples", "tokens"):
         made = functional.FunctionalTransformer(

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.lens
 ROOT = Path(__file__).parents[3]
 LENS = ROOT / "build" / "lens"
 PAGE = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8")
-CASES = ("lean", "paper", "softmax", "preconditioned", "looped")
+CASES = ("lean", "paper", "softmax", "preconditioned", "others", "looped")
 STRANGER = """
 import importlib.util, sys, torch, transformer_lens
 assert importlib.util.find_spec("icgd") is None

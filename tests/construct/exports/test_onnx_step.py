@@ -13,7 +13,7 @@ from icgd.construct.exports.formats import export_weights
 from icgd.construct.exports.forward import StepInContext
 from icgd.construct.exports.read_weights import read_weights
 
-BLOCKS = ("lean", "paper", "softmax")
+BLOCKS = ("lean", "paper", "softmax", "alone")
 
 
 def test_onnxruntime_agrees_with_the_literal_reading(exported_cases, tmp_path):

@@ -14,7 +14,7 @@ from icgd.construct.exports.formats import export_weights
 from icgd.construct.exports.lens_model import LensFolder
 from icgd.construct.exports.read_weights import read_weights
 
-CASES = ("lean", "paper", "softmax", "preconditioned", "looped")
+CASES = ("lean", "paper", "softmax", "preconditioned", "others", "looped")
 WITHOUT_LAYERS = ("W_E", "W_pos", "W_U", "b_U")
 
 
