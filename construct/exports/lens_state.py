@@ -76,7 +76,7 @@ class LensState:
         }
 
     def bytes(self) -> int:
-        """The size of all tensors."""
+        """The size of the matrices of all heads and hidden units, zeros included."""
         heads = 4 * self.n_heads * self.width * self.d_head
         return 8 * len(self.layers) * (heads + 2 * self.width * self.d_mlp)
 

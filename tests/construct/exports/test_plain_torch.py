@@ -6,11 +6,12 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from icgd.bounds.letters import ProblemError
 from icgd.construct.block.weights import write_tensors
 from icgd.construct.exports.formats import export_weights
-from icgd.construct.exports.forward import load_weights
+from icgd.construct.exports.forward import load_weights, read_safetensors
 from icgd.construct.exports.read_weights import read_weights
 
 ALONE = """
@@ -141,6 +142,13 @@ def test_pairs_of_other_shapes_are_refused(exported_cases, tmp_path):
         export_weights(read_weights(path), "torch", tmp_path / name)
         found.append(load_weights(str(tmp_path / name / "model.safetensors"))(Z))
     assert torch.equal(*found) and not torch.equal(found[0], Z)
+
+
+def test_tensors_of_every_precision_are_read_as_they_are(tmp_path):
+    held = torch.tensor([[1.5, -2.0]], dtype=torch.float64)
+    for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
+        save_file({"P": held.to(dtype)}, tmp_path / "x.safetensors")
+        assert torch.equal(read_safetensors(str(tmp_path / "x.safetensors"))[0]["P"], held)
 
 
 def test_no_two_buffers_share_their_memory(exported_cases):

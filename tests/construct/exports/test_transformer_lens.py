@@ -115,6 +115,14 @@ def test_every_tensor_of_a_model_is_there_and_no_other(folders):
         assert {tensor.dtype for tensor in lens.state.values()} == {torch.float64}
 
 
+def test_the_size_is_known_before_the_matrices_are_made(exported_cases):
+    for name in ("lean", "softmax"):
+        block = read_weights(exported_cases[name]["file"]).block()
+        state = lens_state.LensState(list(block.literal()), 4, torch.eye(block.stream.D).double())
+        matrices = [one for of, one in state.tensors().items() if of.startswith("blocks") and ".W_" in of]
+        assert state.bytes() == sum(one.nbytes for one in matrices), name
+
+
 def test_slots_are_named_directions(exported_cases, folders):
     lens, block = LensFolder(folders["lean"]), read_weights(exported_cases["lean"]["file"]).block()
     assert {
