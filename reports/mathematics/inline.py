@@ -327,8 +327,10 @@ class _Reader:
         if name == "sqrt":
             read = self._root(self._after_spaces(here + 1)) if following in (" ", "(") else None
             return read and _Read(rf"\sqrt{{{read.tex}}}", read.end, True) if read and read.sure else None
-        if name in NAMED_FUNCTIONS and following in ("(", "{", "_", "^", "|", "‖") and following:
-            return self._applied(here, here + 1)
+        if name in NAMED_FUNCTIONS and following in ("(", "{", "_", "^", "|", "‖"):
+            read = self._applied(here, here + 1)
+            if read is not None:
+                return read
         if name in _ROUNDED and following == "(" and (read := self._list(here + 2, ")")) is not None:
             return _Read(rf"\l{name} {read.tex}\r{name} ", read.end + 1, True)
         if name == "sum" and following == " " and self._at(here + 3).text == "_":

@@ -34,7 +34,7 @@ READ = {
     "sqrt n -+ (sqrt d + t)": r"\sqrt{n} \mp(\sqrt{d} + t)",
     "x^1/3": r"x^{1/3}",
     "w^2/2": r"w^{2}/2",
-    "MLP_θ": r"\mathrm{MLP}_{\theta}",
+    "Proj_W = MLP_θ": r"\mathrm{Proj}_{W} = \mathrm{MLP}_{\theta}",
     "L D L^T": r"L\,D\,L^{T}",
     "ceil(2 R_i / ε)": r"\lceil 2\,R_{i} / \varepsilon\rceil",
 }
