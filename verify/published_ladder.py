@@ -32,7 +32,7 @@ _NOTE = (
     "the plain recurrence take one range for all hidden layers, the widest; those of cells each layer's own"
 )
 TITLE_OF_CONSTANTS = "Constants of the paper's lemmas"
-_CONSTANT_COLUMNS = ("constant", "as printed", "repaired", "what it is, and where")
+_CONSTANT_COLUMNS = ("constant", "as printed", "repaired bound", "what it is, and where")
 _CONSTANTS = (
     "R_1", "R_2", "R_3", "B_r", "B_{r'}", "B_l", "P", "B_s", "E_r", "E_s^r", "E_s^{r'}", "E_s^l",
     "C_l", "C_r", "C_{r'}", "epsilon_l", "epsilon_r", "epsilon_{r'}", "heads",

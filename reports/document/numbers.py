@@ -58,7 +58,15 @@ def rounding_of(name: str) -> Rounding:
 
 
 def cell_rounding(column: str, row: Sequence[object]) -> Rounding:
-    """How a cell of a table is rounded, by the heading of its column or, if that does not say, of its row."""
+    """How a cell of a table is rounded, by the heading of its column or, if that does not say, of its row.
+
+    >>> cell_rounding("repaired bound", ["E_s^r", 1319.0, 1319.4, "coefficient of eps_r"])
+    {'up': True, 'down': False}
+    >>> cell_rounding("repaired bound", ["eps_r", 2.7e-06, 1.9e-06, "tolerance of one function"])
+    {'up': False, 'down': False}
+    """
+    if any(isinstance(one, str) and _CHOSEN.search(one) for one in row):  # chosen, so no bound
+        return NEAREST
     of_column = rounding_of(column)
     return of_column if of_column != NEAREST or not row else rounding_of(str(row[0]))
 
