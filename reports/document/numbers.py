@@ -94,22 +94,24 @@ class Quantity:
 def digits(value: DocumentNumber, *, up: bool = False, down: bool = False) -> str:
     """Whole numbers in full, others to four digits; no other rounding happens when a document is printed.
 
-    up: round up, as upper bounds must be.  down: round down, as lower bounds must be.
+    up: round up, as upper bounds must be.  down: round down, as lower bounds must be.  A bound that misses a
+    short number by less than 1e-8 of itself has ten digits, so that 2 and a margin is not printed as 2.001.
 
     >>> digits(1219433928), digits(0.0047784114), digits(51.43894), digits(1e-13), digits(float("inf"))
     ('1219433928', '0.004778', '51.44', '1e-13', 'inf')
     >>> digits(0.0047784114, up=True), digits(0.05, up=True)
     ('0.004779', '0.05')
-    >>> digits(-11.992768, down=True)
-    '-12'
+    >>> digits(-11.992768, down=True), digits(2.0000000020000006, up=True)
+    ('-12', '2.000000003')
     """
     if isinstance(value, int | str) or not math.isfinite(value):
         return str(value)
     short = f"{value:.4g}"
     near = abs(value) * 2.0**-50  # a bound that is short in decimals stays short
     if (up and float(short) < value - near) or (down and float(short) > value + near):
-        toward = Context(prec=4, rounding=ROUND_CEILING if up else ROUND_FLOOR)
-        short = f"{float(toward.create_decimal_from_float(value)):.4g}"
+        places = 10 if abs(float(short) - value) < 1e-8 * abs(value) else 4
+        toward = Context(prec=places, rounding=ROUND_CEILING if up else ROUND_FLOOR)
+        short = f"{float(toward.create_decimal_from_float(value)):.{places}g}"
     mantissa, _, exponent = short.partition("e")
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
@@ -121,7 +123,9 @@ def grouped(value: DocumentNumber, *, up: bool = False, down: bool = False) -> s
     ('1,219,433,928', '1,063', '-1,234', '0.004779')
     """
     shown = digits(value, up=up, down=down)
-    return f"{int(shown):,}" if shown.removeprefix("-").isdecimal() else shown
+    whole, point, rest = shown.partition(".")
+    long = len(whole) > 3 and whole.removeprefix("-").isdecimal()
+    return f"{int(whole):,}{point}{rest}" if long else shown
 
 
 def quantities(document: AuditDocument) -> tuple[Quantity, ...]:
