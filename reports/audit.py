@@ -46,8 +46,6 @@ from icgd.verify.search.options import Search
 from icgd.verify.theorem import Theorem
 from icgd.verify.verdict import Verdict, any_failed
 
-_SIGNS = {"<=": "≤", "==": "="}
-
 
 @dataclass(frozen=True, eq=False)
 class AuditFigure:
@@ -213,10 +211,7 @@ class Audit:
         lines = "<br/>".join(map(worded, (*self.results.summary, *_step_in_words(self.results))))
         judged = ((one.claim, one.said, worded(one.evidence)) for one in self.verdicts)
         formulas = self.document["bounds"]
-        bounds = (
-            (one.key, f"{_SIGNS[one.relation]} {one.said[3:]}", display_bound(formulas[one.key]))
-            for one in self.bounds
-        )
+        bounds = ((one.key, worded(one.said), display_bound(formulas[one.key])) for one in self.bounds)
         return (
             f"<p>{lead}<br/>{escape(theorem.title)} ({escape(theorem.source)})</p><p>{lines}</p>"
             f"{html_table(('claim', 'verdict', 'evidence'), judged)}"
