@@ -2,7 +2,9 @@
 
 import copy
 import pickle
+import re
 from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -110,6 +112,12 @@ def test_listings_and_their_items_have_a_hash_that_a_copy_shares(held):
     assert len({type(one) for one in items}) == 4
     assert all(hash(one) == hash(copy.deepcopy(one)) for one in items)
     assert all(hash(one) == hash(tuple(one)) for one in held if isinstance(one, Listing))
+
+
+def test_the_page_on_verdicts_lists_every_number_of_these(held):
+    page = (Path(__file__).parents[1] / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    named = {name for one in held if isinstance(one, Verdict) for name in one.numbers}
+    assert len(named) > 8 and named <= {*re.findall(r"`(\w+)`", page)}
 
 
 def test_transformers_compute_the_same_bits_after_pickle_and_copy():
