@@ -15,6 +15,9 @@ from icgd.verify.sweeps.release import release
 
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
+_PAPERS = "PAPERS"
+"""The name of the address that numbers of papers follow; GitHub refuses a location that is itself a URL."""
+
 _LEVELS: Mapping[Severity, str] = {
     "statement": "error",
     "proof": "warning",
@@ -32,7 +35,7 @@ def sarif_log(found: FindingsDocument, here: Path | None = None) -> dict[str, An
     """The findings as one run: a rule for each bearing, a result for each finding.
 
     here: the folder that paths are relative to, by default the current one.  A finding lies where the ledger
-    records it, if that file is below this folder, and else at the address of its paper.
+    records it, if that file is below this folder, and else at its paper, relative to https://arxiv.org/abs/.
     """
     root = (here or Path.cwd()).resolve()
     rules = [
@@ -44,7 +47,13 @@ def sarif_log(found: FindingsDocument, here: Path | None = None) -> dict[str, An
     return {
         "$schema": SARIF_SCHEMA,
         "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "results": results}],
+        "runs": [
+            {
+                "tool": {"driver": driver},
+                "originalUriBaseIds": {_PAPERS: {"uri": "https://arxiv.org/abs/"}},
+                "results": results,
+            }
+        ],
     }
 
 
@@ -75,7 +84,7 @@ def _result(one: FindingDocument, root: Path) -> dict[str, Any]:
 
 
 def _recorded(one: FindingDocument, root: Path) -> dict[str, Any]:
-    """The line of the ledger that records the finding, or the address of its paper."""
+    """The line of the ledger that records the finding, or its paper."""
     number = one["key"].partition("/")[0]
     own = theorems()[one["theorem"]].findings
     for file in filter(None, (own, Path(str(ledger.__file__)).with_name(f"{number}.toml"))):
@@ -87,4 +96,4 @@ def _recorded(one: FindingDocument, root: Path) -> dict[str, Any]:
             if line is not None:
                 uri = path.relative_to(root).as_posix()
                 return {"artifactLocation": {"uri": uri}, "region": {"startLine": line}}
-    return {"artifactLocation": {"uri": f"https://arxiv.org/abs/{number}"}}
+    return {"artifactLocation": {"uri": number, "uriBaseId": _PAPERS}}
