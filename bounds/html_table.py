@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from decimal import ROUND_CEILING, Context, Decimal
 from html import escape
 
-_UP = Context(prec=4, rounding=ROUND_CEILING)
+from icgd.bounds.printable import rounded
 
 _SHOWN = 60
 """The most rows of a table in a notebook."""
@@ -47,8 +46,8 @@ def value_in_words(value: float, *, up: bool = False) -> str:
 
     up: rounded up, as a bound must be.
 
-    >>> value_in_words(0.20001, up=True), value_in_words(0.2, up=True), value_in_words(0.20001)
-    ('0.2001', '0.2', '0.2')
+    >>> value_in_words(0.20001, up=True), value_in_words(0.20001)
+    ('0.2001', '0.2')
     >>> value_in_words(1219433928), value_in_words(0.0047331), value_in_words(10**400)
     ('1,219,433,928', '0.004733', 'about 1e+400')
     """
@@ -57,7 +56,4 @@ def value_in_words(value: float, *, up: bool = False) -> str:
         return f"about {'-' * (value < 0)}{10**part:.4g}e+{power:.0f}"
     if isinstance(value, int) and abs(value) < 10**15:
         return f"{value:,}"
-    nearest = f"{float(value):.4g}"
-    if up and float(nearest) < value < math.inf:
-        return f"{float(_UP.create_decimal(Decimal(value))):.4g}"
-    return nearest
+    return rounded(value, up=up)

@@ -1,8 +1,9 @@
-"""What is safe and short to show: control characters are escaped, long fields cut."""
+"""What is safe and short to show: control characters are escaped, long fields cut, numbers rounded."""
 
 from __future__ import annotations
 
 from dataclasses import fields
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from reprlib import Repr
 
 _CUT = Repr()
@@ -19,6 +20,25 @@ def printable(text: object) -> str:
     café \x1b[31m\nred\u202e \ud800
     """
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(text))
+
+
+def rounded(value: float, digits: int = 4, *, up: bool = False, down: bool = False) -> str:
+    """A number to so many digits: up, as an upper bound must be, down, as a lower one, or to the nearest.
+
+    A bound that misses a short number by less than 1e-8 of itself has ten digits: 2 and a bit is not 2.001.
+
+    >>> rounded(0.0047784114), rounded(0.0047784114, up=True), rounded(15.350216, 6, up=True)
+    ('0.004778', '0.004779', '15.3503')
+    >>> rounded(11.992768, down=True), rounded(0.1 + 0.2, up=True), rounded(2.0000000020000006, up=True)
+    ('11.99', '0.3', '2.000000003')
+    """
+    short = f"{value:.{digits}g}"
+    near = abs(value) * 2.0**-50  # a bound that is short in decimals stays short
+    if (up and float(short) < value - near) or (down and float(short) > value + near):
+        places = max(digits, 10) if abs(float(short) - value) < 1e-8 * abs(value) else digits
+        toward = Context(prec=places, rounding=ROUND_CEILING if up else ROUND_FLOOR)
+        short = f"{float(toward.create_decimal_from_float(value)):.{places}g}"
+    return short
 
 
 class Brief:

@@ -7,9 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from typing import TypedDict, TypeGuard
 
+from icgd.bounds.printable import rounded
 from icgd.reports.document.shape import AuditDocument, DocumentNumber, NumberSection, TheoremDocument
 from icgd.reports.document.step_bound import is_checked
 
@@ -106,13 +106,7 @@ def digits(value: DocumentNumber, *, up: bool = False, down: bool = False) -> st
     """
     if isinstance(value, int | str) or not math.isfinite(value):
         return str(value)
-    short = f"{value:.4g}"
-    near = abs(value) * 2.0**-50  # a bound that is short in decimals stays short
-    if (up and float(short) < value - near) or (down and float(short) > value + near):
-        places = 10 if abs(float(short) - value) < 1e-8 * abs(value) else 4
-        toward = Context(prec=places, rounding=ROUND_CEILING if up else ROUND_FLOOR)
-        short = f"{float(toward.create_decimal_from_float(value)):.{places}g}"
-    mantissa, _, exponent = short.partition("e")
+    mantissa, _, exponent = rounded(value, up=up, down=down).partition("e")
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 

@@ -9,10 +9,9 @@ import string
 import time
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Context, Decimal
 from typing import Any, NamedTuple, Protocol
 
-from icgd.bounds.printable import Brief
+from icgd.bounds.printable import Brief, rounded
 from icgd.verify.catalogue import theorems
 from icgd.verify.ledger.entries import Entry, EvidenceNumber, Numbers
 from icgd.verify.verdict import LEDGER, Means, Status, Verdict
@@ -115,8 +114,7 @@ class _Words(string.Formatter):
         if isinstance(value, bool):
             return "yes" if value else "no"
         if spec.startswith("up"):
-            digits = Context(prec=int(spec[2:]), rounding=ROUND_CEILING)
-            return _raised(f"{float(digits.create_decimal(Decimal(value))):.{spec[2:]}g}")
+            return _raised(rounded(value, int(spec[2:]), up=True))
         if spec or isinstance(value, float):
             return _raised(format(value, spec or ".4g"))
         return f"{value:,}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from decimal import ROUND_CEILING, Context
 from functools import partial
 
 from jaxtyping import Float
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from icgd.bounds.convergence import diameter
 from icgd.bounds.letters import ProblemError
+from icgd.bounds.printable import rounded
 from icgd.bounds.problem import Problem
 from icgd.bounds.several_steps.claims import allowed_after
 from icgd.bounds.several_steps.spectrum import hessian_spectrum
@@ -36,11 +36,7 @@ def rounded_up(value: float, digits: int = 4) -> str:
     >>> rounded_up(11.992768), rounded_up(15.350216, 6), rounded_up(0.05)
     ('12', '15.3503', '0.05')
     """
-    short = f"{value:.{digits}g}"
-    if float(short) >= value * (1 - 2.0**-50):  # a bound that is short in decimals stays short
-        return short
-    above = Context(prec=digits, rounding=ROUND_CEILING).create_decimal_from_float(value)
-    return f"{float(above):.{digits}g}"
+    return rounded(value, digits, up=True)
 
 
 def rounded_outwards(below: float, above: float, digits: int = 4) -> str:
