@@ -93,7 +93,8 @@ class Listing(tuple[_Item, ...], Tabular):
         near = difflib.get_close_matches(key, known, n=4, cutoff=0.4)
         ending = [name for name in known if name.endswith(f"/{key}")]
         hint = ", ".join(dict.fromkeys([*ending[:4], *near])) or ", ".join(list(known)[:6])
-        raise ProblemError("key", repr(key), f"it is none of these {len(self)}; near are {hint}")
+        why = f"it is none of these {len(self)}; near are {hint}" if known else "there are no items here"
+        raise ProblemError("key", repr(key), why)
 
     def _by_key(self) -> dict[str, _Item]:
         """Each item by its key, and by the rest of it where no other has the same rest."""

@@ -27,6 +27,8 @@ def test_an_item_is_found_by_key_with_or_without_the_theorem():
     assert FOUND._ipython_key_completions_() == ["heads", "lean/width", "a/heads", "a/lean/width"]
     with pytest.raises(ProblemError, match=r"^key = 'width': it is none of these 2; near are lean/width"):
         FOUND["width"]
+    with pytest.raises(ProblemError, match=r"^key = 'width': there are no items here$"):
+        Listing()["width"]
     both = Listing((HEADS, OTHER))  # two theorems: what is meant by heads?
     assert both["b/heads"] is OTHER and "heads" not in both
     with pytest.raises(ProblemError, match="near are a/heads, b/heads"):
