@@ -59,7 +59,7 @@ def test_claims_have_values():
     ("field", "value"),
     [("kernel", "cosine"), ("kernel", ""), ("kernel", 3), ("n", 0), ("n", 10**5), ("L", 1.5), ("r", -1.0),
      ("radius", math.inf), ("radius", 100.0), ("d", True), ("sigma", 0.0), ("sigma", math.nan),
-     ("normaliser", "none")],
+     ("normaliser", "none"), ("noise", -1.0), ("noise", math.inf)],
 )  # fmt: skip
 def test_impossible_letters_are_refused(field, value):
     with pytest.raises(ProblemError, match=field):
