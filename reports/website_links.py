@@ -13,7 +13,7 @@ _LOADED = {"src", "srcset", "poster", "data"}
 def broken_links(folder: Path) -> list[str]:
     """A sentence for each link to a file or an anchor that is missing, and for each file from elsewhere.
 
-    Links to other sites are not followed.
+    Links to other sites are not followed; what style sheets and scripts load is not looked for.
     """
     pages = {path.resolve(): _read(path) for path in sorted(folder.rglob("*.html"))}
     found = []

@@ -39,6 +39,7 @@ def test_the_commands_and_the_python_of_the_page_run(capsys, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     for table in re.findall(r"```csv\n(.*?)```", page, flags=re.DOTALL):
         Path("houses.csv").write_text(table, encoding="utf-8")
+    assert len(list(commands(page))) == len(re.findall(r"^\s+icgd ", page, re.MULTILINE)) > 2
     said = {}
     for words, expected in commands(page):
         code = cli.main(shortened(words))

@@ -45,7 +45,7 @@ KERNEL_MATCHING = Study(
     theorems=("functional",),
     task=f"labels from Gaussian processes with the kernels {', '.join(MATCHED)}",
     models=tuple(f"{name} attention, built, its step size chosen" for name in COMPARED),
-    baselines=("the limit of each descent; on the data's own kernel it is the Bayes predictor",),
+    baselines=("the limit of each descent; on linear and exp data that of the same kernel is Bayes",),
     measures=("mean squared error over the power of the labels",),
     scales={"tiny": "d = 4, 12 examples, 40 layers, 256 prompts: seconds on a core; nothing is trained"},
     estimate=lambda options: Estimate((Stage("comparing", 20.0),)),
