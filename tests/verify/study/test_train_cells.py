@@ -143,14 +143,25 @@ def test_answers_of_other_weights_are_refused(tmp_path):
     assert read_answers(SMALLEST, cell, tmp_path, seed=0).step == 12
     name, one = next(iter(state.items()))
     renamed = {f"{key}." if key == name else key: value for key, value in state.items()}
-    for other in (save(renamed), save({**state, name: one + 1e-6}), whole[:-1], b""):
+    reshaped = {**state, name: one[None]}
+    for other in (save(renamed), save(reshaped), save({**state, name: one + 1e-6}), whole[:-1], b""):
         files.weights.write_bytes(other)
         with pytest.raises(ProblemError, match="has answers of other weights; remove it and this file"):
             read_answers(SMALLEST, cell, tmp_path, seed=0)
     files.weights.unlink()
     files.answers.unlink()
     train_cells(SMALLEST, tmp_path)  # as it is told to
-    assert read_answers(SMALLEST, cell, tmp_path, seed=0).step == 12
+    with np.load(files.answers) as held:
+        arrays = dict(held)
+    labels = arrays["labels share 0.9"]
+    for moved in (0.9e-3, 1.1e-3, 1.0):  # as a share of the largest: sums in another order move labels less
+        arrays["labels share 0.9"] = labels + moved * np.abs(labels).max() * (labels == labels.flat[0])
+        np.savez(files.answers, **arrays)
+        if moved < 1e-3:
+            assert read_answers(SMALLEST, cell, tmp_path, seed=0).step == 12
+        else:
+            with pytest.raises(ProblemError, match="to prompts that are not drawn here; train again"):
+                read_answers(SMALLEST, cell, tmp_path, seed=0)
 
 
 def test_other_runs_and_unknown_scales_are_refused(tmp_path, capsys):
