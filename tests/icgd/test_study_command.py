@@ -55,6 +55,8 @@ def test_a_study_from_its_first_step_to_its_files(smallest, tmp_path, capsys):
     assert kinds == {"trained", "trivial", "regression", "network", "published"}
     trained = [row for row in rows if row["kind"] == "trained" and row["examples"] == "4"]
     assert len(trained) == 2 * (4 + 6)
+    slow = {row["condition"] for row in rows if row["predictor"] == "network, last epoch"}
+    assert slow == {"share 1.0"}
     for row in trained:
         assert float(row["pooled low"]) <= float(row["pooled"]) <= float(row["pooled high"])
     titles = [one["title"] for one in document["tables"]]

@@ -54,6 +54,11 @@ def test_every_finding_is_a_result_as_grave_as_it_is(document):
         "statement": {"error"}, "proof": {"warning"}, "constants": {"warning"}, "wording": {"note"},
         "none": {"none"},
     }  # fmt: skip
+    assert {(one["ruleId"], one["kind"]) for one in found if one["level"] == "none"} == {
+        ("confirms", "pass"), ("sharper", "pass"), ("open", "open"), ("vacuous", "informational"),
+    }  # fmt: skip
+    repaired = zip(found, document["findings"], strict=True)
+    assert all(other["repair"] in one["message"]["text"] for one, other in repaired if other["reproduces"])
     (lost,) = (one for one in found if not one["properties"]["reproduces"])
     assert lost["level"] == "error" and "Not reproduced: heads = 2, recorded 3" in lost["message"]["text"]
 
