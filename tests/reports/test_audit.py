@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 import icgd
-from icgd import Problem, ProblemError, cli
+from icgd import Problem, ProblemError, Verdict, cli
 from icgd.bounds.html_table import value_in_words
 from icgd.bounds.listing import Listing
+from icgd.reports.command.audit import AuditPart
 
 SMALL = Problem(N=1, K=1, d=1, n=2, L=1, eps=0.5)
 
@@ -78,6 +79,22 @@ def test_a_report_has_the_findings_and_the_certificate(tmp_path, monkeypatch, ca
     assert [one["key"] for one in whole["findings"]] == audit.findings.keys()
     assert whole["theorems"]["looped"]["problem"]["T"] == 2 and whole["command"] == audit.command
     assert audit.findings.arrow["reproduces"].to_pylist() == ["yes"] * len(audit.findings)
+
+
+def test_a_failed_audit_leaves_its_counterexample_below_out(audit, tmp_path, monkeypatch):
+    lost = (Verdict("relu-icgd/lean/step-error", "failed", "too far"),)
+    for verdicts, left in ((audit.results.verdicts, []), (lost, ["counterexample-lean.json"])):
+        part = AuditPart(
+            "relu-icgd/lean",
+            audit.results,
+            audit.document,
+            verdicts,
+            print,
+            {"counterexample-lean.json": "{}"},
+        )
+        monkeypatch.setattr("icgd.reports.audit.verify_one", lambda *_, found=part, **__: found)
+        icgd.audit(SMALL, out=tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == left
 
 
 class NoTeX:
