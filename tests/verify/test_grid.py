@@ -1,12 +1,7 @@
 """A sample of the grid of ordinary problems, and problems that were once refused by mistake."""
 
-import random
-
 import pytest
 
-from icgd.bounds.letters import ProblemError
-from icgd.bounds.problem import Problem
-from icgd.bounds.step_error.plan import estimated_units
 from icgd.verify.grid import COUNT, GRID_ACTIVATIONS, grid_problems, outcome
 
 ONCE_REFUSED = [
@@ -43,23 +38,16 @@ def test_what_is_right_is_proved(letters):
     assert (found.status, found.failed) == ("proved", ()), found.evidence
 
 
-def quick(letters, construction):
-    """Whether a problem takes seconds; those that do not are judged by `make grid` alone."""
-    try:
-        return estimated_units(Problem.parse(letters), construction) < 3_000
-    except ProblemError:
-        return True
-
-
 GRID = list(grid_problems())
-SAMPLE = [one for one in random.Random(1).sample(GRID, 60) if quick(*one)][:16]
+SAMPLE = (68, 291, 32, 130, 60, 253, 230, 241, 107, 249, 14, 199, 221, 1, 228, 136)
+"""Places in the grid, drawn at random from those of at most 3,000 estimated units: each takes seconds."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("index", range(len(SAMPLE)))
+@pytest.mark.parametrize("index", SAMPLE)
 def test_every_problem_is_proved_or_refused_beforehand_in_one_sentence(index):
-    found = outcome(*SAMPLE[index])
-    assert found.status in ("proved", "refused") and not found.failed, (SAMPLE[index], found.evidence)
+    found = outcome(*GRID[index])
+    assert found.status in ("proved", "refused") and not found.failed, (GRID[index], found.evidence)
     if found.status == "refused":
         assert "\n" not in found.evidence and len(found.evidence) < 300 and ": " in found.evidence
 
@@ -72,4 +60,4 @@ def test_the_grid_is_what_it_is_said_to_be():
     assert {construction for _, construction in GRID} == {"lean", "paper"}
     radii = [one[name] for one in letters for name in ("B_x", "B_y", "B_v")]
     assert 0.01 <= min(radii) < 0.02 and 8 < max(radii) <= 10
-    assert len(GRID_ACTIVATIONS) == 20 and len(SAMPLE) == 16
+    assert len(GRID_ACTIVATIONS) == 20

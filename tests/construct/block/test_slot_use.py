@@ -1,5 +1,7 @@
 """What a sub-layer reads and writes, against what happens to its output when a slot is changed."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,13 +15,19 @@ from icgd.construct.block.stream import Stream
 from icgd.construct.relu_icgd import build
 
 SMALL = Problem(N=2, K=2, d=2, d_out=1, n=2, eps=0.5)
+LOGISTIC = Problem.parse({"N": 2, "K": 2, "d": 1, "n": 2, "eps": 0.5, "loss": "logistic"})
 BLOCKS = {
-    "lean": build(SMALL),
-    "paper": build(SMALL, "paper"),
-    "logistic": build(Problem.parse({"N": 2, "K": 2, "d": 1, "n": 2, "eps": 0.5, "loss": "logistic"})),
-    "exact": build(Problem.parse({"N": 3, "K": 2, "d": 2, "n": 4, "activation": "relu"}), "exact"),
-    "softmax": softmax_icgd.build(Problem(N=1, K=1, d=1, n=2, eps=0.5)),
+    "lean": lambda: build(SMALL),
+    "paper": lambda: build(SMALL, "paper"),
+    "logistic": lambda: build(LOGISTIC),
+    "exact": lambda: build(Problem.parse({"N": 3, "K": 2, "d": 2, "n": 4, "activation": "relu"}), "exact"),
+    "softmax": lambda: softmax_icgd.build(Problem(N=1, K=1, d=1, n=2, eps=0.5)),
 }
+
+
+@cache
+def built(name):
+    return BLOCKS[name]()
 
 
 def added(layer, kind, softmax, H):
@@ -40,7 +48,7 @@ def added(layer, kind, softmax, H):
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_changing_a_slot_changes_what_reads_it_and_nothing_else(name):
-    block = BLOCKS[name]
+    block = built(name)
     found, layers, rng = slot_use(block), list(block.literal()), np.random.default_rng(0)
     slots = {slot.name: slice(slot.start, slot.start + slot.size) for slot in found.slots}
     assert sum(slot.size for slot in found.slots) == block.stream.D
@@ -62,8 +70,8 @@ def test_changing_a_slot_changes_what_reads_it_and_nothing_else(name):
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_counts_are_those_of_the_matrices(name):
-    layers = list(BLOCKS[name].literal())
-    found = slot_use(BLOCKS[name])
+    layers = list(built(name).literal())
+    found = slot_use(built(name))
     expected = [
         (number, kind, count)
         for number, layer in enumerate(layers, start=1)
