@@ -19,7 +19,7 @@ HARM = "\x1b[31m\x9b2J\r\n\x07\u202e\udc9b :skull: [bold]"
 ROOT = Path(__file__).parents[3]
 
 FORKS = """
-import json, os, sys
+import gc, json, os, sys
 from icgd import cli
 
 def prepare(kind):
@@ -36,6 +36,7 @@ def prepare(kind):
         os.close(2)
         sys.stderr = sys.__stderr__ = None
 
+gc.freeze()  # else every child visits all modules as it ends
 for number, (kind, arguments) in enumerate(json.loads(sys.argv[1])):
     child = os.fork()
     if not child:
