@@ -49,6 +49,7 @@ def certificate():
     return certificate_text(certified(SMALL, "lean")).encode()
 
 
+@pytest.mark.slow
 def test_a_certificate_that_is_accepted_proves_what_is_true(tmp_path, certificate):
     worst = sweep(build(SMALL), 20_000, seeded(0)).largest / SMALL.eta
     posed, program = posed_letters(SMALL), json.loads(certificate)["program"]

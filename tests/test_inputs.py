@@ -168,6 +168,7 @@ INPUTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_people_bring(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(memory, "available_bytes", lambda: 2**33)

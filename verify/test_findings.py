@@ -11,8 +11,17 @@ from icgd.verify.ledger.entries import entries, find_entry
 from icgd.verify.ledger.settled import settle
 from icgd.verify.verdict import STRICT, Verdict
 
+SLOW = {
+    f"2411.16549/{name}"
+    for name in ("heads-beyond-a-billion", "norm-constant", "study-averages", "study-constructed")
+}
+"""Findings that take more than four seconds each."""
 
-@pytest.mark.parametrize("key", [entry.key for entry in entries()])
+
+@pytest.mark.parametrize(
+    "key",
+    [pytest.param(entry.key, marks=pytest.mark.slow if entry.key in SLOW else ()) for entry in entries()],
+)
 def test_finding(
     key: str, icgd_judge: Callable[[Verdict], None], icgd_strict: bool, request: pytest.FixtureRequest
 ) -> None:

@@ -17,6 +17,7 @@ from icgd.verify.search.sweep import trajectory_errors
 from icgd.verify.strategies import problems, prompts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("construction", [c for c in get_args(Construction) if c != "exact"])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
