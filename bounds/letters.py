@@ -104,21 +104,47 @@ class Letters:
 
     @property
     def options(self) -> str:
-        """The command-line options that pose this problem, quoted for a shell."""
-        return shlex.join(
-            word for name, value in self.as_dict().items() for word in (f"--{name}", str(value))
-        )
+        """The command-line options that pose this problem, quoted for a shell, without automatic choices."""
+        left = self.chosen.keys() - self._changed.keys()
+        return _options({name: value for name, value in self.as_dict().items() if name not in left})
+
+    @property
+    def brief_options(self) -> str:
+        """Those of them whose letters differ from their defaults."""
+        return _options(self._changed)
+
+    @property
+    def _changed(self) -> dict[str, int | float | str]:
+        usual = self.defaults()
+        return {name: value for name, value in self.as_dict().items() if value != usual[name]}
 
     @property
     def brief(self) -> str:
         """The problem as a short constructor call: only the letters that differ from their defaults."""
-        usual = self.defaults()
-        posed = (f"{name}={value!r}" for name, value in self.as_dict().items() if value != usual[name])
+        posed = (f"{name}={value!r}" for name, value in self._changed.items())
         return f"{type(self).__name__}({', '.join(posed)})"
+
+    @property
+    def values(self) -> str:
+        """Every letter with its value, as a sentence shows them; for an automatic choice, the value chosen.
+
+        >>> from icgd.bounds.looped import LoopedProblem
+        >>> LoopedProblem(n=36).values
+        'd=4, n=36, T=10, eta=0.36 (automatic), t=2, eps=0.01, c=1'
+        """
+        shown = []
+        for name, given in self.as_dict().items():
+            value = self.chosen.get(name, given)
+            short = f"{value:.6g}" if isinstance(value, float) else str(value)
+            if name in self.chosen:
+                shown.append(f"{name}={short} (automatic)")
+            else:  # what was given is never rounded
+                shown.append(f"{name}={short if short == str(value) or float(short) == value else value}")
+        return ", ".join(shown)
 
     def _repr_html_(self) -> str:
         meant = self.meanings()
-        rows = [(name, value, meant[name]) for name, value in self.as_dict().items()]
+        rows = [(name, value, meant[name]) for name, value in (self.as_dict() | self.chosen).items()]
         return html_table(("letter", "value", "meaning"), rows)
 
     def check_count(self, *names: str, least: int = 1, most: int = 10**6) -> None:
@@ -131,6 +157,10 @@ class Letters:
         """Raises ProblemError unless the letter is a number in that range; stores it as a float."""
         allowed = f"a finite number is needed, from {least:g} to {most:g}"
         object.__setattr__(self, name, real(name, getattr(self, name), least, most, allowed))
+
+
+def _options(letters: Mapping[str, int | float | str]) -> str:
+    return shlex.join(word for name, value in letters.items() for word in (f"--{name}", str(value)))
 
 
 def check_texts(entry: Any, *names: str) -> None:

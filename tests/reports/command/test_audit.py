@@ -70,8 +70,9 @@ def test_every_printed_command_gives_the_same_letters_back(posed, tmp_path, caps
     assert printed == f"wrote {tmp_path}/my; [bold]out/certificate-c.json; {check}"
     for line in (check, Request(theorem, posed, construction).command(search)):
         words = shlex.split(line)
-        letters = {name: words[words.index(f"--{name}") + 1] for name in posed.as_dict()}
-        assert letters == {name: str(value) for name, value in posed.as_dict().items()}
+        asked = {name: str(value) for name, value in posed.as_dict().items() if name not in posed.chosen}
+        assert {name: words[words.index(f"--{name}") + 1] for name in asked} == asked
+        assert not {f"--{name}" for name in posed.chosen} & {*words}
         assert line is check or construction is None or words[words.index("--out") + 1] == str(search.out)
     assert shlex.split(check)[2] == str(tmp_path / "my; [bold]out" / "certificate-c.json")
 
