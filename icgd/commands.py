@@ -31,9 +31,10 @@ from icgd.reports.command.console import console_for as _console
 from icgd.reports.command.findings import show_ledger
 from icgd.reports.command.forecast import announce, bounding, building
 from icgd.reports.command.options import Json, Prefix
-from icgd.reports.command.overview import show_overview
+from icgd.reports.command.overview import show_overview, show_rest, show_theorem
 from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.run_files import files_of_run, run_folder, show_certificates, write_run_files
+from icgd.reports.command.stopwatch import Stopwatch
 from icgd.reports.command.strict import Strict, fails_strictly
 from icgd.reports.command.terminal import (
     show_census,
@@ -55,7 +56,7 @@ from icgd.reports.document.document import (
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.upgrade import load as load_document
 from icgd.reports.latex.macros import PREFIX
-from icgd.verify.catalogue import find_theorem
+from icgd.verify.catalogue import command_name, find_theorem
 from icgd.verify.certificate.issue import load_certificate as load_certificate
 from icgd.verify.certificate.origin import digest_for
 from icgd.verify.ledger.entries import entries, select
@@ -99,13 +100,9 @@ def _write_files(
     whole: AuditDocument | None,
     out: Path,
     *,
-    usual: bool = False,
     prefix: str = PREFIX,
 ) -> None:
-    """Write the report of `whole`; if it is None, only the certificates and counterexamples of the parts.
-
-    usual: whether all parts pose default problems, so that their letters need not be printed.
-    """
+    """Write the report of `whole`; if it is None, only the certificates and counterexamples of the parts."""
     files = {name: text for part in parts for name, text in part.files.items()}
     if whole is None:
         write_run_files(files, out)
@@ -113,7 +110,7 @@ def _write_files(
         report(console, whole, out, files, prefix)
     for part in parts:
         folder = run_folder(out, reported=whole is not None)
-        show_certificates(console, part.files, folder, "" if usual else part.document["options"])
+        show_certificates(console, part.files, folder, part.results.problem.brief_options)
 
 
 def audit_command(
@@ -136,6 +133,7 @@ def audit_command(
     Everything about one theorem on one problem, or about all theorems if none is named.
     """
     began = time.perf_counter()
+    watch = Stopwatch()
     check_options(search, json_to, reported=reported, prefix=prefix)
     everything = theorem is None and not letters and not search.data and search.construction is None
     about = None if everything else find_theorem(theorem or USUAL)
@@ -143,9 +141,11 @@ def audit_command(
         parts = verify_all(search, certify=True, reported=reported)
     else:
         parts = [verify_one(about, letters, search, certify=True, reported=reported)]
+    watch.lap(about.name if about else "theorems")
     chosen = select(entries(), theorem=about.name if about else None)
     settled = settle_findings(chosen) if everything or reported else []
     answers = answer_questions(about.name if about else None) if reported else []
+    watch.lap("findings")
     console, verdicts = _console(json_to), verdicts_of(parts)
     whole = audit_document(
         {part.name: part.document for part in parts},
@@ -155,16 +155,22 @@ def audit_command(
         findings=settled,
         answers=answers,
     )
-    if everything and claims:
-        show_verdicts(console, verdicts)
     if everything:
+        if claims:
+            show_verdicts(console, verdicts)
         show_overview(console, whole)
-    else:
+    elif claims:
         parts[0].show(console)
+    else:
+        show_theorem(console, parts[0].document, parts[0].results.problem.values)
     if settled:
         show_ledger(console, settled)
-    _write_files(console, parts, whole if reported else None, search.out, usual=everything, prefix=prefix)
+    if about is not None:
+        show_rest(console, whole, command_name(about), len(chosen), whole=claims)
+    _write_files(console, parts, whole if reported else None, search.out, prefix=prefix)
     emit(whole if everything else parts[0].document, json_to)
+    watch.lap("pages")
+    watch.show(console)
     reproduced = [*(one.reproduces for one in settled), *(one.reproduces for one in answers)]
     kept = all(reproduced) and not any_failed(verdicts)
     return FAILED if fails_strictly(console, strict, verdicts, chosen) or not kept else KEPT

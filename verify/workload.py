@@ -152,8 +152,8 @@ def survey(problem: Problem, construction: Construction) -> Estimate:
     return Estimate((Stage("survey", 3 + at_other_eps), Stage("pages", 4.0)))
 
 
-REPORT = Estimate((Stage("pages", 8.0), Stage("findings", 3.0)))
-"""Writing the pages of one theorem, and recomputing the findings about it."""
+PAGES = Estimate((Stage("pages", 8.0),))
+"""Writing the pages of one theorem."""
 
 
 def softmax_icgd(problem: Problem, search: Search) -> Estimate:

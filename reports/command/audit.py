@@ -24,7 +24,7 @@ from icgd.construct.machine.folders import check_folder
 from icgd.construct.machine.json_files import json_text
 from icgd.construct.machine.memory import refuse_if_matrices_too_large
 from icgd.reports.command.file_names import OF_A_REPORT, OF_A_RUN, refuse_own_name
-from icgd.reports.command.forecast import FINDINGS, allow, announce, building, everything, verifying
+from icgd.reports.command.forecast import FINDINGS, allow, announce, building, everything, settling, verifying
 from icgd.reports.command.progress_bars import bars
 from icgd.reports.command.run_files import REPORT_NAME, run_folder
 from icgd.reports.command.terminal import show
@@ -133,7 +133,10 @@ def verify_one(
     search = replace(search, certify=search.certify or (certify and "certify" in theorem.options))
 
     def estimated(problem: Letters, chosen: Search) -> Estimate:
-        return sweep_shared(verifying(theorem, problem, chosen, reported=surveyed), jobs)
+        found = sweep_shared(verifying(theorem, problem, chosen, reported=surveyed), jobs)
+        if reported and not announced:
+            found += settling(select(entries(), theorem=theorem.name), begun=True)
+        return found
 
     asked, search, read = pose(theorem, letters, search, estimated)
     if not announced:

@@ -38,7 +38,7 @@ def verifying(theorem: Theorem, problem: Letters, search: Search, *, reported: b
     found = theorem.estimate(problem, search)
     if reported and theorem.survey and isinstance(problem, Problem):
         found += workload.survey(problem, search.construction or "lean")  # type: ignore[arg-type]
-    return found + workload.REPORT if reported else found
+    return found + workload.PAGES if reported else found
 
 
 FINDINGS = "findings"
@@ -95,6 +95,7 @@ def checking(theorem: Theorem, found: Mapping[str, Any], problem: Problem) -> Es
     return bounding(theorem, problem, construction) + Estimate((Stage("check", seconds),))
 
 
-def settling(chosen: Sequence[Entry]) -> Estimate:
-    """Estimate of computing these findings again."""
-    return workload.findings(len(chosen))
+def settling(chosen: Sequence[Entry], *, begun: bool = False) -> Estimate:
+    """Estimate of computing these findings again; begun: without the time to load the libraries."""
+    found = workload.findings(len(chosen))
+    return _begun(found) if begun else found

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ from types import FrameType
 from typing import Any
 
 INTERRUPTED = 130
+
+_BEGAN = time.perf_counter()
+_SECONDS: list[float] = []
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -41,6 +45,12 @@ def end_loading() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         gc.freeze()
         gc.enable()
+        _SECONDS.append(time.perf_counter() - _BEGAN)
+
+
+def loading_seconds() -> float:
+    """How long the libraries took to load; 0 where another program imported icgd."""
+    return sum(_SECONDS)
 
 
 @contextmanager

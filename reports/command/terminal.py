@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 _PROSE = 48
 """Least width of a column of sentences, in characters."""
 
-_STATUS, _EVIDENCE = 14, 24
+_BOUND = 12
+"""Least width of a column of formulas, in characters."""
+
+_STATUS, _EVIDENCE = 14, 48
 """Widths of two columns of the table of verdicts: most of a status, in lines of words; least of evidence."""
 
 
@@ -43,6 +46,8 @@ def show(console: Console, theorem: Theorem, found: Results, seconds: float) -> 
     built = f", construction [bold]{found.construction}[/]" if found.construction else ""
     console.print(f"[bold]{escape(theorem.title)}[/] ({escape(theorem.source)}){built}")
     console.print(escape(found.problem.options), style="dim", soft_wrap=True)
+    if found.problem.chosen:
+        console.print(escape(found.problem.values), style="dim", highlight=False)
     show_doubts(console, found.data)
     show_hypotheses(console, found.hypotheses)
     show_sizes(console, found.claims, found.census, {verdict.claim for verdict in found.verdicts})
@@ -51,7 +56,7 @@ def show(console: Console, theorem: Theorem, found: Results, seconds: float) -> 
     for grid in found.grids:
         show_grid(console, grid)
     show_verdicts(console, found.verdicts)
-    console.print(f"seed {found.seed}, {seconds:.1f} s", style="dim")
+    console.print(f"seed {found.seed}, verified in {seconds:.1f} s", style="dim")
 
 
 def show_doubts(console: Console, use: DataUse | None) -> None:
@@ -69,23 +74,34 @@ def _show_step(console: Console, step: StepError) -> None:
 
 
 def show_grid(console: Console, grid: Grid) -> None:
-    """Print a table of results and its note; nothing is truncated, so that keys can be copied.
+    """Print a table of results and its note; nothing is truncated or broken, so that it can be copied.
 
-    If a last column of prose has too little room, each row becomes a heading and a paragraph.
+    If a last column of prose has too little room, each row becomes a heading and a paragraph; if another
+    table is too wide, each row becomes a list of its cells with their columns' names.
     """
     rows = [["" if cell is None else _cell(cell) for cell in row] for row in grid.rows]
     columns = list(zip(*rows, strict=True))
     others = sum(max(map(len, column)) + 3 for column in columns[:-1])
+    texts = [[name, *(row[index] for row in rows)] for index, name in enumerate(grid.columns)]
+    least = [max(len(word) for text in some for word in text.split() or [""]) for some in texts]
+    spare = console.width - sum(least) - 3 * len(least) - 1
     if rows and max(map(len, columns[-1])) > 2 * _PROSE and console.width - others < _PROSE:
         console.print(escape(grid.title), style="italic")
         for key, *words, text in rows:
             about = f"[bold]{escape(key)}[/] {escape(', '.join(words))}"
             console.print(about, highlight=False, soft_wrap=True)
             console.print(Padding(escape(text), (0, 0, 0, 2)), highlight=False)
+    elif spare < 0:
+        console.print(escape(grid.title), style="italic")
+        for row in rows:
+            told = [f"{name} {cell}" for name, cell in zip(grid.columns, row, strict=True) if cell]
+            console.print(Padding(escape(", ".join(told)), (0, 0, 0, 2)), highlight=False)
     else:
         table = Table(title=escape(grid.title), title_justify="left")
-        for name in grid.columns:
-            table.add_column(escape(name), overflow="fold")
+        for name, some, width in zip(grid.columns, texts, least, strict=True):
+            more = min(spare, max(map(len, some)) - width)
+            table.add_column(escape(name), width=width + more)
+            spare -= more
         for row in rows:
             table.add_row(*map(escape, row))
         console.print(table)
@@ -105,7 +121,8 @@ def show_hypotheses(console: Console, assumed: Iterable[Hypothesis]) -> None:
 
 def show_report(console: Console, made: Report) -> None:
     """Print where a report was written."""
-    console.print(f"wrote {escape(', '.join(map(str, made.files)))}", highlight=False, soft_wrap=True)
+    names = ", ".join(path.name for path in made.files)
+    console.print(f"wrote {names} in {escape(str(made.json.parent))}", highlight=False, soft_wrap=True)
     if made.message:
         console.print(escape(made.message), highlight=False)
 
@@ -122,22 +139,29 @@ def show_sizes(
     counts: Mapping[str, int | float] | None = None,
     judged: Collection[str] = (),
 ) -> None:
-    """Print each claim's bound with its constants and value, next to the counted size if there is one."""
+    """Print each claim's bound and value, next to the counted size if there is one, in a line each.
+
+    A formula is cut where the line ends: `show_formulas` prints it whole.
+    """
     table = Table("claim", "bound", "value", title="Sizes", title_justify="left")
     asserted = tuple(asserted)
     counts = counts or {}
     built = any(claim.key in judged and claim.quantity in counts for claim in asserted)
     if built:
         table.add_column("built", justify="right")
-    table.columns[0].no_wrap = True
+    for column in table.columns:
+        column.no_wrap = True
     table.columns[2].justify = "right"
+    rows = []
     for claim in asserted:
-        row = [claim.key, f"{claim.relation} {_short(claim.expression)}", _number(claim.value)]
-        if built:
-            row.append(
-                _number(counts[claim.quantity]) if claim.key in judged and claim.quantity in counts else ""
-            )
-        table.add_row(*map(escape, row))
+        counted = claim.key in judged and claim.quantity in counts
+        size = [_number(counts[claim.quantity]) if counted else ""] if built else []
+        rows.append((claim.key, f"{claim.relation} {claim.expression}", _number(claim.value), *size))
+    names = [str(column.header) for column in table.columns]
+    taken = [max(map(len, cells)) for cells in zip(names, *rows, strict=True)]
+    room = console.width - sum(taken) + taken[1] - 3 * len(taken) - 1
+    for key, bound, *sizes in rows:
+        table.add_row(*map(escape, (key, _short(bound, max(_BOUND, room)), *sizes)))
     console.print(table)
 
 
@@ -298,7 +322,9 @@ def show_verdicts(console: Console, verdicts: Iterable[Verdict]) -> None:
         console.print("Verdicts", style="italic")
     for verdict in shown:
         said = f"[{style_of(verdict.status)}]{verdict.said}[/]"
-        if room < _EVIDENCE:
+        if room < _EVIDENCE and len(f"{verdict.claim} {verdict.said}: {verdict.evidence}") <= console.width:
+            console.print(f"{escape(verdict.claim)} {said}: {escape(verdict.evidence)}", highlight=False)
+        elif room < _EVIDENCE:
             console.print(f"{escape(verdict.claim)} {said}", highlight=False, soft_wrap=True)
             console.print(Padding(escape(verdict.evidence), (0, 0, 0, 2)), highlight=False)
         else:
@@ -339,5 +365,5 @@ def _number(value: float) -> str:
     return f"{Context(prec=6, rounding=ROUND_CEILING).create_decimal(value):.6g}".lower()
 
 
-def _short(expression: str, width: int = 60) -> str:
+def _short(expression: str, width: int) -> str:
     return expression if len(expression) <= width else expression[: width - 3] + "..."

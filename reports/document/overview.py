@@ -33,7 +33,8 @@ class TheoremRow:
 class Headline:
     """A notable result in one sentence.
 
-    label: how grave a finding is, or the verdict on a claim.  finding: its key, where it is one.
+    label: how grave a finding is, or its bearing where nothing is to be repaired, or the verdict on a claim.
+    finding: its key, where it is one.
     replay: the command that reproduces a failed claim.
     """
 
@@ -74,7 +75,10 @@ def headlines(document: AuditDocument, most: int = 5) -> tuple[Headline, ...]:
         if found is None:
             told.append(Headline(one.label, f"{one.about}: {one.text}", replay=one.replay))
         elif found["reproduces"]:
-            told.append(Headline(SEVERITY_NAMES[found["severity"]], headline(found), one.about))
+            # That there is nothing to repair says nothing about what is open or confirmed.
+            severity, bearing = found["severity"], found["bearing"]
+            label = bearing if severity == "none" else SEVERITY_NAMES[severity]
+            told.append(Headline(label, headline(found), one.about))
         else:
             told.append(Headline(one.label, "; ".join(found["differences"]), one.about))
     return tuple(told)

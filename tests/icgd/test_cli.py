@@ -68,7 +68,7 @@ def test_audits_keep_their_claims(capsys, options):
 
 
 def test_tables_for_a_person(capsys):
-    code, out, _ = run(capsys, "audit", "--N", "1", *QUICK, "--no-report")
+    code, out, _ = run(capsys, "audit", "--N", "1", *QUICK, "--no-report", "-v")
     assert code == cli.KEPT
     assert all(
         word in out for word in ("sampled", "attacked", "certified", "allowed", "relu-icgd/lean/step-error")

@@ -50,6 +50,7 @@ def test_every_theorem_is_part_of_the_whole():
     assert {name.partition("/")[0] for name in parts} == {*theorems(), "findings"}
     assert sum(stage.name == "start" for part in parts.values() for stage in part.stages) == 1
     assert settling(entries()[:1]).seconds < settling(entries()).seconds
+    assert settling(entries(), begun=True).stages == parts["findings"].stages
     data = Search(data="diabetes", prompts=10**6)
     fewer, more = (verifying(RELU, Problem(), search) for search in (Search(), data))
     assert fewer.bytes < more.bytes

@@ -1,4 +1,4 @@
-"""An audit of every theorem is one screen: whole words, a row for a theorem, the gravest findings."""
+"""An audit, of every theorem or of one, is one screen: whole words, verdicts, gravest findings, the time."""
 
 import copy
 import io
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from icgd.reports.command import stopwatch
 from icgd.reports.command.console import Terminal
-from icgd.reports.command.overview import show_overview
+from icgd.reports.command.overview import show_overview, show_rest, show_theorem
 from icgd.reports.document.document import finding_document
 from icgd.reports.document.overview import headlines, theorem_rows
 from icgd.verify.ledger.entries import entries
@@ -63,3 +64,59 @@ def test_every_count_stands_under_its_name_and_a_failure_with_its_replay(documen
             start = max(len(row.theorem), *(end for end in ends.values() if end < ends[name]))
             assert line[start : ends[name]].split()[-1:] == [str(count)] * bool(count), (row.theorem, name)
         assert (row.strongest or "") == line[ends["failed"] : ends["s"]].removesuffix(counts["s"]).strip()
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_an_audit_of_one_theorem_is_one_screen(document, width):
+    name = "relu-icgd/lean"
+    part = document["theorems"][name]
+    lacking = {"name": "start", "statement": "s", "status": "fails", "why": "w", "holds": "h"}
+    part = {**part, "hypotheses": [lacking, {**lacking, "name": "kept", "status": "holds"}]}
+    findings = [one for one in document["findings"] if one["theorem"] == "relu-icgd"]
+    alone = {**document, "theorems": {name: part}, "findings": findings}
+    console = Terminal(file=io.StringIO(), width=width, color_system=None)
+    show_theorem(console, part, "N = 2, K = 4")
+    show_rest(console, alone, "relu-icgd", 49, whole=False)
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) <= 22 and max(map(len, lines)) <= width
+    words = " ".join(" ".join(lines).split())
+    assert "N = 2, K = 4; seed 0" in words and "hypotheses not met here: start (fails)" in words
+    assert f"{len(part['verdicts'])} claims judged, none failed" in words and "kept" not in words
+    error = part["step_error"]
+    assert re.search(r"norm2\(err\): sampled (\S+), attacked (\S+), certified (\S+), allowed", words)
+    assert float(re.search(r"certified ([0-9.e-]+)", words)[1]) >= error["bound"]
+    gravest = headlines(alone, 3)
+    assert len(gravest) == 3 and all(one.sentence in words and one.finding in words for one in gravest)
+    assert "-v: every bound, table and claim; icgd findings relu-icgd: all 49 findings" in words
+
+
+def test_every_failed_claim_of_one_theorem_is_printed_with_its_replay(document):
+    part = copy.deepcopy(document["theorems"]["looped"])
+    part |= {"hypotheses": []}
+    part["verdicts"] = [
+        {"claim": f"looped/c{k}", "verdict": "failed", "evidence": f"off by {k}", "replay": f"icgd {k}"}
+        for k in range(7)
+    ]
+    console = Terminal(file=io.StringIO(), width=80, color_system=None)
+    show_theorem(console, part, "T = 2")
+    show_rest(console, {**document, "theorems": {"looped": part}}, "looped", 0, whole=True)
+    text = console.file.getvalue()
+    assert (
+        "7 claims judged, 7 failed" in text
+        and "-v" not in text
+        and "icgd findings" not in text
+        and "breaks" not in text
+    )
+    assert all(f"failed: looped/c{k}: off by {k}\nreplay: icgd {k}\n" in text for k in range(7))
+
+
+def test_the_time_that_is_printed_is_that_of_the_whole_part_by_part(monkeypatch):
+    now = iter([10.0, 10.25, 13.5, 13.51])
+    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: next(now))
+    monkeypatch.setattr(stopwatch, "loading_seconds", lambda: 2.0)
+    watch = stopwatch.Stopwatch()
+    for part in ("looped", "pages", "rest"):
+        watch.lap(part)
+    console = Terminal(file=io.StringIO(), width=80, color_system=None)
+    watch.show(console)
+    assert console.file.getvalue() == "5.5 s: start 2.0, looped 0.2, pages 3.2\n"

@@ -112,14 +112,32 @@ def test_a_wide_terminal_shows_findings_as_a_table():
     assert not any("│" in line for line in printed(FINDINGS, 80))
 
 
-def test_numbers_of_a_table_are_folded_and_not_cut():
+def test_a_table_is_printed_without_a_broken_number_at_any_width():
     names = tuple(f"column {k}" for k in range(8))
-    lines = printed(Grid("Wide", names, ((2.25143475, *["0.123456789012"] * 7),), "made so"), 60)
-    cells = [line.split("│")[1:-1] for line in lines if "│" in line]
-    assert ["".join(piece.strip() for piece in column) for column in zip(*cells, strict=True)] == [
-        "2.25143",
-        *["0.123456789012"] * 7,
-    ]
+    wide = Grid("Wide", names, ((2.25143475, *["0.123456789012"] * 6, None),), "made so")
+    for width in (60, 121, 122, 200):  # columns of 7, 6 times 14 and 6 signs, each with 3 beside it
+        lines = printed(wide, width)
+        assert max(map(len, lines)) <= width
+        assert any("│" in line for line in lines) == (width > 121)
+        assert [text for line in lines for text in re.findall(r"[0-9]\.[0-9]+", line)] == [
+            "2.25143",
+            *["0.123456789012"] * 6,
+        ]
+        assert width > 121 or not any("column 7" in line for line in lines)
+
+
+def test_sizes_are_a_line_each_and_only_the_formula_is_cut():
+    keys = [f"relu-icgd/lean/{name}" for name in ("layers", "least-norm-1")]
+    long = sum(sympy.sqrt(sympy.Symbol("K") + k) for k in range(12))
+    claims = [Claim(key, "icgd", "", "", (), "norm", "<=", bound, {sympy.Symbol("K"): (4, "width")})
+              for key, bound in zip(keys, (sympy.Integer(1219433928), long), strict=True)]  # fmt: skip
+    console = Terminal(file=io.StringIO(), width=80, color_system=None)
+    show_sizes(console, claims, {"norm": 17.49424}, keys)
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in console.file.getvalue().splitlines()]
+    first, second = filter(None, rows)
+    assert first == [keys[0], "<= 1219433928", "1,219,433,928", "17.4942"]
+    assert second[0] == keys[1] and second[1].endswith("...") and second[3] == "17.4942"
+    assert max(map(len, console.file.getvalue().splitlines())) == 80  # no room is left unused
 
 
 def test_an_empty_table_is_printed():
