@@ -71,16 +71,36 @@
     for (const field of [words, ...selects]) field.value = "";
     apply();
   };
-  for (const select of selects) select.addEventListener("change", apply);
-  words.addEventListener("input", apply);
-  document.getElementById("filter-clear").addEventListener("click", clear);
+  // The address has what is chosen, so that it can be sent: #find?bearing=error&words=Lemma+6.
+  const find = document.getElementById("find");
+  const fields = new Map([...selects, words].map((field) => [field.id.replace("filter-", ""), field]));
+  let typing = false; // whether the last change was typed, too: a word is one entry of the history
+  const write = (typed) => {
+    const filled = [...fields].map(([name, field]) => [name, field.value.trim()]).filter(([, value]) => value);
+    const hash = filled.length ? `#find?${new URLSearchParams(filled)}` : "#find";
+    const same = hash === (location.hash || "#find");
+    try {
+      if (!same) history[typed && typing ? "replaceState" : "pushState"]({ filtered: true }, "", hash);
+    } catch {
+      // A page without an address of its own, or a browser that counts changes: it filters all the same.
+    }
+    typing = typed;
+  };
+  const read = (query) => {
+    const chosen = new URLSearchParams(query);
+    for (const [name, field] of fields) {
+      field.value = chosen.get(name) ?? "";
+      if (field.selectedIndex === -1) field.value = ""; // a value that this page does not have
+    }
+    typing = false;
+    apply();
+  };
+  const change = (typed) => { apply(); write(typed); };
+  for (const select of selects) select.addEventListener("change", () => change(false));
+  words.addEventListener("input", () => change(true));
+  document.getElementById("filter-clear").addEventListener("click", () => { clear(); write(false); });
   for (const link of document.querySelectorAll("a.count")) {
-    link.addEventListener("click", () => {
-      clear();
-      const verdict = document.getElementById("filter-verdict");
-      if (verdict) verdict.value = [...verdict.options].some((one) => one.value === link.dataset.status) ? link.dataset.status : "";
-      apply();
-    });
+    link.hash = `#find?verdict=${encodeURIComponent(link.dataset.status)}`;
   }
   filter.hidden = false;
   apply();
@@ -117,6 +137,12 @@
 
   // Links: what an address names is opened, with all that it lies in, whatever the filter hides.
   const reveal = () => {
+    const [place, query = ""] = location.hash.split("?");
+    if (place === "" || place === "#find") {
+      read(query);
+      if (place && !history.state?.filtered) find.scrollIntoView(); // by a link, not back to an own choice
+      return;
+    }
     const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (!target || !main.contains(target)) return;
     if (target.closest("[hidden]")) clear();

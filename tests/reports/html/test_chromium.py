@@ -262,6 +262,41 @@ def test_an_address_opens_what_it_names_whatever_the_filter_hides(browser: Brows
     assert 0 <= top < 900
 
 
+def test_what_is_chosen_is_in_the_address_and_back_leads_to_the_choice_before(
+    browser: Browser, started: tuple[Browser, Path]
+) -> None:
+    everything, fragment = browser(_SHOWN), "decodeURIComponent(location.hash).replaceAll('+', ' ')"
+    browser.tab.select_option("#filter-bearing", "error")
+    errors = browser(_SHOWN)
+    assert browser(fragment) == "#find?bearing=error" and errors != everything
+    browser.tab.focus("#filter-words")
+    browser.tab.keyboard.type("η & a=b #?é ")
+    assert browser(fragment) == "#find?bearing=error&words=η & a=b #?é"
+    sent = browser("location.href")
+    browser.tab.go_back()  # over the words, which are one step
+    assert browser(fragment) == "#find?bearing=error" and browser(_SHOWN) == errors
+    assert browser("document.getElementById('filter-words').value") == ""
+    name = browser("document.querySelector('.item:not([hidden])').id")
+    browser(f"location.hash = '{name}'")
+    assert browser(_SHOWN) == errors
+    browser.tab.go_back()
+    browser.tab.go_back()
+    assert browser("location.hash") == "" and browser(_SHOWN) == everything
+    browser.tab.go_forward()
+    assert browser(_SHOWN) == errors
+    browser.tab.click("#filter-clear")
+    assert browser("location.hash") == "#find" and browser(_SHOWN) == everything
+    browser.show(1280, 500)
+    browser.tab.goto("about:blank")
+    browser.tab.goto(sent)
+    chosen = "['words', 'bearing', 'paper'].map((one) => document.getElementById(`filter-${one}`).value)"
+    assert browser(chosen) == ["η & a=b #?é", "error", ""] and browser(_SHOWN) == []
+    assert 0 <= browser("document.getElementById('find').getBoundingClientRect().top") < 450
+    browser.open(started[1], "find?verdict=odd&paper=nowhere&words=")
+    assert browser(_SHOWN) == everything and browser.problems == []
+    assert browser("document.getElementById('filter-verdict').selectedOptions[0].textContent") == "any"
+
+
 def test_everything_can_be_done_with_the_keyboard_and_is_seen_to_have_the_focus(browser: Browser) -> None:
     browser.show(1280, 900)
     reached, unseen = [], []
