@@ -29,6 +29,34 @@ def test_the_files_are_what_the_types_say():
         shipped = json.loads((SCHEMA_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
         assert shipped == json_schema(name), "python -m icgd.reports.document.schemas writes it again"
         assert shipped["$id"] == f"urn:icgd:schema:{SCHEMA}:{name}"
+        assert not list(_open_objects(shipped)), name
+
+
+def _open_objects(part):
+    """The objects of a schema with keys of their own that allow others, too."""
+    inside = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    if isinstance(part, dict) and "properties" in part and part.get("additionalProperties") is not False:
+        yield part
+    for one in inside:
+        yield from _open_objects(one)
+
+
+def test_a_misspelt_key_is_refused_at_every_depth():
+    found = {
+        "schema": SCHEMA,
+        "release": "r",
+        "seconds": 0.1,
+        "versions": {},
+        "grids": [],
+        "problem": {"T": 2},
+    }
+    bound = {"title": "", "statement": "", "hypotheses": [], "expression": "2", "latex": "2", "value": 2,
+             "relation": "<=", "quantity": "steps", "source": "icgd", "constants": {}}  # fmt: skip
+    whole = found | {"construction": None, "bounds": {"looped/steps": bound}}
+    assert undocumented("bounds", whole) is None
+    assert "'secs' was unexpected" in undocumented("bounds", whole | {"secs": 1.0})
+    deep = whole | {"bounds": {"looped/steps": bound | {"Value": 2}}}
+    assert "bounds/looped/steps: " in undocumented("bounds", deep)
 
 
 def test_every_command_that_writes_json_has_a_schema():
