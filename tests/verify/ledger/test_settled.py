@@ -83,7 +83,15 @@ def test_findings_are_short(settled):
 def test_bounds_round_up():
     words = "{a:up3} {b:up3} {c:up2} {c:.2g} {d} {e} {f:.3g}"
     numbers = {"a": 2.7001, "b": 2.7, "c": 1.01e-9, "d": True, "e": 12345, "f": 1.06e3}
-    assert settling.fill(words, numbers) == "2.71 2.71 1.1×10⁻⁹ 10⁻⁹ yes 12,345 1,060"
+    assert settling.fill(words, numbers) == "2.71 2.7 1.1×10⁻⁹ 10⁻⁹ yes 12,345 1,060"
+
+
+def test_thousands_are_in_groups_in_an_exact_number_and_after_rounding():
+    words = "{a} {b} {c} {d:up4} {e:.7g} {f:.3f} {g} {h}"
+    numbers = {"a": "59049", "b": "-59049", "c": "253/1569", "d": 4353.2, "e": 22026.47, "f": -0.5,
+               "g": "999", "h": "depends on 1000"}  # fmt: skip
+    told = "59,049 -59,049 253/1569 4,354 22,026.47 -0.500 999 depends on 1000"
+    assert settling.fill(words, numbers) == told
 
 
 @pytest.mark.slow
