@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import io
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -82,7 +81,6 @@ class AuditFigure:
 
     def _as_file(self, kind: str) -> bytes:
         held = io.BytesIO()
-        logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of the age of Computer Modern
         with matplotlib.rc_context(STYLE):
             self.figure.savefig(held, format=kind, dpi=200, facecolor="none" if kind == "svg" else "white")
         return held.getvalue()

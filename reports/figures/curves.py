@@ -63,7 +63,7 @@ def figure_of(plot: PlotDocument) -> Figure:
     names = [label for label, _ in panels[0][1]]
     marks = {name: index for index, name in enumerate(name for name in names if not _LAW.fullmatch(name))}
     width = COLUMN if len(panels) == 1 else PAGE
-    entries = [textwrap.fill(name, 46 if len(panels) == 1 else 200) for name in marks]
+    entries = [textwrap.fill(name, 54 if len(panels) == 1 else 200) for name in marks]
     short = len(entries) > 1 and max(map(len, entries), default=0) <= _HALF_LINE
     columns = (2 if short else 1) if len(panels) == 1 else max(1, min(len(entries), 4))
     lines = sum(entry.count("\n") + 1 for entry in entries) if columns == 1 else -(-len(entries) // columns)

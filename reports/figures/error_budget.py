@@ -21,7 +21,7 @@ _SHARES, _PIECES = 1.34, 1.66
 _MOST = 30
 _KINDS = {
     "r": ("value $r$", "0.25", ""),
-    "dr": ("slope $r'$", "0.55", "////"),
+    "dr": ("slope $r$\u2032", "0.55", "////"),
     "product": ("product", "0.9", ""),
     "u": ("loss slope $u$", "0.75", "xxxx"),
 }
@@ -72,5 +72,5 @@ def _label(name: str) -> str:
     found = re.fullmatch(r"(\w+)\[(\d+)\]", name)
     if not found:
         return typeset_label(name)
-    kind = {"dr": "$r'$", "r": "$r$", "u": "$u$"}.get(found[1], typeset_label(found[1]))
+    kind = {"dr": "$r$\u2032", "r": "$r$", "u": "$u$"}.get(found[1], typeset_label(found[1]))
     return f"{kind}, layer {found[2]}"

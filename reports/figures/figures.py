@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -165,8 +164,6 @@ def loss_plot(part: TheoremDocument) -> PlotDocument:
 
 def _save(figure: Figure, path: Path, metadata: dict[str, str | None]) -> None:
     held = io.BytesIO()
-    # Of a font whose date is a number of seconds, it would say so once for every figure.
-    logging.getLogger("fontTools.ttLib.tables._h_e_a_d").setLevel(logging.ERROR)
     figure.savefig(held, format=path.suffix[1:], metadata=metadata)
     data = held.getvalue()
     write_atomically(path, _compact(data.decode()) if path.suffix == ".svg" else data)

@@ -20,9 +20,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 1.25, 0.1, 0.36, 0.82
 """Margins in inches."""
 
 _ROW, _GAP = 0.138, 0.07
-_GROUPS = ("example", "weights w", "scratch", "constants")
+_GROUPS = ("example", "weights $w$", "scratch", "constants")
 _GROUP = {"x": 0, "y": 0, "V": 1, "one": 3, "t": 3}
-_LETTERS = {"dr": "r'", "one": "1"}
+_LETTERS = {"dr": "r\u2032", "one": "1"}
 
 
 @dataclass(frozen=True)

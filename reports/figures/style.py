@@ -6,6 +6,8 @@ import re
 import unicodedata
 from typing import Any
 
+from icgd.reports.mathematics.print_signs import printed
+
 COLUMN, PAGE = 3.3, 6.5
 """Widths of a figure for one column and for the whole page."""
 
@@ -13,11 +15,12 @@ LABEL, SMALL = 8.0, 7.0
 """Text sizes in points at these widths."""
 
 STYLE: Any = {  # matplotlib's own type for this lists every setting there is
-    "font.family": ["cmr10"],
-    "mathtext.fontset": "cm",
+    # Computer Modern, as matplotlib has it, keeps its mathematics at places where Unicode has other letters:
+    # in a PDF nobody could search for an epsilon, a minus sign or a norm.
+    "font.family": ["STIXGeneral"],
+    "mathtext.fontset": "stix",
     "axes.formatter.use_mathtext": True,
     "axes.formatter.limits": (-3, 4),
-    "axes.unicode_minus": False,
     "font.size": LABEL,
     "axes.labelsize": LABEL,
     "axes.titlesize": LABEL,
@@ -54,22 +57,22 @@ DASHES: tuple[Any, ...] = (
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY, PALE = "0.45", "0.8"
 
-_GREEK = {"eps": r"\epsilon", "eta": r"\eta", "mu": r"\mu", "Lambda": r"\Lambda"}
+_GREEK = {"eps": r"\varepsilon", "eta": r"\eta", "mu": r"\mu", "Lambda": r"\Lambda"}
 _FORMULA = re.compile(
-    r"norm2\((?P<norm>\w+)\)|exp\((?P<exp>[^()]*)\)"
-    rf"|\b(?P<greek>{'|'.join(_GREEK)})\b|\b(?P<letter>[NKTLn])\b|(?P<sign>[<>|_{{}}\\\"^~*$])"
+    r"norm2\((?P<norm>\w+)\)|exp\((?P<exp>[^()]*)\)|\b(?P<greek>" + "|".join(_GREEK) + r")\b"
+    r"|(?<![A-Za-z_])(?P<letter>[NKTLln])(?![A-Za-z_])|(?P<sign>[<>]=|\$)"
 )
-_SIGNS = {"\\": r"\backslash", '"': "''", "^": r"\wedge", "~": r"\sim", "*": r"\ast"}
+_SIGNS = {"<=": "\u2264", ">=": "\u2265", "$": r"\$"}
 
 
 def typeset_label(text: str) -> str:
-    r"""Plain text in matplotlib's math notation; its Computer Modern font lacks characters such as < and _.
+    r"""Plain text in matplotlib's math notation; letters that are not in ASCII lose their marks.
 
-    >>> print(typeset_label("norm2(err)/eta < 1"))
-    $\Vert\mathrm{err}\Vert_2$/$\eta$ $<$ 1
+    >>> print(typeset_label("norm2(err)/eta < 1 at N = 2, the theorem's"))
+    $\Vert\mathrm{err}\Vert_2$/$\eta$ < 1 at $N$ = 2, the theorem’s
     """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return _FORMULA.sub(_formula, plain)
+    return _FORMULA.sub(_formula, printed(plain))
 
 
 def _formula(match: re.Match[str]) -> str:
@@ -78,6 +81,4 @@ def _formula(match: re.Match[str]) -> str:
         return rf"$\Vert\mathrm{{{found}}}\Vert_2$"
     if kind == "exp":
         return rf"$\exp({found})$"
-    if kind == "sign":
-        return f"${_SIGNS.get(found, found if found in '<>|' else chr(92) + found)}$"
-    return f"${_GREEK.get(found, found)}$"
+    return _SIGNS.get(found) or f"${_GREEK.get(found, found)}$"

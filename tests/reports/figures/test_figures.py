@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import warnings
 from itertools import combinations
 from pathlib import Path
@@ -151,7 +152,7 @@ def test_laws_are_thin_lines_with_their_exponent():
     axes = figure_of(made).axes[0]
     law = axes.get_lines()[1]
     assert law.get_marker() == "None" and law.get_linewidth() < axes.get_lines()[0].get_linewidth()
-    assert [note.get_text() for note in axes.texts] == [r"$\propto\epsilon^{-2}$"]
+    assert [note.get_text() for note in axes.texts] == [r"$\propto\varepsilon^{-2}$"]
 
 
 def test_many_curves_become_panels_that_share_their_axes():
@@ -231,10 +232,29 @@ def test_a_document_that_lacks_parts_has_fewer_figures(tmp_path):
     assert draw_figures(bare, tmp_path) == ()
 
 
-def test_text_is_set_in_a_font_that_has_its_signs():
-    assert typeset_label("eps < eta") == r"$\epsilon$ $<$ $\eta$"
-    assert typeset_label("exp(-T/2) of norm2(w)") == r"$\exp(-T/2)$ of $\Vert\mathrm{w}\Vert_2$"
-    assert typeset_label("beta, deps_ 5 \u00e9") == r"beta, deps$\_$ 5 e"
+def test_text_is_set_with_the_signs_of_print():
+    assert typeset_label("eps <= eta") == "$\\varepsilon$ \u2264 $\\eta$"
+    assert typeset_label("exp(-T/2) of norm2(w)") == "$\\exp(\u2212T/2)$ of $\\Vert\\mathrm{w}\\Vert_2$"
+    assert typeset_label("beta, deps_ 5 \u00e9, 4N + net_N $") == r"beta, deps_ 5 e, 4$N$ + net_N \$"
+
+
+@pytest.mark.needs("pdftotext")
+def test_whoever_searches_a_figure_finds_its_words_and_its_signs(drawn, tmp_path):
+    made = plot(curve("least norm2(err) <= eta*eps", [1.0, 0.1], [0.01, 0.1]), curve("c", [1], [1]), log="xy")
+    with matplotlib.rc_context(STYLE):
+        figure_of(made).savefig(tmp_path / "signs.pdf")
+    stream = next(one.pdf for one in drawn if one.name.endswith("stream"))
+    found = {path.stem: _text_of(path) for path in (tmp_path / "signs.pdf", stream)}
+    for words in ("least\u2016err\u20162\u2264\u03b7\u00b7\u03b5", "10\u22121", "\u2016err\u20162/\u03b7"):
+        assert words in found["signs"]
+    for words in ("r\u2032(1)", "z(1)", "weightsw", "mayholdnumbers"):
+        assert words in found[stream.stem]
+
+
+def _text_of(pdf):
+    """The text of a PDF as a reader would search it, without the spaces between its parts."""
+    text = subprocess.run(["pdftotext", pdf, "-"], capture_output=True, check=True).stdout
+    return "".join(text.decode("utf-8").split())
 
 
 def test_no_font_of_a_figure_is_a_bitmap_or_a_program(drawn):
