@@ -193,7 +193,7 @@ def _steps(
     status: Status = "proved on given prompts"
     if _is_descent(P, Q, rate):
         status = "proved"
-        evidence += "; on every prompt, as the block adds -(eta/n) sum_i label_i <x_i, x_j> to label j"
+        evidence += "; on every prompt, as the block adds -(eta/n) sum_i y_i x_i^T x_j to y_j"
     largest = [max(step) for step in zip(*apart, strict=True)]
     numbers = {"steps": loops, "T": problem.T, "prompts": count}
     return Verdict("looped/steps", status, evidence, means="exact", numbers=numbers), found, largest

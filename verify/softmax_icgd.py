@@ -378,7 +378,7 @@ def _compared(
     def slope(rows: list[tuple[int, float, int]]) -> str:
         (w0, e0, _), (w1, e1, _) = rows[max(0, len(rows) - 4)], rows[-1]
         seen = min(e0, e1) > 0 and w0 != w1
-        return f"width^{math.log(e1 / e0) / math.log(w1 / w0):.2f}" if seen else "rounding"
+        return f"like W^{math.log(e1 / e0) / math.log(w1 / w0):.2f}" if seen else "rounding alone"
 
     best = grid[-1]
     same = next((row for row in ours if row[1] <= best[1]), None)
@@ -390,7 +390,7 @@ def _compared(
     )
     if same:
         evidence += f", ours of width {same[0]:,} reaches {same[1]:.2g}"
-    evidence += f"; error ~ {slope(grid)} against {slope(ours)}"
+    evidence += f"; its error in the width W: {slope(grid)}, ours {slope(ours)}"
     key = f"{NAME}/four-layers"
     if reached is None:
         why = f"; no grid up to {best[2]} cells a side is within eps = {problem.eps:g}"

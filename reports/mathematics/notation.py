@@ -56,7 +56,7 @@ _ACCENTS = dict(
 )
 _RAISED, _LOWERED = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "₀₁₂₃₄₅₆₇₈₉₊₋"
 
-_SIGNS = {"<=": r"\le", ">=": r"\ge", "->": r"\to", "+/-": r"\pm"}
+_SIGNS = {"<=": r"\le", ">=": r"\ge", "==": "=", "->": r"\to", "+/-": r"\pm"}
 _INLINE = re.compile(
     "(?P<sign>" + "|".join(map(re.escape, _SIGNS)) + ")"
     r"|(?<![\w\\.~])(?P<base>[A-Za-zα-ωΓ-Ωϵ])_(?P<lower>min|max|out|GD|ℓ|[A-Za-z0-9]{1,2})"
@@ -75,6 +75,7 @@ _SPELLED = {
     "mu": "μ",
     "kappa": "κ",
     "rho": "ρ",
+    "Omega": "Ω",
 }
 _WORDS = re.compile(
     r"(?<![\w\\.])(?<!--)("

@@ -6,6 +6,8 @@ import re
 
 _SIGNS = (
     (re.compile(r"`([^`]*)`"), r"\1"),
+    (re.compile(r"(?<![\w.])w(['′]?)\.(?=x(?:_|\b))"), r"w\1·"),
+    (re.compile(r"(?<=[\w'′)]) \. (?=\w)"), "·"),
     (re.compile(r"(?<![A-Za-z'])([A-Za-z]|relu|tanh)'(?!\w)"), r"\1′"),
     (re.compile(r"(?<=[A-Za-z0-9)])'"), "’"),
     (re.compile(r'"([^"]*)"'), r"“\1”"),

@@ -92,6 +92,7 @@ def test_text_that_is_safe_is_not_escaped_again():
         ("h < 2/Lambda", r"\ensuremath{h < 2/\Lambda}"),
         ("U S^-1/2", r"\ensuremath{U\,S^{-1/2}}"),
         ("w^2/2", r"\ensuremath{w^{2}/2}"),
+        ("exp(Omega(T)), claim == 7", r"\ensuremath{\exp(\Omega(T))},{} claim \ensuremath{=} 7"),
         ("r is C^4", r"\ensuremath{r} is \ensuremath{C^{4}}"),
         ("(ab)^2", r"(ab)\ensuremath{^{2}}"),
         ("is C⁴ in x₁", r"is \ensuremath{C^{4}} in \ensuremath{x_{1}}"),

@@ -26,6 +26,8 @@ from icgd.reports.mathematics.print_signs import printed
         ("our `lean`", "our lean"),
         ('it says "for all"', "it says “for all”"),
         ("t/(1+exp(-t)), -x_i", "t/(1+exp(−t)), −x_i"),
+        ("labels w.x, entry -w'.x, x_q . w* apart", "labels w·x, entry −w′·x, x_q·w* apart"),
+        ("w.xlsx, new.x and Fig. 2", "w.xlsx, new.x and Fig. 2"),
     ],
 )
 def test_signs(typed, set):
