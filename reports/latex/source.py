@@ -21,6 +21,7 @@ from icgd.reports.document.step_bound import UNCHECKED, column_name
 from icgd.reports.document.studies import figure_place
 from icgd.reports.latex.macros import PREFIX, NamedNumbers, exact, number, words
 from icgd.reports.latex.sections import Section, drop_repeated, side_by_side, wide
+from icgd.reports.latex.tables import prepared_table
 from icgd.reports.mathematics.citations import Sources
 from icgd.reports.mathematics.notation import Tex, claim_key, code, command, escape, without_mathematics
 from icgd.reports.mathematics.print_signs import printed
@@ -106,7 +107,11 @@ def write_source(
         "unchecked": UNCHECKED,
         "figures": side_by_side(one for one in figures if one.theorem not in owners),
         "studies": [
-            (study, side_by_side(one for one in figures if one.theorem == figure_place(study)))
+            (
+                study,
+                side_by_side(one for one in figures if one.theorem == figure_place(study)),
+                [prepared_table(table) for table in study["tables"]],
+            )
             for study in studies
         ],
         "source": sources.cite,

@@ -1,4 +1,4 @@
-"""Prepares a theorem's own tables for LaTeX: alignment, headings in lines, and a width for every column."""
+"""Prepares the tables of theorems and studies for LaTeX: alignment, headings in lines, widths of columns."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from icgd.reports.document.numbers import Rounding, cell_rounding, grouped
 from icgd.reports.document.shape import GridDocument, TheoremDocument
+from icgd.reports.document.study_shape import StudyTableDocument
 from icgd.reports.latex.macros import number
 from icgd.reports.mathematics.notation import Tex, escape
 from icgd.reports.mathematics.print_signs import printed
@@ -16,6 +17,9 @@ from icgd.verify.results import Cell
 
 _HALF, _WHOLE, _GAP, _LONGEST = 60.0, 112.0, 1.5, 32.0
 """Widths in digits: half a line, a whole line, the gap between columns, the longest unbroken cell."""
+
+_INTERVAL = re.compile(r"(-?[\d.]+) (\([^()]*\))")
+"""A number with its interval."""
 
 _MOST_ROWS = 30
 """Most rows of a table that is not broken across pages."""
@@ -47,11 +51,11 @@ class PreparedTable:
 
 def prepared_tables(part: TheoremDocument) -> Iterator[PreparedTable]:
     """The theorem's own tables, in their order."""
-    for grid in part.get("grids") or ():
-        yield _prepared(grid)
+    yield from map(prepared_table, part.get("grids") or ())
 
 
-def _prepared(grid: GridDocument) -> PreparedTable:
+def prepared_table(grid: GridDocument | StudyTableDocument) -> PreparedTable:
+    """A table of a theorem or of a study for the templates."""
     columns, rows = grid["columns"], grid["rows"]
     gaps = _GAP * (len(columns) - 1)
     whole_cells = _needed_widths(columns, rows, longest=_WHOLE)
@@ -63,6 +67,8 @@ def _prepared(grid: GridDocument) -> PreparedTable:
     fits = narrow or sum(whole_cells) + gaps <= _WHOLE
     if fits and not narrow:
         widths = whole_cells
+    if not fits:
+        widths = _lengthened(widths, whole_cells, _WHOLE - gaps)
     widths = _widened(columns, widths, (_HALF if narrow else _WHOLE) - gaps)
     whole = max(sum(widths), _HALF)
     return PreparedTable(
@@ -75,7 +81,10 @@ def _prepared(grid: GridDocument) -> PreparedTable:
             for column, width in zip(columns, widths, strict=True)
         ],
         rows=[
-            [_cell(cell, cell_rounding(column, row)) for column, cell in zip(columns, row, strict=True)]
+            [
+                _cell(cell, cell_rounding(column, row), broken=not fits)
+                for column, cell in zip(columns, row, strict=True)
+            ]
             for row in rows
         ],
         narrow=narrow,
@@ -90,26 +99,55 @@ def _is_numeric(cells: Iterator[Cell]) -> bool:
     return bool(found) and all(isinstance(cell, int | float) for cell in found)
 
 
-def _cell(value: object, rounding: Rounding) -> Tex:
+def _cell(value: object, rounding: Rounding, *, broken: bool) -> Tex:
+    """broken: whether an interval gets a line of its own."""
     if value is None:
         return Tex("")
-    return escape(printed(value)) if isinstance(value, str) else number(value, **rounding)
+    if not isinstance(value, str):
+        return number(value, **rounding)
+    lines = _interval_lines(value) if broken else [value]
+    return Tex(r"\newline ".join(escape(printed(line)) for line in lines))
+
+
+def _interval_lines(cell: str) -> list[str]:
+    """A number and its interval in two lines; any other text in one."""
+    found = _INTERVAL.fullmatch(cell)
+    return list(found.groups()) if found else [cell]
 
 
 def _needed_widths(columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, longest: float) -> list[float]:
-    """Widths of the columns in digits: each cell on one line, and every word of a heading unbroken."""
+    """Widths of the columns in digits: each cell on one line, and every word of a heading unbroken.
+
+    longest: of a line; less than _WHOLE: cells may be broken, intervals before their bracket.
+    """
     widths = []
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows]
         # A number is not broken, and the printed form of 1e-16 is longer than its text.
         shown = [
-            cell if isinstance(cell, str) else grouped(cell).replace("e", " x 10")
+            line
             for cell in cells
             if cell is not None
+            for line in (
+                (_interval_lines(cell) if longest < _WHOLE else [cell])
+                if isinstance(cell, str)
+                else [grouped(cell).replace("e", " x 10")]
+            )
         ]
         widest = max(map(_text_width, shown), default=0.0)
         widths.append(max([min(widest, longest), *map(_text_width, column.split())]))
     return widths
+
+
+def _lengthened(widths: Sequence[float], wanted: Sequence[float], room: float) -> list[float]:
+    """The widths, with the remaining room given to columns that lack most for unbroken cells."""
+    lengthened = list(widths)
+    while sum(lengthened) + 1 <= room:
+        lacking = [whole - width for whole, width in zip(wanted, lengthened, strict=True)]
+        if max(lacking) <= 0:
+            break
+        lengthened[lacking.index(max(lacking))] += 1
+    return lengthened
 
 
 def _widened(columns: Sequence[str], widths: Sequence[float], room: float) -> list[float]:
@@ -125,7 +163,9 @@ def _widened(columns: Sequence[str], widths: Sequence[float], room: float) -> li
 
 def _text_width(text: str) -> float:
     """The approximate width of a text in Computer Modern, in digits."""
-    return sum(0.6 if sign in ",. ijlt()" else 1.5 if sign.isupper() else 1.0 for sign in text)
+    return sum(
+        0.6 if sign in ",. ijlt()" else 1.5 if sign.isupper() or sign in "mw" else 1.0 for sign in text
+    )
 
 
 def _lines(heading: str, width: float) -> list[str]:

@@ -9,7 +9,7 @@ from icgd.reports.mathematics.notation import Tex, escape
 
 BIBLIOGRAPHY = Path(__file__).parent / "icgd.bib"
 
-_ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})(?:, ([^;:]+))?")
+_ARXIV = re.compile(r"arXiv[: ](\d{4}\.\d{4,5})(?:, ([^;:]+))?")
 
 
 class Sources:

@@ -9,6 +9,7 @@ import pytest
 
 from icgd.reports.latex.macros import number
 from icgd.reports.latex.source import write_source
+from icgd.reports.latex.tables import prepared_table
 
 DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_latex.json").read_text())
 
@@ -32,3 +33,26 @@ def test_a_table_is_narrow_if_its_cells_fit_and_loses_no_row(cell, narrow, tmp_p
     rows[0][0] = cell
     for _, whole, small, _ in rows:
         assert text.count(f"{number(whole)} & {number(small)} &") == 1
+
+
+@pytest.mark.parametrize(("columns", "fits"), [(4, True), (7, False)])
+def test_intervals_get_a_line_of_their_own_in_a_table_that_is_too_wide(columns, fits):
+    row = ["softmax transformer", *["-20.012 (-20.71, -19.38)"] * (columns - 1)]
+    names = ["predictor", *(f"share {k}" for k in range(1, columns))]
+    table = prepared_table({"title": "R", "note": "", "columns": names, "rows": [row]})
+    assert (table.widths is None) == fits
+    assert (r"20.012 (" in table.rows[0][1]) == fits
+    assert (r"20.012\newline (" in table.rows[0][1]) != fits
+    assert table.rows[0][0] == "softmax transformer"
+    if (
+        table.widths is not None
+    ):  # the names are not broken, although they are longer than a line of an interval
+        assert float(table.widths[0]) > float(table.widths[1])
+
+
+def test_the_rest_of_the_line_goes_to_the_texts_that_lack_it():
+    rows = [[f"model {k}", 0.25, "a", "words of a sentence " * 6] for k in range(9)]
+    columns = ["model", "error", "letter", "nearest of all"]
+    table = prepared_table({"title": "T", "note": "", "columns": columns, "rows": rows})
+    shares = [float(width) for width in table.widths or ()]
+    assert shares[-1] > 0.7 and sum(shares) == pytest.approx(1, abs=0.005) and sum(shares) <= 1
