@@ -21,7 +21,8 @@ _ORDER: tuple[Fate, ...] = ("fails", "repaired", "open", "holds")
 class StatementRow:
     """One published statement.
 
-    source: with its place, such as arXiv:2411.16549, Lemma 6.  said: its fate in words.  why: the gravest
+    source: with its place, such as arXiv:2411.16549, Lemma 6.  said: its fate in words.
+    is_empty: whether it says nothing at practical sizes, though it does not fail.  why: the gravest
     finding about it, in whole sentences; says: what it asserts, where those do not say it themselves.
     repair: empty where nothing needs one.  keys: all findings about it, the gravest first.
     """
@@ -31,6 +32,7 @@ class StatementRow:
     name: str
     fate: Fate
     said: str
+    is_empty: bool
     says: str
     why: str
     repair: str
@@ -69,6 +71,7 @@ def _row(source: str, found: list[FindingDocument]) -> StatementRow:
         name=source.partition(", ")[2] or first["statement"],
         fate=fate,
         said=FATES[fate][0] + (", and says nothing at practical sizes" if empty else ""),
+        is_empty=empty,
         says="" if first.get("headline") else whole_sentences(first["claim"], _SAYS, cut=False),
         why=first.get("headline") or whole_sentences(first["text"], _WHY, cut=False),
         repair=whole_sentences(repair, _REPAIR, cut=False),

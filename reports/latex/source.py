@@ -88,7 +88,9 @@ def write_source(
         "checked": [(one, [one.counts.get(status, 0) for status in columns]) for one in judged],
         "cited": {one.theorem: _briefly(sources.cite(one.source)) for one in judged},
         "papers": _papers(
-            [*(f"arXiv:{box.number}" for box in boxes), *(one.source for one in judged)], sources
+            [*(f"arXiv:{box.number}" for box in boxes), *(one.source for one in judged)],
+            {f"arXiv:{box.number}": box.read for box in boxes},
+            sources,
         ),
         "statuses": STATUSES,
         "columns": columns,
@@ -207,10 +209,10 @@ def _briefly(citation: Tex) -> Tex:
     return Tex(re.sub(r"\\cite\[[^]]*\]", r"\\cite", citation))
 
 
-def _papers(names: Sequence[str], sources: Sources) -> list[tuple[Tex, str]]:
-    """The citation and the name of every cited arXiv paper, in the order of their first citation."""
+def _papers(names: Sequence[str], read: Mapping[str, str], sources: Sources) -> list[tuple[Tex, str, str]]:
+    """The citation, the name and the text read of every cited arXiv paper, in the order of first citation."""
     papers = dict.fromkeys(found for name in names for found in re.findall(r"arXiv[: ]\d{4}\.\d{4,5}", name))
-    return [(sources.cite(name), name) for name in papers]
+    return [(sources.cite(name), name, read.get(name, "")) for name in papers]
 
 
 def _findings(
