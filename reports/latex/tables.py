@@ -106,7 +106,7 @@ def _cell(value: object, rounding: Rounding, *, broken: bool) -> Tex:
     if not isinstance(value, str):
         return number(value, **rounding)
     lines = _interval_lines(value) if broken else [value]
-    return Tex(r"\newline ".join(escape(printed(line)) for line in lines))
+    return Tex(r" \linebreak ".join(escape(printed(line)) for line in lines))
 
 
 def _interval_lines(cell: str) -> list[str]:

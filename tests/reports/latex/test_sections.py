@@ -42,7 +42,7 @@ def test_intervals_get_a_line_of_their_own_in_a_table_that_is_too_wide(columns, 
     table = prepared_table({"title": "R", "note": "", "columns": names, "rows": [row]})
     assert (table.widths is None) == fits
     assert (r"20.012 (" in table.rows[0][1]) == fits
-    assert (r"20.012\newline (" in table.rows[0][1]) != fits
+    assert (r"20.012 \linebreak (" in table.rows[0][1]) != fits
     assert table.rows[0][0] == "softmax transformer"
     if (
         table.widths is not None
