@@ -125,8 +125,7 @@ def _starts(near: float, what: str) -> Callable[[TracedLines], str]:
         for label, points in curves.items():
             ends.setdefault(label.partition(", ")[0], []).append(points[-1][1])
         reached = (
-            f"{sum(one <= near for one in found)} of {len(found)} for {name.replace('theorem-', 'Theorem ')}"
-            for name, found in ends.items()
+            f"{sum(one <= near for one in found)} of {len(found)} for {name}" for name, found in ends.items()
         )
         return f"Random starts that end at the predicted {what}: {', '.join(reached)}"
 

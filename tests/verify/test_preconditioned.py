@@ -59,6 +59,8 @@ def test_every_claim_is_kept(honest):
     for name in ("lemma-1/model", "theorem-1/loss", "training/theorem-1", "training/theorem-3"):
         assert found[name] == "held"
     assert len(honest.plots) == 3 and len(honest.grids[0].rows) == PROBLEM.L
+    assert {row[0] for row in honest.grids[1].rows} == {"Theorem 1", "Theorem 3", "Theorem 4"}
+    assert all(curve.label.startswith("Theorem ") for plot in honest.plots[1:] for curve in plot.curves)
 
 
 def test_a_search_that_misses_is_no_counterexample():

@@ -43,6 +43,11 @@ class Training:
     predicted: float
     least: bool = False
 
+    @property
+    def theorem(self) -> str:
+        """The theorem whose matrices are predicted, as a reader knows it."""
+        return self.name.replace("theorem-", "Theorem ")
+
     def reached(self, run: Run) -> bool:
         """Whether a run ended at the predicted matrices."""
         return run.distances[-1] <= _REACHED
@@ -161,7 +166,7 @@ def _train_family(
 def training_grid(trained: Sequence[Training]) -> Grid:
     """The table of where every run ended."""
     rows = tuple(
-        (one.name, index, len(run.losses) - 1, run.loss, one.predicted, run.distances[-1])
+        (one.theorem, index, len(run.losses) - 1, run.loss, one.predicted, run.distances[-1])
         for one in trained
         for index, run in enumerate(one.runs)
     )
@@ -183,7 +188,7 @@ def training_plots(trained: Sequence[Training]) -> Iterator[Plot]:
     ):
         curves = tuple(
             Curve(
-                f"{one.name}, start {index}",
+                f"{one.theorem}, start {index}",
                 tuple(float(i) for i in range(len(run.losses))),
                 tuple(max(float(v), 1e-16) for v in values(one, run)),
             )

@@ -76,4 +76,4 @@ def distance_table(
         Curve(label, x, tuple(line[1:]))
         for label, line in zip(columns[1:], (*measured, *allowed), strict=True)
     )
-    return Grid(title, columns, rows, note), Plot(title, "step l", "2-norm", curves, "y")
+    return Grid(title, columns, rows, note), Plot(title, "step l", "distance, 2-norm", curves, "y")

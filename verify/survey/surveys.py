@@ -171,7 +171,7 @@ def losses(
     title = f"on {SURVEYED_DATA} data"
     return (
         *_plot(f"Loss {title}", "step", "mean empirical loss", loss, ""),
-        *_plot(f"Distance from exact descent {title}", "step", "2-norm", distance, "y"),
+        *_plot(f"Distance from exact descent {title}", "step", "distance, 2-norm", distance, "y"),
     )
 
 

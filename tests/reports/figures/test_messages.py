@@ -25,7 +25,7 @@ SHOWN = {
         "For an error of 0.2 four layers on a grid are 3 wide, this construction 2",
     ),
     "Training: loss": (
-        {"theorem-1, start 0": [1.0, 1e-12], "theorem-1, start 1": [1, 0.1], "theorem-3, start 0": [1, 1e-8]},
+        {"Theorem 1, start 0": [1.0, 1e-12], "Theorem 1, start 1": [1, 0.1], "Theorem 3, start 0": [1, 1e-8]},
         "Random starts that end at the predicted loss: 1 of 2 for Theorem 1, 0 of 1 for Theorem 3",
     ),
     "Test error over depth": (
