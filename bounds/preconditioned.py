@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Annotated
@@ -15,14 +15,16 @@ from flint import Ordering, fmpq, fmpq_mpoly_ctx
 from icgd.bounds.algebra.best_steps import best_steps
 from icgd.bounds.algebra.rational_axes import rational_axes
 from icgd.bounds.algebra.ring_matrices import Ring
-from icgd.bounds.claims import Claim, n
+from icgd.bounds.claims import Claim, Constants, n
 from icgd.bounds.letters import Letters, ProblemError
 
 SOURCE = "arXiv:2306.00297"
 ONE_STEP = "preconditioned/theorem-3/one-step"
+ONE_STEP_ON_SPHERE = "preconditioned/sphere/one-step"
 MOST_TRANSFORMED = 3
 """Depth up to which Theorem 4's loss is written out: its degree in C triples from layer to layer."""
 
+_NOISELESS = "labels w.x without noise"
 _RANGE = "eigenvalues from 1/100 to 100, within a factor 100"
 
 _EXPONENT = re.compile(r"_|[eE][+-]?\d{3}")
@@ -31,13 +33,15 @@ _EXPONENT = re.compile(r"_|[eE][+-]?\d{3}")
 
 @dataclass(frozen=True, kw_only=True)
 class PreconditionedProblem(Letters):
-    """In-context linear regression, x ~ N(0, S), by L layers of linear attention.
+    """In-context linear regression by L layers of linear attention.
 
     S: eigenvalues of the covariance, rational, separated by commas; one value stands for all d.
     "auto" takes 2,1/2 at d = 2 and 1 elsewhere.  Their eigenvectors are `rotation`, a fixed rational one, so
     that S is not diagonal.  Rows separated by semicolons are the covariance matrix itself.
     prior: of w, "inverse" for N(0, S^-1), as in Theorem 3, or "identity" for N(0, I), as in Theorem 1; it
     decides which of the two minimisers is built, and every theorem is judged under its own.
+    covariates: "normal" for x ~ N(0, S); "sphere" for x = S^(1/2) u with u uniform on the sphere of radius
+    sqrt(d), so that S is the covariance of x, too: no theorem's case, and other minimisers.
     Raises ProblemError.
 
     >>> PreconditionedProblem(S="2,1/2").eigenvalues
@@ -57,6 +61,11 @@ class PreconditionedProblem(Letters):
     prior: Annotated[
         str, "of w, for what is built: inverse (S^-1, Theorem 3) or identity (Theorem 1, with --L 1)"
     ] = "inverse"
+    covariates: Annotated[
+        str,
+        "normal, or sphere: x is S^(1/2) times a uniform vector of length sqrt(d); for vectors of length 1 "
+        "give S divided by d",
+    ] = "normal"
 
     def __post_init__(self) -> None:
         self.check_count("d", most=5)
@@ -66,6 +75,11 @@ class PreconditionedProblem(Letters):
             raise ProblemError("prior", self.prior, "it is inverse or identity")
         if self.prior == "identity" and self.L != 1:
             raise ProblemError("prior", self.prior, f"Theorem 1 has one layer, and L = {self.L}: take L = 1")
+        if self.covariates not in ("normal", "sphere"):
+            raise ProblemError("covariates", self.covariates, "it is normal or sphere")
+        if self.covariates == "sphere" and min(self.d, self.n) < 2:
+            why = "it needs d and n of 2 or more: below, one step is exact and further ones have no best size"
+            raise ProblemError("covariates", self.covariates, why)
         wanted = f"{self.d} rationals (one stands for all) are needed, {_RANGE}"
         try:
             given = self.S.tolist() if hasattr(self.S, "tolist") else self.S
@@ -169,13 +183,31 @@ AS_PUBLISHED = Statement()
 """The theorems as published, with the signs that Lemma 1 needs."""
 
 
+def statement_for(problem: PreconditionedProblem, statement: Statement = AS_PUBLISHED) -> Statement:
+    """The statement for the problem's inputs: on the sphere with its own minimiser, as icgd derives it.
+
+    >>> on_sphere = statement_for(PreconditionedProblem(d=2, covariates="sphere"))
+    >>> on_sphere.preconditioner(Fraction(2), Fraction(5, 2), Fraction(1, 10))  # 2 + 5/2 / 20
+    Fraction(17, 8)
+    """
+    if problem.covariates == "normal" or statement.preconditioner is not _inverse_preconditioner:
+        return statement
+    d = problem.d
+
+    def preconditioner(eigenvalue: Ring, trace: Ring, inverse_n: Ring) -> Ring:
+        return eigenvalue + inverse_n * ((d - 2) * eigenvalue + d * trace) / (d + 2)
+
+    return replace(statement, preconditioner=preconditioner)
+
+
 def minimiser(problem: PreconditionedProblem, statement: Statement = AS_PUBLISHED) -> list[list[Fraction]]:
-    """Theorem 1's A, exactly.
+    """The A of least loss of one layer, w ~ N(0, I), exactly: Theorem 1's, or that for inputs on the sphere.
 
     >>> minimiser(PreconditionedProblem(d=1, n=4, S="1"))  # 1 / (5/4 + 1/4)
     [[Fraction(2, 3)]]
     """
     trace, inverse_n = sum(problem.eigenvalues), Fraction(1, problem.n)
+    statement = statement_for(problem, statement)
     return problem.spectral(
         tuple(1 / statement.preconditioner(value, trace, inverse_n) for value in problem.eigenvalues)
     )
@@ -189,23 +221,42 @@ def family_direction(
 
 
 def claims(problem: PreconditionedProblem) -> tuple[Claim, ...]:
-    """The claims about losses and sizes, with explicit constants."""
+    """The claims about losses and sizes, with explicit constants; that of one layer first."""
     problem = PreconditionedProblem.taken(problem)
     symbols = sympy.symbols(f"lambda1:{problem.d + 1}", positive=True)
-    trace = sum(symbols)
-    constants = {
+    d, L = sympy.symbols("d L", integer=True, positive=True)
+    sizes: dict[sympy.Symbol, tuple[int | float, str]] = {
         symbol: (_plain(value), "eigenvalue of S")
         for symbol, value in zip(symbols, problem.eigenvalues, strict=True)
-    } | {n: (problem.n, "in-context examples")}
-    one = sum(value - value**2 / (value * (n + 1) / n + trace / n) for value in symbols)
-    d, L = sympy.symbols("d L", integer=True, positive=True)
-    sizes = constants | {
+    }
+    sizes |= {
+        n: (problem.n, "in-context examples"),
         d: (problem.d, "size of an input"),
         L: (problem.L, "layers"),
     }
+    losses = _losses_on_sphere if problem.covariates == "sphere" else _losses
+    parameters = Claim(
+        "preconditioned/parameters",
+        "icgd",
+        "Entries of (P, Q)",
+        "$2 L (d+1)^2$.",
+        (),
+        "parameters",
+        "==",
+        2 * L * (d + 1) ** 2,
+        sizes,
+    )
+    return (*losses(problem, symbols, sizes), parameters)
+
+
+def _losses(
+    problem: PreconditionedProblem, symbols: tuple[sympy.Symbol, ...], sizes: Constants
+) -> tuple[Claim, ...]:
+    """The least losses for x ~ N(0, S)."""
+    trace, d = sum(symbols), sympy.Symbol("d", integer=True, positive=True)
+    one = sum(value - value**2 / (value * (n + 1) / n + trace / n) for value in symbols)
     exact = best_steps(problem.n, problem.d, problem.L).loss
-    noiseless = "labels w.x without noise"
-    gaussian = ("x ~ N(0, S), S positive definite", noiseless)
+    gaussian = ("x ~ N(0, S), S positive definite", _NOISELESS)
     return (
         Claim(
             "preconditioned/theorem-1/loss",
@@ -213,11 +264,11 @@ def claims(problem: PreconditionedProblem) -> tuple[Claim, ...]:
             "Least expected loss of one layer",
             r"$\min_{P,Q} \mathbb{E}(w \cdot x_{n+1} - \hat y)^2"
             r" = \sum_j \lambda_j - \lambda_j^2 / (\tfrac{n+1}{n}\lambda_j + \tfrac1n \mathrm{tr} S)$.",
-            ("x ~ N(0, S)", noiseless, "w ~ N(0, I)"),
+            ("x ~ N(0, S)", _NOISELESS, "w ~ N(0, I)"),
             "loss",
             "==",
             one,
-            constants,
+            sizes,
         ),
         Claim(
             "preconditioned/theorem-3/loss",
@@ -241,15 +292,50 @@ def claims(problem: PreconditionedProblem) -> tuple[Claim, ...]:
             d * (d + 1) / (n + d + 1),
             sizes,
         ),
+    )
+
+
+def _losses_on_sphere(
+    problem: PreconditionedProblem, symbols: tuple[sympy.Symbol, ...], sizes: Constants
+) -> tuple[Claim, ...]:
+    """The least losses for x = S^(1/2) u, u uniform on the sphere of radius sqrt(d); no theorem's."""
+    trace, d = sum(symbols), sympy.Symbol("d", integer=True, positive=True)
+    one = sum(v - v**2 / (v + ((d - 2) * v + d * trace) / (n * (d + 2))) for v in symbols)
+    exact = best_steps(problem.n, problem.d, problem.L, "sphere").loss
+    sphere = ("x = S^(1/2) u, u uniform on the sphere of radius sqrt(d)", "S positive definite", _NOISELESS)
+    return (
         Claim(
-            "preconditioned/parameters",
+            "preconditioned/sphere/one-layer",
             "icgd",
-            "Entries of (P, Q)",
-            "$2 L (d+1)^2$.",
-            (),
-            "parameters",
+            "Least expected loss of one layer, inputs on the sphere",
+            r"$\min_{P,Q} \mathbb{E}(w \cdot x_{n+1} - \hat y)^2 = \sum_j \lambda_j - \lambda_j^2 /"
+            r" (\lambda_j + \tfrac{(d-2)\lambda_j + d\,\mathrm{tr} S}{n(d+2)})$.",
+            (*sphere, "w ~ N(0, I)"),
+            "loss",
             "==",
-            2 * L * (d + 1) ** 2,
+            one,
+            sizes,
+        ),
+        Claim(
+            "preconditioned/sphere/layers",
+            "icgd",
+            "Least expected loss of L steps A_l = a_l S^-1, inputs on the sphere",
+            r"$\min_a \mathbb{E}\,\mathrm{tr}\prod_l (I - a_l C)^2$, $C$ of the vectors $u$.",
+            (*sphere, "w ~ N(0, S^-1)"),
+            "loss",
+            "==",
+            sympy.Rational(exact.numerator, exact.denominator),
+            sizes,
+        ),
+        Claim(
+            ONE_STEP_ON_SPHERE,
+            "icgd",
+            "Best loss of one step, a = n / (n + d - 1), inputs on the sphere",
+            r"$d (d-1) / (n+d-1)$ at $L = 1$.",
+            (*sphere, "w ~ N(0, S^-1)"),
+            "loss",
+            "==",
+            d * (d - 1) / (n + d - 1),
             sizes,
         ),
     )

@@ -126,10 +126,14 @@ class LinearAttention(nn.Module):
 
 
 def _covariance_metadata(problem: PreconditionedProblem) -> dict[str, str]:
-    """For what prompts the matrices are: x ~ N(0, S) with S in full, and the prior of w."""
+    """For what prompts the matrices are: the law of x with S in full, and the prior of w."""
     S = [[float(value) for value in row] for row in problem.covariance]
-    w = "N(0, I) (Theorem 1)" if problem.prior == "identity" else "N(0, S^-1) (Theorem 3)"
-    return {"S": json.dumps(S), "x": "N(0, S), S as in this entry: not diagonal in general", "w": w}
+    w, theorem = ("N(0, I)", 1) if problem.prior == "identity" else ("N(0, S^-1)", 3)
+    if problem.covariates == "sphere":
+        x = "S^(1/2) u, u uniform on the sphere of radius sqrt(d), S as in this entry"
+        return {"S": json.dumps(S), "x": f"{x}: not diagonal in general", "w": w}
+    x = "N(0, S), S as in this entry: not diagonal in general"
+    return {"S": json.dumps(S), "x": x, "w": f"{w} (Theorem {theorem})"}
 
 
 def sparse(
@@ -175,20 +179,24 @@ def rounded_tensor(matrix: list[list[Fraction]]) -> Float[Tensor, "rows columns"
 
 
 def one_layer(problem: PreconditionedProblem, statement: Statement = AS_PUBLISHED) -> LinearAttention:
-    """Theorem 1's minimiser as a model."""
+    """The minimiser for one layer as a model."""
     A = rounded_tensor(minimiser(problem, statement))[None]
     return LinearAttention(*sparse(A, sign=statement.sign), masked=statement.masked, problem=problem)
 
 
 def build(problem: PreconditionedProblem, statement: Statement = AS_PUBLISHED) -> LinearAttention:
-    """Theorem 3's layers for w ~ N(0, S^-1), or Theorem 1's layer for w ~ N(0, I), as the prior says."""
+    """The best steps for w ~ N(0, S^-1), or the best layer for w ~ N(0, I), as the prior says.
+
+    For x ~ N(0, S) they are Theorem 3's and Theorem 1's.
+    """
     problem = PreconditionedProblem.taken(problem)
     return one_layer(problem, statement) if problem.prior == "identity" else best_layers(problem, statement)
 
 
 def best_layers(problem: PreconditionedProblem, statement: Statement = AS_PUBLISHED) -> LinearAttention:
     """L layers of Theorem 3's family at its best steps."""
-    made = family(problem, best_steps(problem.n, problem.d, problem.L).a, statement=statement)
+    steps = best_steps(problem.n, problem.d, problem.L, problem.covariates)
+    made = family(problem, steps.a, statement=statement)
     return LinearAttention(*sparse(made.A, made.B, statement.sign), masked=statement.masked, problem=problem)
 
 

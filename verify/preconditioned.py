@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import sympy
@@ -15,12 +16,14 @@ from icgd.bounds.preconditioned import (
     AS_PUBLISHED,
     MOST_TRANSFORMED,
     ONE_STEP,
+    ONE_STEP_ON_SPHERE,
     SOURCE,
     PreconditionedProblem,
     Statement,
     claims,
     lemma_one,
     minimiser,
+    statement_for,
 )
 from icgd.bounds.progress import Progress, silent
 from icgd.construct.preconditioned import (
@@ -64,13 +67,14 @@ def verify(
     statement: Statement = AS_PUBLISHED,
     transformer: LinearAttention | None = None,
 ) -> Results:
-    """Judge Lemma 1 and Theorems 1, 3 and 4.
+    """Judge Lemma 1 and Theorems 1, 3 and 4; for inputs on the sphere, what icgd shows in their place.
 
     data: a table from whose rows prompts are cut for Lemma 1, with columns of mean 0 and variance 1.
     statement: to judge in place of the theorems as published.  transformer: L layers to judge in place of
     those built from the statement.
     """
     generator = seeded(seed)
+    sphere = problem.covariates == "sphere"
     judged = (transformer or best_layers(problem, statement)).to(device)
     sizes = {"d": problem.d, "n": problem.n, "count": prompts, "seed": seed}
     real = regression_rows(data, table, (inputs, targets), **sizes)
@@ -86,19 +90,22 @@ def verify(
             depths.append(best_at(problem, L, generator))
             advance(1)
     on_model = judged_on_model(problem, judged, statement, depths, generator, device, rows)
+    trained: list[Training] = []
     with progress("training", 3) as advance:
-        trained = []
-        for done in trainings(problem, statement, depths, generator, device):
+        for done in () if sphere else trainings(problem, statement, depths, generator, device):
             trained.append(done)
             advance(1)
     asserted = claims(problem)
-    one_step = next(claim for claim in asserted if claim.key == ONE_STEP)
+    one_step = next(claim for claim in asserted if claim.key in (ONE_STEP, ONE_STEP_ON_SPHERE))
     parameters = judged.census()["parameters"]
     expected = next(claim for claim in asserted if claim.quantity == "parameters").value
     size = _verdict(
         "parameters", parameters == expected, f"{parameters} entries counted, {expected:g} claimed", "counted"
     )
-    grids, plots = [depth_grid(problem, depths), training_grid(trained)], [depth_plot(depths)]
+    grids, plots = (
+        [depth_grid(problem, depths), training_grid(trained)],
+        [depth_plot(depths, problem.covariates)],
+    )
     if real is not None:
         states = judged.states(tokens(real.x, real.y, real.query).to(device))
         labels = torch.stack([state[:, -1].detach() for state in states])
@@ -113,7 +120,7 @@ def verify(
             *_critical_verdicts(problem, depths),
             *on_model,
             size,
-            *_training_verdicts(problem, depths, trained),
+            *(_not_claimed() if sphere else _training_verdicts(problem, depths, trained)),
         ),
         claims=asserted,
         census=judged.census(),
@@ -121,6 +128,15 @@ def verify(
         plots=(*plots, *training_plots(trained)),
         data=real.use if real else None,
     )
+
+
+def _not_claimed() -> Iterator[Verdict]:
+    """For inputs on the sphere: a verdict for each claim of the theorems, which assume normal ones."""
+    for key in THEOREM.claim_keys():
+        if "theorem-" in key:
+            number = key.partition("theorem-")[2][0]
+            why = f"Theorem {number} is about x ~ N(0, S), not about inputs on a sphere"
+            yield Verdict(key, "inapplicable", f"{why}; icgd's claims there are {NAME}/sphere/...")
 
 
 def _verdict(name: str, kept: bool, evidence: str, status: Status) -> Verdict:
@@ -168,12 +184,16 @@ def _identities(problem: PreconditionedProblem, statement: Statement) -> Iterato
         f"n = {n}",
         (d, n) in sizes,
     )
-    minima = {k: global_minimum(k, statement) for k in range(1, max(3, min(d, 4)) + 1)}
+    law, sphere = problem.covariates, problem.covariates == "sphere"
+    minima = {
+        k: global_minimum(k, statement_for(replace(problem, d=k, S="1"), statement), law)
+        for k in range(2 if sphere else 1, max(3, min(d, 4)) + 1)
+    }
     kept = all(found.proved for found in minima.values())
     broken = [k for k, found in minima.items() if not found.proved]
     terms = ", ".join(f"{found.terms} for d = {k}" for k, found in minima.items())
     yield _shown(
-        "theorem-1/global",
+        "sphere/global" if sphere else "theorem-1/global",
         kept,
         f"loss over all (P, Q), every n and S (terms: {terms}) "
         + (
@@ -181,15 +201,17 @@ def _identities(problem: PreconditionedProblem, statement: Statement) -> Iterato
             if kept
             else f"is not the claimed minimum plus squares for d = {broken}"
         ),
-        f"d = 1..{max(minima)}",
+        f"d = {min(minima)}..{max(minima)}",
         f"d = {d}",
         d in minima,
     )
     yield _exact_gradient(problem, statement)
-    yield _landscape(problem)
-    for name, transformed, most in (("theorem-3", False, 3), ("theorem-4", True, 2)):
+    if not sphere:
+        yield _landscape(problem)
+    families = (("sphere", False, 3),) if sphere else (("theorem-3", False, 3), ("theorem-4", True, 2))
+    for name, transformed, most in families:
         depths = range(1, min(max(problem.L, 2), most) + 1)
-        found = {L: family_gradient(L, transformed, statement).stationary for L in depths}
+        found = {L: family_gradient(L, transformed, statement, law).stationary for L in depths}
         yield _shown(
             f"{name}/stationary",
             all(found.values()),
@@ -206,14 +228,15 @@ def _identities(problem: PreconditionedProblem, statement: Statement) -> Iterato
 
 
 def _exact_gradient(problem: PreconditionedProblem, statement: Statement) -> Verdict:
-    name = "theorem-1/gradient"
+    name = "sphere/gradient" if problem.covariates == "sphere" else "theorem-1/gradient"
     if problem.d > 4:
         return Verdict(f"{NAME}/{name}", "inapplicable", "the exact loss is expanded up to d = 4")
     covariance = tuple(tuple(row) for row in problem.covariance)
     d = problem.d
     A = minimiser(problem, statement)
     q = [[statement.sign * value for value in row] for row in A] + [[Fraction(0)] * d]
-    partials = one_layer_loss(d, covariance, problem.n).gradient([*[Fraction(0)] * d, Fraction(1)], q)
+    loss = one_layer_loss(d, covariance, problem.n, problem.covariates)
+    partials = loss.gradient([*[Fraction(0)] * d, Fraction(1)], q)
     left = sum(value != 0 for value in partials)
     evidence = (
         f"{left} of {len(partials)} partial derivatives are not 0, in rationals, at S with n = {problem.n}"
@@ -286,35 +309,42 @@ def _training_verdicts(
 
 
 def judge_one_step(problem: PreconditionedProblem, claim: Claim) -> Verdict:
-    """Compare the claimed loss at L = 1 with E tr(I - a C)^2 at a = n/(n+d+1) and with the least, exactly."""
-    n, d = problem.n, problem.d
+    """Compare the claimed loss at L = 1 with E tr(I - a C)^2 at the claimed a and with the least, exactly.
+
+    a: n/(n+d+1), and n/(n+d-1) for inputs on the sphere.
+    """
+    n, d, law = problem.n, problem.d, problem.covariates
     value = claim.bound.xreplace({name: sympy.Integer(size) for name, (size, _) in claim.constants.items()})
     claimed = Fraction(int(value.p), int(value.q))
-    a, moments = Fraction(n, n + d + 1), spectrum(n, d, 2)
+    a, moments = Fraction(n, n + d + (-1 if law == "sphere" else 1)), spectrum(n, d, 2, law)
     there = moments[0] - 2 * a * moments[1] + a**2 * moments[2]
-    least = best_steps(n, d, 1).loss
+    least = best_steps(n, d, 1, law).loss
     evidence = (
         f"loss {there} at a = {a}, least {least} over a, {claimed} claimed, in rationals, d = {d}, n = {n}"
     )
-    return _exact("theorem-3/one-step", there == least == claimed, evidence)
+    return _exact(claim.key.removeprefix(f"{NAME}/"), there == least == claimed, evidence)
 
 
 def _critical_verdicts(problem: PreconditionedProblem, depths: Sequence[Depth]) -> Iterator[Verdict]:
-    found = {depth.L: best_steps(problem.n, problem.d, depth.L) for depth in depths}
-    stationary = not any(any(stationarity_defects(problem.n, problem.d, steps.q)) for steps in found.values())
+    n, d, law = problem.n, problem.d, problem.covariates
+    name = "sphere/critical-point" if law == "sphere" else "theorem-3/critical-point"
+    found = {depth.L: best_steps(n, d, depth.L, law) for depth in depths}
+    stationary = not any(any(stationarity_defects(n, d, steps.q, law)) for steps in found.values())
     uncertain = [L for L, steps in found.items() if not steps.certified]
     deepest = found[problem.L]
     if stationary and uncertain:
         listed = ", ".join(map(str, uncertain))
         why = f"the roots of q at L = {listed} were not separated: not decided"
-        yield Verdict(f"{NAME}/theorem-3/critical-point", "inapplicable", why)
+        yield Verdict(f"{NAME}/{name}", "inapplicable", why)
     else:
         yield _exact(
-            "theorem-3/critical-point",
+            name,
             stationary,
             f"L = 1..{problem.L}: the best q is orthogonal to all lower ones and changes its sign L times on "
             f"positive points, in rationals; loss {deepest.loss} at L = {problem.L}",
         )
+    if law == "sphere":
+        return
     transformed = [depth for depth in depths if 2 <= depth.L <= MOST_TRANSFORMED]
     name = "theorem-4/critical-point"
     if not transformed:
@@ -335,6 +365,16 @@ def _critical_verdicts(problem: PreconditionedProblem, depths: Sequence[Depth]) 
     done = f"L = 2..{MOST_TRANSFORMED}"
     yield _shown(name, True, evidence, done, f"L = {problem.L}", problem.L <= MOST_TRANSFORMED, "balls")
 
+
+_OF_SPHERE = (
+    "sphere/global",
+    "sphere/gradient",
+    "sphere/stationary",
+    "sphere/one-step",
+    "sphere/critical-point",
+    "sphere/one-layer",
+    "sphere/layers",
+)
 
 THEOREM = Theorem(
     name=NAME,
@@ -362,7 +402,9 @@ THEOREM = Theorem(
         "training/theorem-3",
         "training/theorem-4",
     ),
-    own=frozenset({"theorem-1/other-minimum", "theorem-3/one-step", "lemma-1/model", "parameters"}),
+    own=frozenset(
+        {"theorem-1/other-minimum", "theorem-3/one-step", "lemma-1/model", "parameters", *_OF_SPHERE}
+    ),
     repaired=frozenset({"lemma-1", "theorem-1/loss", "theorem-3/loss"}),
     model=MODEL,
     options=ROW_OPTIONS,

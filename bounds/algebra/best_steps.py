@@ -1,7 +1,8 @@
 """The optimal step sizes of preconditioned descent on random least squares, exactly, for every depth.
 
 With A_l = a_l S^-1 and x ~ N(0, S), w ~ N(0, S^-1), the expected loss after L layers is E tr q(C)^2 with
-C the sample covariance of n standard normal vectors and q(t) = prod_l (1 - a_l t).  It is quadratic in q,
+C the sample covariance of n standard normal vectors and q(t) = prod_l (1 - a_l t).  For "sphere", x is
+S^(1/2) u and C is that of n vectors u uniform on the sphere of radius sqrt(d).  It is quadratic in q,
 so its minimum over q(0) = 1 is the polynomial orthogonal to all lower ones in the measure t dmu, mu the mean
 spectrum of C; its roots are real, distinct and positive, and the optimal a_l are their inverses.
 """
@@ -21,14 +22,17 @@ from flint import Ordering, arb, arb_mat, ctx, fmpq, fmpq_mat, fmpq_mpoly_ctx, f
 from icgd.bounds.algebra.gaussian_moments import wishart_traces
 from icgd.bounds.algebra.rationals import from_flint, to_flint
 from icgd.bounds.algebra.ring_matrices import Ring
+from icgd.bounds.algebra.sphere_moments import sphere_traces
 
 WORKING_BITS = 384
 
 
 @lru_cache(maxsize=64)
-def spectrum(n: int, d: int, top: int) -> tuple[Fraction, ...]:
-    """E tr C^k for k = 0..top, C the sample covariance of n vectors ~ N(0, I_d)."""
-    return tuple(Fraction(value, n**k) for k, value in enumerate(wishart_traces(n, d, top)))
+def spectrum(n: int, d: int, top: int, covariates: str = "normal") -> tuple[Fraction, ...]:
+    """E tr C^k for k = 0..top, C the sample covariance of n vectors ~ N(0, I_d), or on the sphere."""
+    sphere = covariates == "sphere"
+    traces = sphere_traces(n, d, top) if sphere else map(Fraction, wishart_traces(n, d, top))
+    return tuple(value / n**k for k, value in enumerate(traces))
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,13 @@ class Steps:
 
 
 @lru_cache(maxsize=64)
-def best_steps(n: int, d: int, L: int) -> Steps:
+def best_steps(n: int, d: int, L: int, covariates: str = "normal") -> Steps:
     """The optimal a_1..a_L, unique up to their order.
 
     >>> best_steps(10, 2, 1).loss, best_steps(10, 2, 1).a  # d(d+1)/(n+d+1), n/(n+d+1)
     (Fraction(6, 13), (0.7692307692307692,))
     """
-    m = spectrum(n, d, 2 * L)
+    m = spectrum(n, d, 2 * L, covariates)
     M = fmpq_mat(L, L, [to_flint(m[j + k + 2]) for j in range(L) for k in range(L)])
     right = fmpq_mat(L, 1, [to_flint(-m[k + 1]) for k in range(L)])
     solved = M.solve(right)
@@ -73,9 +77,9 @@ def best_steps(n: int, d: int, L: int) -> Steps:
     return Steps(tuple(1 / root for root in roots), loss, q, (*between, 2 * Fraction(roots[-1])))
 
 
-def stationarity_defects(n: int, d: int, q: Sequence[Fraction]) -> list[Fraction]:
+def stationarity_defects(n: int, d: int, q: Sequence[Fraction], covariates: str = "normal") -> list[Fraction]:
     """E tr(C^(k+1) q(C)) for k < L, zero exactly at a critical point with distinct steps."""
-    m = spectrum(n, d, 2 * len(q))
+    m = spectrum(n, d, 2 * len(q), covariates)
     return [sum((c * m[j + k + 1] for j, c in enumerate(q)), Fraction(0)) for k in range(len(q) - 1)]
 
 
@@ -184,12 +188,12 @@ def _precision() -> Any:
 
 
 @lru_cache(maxsize=32)
-def spectral_rule(n: int, d: int, size: int) -> tuple[list[float], list[float]]:
+def spectral_rule(n: int, d: int, size: int, covariates: str = "normal") -> tuple[list[float], list[float]]:
     """Nodes t and weights of a Gauss rule for E tr f(C), exact for polynomials of degree 2 size - 1.
 
     Golub and Welsch's rule from the exact moments, with more digits than their Hankel matrix can lose.
     """
-    m = spectrum(n, d, 2 * size)
+    m = spectrum(n, d, 2 * size, covariates)
     with mpmath.workdps(40 + 6 * size):
         hankel = mpmath.matrix(
             [

@@ -27,6 +27,7 @@ from icgd.bounds.algebra.ring_matrices import (
     scaled,
     transposed,
 )
+from icgd.bounds.algebra.sphere_moments import SphereCovariance, sphere_factor
 from icgd.bounds.preconditioned import AS_PUBLISHED, Statement
 
 
@@ -67,9 +68,16 @@ class OneLayerLoss:
         return [self.loss.derivative(number).subs(named) for number in self.numbers]
 
 
+def _moments_of(covariates: str) -> type[SampleCovariance]:
+    return SphereCovariance if covariates == "sphere" else SampleCovariance
+
+
 @lru_cache(maxsize=16)
 def one_layer_loss(
-    d: int, covariance: tuple[tuple[Fraction, ...], ...] | None = None, n: int | None = None
+    d: int,
+    covariance: tuple[tuple[Fraction, ...], ...] | None = None,
+    n: int | None = None,
+    covariates: str = "normal",
 ) -> OneLayerLoss:
     """The loss with S = diag(lambda_1..lambda_d) and n symbolic, or at a rational covariance and n.
 
@@ -104,7 +112,7 @@ def one_layer_loss(
     numbers = {name: at for at, name in enumerate(context.names())}
     entries = {numbers[name]: pair for name, pair in zip(of_C, _pairs(d), strict=True)}
     normals = [numbers[name] for name in of_w]
-    moments = SampleCovariance(S, inverse_n)
+    moments = _moments_of(covariates)(S, inverse_n)
     loss = zero
     for i, j in _pairs(d):
         if S[i][j] != 0:
@@ -132,21 +140,24 @@ class GlobalMinimum:
         return self.free and self.attained and self.valued
 
 
-def global_minimum(d: int, statement: Statement = AS_PUBLISHED) -> GlobalMinimum:
+def global_minimum(d: int, statement: Statement = AS_PUBLISHED, covariates: str = "normal") -> GlobalMinimum:
     """Theorem 1 for every n and every S at once: the squares are completed and compared.
 
     With p = (u, v), column j of q = (a_j, c_j), g_j = c_j u + v a_j and H_j = sym(u a_j^T) + v c_j I,
     loss_j = E[(tr C H_j)^2] + 2 (v c_j)^2 E tr C^2 + E|C g_j + e_j|^2: the part even in w and
     the part odd in it.  E[C^2] = S N, so the last is a square around g_j = -N^-1 e_j.
     Coefficients are products of eigenvalues, of 1/n and of N_k > 0, so every summand is non-negative.
+    On the sphere moments of four entries of one x are kappa = d / (d + 2) times the normal ones, and
+    1 - 1/n + kappa/n is positive, too.
 
     >>> global_minimum(1).proved
     True
     """
-    model = one_layer_loss(d)
+    model = one_layer_loss(d, covariates=covariates)
     u, v, m, values = model.p[:d], model.p[d], model.inverse_n, model.eigenvalues
     trace = sum(values)
-    N = [(1 + m) * value + m * trace for value in values]  # of E[C^2] = S N
+    kappa = to_flint(sphere_factor(d, 2) if covariates == "sphere" else 1)
+    N = [(1 - m + 2 * kappa * m) * value + kappa * m * trace for value in values]  # of E[C^2] = S N
     claimed = [statement.preconditioner(value, trace, m) for value in values]
     common = prod(claimed)
     rest = [prod(c for k, c in enumerate(claimed) if k != j) for j in range(d)]  # common / claimed[j]
@@ -156,9 +167,9 @@ def global_minimum(d: int, statement: Statement = AS_PUBLISHED) -> GlobalMinimum
         g = [c * u[k] + v * a[k] for k in range(d)]
         H = [[(u[i] * a[k] + u[k] * a[i]) / 2 + (v * c if i == k else 0) for k in range(d)] for i in range(d)]
         of_trace = sum(values[k] * H[k][k] for k in range(d))
-        squares.append((values[j] * common**2, of_trace))
+        squares.append(((1 - m + kappa * m) * values[j] * common**2, of_trace))
         squares += [
-            (2 * m * values[j] * values[i] * values[k] * common**2, H[i][k])
+            (2 * kappa * m * values[j] * values[i] * values[k] * common**2, H[i][k])
             for i in range(d)
             for k in range(d)
         ]
@@ -285,7 +296,9 @@ class _Dual:
         return _Dual(transposed(self.value), transposed(self.tangent))
 
 
-def family_gradient(L: int, transformed: bool, statement: Statement = AS_PUBLISHED) -> FamilyGradient:
+def family_gradient(
+    L: int, transformed: bool, statement: Statement = AS_PUBLISHED, covariates: str = "normal"
+) -> FamilyGradient:
     """Theorem 3's stationarity, or Theorem 4's with `transformed`, x ~ N(0, S) and w ~ N(0, S^-1).
 
     After l layers x has become T_l x and the label of token j is theta_l.x_j (less w.x for the query):
@@ -312,7 +325,7 @@ def family_gradient(L: int, transformed: bool, statement: Statement = AS_PUBLISH
         _Dual(matrix, nothing) for matrix in (diagonal(values, zero), diagonal(inverses, zero), one)
     )
     entries = dict(enumerate(_pairs(d)))
-    moments = SampleCovariance(S.value, gens["m"])
+    moments = _moments_of(covariates)(S.value, gens["m"])
 
     def derivative(kind: str, layer: int, i: int, j: int) -> Any:
         bump = [[zero + ((r, c) == (i, j)) for c in range(d)] for r in range(d)]

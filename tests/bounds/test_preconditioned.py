@@ -64,6 +64,9 @@ def test_what_is_no_covariance_or_prior_is_said():
         ({"S": "1,0,0;0,1,0;0,0,1"}, "a symmetric 2 x 2 matrix"),
         ({"prior": "flat"}, "it is inverse or identity"),
         ({"prior": "identity"}, "Theorem 1 has one layer, and L = 3"),
+        ({"covariates": "ball"}, "it is normal or sphere"),
+        ({"covariates": "sphere", "d": 1}, "it needs d and n of 2 or more"),
+        ({"covariates": "sphere", "n": 1}, "it needs d and n of 2 or more"),
     ):
         with pytest.raises(ProblemError, match=said):
             PreconditionedProblem(**letters)

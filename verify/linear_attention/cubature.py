@@ -3,7 +3,7 @@
 A loss that is a polynomial in the sample covariance C is integrated without error (except for rounding) by
 Gauss rules on the Bartlett factor of n C: chi-squares on its diagonal, normals below.  The model itself runs
 on these prompts, so losses, gradients and training need no sampling.  Where this takes too many prompts,
-random ones are used instead.
+random ones are used instead, and so for inputs on the sphere.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from icgd.construct.preconditioned import attend, rounded_tensor, tokens
 
 MOST_PROMPTS = 60_000
 SAMPLED_PROMPTS = 20_000
+_AT_ONCE = 1 << 22
 
 Rule = tuple[np.ndarray, np.ndarray]
 
@@ -93,6 +94,10 @@ def ensemble(
     most: with more prompts than this, random ones are drawn instead.
     """
     d, n = problem.d, problem.n
+    if problem.covariates == "sphere":
+        return _sampled(
+            problem, whitened_task, torch.linalg.cholesky(rounded_tensor(problem.covariance)), generator
+        )
     rows = min(n, d)
     squares = [chi_square_rule(n - i, degree // 2 + 1) for i in range(rows)]
     below = [(i, j) for i in range(d) for j in range(min(i, rows))]
@@ -135,16 +140,38 @@ def _sampled(
     d, n = problem.d, problem.n
     rows = min(n, d)
     draw = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
-    factor = np.tril(draw.standard_normal((SAMPLED_PROMPTS, d, rows)), -1)
-    for i in range(rows):
-        factor[:, i, i] = np.sqrt(draw.chisquare(n - i, SAMPLED_PROMPTS))
+    if problem.covariates == "sphere":
+        factor, of_query = _factor_on_sphere(draw, n, d), _on_sphere(draw, (SAMPLED_PROMPTS, d))
+    else:
+        factor = np.tril(draw.standard_normal((SAMPLED_PROMPTS, d, rows)), -1)
+        for i in range(rows):
+            factor[:, i, i] = np.sqrt(draw.chisquare(n - i, SAMPLED_PROMPTS))
+        of_query = draw.standard_normal((SAMPLED_PROMPTS, d))
     x = torch.from_numpy(factor).transpose(1, 2) @ root.T
-    query = torch.from_numpy(draw.standard_normal((SAMPLED_PROMPTS, d))) @ root.T
+    query = torch.from_numpy(of_query) @ root.T
     w = torch.from_numpy(draw.standard_normal((SAMPLED_PROMPTS, d)))
     if whitened_task:
         w = w @ torch.linalg.inv(root)
     weight = torch.full((SAMPLED_PROMPTS,), 1 / SAMPLED_PROMPTS, dtype=torch.float64)
     return _assembled(x, w, query, weight, n, False)
+
+
+def _on_sphere(draw: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Vectors of length sqrt(d), uniform, d the last of the shape."""
+    vectors = draw.standard_normal(shape)
+    unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return math.sqrt(shape[-1]) * unit
+
+
+def _factor_on_sphere(draw: np.random.Generator, n: int, d: int) -> np.ndarray:
+    """F with F F^T = sum of u u^T over n vectors on the sphere, (prompts, d, d), drawn in parts."""
+    part = max(1, _AT_ONCE // (n * d))
+    parts = []
+    for first in range(0, SAMPLED_PROMPTS, part):
+        u = _on_sphere(draw, (min(part, SAMPLED_PROMPTS - first), n, d))
+        values, vectors = np.linalg.eigh(u.transpose(0, 2, 1) @ u)
+        parts.append(vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :])
+    return np.concatenate(parts)
 
 
 def _assembled(

@@ -29,17 +29,19 @@ def judged_on_model(
     device: torch.device | str,
     rows: tuple[Tensor, Tensor] | None = None,
 ) -> list[Verdict]:
-    """Judge Lemma 1 on random prompts, and the losses of Theorems 1, 3 and 4.
+    """Judge Lemma 1 on random prompts, and the losses of Theorems 1, 3 and 4, or those on the sphere.
 
     judged: a model of L layers.  depths: 1..L, with the critical points of Theorem 4.  rows: inputs, the
     query last, and labels of prompts for Lemma 1 in place of random ones.
     """
-    return [
+    found = [
         _lemma_one(problem, judged, generator, device, rows),
         _theorem_one(problem, statement, generator, device),
         _theorem_three(problem, judged, generator, device),
-        _theorem_four(problem, statement, depths, generator, device),
     ]
+    if problem.covariates == "sphere":
+        return found
+    return [*found, _theorem_four(problem, statement, depths, generator, device)]
 
 
 def _lemma_one(
@@ -52,7 +54,10 @@ def _lemma_one(
     """Compare the model on prompts with descent in numpy, written from the text of the paper."""
     d, n = problem.d, problem.n
     root = torch.linalg.cholesky(rounded_tensor(problem.covariance))
-    x = torch.randn(PROMPTS, n + 1, d, generator=generator, dtype=torch.float64) @ root.T
+    x = torch.randn(PROMPTS, n + 1, d, generator=generator, dtype=torch.float64)
+    if problem.covariates == "sphere":
+        x = math.sqrt(d) * x / x.norm(dim=-1, keepdim=True)
+    x = x @ root.T
     y = torch.randn(PROMPTS, n, generator=generator, dtype=torch.float64)
     x, y = (x, y) if rows is None else rows
     states = judged.states(tokens(x[:, :n], y, x[:, n]).to(device))
@@ -60,7 +65,7 @@ def _lemma_one(
     X, Y = x.numpy(), y.numpy()
     w = np.zeros((len(X), d))
     worst, scale = 0.0, 1.0
-    steps = best_steps(n, d, problem.L).a
+    steps = best_steps(n, d, problem.L, problem.covariates).a
     for l, state in enumerate(states):
         row = state[:, -1].detach().cpu().numpy()
         wanted = np.concatenate([Y, np.zeros((len(X), 1))], axis=1) - np.einsum("bid,bd->bi", X, w)
@@ -109,7 +114,8 @@ def _theorem_one(
     model = one_layer(problem, statement).to(device)
     wanted = float(claims(problem)[0].value)
     P, Q = model.P, model.Q
-    return _close("theorem-1/loss", prompts, P, Q, model.masked, wanted, (P, Q))
+    name = "sphere/one-layer" if problem.covariates == "sphere" else "theorem-1/loss"
+    return _close(name, prompts, P, Q, model.masked, wanted, (P, Q))
 
 
 def _theorem_three(
@@ -119,11 +125,12 @@ def _theorem_three(
     device: torch.device | str,
 ) -> Verdict:
     prompts = ensemble(problem, 2 * problem.L, True, generator).to(device)
-    wanted = float(best_steps(problem.n, problem.d, problem.L).loss)
+    wanted = float(best_steps(problem.n, problem.d, problem.L, problem.covariates).loss)
     A = judged.Q.detach()[:, :-1, :-1].clone().requires_grad_()
     Q = torch.nn.functional.pad(A, (0, 1, 0, 1))  # Theorem 3 varies only A
     Q = Q + (judged.Q - torch.nn.functional.pad(judged.Q[:, :-1, :-1], (0, 1, 0, 1))).detach()
-    return _close("theorem-3/loss", prompts, judged.P, Q, judged.masked, wanted, (A,))
+    name = "sphere/layers" if problem.covariates == "sphere" else "theorem-3/loss"
+    return _close(name, prompts, judged.P, Q, judged.masked, wanted, (A,))
 
 
 def _theorem_four(

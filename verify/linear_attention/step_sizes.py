@@ -52,16 +52,17 @@ def best_at(problem: PreconditionedProblem, L: int, generator: torch.Generator) 
 
     At L = 2 exact algebra names a lower point or proves that there is none, so the seed does not matter.
     """
-    n, d = problem.n, problem.d
-    steps = best_steps(n, d, L)
-    degree = (3**L - 1) // 2 if 2 <= L <= MOST_TRANSFORMED else L
-    t, weight = (np.array(part) for part in spectral_rule(n, d, degree + 1))
+    n, d, law = problem.n, problem.d, problem.covariates
+    steps = best_steps(n, d, L, law)
+    transforms = 2 <= L <= MOST_TRANSFORMED and law == "normal"
+    degree = (3**L - 1) // 2 if transforms else L
+    t, weight = (np.array(part) for part in spectral_rule(n, d, degree + 1, law))
 
     def same(a: float) -> float:
         return float(weight @ (1 - a * t) ** (2 * L))
 
     one = float(scipy.optimize.minimize_scalar(same, bounds=(0, 2), method="bounded").fun)
-    if not 2 <= L <= MOST_TRANSFORMED:
+    if not transforms:
         return Depth(L, steps.a, float(steps.loss), one, ())
 
     seed = int(torch.randint(2**31, (), generator=generator))
@@ -92,6 +93,14 @@ def _enclosed(search: LowestSearch, n: int, d: int, L: int) -> tuple[Critical, .
 
 def depth_grid(problem: PreconditionedProblem, depths: Sequence[Depth]) -> Grid:
     """The table of losses and step sizes over depth."""
+    if problem.covariates == "sphere":
+        return Grid(
+            "Expected loss by depth",
+            ("L", "one step size", "best steps", "a_l"),
+            tuple((depth.L, depth.one_step_size, depth.loss, _listed(depth.a)) for depth in depths),
+            f"inputs on the sphere, w ~ N(0, S^-1), d = {problem.d}, n = {problem.n}; loss {problem.d} "
+            "without a layer.  Best steps: exact minimum over a.",
+        )
     rows = []
     for depth in depths:
         best = depth.criticals[0] if depth.criticals else None
@@ -134,12 +143,16 @@ def _listed(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.4g}" for value in values)
 
 
-def depth_plot(depths: Sequence[Depth]) -> Plot:
+def depth_plot(depths: Sequence[Depth], covariates: str) -> Plot:
     """The plot of the expected loss over depth."""
     layers = tuple(float(depth.L) for depth in depths)
     curves = [
         Curve("one step size", layers, tuple(depth.one_step_size for depth in depths)),
-        Curve("Theorem 3", layers, tuple(depth.loss for depth in depths)),
+        Curve(
+            "Theorem 3" if covariates == "normal" else "best steps",
+            layers,
+            tuple(depth.loss for depth in depths),
+        ),
     ]
     transformed = [(float(depth.L), depth.criticals[0].value[0]) for depth in depths if depth.criticals]
     if transformed:
