@@ -33,6 +33,8 @@ def export_command(
     """Write weights in the format of another tool: docs/exports.md."""
     began = time.perf_counter()
     found = find_format(to, out)
+    if found.files and out.resolve() == out.resolve().parent:
+        raise ProblemError("out", out, "this is where all files of the machine are; name a folder of its own")
     _keep_weights(weights, found, out)
     refuse_own_name(json_to, out if found.files else out.parent, found.files or (out.name,))
     for place in found.places(out):

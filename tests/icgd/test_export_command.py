@@ -65,6 +65,7 @@ def test_the_json_of_an_export(capsys, tmp_path, loop, monkeypatch):
     [
         ("loop", "tensorflow", "made", "to = tensorflow: the formats are torch"),
         ("loop", "torch", "file", "it is a file, and this format is a folder"),
+        ("loop", "torch", "/", "out = /: this is where all files of the machine are"),
         ("none", "torch", "made", "there is no such file"),
         ("loop", "onnx", ".onnx", "the name of such a file ends in .onnx, such as step.onnx"),
         ("other", "torch", "made", "it holds bias; what `icgd build` writes is needed"),
