@@ -113,12 +113,13 @@ def verify(
     generator, sizes = seeded(seed), {"d": problem.d, "n": problem.n, "count": prompts, "seed": seed}
     real = regression_rows(data, table, (inputs, targets), **sizes)
     drawn = (
-        draw_regressions(problem, _SAMPLED, generator)
+        draw_regressions(problem, prompts, generator)
         if real is None
         else Regressions(real.x, real.y, real.query, f"prompts of {real.use.source}")
     )
     asserted = {claim.key: claim for claim in claims(problem)}
     replay = f"icgd verify {NAME} {problem.options} --seed {seed}"
+    replay += f" --prompts {prompts}" if prompts != _SAMPLED else ""
     with progress("loops", _CERTIFIED) as advance:
         exact, contractions, apart = _steps(judged, problem, drawn, advance)
         verdicts = [exact, _rounding(judged, problem, drawn, device)]

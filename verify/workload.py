@@ -208,9 +208,9 @@ def convergence(problem: Problem, search: Search) -> Estimate:
     )
 
 
-def _rows(n: int, d: int, steps: int, search: Search) -> tuple[Stage, ...]:
-    """Following prompts that are cut from a table, for so many steps; nothing without a table."""
-    if search.data is None:
+def _rows(n: int, d: int, steps: int, search: Search, is_drawn: bool = False) -> tuple[Stage, ...]:
+    """Following prompts for so many steps: those cut from a table, or drawn where `is_drawn` says so."""
+    if search.data is None and not is_drawn:
         return ()
     tokens = search.prompts * (n + 1)
     seconds = 2e-5 * search.prompts + 1e-8 * tokens * (d + 1) * (steps + 1)
@@ -236,7 +236,7 @@ def functional(problem: FunctionalProblem, search: Search) -> Estimate:
             START,
             Stage("descent", 1.0 + 1e-3 * L, 0.0, "L", L),
             Stage("kernels", 5.0 + exact + inputs, 8.0 * 2**10 * 80 * (n + 1) * d, *by),
-            *_rows(n, n, L, search),
+            *_rows(n, n, L, search, is_drawn=True),
         )
     )
 
@@ -252,7 +252,7 @@ def looped(problem: LoopedProblem, search: Search) -> Estimate:
             START,
             Stage("loops", 2.0 + exact, 0.0, *by),
             Stage("condition numbers", simulated, 0.0, "n", n),
-            *_rows(n, d, T, search),
+            *_rows(n, d, T, search, is_drawn=True),
         )
     )
 

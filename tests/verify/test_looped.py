@@ -34,6 +34,9 @@ def test_honest_weights_keep_every_claim():
     assert judged["failure"] == "held"
     assert judged["examples-before"] == "inapplicable"  # its constant is assumed: compared, never judged
     assert len(found.grids[0].rows) == 3 and len(found.plots[0].curves) == 3
+    assert {v.claim: v.numbers for v in verify(PROBLEM, prompts=5).verdicts}["looped/rounding"][
+        "prompts"
+    ] == 5
 
 
 @pytest.mark.parametrize(

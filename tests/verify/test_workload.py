@@ -51,6 +51,11 @@ def test_prompts_of_data_take_memory_by_their_number():
         workload.relu_icgd(Problem(), Search(**USUAL, data="diabetes", prompts=k)).bytes for k in (64, 10**8)
     )
     assert many > 1e10 > few
+    for estimate, problem in (
+        (workload.looped, LoopedProblem()),
+        (workload.functional, FunctionalProblem()),
+    ):  # these draw as many where there are no data
+        assert estimate(problem, Search(prompts=10**9)).bytes > 1e10 > estimate(problem, Search()).bytes
 
 
 def test_any_problem_has_an_estimate_at_once():

@@ -31,7 +31,7 @@ class Search:
     table: Annotated[str, "how its text is laid out: sep=; decimal=, ...: docs/data.md", "WORDS"] = ""
     inputs: Annotated[tuple[str, ...], "columns that are x, by commas or an option each", "NAMES"] = ()
     targets: Annotated[tuple[str, ...], "columns that are y, likewise", "NAMES"] = ()
-    prompts: Annotated[int, "prompts to cut from the data"] = 64
+    prompts: Annotated[int, "prompts to cut from the data; functional and looped draw as many without"] = 64
     certify: Annotated[bool, "also prove the step error"] = False
     device: Annotated[str, "cpu or cuda"] = "cpu"
     out: Annotated[Path, "folder for counterexamples and certificates"] = Path("out")
