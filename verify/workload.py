@@ -234,7 +234,7 @@ def functional(problem: FunctionalProblem, search: Search) -> Estimate:
     return Estimate(
         (
             START,
-            Stage("descent", 1.0 + 1e-3 * L, 0.0, "L", L),
+            Stage("descent", 1.0 + 1e-3 * L + 1.1e-6 * L * n**2, 0.0, "L", L),
             Stage("kernels", 5.0 + exact + inputs, 8.0 * 2**10 * 80 * (n + 1) * d, *by),
             *_rows(n, n, L, search, is_drawn=True),
         )

@@ -71,6 +71,7 @@ def test_every_theorem_of_the_catalogue_has_an_estimate_that_grows():
         (Problem(), Problem(N=5, K=8)),
         (LoopedProblem(), LoopedProblem(d=64, n=1024)),
         (FunctionalProblem(), FunctionalProblem(n=128)),
+        (FunctionalProblem(n=128, L=20), FunctionalProblem(n=128, L=2000)),
         (PreconditionedProblem(), PreconditionedProblem(n=10_000)),
     ):
         for theorem in theorems().values():
