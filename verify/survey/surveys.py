@@ -150,6 +150,7 @@ def losses(
 ) -> tuple[Plot, ...]:
     """Mean empirical loss on prompts of the diabetes data, and the distance of the iterates from exact ones.
 
+    No rows of a sweep, which would repeat the run from its start for each step of a curve.
     Both start at the same random w(0) of each prompt.  No plots where the data have too few rows or columns.
     """
     try:
