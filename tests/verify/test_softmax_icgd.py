@@ -1,6 +1,8 @@
 """Verdicts on Theorem 2: our transformer keeps the claims, and every kind of damage fails."""
 
+import json
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -12,13 +14,21 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.softmax_icgd import halved, plan_softmax
 from icgd.construct.block.table import LookupTable
 from icgd.construct.softmax_icgd import Products, SoftmaxTransformer, build
+from icgd.verify.certificate.proof import refusal
 from icgd.verify.softmax_icgd import verify
 
 PROBLEM = Problem(N=2, K=2, d=2, n=3, L=3, eps=0.05)
 
 
+@cache
+def judged_once(certificate):
+    """The checker's answer: most transformers here are held to the same certificate."""
+    return refusal(*json.loads(certificate))
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
+    monkeypatch.setattr(module, "refusal", lambda *given: judged_once(json.dumps(given)))
     monkeypatch.setattr(module, "_CELLS", (1, 2, 4))
     monkeypatch.setattr(module, "_WIDTHS", (2, 3))
     monkeypatch.setattr(module, "_TOLERANCES", (1.0, 0.1, 0.01))
