@@ -122,6 +122,7 @@ def test_a_pickle_is_not_opened(capsys, tmp_path):
     assert code == cli.BAD_INPUT and "it is a pickle" in err and not (tmp_path / "hacked").exists()
 
 
+@pytest.mark.slow
 def test_a_certificate_is_held_against_a_file(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     letters = ["--N", "1", "--K", "1", "--d", "1", "--n", "2", "--eps", "0.3"]

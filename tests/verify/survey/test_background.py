@@ -83,6 +83,7 @@ def test_what_a_process_that_died_did_not_answer_is_computed_here(monkeypatch):
     assert found == (*sizes(PROBLEM), *depths(PROBLEM, seed=3), *losses(PROBLEM, seed=3))
 
 
+@pytest.mark.slow
 def test_modules_in_the_folder_of_the_user_are_not_taken_for_ours(started, tmp_path, monkeypatch):
     (tmp_path / "queue.py").write_text("raise SystemExit('not this one')")
     monkeypatch.chdir(tmp_path)

@@ -82,5 +82,6 @@ def test_no_projection_has_a_smaller_norm():
         assert np.linalg.norm(first, 1) * np.linalg.norm(second, 1) >= 2 * (1 - 1e-15)
 
 
+@pytest.mark.slow
 def test_a_narrow_problem_does_not_show_that_the_two_norm_exceeds():
     assert norms.theorem(width=3)["shows"] is False
