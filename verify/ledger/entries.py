@@ -29,7 +29,7 @@ Severity = Literal["statement", "proof", "constants", "wording", "none"]
 
 BEARINGS: dict[Bearing, str] = {
     "error": "a published sentence, or a step of its proof, is false as written",
-    "gap": "a hypothesis or a constant is missing",
+    "gap": "a hypothesis or a constant is missing, or in an experiment a baseline",
     "vacuous": "true, but it says nothing at practical sizes",
     "sharper": "true, and more is true: less suffices, or a better bound holds",
     "reading": "the words allow several readings, and one had to be chosen",
@@ -38,7 +38,7 @@ BEARINGS: dict[Bearing, str] = {
 }
 SEVERITIES: dict[Severity, str] = {
     "statement": "breaks the statement: a witness meets all its hypotheses, and it fails",
-    "proof": "breaks the proof: a step fails or is not covered, the statement itself is not refuted",
+    "proof": "breaks the proof: a step, or an experiment, does not carry it; the statement is not refuted",
     "constants": "changes constants: the statement holds with other explicit constants or sizes",
     "wording": "wording: what a reader has to guess or correct in passing",
     "none": "nothing to repair",
