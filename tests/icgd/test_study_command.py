@@ -24,7 +24,7 @@ COMMANDS = re.findall(r"^    icgd (.*?)(?: +# (.*))?$", PAGE, flags=re.MULTILINE
 @pytest.fixture
 def smallest(monkeypatch):
     monkeypatch.setitem(SCALES, "tiny", SMALLEST)
-    monkeypatch.setattr(network_judging, "SLOW", ("network, last epoch",))
+    monkeypatch.setattr(network_judging, "SLOW", ("network, best epoch", "network, last epoch"))
     monkeypatch.setattr(discrepancy, "DESCENT_STEPS", (1, 5))
 
 
@@ -70,6 +70,8 @@ def test_a_study_from_its_first_step_to_its_files(smallest, tmp_path, capsys):
     assert "nearest to" in told.out
     few = [one for one in document["said"] if "On the first 4 of 6 prompts, at 1 and 3 examples" in one]
     assert len(few) == 1 and '"network, last epoch"' in few[0]
+    lines = {one["label"] for figure in document["figures"] for one in figure["curves"]}
+    assert {"ridge", "network, best epoch, 4 prompts"} <= lines and "network, best epoch" not in lines
     prompts = {row[0]: row[1] for row in document["tables"][0]["rows"]}
     assert (prompts["ridge"], prompts["network, last epoch"]) == ("6", "4")
     results = [(folder / name).read_bytes() for name in ("result.json", "result.csv")]

@@ -26,7 +26,7 @@ from icgd.verify.study.network_task import NetworkPrompts
 from icgd.verify.study.train_cells import CellFiles, digest_of_weights
 
 QUICK = tuple(name for name, one in BASELINES.items() if not one.slow)
-SLOW = ("network, best epoch", "network, last epoch", "network, validated", "exact", "lean")
+SLOW = tuple(name for name, one in BASELINES.items() if one.slow)
 """Baselines on all prompts of every test; and on few, of the test like training alone."""
 
 _KIND = {"mean": "trivial", "last": "trivial", "exact": "constructed", "lean": "constructed"}

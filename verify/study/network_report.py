@@ -25,7 +25,9 @@ TRAINED = ("softmax transformer", "relu transformer")
 _SHOWN = ("pooled", "within")
 """The published measure, as far as it can be told, and the one that tells predictors apart."""
 
-_DRAWN = ("mean", "ridge", "kernel", "network, best epoch", "exact")
+_DRAWN = ("mean", "ridge", "kernel", "network, best epoch", "exact", "lean")
+_ON_FEW = ("network", "constructed")
+"""Kinds of predictors that train or run something on every prompt, and so are measured on few."""
 _FAR = 0.1
 """As in `icgd judge`: near no reference, where the nearest leaves this share of the variance of answers."""
 
@@ -104,7 +106,7 @@ def network_tables(
             f"{R2_MEASURES[measure]}; bootstrap intervals of 95% over that row's prompts; published: read "
             "off to 0.005, as published without intervals, and only comparable to pooled",
         )
-    moved = [one for one in curves if one.N == MEANS_AT and one.kind not in ("network", "constructed")]
+    moved = [one for one in curves if one.N == MEANS_AT and one.kind not in _ON_FEW]
     at = max(one for one in scale.at if one <= scale.training.examples)
     names = [one.name for one in scale.conditions(MEANS_AT)] if MEANS_AT in scale.depths else []
     for measure in _SHOWN if names else ():
@@ -198,8 +200,9 @@ def network_figures(
 
 def _line(curve: MeasuredCurve, measure: str) -> StudyCurve:
     numbers = [(k, one) for k, one in zip(curve.at, curve.found[measure], strict=True) if k]
+    few = f", {curve.prompts:,} prompts" if curve.kind in _ON_FEW else ""
     return StudyCurve(
-        curve.predictor,
+        f"{curve.predictor}{few}",
         tuple(float(k) for k, _ in numbers),
         tuple(one.value for _, one in numbers),
         tuple(one.low for _, one in numbers),
@@ -233,7 +236,7 @@ def _distances(chosen: Sequence[Discrepancy]) -> Iterator[StudyCurve]:
 
 def _said_of_few(scale: NetworkScale, curves: Sequence[MeasuredCurve]) -> Iterator[str]:
     """Which predictors are measured on few prompts, how few, and why."""
-    few = [one for one in sorted(curves, key=_order) if one.kind in ("network", "constructed")]
+    few = [one for one in sorted(curves, key=_order) if one.kind in _ON_FEW]
     if few:
         names = ", ".join(f'"{name}"' for name in dict.fromkeys(one.predictor for one in few))
         at = " and ".join(str(k) for k in few[0].at)

@@ -36,7 +36,7 @@ def epochs_of_answers(
     for start in range(0, x.shape[0], _AT_ONCE):
         here = slice(start, start + _AT_ONCE)
         layers = _new_networks(len(x[here]), x, N, width, generator)
-        optimiser = torch.optim.Adam([part for layer in layers for part in layer], lr=rate)
+        optimiser = torch.optim.Adam([part for layer in layers for part in layer], lr=rate, fused=True)
         seen = []
         for _ in range(epochs):
             optimiser.zero_grad()
