@@ -22,8 +22,8 @@ from icgd.verify.study.train_cells import train_cells, trained_steps
 
 NETWORKS = "icl-networks"
 
-_PER_SECOND = 3e10
-"""Floating-point operations in a second of training on two cores."""
+_PER_SECOND = 4.5e10
+"""Floating-point operations in a second of training on one core."""
 
 
 def run_networks(options: StudyOptions) -> StudyResult | None:

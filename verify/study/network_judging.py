@@ -30,8 +30,8 @@ SLOW = tuple(name for name, one in BASELINES.items() if one.slow)
 """Baselines on all prompts of every test; and on few, of the test like training alone."""
 
 _KIND = {"mean": "trivial", "last": "trivial", "exact": "constructed", "lean": "constructed"}
-_SECONDS = {"ridge": 0.15, "neighbours": 0.35, "lean": 0.02, "exact": 0.004}
-"""On two cores: of quick ones for 1,000 prompts of 20 examples, of slow ones for one prompt and example."""
+_SECONDS = {"ridge": 0.15, "neighbours": 0.35, "lean": 0.002, "exact": 0.001}
+"""On one core: of quick ones for 1,000 prompts of 20 examples, of slow ones for one prompt and example."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +148,7 @@ def _test_of_baselines(
     title, seconds = names[0], 5e-5 * count * max(at) * _SECONDS.get(names[0], 0.05)
     if names[0] in SLOW:
         title = "networks trained on the prompt" if BASELINES[names[0]].epoch else names[0]
-        title, seconds = f"{title} k={at[0]}", count * at[0] * _SECONDS.get(names[0], 0.02)
+        title, seconds = f"{title} k={at[0]}", count * at[0] * _SECONDS.get(names[0], 0.005)
     return _test(
         scale,
         seed,
