@@ -16,6 +16,9 @@ from icgd.reports.figures.figures import draw_figures
 from icgd.reports.figures.study_figure import study_figure
 from icgd.reports.html.page import page
 from icgd.reports.latex.source import write_source
+from icgd.verify.study.baselines.table import baseline_predictions
+from icgd.verify.study.measures import measures
+from icgd.verify.study.network_scales import CONDITIONS, find_scale
 from icgd.verify.study.published_curves import published_curve
 from icgd.verify.study.study import StudyCurve, StudyFigure
 
@@ -226,3 +229,16 @@ def test_the_page_says_what_the_small_result_has():
     for row in whole["tables"][1]["rows"]:
         if row[0] in ("mean", "ridge", "exact", "lean"):
             assert f"| {' | '.join(row)} |" in other
+
+
+def test_the_page_has_the_mean_and_ridge_on_the_prompts_of_the_constructions():
+    other, scale = (PAGE.parent / "study-readings.md").read_text(encoding="utf-8"), find_scale("small")
+    few, (*_, k) = scale.slow
+    cells = {"mean": [], "ridge": []}
+    for N in scale.depths:
+        prompts = scale.test_prompts(N, CONDITIONS[0], 0)[:few]
+        for name, predicted in baseline_predictions(prompts, [k], [*cells]).items():
+            (one,) = measures(prompts.y, [k], predicted)["within"]
+            cells[name].append(f"{one.value:.3f} ({one.low:.2f}, {one.high:.2f})")
+    for name, row in cells.items():
+        assert f"| {name} | the same {few} | {' | '.join(row)} |" in other
