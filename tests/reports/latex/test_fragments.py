@@ -37,7 +37,12 @@ STYLES = {
         r"\usepackage[dvipsnames,table]{xcolor}\usepackage[fleqn]{amsmath}\usepackage{hyperref}"
         r"\usepackage[capitalise]{cleveref}\let\pdfstrcmp\undefined",  # which LuaTeX and XeTeX do not have
     ),
-    "columns": ("[twocolumn]{article}", r"\usepackage{cleveref}\usepackage[svgnames]{xcolor}", ""),
+    # A class of two columns is lax about spaces, unless a style asks it to be as strict as in one.
+    "columns": (
+        "[twocolumn]{article}",
+        r"\usepackage{cleveref}\usepackage[svgnames]{xcolor}",
+        r"\AtBeginDocument{\fussy}",
+    ),
     "conference": (
         "{article}",
         r"\usepackage{conference}\usepackage{hyperref}\usepackage{amsmath,amsthm,amssymb,mathtools}",
