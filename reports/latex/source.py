@@ -25,7 +25,7 @@ from icgd.reports.latex.tables import prepared_table
 from icgd.reports.mathematics.citations import Sources
 from icgd.reports.mathematics.notation import Tex, claim_key, code, command, escape, without_mathematics
 from icgd.reports.mathematics.print_signs import printed
-from icgd.verify.ledger.entries import KINDS
+from icgd.verify.ledger.entries import BEARINGS, KINDS
 from icgd.verify.verdict import MEANS, STATUSES, count_claims, in_words
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def write_source(
     verdicts = [verdict for part in document["theorems"].values() for verdict in part["verdicts"]]
     named = {verdict.get("means") for verdict in verdicts}
     boxes = paper_boxes(document)
+    bearings = {one["bearing"] for one in document.get("findings") or ()}
     scope = {
         "document": document,
         "parts": parts,
@@ -84,6 +85,7 @@ def write_source(
         "labels": Tex("" if prefix == PREFIX else f"{prefix}-"),
         "findings": _findings(document.get("findings") or (), numbers, sources),
         "statements": statement_rows(document.get("findings") or ()),
+        "bearings": [one for one in BEARINGS.items() if one[0] in bearings],
         "questions": document.get("questions") or (),
         "checked": [(one, [one.counts.get(status, 0) for status in columns]) for one in judged],
         "cited": {one.theorem: _briefly(sources.cite(one.source)) for one in judged},

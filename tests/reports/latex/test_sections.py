@@ -10,6 +10,8 @@ import pytest
 from icgd.reports.latex.macros import number
 from icgd.reports.latex.source import write_source
 from icgd.reports.latex.tables import prepared_table
+from icgd.reports.mathematics.notation import escape
+from icgd.verify.ledger.entries import BEARINGS
 
 DOCUMENT = json.loads((Path(__file__).parents[1] / "data" / "document_latex.json").read_text())
 
@@ -56,3 +58,10 @@ def test_the_rest_of_the_line_goes_to_the_texts_that_lack_it():
     table = prepared_table({"title": "T", "note": "", "columns": columns, "rows": rows})
     shares = [float(width) for width in table.widths or ()]
     assert shares[-1] > 0.7 and sum(shares) == pytest.approx(1, abs=0.005) and sum(shares) <= 1
+
+
+def test_the_labels_of_findings_are_explained_where_they_stand_and_no_others(written):
+    report = (written / "report.tex").read_text()
+    section = report.partition(r"\label{sec:findings}")[2].partition("itemize")[0]
+    used = {one["bearing"] for one in DOCUMENT["findings"]}
+    assert {name for name, words in BEARINGS.items() if escape(words) in section} == used != set(BEARINGS)
