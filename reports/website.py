@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,48 @@ def fenced(lines: list[str]) -> list[str]:
         in_code ^= not inside and line.startswith("```")
         found.append(line)
     return found[:-1]
+
+
+_APART = r"(?:^|\n|(?<=[.;]) {1,2})"
+"""Where a docstring begins to speak of something else: at a line, or after a full stop or a semicolon."""
+
+
+def itemised(text: str, names: Collection[str], heading: str) -> str:
+    r"""A docstring in which what is said of these names stands in a list below a heading, a line each.
+
+    It says it in the style of this project: `first, second: of both.  third: of another.`
+
+    >>> print(itemised("Draw.\n\nn: how many;\nat most 9.  x, y: ends.\nRaises ValueError.", "nxy", "Args"))
+    Draw.
+    <BLANKLINE>
+    Args:
+        n: how many; at most 9.
+        x: ends.
+        y: ends.
+    <BLANKLINE>
+    Raises ValueError.
+    """
+    named = "|".join(map(re.escape, names))
+    item = re.compile(rf"{_APART}((?:{named})(?:, (?:{named}))*): ")
+    end = re.compile(rf"{_APART}(?=Raises |Returns |Source: )")
+    prose, listed, place = [], [], None
+    for paragraph in text.split("\n\n"):
+        lead, *found = item.split(paragraph) if names and not _is_set_apart(paragraph) else [paragraph]
+        prose += [lead] if lead.strip() else []
+        if found and place is None:
+            place = len(prose)
+        for heads, said in zip(found[::2], found[1::2], strict=True):
+            said, *rest = end.split(said, maxsplit=1)
+            listed += [f"    {name}: {' '.join(said.split())}" for name in heads.split(", ")]
+            prose += rest
+    if place is not None:
+        prose.insert(place, "\n".join([f"{heading}:", *listed]))
+    return "\n\n".join(prose)
+
+
+def _is_set_apart(paragraph: str) -> bool:
+    """Whether it is an example or code, whose lines stay as they are."""
+    return paragraph.startswith((">>>", "```"))
 
 
 def on_page_markdown(text: str, page: Any, **_: Any) -> str:

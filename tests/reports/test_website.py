@@ -1,8 +1,9 @@
 """The site of docs/: formulas, examples and links between pages, without MkDocs, which `make site` runs."""
 
+import sys
 from types import SimpleNamespace
 
-from icgd.reports.website import fenced, on_page_content, on_page_markdown
+from icgd.reports.website import fenced, itemised, on_page_content, on_page_markdown
 from icgd.reports.website_links import broken_links
 
 
@@ -34,6 +35,46 @@ def test_examples_are_fenced_where_no_code_is_around_them():
     assert fenced(example) == ["```pycon", *example, "```"]
     for code in (["```python", *example, "```"], ["    >>> 1", "    1"], ["> quoted", ">> twice"]):
         assert fenced(code) == code
+
+
+def test_what_a_docstring_says_of_its_parameters_is_a_list_and_the_rest_stays():
+    says = "Draw n lines: so many.\n\nn: how many,\n    at most 9; m: more.  Note: odd.\n"
+    says += "k: no name.  Raises E.\n\nm: again"
+    assert itemised(says, ["n", "m"], "Args").split("\n\n") == [
+        "Draw n lines: so many.",
+        "Args:\n    n: how many, at most 9;\n    m: more. Note: odd. k: no name.\n    m: again",
+        "Raises E.",
+    ]
+    assert itemised("f, g: both.\nSource: here", ["g", "f"], "Args") == (
+        "Args:\n    f: both.\n    g: both.\n\nSource: here"
+    )
+    for kept in ("Plain.", ">>> show()\nn: 2", "```\nn: code\n```", "- n: listed", "see n: not at a line"):
+        assert itemised(kept, ["n"], "Args") == kept
+    assert itemised("n: one", [], "Args") == "n: one"
+
+
+def test_the_reference_lists_parameters_and_fields_but_no_names_of_methods(monkeypatch):
+    """Griffe comes with MkDocs, without which the tests run, so what it knows of a source is made here."""
+    monkeypatch.setitem(sys.modules, "griffe", SimpleNamespace(Extension=object))
+    from icgd.reports.docstring_items import DocstringItems
+
+    def known(**about):
+        return SimpleNamespace(
+            docstring=SimpleNamespace(value="What.\n\nn: so many.  go: runs.  m: more."), **about
+        )
+
+    some = [SimpleNamespace(name="n"), SimpleNamespace(name="m")]
+    function = known(parameters=some)
+    members = {"n": SimpleNamespace(is_attribute=True), "go": SimpleNamespace(is_attribute=False),
+               "__init__": SimpleNamespace(is_attribute=False, parameters=some[1:])}  # fmt: skip
+    a_class = known(members=members)
+    items = DocstringItems()
+    items.on_function(func=function)
+    items.on_class(cls=a_class)
+    items.on_class(cls=SimpleNamespace(docstring=None))
+    listed = "What.\n\n{}:\n    n: so many. go: runs.\n    m: more."
+    assert function.docstring.value == listed.format("Args")
+    assert a_class.docstring.value == listed.format("Attributes")
 
 
 def test_links_that_lead_nowhere_and_files_from_elsewhere_are_found(tmp_path):
