@@ -40,9 +40,7 @@ def show_overview(console: Console, document: AuditDocument) -> None:
     console.print(_LEGEND, style="dim", highlight=False)
     console.print()
     _show_headlines(console, document, _OF_ALL)
-    console.print(
-        "[dim]icgd findings KEY: all about one of these; --claims: every claim with its evidence[/]"
-    )
+    console.print("[dim]icgd findings KEY: all about one of these; -v: every claim with its evidence[/]")
 
 
 def show_theorem(console: Console, part: TheoremDocument, letters: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from icgd.bounds.claims import Claim, without_braces
 from icgd.bounds.hypotheses import Hypothesis
+from icgd.bounds.printable import rounded
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import Plan
 from icgd.reports.command.console import style_of
@@ -156,7 +158,7 @@ def show_sizes(
     for claim in asserted:
         counted = claim.key in judged and claim.quantity in counts
         size = [_number(counts[claim.quantity]) if counted else ""] if built else []
-        rows.append((claim.key, f"{claim.relation} {claim.expression}", _number(claim.value), *size))
+        rows.append((claim.key, f"{claim.relation} {claim.expression}", _value(claim), *size))
     names = [str(column.header) for column in table.columns]
     taken = [max(map(len, cells)) for cells in zip(names, *rows, strict=True)]
     room = console.width - sum(taken) + taken[1] - 3 * len(taken) - 1
@@ -170,9 +172,7 @@ def show_formulas(console: Console, asserted: Iterable[Claim]) -> None:
     asserted = tuple(asserted)
     console.print("Bounds in whole", style="italic")
     for claim in asserted:
-        console.print(
-            f"[bold]{escape(claim.key)}[/] {claim.relation} {_number(claim.value)}", highlight=False
-        )
+        console.print(f"[bold]{escape(claim.key)}[/] {claim.relation} {_value(claim)}", highlight=False)
         console.print(Padding(escape(claim.expression), (0, 0, 0, 2)), highlight=False)
     rows: dict[tuple[str, float, str], list[str]] = {}
     for claim in asserted:
@@ -363,6 +363,13 @@ def _number(value: float) -> str:
     if abs(value) < 10**21:
         return f"{value:,}"
     return f"{Context(prec=6, rounding=ROUND_CEILING).create_decimal(value):.6g}".lower()
+
+
+def _value(claim: Claim) -> str:
+    """The value of a bound; an upper one is rounded up."""
+    if claim.relation == "<=" and isinstance(claim.value, float) and math.isfinite(claim.value):
+        return f"{float(rounded(claim.value, 6, up=True)):,.10g}"
+    return _number(claim.value)
 
 
 def _short(expression: str, width: int) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 import sympy
@@ -10,7 +11,7 @@ from rich.console import Console
 from icgd import cli
 from icgd.bounds.claims import Claim
 from icgd.reports.command.console import Terminal
-from icgd.reports.command.terminal import show_formulas, show_grid, show_sizes, show_verdicts
+from icgd.reports.command.terminal import _value, show_formulas, show_grid, show_sizes, show_verdicts
 from icgd.verify.results import Grid
 from icgd.verify.verdict import Verdict
 
@@ -131,6 +132,8 @@ def test_sizes_are_a_line_each_and_only_the_formula_is_cut():
     long = sum(sympy.sqrt(sympy.Symbol("K") + k) for k in range(12))
     claims = [Claim(key, "icgd", "", "", (), "norm", "<=", bound, {sympy.Symbol("K"): (4, "width")})
               for key, bound in zip(keys, (sympy.Integer(1219433928), long), strict=True)]  # fmt: skip
+    exact = [replace(claims[0], bound=sympy.Float(13000.01), relation=sign) for sign in ("<=", "==")]
+    assert [_value(one) for one in exact] == ["13,000.1", "13,000"]
     console = Terminal(file=io.StringIO(), width=80, color_system=None)
     show_sizes(console, claims, {"norm": 17.49424}, keys)
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in console.file.getvalue().splitlines()]
