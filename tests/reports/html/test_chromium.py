@@ -220,8 +220,10 @@ def test_the_filter_keeps_what_has_the_chosen_values_and_all_the_words(browser: 
     assert browser("document.getElementById('part-relu-icgd-lean-census').checkVisibility()") is False
     told = "document.getElementById('filter-count').textContent"
     assert browser(told) == f"1 of {len(everything)} findings, claims and questions"
+    counts = "[...document.querySelectorAll('.about')].filter(one => one.checkVisibility()).length"
+    assert browser(counts) == 0  # they are those of everything
     browser.tab.click("#filter-clear")
-    assert browser(_SHOWN) == everything
+    assert browser(_SHOWN) == everything and browser(counts) > 0
     assert browser("[...document.querySelectorAll('.chapter')].filter(one => one.open).length") == 0
     for of in ("paper", "bearing", "severity", "verdict"):
         values = browser(f"[...document.getElementById('filter-{of}').options].map(one => one.value)")[1:]
