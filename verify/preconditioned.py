@@ -103,7 +103,7 @@ def verify(
         "parameters", parameters == expected, f"{parameters} entries counted, {expected:g} claimed", "counted"
     )
     grids, plots = (
-        [depth_grid(problem, depths), training_grid(trained)],
+        [depth_grid(problem, depths), *([training_grid(trained)] if trained else [])],
         [depth_plot(depths, problem.covariates)],
     )
     if real is not None:
