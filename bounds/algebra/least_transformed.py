@@ -11,6 +11,15 @@ decides for the whole interval, and continuity decides for the roots.
 
 With three layers the same elimination leaves four unknowns, (a_0, a_1, c_0, c_1), and an H of 1,625 terms and
 degrees (4, 4, 20, 4), whose sign no discriminant decides; there the lowest loss is what a search found.
+
+A way to a proof, tried in floats only: given x = (a_0, c_0), it is the problem of two layers for the moments
+m_k(x) = E (1 - a_0 t)^2 s^k, s = t (1 - c_0 t)^2, so that two unknowns are left to branch over.  The rest of
+the error is a polynomial p(s) of degree 4 that x is not in, so with M the Hankel matrix of m_0..m_8,
+M(x') >= f M(x) carries a bound from x to a box around it.  And p = 1 + .. + p_4 s^4 obeys
+c^2 p_2 + 2 c p_3 + 3 p_4 = 0, c = c_1, so that M^-1 bounds the loss below by the sign of a quartic in c.
+With room for 5% of the loss (27 November 2026, one of two shared cores, d = 2), n = 20 took 21,506 boxes, 364
+of them with a discriminant as above, and 10 s; n = 10 took 32,224, 930 and 22 s.  Each box still needs balls,
+and room below the gap to the next minimum, 3.4% and 3.2%, more boxes: too long for every run of the theorem.
 """
 
 from __future__ import annotations
