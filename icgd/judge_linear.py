@@ -31,7 +31,7 @@ from icgd.verify.given_linear.judge import LINEAR_PROMPTS, LinearResults, check_
 from icgd.verify.given_linear.linear_prompt import LinearCounterexample, replay_linear
 from icgd.verify.verdict import any_failed
 
-LINEAR_LETTERS = ("n", "d", "B_x", "B_y", "S", "T")
+LINEAR_LETTERS = ("n", "d", "B_x", "B_y", "S", "T", "covariates")
 _OPTIONS = ("kind", "trust_pickle", "state", "mask", "divide_by", "prediction", "tolerance", "against")
 
 
@@ -97,13 +97,14 @@ def judge_linear_attention(
     S: str | None = None,
     T: int | None = None,
     d: int | None = None,
+    covariates: str | None = None,
     **options: Any,
 ) -> LinearResults:
     """Judge linear attention of a path, tensors by name, or a module; see docs/judging_linear.md.
 
     n: examples of a prompt, where the file's metadata do not say.  options: as in `judge_linear`.
     """
-    letters = {"n": n, "B_x": B_x, "B_y": B_y, "S": S, "T": T, "d": d}
+    letters = {"n": n, "B_x": B_x, "B_y": B_y, "S": S, "T": T, "d": d, "covariates": covariates}
     letters = {name: value for name, value in letters.items() if value is not None}
     masks: dict[Any, str | None] = {None: None, True: "yes", False: "no", "yes": "yes", "no": "no"}
     signs: dict[Any, str | None] = {None: None, 1: "y", -1: "-y"}
@@ -204,4 +205,5 @@ def _posed(given: GivenLinear, metadata: Mapping[str, str], letters: Mapping[str
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ProblemError(name, value, "a number is needed")
         radii[name] = float(value)
-    return {"n": n, "S": S, "axes": axes, **radii}
+    covariates = str(letters.get("covariates", told.get("covariates", "normal")))
+    return {"n": n, "S": S, "axes": axes, "covariates": covariates, **radii}

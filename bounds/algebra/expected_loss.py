@@ -16,7 +16,6 @@ from typing import Any
 
 from flint import Ordering, fmpq, fmpq_mat, fmpq_mpoly_ctx
 
-from icgd.bounds.algebra.gaussian_moments import SampleCovariance
 from icgd.bounds.algebra.rationals import from_flint, to_flint
 from icgd.bounds.algebra.ring_matrices import (
     Matrix,
@@ -27,7 +26,7 @@ from icgd.bounds.algebra.ring_matrices import (
     scaled,
     transposed,
 )
-from icgd.bounds.algebra.sphere_moments import SphereCovariance, sphere_factor
+from icgd.bounds.algebra.sphere_moments import sample_moments, sphere_factor
 from icgd.bounds.preconditioned import AS_PUBLISHED, Statement
 
 
@@ -66,10 +65,6 @@ class OneLayerLoss:
         point = [*p, *(entry for row in q for entry in row)]
         named = {number: to_flint(value) for number, value in zip(self.numbers, point, strict=True)}
         return [self.loss.derivative(number).subs(named) for number in self.numbers]
-
-
-def _moments_of(covariates: str) -> type[SampleCovariance]:
-    return SphereCovariance if covariates == "sphere" else SampleCovariance
 
 
 @lru_cache(maxsize=16)
@@ -112,7 +107,7 @@ def one_layer_loss(
     numbers = {name: at for at, name in enumerate(context.names())}
     entries = {numbers[name]: pair for name, pair in zip(of_C, _pairs(d), strict=True)}
     normals = [numbers[name] for name in of_w]
-    moments = _moments_of(covariates)(S, inverse_n)
+    moments = sample_moments(covariates)(S, inverse_n)
     loss = zero
     for i, j in _pairs(d):
         if S[i][j] != 0:
@@ -325,7 +320,7 @@ def family_gradient(
         _Dual(matrix, nothing) for matrix in (diagonal(values, zero), diagonal(inverses, zero), one)
     )
     entries = dict(enumerate(_pairs(d)))
-    moments = _moments_of(covariates)(S.value, gens["m"])
+    moments = sample_moments(covariates)(S.value, gens["m"])
 
     def derivative(kind: str, layer: int, i: int, j: int) -> Any:
         bump = [[zero + ((r, c) == (i, j)) for c in range(d)] for r in range(d)]

@@ -18,8 +18,8 @@ the error is a polynomial p(s) of degree 4 that x is not in, so with M the Hanke
 M(x') >= f M(x) carries a bound from x to a box around it.  And p = 1 + .. + p_4 s^4 obeys
 c^2 p_2 + 2 c p_3 + 3 p_4 = 0, c = c_1, so that M^-1 bounds the loss below by the sign of a quartic in c.
 With room for 5% of the loss (27 November 2026, one of two shared cores, d = 2), n = 20 took 21,506 boxes, 364
-of them with a discriminant as above, and 10 s; n = 10 took 32,224, 930 and 22 s.  Each box still needs balls,
-and room below the gap to the next minimum, 3.4% and 3.2%, more boxes: too long for every run of the theorem.
+discriminants as above, and 10 s, n = 10 32,224, 930 and 22 s; with room for 1%, less than the gap to the next
+minimum, n = 20 took 25,074, 2,914 and 43 s.  Each box still needs balls: too long for every run.
 """
 
 from __future__ import annotations

@@ -70,6 +70,11 @@ class SphereCovariance(SampleCovariance):
         return self._shared[key]
 
 
+def sample_moments(covariates: str) -> type[SampleCovariance]:
+    """The class of moments for inputs that are "normal", or on the "sphere"."""
+    return SphereCovariance if covariates == "sphere" else SampleCovariance
+
+
 def sphere_traces(n: int, d: int, top: int) -> list[Fraction]:
     """E tr V^k for k = 0..top, V = sum of u u^T over n vectors uniform on the sphere of radius sqrt(d).
 

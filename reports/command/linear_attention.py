@@ -53,7 +53,8 @@ def show_linear(console: Console, found: LinearResults, source: str, seconds: fl
 
 def _loss(found: LinearResults) -> str:
     loss, S = found.loss, ", ".join(map(str, dict.fromkeys(found.S)))
-    on = f"expected loss on Gaussian prompts (n = {found.radii.n}, variances {S}, y = w . x)"
+    inputs = "inputs on the sphere" if loss.covariates == "sphere" else "Gaussian prompts"
+    on = f"expected loss on {inputs} (n = {found.radii.n}, variances {S}, y = w . x)"
     mean, half = loss.sampled
     sampled = f"sampled {mean:.6g} +- {half:.2g}"
     if loss.value is None:

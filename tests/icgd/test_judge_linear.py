@@ -5,12 +5,16 @@ import shlex
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
 import torch
 
 import icgd
 from icgd import cli
+from icgd.bounds.letters import ProblemError
+from icgd.bounds.preconditioned import claims
 from icgd.construct.preconditioned import build
 from tests.closed_schemas import as_documented
+from tests.rounding import gamma
 
 PAGE = (Path(__file__).parents[2] / "docs" / "judging_linear.md").read_text(encoding="utf-8")
 QUICK = ["--samples", "100", "--effort", "0.02"]
@@ -84,3 +88,20 @@ def test_what_does_not_belong_to_linear_attention_is_refused_in_one_line(capsys,
         code, out, err = run(capsys, "judge", "pq.safetensors", *options)
         assert (code, out) == (cli.BAD_INPUT, ""), (options, out)
         assert err.startswith("icgd: ") and err.count("\n") == 1 and words in err, err
+
+
+def test_what_was_built_for_the_sphere_is_judged_there(capsys, tmp_path):
+    problem = icgd.PreconditionedProblem(d=2, n=4, L=1, prior="identity", covariates="sphere")
+    build(problem).save(tmp_path / "pq.safetensors")
+    found = icgd.judge(tmp_path / "pq.safetensors", samples=50, effort=0.0)
+    claimed = claims(problem)[0].value
+    assert abs(float(found.loss.value) - claimed) <= gamma(200) and found.loss.gradient <= gamma(200)
+    mean, half = found.loss.sampled
+    assert abs(mean - claimed) <= half < 0.1 * claimed
+    words = [str(tmp_path / "pq.safetensors"), "--samples", "50", "--effort", "0", "--out", str(tmp_path)]
+    assert cli.main(["judge", *words]) == cli.KEPT
+    assert "expected loss on inputs on the sphere" in capsys.readouterr().out.replace("\n", " ")
+    elsewhere = icgd.judge(tmp_path / "pq.safetensors", covariates="normal", samples=50, effort=0.0)
+    assert elsewhere.loss.gradient > 0.1  # not the best layer for normal inputs
+    with pytest.raises(ProblemError, match="covariates = ball: it is normal or sphere"):
+        icgd.judge(tmp_path / "pq.safetensors", covariates="ball")

@@ -14,9 +14,9 @@ from itertools import combinations_with_replacement
 
 from flint import Ordering, fmpq, fmpq_mpoly_ctx
 
-from icgd.bounds.algebra.gaussian_moments import SampleCovariance
 from icgd.bounds.algebra.rationals import from_flint, to_flint
 from icgd.bounds.algebra.ring_matrices import Ring, diagonal, matrix_product, matrix_sum, scaled, transposed
+from icgd.bounds.algebra.sphere_moments import sample_moments
 from icgd.bounds.estimate import bytes_text
 from icgd.construct.given_linear import Exact, GivenLinear
 from icgd.construct.machine.memory import available_bytes
@@ -108,8 +108,10 @@ def _added(left: Degrees, right: Degrees) -> Degrees:
     return [[max(a + b for a, b in zip(row, column, strict=True)) for column in columns] for row in left]
 
 
-def deep_loss(given: GivenLinear, n: int, S: Sequence[Fraction], *, sloped: bool) -> DeepLoss:
-    """The loss of attention with a mask on n examples, x ~ N(0, diag(S)); sloped: with its gradient.
+def deep_loss(
+    given: GivenLinear, n: int, S: Sequence[Fraction], *, sloped: bool, covariates: str = "normal"
+) -> DeepLoss:
+    """The loss of attention with a mask on n examples, of covariance diag(S); sloped: with its gradient.
 
     With U = R G R^T, K = I + sum P U Q and R' = K R in every layer, adjoints run back: of K, R'^+ R^T; of P,
     K^+ Q^T U; of Q, U P^T K^+; of U, sum P^T K^+ Q^T; and of R, K^T R'^+ + (U^+ + U^+T) R G.
@@ -144,7 +146,7 @@ def deep_loss(given: GivenLinear, n: int, S: Sequence[Fraction], *, sloped: bool
         seen.append(U)
         steps.append(K)
         states.append(matrix_product(K, states[-1]))
-    moments = SampleCovariance(
+    moments = sample_moments(covariates)(
         [[to_flint(S[i]) if i == j else fmpq(0) for j in range(d)] for i in range(d)], fmpq(1, n)
     )
     entries, normals = dict(enumerate(pairs)), range(len(pairs), len(names))

@@ -1,4 +1,4 @@
-"""The expected loss of linear attention on Gaussian prompts: in rationals where feasible, and sampled."""
+"""The expected loss of linear attention, inputs normal or on a sphere: exact where feasible, and sampled."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from itertools import combinations_with_replacement, permutations
 
 import torch
 from flint import Ordering, fmpq, fmpq_mpoly_ctx
+from jaxtyping import Float
+from torch import Tensor
 
 from icgd.bounds.algebra.gaussian_moments import SampleCovariance
 from icgd.bounds.algebra.rationals import from_flint, to_flint
@@ -40,12 +42,28 @@ class ExpectedLoss:
     value: exact, or None, and then why.  gradient: norm2 of the exact gradient in the entries of P and Q.
     sampled: mean over `DRAWN` prompts, and half the width of its interval, for which means are normal; where
     rare prompts make most of the loss, as in deep attention that is not descent, they are not.
+    covariates: "sphere" for x = S^(1/2) u, u uniform on the sphere of radius sqrt(d), in place of normal x.
     """
 
     value: Fraction | None
     gradient: float | None
     sampled: tuple[float, float]
     why: str = ""
+    covariates: str = "normal"
+
+
+def random_prompt_loss(
+    given: GivenLinear, n: int, S: Sequence[Fraction], generator: torch.Generator, covariates: str = "normal"
+) -> ExpectedLoss:
+    """The loss on n examples, for normal inputs or those on the sphere."""
+    if covariates == "normal":
+        return gaussian_loss(given, n, S, generator)
+    sampled = sampled_loss(given, n, S, generator, covariates)
+    why = said_beforehand(given) if given.masked else "without a mask only Gaussian prompts are expanded"
+    if why is not None:
+        return ExpectedLoss(None, None, sampled, why, covariates)
+    found = deep_loss(given, n, S, sloped=loss_work(given) <= MOST_SLOPED, covariates=covariates)
+    return ExpectedLoss(found.value, _length(found.gradient), sampled, "", covariates)
 
 
 def gaussian_loss(
@@ -168,15 +186,25 @@ def descent_loss(A: Sequence[Exact], n: int, S: Sequence[Fraction]) -> Fraction:
     return from_flint(fmpq(0) + sum(value.to_dict().values(), fmpq(0)))
 
 
+def random_inputs(
+    count: int, n: int, S: Sequence[Fraction], covariates: str, generator: torch.Generator
+) -> Float[Tensor, "count n d"]:
+    """Inputs of covariance diag(S), normal or on the sphere."""
+    root = torch.tensor([math.sqrt(s) for s in S], dtype=torch.float64)
+    x = torch.randn(count, n, len(S), generator=generator, dtype=torch.float64)
+    if covariates == "sphere":
+        x = math.sqrt(len(S)) * x / x.norm(dim=-1, keepdim=True)
+    return x * root
+
+
 def sampled_loss(
-    given: GivenLinear, n: int, S: Sequence[Fraction], generator: torch.Generator
+    given: GivenLinear, n: int, S: Sequence[Fraction], generator: torch.Generator, covariates: str = "normal"
 ) -> tuple[float, float]:
     """The mean loss over random prompts, and half the width of its interval."""
-    root = torch.tensor([math.sqrt(s) for s in S], dtype=torch.float64)
     errors, left = [], DRAWN
     while left:
         count = min(left, max(1, CHUNK // (n * (given.d + 1))))
-        x = torch.randn(count, n + 1, given.d, generator=generator, dtype=torch.float64) * root
+        x = random_inputs(count, n + 1, S, covariates, generator)
         w = torch.randn(count, given.d, 1, generator=generator, dtype=torch.float64)
         y = (x @ w)[..., 0]
         errors.append((y[:, -1] - given(x[:, :-1], y[:, :-1], x[:, -1])).square())

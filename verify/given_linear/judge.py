@@ -14,7 +14,7 @@ from icgd.bounds.letters import ProblemError
 from icgd.bounds.progress import Progress, silent
 from icgd.construct.given_linear import Exact, GivenLinear, rationals
 from icgd.construct.machine.memory import refuse_prompts
-from icgd.verify.given_linear.expected_loss import ExpectedLoss, gaussian_loss
+from icgd.verify.given_linear.expected_loss import ExpectedLoss, random_inputs, random_prompt_loss
 from icgd.verify.given_linear.impostors import beyond_descent, remarks
 from icgd.verify.given_linear.layer_form import descent_of, linear_form
 from icgd.verify.given_linear.linear_prompt import (
@@ -75,9 +75,9 @@ class Nearest:
 class LinearResults(Results):
     """Everything found out about linear attention that others trained or built.
 
-    proved: the A_l of the descent that it is, exactly, or None.  nearest: by kind.  loss: on Gaussian
+    proved: the A_l of the descent that it is, exactly, or None.  nearest: by kind.  loss: on random
     prompts.  names: what tells it apart from descent; named_reference: from the reference.
-    weights: per layer, the mean of norm2(w_l - w*)^2 / norm2(w*)^2 over Gaussian prompts.
+    weights: per layer, the mean of norm2(w_l - w*)^2 / norm2(w*)^2 over such prompts.
     """
 
     given: GivenLinear
@@ -146,7 +146,7 @@ def _grids(
     best, plain = nearest["preconditioned"].A, nearest["plain"].A
     layers = [(l, _matrix(best[l]), f"{float(plain[l][0, 0]):.6g}", weights[l]) for l in range(given.L)]
     layers.append((given.L, "", "", weights[-1]))
-    held = "w_l: the regression weight held before the layer, over that of w*; mean over Gaussian prompts"
+    held = "w_l: the regression weight held before the layer, over that of w*; mean over random prompts"
     of_layers = ("layer", "A_l, rows", "plain step", "norm2(w_l - w*)^2")
     return (
         Grid("Distance from descent", columns, rows, note),
@@ -183,6 +183,7 @@ def judge_linear(
     tolerance: float = 0.0,
     reference: GivenLinear | None = None,
     axes: Exact | None = None,
+    covariates: str = "normal",
     samples: int = LINEAR_PROMPTS,
     effort: float = 1.0,
     seed: int = 0,
@@ -191,9 +192,11 @@ def judge_linear(
     """One verdict on descent, and one on a reference, with distances over all prompts in the radii.
 
     tolerance: how far predictions may be from descent's.  S: variances of x for the expected loss, one
-    for all or d, along the columns of `axes`, orthonormal, or else along the coordinates.  Raises
-    ProblemError for a value that is not allowed.
+    for all or d, along the columns of `axes`, orthonormal, or else along the coordinates; covariates: the
+    law of x there, normal or sphere.  Raises ProblemError for a value that is not allowed.
     """
+    if covariates not in ("normal", "sphere"):
+        raise ProblemError("covariates", covariates, "it is normal or sphere")
     check_posed(given, n, B_x, B_y, S, tolerance)
     refuse_prompts(8.0 * 30 * (given.d + 1) * n * max(500, min(samples, 2000)))
     variances = tuple(S) * given.d if len(S) == 1 else tuple(S)
@@ -212,7 +215,7 @@ def judge_linear(
         nearest["preconditioned"] = replace(nearest["plain"], kind="preconditioned")
     with progress("expected loss", 1) as advance:
         turned = given if axes is None else given.turned(axes)
-        loss = gaussian_loss(turned, n, variances, generator)
+        loss = random_prompt_loss(turned, n, variances, generator, covariates)
         advance(1)
     names = tuple(beyond_descent(given, n)) + tuple(remarks(given, n))
     broken: dict[str, LinearCounterexample] = {}
@@ -221,7 +224,7 @@ def judge_linear(
     if reference is not None:
         named = reference_told_apart(given, reference, n)
         verdicts.append(_reference_verdict(given, reference, n, named, random, broken))
-    weights = _held_weights(turned, n, variances, generator)
+    weights = _held_weights(turned, n, variances, covariates, generator)
     return LinearResults(
         problem=radii,
         seed=seed,
@@ -345,12 +348,11 @@ def _reference_verdict(
 
 
 def _held_weights(
-    given: GivenLinear, n: int, S: Sequence[Fraction], generator: torch.Generator
+    given: GivenLinear, n: int, S: Sequence[Fraction], covariates: str, generator: torch.Generator
 ) -> tuple[float, ...]:
-    """By layer, the mean of norm2(w_l - w*)^2 over that of norm2(w*)^2, on 2,000 Gaussian prompts."""
-    root = torch.tensor([float(s) ** 0.5 for s in S], dtype=torch.float64)
+    """By layer, the mean of norm2(w_l - w*)^2 over that of norm2(w*)^2, on 2,000 random prompts."""
     count = max(1, min(2000, (1 << 22) // (n * (given.d + 1))))
-    x = torch.randn(count, n + 1, given.d, generator=generator, dtype=torch.float64) * root
+    x = random_inputs(count, n + 1, S, covariates, generator)
     w = torch.randn(count, given.d, 1, generator=generator, dtype=torch.float64)
     y = (x @ w)[..., 0]
     held = given.weights(x[:, :-1], y[:, :-1], x[:, -1])

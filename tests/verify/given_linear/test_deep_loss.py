@@ -5,7 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from flint import fmpq
 
+from icgd.bounds.algebra.expected_loss import one_layer_loss
 from icgd.construct.given_linear import GivenLinear, descent
 from icgd.verify.given_linear import deep_loss as deep_loss_module
 from icgd.verify.given_linear.deep_loss import deep_loss, most_monomials
@@ -113,3 +115,27 @@ def test_what_is_too_large_is_said_beforehand(monkeypatch):
     monkeypatch.setattr(deep_loss_module, "available_bytes", lambda: 1000)
     full = gaussian_loss(GivenLinear.of(P[:2], Q[:2]), 4, (Fraction(1),) * 3, generator)
     assert full.value is None and full.why == "an expansion would take about 1.08 GiB"
+
+
+def test_losses_on_the_sphere_are_those_of_angles_and_of_the_polynomial_over_all_matrices():
+    rng, S = np.random.default_rng(5), (Fraction(2), Fraction(1, 2))
+    root, (nodes, weights) = np.sqrt(np.array(S, dtype=float)), rule(9)
+    P, Q = rng.integers(-3, 4, size=(2, 2, 1, 3, 3)) / 8
+    given = GivenLinear.of(torch.from_numpy(P), torch.from_numpy(Q), sign=-1)
+    total = 0.0
+    for angle in 2 * np.pi * np.arange(18) / 18:  # of degree 16 in the one example and in w
+        x = np.sqrt(2) * np.array([[np.cos(angle), np.sin(angle)]]) * root
+        for i, j in np.ndindex(9, 9):
+            w = np.array([nodes[i], nodes[j]])
+            error = (root**2 * (w - predictions(P, Q, x, w, -1)) ** 2).sum()
+            total += weights[i] * weights[j] * error / 18
+    exact = deep_loss(given, 1, S, sloped=False, covariates="sphere").value
+    assert abs(float(exact) - total) <= 1e-9 * total
+    one = GivenLinear.of(torch.from_numpy(P[:1]), torch.from_numpy(Q[:1]), sign=-1)
+    found = deep_loss(one, 3, S, sloped=True, covariates="sphere")
+    model = one_layer_loss(2, ((S[0], Fraction(0)), (Fraction(0), S[1])), 3, "sphere")
+    p, q = [Fraction(v) for v in P[0, 0, -1]], [[Fraction(v) for v in row[:2]] for row in Q[0, 0]]
+    point = {k: fmpq(*v.as_integer_ratio()) for k, v in enumerate([*p, *(v for row in q for v in row)])}
+    assert found.value == Fraction(str(model.loss.subs(point)))
+    slopes = [Fraction(str(slope)) for slope in model.gradient(p, q)]
+    assert sum(v * v for v in slopes) == sum(v * v for v in found.gradient)
