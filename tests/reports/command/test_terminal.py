@@ -125,6 +125,7 @@ def test_a_table_is_printed_without_a_broken_number_at_any_width():
             *["0.123456789012"] * 6,
         ]
         assert width > 121 or not any("column 7" in line for line in lines)
+    assert "│ x │ two words │" in printed(Grid("Words", ("a", "b"), (("x", "two words"),), ""), 80)
 
 
 def test_sizes_are_a_line_each_and_only_the_formula_is_cut():
@@ -135,12 +136,13 @@ def test_sizes_are_a_line_each_and_only_the_formula_is_cut():
     exact = [replace(claims[0], bound=sympy.Float(13000.01), relation=sign) for sign in ("<=", "==")]
     assert [_value(one) for one in exact] == ["13,000.1", "13,000"]
     console = Terminal(file=io.StringIO(), width=80, color_system=None)
-    show_sizes(console, claims, {"norm": 17.49424}, keys)
+    show_sizes(console, claims, {"norm": 3}, keys)
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in console.file.getvalue().splitlines()]
     first, second = filter(None, rows)
-    assert first == [keys[0], "<= 1219433928", "1,219,433,928", "17.4942"]
-    assert second[0] == keys[1] and second[1].endswith("...") and second[3] == "17.4942"
+    assert first == [keys[0], "<= 1219433928", "1,219,433,928", "3"]
+    assert second[0] == keys[1] and second[1].endswith("...") and second[3] == "3"
     assert max(map(len, console.file.getvalue().splitlines())) == 80  # no room is left unused
+    assert " built ┃" in console.file.getvalue()
 
 
 def test_an_empty_table_is_printed():
