@@ -17,6 +17,7 @@ from icgd.bounds.preconditioned import PreconditionedProblem
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.budget import Construction, closed_form, expected_rounding
 from icgd.verify.search.attack import POOL, ROUNDS
+from icgd.verify.search.climbs import CORNER_ASCENTS, CORNER_TOKENS
 from icgd.verify.search.excerpt import MOST_EXAMPLES, TOKENS, followed, steps
 from icgd.verify.search.options import Search
 
@@ -122,6 +123,10 @@ def _attack(problem: Problem, effort: float, *, free: bool) -> list[Stage]:
     iteration = 0.003 + 0.0015 * problem.N
     climbed = 1.25 * sum(one.points * one.iterations for one in ROUNDS)  # what hops try included
     climb = effort * (300 * iteration + 3 * climbed * token) + POOL * token
+    if free:
+        climb += (
+            effort * (120 * iteration + 0.8 * CORNER_ASCENTS * climbed * token) + CORNER_TOKENS * POOL * token
+        )
     found = [Stage("attack", climb, 0.0, *by)]
     if free:
         pool = 1024 * max(1, problem.N - 2)

@@ -21,7 +21,7 @@ from icgd.construct.prompt import Prompt
 from icgd.verify.search.alignment import phases
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.basin_hopping import hops
-from icgd.verify.search.climbs import equal_units, random_tokens
+from icgd.verify.search.climbs import equal_units, near_corners, random_tokens
 from icgd.verify.search.covered import Coverage, all_covered
 from icgd.verify.search.free_signs import free_signs
 from icgd.verify.search.interface import Hunt, TokenSearch
@@ -35,6 +35,7 @@ PORTFOLIO: Mapping[str, TokenSearch] = MappingProxyType(
     {
         "random tokens": random_tokens,
         "equal units": equal_units,
+        "near corners": near_corners,
         "phases": phases,
         "hops": hops,
     }

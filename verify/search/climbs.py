@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -13,6 +15,12 @@ from icgd.verify.search.free_signs import away_from_faces
 from icgd.verify.search.interface import Hunt
 from icgd.verify.search.prompts import random_prompts
 from icgd.verify.search.single_token import FoundTokens, encode
+
+CORNER_TOKENS = 2.5
+"""Tokens near corners, as a multiple of the pool: most of them are not ascended from."""
+
+CORNER_ASCENTS = 4
+"""How many times as many tokens near corners are ascended from as in other searches."""
 
 
 def random_tokens(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
@@ -36,6 +44,40 @@ def equal_units(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
     return hunt.ascend(
         "equal units", hunt.error.at(away_from_faces(hunt.plan, _copied(hunt, torch.cat(clouds))))
     )
+
+
+def near_corners(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
+    """Ascents from tokens at which layers pass on errors with one sign; first units have any z.
+
+    Matrices after the first are near corners of W and have equal rows up to sign, which an ascent keeps: all
+    units of a later layer stay equal.  First z differ, and so do the distances of columns from the corner.
+    """
+    first, *finer = hunt.rounds
+    wider = replace(hunt, rounds=(replace(first, points=CORNER_ASCENTS * first.points), *finer))
+    return wider.ascend("near corners", hunt.error.at(away_from_faces(hunt.plan, _with_equal_rows(hunt))))
+
+
+def _with_equal_rows(hunt: Hunt) -> Float[Tensor, "B coordinates"]:
+    """Random tokens whose later matrices are signs of rows times signs of columns, columns a little smaller.
+
+    Rows of V1 are multiples of x, one for each first z; some tokens have equal ones.  W clips the largest.
+    z is smaller in deeper networks, where each layer may double it.
+    """
+    problem, count = hunt.error.problem, hunt.affordable(CORNER_TOKENS * hunt.pool)
+    prompt = random_prompts(problem, count, hunt.generator, hunt.error.device)
+    direction, y = torch.nn.functional.normalize(prompt.x[:, 0], dim=-1), prompt.y[:, 0]
+    sides = [hunt.uniform(count, size) - 0.5 for size in problem.dims[1:]]
+    z = hunt.uniform(count, problem.dims[1])
+    z = torch.where(hunt.uniform(count, 1) < 0.3, z[:, :1], z) * sides[0].sign()
+    z = torch.where(hunt.uniform(count, 1) < 0.5, z, z * (hunt.uniform(*z.shape) - 0.5).sign())
+    z = z * hunt.uniform(count, 1) ** max(0, problem.N - 2)
+    level = torch.linalg.vector_norm(y, dim=-1, keepdim=True) / problem.d_out**0.5
+    y = torch.where(hunt.uniform(count, 1) < 0.5, y, level * sides[-1].sign())
+    blocks = [z[:, :, None] * direction[:, None, :] * problem.dims[0] ** 0.5]
+    for into, out in pairwise(sides):
+        short = hunt.sizes(0.003, 0.3, count, 1, 1) * hunt.uniform(count, 1, into.shape[1])
+        blocks.append(out.sign()[:, :, None] * into.sign()[:, None, :] * (1 - short))
+    return torch.cat([stack_weights(blocks), problem.B_x * direction, y], dim=-1)
 
 
 def _random(hunt: Hunt) -> Float[Tensor, "B coordinates"]:

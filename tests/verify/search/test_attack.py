@@ -18,7 +18,7 @@ from icgd.verify.search import attack as module
 from icgd.verify.search.alignment import phase_moves
 from icgd.verify.search.ascent import Round
 from icgd.verify.search.attack import LEADERLESS, PORTFOLIO, attack
-from icgd.verify.search.climbs import _copied
+from icgd.verify.search.climbs import _copied, _with_equal_rows, near_corners
 from icgd.verify.search.covered import all_covered
 from icgd.verify.search.free_signs import Passes, away_from_faces, free_signs
 from icgd.verify.search.interface import Hunt
@@ -103,6 +103,37 @@ def test_copied_units_are_equal_and_ascents_keep_them_so():
             assert torch.allclose(v, v[:, :1].expand_as(v), rtol=0, atol=1e-9)
         for v in (middle, last):
             assert torch.allclose(v, v[:, :, :1].expand_as(v), rtol=0, atol=1e-9)
+
+
+def test_tokens_near_corners_have_equal_rows_and_a_z_of_their_own_in_each_first_unit():
+    hunt = _hunt()
+    points = _with_equal_rows(hunt)
+    first, *later = split_weights(hunt.error.problem, points[:, : PROBLEM.D_w])
+    x = points[:, PROBLEM.D_w : PROBLEM.D_w + PROBLEM.d]
+    torch.testing.assert_close(
+        torch.linalg.vector_norm(x, dim=-1), torch.full((len(x),), PROBLEM.B_x).double()
+    )
+    z = first @ x[:, :, None] / PROBLEM.d**0.5
+    torch.testing.assert_close(first, z * x[:, None] * PROBLEM.d**0.5 / PROBLEM.B_x**2)
+    size = z.abs().squeeze(-1)
+    assert 0.8 < size.max() < 1 and size.quantile(0.2) < 0.1 < size.median()
+    assert 0.2 < (size.max(dim=1).values - size.min(dim=1).values < 1e-12).double().mean() < 0.4
+    y = points[:, -PROBLEM.d_out :].abs()
+    assert y.min() > 0 and 0.4 < ((y - y[:, :1]).abs().max(dim=1).values < 1e-12).double().mean() < 0.6
+    for v in later:
+        torch.testing.assert_close(v.abs(), v[:, :1].abs().expand_as(v))
+        assert torch.linalg.matrix_rank(v).max() == 1
+        assert 0.7 <= v.abs().min() < 0.8 and v.abs().max() <= 1 and 0.3 < (v < 0).double().mean() < 0.7
+
+
+def test_ascents_near_corners_come_close_to_the_bound_of_two_layers():
+    """The other searches stop at about 1.4: they rarely place three different units at once."""
+    made = plan(Problem(N=2, K=3, d=2, eps=1e-2))
+    error = TokenError(made, all_covered, "cpu")
+    none = torch.empty(0, error.problem.D_w + error.problem.d + error.problem.d_out)
+    hunt = Hunt(made, error, none, 0.1, module.POOL, module.ROUNDS, seeded(0), silent)
+    found = float(near_corners(hunt, {}).values.max())
+    assert made.bound / 1.32 < found / made.problem.eta <= made.bound
 
 
 def test_a_phase_of_the_first_layer_moves_nearly_alone():
