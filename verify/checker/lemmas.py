@@ -1,7 +1,8 @@
 """The checker's lemmas on functions of one variable: their ranges, and their distance from sums of ReLUs.
 
 Nothing comes from the rest of the project.  Functions are power series over balls
-(`icgd.verify.checker.power_series`); lines are exact rationals.
+(`icgd.verify.checker.power_series`); lines are exact rationals.  Floats come first
+(`icgd.verify.checker.linear_pieces`), and balls judge what they leave.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Any
 
 from flint import arb, fmpq
 
+from icgd.verify.checker.linear_pieces import pieces, unsettled
 from icgd.verify.checker.power_series import Function, exact, jet
+from icgd.verify.checker.tables import Table
 
 Sum = Mapping[str, Any]
 
@@ -28,13 +31,13 @@ def need(ok: bool, claim: str) -> None:
 
 def within(f: Function, k: int, z: float, low: Any, high: Any) -> bool:
     """Whether low <= f^(k) <= high on all of [-z, z], by bisection, monotonicity and Taylor's theorem."""
-    todo, budget = [(-z, z)], 20_000
+    todo, budget, at = [(-z, z)], 20_000, cache(lambda end: jet(f, arb(end), k)[k])
     while todo and budget:
         (a, b), budget = todo.pop(), budget - 1
         box, middle = arb(a).union(arb(b)), (a + b) / 2
         whole = jet(f, box, k + 2)
         if whole[k + 1] >= 0 or whole[k + 1] <= 0:
-            if not all(low <= jet(f, arb(end), k)[k] <= high for end in (a, b)):
+            if not all(low <= at(end) <= high for end in (a, b)):
                 return False
         else:
             (*_, value, rise), away = jet(f, arb(middle), k + 1), box - middle
@@ -60,19 +63,24 @@ def lines(relus: Sum, lo: fmpq, hi: fmpq) -> Iterator[tuple[fmpq, fmpq, fmpq, fm
         start, slope, value = kink, slope + turns.get(kink, 0), value + slope * (kink - start)
 
 
-def lemma(f: Function, relus: Sum, reach: float, error: float) -> bool:
-    """Whether |sum - f| <= error on all of [-reach, reach]."""
-    todo, budget = list(lines(relus, -exact(reach), exact(reach))), 500_000
-    value = cache(lambda x: jet(f, arb(x), 0)[0])
+def lemma(table: Table, k: int, relus: Sum, reach: float, error: float) -> bool:
+    """Whether |sum - f^(k)| <= error on [-reach, reach]: by floats where they show it, else by balls."""
+    edges = table.edges
+    found = pieces(relus, reach, edges[(edges > -reach) & (edges < reach)]) if reach <= table.reach else None
+    if found is None:
+        todo = list(lines(relus, -exact(reach), exact(reach)))
+    else:
+        todo = [found.exactly(i) for i in unsettled(table, k, found, error)]
+    value, budget = cache(lambda x: jet(table.f, arb(x), k)[k]), 500_000
     while todo and budget:
         (a, b, slope, lift), budget = todo.pop(), budget - 1
         left, right, rise, up = arb(a), arb(b), arb(slope), arb(lift)
         if not all(abs(value(x) - rise * y - up) <= error for x, y in ((a, left), (b, right))):
             return False
         box, m = left.union(right), (left + right).mid() / 2
-        whole = jet(f, box, 3)
+        whole = jet(table.f, box, 3 + k)[k:]
         for _ in range(4):
-            here = jet(f, m, 2)
+            here = jet(table.f, m, 2 + k)[k:]
             bend = whole[2].abs_lower().max((here[2] + whole[3] * (box - m)).abs_lower())
             tilt = abs(here[1] - rise) if bend > 0 else abs(whole[1] - rise)
             # If the error is small at both ends and the bend has one sign, the error is largest where the

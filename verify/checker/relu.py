@@ -1,24 +1,32 @@
 """The independent checker of certificates: is the step error of this program proved for the user's problem?
 
-It trusts Python's numbers, FLINT's rationals, Arb's balls and power series, and its own code: nothing comes
-from the prover.  Functions and their derivatives are power series, lines are exact rationals, every claimed
-number is checked, and the problem is the one that the caller poses, not the one that the certificate names.
+It trusts Python's numbers, FLINT's rationals, Arb's balls and power series, numpy's float64 (as IEEE-754
+defines it), and its own code: nothing comes from the prover.  Functions and their derivatives are power
+series, lines are exact rationals, bounds in floats are rounded outwards, every claimed number is checked, and
+the problem is the one that the caller poses, not the one that the certificate names.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
+import numpy as np
 from flint import arb, ctx, fmpq
 
+from icgd.verify.checker.cells import leaves
+from icgd.verify.checker.directed import Floats, Upper, above
 from icgd.verify.checker.envelopes import JOINT, Envelope
 from icgd.verify.checker.lemmas import Refused, Sum, lemma, need, within
 from icgd.verify.checker.loss_slopes import slope_of
-from icgd.verify.checker.power_series import NAMED, Function, Unreadable, exact, formula, jet, slope
+from icgd.verify.checker.power_series import NAMED, Function, Unreadable, exact, formula, jet
+from icgd.verify.checker.tables import Tables
 
 FORMAT, PRECISION, FURTHEST = "icgd certificate 1", 128, 2**17
+CELLS_AT_ONCE = 4096
+"""Cells that are bounded together."""
 STATEMENT = (
     "norm2(err) <= eta * certified, where err = w' - Proj(w - eta grad L(w)), for every prompt of n examples "
     "and a query in the radii and every w in W"
@@ -31,6 +39,11 @@ LOSSES: dict[str, tuple[str, Any, Any, dict[str, Any]]] = {
     "huber": ("t", 1, 0, {"rho": 1, "sigma": 0, "linear": None, "relus": CLIP}),
     "logistic": (NAMED["sigmoid"], arb(0.25), arb(0.5), {"rho": 0, "sigma": 1, "linear": None}),
 }
+
+
+def square_of(x: Any) -> Any:
+    """x^2 of a series."""
+    return x * x
 
 
 def readable(node: Any) -> bool:
@@ -69,7 +82,9 @@ class Check:
         self.dims = [letters["d"], *[letters["K"]] * (self.N - 1), letters["d_out"]]
         self.roots = [arb(size).sqrt() for size in self.dims]
         top = "identity" if letters["output"] == "linear" else letters["activation"]
-        self.r = [formula(name) for name in [letters["activation"]] * (self.N - 1) + [top]]
+        named = cache(formula)
+        self.r = [named(name) for name in [letters["activation"]] * (self.N - 1) + [top]]
+        self.tables = Tables()
         self.known = letters["loss"] in LOSSES
         if self.known:
             phi, self.lip, self.phi0, self.loss = LOSSES[letters["loss"]]
@@ -197,7 +212,7 @@ class Check:
             "g": self.gamma(after + tokens + 16) * 2 * of_g,
             "r": self.gamma(tokens + 16) * 4 * z.max(arb(claim["r"]))
             + self.fitted("r", j, f, layer["r"], claim["z"], shift),
-            "dr": self.fitted("dr", j, lambda x: slope(f, x), layer["dr"], claim["z"], shift),
+            "dr": self.fitted("dr", j, f, layer["dr"], claim["z"], shift),
             "u": arb(0),
             "product": self.gamma(2 * inner) * 4 * steep * of_g + self.product(j, layer["product"]),
             "update": mean + weights * self.roots[j] * self.roots[j - 1] / self.letters["eta"],
@@ -225,7 +240,8 @@ class Check:
             need(of_p, "the loss slope is computed from p, not from z")
             line = {"a": [1.0, -1.0], "b": [0.0, 0.0], "c": [by, -by], "constant": 0.0}
             need(abs(math.frexp(by)[0]) == 0.5, f"the loss slope has a power of 2 for a factor, not {by}")
-            alone = loss["relus"] is None and lemma(self.phi, line, self.far(), 0.0)
+            table = self.tables.reaching(self.phi, self.far())
+            alone = loss["relus"] is None and lemma(table, 0, line, self.far(), 0.0)
             need(alone, f"the loss slope is {by} times p - rho y")
             return arb(0)
         need(bool(loss["relus"]), "the loss slope is computed where it is read")
@@ -245,7 +261,8 @@ class Check:
             return arb(0)
         fit = self.c["lemmas"][f"{kind}[{j}]"]
         need(fit["reach"] >= reach, f"the lemma {kind}[{j}] reaches as far as it is used")
-        need(lemma(f, relus, fit["reach"], fit["error"]), f"the lemma {kind}[{j}] holds")
+        table, k = self.tables.reaching(f, fit["reach"]), 1 if kind == "dr" else 0
+        need(lemma(table, k, relus, fit["reach"], fit["error"]), f"the lemma {kind}[{j}] holds")
         sane = all(2.0**-100 <= abs(x) <= 2.0**60 for key in "abc" for x in relus[key] if x)
         need(sane, f"the weights of {kind}[{j}] are of a sane size")
         by_heads = self.rho != 0 if kind == "u" else not self.lean
@@ -266,87 +283,102 @@ class Check:
         need(a > 0 and b > 0, f"the factors of product[{j}] are positive")
         above, reach = self.offset("g", j), a * half + b * g
         shift = a * abs(centre) + b * above
-        squares = self.fitted("product", j, lambda x: x * x, product["square"], reach, shift, 2)
+        squares = self.fitted("product", j, square_of, product["square"], reach, shift, 2)
         row = self.gamma(2 * len(product["square"]["a"]) + 16)  # one sum: both squares and centre g
         return squares / 2 + abs(a * b - 1) * half * g + row * abs(centre) * (g + 2 * above)
 
     def check_cover(self, claimed: float) -> None:
         """Check that the cells cover every network of W, and that the bound in each is at most the claim."""
-        multipliers, splits = self.c["multipliers"], iter(self.c["splits"])
+        multipliers = self.c["multipliers"]
         linear = self.program["loss"]["linear"] is not None and self.rho > 0 and self.sigma == 0
         need(self.c["joint"] is None or linear, "the joint envelope is for a loss slope linear in p - rho y")
-        rows = zip(
-            self.r, self.layers, [*multipliers[:-1], multipliers[-1] | (self.c["joint"] or {})], strict=True
-        )
-        self.envelopes = [Envelope(f, claim["z"], lam) for f, claim, lam in rows]
-        cells = [[(exact(low), exact(high)) for low, high in self.c["root"]]]
-        for j, (envelope, (low, high)) in enumerate(zip(self.envelopes, cells[0], strict=True), start=1):
-            need(
-                arb(low) <= envelope.least[-1] and arb(high) >= envelope.peak[0][-1],
-                f"the cells cover layer {j}",
-            )
-        while cells:
-            need(len(cells) <= 256, "no cell is split more than 256 times in a row")
-            cell, split = cells.pop(), next(splits, 0)
-            if split:
-                low, high = cell[split - 1]
-                for half in ((((low + high) / 2), high), (low, (low + high) / 2)):
-                    cells.append([*cell[: split - 1], half, *cell[split:]])
-            else:
-                need(self.bound(cell) <= claimed, f"the bound in the cell {cell} is at most {claimed}")
+        last = multipliers[-1] | (self.c["joint"] or {})
+        rows = zip(self.r, self.layers, [*multipliers[:-1], last], strict=True)
+        self.envelopes = [
+            Envelope(self.tables.reaching(f, claim["z"] * (1 + 2.0**-40)), claim["z"], lam)
+            for f, claim, lam in rows
+        ]
+        for j, (envelope, (low, high)) in enumerate(
+            zip(self.envelopes, self.c["root"], strict=True), start=1
+        ):
+            need(low <= envelope.least[-1] and high >= envelope.peak[0][-1], f"the cells cover layer {j}")
+        low, high = leaves(self.c["root"], self.c["splits"])
+        for start in range(0, low.shape[1], CELLS_AT_ONCE):
+            some = slice(start, start + CELLS_AT_ONCE)
+            bounds = self.bound(low[:, some], high[:, some])
+            for i in np.flatnonzero(~(bounds <= claimed))[:1]:
+                cell = [*zip(low[:, start + i].tolist(), high[:, start + i].tolist(), strict=True)]
+                need(False, f"the bound in the cell {cell} is at most {claimed}")
 
-    def bound(self, cell: list[tuple[fmpq, fmpq]]) -> arb:
-        """The step error over eta where the root mean square of r(z) in layer j is in cell[j - 1]."""
-        p, d1, d2, rows = [self.B_x], [arb(0)], [arb(0)], []
-        for j, (envelope, (least, most)) in enumerate(zip(self.envelopes, cell, strict=True), start=1):
-            m, claim = envelope.bin(self.B_v * p[-1]), self.layers[j - 1]
-            size, unit = self.dims[j], self.roots[j]
-            low, high, a1, a2, b2 = envelope.sums(size, m, least, most)
-            if low > high:
-                return arb(0)
-            top, bent = envelope.peak[1][m], envelope.peak[2][m]
-            shift = self.box[j - 1] * d1[-1] + self.e("z", j)
-            bend, third = claim["curvature"] * shift / 2, claim["jerk"] * shift**2 / 2 + self.e("dr", j)
-            moved1, moved2 = shift * (a1 + size * bend), shift * (a2 + unit * bend)
-            rows.append((a1, a2, shift * unit * b2 + size * third, shift * b2 + unit * third))
-            p.append(unit * high.sqrt())
-            d1.append(moved1 + size * self.e("r", j))
-            d2.append(moved2 + unit * self.e("r", j))
-        lip, tilt, limit = self.lip, self.lip * self.rho + self.sigma, self.layers[-1]["g"]
-        local = (0 if self.from_z else lip * self.e("r", j)) + self.e("u", j) + self.e("g", j)
-        direct = self.c["steepness"] * shift if self.rho == 0 else lip * shift * (top + bend)
-        dg = (lip * shift * (top + bend)).min(direct) + local
-        dg2 = (lip * moved2).min(unit * direct) + unit * local
-        norm = (lip * p[-1] + self.phi0 * unit + tilt * self.B_y).min(unit * limit)
+    @np.errstate(all="ignore")
+    def bound(self, low: Floats, high: Floats) -> Floats:
+        """The step error over eta where the root mean square of r(z) in layer j is in [low, high][j - 1].
 
-        def against(largest: arb, norm2: arb) -> arb:  # the 2-norm of u times a vector, entry by entry
-            linear = lip * (largest * p[-1]).min(envelope.peak[0][m] * norm2)
-            return (linear + self.phi0 * norm2 + tilt * largest * self.B_y).min(limit * norm2)
+        Both have one row a layer and one column a cell; so have all bounds, which are rounded up.
+        """
+        lip, unit_y = over(self.lip), over(self.B_y)
+        p, d1, d2, rows = [Upper(0 * low[0]) + over(self.B_x)], [over(0)], [over(0)], []
+        empty = np.zeros(low.shape[1], dtype=bool)
+        for j, envelope in enumerate(self.envelopes, start=1):
+            m, claim = envelope.bins(over(self.B_v) * p[-1]), self.layers[j - 1]
+            size, unit = self.dims[j], over(self.roots[j])
+            least, most = envelope.mean_square(m, low[j - 1], high[j - 1])
+            empty |= least > most
+            peak, top, bent = (Upper(one[m]) for one in envelope.peak)
+            a2 = (envelope.average("slope2", m, least, most) * size).sqrt().min(unit * top)
+            a1 = (envelope.average("slope", m, least, most) * size).min(unit * a2)
+            b2 = (envelope.average("bend2", m, least, most) * size).sqrt().min(unit * bent)
+            shift = over(self.box[j - 1]) * d1[-1] + over(self.e("z", j))
+            bend = (over(claim["curvature"]) * shift).half()
+            third = (over(claim["jerk"]) * shift * shift).half() + over(self.e("dr", j))
+            moved1, moved2 = shift * (a1 + bend * size), shift * (a2 + unit * bend)
+            rows.append((a1, a2, shift * unit * b2 + third * size, shift * b2 + unit * third))
+            p.append(unit * Upper(most).sqrt())
+            d1.append(moved1 + over(self.e("r", j)) * size)
+            d2.append(moved2 + unit * over(self.e("r", j)))
+        tilt, limit = over(self.lip * self.rho + self.sigma) * unit_y, over(self.layers[-1]["g"])
+        phi0, product = over(self.phi0), over(self.e("product", j))
+        local = over((0 if self.from_z else self.lip * self.e("r", j)) + self.e("u", j) + self.e("g", j))
+        dg = lip * shift * (top + bend)
+        direct = over(self.c["steepness"]) * shift if self.rho == 0 else dg
+        dg, dg2 = dg.min(direct) + local, (lip * moved2).min(unit * direct) + unit * local
+        norm = (lip * p[-1] + phi0 * unit + tilt).min(unit * limit)
 
-        s2, product, bow1, bow2 = against(top, a2), self.e("product", j), *rows[-1][2:]
+        def against(largest: Upper, norm2: Upper) -> Upper:  # the 2-norm of u times a vector, entry by entry
+            linear = lip * (largest * p[-1]).min(peak * norm2)
+            return (linear + phi0 * norm2 + tilt * largest).min(limit * norm2)
+
+        s2, bow1, bow2 = against(top, a2), *rows[-1][2:]
         ds2 = (top * dg2).min(a2 * dg) + bow2 * dg + shift * against(bent, b2) + third * norm
         if self.c["joint"]:  # s = c r' (r - rho y) as one function of z
-            steep, targets = abs(arb(self.program["loss"]["linear"])), (self.rho * self.B_y) ** 2
-            signal, drift = (envelope.norm(name, m, low, high, size, targets) for name in JOINT)
+            steep, targets = over(abs(arb(self.program["loss"]["linear"]))), over((self.rho * self.B_y) ** 2)
+            signal, drift = (envelope.norm(name, m, least, most, size, targets) for name in JOINT)
             far = claim["r"] + self.rho * self.B_y
-            bow = (claim["jerk"] * far + 3 * arb(claim["curvature"]) * self.steep(j)) / 2
-            inexact = local * (a2 + bow2) + self.e("dr", j) * (norm + steep * moved2)
+            bow = over((claim["jerk"] * far + 3 * arb(claim["curvature"]) * self.steep(j)) / 2)
+            inexact = local * (a2 + bow2) + over(self.e("dr", j)) * (norm + steep * moved2)
             s2 = s2.min(steep * signal)
             ds2 = ds2.min(steep * shift * (drift + unit * bow * shift) + inexact)
-        s1 = (lip * a2 * p[-1] + self.phi0 * a1 + tilt * a2 * self.B_y).min(limit * a1).min(unit * s2)
-        ds1 = (a2 * dg2).min(a1 * dg) + bow1 * dg + norm * (shift * b2 + unit * third) + size * product
-        ds2 += unit * product
-        total = arb(0)
-        for j in range(len(rows), 0, -1):
-            total += ((ds2 * (p[j - 1] + d2[j - 1]) + s2 * d2[j - 1]) / 2 + self.e("update", j)) ** 2
+        s1 = (lip * a2 * p[-1] + phi0 * a1 + tilt * a2).min(limit * a1).min(unit * s2)
+        ds1 = (a2 * dg2).min(a1 * dg) + bow1 * dg + norm * (shift * b2 + unit * third) + product * size
+        ds2, total = ds2 + unit * product, over(0)
+        for j in range(self.N, 0, -1):
+            one = (ds2 * (p[j - 1] + d2[j - 1]) + s2 * d2[j - 1]).half() + over(self.e("update", j))
+            total += one * one
             if j > 1:
-                (a1, a2, bow1, bow2), size, product = rows[j - 2], self.dims[j - 1], self.e("product", j - 1)
-                g = self.box[j - 1] * s1
-                dg = self.box[j - 1] * ds1.min(self.roots[j] * ds2) + self.e("g", j - 1)
+                (a1, a2, bow1, bow2), product = rows[j - 2], over(self.e("product", j - 1))
+                box, unit = over(self.box[j - 1]), over(self.roots[j - 1])
+                g = box * s1
+                dg = box * ds1.min(over(self.roots[j]) * ds2) + over(self.e("g", j - 1))
                 s1, s2 = g * a1, g * a2
-                ds2 = dg * a2 + (g + dg) * bow2 + self.roots[j - 1] * product
-                ds1 = dg * a1 + (g + dg) * bow1 + size * product
-        return total.sqrt()
+                ds2 = dg * a2 + (g + dg) * bow2 + unit * product
+                ds1 = dg * a1 + (g + dg) * bow1 + product * self.dims[j - 1]
+        return np.where(empty, 0.0, total.sqrt().x)
+
+
+def over(x: Any) -> Upper:
+    """A number or ball that is not negative, as an upper bound."""
+    need((found := above(x)) >= 0, "no size is negative")
+    return Upper(found)
 
 
 def check(

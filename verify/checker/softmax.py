@@ -13,7 +13,7 @@ from flint import arb
 
 from icgd.verify.checker import relu as checker
 from icgd.verify.checker.lemmas import need
-from icgd.verify.checker.relu import Check
+from icgd.verify.checker.relu import Check, square_of
 
 STATEMENT = (
     "norm2(err) <= eta * certified, where err = w' - Proj(w - eta grad (1/n) sum_i loss_i(w)), for every "
@@ -76,7 +76,7 @@ class SoftmaxCheck(Check):
         """A bound on the error of one of `count` products in a sum, with its share of the rounding."""
         a, b, left, right = self.factors(kind, j)
         reach, square = a * left + b * right, self.program["layers"][j - 1][kind]["square"]
-        squares = self.fitted(kind, j, lambda x: x * x, square, reach, arb(offset), 2 * count)
+        squares = self.fitted(kind, j, square_of, square, reach, arb(offset), 2 * count)
         return squares / 2 + abs(a * b - 1) * left * right
 
     def least(self, j: int) -> dict[str, arb]:

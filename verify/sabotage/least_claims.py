@@ -12,6 +12,7 @@ import random
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from flint import arb, ctx
 
@@ -21,6 +22,7 @@ from icgd.construct.prompt import split_weights
 from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.certificate.issue import as_read, posed_letters
 from icgd.verify.certificate.proof import refusal
+from icgd.verify.checker.directed import Floats
 from icgd.verify.checker.lemmas import Refused
 from icgd.verify.checker.relu import PRECISION, Check
 from icgd.verify.checker.softmax import SoftmaxCheck
@@ -42,9 +44,9 @@ def least_claim(found: Mapping[str, Any], posed: Mapping[str, Any], construction
         judged = kind(least, posed, construction)
         tops: list[float] = []
 
-        def bound(cell: Any) -> arb:
-            tops.append(_above(kind.bound(judged, cell)))
-            return arb(0)
+        def bound(low: Floats, high: Floats) -> Floats:
+            tops.append(float(kind.bound(judged, low, high).max()))
+            return np.zeros(low.shape[1])
 
         judged.bound = bound  # type: ignore[method-assign]
         judged.check_cover(math.inf)

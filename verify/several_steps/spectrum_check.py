@@ -8,15 +8,19 @@ derives them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
+import numpy as np
 from flint import arb, arb_series, ctx, fmpq
 
-from icgd.verify.checker.envelopes import BINS, Envelope
+from icgd.verify.checker.directed import Upper, above
+from icgd.verify.checker.envelopes import BINS, QUANTITIES, Envelope
 from icgd.verify.checker.lemmas import Refused, need, within
 from icgd.verify.checker.loss_slopes import slope_of
 from icgd.verify.checker.power_series import Unreadable, exact, formula, jet, series
 from icgd.verify.checker.relu import FURTHEST, LOSSES, PRECISION, readable
+from icgd.verify.checker.tables import Tables
 
 FORMAT = "icgd spectrum 1"
 STATEMENT = (
@@ -47,7 +51,8 @@ class SpectrumCheck:
         self.B_x, self.B_y, self.B_v = (arb(letters[name]) for name in ("B_x", "B_y", "B_v"))
         self.box = [self.B_v / size for size in self.roots[:-1]]
         top = "identity" if letters["output"] == "linear" else letters["activation"]
-        self.r = [formula(name) for name in [letters["activation"]] * (self.N - 1) + [top]]
+        named = cache(formula)
+        self.r = [named(name) for name in [letters["activation"]] * (self.N - 1) + [top]]
         self.huber, self.quadratic = letters["loss"] == "huber", letters["loss"] == "squared"
         if letters["loss"] in LOSSES:
             phi, lip, _, held = LOSSES[letters["loss"]]
@@ -66,13 +71,19 @@ class SpectrumCheck:
             need(within(f, 0, claim["z"], -claim["r"], claim["r"]), f"r[{j}] is in its range")
             p_in = self.roots[j] * claim["r"]
         self.check_slope()
-        rows = zip(self.r, self.layers, self.c["multipliers"], strict=True)
-        self.envelopes = [Envelope(f, claim["z"], lam) for f, claim, lam in rows]
+        self.envelopes = self.made_envelopes()
         for side, name in ((1, "above"), (-1, "below")):
             need(self.c[name] >= 0, f"the bound {name} is not negative")
             self.output = self.output_tops(side)
             self.check_cells(2 * arb(self.c[name]), self.c["splits"][name], name)
         return self.c["below"], self.c["above"]
+
+    def made_envelopes(self) -> list[Envelope]:
+        """The envelopes of all layers."""
+        tables, made = Tables(), list[Envelope]()
+        for f, claim, lam in reversed([*zip(self.r, self.layers, self.c["multipliers"], strict=True)]):
+            made.insert(0, Envelope(tables.reaching(f, claim["z"] * (1 + 2.0**-40)), claim["z"], lam))
+        return made
 
     def check_slope(self) -> None:
         """Check bounds on u = phi(p - rho y) - sigma y and on phi' over the range of p."""
@@ -152,8 +163,7 @@ class SpectrumCheck:
         need(len(splits) <= MOST_SPLITS, f"there are at most {MOST_SPLITS:,} nodes in the tree of cells")
         root = self.c["root"]
         for j, (envelope, (low, high)) in enumerate(zip(self.envelopes, root, strict=True), start=1):
-            whole = arb(low) <= envelope.least[-1] and arb(high) >= envelope.peak[0][-1]
-            need(whole, f"the cells cover layer {j}")
+            need(low <= envelope.least[-1] and high >= envelope.peak[0][-1], f"the cells cover layer {j}")
         cells, found = [[(exact(low), exact(high)) for low, high in root]], iter(splits)
         while cells:
             need(len(cells) <= 256, "no cell is split more than 256 times in a row")
@@ -172,18 +182,21 @@ class SpectrumCheck:
         cell: the root mean square of r(z) in layer j is in cell[j - 1].
         """
         N, p = self.N, [self.B_x]
-        tops, a1, a2, bends, m = list[arb](), list[arb](), list[arb](), list[arb](), 0
+        tops, a1, a2, bends = (list[arb]() for _ in range(4))
         for j, (envelope, (least, most)) in enumerate(zip(self.envelopes, cell, strict=True), start=1):
-            m, size, unit = envelope.bin(self.B_v * p[-1]), self.dims[j], self.roots[j]
-            low, high = arb(least).max(envelope.least[m]) ** 2, arb(most).min(envelope.peak[0][m]) ** 2
+            m, size, unit = envelope.bins(Upper([above(self.B_v * p[-1])])), self.dims[j], self.roots[j]
+            low, high = envelope.mean_square(m, np.array([-above(-least)]), np.array([above(most)]))
             if low > high:
                 return None
-            top = envelope.peak[1][m]
-            a2.append((size * envelope.average("slope2", m, low, high)).sqrt().min(unit * top))
-            a1.append((size * envelope.average("slope", m, low, high)).min(unit * a2[-1]))
+            slope, slope2, bend2 = (
+                arb(float(envelope.average(name, m, low, high).x[0])) for name in QUANTITIES
+            )
+            _, top, bent = (arb(float(one[m][0])) for one in envelope.peak)
+            a2.append((size * slope2).sqrt().min(unit * top))
+            a1.append((size * slope).min(unit * a2[-1]))
             tops.append(top.min(a2[-1]))
-            bends.append((size * envelope.average("bend2", m, low, high)).sqrt().min(envelope.peak[2][m]))
-            p.append(unit * high.sqrt())
+            bends.append((size * bend2).sqrt().min(bent))
+            p.append(unit * arb(float(high[0])).sqrt())
         moved = [[arb(0)] * N for _ in range(N)]  # norm2(dz(j)) <= moved[j - 1] . norms of the dV
         for j in range(N):
             if j:
@@ -191,7 +204,7 @@ class SpectrumCheck:
                 moved[j] = [spread * x for x in moved[j - 1]]
             moved[j][j] += p[j]
         # dz(N)_k <= p norm2(row k of dV_N) + q; of the bound on (l o r)'' the rest is linear in |y_k|.
-        at_zero, tilt = self.output[0][m], self.output[1][m] - self.output[0][m]
+        at_zero, tilt = self.output[0][m[0]], self.output[1][m[0]] - self.output[0][m[0]]
         last = [p[N - 1] * (j == N - 1) for j in range(N)]
         q = [self.box[-1] * a2[N - 2] * x for x in moved[N - 2]] if N > 1 else [arb(0)]
         rows = [
@@ -202,7 +215,9 @@ class SpectrumCheck:
             ]
             for i in range(N)
         ]
-        s1, s2 = self.output_slope(tops[-1], a1[-1], a2[-1], p[-1], self.envelopes[-1].peak[0][m])
+        s1, s2 = self.output_slope(
+            tops[-1], a1[-1], a2[-1], p[-1], arb(float(self.envelopes[-1].peak[0][m[0]]))
+        )
         for j in range(N - 1, 0, -1):
             g = self.box[j] * s1
             for i, x in enumerate(moved[j - 1]):

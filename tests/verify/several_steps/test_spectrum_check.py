@@ -13,7 +13,6 @@ from icgd.bounds.several_steps.output_curvature import OutputCurvature
 from icgd.bounds.several_steps.spectrum import _QuadraticForm, hessian_spectrum
 from icgd.bounds.step_error.worst_case import Cells, Setting
 from icgd.verify.certificate.issue import posed_letters
-from icgd.verify.checker.envelopes import Envelope
 from icgd.verify.checker.lemmas import Refused
 from icgd.verify.checker.relu import PRECISION
 from icgd.verify.search.prompts import random_prompts, seeded
@@ -45,10 +44,10 @@ def test_certificates_are_accepted(letters):
 
 def with_suprema_of(one):
     """The envelope that finds bounds, with the numbers of the check's."""
-    peak, slope, bend = np.array(one.peak, dtype=float)
-    heights = {name: np.array([row[2] for row in one.heights(name)]) for name in one.multipliers}
-    multipliers = {name: np.array(lam) for name, lam in one.multipliers.items()}
-    least = np.array(one.least, dtype=float) ** 2
+    peak, slope, bend = one.peak
+    heights = {name: tops for name, (_, tops) in one.rows.items()}
+    multipliers = {name: lam[:, 0] for name, (lam, _) in one.rows.items()}
+    least = one.least**2
     return FoundEnvelope(float(one.reach), slope, bend, peak**2, least, multipliers, heights)
 
 
@@ -66,8 +65,7 @@ def test_the_form_of_a_cell_covers_the_networks_in_it_and_is_the_one_that_found_
     values = torch.linalg.eigvalsh(hessians(problem, x, y, w))
     with ctx.workprec(PRECISION):
         check = SpectrumCheck(spectrum_certificate(hessian_spectrum(problem)), posed_letters(problem))
-        rows = zip(check.r, check.layers, check.c["multipliers"], strict=True)
-        check.envelopes = [Envelope(f, claim["z"], lam) for f, claim, lam in rows]
+        check.envelopes = check.made_envelopes()
         setting = hessian_spectrum(problem).setting
         found = _QuadraticForm(Setting(problem, setting.layers, setting.from_z))
         vars(found.setting)["envelopes"] = [with_suprema_of(one) for one in check.envelopes]
