@@ -38,7 +38,10 @@ def test_every_form_is_below_its_supremum_on_narrow_and_wide_boxes():
         values |= {f"s{k}": r * r for k, r in enumerate((r0, r1, r2))}
         values |= {(1, mu): (r0 * r1) ** 2 * mu / (mu - r1 * r1) for mu in (1.2, 1.5)}
         values |= {(2, 1.1): turn * turn * 1.1 / (1.1 - r2 * r2)}
-        bounds, reached, _ = Boxes(found, low, high).suprema(forms)
+        boxes = Boxes(found, low, high)
+        for r, whole in zip((r0, r1, r2), boxes.whole[:3], strict=True):
+            assert np.all((whole.low < r + 1e-15) & (r - 1e-15 < whole.high))
+        bounds, reached, _ = boxes.suprema(forms)
         for form, bound, value in zip(forms, bounds, reached, strict=True):
             most = (form.sign * values[form.phi] - form.lam * r0 * r0).max(axis=0)
             room = 1e-14 * (1 + np.abs(most))
