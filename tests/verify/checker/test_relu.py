@@ -556,7 +556,7 @@ def test_cells_against_the_prover_and_against_networks(given, construction):
         high = [x * rng.uniform(1, 1.3) for x in rms]
         mine = float(judged.bound(np.array([low]).T, np.array([high]).T)[0])
         theirs = float(setting.bound(Cells(np.array(low)[:, None], np.array(high)[:, None]), made_.errors)[0])
-        assert error <= mine and mine == pytest.approx(theirs, rel=3e-3)
+        assert error <= mine <= theirs * (1 + 1e-9) and mine == pytest.approx(theirs, rel=1e-2)
     assert float(judged.bound(root.low, root.high)[0]) == pytest.approx(
         float(setting.bound(root, made_.errors)[0]), rel=1e-3
     )
