@@ -84,10 +84,13 @@ def distance_bound(
     with flint.ctx.workprec(_PRECISION):
         found = _recursion(form, deviations, steps, n, arb(to_flint(B_y)))
     scaled = reached / float(B_y)
-    if work > 0 and given.masked and given.L > 1 and scaled > 0 and found.value > GOAL * reached:
+    if work > 0 and (given.L > 1 or not form.masked) and scaled > 0 and found.value > GOAL * reached:
         ours_chained = _scaled_heads(given.exact, given.scale(n) * n, B_x, B_y)
         theirs_chained = _scaled_heads(_descent_heads(exact), Fraction(1), B_x, B_y)
-        chain = signal_chain(ours_chained, theirs_chained, form.d, -given.sign)  # descent is read as -y
+        share = Fraction(0) if given.masked else Fraction(1, n)
+        chain = signal_chain(
+            ours_chained, theirs_chained, form.d, -given.sign, share
+        )  # descent is read as -y
         if chain is not None:
             with flint.ctx.workprec(_PRECISION):
                 value = upper_float(arb(chain_bound(chain, scaled)) * arb(to_flint(B_y)))

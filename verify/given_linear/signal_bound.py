@@ -7,7 +7,8 @@ For operators of norm at most 1 with forward pairs (b = X s) and adjoint pairs (
 hold as they stand and as matrices.  With a symmetric matrix of multipliers for each operator, whose block of
 forward pairs is positive definite and whose block of adjoint ones is negative definite, the bound is the
 least b with b - norm2(D)^2 a sum of two forms that are not negative: one of what is known on the side of
-inputs, one of the vectors for examples.
+inputs, one of the vectors for examples.  Without a mask it is b - t^2, t = q^T D, and a third form is that of
+the numbers that the query makes.
 
 Source: N. Bousselmi, J. M. Hendrickx and F. Glineur, Interpolation conditions for linear operators and
 applications to performance estimation problems, SIAM Journal on Optimization 34 (2024), 3033-3063, arXiv
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from flint import arb, arb_mat, fmpq_mat
@@ -28,7 +29,7 @@ from flint import arb, arb_mat, fmpq_mat
 from icgd.bounds.algebra.rationals import to_flint
 from icgd.bounds.functions.scalar import upper_float
 from icgd.verify.given_linear.exact_bounds import floats
-from icgd.verify.given_linear.signal_chain import SignalChain
+from icgd.verify.given_linear.signal_chain import OperatorPairs, SignalChain
 
 CLOSE_ENOUGH = 1.1
 """The search ends this near to the largest value that is reached."""
@@ -167,29 +168,49 @@ def chain_bound(chain: SignalChain, reached: float, steps: int = NEWTON_STEPS) -
     """
     if not any(chain.difference.entries()):
         return 0.0
-    families = [one for one in chain.families if one.outer]
-    difference = chain.difference * (1 / to_flint(reached))
-    D = floats(difference)
+    chain = _per_unit(chain, reached)
+    D = floats(chain.difference)
     first = np.zeros((1, 1, D.shape[1]))
     first[0, 0, 0] = 1.0
-    outer, hidden, blocks = {0: first}, {}, []
-    for f, family in enumerate(families, start=1):
+    outer, blocks = {0: first}, []
+    sides: tuple[dict[int, np.ndarray], dict[int, np.ndarray]] = {}, {}
+    for f, (family, of_query) in enumerate(_used(chain), start=1):
         outer[f] = np.array([floats(one) for one in family.outer])
-        hidden[f] = np.array([[float(int(v.p) / int(v.q)) for v in one] for one in family.hidden])[:, None]
+        vectors = np.array([[float(int(v.p) / int(v.q)) for v in one] for one in family.hidden])
+        sides[of_query][f] = vectors[:, None]
         eye = np.eye(len(family.outer))[:, None]
         for part, sign in ((eye[..., : family.forward], 1.0), (eye[..., family.forward :], -1.0)):
             if part.size:
                 blocks.append(_Block(np.zeros((part.shape[2],) * 2), sign, {f: part}))
-    blocks.append(_Block(-D.T @ D, 1.0, outer))
-    blocks.append(_Block(np.zeros((chain.hidden,) * 2), -1.0, hidden))
+    blocks.append(_Block(np.zeros((D.shape[1],) * 2) if chain.numbers else -D.T @ D, 1.0, outer))
+    blocks.append(_Block(np.zeros((chain.hidden,) * 2), -1.0, sides[0]))
+    if chain.numbers:
+        aim = np.zeros((chain.numbers,) * 2)
+        aim[-1, -1] = -1.0
+        blocks.append(_Block(aim, -1.0, sides[1]))
+    families = [one for one, _ in _used(chain)]
     barrier = _Barrier(blocks, [1, *(len(one.outer) for one in families)])
     try:
         tables = _searched(barrier, [one.forward for one in families], steps)
     except np.linalg.LinAlgError:
         tables = None
-    if tables is None or not _is_proved(chain, difference, tables):
+    if tables is None or not _is_proved(chain, tables):
         return math.inf
     return upper_float(arb(float(tables[0][0, 0])).sqrt() * arb(reached))
+
+
+def _per_unit(chain: SignalChain, reached: float) -> SignalChain:
+    """The chain of the difference over what is reached."""
+    difference = chain.difference * (1 / to_flint(reached))
+    families = list(chain.families)
+    if chain.numbers:  # the last t is made from the difference
+        families[2] = replace(families[2], outer=(*families[2].outer[:-1], difference))
+    return replace(chain, difference=difference, families=tuple(families))
+
+
+def _used(chain: SignalChain) -> list[tuple[OperatorPairs, bool]]:
+    """The families that have pairs, and which of them is the query."""
+    return [(one, at == 2) for at, one in enumerate(chain.families) if one.outer]
 
 
 def _searched(barrier: _Barrier, forward: Sequence[int], steps: int) -> list[np.ndarray] | None:
@@ -228,16 +249,21 @@ def _searched(barrier: _Barrier, forward: Sequence[int], steps: int) -> list[np.
     return barrier.tables(best)
 
 
-def _is_proved(chain: SignalChain, difference: fmpq_mat, tables: Sequence[np.ndarray]) -> bool:
-    """Whether multipliers, taken as exact, are symmetric and their forms positive definite, in balls."""
+def _is_proved(chain: SignalChain, tables: Sequence[np.ndarray]) -> bool:
+    """Whether multipliers, taken as exact, are symmetric and their forms positive definite, in balls.
+
+    The chain is over what is reached.
+    """
     if not all(np.array_equal(table, table.T) for table in tables):
         return False
-    families = [one for one in chain.families if one.outer]
-    known = _balls(difference)
-    total = -(known.transpose() * known)
+    known = _balls(chain.difference)
+    width = known.ncols()
+    total = arb_mat(width, width) if chain.numbers else -(known.transpose() * known)
     total[0, 0] += arb(float(tables[0][0, 0]))
-    examples = arb_mat(chain.hidden, chain.hidden)
-    for family, table in zip(families, tables[1:], strict=True):
+    sides = [arb_mat(chain.hidden, chain.hidden), arb_mat(chain.numbers, chain.numbers)]
+    if chain.numbers:
+        sides[1][chain.numbers - 1, chain.numbers - 1] = arb(-1)
+    for (family, of_query), table in zip(_used(chain), tables[1:], strict=True):
         values = table.tolist()
         kept, count = family.forward, len(values)
         signed = [[row[:kept] for row in values[:kept]], [[-v for v in row[kept:]] for row in values[kept:]]]
@@ -251,8 +277,8 @@ def _is_proved(chain: SignalChain, difference: fmpq_mat, tables: Sequence[np.nda
                     moved = moved + outer[q] * arb(values[p][q])
             total = total + outer[p].transpose() * moved
         vectors = _balls(fmpq_mat([list(one) for one in family.hidden]))
-        examples = examples - vectors.transpose() * arb_mat(values) * vectors
-    return is_surely_positive(total) and is_surely_positive(examples)
+        sides[of_query] = sides[of_query] - vectors.transpose() * arb_mat(values) * vectors
+    return all(is_surely_positive(form) for form in (total, *sides))
 
 
 def _balls(matrix: fmpq_mat) -> arb_mat:

@@ -4,14 +4,20 @@ A layer is R <- (I + sum_h P_h R G R^T Q_h) R, so that R_L^T e, e of the label, 
 matrices and by G = (1/n) sum z z^T alone, again and again.  With Z the (d+1, n) matrix of scaled tokens over
 n^(1/2), X its rows of inputs and Y that of labels, each G u is two steps: s = X^T u_x + Y^T u_y, one vector
 for a prompt, and then (X s, Y s).  What is known of X and Y is that their norms are at most 1.
+
+Without a mask the query q of norm at most 1, whose label is 0, is a token, too: its layers see G + q q^T / n
+where descent sees G.  Then q is a third operator, from numbers to inputs: t = q^T u_x, and then q t.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from flint import fmpq, fmpq_mat
+
+from icgd.bounds.algebra.rationals import to_flint
 
 ScaledHeads = Sequence[tuple[fmpq_mat, fmpq_mat]]
 """(P_h, Q_h) of a layer, scaled so that it sees G."""
@@ -19,7 +25,7 @@ ScaledHeads = Sequence[tuple[fmpq_mat, fmpq_mat]]
 MOST_SIGNALS = 24
 """How many times G may be applied."""
 
-MOST_CHAIN_MULTIPLIERS = 1_000
+MOST_CHAIN_MULTIPLIERS = 1_300
 """The most multipliers of a chain that is bounded: the work grows with the third power."""
 
 
@@ -28,8 +34,8 @@ class OperatorPairs:
     """An operator of norm at most 1, with what it is applied to: `forward` pairs first, then adjoint ones.
 
     outer: (pairs, rows, W), what is on the side of inputs or labels, in the W coordinates that are known.
-    hidden: (pairs, H), what is on the side of the examples.  A forward pair says outer = X hidden, an adjoint
-    one hidden = X^T outer.
+    hidden: (pairs, H), what is on the side of the examples, for a query of numbers.  A forward pair says
+    outer = X hidden, an adjoint one hidden = X^T outer.
     """
 
     outer: tuple[fmpq_mat, ...]
@@ -39,14 +45,16 @@ class OperatorPairs:
 
 @dataclass(frozen=True, eq=False)
 class SignalChain:
-    """difference: (d, W), norm2 of which is bounded, in coordinates of which the first is 1.
+    """difference: (d, W), in coordinates of which the first is 1.  norm2 of it is bounded, |q^T it| with q.
 
-    families: X and Y, either with no pairs.  hidden: how many vectors there are for a prompt.
+    families: X, Y and without a mask q, each perhaps with no pairs.  hidden: how many vectors there are for
+    a prompt.  numbers: how many t there are.
     """
 
     difference: fmpq_mat
     families: tuple[OperatorPairs, ...]
     hidden: int
+    numbers: int = 0
 
     @property
     def multipliers(self) -> int:
@@ -55,22 +63,33 @@ class SignalChain:
 
 
 class _Signals:
-    """Matrices u of (d+1, W): each G u is d+1 new coordinates."""
+    """Matrices u of (d+1, W): each G u is d+1 new coordinates, and each q q^T u_x is d more."""
 
     def __init__(self, d: int) -> None:
-        self.d, self.width = d, 1 + (d + 1) * MOST_SIGNALS
+        self.d, self.width = d, 1 + (2 * d + 1) * MOST_SIGNALS
         self.applied: list[fmpq_mat] = []
         self._known: dict[str, int] = {}
 
-    def seen(self, u: fmpq_mat) -> fmpq_mat | None:
-        """G u, or None where there are too many."""
+    def of_examples(self, at: int) -> range:
+        """The coordinates of G u."""
+        return range(1 + at * (2 * self.d + 1), 1 + at * (2 * self.d + 1) + self.d + 1)
+
+    def of_query(self, at: int) -> range:
+        """The coordinates of q q^T u_x."""
+        return range(self.of_examples(at).stop, self.of_examples(at + 1).start)
+
+    def seen(self, u: fmpq_mat, share: Fraction = Fraction(0)) -> fmpq_mat | None:
+        """(G + share q q^T) u, or None where there are too many."""
         at = self._known.setdefault(str(u), len(self.applied))
         if at == len(self.applied):
             if at == MOST_SIGNALS:
                 return None
             self.applied.append(u)
-        first = 1 + at * (self.d + 1)
-        return _placed(self.d + 1, self.width, [(row, first + row) for row in range(self.d + 1)])
+        found = _placed(self.d + 1, self.width, list(enumerate(self.of_examples(at))))
+        if any(_rows(u, range(self.d)).entries()):
+            for row, column in enumerate(self.of_query(at)):
+                found[row, column] = to_flint(share)
+        return found
 
 
 class _TooManyError(Exception):
@@ -78,24 +97,31 @@ class _TooManyError(Exception):
 
 
 def signal_chain(
-    given: Sequence[ScaledHeads], other: Sequence[ScaledHeads], d: int, sign: int = 1
+    given: Sequence[ScaledHeads],
+    other: Sequence[ScaledHeads],
+    d: int,
+    sign: int = 1,
+    share: Fraction = Fraction(0),
 ) -> SignalChain | None:
-    """The chain of the difference of the regression weights of two attentions with a mask.
+    """The chain of the difference of the regression weights of two attentions, the second with a mask.
 
-    sign: -1 where predictions are read with opposite signs, so that the weights are added.  None where G is
-    applied more than `MOST_SIGNALS` times, or there are more than `MOST_CHAIN_MULTIPLIERS`.
+    share: 1/n where the first has no mask, else 0.  sign: -1 where predictions are read with opposite signs,
+    so that the weights are added.  None where G is applied more than `MOST_SIGNALS` times, or there are more
+    than `MOST_CHAIN_MULTIPLIERS`.
     """
     signals = _Signals(d)
     start = _placed(d + 1, signals.width, [(d, 0)])
     try:
-        difference = _turned(signals, given, start) * sign - _turned(signals, other, start)
+        difference = _turned(signals, given, start, share) * sign - _turned(signals, other, start)
     except _TooManyError:
         return None
-    chain = _pruned(signals, _rows(difference, range(d)))
+    chain = _pruned(signals, _rows(difference, range(d)), bool(share))
     return chain if chain.multipliers <= MOST_CHAIN_MULTIPLIERS else None
 
 
-def _turned(signals: _Signals, layers: Sequence[ScaledHeads], start: fmpq_mat) -> fmpq_mat:
+def _turned(
+    signals: _Signals, layers: Sequence[ScaledHeads], start: fmpq_mat, share: Fraction = Fraction(0)
+) -> fmpq_mat:
     """R_L^T applied to the columns of `start`."""
     everything = range(signals.d + 1)
     known: dict[tuple[int, str], fmpq_mat] = {}
@@ -121,7 +147,7 @@ def _turned(signals: _Signals, layers: Sequence[ScaledHeads], start: fmpq_mat) -
     def seen(l: int, v: fmpq_mat, rows: Sequence[int]) -> fmpq_mat:  # these rows of R_l G R_l^T v
         if not any(v.entries()):
             return v
-        found = signals.seen(back(l, v))
+        found = signals.seen(back(l, v), share)
         if found is None:
             raise _TooManyError
         return forth(l, found, rows)
@@ -142,31 +168,34 @@ def _turned(signals: _Signals, layers: Sequence[ScaledHeads], start: fmpq_mat) -
     return back(len(layers), start)
 
 
-def _pruned(signals: _Signals, difference: fmpq_mat) -> SignalChain:
+def _pruned(signals: _Signals, difference: fmpq_mat, queried: bool) -> SignalChain:
     """Without the coordinates that nothing reads."""
     d, count = signals.d, len(signals.applied)
     needed = _columns(difference)
-    blocks = [range(1 + i * (d + 1), 1 + (i + 1) * (d + 1)) for i in range(count)]
     live = []
     for i in reversed(range(count)):
-        if needed & set(blocks[i]):
+        if needed & {*signals.of_examples(i), *signals.of_query(i)}:
             live.append(i)
             needed |= _columns(signals.applied[i])
     live.reverse()
-    kept = [0]
-    for i in live:
-        inputs = list(blocks[i][:d])
-        kept += inputs if needed & set(inputs) else []
-        kept += [blocks[i][d]] if blocks[i][d] in needed else []
-    hidden = 0
+
+    def kept_of(i: int) -> list[list[int]]:
+        """The coordinates of inputs, of the label and of the query that are kept, each all or none."""
+        examples = list(signals.of_examples(i))
+        parts = [examples[:d], examples[d:], list(signals.of_query(i))]
+        return [part if needed & set(part) else [] for part in parts]
+
+    kept = [0] + [column for i in live for part in kept_of(i) for column in part]
+    hidden = numbers = 0
     label = None  # of Y^T 1, which every multiple of the label's own direction shares
-    rows: list[list[tuple[fmpq_mat, dict[int, fmpq]]]] = [[], []]
-    ends: list[list[tuple[fmpq_mat, dict[int, fmpq]]]] = [[], []]
+    rows: list[list[tuple[fmpq_mat, dict[int, fmpq]]]] = [[], [], []]
+    ends: list[list[tuple[fmpq_mat, dict[int, fmpq]]]] = [[], [], []]
     for i in live:
         parts = [_picked(_rows(signals.applied[i], one), kept) for one in (range(d), range(d, d + 1))]
+        *of_examples, of_query = kept_of(i)
         s: dict[int, fmpq] = {}
         for at, u in enumerate(parts):
-            if not any(u.entries()):
+            if not any(u.entries()) or not any(of_examples):
                 continue
             if at and _columns(u) == {0}:
                 if label is None:
@@ -177,16 +206,25 @@ def _pruned(signals: _Signals, difference: fmpq_mat) -> SignalChain:
                 ends[at].append((u, {hidden: fmpq(1)}))
                 s[hidden] = fmpq(1)
                 hidden += 1
-        for at, wanted in enumerate((list(blocks[i][:d]), [blocks[i][d]])):
-            if wanted[0] in kept:
+        t = {}
+        if of_query:
+            ends[2].append((parts[0], {numbers: fmpq(1)}))
+            t[numbers] = fmpq(1)
+            numbers += 1
+        for at, (wanted, made) in enumerate(((of_examples[0], s), (of_examples[1], s), (of_query, t))):
+            if wanted:
                 places = [(row, kept.index(column)) for row, column in enumerate(wanted)]
-                rows[at].append((_placed(len(wanted), len(kept), places), s))
+                rows[at].append((_placed(len(wanted), len(kept), places), made))
+    difference = _picked(difference, kept)
+    if queried:
+        ends[2].append((difference, {numbers: fmpq(1)}))
+        numbers += 1
     families = []
-    for forward, adjoint in zip(rows, ends, strict=True):
+    for forward, adjoint, size in zip(rows, ends, (hidden, hidden, numbers), strict=True):
         pairs = forward + adjoint
-        vectors = tuple(tuple(s.get(k, fmpq(0)) for k in range(hidden)) for _, s in pairs)
+        vectors = tuple(tuple(s.get(k, fmpq(0)) for k in range(size)) for _, s in pairs)
         families.append(OperatorPairs(tuple(outer for outer, _ in pairs), vectors, len(forward)))
-    return SignalChain(_picked(difference, kept), tuple(families), hidden)
+    return SignalChain(difference, tuple(families), hidden, numbers)
 
 
 def _placed(rows: int, columns: int, ones: Sequence[tuple[int, int]]) -> fmpq_mat:

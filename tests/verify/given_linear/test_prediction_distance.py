@@ -26,7 +26,7 @@ def random_attention(rng, L, d, size, **said):
     return P, Q, GivenLinear.of(torch.from_numpy(P), torch.from_numpy(Q), **said)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 4),
@@ -42,8 +42,10 @@ def test_no_prompt_is_above_the_bound(seed, L, d, size, masked, divisor):
     A = 0.6 * np.eye(d) + size * rng.normal(size=(L, d, d))
     sizes = Fraction(B_x), Fraction(B_y)
     telescoped = distance_bound(attention, A.tolist(), n, *sizes).value
-    searched = distance_bound(attention, A.tolist(), n, *sizes, reached=telescoped / 1e3, work=2e7).value
-    bound = min(telescoped, searched)
+    bound = telescoped
+    if masked or L not in (2, 3):  # multipliers of two heads and a query take seconds
+        reached = telescoped / 1e3
+        bound = min(bound, distance_bound(attention, A.tolist(), n, *sizes, reached=reached, work=2e7).value)
     prompts = random_linear_prompts(d, Radii(n, B_x, B_y), 24, torch.Generator().manual_seed(seed % 1000))
     for x, y, query in zip(*(part.numpy() for part in (prompts.x, prompts.y, prompts.query)), strict=True):
         divided = {"n": n, "n+1": n + 1, "1": 1}[divisor]

@@ -43,18 +43,23 @@ def random_pair(rng, L, d, heads):
     return made
 
 
-def run(chain, X, Y):
+def run(chain, X, Y, query):
     """The difference, from the pairs of the chain alone, for one prompt."""
-    known, hidden = np.eye(chain.difference.ncols())[0], np.zeros((chain.hidden, X.shape[1]))
-    for _ in range(2 * chain.hidden + 2):  # more often than one signal can wait for another
-        for family, operator in zip(chain.families, (X, Y), strict=True):
+    known, made = np.eye(chain.difference.ncols())[0], np.zeros((chain.hidden, X.shape[1]))
+    numbers = np.zeros((chain.numbers, 1))
+    operators = (X, made), (Y, made), (query[:, None], numbers)
+    for _ in range(2 * (chain.hidden + chain.numbers) + 2):  # more often than one signal can wait for another
+        for family, (operator, hidden) in zip(chain.families, operators, strict=True):
             for at, (outer, vector) in enumerate(zip(family.outer, family.hidden, strict=True)):
                 mixed, place = floats(outer), np.array([float(int(v.p) / int(v.q)) for v in vector])
                 if at < family.forward:
                     known[mixed.argmax(1)] = operator @ (place @ hidden)
                 else:
                     hidden[place.argmax()] = operator.T @ (mixed @ known)
-    return floats(chain.difference) @ known
+    found = floats(chain.difference) @ known
+    if chain.numbers:
+        assert numbers[-1, 0] == pytest.approx(query @ found, rel=1e-9, abs=1e-9)
+    return found
 
 
 @settings(max_examples=12)
@@ -64,19 +69,23 @@ def run(chain, X, Y):
     st.integers(1, 3),
     st.integers(1, 2),
     st.sampled_from((1, -1)),
+    st.booleans(),
 )
-def test_a_chain_computes_the_difference_of_the_weights(seed, L, d, heads, sign):
+def test_a_chain_computes_the_difference_of_the_weights(seed, L, d, heads, sign, masked):
     rng = np.random.default_rng(seed)
     pairs = random_pair(rng, L, d, heads if L < 3 else 1)
-    chain = signal_chain(*(heads_of(P, Q) for P, Q in pairs), d, sign)
+    share = Fraction(0) if masked else Fraction(1, 2)
+    chain = signal_chain(*(heads_of(P, Q) for P, Q in pairs), d, sign, share)
     if chain is None:
         return
+    assert masked == (chain.numbers == 0)
     x, y = rng.normal(size=(2, d)), rng.normal(size=2)
     held = []
-    for P, Q in pairs:  # each query that is a unit vector reads one entry of the weight
-        held.append([states(P, Q, x, y, e, masked=True)[-1][-1, -1] for e in np.eye(d)])
+    for (P, Q), mask in zip(pairs, (masked, True), strict=True):  # a unit vector reads one entry of a weight
+        held.append([states(P, Q, x, y, e, masked=mask)[-1][-1, -1] for e in np.eye(d)])
     wanted = sign * np.array(held[0]) - held[1]
-    found = run(chain, x.T / 2**0.5, y[None] / 2**0.5)
+    parts = x.T / 2**0.5, y[None] / 2**0.5
+    found = run(chain, *parts, x[0]) if masked else np.diag([run(chain, *parts, e) for e in np.eye(d)])
     assert found == pytest.approx(wanted, rel=1e-8, abs=1e-8 * (1 + np.abs(wanted).max()))
 
 
@@ -114,6 +123,16 @@ def test_attention_far_from_descent_is_bounded_closely():
     assert 10 < found <= bound <= 1.4 * found
 
 
+def test_attention_without_a_mask_is_bounded_closely():
+    radii, generator = Radii(3, 0.5, 2.0), torch.Generator().manual_seed(0)
+    for L, d, dense in ((1, 3, True), (2, 2, True), (3, 2, False)):
+        bare = replace(near_descent(L, d, dense=dense), masked=False, divisor="n+1")
+        A = nearest_descent(bare, radii, "plain", generator)
+        found, _ = attack_distance(bare, A, radii, generator, 0.2)
+        bound = distance_bound(bare, A.tolist(), 3, Fraction(0.5), Fraction(2), found, work=1.0).value
+        assert 0 < found <= bound <= 1.2 * found
+
+
 def test_attention_that_is_read_with_the_other_sign_is_bounded_closely():
     radii, generator = Radii(6, 1.0, 1.0), torch.Generator().manual_seed(0)
     ascending = replace(near_descent(2, 2, dense=True), sign=1)
@@ -129,7 +148,7 @@ def test_multipliers_that_break_one_condition_prove_nothing(monkeypatch):
     known = fmpq_mat([[0, 1]])
     X = OperatorPairs((known, one), ((fmpq(1),), (fmpq(1),)), 1)
     idle = OperatorPairs((nothing, nothing), ((fmpq(0),), (fmpq(0),)), 1)
-    chain = SignalChain(known, (X, idle), 1)
+    chain = SignalChain(known, (X, idle, OperatorPairs((), (), 0)), 1)
     signs = [[1.0, 0.0], [0.0, -1.0]]
     for square, of_X, of_idle, proved in (
         (4.0, [[3.0, -1.5], [-1.5, -1.0]], signs, True),
@@ -146,6 +165,25 @@ def test_multipliers_that_break_one_condition_prove_nothing(monkeypatch):
         monkeypatch.setattr(signal_bound, "_searched", lambda *_, tables=tables: tables)
         bound = chain_bound(chain, 1.0)
         assert bound == (pytest.approx(square**0.5, rel=1e-14) if proved else float("inf")), (square, of_X)
+
+
+def test_multipliers_of_a_query_that_break_one_condition_prove_nothing(monkeypatch):
+    """t = q^T 1, whose least bound is 1."""
+    one, nobody = fmpq_mat([[1]]), OperatorPairs((), (), 0)
+    chain = SignalChain(one, (nobody, nobody, OperatorPairs((one,), ((fmpq(1),),), 0)), 0, 1)
+    for square, multiplier, proved in (
+        (1.02, -1.01, True),
+        (1.0, -1.01, False),  # the form of what is known
+        (1.02, -0.99, False),  # that of the numbers
+        (1.02, 1.01, False),
+    ):
+        tables = [np.array([[square]]), np.array([[multiplier]])]
+        monkeypatch.setattr(signal_bound, "_searched", lambda *_, tables=tables: tables)
+        bound = chain_bound(chain, 1.0)
+        assert bound == (pytest.approx(square**0.5, rel=1e-14) if proved else float("inf")), (
+            square,
+            multiplier,
+        )
 
 
 def test_differences_that_floats_hardly_hold_are_bounded():
