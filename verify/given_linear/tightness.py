@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -38,14 +40,15 @@ def linear_tightness(
     """certified / attacked: noise in the steps against plain descent, elsewhere against preconditioned."""
 
     def rows() -> Iterator[tuple[Cell, ...]]:
-        for dense in (False, True):
+        for masked, dense, L in product((True, False), (False, True), depths):
             kind: DescentKind = "preconditioned" if dense else "plain"
-            for L in depths:
-                found = (judge_linear(near_descent(L, d, dense=dense), _EXAMPLES) for d in sizes)
-                yield "dense" if dense else "steps", L, *(f"{one.nearest[kind].factor:.3g}" for one in found)
+            models = (replace(near_descent(L, d, dense=dense), masked=masked) for d in sizes)
+            found = (judge_linear(model, _EXAMPLES).nearest[kind].factor for model in models)
+            said = "yes" if masked else "no", "dense" if dense else "steps"
+            yield *said, L, *(f"{factor:.3g}" for factor in found)
 
-    columns = ("noise", "L", *(f"d = {d}" for d in sizes))
-    note = f"{_EXAMPLES} examples, radii 1, with a mask; one model a cell"
+    columns = ("mask", "noise", "L", *(f"d = {d}" for d in sizes))
+    note = f"{_EXAMPLES} examples, radii 1; one model a cell"
     return Grid("certified / attacked of linear attention", columns, tuple(rows()), note)
 
 

@@ -124,12 +124,14 @@ def test_attention_far_from_descent_is_bounded_closely():
 
 
 def test_attention_without_a_mask_is_bounded_closely():
-    radii, generator = Radii(3, 0.5, 2.0), torch.Generator().manual_seed(0)
+    radii, generator = Radii(1, 0.5, 2.0), torch.Generator().manual_seed(0)
     for L, d, dense in ((1, 3, True), (2, 2, True), (3, 2, False)):
-        bare = replace(near_descent(L, d, dense=dense), masked=False, divisor="n+1")
+        bare = replace(near_descent(L, d, dense=dense), masked=False, divisor="n+1" if dense else "n")
         A = nearest_descent(bare, radii, "plain", generator)
+        if not dense:  # from its own steps the missing mask alone makes a difference
+            A = -bare.Q[:, 0, :d, :d].mT
         found, _ = attack_distance(bare, A, radii, generator, 0.2)
-        bound = distance_bound(bare, A.tolist(), 3, Fraction(0.5), Fraction(2), found, work=1.0).value
+        bound = distance_bound(bare, A.tolist(), 1, Fraction(0.5), Fraction(2), found, work=1.0).value
         assert 0 < found <= bound <= 1.2 * found
 
 
