@@ -37,8 +37,9 @@ CLOSE_ENOUGH = 1.1
 NEWTON_STEPS = 120
 """Newton steps of the search."""
 
-_GAP, _SMALLER, _CENTRED = 0.01, 0.2, 1.0
-"""When the barrier is weak enough to end; by what it is made weaker; how near to its minimum it is then."""
+_GAPS, _SMALLER, _CENTRED = (0.01, 0.1), 0.2, 1.0
+"""When the barrier is weak enough to end, at first and in a second try; by what it is made weaker; how
+near to its minimum it is then."""
 
 _SIZE, _OVER, _APART = 1e-4, 0.1, 1e8
 """What multipliers cost, so that they stay bounded, and what is missing to positive definite ones."""
@@ -190,13 +191,16 @@ def chain_bound(chain: SignalChain, reached: float, steps: int = NEWTON_STEPS) -
         blocks.append(_Block(aim, -1.0, sides[1]))
     families = [one for one, _ in _used(chain)]
     barrier = _Barrier(blocks, [1, *(len(one.outer) for one in families)])
-    try:
-        tables = _searched(barrier, [one.forward for one in families], steps)
-    except np.linalg.LinAlgError:
-        tables = None
-    if tables is None or not _is_proved(chain, tables):
-        return math.inf
-    return upper_float(arb(float(tables[0][0, 0])).sqrt() * arb(reached))
+    for gap in _GAPS:  # near the least bound, forms may be positive definite in floats alone
+        try:
+            tables = _searched(barrier, [one.forward for one in families], steps, gap)
+        except np.linalg.LinAlgError:
+            continue
+        if tables is None:
+            break
+        if _is_proved(chain, tables):
+            return upper_float(arb(float(tables[0][0, 0])).sqrt() * arb(reached))
+    return math.inf
 
 
 def _per_unit(chain: SignalChain, reached: float) -> SignalChain:
@@ -213,7 +217,7 @@ def _used(chain: SignalChain) -> list[tuple[OperatorPairs, bool]]:
     return [(one, at == 2) for at, one in enumerate(chain.families) if one.outer]
 
 
-def _searched(barrier: _Barrier, forward: Sequence[int], steps: int) -> list[np.ndarray] | None:
+def _searched(barrier: _Barrier, forward: Sequence[int], steps: int, gap: float) -> list[np.ndarray] | None:
     """The tables of the smallest bound that is found; None where there is none."""
     x, cost, sizes = np.zeros((3, barrier.starts[-1] + 1))
     x[0] = cost[0] = 1.0
@@ -243,7 +247,7 @@ def _searched(barrier: _Barrier, forward: Sequence[int], steps: int) -> list[np.
         done += 1
         best = x if x[0] < best[0] else best
         if decrement < _CENTRED:
-            if mu * size < _GAP * x[0]:
+            if mu * size < gap * x[0]:
                 break
             mu *= _SMALLER
     return barrier.tables(best)

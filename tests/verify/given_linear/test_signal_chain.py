@@ -188,6 +188,14 @@ def test_multipliers_of_a_query_that_break_one_condition_prove_nothing(monkeypat
         )
 
 
+def test_where_the_least_bound_is_not_proved_a_larger_one_is_tried(monkeypatch):
+    one, nobody = fmpq_mat([[1]]), OperatorPairs((), (), 0)
+    chain = SignalChain(one, (nobody, nobody, OperatorPairs((one,), ((fmpq(1),),), 0)), 0, 1)
+    found = {gap: [np.array([[square]]), np.array([[-1.01]])] for gap, square in ((0.01, 1.005), (0.1, 1.02))}
+    monkeypatch.setattr(signal_bound, "_searched", lambda *posed: found[posed[-1]])
+    assert chain_bound(chain, 1.0) == pytest.approx(1.02**0.5, rel=1e-14)
+
+
 def test_differences_that_floats_hardly_hold_are_bounded():
     P, Q = 1e-160 * np.random.default_rng(0).normal(size=(2, 2, 1, 2, 2))
     tiny = GivenLinear.of(torch.from_numpy(P), torch.from_numpy(Q))
