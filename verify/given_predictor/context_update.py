@@ -3,8 +3,9 @@
 Let a = A(C, x) be what the first matrix W of an MLP reads at the query, and a_0 = A(x) the same without
 context.  With dA = a - a_0 and dW = (W dA) a_0^T / |a_0|^2, (W + dW) a_0 = W a: the MLP with W + dW answers
 without context what the one with W answers with it.  Where the stream h passes around the MLP, too, the
-last bias is moved by dh = h(C, x) - h(x).  In the paper both paths carry the same A; a GPT-2 normalises what
-the MLP reads, so here dA is a difference after the normalisation and dh one before it, by the same proof.
+last bias is moved by dh = h(C, x) - h(x).  In accounts of the paper's theorem both paths carry the same A;
+a GPT-2 normalises what the MLP reads, so here dA is a difference after the normalisation and dh one before
+it, by the same proof.
 """
 
 from __future__ import annotations
