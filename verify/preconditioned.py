@@ -376,6 +376,11 @@ _OF_SPHERE = (
     "sphere/layers",
 )
 
+
+def _also(problem: PreconditionedProblem) -> tuple[str, ...]:
+    return _OF_SPHERE if problem.covariates == "sphere" else ()
+
+
 THEOREM = Theorem(
     name=NAME,
     title=TITLE,
@@ -402,6 +407,7 @@ THEOREM = Theorem(
         "training/theorem-3",
         "training/theorem-4",
     ),
+    also=_also,
     own=frozenset(
         {"theorem-1/other-minimum", "theorem-3/one-step", "lemma-1/model", "parameters", *_OF_SPHERE}
     ),

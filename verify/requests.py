@@ -63,7 +63,7 @@ class Request:
 
     def claim_keys(self) -> tuple[str, ...]:
         """The keys of the claims that are judged."""
-        return self.theorem.claim_keys(self.construction)
+        return self.theorem.claim_keys(self.construction, self.problem)
 
     def command(self, search: Search) -> str:
         """The command line that repeats this verification."""

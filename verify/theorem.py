@@ -32,6 +32,11 @@ def _anything(problem: Any, **construction: str) -> None:
     """Accepts every problem."""
 
 
+def _none(problem: Any) -> tuple[str, ...]:
+    """Nothing more."""
+    return ()
+
+
 def _no_tables(problem: Any, **construction: str) -> tuple[Grid, ...]:
     return ()
 
@@ -65,7 +70,8 @@ class Theorem:
     read: (letters, search) -> letters and keywords for `judge`, where options such as data set letters.
     hypotheses, plan: what the theorem assumes and how its tolerance is spent, for `icgd bounds`.
     survey: figures for a report, computed during the verification.  replay: judges a saved counterexample.
-    own: the names in `judged` that are icgd's claims about its constructions and bounds, not the source's.
+    also: (problem) -> names beyond `judged` that are judged on this problem alone.
+    own: the names in both that are icgd's claims about its constructions and bounds, not the source's.
     repaired: those of the source that are judged in a form repaired here, or with constants found here.
     tables: (problem) -> tables of constants, for `icgd bounds`, which builds nothing.
     findings: a TOML file of entries for the ledger; evidence: the functions that they name.
@@ -81,6 +87,7 @@ class Theorem:
     model: Model | None = None
 
     options: frozenset[str] = frozenset()
+    also: Callable[[Any], tuple[str, ...]] = _none
     own: frozenset[str] = frozenset()
     repaired: frozenset[str] = frozenset()
     tables: Callable[..., tuple[Grid, ...]] = _no_tables
@@ -129,14 +136,15 @@ class Theorem:
             return False
         return True
 
-    def claim_keys(self, construction: str | None = None) -> tuple[str, ...]:
+    def claim_keys(self, construction: str | None = None, problem: Letters | None = None) -> tuple[str, ...]:
         """The keys of the claims that are judged, such as "relu-icgd/lean/step-error", in order.
 
-        They are the same on every surface, and no two constructions share one.
+        They are the same on every surface, and no two constructions share one.  problem: where it is given,
+        what is judged on it alone comes last.
         """
         judged = self.judged
         names = judged[self.chosen(construction)["construction"]] if isinstance(judged, Mapping) else judged
-        return tuple(f"{self.name}/{name}" for name in names)
+        return tuple(f"{self.name}/{name}" for name in (*names, *(self.also(problem) if problem else ())))
 
     def _repr_html_(self) -> str:
         usual, meant = self.letters.defaults(), self.letters.meanings()

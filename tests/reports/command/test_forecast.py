@@ -60,7 +60,11 @@ def test_a_check_is_as_long_as_its_certificate():
     empty = checking(RELU, {}, Problem()).seconds
     assert empty == checking(RELU, {"splits": 3, "program": [None, {"constant": 1}]}, Problem()).seconds
     unit = {"a": [1.0] * 100_000, "b": [], "c": [], "constant": 0.0}
-    for more in ({"splits": [0] * 60_000}, {"program": {"loss": {"relus": unit}}}):
-        assert checking(RELU, more, Problem()).seconds > empty + 3
+    for once, twice in (
+        ({"splits": [0] * 60_000}, {"splits": [0] * 120_000}),
+        ({"program": {"loss": {"relus": unit}}}, {"program": [{"relus": unit}, {"relus": unit}]}),
+    ):
+        more, most = (checking(RELU, one, Problem()).seconds - empty for one in (once, twice))
+        assert more > 0 and most == pytest.approx(2 * more)
     looped = find_theorem("looped")
     assert bounding(looped, looped.letters()).seconds < bounding(RELU, Problem()).seconds
