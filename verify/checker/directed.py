@@ -1,7 +1,7 @@
 """Arithmetic on arrays of floats that rounds outwards: intervals, and bounds of what is not negative.
 
 In IEEE-754 the sum, product, quotient or root of float64 numbers is off by at most 2^-52 of itself, whichever
-way it is rounded, or by 2^-1021 near 0, even where numbers that small become 0.  `up` and `down` move it by
+way it is rounded, or by 2^-1021 near 0, even where results that small become 0.  `up` and `down` move it by
 more than twice as much.  What overflows is infinite or nan, and no comparison with nan is true.  Nothing
 comes from the rest of the project.
 """
@@ -28,8 +28,14 @@ def down(x: Floats) -> Floats:
 
 
 def above(x: Any) -> float:
-    """A float that is at least this number or ball; infinite where the ball is."""
-    return 0.0 if x == 0 else math.nextafter(float(arb(x).upper()), math.inf)
+    """A float that is at least this number or ball; infinite where the ball is.
+
+    None is so small that a processor might read it as 0.
+    """
+    if x == 0:
+        return 0.0
+    found = math.nextafter(float(arb(x).upper()), math.inf)
+    return 2.0**-1000 if 0 <= found < 2.0**-1000 else found
 
 
 class Interval:

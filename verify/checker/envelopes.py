@@ -60,7 +60,7 @@ class Boxes:
     def __init__(self, table: Table, low: Floats, high: Floats) -> None:
         self.low, self.high, self.middle = low, high, low + (high - low) / 2
         self.half = up(np.maximum(high - self.middle, self.middle - low))
-        self.curving, place = up(self.half * self.half) / 2, table.place(self.middle)
+        self.curving, place = up(self.half * self.half) / 2, table.place(low)
         r, most = [], [bound[place] for bound in table.most]
         for k in range(5):
             value, error = table.at(self.middle, k, place), table.errors[k][place]

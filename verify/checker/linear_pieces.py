@@ -52,6 +52,7 @@ def pieces(relus: Mapping[str, Any], reach: float, cuts: Floats) -> Pieces | Non
     rest = np.array([relus["constant"], reach], dtype=np.float64)
     size = np.abs(np.concatenate([a, b, c, rest]))
     as_written = all(x.tolist() == [*relus[key]] for x, key in zip(read, "abc", strict=True))
+    as_written &= rest.tolist() == [relus["constant"], reach]  # integers may be too long for floats
     sane = np.all((size == 0) | (size >= 2.0**-100) & (size <= 2.0**60))
     if not (as_written and sane and np.all(np.abs(np.frexp(a)[0]) == 0.5) and len(a) == len(b) == len(c)):
         return None
@@ -91,6 +92,8 @@ HALVINGS, TINY = 5, 1.01 * 2.0**-52
 @np.errstate(all="ignore")
 def unsettled(table: Table, k: int, found: Pieces, error: float) -> list[int]:
     """The pieces on which floats do not show that the sum is within the error of derivative k of f."""
+    if float(error) != error:
+        return [*range(len(found.rises))]
     ends = np.stack([found.points, found.values, TINY * np.abs(found.values)])
     left, right, rises = ends[:, :-1], ends[:, 1:], found.rises
     whose, lost = np.arange(len(rises)), set[int]()
@@ -121,7 +124,7 @@ def _distances(
     Where f^(k) bends one way, a tangent bounds it on one side, and the ends do on the other.  Each piece lies
     in one interval of the table.
     """
-    place = table.place(middle)
+    place = table.place(left[0])  # the middle of a piece of two neighbouring floats is one of them
 
     def apart(at: Floats) -> Floats:
         x, value, slack = at

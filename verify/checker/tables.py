@@ -71,18 +71,21 @@ class Table:
 
 
 class Tables:
-    """One table for all reaches between two powers of 2, whichever is asked for first."""
+    """One table for all reaches between two powers of 2, unless f may be undefined between them."""
 
     def __init__(self) -> None:
         self.made = dict[tuple[Function, float], Table]()
 
     def reaching(self, f: Function, reach: float) -> Table:
-        """A table of f to the next power of 2."""
+        """A table of f to the next power of 2, or to the reach itself where that one has gaps."""
         part, power = math.frexp(reach)
-        key = f, math.ldexp(1.0, power) if part > 0.5 else math.ldexp(0.5, power)
-        if key not in self.made:
-            self.made[key] = Table(*key)
-        return self.made[key]
+        rounder = self._to(f, math.ldexp(1.0, power) if part > 0.5 else math.ldexp(0.5, power))
+        return rounder if np.all(np.isfinite(rounder.errors)) else self._to(f, float(reach))
+
+    def _to(self, f: Function, reach: float) -> Table:
+        if (f, reach) not in self.made:
+            self.made[f, reach] = Table(f, reach)
+        return self.made[f, reach]
 
 
 class _Polynomials:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from icgd.bounds.functions.pieces import fit
 from icgd.bounds.problem import Problem
-from icgd.verify.checker.lemmas import lines
+from icgd.verify.checker.lemmas import lemma, lines
 from icgd.verify.checker.linear_pieces import pieces, unsettled
 from icgd.verify.checker.power_series import exact, formula
 from icgd.verify.checker.relu import PRECISION
@@ -49,6 +49,27 @@ def round_(x):
 def test_sums_on_which_floats_might_not_be_enough_are_left_to_rationals(change):
     relus = {"a": [1.0, -2.0], "b": [0.1, 0.2], "c": [1.0, 1.0], "constant": 0.0}
     assert pieces(relus, 1.0, np.array([])) and pieces(relus | change, 1.0, np.array([])) is None
+
+
+def test_whole_numbers_that_no_float_holds_are_left_to_rationals():
+    relus = {"a": [1.0], "b": [0.5], "c": [1.0], "constant": 0.0}
+    assert pieces(relus | {"constant": 2**60 + 63}, 1.0, np.array([])) is None
+    assert pieces(relus, 2**53 + 1, np.array([])) is None
+    with ctx.workprec(PRECISION):
+        table = Table(formula("tanh"), 1.0)
+        assert unsettled(table, 0, pieces(relus, 1.0, table.edges[1:-1]), 2**60 + 1)
+
+
+def test_a_piece_between_neighbouring_floats_is_read_left_of_the_edge_at_which_it_ends():
+    """f is 2 between the floats below an edge of its table, and 1 elsewhere; the sum is 1."""
+    edge = -0.5
+    below = float(np.nextafter(edge, -1))
+    peak = (Fraction(below) + Fraction(edge)) / 2
+    relus = {"a": [1.0], "b": [-below], "c": [2.0**-90], "constant": 1.0}
+    with ctx.workprec(PRECISION):
+        table = Table(formula(f"1 + 1/cosh((t - ({peak.numerator})/{peak.denominator})*10**21)"), 1.0)
+        assert edge in table.edges and below + (edge - below) / 2 == edge
+        assert not lemma(table, 0, relus, 1.0, 1e-6)
 
 
 CURVES = {"tanh": mpmath.tanh, "sin": mpmath.sin}

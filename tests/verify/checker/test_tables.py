@@ -61,3 +61,11 @@ def test_a_table_is_shared_by_ranges_of_its_size_only():
         wide, same, further, tiny = (tables.reaching(f, reach) for reach in (2.0, 1.5, 2.5, 1e-12))
     assert same is wide and (wide.reach, further.reach) == (2.0, 4.0)
     assert 1e-12 <= tiny.reach < 2e-12 and tiny.errors[0].max() < 1e-26
+
+
+def test_a_table_does_not_go_on_to_where_there_is_no_function():
+    tables, f = Tables(), formula("sqrt(t + 7/10)")
+    with ctx.workprec(PRECISION):
+        found = tables.reaching(f, 0.55)
+        assert found.reach == 0.55 and np.all(np.isfinite(found.errors))
+        assert found is tables.reaching(f, 0.55) and tables.reaching(f, 0.45).reach == 0.5
