@@ -276,7 +276,7 @@ class Instance:
         ps = [Fraction(letters["B_x"]), *(Fraction(claim["p_in"]) for claim in claims[1:])]
         ps.append(self.roots[-1] * Fraction(claims[last]["r"]))
         sums = self.relus("u", last, self.slope_sum)
-        steep = None if loss["rho"] else f"(Some {rational(self.c['steepness'])})"
+        steep = None if loss["rho"] else f"(Some {rational(Fraction(self.c['steepness']) * (1 + ROOM))})"
         made = ", ".join(self.c[key] for key in ("construction", "arithmetic", "weights"))
         shown = ", ".join(f"{name} = {value}" for name, value in letters.items())
         numbers = [loss["rho"], loss["sigma"], letters["B_y"], letters["B_v"], lip, phi0, top]

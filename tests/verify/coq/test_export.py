@@ -267,6 +267,21 @@ def test_damaged_certificates_are_refused(compiled, tmp_path):
 
 @needs_coq
 @pytest.mark.slow
+def test_a_range_that_is_attained_is_accepted(compiled, tmp_path):
+    """The slope of the logistic loss rises by 1/4 at z = 0, which Coq encloses from outside."""
+    folder = tmp_path / "coq"
+    shutil.copytree(compiled[1], folder)
+    (folder / "data.v").write_text(Instance(certified(loss="logistic", output="linear")).data(), "utf-8")
+    probe = (
+        "From ICGD Require Import data arithmetic.\nEval vm_compute in Checks.Ce.loss_fits prec certified."
+    )
+    (folder / "probe.v").write_text(probe, "utf-8")
+    files = [_compile(folder, name, 120) for name in ("data.v", "arithmetic.v", "probe.v")]
+    assert "= true" in files[-1].output, [file.output for file in files]
+
+
+@needs_coq
+@pytest.mark.slow
 def test_coqc_refuses_a_file_whose_check_comes_out_false(compiled, tmp_path):
     folder = tmp_path / "coq"
     shutil.copytree(compiled[1], folder)
