@@ -2,7 +2,7 @@
 From Coq Require Import Reals QArith Qabs Qreals List Lra Lia Psatz Bool ZArith Permutation.
 From Flocq Require Import Core.
 From Interval Require Import Float.Sig.
-From ICGD Require Import vectors calculus block sums formulas certificate proof machine rounding floats products slope.
+From ICGD Require Import vectors calculus block sums formulas certificate proof machine rounding floats products slope heads.
 Import ListNotations.
 Open Scope R_scope.
 Notation sum := vectors.sum.
@@ -30,19 +30,22 @@ Definition no_units : relus := Relus 1 1 0 [] 1 0.
 Definition multiplied (y : nat -> R) (p d g s : nat -> nat -> R) (j k : nat) : Prop :=
   let '(fs, beta) := form_of y p g j k in
   match times (L c j) with
-  | Exactly => Rabs (s j k - d j k * g j k) <= wx c j
+  | Exactly => d j k = 1 /\ s j k = g j k   (* a linear output: g is read as it is *)
   | Centred m => product_row 0 0 (Q2R m) (offset_g j) no_units (d j k) fs beta false (s j k)
   | Squared m a b w => product_row (Q2R a) (Q2R b) (Q2R m) (offset_g j) w (d j k) fs beta true (s j k)
   end.
 
-(* The slope of the loss: a form of slots, which is no float; a sum of ReLUs of z in a slot of its own; or, for other losses, a slot
-   that is within the room that the certificate leaves for its rounding. *)
-Definition slope_by_machine (y : nat -> R) (p z g : nat -> nat -> R) (j k : nat) : Prop :=
+(* The slope of the loss: a form of slots, which is no float; or a slot of its own that holds a sum of ReLUs: of z, less sigma y
+   (logistic); of z - rho y at a linear output, where p is z (squared and huber); of p - rho y, by attention (huber).  Any other is
+   within the room that the certificate leaves for it; an export has none, as slope_counted says. *)
+Definition slope_by_machine (T : nat) (y : nat -> R) (p z g : nat -> nat -> R) (j k : nat) : Prop :=
   let within := Rabs (z j k) <= Z c j -> Rabs (g j k - (uhat c (if direct c then z j k else p (N c) k - rho c * y k) - sigma c * y k)) <= wg c j in
-  match last_form o, u_sum c with
-  | Some q, _ => g j k = Q2R q * (p (N c) k - rho c * y k)
-  | None, Some w => if direct c then slope_row (offset_z j) (sigma c) (z j k + offset_z j) (y k) w (g j k) else within
-  | None, None => within
+  match last_form o, u_sum c, own_sum (loss c), times (L c j) with
+  | Some q, _, _, _ => g j k = Q2R q * (p (N c) k - rho c * y k)
+  | None, Some w, _, _ => if direct c then slope_row (offset_z j) (sigma c) (z j k + offset_z j) (y k) w (g j k) else within
+  | None, None, Some w, Exactly => p (N c) k = z j k /\ difference_row (offset_z j) (rho c) (z j k + offset_z j) (y k) w (g j k)
+  | None, None, Some w, _ => heads_row T (rho c) (p (N c) k) (y k) w (g j k)
+  | None, None, None, _ => within
   end.
 
 (* The pass of block.v for the construction `lean`, with z, p, r', g and products as literal matrices compute them in binary64,
@@ -54,7 +57,7 @@ Definition float_pass (T : nat) (V : nat -> nat -> nat -> R) (x y : nat -> R) (p
      by_machine (r_sum (L c j)) (act c j) (offset_z j) (z j k) (wr c j) (p (S j) k) /\
      by_machine (dr_sum (L c j)) (dact c j) (offset_z j) (z j k) (wd c j) (d j k) /\
      (DL c j <= d j k <= DH c j -> Rabs (g j k) <= G c j -> multiplied y p d g s j k)) /\
-  (forall j k, S j = N c -> (k < dim c (N c))%nat -> slope_by_machine y p z g j k) /\
+  (forall j k, S j = N c -> (k < dim c (N c))%nat -> slope_by_machine T y p z g j k) /\
   (forall j k, (S j < N c)%nat -> (k < dim c (S j))%nat ->
      row_read T (dim c (S (S j))) (s (S j)) (fun l => V (S j) l k) (offset_g j) (g j k)).
 End Statement.
@@ -80,16 +83,21 @@ Definition form_bound (c : data) (o : machine_data) (j : nat) : Q :=
 
 (* The form in the matrices is the slope of the loss, or the room for rounding of a slot is enough. *)
 Definition form_fits (c : data) (o : machine_data) : bool :=
-  match last_form o, factor c, u_sum c with
-  | None, _, None => true
-  | None, _, Some w => let j := (N c - 1)%nat in
-      if direct c then slope_fits w (qsigma c) (qBy c) (qZ (L c j)) (nth j (above_z o) 0) (qwg (L c j)) else true
-  | Some q, Some f, None => Qeq_bool f q && negb (direct c) | _, _, _ => false
+  let j := (N c - 1)%nat in let l := L c j in let above := nth j (above_z o) 0 in
+  match last_form o, u_sum c with
+  | Some q, None => match factor c with Some f => Qeq_bool f q && negb (direct c) | None => false end
+  | Some _, Some _ => false
+  | None, Some w => if direct c then slope_fits w (qsigma c) (qBy c) (qZ l) above (qwg l) else true
+  | None, None => match own_sum (loss c), times l with
+      | Some w, Exactly => negb (direct c) && Qeq_bool (qsigma c) 0 && difference_fits w (qrho c) (qBy c) (qZ l) above (qwg l)
+      | Some w, _ => negb (direct c) && Qeq_bool (qsigma c) 0 && heads_fit w (tokens o) (qrho c) (qBy c) (qA l + qer l) (qwg l)
+      | None, _ => true
+      end
   end.
 
 (* Whether the rounding of the loss slope is among what is proved. *)
 Definition slope_counted (c : data) (o : machine_data) : bool :=
-  match last_form o, u_sum c with Some _, _ => true | None, Some _ => direct c | None, None => false end.
+  match last_form o, u_sum c, own_sum (loss c) with Some _, _, _ => true | None, Some _, _ => direct c | None, None, Some _ => true | None, None, None => false end.
 
 Definition rounding_fits (c : data) (o : machine_data) (j : nat) : bool :=
   let l := L c j in let T := tokens o in let above := nth j (above_g o) 0 in let Sg := form_bound c o j in
@@ -263,25 +271,40 @@ Proof.
     + assert (C0 := C 0%nat ltac:(lia)). apply norm_bound; auto. eapply Rle_trans; [apply Rabs_pos | exact C0].
 Qed.
 
+(* What p adds up to in the last layer, with its error. *)
+Lemma own_size j k : (j < N c)%nat -> (k < dim c (S j))%nat -> Rabs (p (S j) k) <= A j + Q2R (qer (L c j)).
+Proof.
+  intros Hj Hk. destruct (proj2 (forward_floats j ltac:(lia)) Hj k Hk) as (_ & Z2 & Zr & _).
+  destruct (rounded_of j Hj) as (_ & Er). assert (F := r_lemma_of j _ Hj Z2). assert (Ac := act_of j _ Hj Z2).
+  replace (p (S j) k) with (act c j (z j k) + ((rhat c j (z j k) - act c j (z j k)) + (p (S j) k - rhat c j (z j k)))) by ring.
+  apply Rabs_sum2; [exact Ac |]. eapply Rle_trans. apply Rabs_sum2; eassumption. lra.
+Qed.
+
 Lemma slope_within j k : S j = N c -> (k < dim c (N c))%nat -> Rabs (z j k) <= Z c j ->
   Rabs (g j k - (uhat c (if direct c then z j k else p (N c) k - rho c * y k) - sigma c * y k)) <= wg c j.
 Proof.
   destruct machine as (_ & _ & M2 & _). intros Hj Hk Hz. specialize (M2 j k Hj Hk). assert (Hj' : (j < N c)%nat) by lia. round j Hj'.
   replace (Nat.ltb (S j) (N c)) with false in * by (symmetry; apply Nat.ltb_ge; lia).
   match goal with X : form_fits c o = true |- _ => rename X into Fm end.
-  unfold form_fits in Fm. unfold slope_by_machine in M2. cbv zeta in M2. destruct (last_form o) as [q |].
-  2: { destruct (u_sum c) as [w |] eqn:Ew; [| now apply M2]. destruct (direct c); [| now apply M2].
-    replace (N c - 1)%nat with j in Fm by lia. unfold uhat. rewrite Ew. cbn [sum_or]. unfold wg. replace (z j k) with (z j k + Q2R (nth j (above_z o) 0%Q) - Q2R (nth j (above_z o) 0%Q)) by ring.
-    eapply slope_room; [exact Fm | | | exact M2].
-    - replace (z j k + Q2R (nth j (above_z o) 0%Q) - Q2R (nth j (above_z o) 0%Q)) with (z j k) by ring. exact Hz.
-    - eapply Rle_trans; [apply (norm_coordinate (dim c (N c)) y); exact Hk | exact Hy]. }
-  clear Hz.
-  unfold factor in Fm. unfold uhat, phi, slope_value.
-  destruct (loss c) as [[| | | | [| f | | | | |] [| | | | | |] | |] |]; try discriminate.
-  destruct (le 0 f && Qeq_bool (qsigma c) 0) eqn:Es; [| discriminate]. destruct (u_sum c); [discriminate |]. apply andb_true_iff in Fm. destruct Fm as [Fq Fd].
-  apply Qeq_bool_eq, Qeq_eqR in Fq. apply negb_true_iff in Fd. apply andb_true_iff in Es. destruct Es as [_ Es].
-  apply Qeq_bool_eq, Qeq_eqR in Es. rewrite RMicromega.Q2R_0 in Es. unfold sigma. rewrite Fd, Es, M2. cbn [sum_or value]. rewrite Fq.
-  apply Rabs_zero; [ring |]. unfold wg. rewrite <- RMicromega.Q2R_0. now apply Qle_R.
+  assert (Yk : Rabs (y k) <= B_y c) by (eapply Rle_trans; [apply (norm_coordinate (dim c (N c)) y); exact Hk | exact Hy]).
+  assert (Away : z j k + Q2R (nth j (above_z o) 0%Q) - Q2R (nth j (above_z o) 0%Q) = z j k) by ring.
+  unfold form_fits in Fm. unfold slope_by_machine in M2. cbv zeta in M2, Fm. replace (N c - 1)%nat with j in Fm by lia.
+  destruct (last_form o) as [q |]; [destruct (u_sum c) as [w |] eqn:Ew; [discriminate |] | destruct (u_sum c) as [w |] eqn:Ew].
+  - clear Hz. unfold factor in Fm. unfold uhat, phi, slope_value. rewrite Ew.
+    destruct (loss c) as [[| | | | [| f | | | | |] [| | | | | |] | |] |]; try discriminate.
+    destruct (le 0 f && Qeq_bool (qsigma c) 0) eqn:Es; [| discriminate]. apply andb_true_iff in Fm. destruct Fm as [Fq Fd].
+    apply Qeq_bool_eq, Qeq_eqR in Fq. apply negb_true_iff in Fd. apply andb_true_iff in Es. destruct Es as [_ Es].
+    apply Qeq_bool_eq, Qeq_eqR in Es. rewrite RMicromega.Q2R_0 in Es. unfold sigma. rewrite Fd, Es, M2. cbn [sum_or value]. rewrite Fq.
+    apply Rabs_zero; [ring |]. unfold wg. rewrite <- RMicromega.Q2R_0. now apply Qle_R.
+  - destruct (direct c); [| now apply M2]. unfold uhat. rewrite Ew. cbn [sum_or]. rewrite <- Away at 1.
+    eapply slope_room; [exact Fm | rewrite Away; exact Hz | exact Yk | exact M2].
+  - destruct (own_sum (loss c)) as [w |] eqn:Eo; [| now apply M2]. unfold uhat, phi. rewrite Ew. cbn [sum_or].
+    assert (Zero : Qeq_bool (qsigma c) 0 = true -> sigma c = 0) by (intros E; apply Qeq_bool_eq, Qeq_eqR in E; rewrite RMicromega.Q2R_0 in E; exact E).
+    destruct (times (L c j)) eqn:Et; parts Fm; repeat match goal with X : negb (direct c) = true |- _ => apply negb_true_iff in X; rewrite X end;
+      rewrite (Zero ltac:(assumption)), <- (own_sum_ok _ _ _ Eo), Rmult_0_l, Rminus_0_r.
+    + destruct M2 as [-> Row]. rewrite <- Away at 1. eapply difference_room; [eassumption | rewrite Away; exact Hz | exact Yk | exact Row].
+    + eapply heads_room; [exact enough | eassumption | | exact Yk | exact M2]. rewrite Q2R_plus, <- Hj. apply own_size; [exact Hj' | now rewrite Hj].
+    + eapply heads_room; [exact enough | eassumption | | exact Yk | exact M2]. rewrite Q2R_plus, <- Hj. apply own_size; [exact Hj' | now rewrite Hj].
 Qed.
 
 Lemma multiplied_ok j k : (j < N c)%nat -> (k < dim c (S j))%nat -> DL c j <= d j k <= DH c j -> Rabs (g j k) <= G c j ->
@@ -289,11 +312,7 @@ Lemma multiplied_ok j k : (j < N c)%nat -> (k < dim c (S j))%nat -> DL c j <= d 
 Proof.
   intros Hj Hk Hd Hg Hm. round j Hj. destruct (forward_of j Hj) as (_ & _ & D1 & D2).
   assert (HD : Rabs (d j k) <= Q2R (qD (L c j))) by (apply Rabs_le; lra).
-  assert (Own : Rabs (p (S j) k) <= A j + Q2R (qer (L c j))).
-  { destruct (proj2 (forward_floats j ltac:(lia)) Hj k Hk) as (_ & Z2 & Zr & _).
-    destruct (rounded_of j Hj) as (_ & Er). assert (F := r_lemma_of j _ Hj Z2). assert (Ac := act_of j _ Hj Z2).
-    replace (p (S j) k) with (act c j (z j k) + ((rhat c j (z j k) - act c j (z j k)) + (p (S j) k - rhat c j (z j k)))) by ring.
-    apply Rabs_sum2; [exact Ac |]. eapply Rle_trans. apply Rabs_sum2; eassumption. lra. }
+  assert (Own := own_size j k Hj Hk).
   unfold multiplied in Hm. destruct (form_of c o y p g j k) as [fs beta] eqn:Ef. unfold product in *.
   assert (Eg : g j k = form_sum fs + beta).
   { unfold form_of in Ef. unfold form_sum. destruct (Nat.ltb (S j) (N c)) eqn:El; [injection Ef as <- <-; cbn [map total]; ring |].
@@ -315,7 +334,7 @@ Proof.
         split; [lra | lia].
       + rewrite Rabs_R1. fold (G c j). split; [lra | lia]. }
   destruct Form as [Fz Fl]. destruct (times (L c j)) as [| m | m a b w].
-  - exact Hm.
+  - destruct Hm as [-> ->]. apply Rabs_zero; [ring |]. unfold wx. rewrite <- RMicromega.Q2R_0. now apply Qle_R.
   - assert (R := product_room 0 0 m no_units false (qG (L c j)) (nth j (above_g o) 0%Q) (qD (L c j)) (form_bound c o j) (qwx (L c j)) (d j k) fs beta (s j k)).
     rewrite !RMicromega.Q2R_0 in R. fold (offset_g o j) in R. rewrite <- Eg in R. unfold row_gives in R. rewrite Rplus_0_r, <- Eg in R. apply R; auto.
   - assert (R := product_room a b m w true (qG (L c j)) (nth j (above_g o) 0%Q) (qD (L c j)) (form_bound c o j) (qwx (L c j)) (d j k) fs beta (s j k)).

@@ -39,7 +39,7 @@ STATIC = (
         "tight",
     ),
     *("enclose", "tables", "fits", "sweeps", "certificate", "proof", "machine", "rounding", "floats"),
-    *("products", "slope", "binary64", "update", "clip", "step64"),
+    *("products", "slope", "update", "heads", "binary64", "clip", "step64"),
 )
 """The theory, in the order of compilation."""
 
@@ -149,6 +149,7 @@ class Instance:
             self.missing.append(f"the activation {self.letters['activation']}: {reason}")
         loss, lean = self.program["loss"], certificate["construction"] != "paper"
         self.direct = lean and not loss["rho"]  # the loss slope is a sum of ReLUs in z
+        self.bare = lean and self.letters["output"] == "linear"  # there is no last product
         uneven = [key for key, w in self._sums() if w and any(abs(a) != 1 for a in w["a"])]
         self.missing += [
             f"the sum of ReLUs of {key}: a unit is neither relu(t + b) nor relu(b - t)" for key in uneven
@@ -173,6 +174,12 @@ class Instance:
 
     def error(self, kind: str, j: int) -> Fraction:
         return Fraction(self.c["errors"].get(f"{kind}[{j + 1}]", 0))
+
+    @property
+    def of_slope(self) -> Fraction:
+        """The error of the loss slope, with what the checker counts of it as a product that is not there."""
+        kinds = ("g", "u", "product") if self.bare else ("g", "u")
+        return sum((self.error(kind, self.N - 1) for kind in kinds), Fraction(0))
 
     def fit(self, kind: str, j: int, relus: Mapping[str, Any] | None) -> Fraction:
         """The claimed error of a sum of ReLUs; 0 where there is none."""
@@ -221,7 +228,7 @@ class Instance:
         e = {kind: self.error(kind, j) for kind in ("z", "r", "dr", "product", "g", "update")}
         u = Fraction(0)
         if last:
-            e["g"] += self.error("u", j)
+            e["g"], e["product"] = self.of_slope, Fraction(0) if self.bare else e["product"]
             u = self.fit("u", j, self.slope_sum)
         known = {"r": self.fit("r", j, program["r"]), "dr": self.fit("dr", j, program["dr"])}
         known |= {"product": product, "g": u}
@@ -271,8 +278,7 @@ class Instance:
         if phi != "Clip":
             lip, phi0 = lip * (1 + ROOM), phi0 * (1 + ROOM) + ROOM**2
         last = self.N - 1
-        slope = self.error("g", last) + self.error("u", last)
-        top = Fraction(claims[last]["g"]) - slope
+        top = Fraction(claims[last]["g"]) - self.of_slope
         ps = [Fraction(letters["B_x"]), *(Fraction(claim["p_in"]) for claim in claims[1:])]
         ps.append(self.roots[-1] * Fraction(claims[last]["r"]))
         sums = self.relus("u", last, self.slope_sum)

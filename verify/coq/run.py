@@ -24,8 +24,8 @@ NUMBERS = re.compile(
 WAVES = (
     *(("vectors", "machine"), ("calculus", "block", "sums", "up", "rounding"), ("erf", "cells", "gradient")),
     *(("formulas", "rows"), ("token",), ("tight",), ("enclose",), ("tables",), ("fits",), ("sweeps",)),
-    *(("certificate",), ("proof",), ("floats", "update", "clip"), ("products", "slope"), ("binary64",)),
-    ("step64",),
+    *(("certificate",), ("proof",), ("floats", "update", "clip"), ("products", "slope"), ("heads",)),
+    *(("binary64",), ("step64",)),
 )
 """The files of the theory; those in one wave do not depend on each other."""
 
@@ -42,9 +42,6 @@ ROUNDING_MODEL = (
     "the rounding model: every computed number is within the stated w... of what the program says"
 )
 """What is taken for granted where no theorem goes down to binary64."""
-
-SLOPE_MODEL = "the rounding model, for the loss slope: it is within wg"
-"""What is taken for granted where one does, but for the loss slope."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +60,7 @@ class CoqReport:
 
     bound: the bound on norm2(err)/eta that `instance.v` proves; None without that file.
     eps: what the theorem allows; a bound above it does not settle the claim.
-    tokens: for how many the theorem goes down to binary64; None where it does not.  slope: whether the loss
-    slope is among what it covers.
+    tokens: for how many the theorem goes down to binary64; None where it does not.
     missing: what was not exported, and why.  assumptions: axioms of the theorem, as Coq prints them.
     """
 
@@ -76,14 +72,11 @@ class CoqReport:
     seconds: float
     eps: Fraction | None = None
     tokens: int | None = None
-    slope: bool = False
 
     @property
     def trusted(self) -> tuple[str, ...]:
         """What the theorem relies on."""
-        if self.tokens is None:
-            return (*TRUSTED, ROUNDING_MODEL)
-        return TRUSTED if self.slope else (*TRUSTED, SLOPE_MODEL)
+        return TRUSTED if self.tokens else (*TRUSTED, ROUNDING_MODEL)
 
     @property
     def settles(self) -> bool:
@@ -171,7 +164,7 @@ def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress =
     bound, eps, covered = _defined("bound", text), _defined("eps", text), tokens_covered(about)
     missing = tuple((folder / "missing.txt").read_text("utf-8").splitlines())
     if shutil.which("coqc") is None:
-        return CoqReport(None, (), bound, missing, (), 0.0, eps, *covered)
+        return CoqReport(None, (), bound, missing, (), 0.0, eps, covered)
     version = _coqc(["--print-version"], folder).stdout.split()[0]
     start, files = time.monotonic(), list[File]()
     with ThreadPoolExecutor(jobs) as pool, progress("coqc", sum(map(len, waves))) as advance:
@@ -184,9 +177,9 @@ def run(folder: Path, jobs: int = 2, limit: float = 600, *, progress: Progress =
     ends = [file for file in files if file.ok and file.name in (instance.name, in_floats.name)]
     assumptions = axioms(ends[-1].output) if ends else ()
     if not ends or ends[-1].name != in_floats.name:
-        covered = (None, False)
+        covered = None
     return CoqReport(
-        version, tuple(files), bound, missing, assumptions, time.monotonic() - start, eps, *covered
+        version, tuple(files), bound, missing, assumptions, time.monotonic() - start, eps, covered
     )
 
 

@@ -1,6 +1,6 @@
 (* The checks of a small certificate with one of its numbers changed: each must come out false. *)
 From Coq Require Import Reals QArith List Bool.
-From ICGD Require Import formulas certificate floats slope binary64 step64 data arithmetic instance in_floats.
+From ICGD Require Import formulas certificate floats slope heads binary64 step64 data arithmetic instance in_floats.
 Import ListNotations.
 
 Definition of (f : relus -> relus) (w : option relus) := match w with Some w => Some (f w) | None => None end.
@@ -62,6 +62,21 @@ Eval vm_compute in [rounds kept machine; rounds (rooms (1 # 8) 1 1) machine; rou
 Definition slot (sigma By room : Q) : bool :=
   match r_sum layer_1 with Some w => slope_fits w sigma By (qZ layer_1) (nth 0 (above_z machine) 0) room | None => false end.
 Eval vm_compute in [slot 1 1 (1 # 10000000000); slot 1 1 (1 # 10000000000000000); slot 1 1000000000 (1 # 10000000000)]%Q.
+Definition two_slots (above By room : Q) : bool := difference_fits clip_sum 1 By 1 above room.
+Eval vm_compute in [two_slots 1 1 (1 # 50000000000000); two_slots 1 1 (1 # 10000000000000000);
+  two_slots 1 100 (1 # 50000000000000); two_slots 100 1 (1 # 50000000000000); two_slots (-1) 1 (1 # 50000000000000)]%Q.
+Definition by_heads (T : nat) (range By room : Q) : bool := heads_fit clip_sum T 1 By range room.
+Eval vm_compute in [by_heads 9 1 1 (1 # 50000000000000); by_heads 9 1 1 (1 # 1000000000000000); by_heads 900 1 1 (1 # 50000000000000);
+  by_heads 9 1 100 (1 # 50000000000000)]%Q.
+(* A slope that is read from a slot: with a room of 1, then too little, a slope less sigma y, one of z, and one that is no sum of ReLUs of its own. *)
+Definition slotted (loss : certificate.slope) (sigma : Q) (of_z : bool) (room : Q) : bool :=
+  let l := layer_1 in let c := certified in
+  let l := LayerData (r l) (r_sum l) (dr_sum l) (times l) (qhalf l) (qZ l) (qA l) (limits l) (cell l) (qDL l) (qDH l) (qG l) (qSn l)
+    (qC2 l) (qC3 l) (qwz l) (qwr l) (qwd l) (qwx l) room (qez l) (qer l) (qed l) (qex l) (qeg l) (qeu l) (lams l) in
+  let c := Data (dims c) (roots c) (ps c) [l] loss (qrho c) sigma (qBy c) (qBv c) (qlip c) (qphi0 c) (qtop c) of_z (u_sum c) (qsteep c) (qbound c) in
+  let o := Machine (tokens machine) (above_z machine) (above_g machine) None in if slope_counted c o then form_fits c o else false.
+Eval vm_compute in [slotted Clip 0 false 1; slotted Clip 0 false (1 # 10000000000000000); slotted Clip 1 false 1; slotted Clip 0 true 1;
+  slotted (Smooth (Square Var)) 0 false 1]%Q.
 Definition moved (room : Q) : layer_data :=
   let l := layer_1 in
   LayerData (r l) (r_sum l) (dr_sum l) (times l) (qhalf l) (qZ l) (qA l) (limits l) (cell l) (qDL l) (qDH l) (qG l) (qSn l)
