@@ -33,8 +33,8 @@ PROVED = (
     "for this problem and program, every n, every w in W, all prompts in the radii; local lemmas included, "
     "and that back-propagation has the derivative in each weight of a loss with this slope"
 )
+KERNEL = "Coq's kernel with its virtual machine, 63-bit integers{floats}, and the axioms of its real numbers"
 TRUSTED = (
-    "Coq's kernel with its virtual machine, 63-bit integers and floats, and the axioms of its real numbers",
     "this export, which writes the numbers of the certificate as rationals",
     "that the literal matrices compute the program",
 )
@@ -76,7 +76,9 @@ class CoqReport:
     @property
     def trusted(self) -> tuple[str, ...]:
         """What the theorem relies on."""
-        return TRUSTED if self.tokens else (*TRUSTED, ROUNDING_MODEL)
+        integers_only = self.assumptions and not any("Float" in name for name in self.assumptions)
+        kernel = KERNEL.format(floats="" if integers_only else " and floats")
+        return (kernel, *TRUSTED) if self.tokens else (kernel, *TRUSTED, ROUNDING_MODEL)
 
     @property
     def settles(self) -> bool:

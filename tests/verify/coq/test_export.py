@@ -277,6 +277,8 @@ def test_a_bound_stands_where_its_rounding_is_not_proved(tmp_path, monkeypatch):
         monkeypatch.setattr(coqc, "_compile", play)
         report = run(tmp_path)
         assert report.ok == report.settles == kept and report.tokens is None
+        floats = [replace(report, assumptions=names).trusted[0] for names in ((), ("PrimFloat.add",), ("a",))]
+        assert ["integers and floats, and" in item for item in floats] == [True, True, False]
         assert ("proved nothing about binary64" in report.statement) == kept
         assert f"coqc refuses {bad}: Error: no" in report.statement
         assert not kept or "every computed number is within" in report.trusted[-1]
