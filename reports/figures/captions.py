@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from icgd.reports.document.numbers import digits, grouped, is_number
 from icgd.reports.document.shape import (
@@ -13,6 +14,14 @@ from icgd.reports.document.shape import (
 )
 from icgd.reports.document.step_bound import exclusion, is_bounded, is_checked
 from icgd.reports.document.study_shape import StudyDocument, StudyFigureDocument
+from icgd.reports.figures.study_panels import (
+    IN_PANELS,
+    PANELS,
+    cut_off,
+    has_panels,
+    lowest_drawn,
+    predictor_of,
+)
 
 _SENTENCES: dict[str, tuple[str, str]] = {
     "Sizes over the tolerance": (
@@ -100,7 +109,27 @@ def study_caption(study: StudyDocument, figure: StudyFigureDocument) -> str:
     drawn = "Bands: bootstrap intervals of 95% over prompts. " if intervals else ""
     if any(curve["published"] for curve in figure["curves"]):
         drawn += "Dots: read off the published figures. "
+    if has_panels(figure):
+        drawn += "".join(_of_panels(figure))
     return f"{drawn}Scale {study['scale']}, seed {study['seed']}."
+
+
+def _of_panels(figure: StudyFigureDocument) -> Iterator[str]:
+    """What the panels of a figure leave out, and who was measured on fewer prompts."""
+    lines = [one for one in figure["curves"] if not one["published"]]
+    few = [one for one in lines if one["label"].endswith(" prompts")]
+    if few:
+        names = ", ".join(
+            panel for panel, who in PANELS.items() if any(predictor_of(one) in who for one in few)
+        )
+        said = few[0]["label"].rpartition(", ")[2]
+        at = " and ".join(f"{x:g}" for x in few[0]["x"])
+        yield f"On {said} alone, at {at} examples, intervals as bars side by side: {names}. "
+    if cut := cut_off(figure):
+        yield f"Cut off below {lowest_drawn(figure):.1f}: {'; '.join(cut)}. "
+    lacking = set(IN_PANELS) - {predictor_of(one) for one in lines}
+    if lacking:
+        yield f"Not measured at this scale: {'; '.join(one for one in IN_PANELS if one in lacking)}. "
 
 
 def _hidden(plot: PlotDocument) -> int:

@@ -34,9 +34,11 @@ from icgd.reports.figures.messages import (
     message,
     steps_message,
     stream_message,
+    study_message,
 )
 from icgd.reports.figures.stream import stream_figure
 from icgd.reports.figures.study_figure import study_figure
+from icgd.reports.figures.study_panels import has_panels, panelled_figure
 from icgd.reports.figures.style import STYLE
 
 
@@ -103,8 +105,8 @@ def sketches(document: AuditDocument) -> Iterator[Sketch]:
         for one in study["figures"]:
             if one["shown"]:
                 name = f"study-{study['study']}-{one['key']}"
-                made = study_figure(one)
-                yield Sketch(figure_place(study), name, one["title"], study_caption(study, one), made)
+                made = panelled_figure(one) if has_panels(one) else study_figure(one)
+                yield Sketch(figure_place(study), name, study_message(one), study_caption(study, one), made)
 
 
 def _of_part(part: TheoremDocument, seed: int) -> Iterator[tuple[str, str, str, Figure]]:

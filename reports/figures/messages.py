@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 
 from icgd.reports.document.numbers import digits, grouped
 from icgd.reports.document.shape import PlanDocument, PlotDocument, StreamDocument, TrajectoryDocument
+from icgd.reports.document.study_shape import StudyFigureDocument
 from icgd.reports.figures.curves import drawable
+from icgd.reports.figures.study_panels import PANELS, TRAINED_PANEL, curve_data, has_panels, predictor_of
 
 Traced = list[tuple[float, float]]
 TracedLines = Mapping[str, Traced]
@@ -64,6 +66,25 @@ def loss_message(path: TrajectoryDocument) -> str:
 def stream_message(stream: StreamDocument) -> str:
     """How many sub-layers share how many slots."""
     return f"{len(stream['sublayers'])} sub-layers read and write {len(stream['slots'])} named slots"
+
+
+def study_message(figure: StudyFigureDocument) -> str:
+    """How ridge, the better trained transformer and the mean of labels compare; the title of other figures.
+
+    They are compared at the most examples at which every predictor was measured.
+    """
+    lines = {predictor_of(one): curve_data(one) for one in figure["curves"] if not one["published"]}
+    drawn = {name: dict(zip(x, y, strict=True)) for name, (x, y) in lines.items() if x}
+    k = min((max(one) for one in drawn.values()), default=0.0)
+    found = {name: one[k] for name, one in drawn.items() if k in one}
+    trained = [found[name] for name in PANELS[TRAINED_PANEL] if name in found]
+    if not (has_panels(figure) and trained and {"ridge", "mean"} <= found.keys()):
+        return figure["title"]
+    measure, _, depth = figure["title"].partition(", ")
+    measure = "R^2 within prompts" if measure.lower() == "within r^2" else measure
+    ridge, better, mean = (f"{one:.2f}" for one in (found["ridge"], max(trained), found["mean"]))
+    ends = f"ridge has {ridge}, the better trained transformer {better}, the mean of the labels {mean}"
+    return f"{measure} at {k:g} examples, {depth}: {ends}"
 
 
 def _curve(curves: TracedLines, beginning: str) -> Traced:

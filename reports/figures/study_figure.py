@@ -23,16 +23,17 @@ _LOWEST = -0.6
 _FEW = 3
 """A curve of so many points has its intervals as lines, not as a band."""
 
-_DOTS = (
+DOTS: tuple[dict[str, str], ...] = (
     {"color": "black", "marker": "o", "markerfacecolor": "black"},
     {"color": "0.35", "marker": "o", "markerfacecolor": "white"},
     {"color": "0.35", "marker": "x"},
 )
+"""How published curves are marked, in their order."""
 
 
 def study_figure(figure: StudyFigureDocument) -> Figure:
     """The figure; a point that is not a finite number is left out."""
-    curves = [one for one in figure["curves"] if _points(one)]
+    curves = [one for one in figure["curves"] if points_drawn(one)]
     rows = -(-len(curves) // 2)
     height = _TALL + _BELOW + _LINE * rows
     made = Figure(figsize=(COLUMN, height))
@@ -42,12 +43,12 @@ def study_figure(figure: StudyFigureDocument) -> Figure:
     for curve in curves:
         if curve["published"]:
             style: dict[str, Any] = {"linestyle": "", "markersize": 2.2, "markeredgewidth": 0.5, "zorder": 1}
-            style |= _DOTS[dots % len(_DOTS)]
+            style |= DOTS[dots % len(DOTS)]
             dots += 1
         else:
             style = look(lines)
             lines += 1
-        _draw(axes, curve, style)
+        draw_curve(axes, curve, style)
         handles.append(Line2D([], [], **{name: one for name, one in style.items() if name != "zorder"}))
     for letter, scale in (("x", axes.set_xscale), ("y", axes.set_yscale)):
         if letter in figure["logarithmic"]:
@@ -73,15 +74,17 @@ def study_figure(figure: StudyFigureDocument) -> Figure:
     return made
 
 
-def _points(curve: StudyCurveDocument) -> list[int]:
+def points_drawn(curve: StudyCurveDocument) -> list[int]:
     """The places of a curve that can be drawn."""
     numbers = enumerate(zip(curve["x"], curve["y"], strict=True))
     return [place for place, pair in numbers if all(is_number(one) and math.isfinite(one) for one in pair)]
 
 
-def _draw(axes: Axes, curve: StudyCurveDocument, style: dict[str, Any]) -> None:
-    places = _points(curve)
+def draw_curve(axes: Axes, curve: StudyCurveDocument, style: dict[str, Any], aside: float = 0.0) -> None:
+    """Draw a curve with its intervals.  aside: how far it is moved to the right."""
+    places = points_drawn(curve)
     x, y = ([float(curve[name][place]) for place in places] for name in ("x", "y"))
+    x = [one + aside for one in x]
     axes.plot(x, y, **style)
     if not curve["low"]:
         return

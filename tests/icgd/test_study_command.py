@@ -73,6 +73,8 @@ def test_a_study_from_its_first_step_to_its_files(smallest, tmp_path, capsys):
     lines = {one["label"] for figure in document["figures"] for one in figure["curves"]}
     assert {"ridge", "network, best epoch, 4 prompts"} <= lines and "network, best epoch" not in lines
     prompts = {row[0]: row[1] for row in document["tables"][0]["rows"]}
+    listed = {f"{name}, 4 prompts" if few == "4" else name for name, few in prompts.items()}
+    assert listed == {one["label"] for one in document["figures"][0]["curves"]}
     assert (prompts["ridge"], prompts["network, last epoch"]) == ("6", "4")
     results = [(folder / name).read_bytes() for name in ("result.json", "result.csv")]
     kept = [*folder.glob("*.npz"), *folder.glob("judged/*.json")]

@@ -25,7 +25,6 @@ TRAINED = ("softmax transformer", "relu transformer")
 _SHOWN = ("pooled", "within")
 """The published measure, as far as it can be told, and the one that tells predictors apart."""
 
-_DRAWN = ("mean", "ridge", "kernel", "network, best epoch", "exact", "lean")
 _ON_FEW = ("network", "constructed")
 """Kinds of predictors that train or run something on every prompt, and so are measured on few."""
 _FAR = 0.1
@@ -172,7 +171,7 @@ def network_figures(
     for N in scale.depths:
         here = [one for one in curves if one.N == N and one.condition.name == IN_DISTRIBUTION]
         for measure in _SHOWN:
-            drawn = [one for one in sorted(here, key=_order) if one.predictor in (*TRAINED, *_DRAWN)]
+            drawn = sorted(here, key=_order)
             lines = [_line(one, measure) for one in drawn]
             if measure == "pooled":
                 lines += list(_dots(drawn))

@@ -70,6 +70,31 @@ def test_what_is_no_result_is_refused_and_what_is_kept_is_a_result(tmp_path):
     assert [one.stem for one in KEPT] == ["icl-networks-small", "icl-networks-tiny"]
 
 
+def test_the_figures_have_the_curves_of_the_table_of_every_number(tmp_path):
+    text = "N,condition,predictor,examples,prompts,pooled,pooled low,pooled high\n"
+    lines = (
+        "6,share 1.0,mean,0,9,.1,.1,.1",
+        "6,share 1.0,mean,2,9,.2,.1,.3",
+        "6,share 0.9,mean,2,9,.7,.7,.7",
+    )
+    lines += (
+        "3,share 1.0,mean,2,9,.8,.8,.8",
+        "6,share 1.0,lean,2,4,.5,.4,.6",
+        '6,share 1.0,"mean, published",2,,.9,,',
+    )
+    keep(tmp_path, "a.json")
+    beside = tmp_path / "a.csv"
+    beside.write_text(text + "\n".join(lines) + "\n", encoding="utf-8")
+    ((figure,),) = [one["figures"] for one in kept_studies(["relu-icgd"], tmp_path)]
+    drawn = [(one["label"], one["x"], one["y"], one["low"], one["high"]) for one in figure["curves"][:-1]]
+    assert drawn == [("mean", [2], [0.2], [0.1], [0.3]), ("lean, 4 prompts", [2], [0.5], [0.4], [0.6])]
+    assert figure["curves"][-1]["label"] == "relu transformer, published"
+    for wrong in ("a,b\n1,2\n", text + lines[1].replace(".3", "x")):
+        beside.write_text(wrong, encoding="utf-8")
+        with pytest.raises(ProblemError, match=r"it is not the result\.csv that icgd study wrote"):
+            kept_studies(["relu-icgd"], tmp_path)
+
+
 def test_a_result_is_written_with_a_line_for_every_row():
     for path in KEPT:
         text = path.read_text(encoding="utf-8")
@@ -107,6 +132,7 @@ def test_captions_name_what_is_drawn_and_sentences_begin_with_a_capital():
     assert with_dots == {one["key"] for one in figures if any(c["published"] for c in one["curves"])}
     assert with_dots and with_dots < set(captions)
     assert all("Bands:" in text for text in captions.values())
+    assert {key for key, text in captions.items() if "Cut off" in text} == {"pooled-6", "within-6"}
     (bare,) = [one | {"curves": [c | {"low": [], "high": []} for c in one["curves"]]} for one in figures[:1]]
     assert "Bands:" not in study_caption(kept, bare)
     notes = [table[key] for table in kept["tables"] for key in ("title", "note")]
