@@ -186,8 +186,8 @@ def claims(problem: LoopedProblem) -> tuple[Claim, ...]:
             r"$n \ge (\sqrt d + t)^2 ((\sqrt\kappa + 1)/(\sqrt\kappa - 1))^2$, "
             r"$\kappa = 1/(1 - \epsilon^{1/T})$.",
             gaussian,
-            "examples",
-            "<=",
+            "examples needed",
+            "==",
             EXAMPLES.subs(_kappa, ALLOWED),
         ),
         claim(
@@ -196,8 +196,8 @@ def claims(problem: LoopedProblem) -> tuple[Claim, ...]:
             "Earlier requirement",
             r"$n \ge e^{c T}$.",
             ("c is assumed",),
-            "examples",
-            "<=",
+            "examples needed",
+            "==",
             sympy.ceiling(sympy.exp(_c * _T)),
         ),
     )

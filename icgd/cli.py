@@ -97,6 +97,14 @@ def _asked(words: Sequence[str]) -> Theorem | None:
 _UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
+def _other_case(error: Exception) -> str:
+    """What to do about an unknown option that differs from a known one in capitals alone; else nothing."""
+    given, context = getattr(error, "option_name", ""), getattr(error, "ctx", None)
+    known = [name for one in context.command.params for name in one.opts] if given and context else []
+    same = [name for name in known if name.casefold() == given.casefold()]
+    return f"No such option: {given}; did you mean {same[0]}?" if same else ""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; bad input is reported in one line on stderr."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -110,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flush()
         return result if isinstance(result, int) else KEPT
     except _UsageError as error:
-        say(" ".join(error.format_message().split()))  # type: ignore[attr-defined]
+        say(_other_case(error) or " ".join(error.format_message().split()))  # type: ignore[attr-defined]
     except (ProblemError, DataError, LedgerError) as error:
         say(error)
     except SystemExit as end:

@@ -161,6 +161,8 @@ INPUTS = [
     ("bounds softmax-icgd --loss 'log(p-y)'", BAD, "loss = log(p-y)", "likewise, and no fault of icgd"),
     ("bounds convergence --loss 'log(p-y)'", BAD, "loss = log(p-y)", "likewise"),
     ("bounds --Nn 1", BAD, "No such option", "and what is near"),
+    ("bounds relu-icgd --k 4", BAD, "No such option: --k; did you mean --K?", "letters differ by case"),
+    ("findings 2411.99999", BAD, "no such paper; the ledger has 2306.00297, ", "and which papers there are"),
     ("bounds looped relu-icgd", BAD, "unexpected extra argument", "one theorem a command"),
     ("bounds --N 1 --json /", BAD, "cannot be written", "a folder is no file"),
     ("bounds --N 1 --json missing/../", BAD, "cannot be written", "a folder is no file"),

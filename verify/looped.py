@@ -369,14 +369,14 @@ def _earlier_requirement(problem: LoopedProblem) -> Verdict:
     """The source gives no constant for the earlier requirement, so it is compared, not judged."""
     now, before = (
         examples_needed(problem.d, problem.T, problem.eps, problem.t),
-        math.exp(problem.c * problem.T),
+        math.ceil(math.exp(problem.c * problem.T)),
     )
     fewer = "fewer" if now < before else "NOT fewer"
     return Verdict(
         "looped/examples-before",
         "inapplicable",
         f"exp(Omega(T)) has no constant in the source; with the assumed c = {problem.c:g} it needs "
-        f"{before:,.0f} examples at T = {problem.T}, and this bound needs {now:,}: {fewer}",
+        f"{before:,} examples at T = {problem.T}, and this bound needs {now:,}: {fewer}",
     )
 
 

@@ -396,7 +396,7 @@ def _compared(
         why = f"; no grid up to {best[2]} cells a side is within eps = {problem.eps:g}"
         return Verdict(key, "inapplicable", evidence + why)
     falls = best[1] < grid[0][1]
-    evidence += f"; four layers keep eps = {problem.eps:g} from width {reached[0]:,} on"
+    evidence += f"; of the grids tried the first within eps = {problem.eps:g} has width {reached[0]:,}"
     return Verdict(key, "held" if falls else "failed", evidence)
 
 

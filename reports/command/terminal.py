@@ -172,7 +172,8 @@ def show_formulas(console: Console, asserted: Iterable[Claim]) -> None:
     asserted = tuple(asserted)
     console.print("Bounds in whole", style="italic")
     for claim in asserted:
-        console.print(f"[bold]{escape(claim.key)}[/] {claim.relation} {_value(claim)}", highlight=False)
+        said = f"[bold]{escape(claim.key)}[/] {claim.relation} {_value(claim)}  [dim]{escape(claim.title)}[/]"
+        console.print(said, highlight=False)
         console.print(Padding(escape(claim.expression), (0, 0, 0, 2)), highlight=False)
     rows: dict[tuple[str, float, str], list[str]] = {}
     for claim in asserted:

@@ -116,7 +116,9 @@ class _Reader:
 
     def is_article(self, here: int) -> bool:
         """Whether this is the word a or A, and no letter of a formula."""
-        after = self.text[self._at(here).end :]
+        before, after = self.text[: self._at(here).start], self.text[self._at(here).end :]
+        if self._at(here).text == "A" and re.search(r"[\w)] $", before):  # only a sentence begins with A
+            return False
         return self._at(here).text in _ARTICLES and bool(
             re.match(r" (?:[A-Za-z]|[^ ]*\w)", after) and not re.match(r" (?:[-+−·/∈<>=≤≥~∼]|in )", after)
         )

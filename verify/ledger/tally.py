@@ -50,7 +50,7 @@ class Tally:
         """The counts as a sentence that a reader cannot mistake for counts of our own findings.
 
         >>> Tally({"holds": 3, "repaired": 1, "fails": 0, "open": 0}, 1, 6).sentence
-        'Of 4 published statements checked, 3 hold as written and 1 holds with a repair; 1 of them says \
+        'Of 4 published statements checked, 3 hold as written and 1 holds with a repair; 1 of these 4 says \
 nothing at practical sizes.'
         """
         counts = [
@@ -63,7 +63,11 @@ nothing at practical sizes.'
         listed = counts[0] if len(counts) == 1 else f"{', '.join(counts[:-1])} and {counts[-1]}"
         noun = "statement" if self.statements == 1 else "statements"
         verb = "says" if self.vacuous == 1 else "say"
-        empty = f"; {self.vacuous} of them {verb} nothing at practical sizes" if self.vacuous else ""
+        empty = (
+            f"; {self.vacuous} of these {self.statements} {verb} nothing at practical sizes"
+            if self.vacuous
+            else ""
+        )
         return f"Of {self.statements} published {noun} checked, {listed}{empty}."
 
 

@@ -44,6 +44,7 @@ def judge_failure(kappas: Float[Tensor, " count"], bound: float, probability: fl
     return Verdict(
         "looped/failure",
         "held" if least <= probability else "failed",
-        f"kappa > {bound:.6g} with frequency {over / count:.4g} in {count:,} Gaussian matrices, so with a "
-        f"probability of {least:.3g} or more (confidence 1 - 1e-6); the bound is {probability:.4g}",
+        f"kappa > {bound:.6g} with frequency {over / count:.4g} in {count:,} Gaussian matrices"
+        + (f", so with a probability of {least:.3g} or more (confidence 1 - 1e-6)" if over else "")
+        + f"; the bound is {probability:.4g}",
     )

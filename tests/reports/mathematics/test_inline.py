@@ -72,6 +72,8 @@ def test_what_is_said_of_a_letter_is_told_from_an_article():
         f"<{one}>" if isinstance(one, Tex) else one for one in pieces_of("For a w, a = 3/5; A, A step")
     )
     assert shown == "For a <w>, <a = 3/5>; <A>, A step"
+    letter = [one for one in pieces_of("With a symmetric A that commutes") if isinstance(one, Tex)]
+    assert [str(one) for one in letter] == ["A"]
 
 
 SIGNS = [*"aAnwKεη012.,;:()[]{}|‖√'′^_+-−=<≤*·/ ²ⁿ₁\u0302∇∑", "max", "norm2(", "exp", "s ", "r'", "^{", "_("]
