@@ -46,7 +46,7 @@ class LoopedProblem(Letters):
 
     eta: step size held in the weights; 0 takes n/(sqrt n + sqrt d + t)^2, at most 1/lambda_max with
     probability 1 - 2 exp(-t^2/2), so that one set of weights serves all prompts.
-    c: ASSUMED constant of the earlier requirement n = exp(c T): arXiv 2410.11268 states exp(Omega(T)) only.
+    c: assumed constant of the earlier requirement n = exp(c T): arXiv 2410.11268 states exp(Omega(T)) only.
     Source: arXiv 2410.11268.  Raises ProblemError.
     """
 
@@ -91,7 +91,7 @@ def _letters(problem: LoopedProblem) -> dict[sympy.Symbol, tuple[int | float, st
         _t: (problem.t, "deviation"),
         eta: (problem.rate, "step size"),
         epsilon: (problem.eps, "target error as a fraction of norm2(w*)"),
-        _c: (problem.c, "ASSUMED: the source says exp(Omega(T)) and gives no constant"),
+        _c: (problem.c, "assumed: the source says exp(Omega(T)) and gives no constant"),
     }
 
 

@@ -260,7 +260,7 @@ def _losses(
     return (
         Claim(
             "preconditioned/theorem-1/loss",
-            f"{SOURCE}, Theorem 1; the value is icgd's",
+            f"{SOURCE}, Theorem 1; value: icgd",
             "Least expected loss of one layer",
             r"$\min_{P,Q} \mathbb{E}(w \cdot x_{n+1} - \hat y)^2"
             r" = \sum_j \lambda_j - \lambda_j^2 / (\tfrac{n+1}{n}\lambda_j + \tfrac1n \mathrm{tr} S)$.",
@@ -272,7 +272,7 @@ def _losses(
         ),
         Claim(
             "preconditioned/theorem-3/loss",
-            f"{SOURCE}, Theorem 3; the value is icgd's",
+            f"{SOURCE}, Theorem 3; value: icgd",
             "Least expected loss of L steps A_l = a_l S^-1",
             r"$\min_a \mathbb{E}\,\mathrm{tr}\prod_l (I - a_l C)^2$.",
             (*gaussian, "w ~ N(0, S^-1)"),

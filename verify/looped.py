@@ -313,7 +313,8 @@ def _examples(
         fixed, shrinking = examples_needed(d, T, eps, t), examples_needed(d, T, per_loop**T, t)
         before = math.exp(problem.c * T)
         rows.append((T, fixed, fixed / d, shrinking, shrinking / d, before))
-    columns = ("T", f"n for {eps:g}", "n/d", "n for exp(-T/2)", "n/d", f"exp({problem.c:g} T), assumed")
+    grown = "T" if problem.c == 1 else f"{problem.c:g} T"
+    columns = ("T", f"n for {eps:g}", "n/d", "n for exp(-T/2)", "n/d", f"exp({grown}), assumed")
     grid = Grid(
         "Examples needed for a target error",
         columns,
@@ -325,7 +326,7 @@ def _examples(
     curves = (
         Curve(f"looped, error {eps:g}", x, tuple(float(row[1]) for row in rows)),
         Curve("looped, error exp(-T/2)", x, tuple(float(row[3]) for row in rows)),
-        Curve(f"earlier analyses, exp({problem.c:g} T) assumed", x, tuple(row[5] for row in rows)),
+        Curve(f"earlier analyses, exp({grown}) assumed", x, tuple(row[5] for row in rows)),
     )
     plot = Plot("Examples needed for a target error", "loops T", "examples n", curves, "y")
     return grid, plot, _reached(problem, judged, generator)

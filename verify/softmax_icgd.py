@@ -347,7 +347,7 @@ def _four_layers(
         ours.append((size["mlp_width"], measured(deep), size["layers"]))
         advance(1)
     rows = [
-        *(("four layers", 4, f"{cells} cells a side", width, error) for width, error, cells in grid),
+        *(("four layers", 4, f"cells a side: {cells}", width, error) for width, error, cells in grid),
         *(
             ("ours", layers, f"eps = {eps:g}", width, error)
             for (width, error, layers), eps in zip(ours, _TOLERANCES, strict=True)

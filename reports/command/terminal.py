@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
@@ -345,11 +346,12 @@ def show_census(console: Console, counted: Mapping[str, int | float]) -> None:
 
 
 def show_numbers(console: Console, title: str, numbers: Mapping[str, str | int | float]) -> None:
-    """Print named numbers or words, one per line."""
-    table = Table(title, "", title_justify="left")
+    """Print named numbers or words, one per line; names of several words are printed as words."""
+    table = Table("what", "value", title=title, title_justify="left")
     table.columns[1].justify = "right"
     for name, value in numbers.items():
-        table.add_row(escape(name), escape(_cell(value)))
+        words = re.fullmatch(r"[a-z]{2,}(_[a-z]{2,})+", name)
+        table.add_row(escape(name.replace("_", " ") if words else name), escape(_cell(value)))
     console.print(table)
 
 
