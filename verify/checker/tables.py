@@ -8,6 +8,7 @@ sum or product of floats is off by at most 2^-53 of itself.  Nothing comes from 
 from __future__ import annotations
 
 import math
+from heapq import heappop, heappush
 from math import factorial
 
 import numpy as np
@@ -45,17 +46,18 @@ class Table:
         self.most = np.array([row.most for row in rows]).T
 
     def _rows(self) -> list[_Polynomials]:
-        todo, rows = [(-self.reach, self.reach)], list[_Polynomials]()
+        """Intervals are halved where most is left first, so that none is coarse because another is fine."""
+        todo, rows = [_Polynomials(self.f, -self.reach, self.reach)], list[_Polynomials]()
         while todo:
-            low, high = todo.pop()
-            middle = low + (high - low) / 2
-            made = _Polynomials(self.f, low, middle, high)
-            if made.rough and len(todo) + len(rows) < MOST_INTERVALS and high - low > FINEST * self.reach:
-                todo += [(middle, high), (low, middle)]
+            made = heappop(todo)
+            wide = made.high - made.low > FINEST * self.reach
+            if made.rough and wide and len(todo) + len(rows) < MOST_INTERVALS:
+                for low, high in ((made.low, made.middle), (made.middle, made.high)):
+                    heappush(todo, _Polynomials(self.f, low, high))
             else:
                 made.work_out()
                 rows.append(made)
-        return rows
+        return sorted(rows, key=lambda row: row.low)
 
     def place(self, x: Floats) -> Places:
         """The interval in which each x lies."""
@@ -91,17 +93,22 @@ class Tables:
 class _Polynomials:
     """The Taylor polynomials of f and its derivatives around the middle of [low, high].
 
-    rough: whether they leave too much.  terms: their coefficients, as floats.  errors, most: as in a table.
+    rough: whether they leave too much; what leaves the most is the least in order.  terms: their
+    coefficients, as floats.  errors, most: as in a table.
     """
 
-    def __init__(self, f: Function, low: float, middle: float, high: float) -> None:
-        self.f, self.low, self.middle = f, low, middle
-        far = (arb(high) - middle).max(arb(middle) - low)
+    def __init__(self, f: Function, low: float, high: float) -> None:
+        self.f, self.low, self.middle, self.high = f, low, low + (high - low) / 2, high
+        far = (arb(high) - self.middle).max(arb(self.middle) - low)
         self.powers = [far**j for j in range(TERMS + 1)]
         *whole, last = _coefficients(f, arb(low).union(arb(high)), TERMS)
         self.last = abs(last)
         size = REST * sum((abs(whole[j]) * self.powers[j] for j in range(TERMS)), arb(0)).upper()
         self.rough = not (self.left(0) <= size and self.left(1) * far <= 16 * size)
+
+    def __lt__(self, other: _Polynomials) -> bool:
+        mine, theirs = (float(one.left(0).upper()) for one in (self, other))
+        return mine > theirs or mine != mine
 
     def left(self, k: int) -> arb:
         """A bound on what Taylor's polynomial of derivative k leaves."""

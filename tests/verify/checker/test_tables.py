@@ -69,3 +69,9 @@ def test_a_table_does_not_go_on_to_where_there_is_no_function():
         found = tables.reaching(f, 0.55)
         assert found.reach == 0.55 and np.all(np.isfinite(found.errors))
         assert found is tables.reaching(f, 0.55) and tables.reaching(f, 0.45).reach == 0.5
+
+
+def test_where_intervals_run_out_the_tail_is_coarse_and_nothing_else():
+    """exp(-t^4) at 4 is exp(-256), whose digits nobody needs."""
+    found = table("exp(-t**4)", 4.0)
+    assert len(found.middles) >= 256 and found.errors[0].max() < 1e-15 and found.errors[2].max() < 1e-11
