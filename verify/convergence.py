@@ -165,9 +165,9 @@ def verify(
             "largest eigenvalue, proved": proof.above,
             "distance after L steps, proved": proof.tube.at(problem.L),
         }
-    judged_claims = _results(problem, seed, verdicts if real else with_replay(verdicts, replay))
-    use = real.use if real else None
-    return replace(judged_claims, claims=asserted, census=census, grids=(grid,), plots=(plot,), data=use)
+    told = _results(problem, seed, verdicts if real else with_replay(verdicts, replay))
+    told = replace(told, claims=asserted, census=census, grids=(grid,), plots=(plot,))
+    return replace(told, data=real.use if real else None, also_trusted=proof.trusted if proof else ())
 
 
 def _results(problem: Problem, seed: int, verdicts: Sequence[Verdict]) -> Results:

@@ -16,6 +16,7 @@ from icgd.bounds.printable import Brief, printable
 from icgd.bounds.step_error.plan import Plan
 from icgd.bounds.tabular import Tabular
 from icgd.verify.block.one_prompt import Enclosure
+from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.certificate.proof import Proof
 from icgd.verify.data.use import DataUse
 from icgd.verify.search.attack import Attack
@@ -176,7 +177,8 @@ class Results:
     construction: the judged one, where there are several.  claims: the bounds, with explicit constants.
     hypotheses: of the theorem, each checked on this problem.  census: sizes counted from the tensors.
     step: where the theorem is about the error of a step.  certificate: of the step error, where there is one.
-    data: where prompts were cut from a table.
+    data: where prompts were cut from a table.  also_trusted: what proofs by certificate rely on, beyond what
+    the construction of `certificate` needs.
     """
 
     problem: Letters
@@ -191,6 +193,7 @@ class Results:
     plots: Sequence[Plot] = ()
     certificate: Mapping[str, Any] | None = None
     data: DataUse | None = None
+    also_trusted: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("verdicts", "claims", "hypotheses"):
@@ -215,6 +218,14 @@ class Results:
     def is_certified(self) -> bool:
         """Whether a checker accepted a certificate of the bound on the error of a step."""
         return bool(self.step and self.step.is_certified)
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """What its proofs by certificate rely on; empty if it has none."""
+        if not any(verdict.means == "certificate" for verdict in self.verdicts):
+            return ()
+        built = CONSTRUCTIONS[self.certificate["construction"]].trusted if self.certificate else ()
+        return tuple(dict.fromkeys((*built, *self.also_trusted)))
 
     @property
     def sandwich(self) -> Sandwich | None:

@@ -181,8 +181,9 @@ def results_document(
 
     command: the command that computes it again.  drawn: whether to include the stream, for its figure.
     """
-    step = found.step
-    of_step: StepDocument = step_document(step, drawn=drawn) if step else {}
+    of_step: StepDocument = step_document(found.step, drawn=drawn) if found.step else {}
+    if found.trusted:
+        of_step["trusted"] = list(found.trusted)
     document: TheoremDocument = {
         "theorem": theorem.name,
         "title": theorem.title,

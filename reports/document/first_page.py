@@ -130,7 +130,8 @@ def _judged(document: AuditDocument, tone: Tone) -> Iterator[Notable]:
 def trusted(document: AuditDocument) -> tuple[str, ...]:
     """What must be correct for the word `proved` to be justified."""
     parts = document["theorems"].values()
-    lines = list(dict.fromkeys(line for one in _certificates(document) for line in one.get("trusted", ())))
+    found = [line for one in _certificates(document) for line in one.get("trusted", ())]
+    lines = list(dict.fromkeys(found + [line for part in parts for line in part.get("trusted", ())]))
     lines += [PLANNER] if any_unchecked(parts) else []
     lines += ["for other proofs: sympy's polynomials, the rationals and the balls of python-flint"]
     if "heading" not in document:  # a judged transformer has no source

@@ -224,7 +224,7 @@ class StreamDocument(TypedDict):
 
 
 class StepDocument(TypedDict, total=False):
-    """Keys that only a theorem on the error of a step has.
+    """Keys that only a theorem on the error of steps has.  trusted: what proofs by certificate rely on.
 
     stream: only if it is drawn.  counterexample: SHA-256 of its file, if there is one.
     """
@@ -236,6 +236,7 @@ class StepDocument(TypedDict, total=False):
     enclosures: list[EnclosureDocument]
     stream: StreamDocument
     counterexample: str
+    trusted: list[str]
 
 
 class ScaledColumnDocument(TypedDict):

@@ -15,6 +15,7 @@ from icgd.bounds.step_error.plan import plan
 from icgd.construct.block.assembly import assemble
 from icgd.construct.prompt import box, split_weights
 from icgd.verify import convergence, hessian
+from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.convergence import KEYS, measure_descent, verify
 from icgd.verify.data import descent_rows
 from icgd.verify.data.descent_rows import random_and_real
@@ -82,6 +83,8 @@ def test_several_steps_are_proved_with_certificates():
     below, above = found.census["least eigenvalue, proved"], found.census["largest eigenvalue, proved"]
     low, high = re.search(r"from (\S+) to (\S+) on all of W", judged["spectrum"].evidence).groups()
     assert float(low) <= below < above <= float(high)
+    of_step, of_spectrum = found.trusted[:-1], found.trusted[-1]
+    assert of_step == CONSTRUCTIONS["lean"].trusted and "several_steps/spectrum_check.py" in of_spectrum
 
 
 @pytest.mark.slow

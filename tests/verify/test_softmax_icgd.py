@@ -14,6 +14,7 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.softmax_icgd import halved, plan_softmax
 from icgd.construct.block.table import LookupTable
 from icgd.construct.softmax_icgd import Products, SoftmaxTransformer, build
+from icgd.verify.certificate.constructions import CONSTRUCTIONS
 from icgd.verify.certificate.proof import refusal
 from icgd.verify.softmax_icgd import verify
 
@@ -73,6 +74,8 @@ def test_an_honest_construction_keeps_every_claim():
     )
     assert all(len(row) == len(grid.columns) for grid in found.grids for row in grid.rows)
     assert found.plots[0].logarithmic == "xy" and found.census["heads"] == 1
+    assert found.trusted == CONSTRUCTIONS["softmax"].trusted  # exp among them
+    assert found.trusted == CONSTRUCTIONS["softmax"].trusted  # exp among them
 
 
 def test_four_layers_reach_a_coarse_eps():

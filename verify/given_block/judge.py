@@ -76,6 +76,11 @@ class BlockResults(Results):
         return Sandwich(self.sampled, self.attacked, self.certified, self.allowed)
 
     @property
+    def trusted(self) -> tuple[str, ...]:
+        """What its proof by certificate relies on; empty if it has none."""
+        return self.recovery.trusted
+
+    @property
     def proved(self) -> bool:
         """Whether the step error is proved."""
         return any(one.claim == f"{CLAIM}/step-error" and one.status == "proved" for one in self.verdicts)

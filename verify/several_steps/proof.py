@@ -18,6 +18,11 @@ from icgd.verify.several_steps.spectrum_certificate import spectrum_certificate
 from icgd.verify.several_steps.spectrum_check import check_spectrum
 from icgd.verify.several_steps.tube import Tube, tube
 
+SPECTRUM_TRUSTED = (
+    "for several steps: verify/several_steps/spectrum_check.py, 220 lines of code, and tube.py, 36, with Arb"
+)
+"""What a proof about several steps relies on, beside what one about a step does."""
+
 
 @dataclass(frozen=True, eq=False)
 class SeveralStepsProof:
@@ -39,6 +44,11 @@ class SeveralStepsProof:
     def lam(self) -> float:
         """A proved Lipschitz constant of the gradient on W; infinite without a proof."""
         return max(self.below, self.above)
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """What the tube relies on; empty without one."""
+        return (*self.step.trusted, SPECTRUM_TRUSTED) if self.tube and self.step else ()
 
     @property
     def why(self) -> str:

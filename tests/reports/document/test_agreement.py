@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from icgd import cli
+from icgd.reports.document.first_page import trusted
 from icgd.reports.document.numbers import grouped, quantities
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.upgrade import load
@@ -69,6 +70,10 @@ def test_an_audit_of_no_theorem_is_an_audit_of_all(folder, document):
     assert len({v["claim"] for v in document["verdicts"]}) == len(document["verdicts"])
     assert document["findings"] and all(entry["reproduces"] for entry in document["findings"])
     assert json.loads((folder.parent / "audit.json").read_text()) == document
+    certified = {v["claim"] for v in document["verdicts"] if v.get("means") == "certificate"}
+    for part in document["theorems"].values():
+        assert any(v["claim"] in certified for v in part["verdicts"]) == bool(part.get("trusted"))
+        assert set(part.get("trusted", ())) <= set(trusted(document))
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
 from icgd.construct.block.assembly import assemble
 from icgd.verify.search.prompts import random_prompts, seeded
+from icgd.verify.several_steps.proof import SPECTRUM_TRUSTED
 from tests.verify.checker.test_size import lines_of_code
 
 ROOT = Path(__file__).parents[3]
@@ -32,6 +33,7 @@ def test_the_checks_import_the_checker_alone_and_are_as_long_as_pages_say():
         assert all(module.startswith("icgd.verify.checker.") for module in ours)
         said = f"{lines_of_code(path)} lines of code"
         assert said in PAGE and f"`verify/several_steps/{name}.py` ({said}" in trust.replace("\n", " ")
+        assert f"{name}.py, {lines_of_code(path)}" in SPECTRUM_TRUSTED
 
 
 def test_the_python_of_the_page_runs():
