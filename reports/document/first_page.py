@@ -55,6 +55,16 @@ def checked(document: AuditDocument) -> tuple[Checked, ...]:
     )
 
 
+def failures_in_words(document: AuditDocument) -> str:
+    """How many claims failed, in a sentence that tells them from published statements that fail."""
+    counts: Counter[str] = sum((Counter(one.counts) for one in checked(document)), Counter())
+    made, failed = counts.total(), counts["failed"] or "none"
+    said = f"Of {made} {'claim' if made == 1 else 'claims'} judged here by computation, {failed} failed"
+    if document.get("findings"):
+        said += "; published statements that fail as written are findings, and not among these claims"
+    return f"{said}."
+
+
 def urgent(document: AuditDocument) -> tuple[Notable, ...]:
     """What a first page must not leave out: claims that failed, and findings that do not reproduce."""
     found = [one for one in _ranked(document) if one.label in ("failed", "not reproduced")]

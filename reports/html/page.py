@@ -96,6 +96,7 @@ def page(document: AuditDocument, figures: Sequence[Drawn]) -> str:
         choices=choices(document, parts),
         other_figures=[one for place, some in of.items() if place not in known for one in some],
         studies=[(one, of.get(figure_place(one), [])) for one in studies],
+        outcome=first_page.failures_in_words(document),
         urgent=first_page.urgent(document),
         boxes=paper_boxes(document),
         checked=first_page.checked(document),

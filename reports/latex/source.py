@@ -13,7 +13,7 @@ import jinja2
 from icgd.bounds.printable import printable
 from icgd.construct.machine.files import write_atomically
 from icgd.reports.document.findings import by_severity, tally_document
-from icgd.reports.document.first_page import checked, not_shown, trusted, urgent
+from icgd.reports.document.first_page import checked, failures_in_words, not_shown, trusted, urgent
 from icgd.reports.document.paper_boxes import paper_boxes
 from icgd.reports.document.shape import AuditDocument, FindingDocument
 from icgd.reports.document.statements import statement_rows
@@ -101,6 +101,7 @@ def write_source(
         "means": [grounds for means, grounds in MEANS.items() if means in named],
         "totals": totals,
         "claim_counts": count_claims(verdicts),
+        "outcome": failures_in_words(document),
         "urgent": urgent(document),
         "boxes": boxes,
         "cite": {box.number: sources.cite(f"arXiv:{box.number}") for box in boxes},

@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from icgd.reports.document.findings import tally_document
-from icgd.reports.document.first_page import not_shown, urgent
+from icgd.reports.document.first_page import failures_in_words, not_shown, urgent
 from icgd.reports.document.numbers import grouped, quantities
 from icgd.reports.document.paper_boxes import paper_boxes
 from icgd.reports.figures.figures import Drawn
@@ -210,6 +210,9 @@ def test_the_top_of_the_page_tells_what_the_first_page_of_the_pdf_tells_in_its_o
     assert (urgent(document) != ()) == ("What failed" in top)
     told = [*(one.about for one in urgent(document)), *(box.title for box in paper_boxes(document))]
     places = [top.index(one) for one in told]
+    assert failures_in_words(document) in top
+    for box in paper_boxes(document):
+        assert all(f"{one.said}: {as_read(one.names)}." in top for one in box.fates)
     assert places == sorted(places) and document["findings"][-1]["headline"] in top
     heads = (told[0], "What was checked", "Error of one step", "What is trusted", "What is not")
     assert [top.index(head) for head in heads] == sorted(top.index(head) for head in heads)

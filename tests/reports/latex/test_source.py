@@ -12,7 +12,14 @@ import pytest
 from PIL import Image
 
 from icgd.reports.document.findings import SEVERITY_NAMES, tally_document
-from icgd.reports.document.first_page import checked, not_shown, notable, trusted, whole_sentences
+from icgd.reports.document.first_page import (
+    checked,
+    failures_in_words,
+    not_shown,
+    notable,
+    trusted,
+    whole_sentences,
+)
 from icgd.reports.document.numbers import quantities
 from icgd.reports.document.paper_boxes import paper_boxes
 from icgd.reports.document.step_bound import PLANNER, UNCHECKED
@@ -137,6 +144,12 @@ def test_the_first_page_names_failures_first_and_then_the_gravest_findings():
     document["findings"] = alike
     assert [one.about for one in notable(document) if one.label == "error"] == ["0"]  # one for a statement
     assert sum(one.counts["failed"] for one in checked(document)) == 1
+    made = sum(len(part["verdicts"]) for part in document["theorems"].values())
+    told = f"Of {made} claims judged here by computation, 1 failed"
+    assert failures_in_words(document).startswith(
+        f"{told}; published statements that fail as written are findings, "
+    )
+    assert failures_in_words(document | {"findings": []}) == f"{told}."
 
 
 def test_what_is_not_shown_depends_on_what_was_done():
@@ -250,6 +263,7 @@ def test_findings_stand_under_their_severity_with_the_statement_and_its_words(tm
     assert places == sorted(places)
     sentence = escape(tally_document(document["findings"])["sentence"])
     assert text.count(sentence) == 2  # the first page, and the section
+    assert text.count(f"{escape(failures_in_words(document))}\n") == 1
     assert (
         r"``for the paper\textquoteright{}s \ensuremath{C^{4}}''" in text and "textquotedblleft" not in text
     )
