@@ -17,6 +17,9 @@ _NUMBERED = re.compile(r"([A-Z][a-z]+) ([A-Z]?\.?\d[\d.]*)")
 _FIRST = ("Theorem", "Proposition", "Corollary", "Lemma")
 """Kinds of statements that are named first."""
 
+_KNOWN = (", Abstract", ", Theorem")
+"""What people know of a paper, in this order, as sources of findings name it."""
+
 _WITNESS = 270
 """The most characters of what stands beside a quotation."""
 
@@ -87,7 +90,7 @@ def _box(number: str, paper: PaperDocument | None, found: list[FindingDocument],
             one["quotation"],
             whole_sentences(one["text"], _WITNESS),
         )
-        for one in list(gravest.values())[:most]
+        for one in _most_telling(list(gravest.values()), most)
     )
     title, read = f"arXiv:{number}", ""
     alone = paper is not None and paper["read"] == "abstract"
@@ -107,6 +110,14 @@ def _box(number: str, paper: PaperDocument | None, found: list[FindingDocument],
         named_together(row.name for row in rows if row.is_empty),
         told,
     )
+
+
+def _most_telling(ranked: list[FindingDocument], most: int) -> list[FindingDocument]:
+    """The gravest findings; the last gives way if none is about the abstract or a theorem."""
+    graver = [one for one in ranked if one["severity"] not in ("wording", "none")]
+    known = [one for kind in _KNOWN for one in graver if kind in statement_of(one["source"])]
+    first = ranked[:most]
+    return first if not known or any(one in first for one in known) else [*first[:-1], known[0]]
 
 
 def _of_fate(fate: Fate, rows: list[StatementRow]) -> FateOfSome:

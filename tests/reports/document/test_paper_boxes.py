@@ -31,10 +31,14 @@ def test_each_paper_has_a_box_with_its_gravest_findings_each_about_another_state
         )
         places = [order.index(one.severity) for one in box.told]
         assert places == sorted(places) and 1 <= len(box.told) <= 3
+        sources = {one["source"] for one in own if one["severity"] not in ("wording", "none")}
+        if any(re.search("Theorem|Abstract", source) for source in sources):  # then one of them is told
+            assert any(re.search("Theorem|Abstract", found[one.key]["source"]) for one in box.told)
         assert len({found[one.key]["statement"] for one in box.told}) == len(box.told)
         for one in box.told:
             assert one.headline == found[one.key]["headline"] and one.quotation == found[one.key]["quotation"]
             assert one.witness and len(one.witness) <= 270
+    assert boxes[0].told[-1].key == "2411.16549/relu-not-smooth"
 
 
 def test_a_box_names_every_statement_once_under_its_fate():
