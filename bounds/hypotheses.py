@@ -239,7 +239,7 @@ def _projection(problem: Problem) -> Hypothesis:
 
 
 def _projection_width(problem: Problem) -> Hypothesis:
-    what = "that MLP has D_w hidden units"
+    what = "the MLP that projects onto W has D_w hidden units"
     why = f"clipping bends at {2 * problem.D_w} hyperplanes, two per coordinate, and a hidden unit at one"
     still = f"everything, with the 2 D_w = {2 * problem.D_w} hidden units that are built"
     return Hypothesis("projection-width", what, "fails", why, still)

@@ -113,13 +113,14 @@ def show_grid(console: Console, grid: Grid) -> None:
 
 def show_hypotheses(console: Console, assumed: Iterable[Hypothesis]) -> None:
     """Print the hypotheses that this problem does not meet, and what still holds."""
-    for hypothesis in assumed:
-        if hypothesis.status != "holds":
-            console.print(
-                f"[{style_of(hypothesis.status)}]{hypothesis.status}:[/] {escape(hypothesis.statement)}",
-                highlight=False,
-            )
-            console.print(escape(f"  {hypothesis.why}; still: {hypothesis.still}"), highlight=False)
+    lacking = [one for one in assumed if one.status != "holds"]
+    if lacking:
+        console.print("hypotheses not met here:", highlight=False)
+    for one in lacking:
+        status = f"[{style_of(one.status)}]{one.status}:[/]"
+        console.print(Padding(f"{status} {escape(one.statement)}", (0, 0, 0, 2)), highlight=False)
+        still = f"; still: {one.still}" if one.still else ""
+        console.print(Padding(escape(f"{one.why}{still}"), (0, 0, 0, 4)), highlight=False)
 
 
 def show_report(console: Console, made: Report) -> None:

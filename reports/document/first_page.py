@@ -186,7 +186,8 @@ def _gaps(document: AuditDocument) -> Iterator[str]:
         above = "the prover's unchecked bound" if any_unchecked(built) else "certified"
         yield f"the worst prompt: the true worst step error lies between attacked and {above}"
     lacking = dict.fromkeys(
-        f"{one['name']} {one['status']}" + (f" ({one['why']})" if one.get("why") else "")
+        f"{one.get('statement') or one['name']}: {one['status']}"
+        + (f" ({one['why']})" if one.get("why") else "")
         for part in parts.values()
         for one in part.get("hypotheses") or ()
         if one["status"] != "holds"

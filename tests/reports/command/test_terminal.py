@@ -10,8 +10,16 @@ from rich.console import Console
 
 from icgd import cli
 from icgd.bounds.claims import Claim
+from icgd.bounds.hypotheses import Hypothesis
 from icgd.reports.command.console import Terminal
-from icgd.reports.command.terminal import _value, show_formulas, show_grid, show_sizes, show_verdicts
+from icgd.reports.command.terminal import (
+    _value,
+    show_formulas,
+    show_grid,
+    show_hypotheses,
+    show_sizes,
+    show_verdicts,
+)
 from icgd.verify.results import Grid
 from icgd.verify.verdict import Verdict
 
@@ -44,6 +52,20 @@ def test_keys_of_findings_are_whole_and_texts_complete(width):
     assert shown.count("[0, 1]") == len(KEYS)
     if width >= 60:
         assert max(map(len, lines)) <= width
+
+
+def test_hypotheses_that_fail_stand_under_one_heading():
+    kept = Hypothesis("radii", "x is bounded", "holds", "B_x = 1")
+    lacking = [
+        Hypothesis("start", "descent leaves 0", "fails", "r(0) = 0", "from other w"),
+        Hypothesis("r-smooth", "r is C^4", "undecided", "no enclosure"),
+    ]
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    show_hypotheses(console, [kept])
+    assert console.file.getvalue() == ""
+    show_hypotheses(console, [kept, *lacking])
+    told = "fails: descent leaves 0 r(0) = 0; still: from other w undecided: r is C^4 no enclosure"
+    assert " ".join(console.file.getvalue().split()) == f"hypotheses not met here: {told}"
 
 
 VERDICTS = [

@@ -155,6 +155,9 @@ def test_the_first_page_names_failures_first_and_then_the_gravest_findings():
 def test_what_is_not_shown_depends_on_what_was_done():
     document = copy.deepcopy(DOCUMENT)
     assert any("float32" in one for one in not_shown(document))
+    lacking = {"name": "start", "statement": "descent leaves 0", "status": "fails", "why": "r(0) = 0"}
+    document["theorems"]["looped"]["hypotheses"] = [lacking]
+    assert any("descent leaves 0: fails (r(0) = 0)" in one for one in not_shown(document))
     for part in document["theorems"].values():
         part["certificate"] = None
         if part.get("step_error"):
