@@ -22,6 +22,9 @@ _LEGEND = (
     "written, or are open. proved (or counted), held (searched, nothing found), empty (says nothing here), "
     "failed: claims judged just now; by: the best proof among them."
 )
+_NONE = "[dim]·[/]"
+"""What stands for no count, so that the eye keeps the columns apart."""
+
 _OF_ALL, _OF_ONE = 5, 3
 """How many notable results fit on the screen of an audit of all theorems, and of one."""
 
@@ -114,8 +117,8 @@ def _step_error(part: TheoremDocument, error: StepErrorDocument) -> str:
 
 
 def _cells(row: TheoremRow) -> list[str]:
-    published = [str(row.published.get(fate) or "") for fate in ("holds", "repaired", "fails", "open")]
+    published = [str(row.published.get(fate) or _NONE) for fate in ("holds", "repaired", "fails", "open")]
     empty = row.claims.get("aside", 0) + row.claims.get("care", 0)
-    judged = [str(count or "") for count in (row.claims.get("good"), row.claims.get("fair"), empty)]
-    failed = f"[bold red]{bad}[/]" if (bad := row.claims.get("bad")) else ""
-    return [escape(row.theorem), *published, *judged, failed, row.strongest or "", f"{row.seconds:.0f}"]
+    judged = [str(count or _NONE) for count in (row.claims.get("good"), row.claims.get("fair"), empty)]
+    failed = f"[bold red]{bad}[/]" if (bad := row.claims.get("bad")) else _NONE
+    return [escape(row.theorem), *published, *judged, failed, row.strongest or _NONE, f"{row.seconds:.0f}"]

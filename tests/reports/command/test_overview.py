@@ -62,8 +62,8 @@ def test_every_count_stands_under_its_name_and_a_failure_with_its_replay(documen
                   "failed": row.claims.get("bad", 0), "s": f"{row.seconds:.0f}"}  # fmt: skip
         for name, count in counts.items():
             start = max(len(row.theorem), *(end for end in ends.values() if end < ends[name]))
-            assert line[start : ends[name]].split()[-1:] == [str(count)] * bool(count), (row.theorem, name)
-        assert (row.strongest or "") == line[ends["failed"] : ends["s"]].removesuffix(counts["s"]).strip()
+            assert line[start : ends[name]].split()[-1:] == [str(count or "·")], (row.theorem, name)
+        assert (row.strongest or "·") == line[ends["failed"] : ends["s"]].removesuffix(counts["s"]).strip()
 
 
 @pytest.mark.parametrize("width", [80, 160])
