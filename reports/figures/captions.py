@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 
 from icgd.reports.document.numbers import digits, grouped, is_number
@@ -49,8 +50,8 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "",
     ),
     "Distance from exact descent on diabetes data": (
-        "Largest 2-norm distance, over those prompts, of the transformer's iterates from those of "
-        "exact descent from the same w(0).",
+        "Largest 2-norm distance, over prompts from the diabetes data, of the transformer's iterates from "
+        "those of exact descent from the same w(0).",
         "",
     ),
     "Error against width, smallest problem": (
@@ -100,7 +101,8 @@ def caption(part: TheoremDocument, plot: PlotDocument, seed: int) -> str:
     made = "".join(f" Made with: {note}." for note in notes)
     hidden = _hidden(plot)
     lost = f" Its axes cannot show points that are not positive, {hidden:,} of them." if hidden else ""
-    return f"{text}{made}{lost} Seed {seed}."
+    sown = "" if re.search(rf"\bseed {seed}\b", made) else f" Seed {seed}."
+    return f"{text}{made}{lost}{sown}"
 
 
 def study_caption(study: StudyDocument, figure: StudyFigureDocument) -> str:

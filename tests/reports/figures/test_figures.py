@@ -19,6 +19,7 @@ from icgd.construct.block.slot_use import slot_use
 from icgd.construct.relu_icgd import build
 from icgd.reports.document.document import stream_document
 from icgd.reports.figures import figures
+from icgd.reports.figures.captions import caption
 from icgd.reports.figures.curves import drawable, figure_of, look
 from icgd.reports.figures.figures import draw_figures, loss_plot, sketches, steps_plot
 from icgd.reports.figures.stream import rows_of, stream_figure
@@ -89,6 +90,13 @@ def test_every_plot_has_one_pair_of_files_and_every_name_its_own(drawn, folder):
             "svg"
         )
     assert "1 of them" in drawn[-1].caption  # the zero on a logarithmic axis
+
+
+def test_a_caption_names_the_seed_once():
+    plot = {"title": "Expected loss by depth", "x": "layers", "y": "loss", "log": "", "curves": []}
+    for seed, found in ((3, 1), (30, 2)):
+        grid = {"title": plot["title"], "columns": [], "rows": [], "note": "400 prompts, seed 3"}
+        assert caption({"grids": [grid]}, plot, seed).lower().count("seed") == found
 
 
 def test_the_same_document_gives_the_same_bytes_and_no_dates(drawn, tmp_path):
