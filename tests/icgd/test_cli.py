@@ -86,7 +86,7 @@ def test_bounds_and_build(capsys, tmp_path):
     assert code == 0 and ["R_1", 1, 2] in [row[:3] for row in table["rows"]]
     target = tmp_path / "folder" / "model.safetensors"
     code, out, _ = run(capsys, "build", "relu-icgd", "--N", "2", "--out", str(target))
-    assert code == 0 and target.stat().st_size > 1000 and "mlp_width" in out
+    assert code == 0 and target.stat().st_size > 1000 and "mlp width" in out
     assert [path.name for path in target.parent.iterdir()] == ["model.safetensors"]
 
 
