@@ -39,7 +39,9 @@ def benchmark_set_command(
     out: Annotated[Path, typer.Option(help="folder of the set")] = BENCHMARK_FOLDER,
     json_to: Json = None,
 ) -> int:
-    """Write step errors with known worst cases, as ONNX and VNN-LIB, for verifiers of neural networks.
+    """Write properties with known answers, for verifiers.
+
+    They are step errors with known worst cases, as ONNX and VNN-LIB.
 
     With --judge: exit code 0 if the claim is a counterexample, 1 if it is none; docs/exports.md.
     """

@@ -341,7 +341,7 @@ def build_command(
     ] = None,
     json_to: Json = None,
 ) -> int:
-    """Build the transformer, count its parts and save its matrices."""
+    """Build the transformer, count its parts, save its matrices."""
     began, about = time.perf_counter(), find_theorem(theorem)
     if out is not None:
         check_writable(out)

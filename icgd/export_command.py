@@ -30,7 +30,10 @@ def export_command(
     out: Annotated[Path, typer.Option("--out", help="the file, or the folder, to write")],
     json_to: Json = None,
 ) -> int:
-    """Write weights in the format of another tool: docs/exports.md."""
+    """Write weights in the format of another tool.
+
+    The formats are in docs/exports.md.
+    """
     began = time.perf_counter()
     found = find_format(to, out)
     if found.files and out.resolve() == out.resolve().parent:

@@ -57,7 +57,10 @@ def findings_command(
     strict: Strict = False,
     json_to: Json = None,
 ) -> int:
-    """List what we found out about published statements, the gravest first; all numbers computed again."""
+    """List what we found out about published statements.
+
+    The gravest come first; all numbers are computed again.
+    """
     began, console = time.perf_counter(), console_for(json_to)
     check_choice(key, theorem, bearing, severity, questions=asked, letter=letter_to, out=out)
     for name, given in (("sarif", sarif), ("strict", strict)):

@@ -120,7 +120,9 @@ def judge_command(
     ] = None,
     json_to: Json = None,
 ) -> int:
-    """Judge somebody's transformer: what it computes, how near to descent, and whether that is proved.
+    """Judge somebody's transformer: is it a descent?
+
+    What it computes, how near that is to descent, and whether it is proved.
 
     Letters replace those in the file's metadata; all are for the loss with 1/(2n).
     """

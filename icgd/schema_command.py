@@ -21,7 +21,10 @@ def schema_command(
     name: Annotated[str | None, typer.Argument(help="of a document; default: list them all")] = None,
     json_to: Json = None,
 ) -> int:
-    """Print the JSON Schema of what a command writes as JSON: every key, its type and its meaning."""
+    """Print the JSON Schema of what a command writes.
+
+    It has every key, its type and its meaning.
+    """
     if name is None:
         listed = Grid(
             "JSON Schemas", ("name", "of what"), tuple(SCHEMAS.items()), f"files in {SCHEMA_FOLDER}"

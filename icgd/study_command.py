@@ -51,7 +51,9 @@ def study_command(
     out: Annotated[Path, typer.Option(help="folder for checkpoints and results")] = STUDY_FOLDER,
     json_to: Json = None,
 ) -> int:
-    """Run a published experiment again, with the baselines that it lacked: train, measure, judge.
+    """Run a published experiment again, with more baselines.
+
+    It trains, measures and judges.
 
     A study that was ended goes on when run again; on a CPU its results are then the same, byte by byte.
     """

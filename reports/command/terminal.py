@@ -176,7 +176,7 @@ def show_formulas(console: Console, asserted: Iterable[Claim]) -> None:
     for claim in asserted:
         said = f"[bold]{escape(claim.key)}[/] {claim.relation} {_value(claim)}  [dim]{escape(claim.title)}[/]"
         console.print(said, highlight=False)
-        console.print(Padding(escape(claim.expression), (0, 0, 0, 2)), highlight=False)
+        console.print(Padding(escape(claim.expression), (0, 0, 0, 2), expand=False), highlight=False)
     rows: dict[tuple[str, float, str], list[str]] = {}
     for claim in asserted:
         for symbol, (value, meaning) in claim.constants.items():
