@@ -35,7 +35,9 @@ for name in ("SIGALRM", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGUSR1", "a
 USED = """
 import importlib
 from pathlib import Path
+from types import SimpleNamespace
 
+sys.modules.setdefault("griffe", SimpleNamespace(Extension=object))  # only the site of docs/ installs it
 for module in sys.argv[1:]:
     importlib.import_module(module)
 
