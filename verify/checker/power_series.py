@@ -287,15 +287,20 @@ def series(f: Function, x: arb, order: int) -> arb_series:
     return made
 
 
-def jet(f: Function, x: arb, order: int) -> list[arb]:
-    """f, f', f'', ... at a ball; all nan where the ball is too wide for f."""
+def coefficients(f: Function, x: arb, order: int) -> list[arb]:
+    """The coefficients of the power series of f around a ball; all nan where the ball is too wide for f."""
     try:
         found = series(f, x, order)
     except Unreadable:
         raise
     except (ArithmeticError, ValueError):
         return [arb("nan")] * (order + 1)
-    return [found[k] * factorial(k) for k in range(order + 1)]
+    return [found[k] for k in range(order + 1)]
+
+
+def jet(f: Function, x: arb, order: int) -> list[arb]:
+    """f, f', f'', ... at a ball; all nan where the ball is too wide for f."""
+    return [one * factorial(k) for k, one in enumerate(coefficients(f, x, order))]
 
 
 def derivative(f: Function) -> Function:

@@ -15,7 +15,7 @@ import numpy as np
 from flint import arb, ctx
 
 from icgd.verify.checker.directed import Floats, above
-from icgd.verify.checker.power_series import Function, Unreadable, series
+from icgd.verify.checker.power_series import Function, coefficients
 
 Places = np.ndarray[tuple[int, ...], np.dtype[np.intp]]
 TERMS, DERIVATIVES, MOST_INTERVALS = 16, 6, 256
@@ -101,7 +101,7 @@ class _Polynomials:
         self.f, self.low, self.middle, self.high = f, low, low + (high - low) / 2, high
         far = (arb(high) - self.middle).max(arb(self.middle) - low)
         self.powers = [far**j for j in range(TERMS + 1)]
-        *whole, last = _coefficients(f, arb(low).union(arb(high)), TERMS)
+        *whole, last = coefficients(f, arb(low).union(arb(high)), TERMS)
         self.last = abs(last)
         size = REST * sum((abs(whole[j]) * self.powers[j] for j in range(TERMS)), arb(0)).upper()
         self.rough = not (self.left(0) <= size and self.left(1) * far <= 16 * size)
@@ -116,7 +116,7 @@ class _Polynomials:
 
     def work_out(self) -> None:
         """Set coefficients and bounds; they are nan where f has none."""
-        exact = _coefficients(self.f, arb(self.middle), TERMS - 1)
+        exact = coefficients(self.f, arb(self.middle), TERMS - 1)
         self.terms, self.errors, self.most = list[list[float]](), list[float](), list[float]()
         for k in range(DERIVATIVES):
             terms = [exact[j + k] * (factorial(j + k) // factorial(j)) for j in range(TERMS - k)]
@@ -129,14 +129,3 @@ class _Polynomials:
                 most += size
             self.errors.append(above(error))
             self.most.append(above(most + error))
-
-
-def _coefficients(f: Function, x: arb, order: int) -> list[arb]:
-    """The coefficients of the power series of f around a ball; all nan where there are none."""
-    try:
-        found = series(f, x, order)
-    except Unreadable:
-        raise
-    except (ArithmeticError, ValueError):
-        return [arb("nan")] * (order + 1)
-    return [found[k] for k in range(order + 1)]

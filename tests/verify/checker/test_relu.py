@@ -117,7 +117,7 @@ def test_it_shares_no_code_with_the_prover():
     ("module", "most"),
     [
         *((checker, 330), (cells, 30), (directed, 65), (envelopes, 165), (lemmas, 80), (linear_pieces, 110)),
-        *((loss_slopes, 100), (power_series, 230), (tables, 95)),
+        *((loss_slopes, 100), (power_series, 230), (tables, 90)),
     ],
 )
 def test_it_is_short_enough_to_be_read(module, most):
