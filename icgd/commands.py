@@ -162,7 +162,7 @@ def audit_command(
     elif claims:
         parts[0].show(console)
     else:
-        show_theorem(console, parts[0].document, parts[0].results.problem.values)
+        show_theorem(console, whole, parts[0].results.problem.values)
     if settled:
         show_ledger(console, settled)
     if about is not None:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from icgd.reports.command.console import style_of
+from icgd.reports.document.first_page import failures_in_words, verdict_counts
 from icgd.reports.document.numbers import digits
 from icgd.reports.document.overview import TheoremRow, headlines, theorem_rows
 from icgd.reports.document.shape import AuditDocument, DocumentNumber, StepErrorDocument, TheoremDocument
@@ -46,11 +47,12 @@ def show_overview(console: Console, document: AuditDocument) -> None:
     console.print("[dim]icgd findings KEY: all about one of these; -v: every claim with its evidence[/]")
 
 
-def show_theorem(console: Console, part: TheoremDocument, letters: str) -> None:
-    """Print what became of one theorem, in short: its problem, its verdicts counted, the error of a step.
+def show_theorem(console: Console, document: AuditDocument, letters: str) -> None:
+    """Print an audit of one theorem in short: its problem, its verdicts counted, the error of a step.
 
     letters: with their values, as a sentence shows them.
     """
+    (part,) = document["theorems"].values()
     construction = part["construction"]
     built = f", construction [bold]{escape(construction)}[/]" if construction else ""
     console.print(f"[bold]{escape(part['title'])}[/] ({escape(part['source'])}){built}", highlight=False)
@@ -61,7 +63,8 @@ def show_theorem(console: Console, part: TheoremDocument, letters: str) -> None:
     if lacking:
         said = f"[{style_of('fails')}]hypotheses not met here:[/] {escape(', '.join(lacking))}"
         console.print(said, highlight=False)
-    console.print(_verdict(part), highlight=False)
+    outcome = style_of("failed" if verdict_counts(document)["failed"] else "proved")
+    console.print(f"[{outcome}]{failures_in_words(document)}[/]", highlight=False)
     for line in count_claims(part["verdicts"]):
         console.print(escape(line), highlight=False)
     if error := part["step_error"]:
@@ -84,19 +87,11 @@ def show_rest(console: Console, document: AuditDocument, name: str, count: int, 
 
 def _show_headlines(console: Console, document: AuditDocument, most: int) -> None:
     """Print so many results, a sentence each, or every claim that failed, each with its replay command."""
-    parts = document["theorems"].values()
-    failed = sum(one["verdict"] == "failed" for part in parts for one in part["verdicts"])
-    for one in headlines(document, most=max(most, failed)):
+    for one in headlines(document, most=max(most, verdict_counts(document)["failed"])):
         key = f" [dim]{escape(one.finding)}[/]" if one.finding else ""
         console.print(f"[bold]{escape(one.label)}[/]: {escape(one.sentence)}{key}", highlight=False)
         if one.replay:  # on a line of its own, whole, so that it can be copied
             console.print(f"replay: {escape(one.replay)}", highlight=False, soft_wrap=True)
-
-
-def _verdict(part: TheoremDocument) -> str:
-    failed, judged = sum(one["verdict"] == "failed" for one in part["verdicts"]), len(part["verdicts"])
-    claims = f"{judged} claim{'s' * (judged != 1)} judged"
-    return f"[{style_of('failed' if failed else 'proved')}]{claims}, {failed or 'none'} failed[/]"
 
 
 def _step_error(part: TheoremDocument, error: StepErrorDocument) -> str:

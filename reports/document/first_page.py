@@ -55,9 +55,14 @@ def checked(document: AuditDocument) -> tuple[Checked, ...]:
     )
 
 
+def verdict_counts(document: AuditDocument) -> Counter[str]:
+    """How many claims of all theorems have each verdict."""
+    return sum((Counter(one.counts) for one in checked(document)), Counter())
+
+
 def failures_in_words(document: AuditDocument) -> str:
     """How many claims failed, in a sentence that tells them from published statements that fail."""
-    counts: Counter[str] = sum((Counter(one.counts) for one in checked(document)), Counter())
+    counts = verdict_counts(document)
     made, failed = counts.total(), counts["failed"] or "none"
     said = f"Of {made} {'claim' if made == 1 else 'claims'} judged here by computation, {failed} failed"
     if document.get("findings"):
@@ -163,8 +168,7 @@ def _in_tone(*tones: Tone) -> list[Status]:
 
 
 def _gaps(document: AuditDocument) -> Iterator[str]:
-    parts = document["theorems"]
-    counts: Counter[str] = sum((Counter(one.counts) for one in checked(document)), Counter())
+    parts, counts = document["theorems"], verdict_counts(document)
     for status in _in_tone("fair"):
         if counts[status]:
             yield f"{_are(counts[status], 'claim')} {status}, not proved: {STATUSES[status].words}"

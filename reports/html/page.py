@@ -108,7 +108,7 @@ def page(document: AuditDocument, figures: Sequence[Drawn]) -> str:
         tally=tally_document(document.get("findings") or ()),
         gaps=first_page.not_shown(document),
         trusted=first_page.trusted(document),
-        counts=Counter(verdict["verdict"] for verdict in _verdicts(document)),
+        counts=first_page.verdict_counts(document),
         claim_counts=count_claims(_verdicts(document)),
         statuses=STATUSES,
         means=MEANS,

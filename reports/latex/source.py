@@ -13,7 +13,14 @@ import jinja2
 from icgd.bounds.printable import printable
 from icgd.construct.machine.files import write_atomically
 from icgd.reports.document.findings import by_severity, tally_document
-from icgd.reports.document.first_page import checked, failures_in_words, not_shown, trusted, urgent
+from icgd.reports.document.first_page import (
+    checked,
+    failures_in_words,
+    not_shown,
+    trusted,
+    urgent,
+    verdict_counts,
+)
 from icgd.reports.document.paper_boxes import paper_boxes
 from icgd.reports.document.shape import AuditDocument, FindingDocument
 from icgd.reports.document.statements import statement_rows
@@ -70,7 +77,7 @@ def write_source(
     studies = document.get("studies") or ()
     owners = {*document["theorems"], *map(figure_place, studies)}
     judged = checked(document)
-    totals = {status: sum(one.counts.get(status, 0) for one in judged) for status in STATUSES}
+    totals = verdict_counts(document)
     columns = [status for status in STATUSES if totals[status] or status == "failed"]
     verdicts = [verdict for part in document["theorems"].values() for verdict in part["verdicts"]]
     named = {verdict.get("means") for verdict in verdicts}

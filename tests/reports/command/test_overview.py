@@ -75,13 +75,14 @@ def test_an_audit_of_one_theorem_is_one_screen(document, width):
     findings = [one for one in document["findings"] if one["theorem"] == "relu-icgd"]
     alone = {**document, "theorems": {name: part}, "findings": findings}
     console = Terminal(file=io.StringIO(), width=width, color_system=None)
-    show_theorem(console, part, "N = 2, K = 4")
+    show_theorem(console, alone, "N = 2, K = 4")
     show_rest(console, alone, "relu-icgd", 49, whole=False)
     lines = console.file.getvalue().splitlines()
     assert len(lines) <= 22 and max(map(len, lines)) <= width
     words = " ".join(" ".join(lines).split())
     assert "N = 2, K = 4; seed 0" in words and "hypotheses not met here: start (fails)" in words
-    assert f"{len(part['verdicts'])} claims judged, none failed" in words and "kept" not in words
+    assert f"Of {len(part['verdicts'])} claims judged here by computation, none failed;" in words
+    assert "kept" not in words
     error = part["step_error"]
     assert re.search(r"norm2\(err\): sampled (\S+), attacked (\S+), certified (\S+), allowed", words)
     assert float(re.search(r"certified ([0-9.e-]+)", words)[1]) >= error["bound"]
@@ -98,11 +99,12 @@ def test_every_failed_claim_of_one_theorem_is_printed_with_its_replay(document):
         for k in range(7)
     ]
     console = Terminal(file=io.StringIO(), width=80, color_system=None)
-    show_theorem(console, part, "T = 2")
-    show_rest(console, {**document, "theorems": {"looped": part}}, "looped", 0, whole=True)
+    alone = {**document, "theorems": {"looped": part}, "findings": []}
+    show_theorem(console, alone, "T = 2")
+    show_rest(console, alone, "looped", 0, whole=True)
     text = console.file.getvalue()
     assert (
-        "7 claims judged, 7 failed" in text
+        "Of 7 claims judged here by computation, 7 failed." in text
         and "-v" not in text
         and "icgd findings" not in text
         and "breaks" not in text
