@@ -19,6 +19,7 @@ from icgd.verify.linear_attention.step_sizes import Depth
 from icgd.verify.linear_attention.trained import Training
 from icgd.verify.linear_attention.training import train
 from icgd.verify.preconditioned import (
+    THEOREM,
     _critical_verdicts,
     _identities,
     _trained,
@@ -26,6 +27,7 @@ from icgd.verify.preconditioned import (
     judge_one_step,
     verify,
 )
+from icgd.verify.requests import Request
 from icgd.verify.search.prompts import seeded
 from tests.rounding import gamma
 
@@ -61,6 +63,19 @@ def test_every_claim_is_kept(honest):
     assert len(honest.plots) == 3 and len(honest.grids[0].rows) == PROBLEM.L
     assert {row[0] for row in honest.grids[1].rows} == {"Theorem 1", "Theorem 3", "Theorem 4"}
     assert all(curve.label.startswith("Theorem ") for plot in honest.plots[1:] for curve in plot.curves)
+
+
+def test_for_inputs_on_the_sphere_every_announced_claim_is_judged_and_no_other():
+    sphere = PreconditionedProblem(d=2, n=4, L=1, covariates="sphere")
+    judged = THEOREM.attributed(verify(sphere).verdicts)
+    announced = {one: Request(THEOREM, one).claim_keys() for one in (PROBLEM, sphere)}
+    assert sorted(one.claim for one in judged) == sorted(announced[sphere])
+    own = {one for one in announced[sphere] if one.startswith("preconditioned/sphere/")}
+    assert {*announced[sphere]} - {*announced[PROBLEM]} == own and len(own) == 7
+    told = {one.claim: (one.status, one.about) for one in judged}
+    assert all(told[one] in (("proved", "icgd"), ("held", "icgd")) for one in own)
+    of_normal_inputs = [one for one in told if "/theorem-" in one]
+    assert of_normal_inputs and all(told[one][0] == "inapplicable" for one in of_normal_inputs)
 
 
 def test_a_search_that_misses_is_no_counterexample():
