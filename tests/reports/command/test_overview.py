@@ -91,6 +91,19 @@ def test_an_audit_of_one_theorem_is_one_screen(document, width):
     assert "-v: every bound, table and claim; icgd findings relu-icgd: all 49 findings" in words
 
 
+def test_the_screen_of_one_theorem_has_doubts_about_the_data_and_a_bound_off_the_margin(document):
+    part = document["theorems"]["relu-icgd/lean"]
+    error = {"sampled": 0.1, "attacked": 0.2, "bound": None, "bound_off_margin": 0.30001, "allowed": 0.5}
+    part = {**part, "hypotheses": [], "data": {"warnings": ["y varies little"]}, "step_error": error}
+    part["verdicts"] = [{"claim": "relu-icgd/lean/heads", "verdict": "counted", "evidence": "12"}]
+    console = Terminal(file=io.StringIO(), width=160, color_system=None)
+    show_theorem(console, {**document, "theorems": {"relu-icgd/lean": part}, "findings": []}, "N = 2")
+    text = console.file.getvalue()
+    assert "warning: y varies little\n" in text and "hypotheses" not in text
+    assert "Of 1 claim judged here by computation, none failed.\n1 claim of the paper" in text
+    assert "sampled 0.1, attacked 0.2, certified off the margin 0.3001, allowed 0.5" in text
+
+
 def test_every_failed_claim_of_one_theorem_is_printed_with_its_replay(document):
     part = copy.deepcopy(document["theorems"]["looped"])
     part |= {"hypotheses": []}
