@@ -63,8 +63,8 @@ class PreconditionedProblem(Letters):
     ] = "inverse"
     covariates: Annotated[
         str,
-        "normal, or sphere: x is S^(1/2) times a uniform vector of length sqrt(d); for vectors of length 1 "
-        "give S divided by d",
+        "normal, as in the theorems, or sphere: x is S^(1/2) times a uniform vector of length sqrt(d); for "
+        "vectors of length 1 give S divided by d",
     ] = "normal"
 
     def __post_init__(self) -> None:
@@ -78,7 +78,7 @@ class PreconditionedProblem(Letters):
         if self.covariates not in ("normal", "sphere"):
             raise ProblemError("covariates", self.covariates, "it is normal or sphere")
         if self.covariates == "sphere" and min(self.d, self.n) < 2:
-            why = "it needs d and n of 2 or more: below, one step is exact and further ones have no best size"
+            why = "it needs d and n of 2 or more: below, one step leaves nothing to further ones"
             raise ProblemError("covariates", self.covariates, why)
         wanted = f"{self.d} rationals (one stands for all) are needed, {_RANGE}"
         try:
