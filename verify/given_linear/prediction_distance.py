@@ -88,9 +88,8 @@ def distance_bound(
         ours_chained = _scaled_heads(given.exact, given.scale(n) * n, B_x, B_y)
         theirs_chained = _scaled_heads(_descent_heads(exact), Fraction(1), B_x, B_y)
         share = Fraction(0) if given.masked else Fraction(1, n)
-        chain = signal_chain(
-            ours_chained, theirs_chained, form.d, -given.sign, share
-        )  # descent is read as -y
+        sign = -given.sign  # descent is read as -y
+        chain = signal_chain(ours_chained, theirs_chained, form.d, sign, share)
         if chain is not None:
             with flint.ctx.workprec(_PRECISION):
                 value = upper_float(arb(chain_bound(chain, scaled)) * arb(to_flint(B_y)))

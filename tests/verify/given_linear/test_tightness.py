@@ -1,8 +1,11 @@
-"""The table of how tight distances of linear attention are: its models, and one layer of it."""
+"""The table of how tight distances of linear attention are: its models, and which factor a cell is."""
+
+from types import SimpleNamespace
 
 import torch
 
-from icgd.verify.given_linear.tightness import linear_tightness, near_descent
+from icgd.verify.given_linear import tightness
+from icgd.verify.given_linear.tightness import near_descent
 
 
 def test_the_models_of_the_table_are_near_descent_as_it_says():
@@ -14,9 +17,20 @@ def test_the_models_of_the_table_are_near_descent_as_it_says():
         assert bool((made.P[:, 0, :4, :4] != 0).all()) == dense
 
 
-def test_one_layer_is_bounded_closely():
-    grid = linear_tightness(depths=(1,), sizes=(1, 2))
+def test_a_cell_of_the_table_is_the_factor_of_its_own_model(monkeypatch):
+    """Of the nearest plain descent where noise is in the steps alone, else of the preconditioned one."""
+
+    def judged(model, n):
+        dense = bool((model.P[:, 0, : model.d, : model.d] != 0).all())
+        place = 100 * (1 + model.masked + 2 * dense) + 10 * model.L + model.d
+        found = {"plain": place, "preconditioned": 400 + place}
+        return SimpleNamespace(nearest={kind: SimpleNamespace(factor=one) for kind, one in found.items()})
+
+    monkeypatch.setattr(tightness, "judge_linear", judged)
+    grid = tightness.linear_tightness(depths=(1, 2), sizes=(1, 2))
     assert grid.columns == ("mask", "noise", "L", "d = 1", "d = 2")
-    kinds = [(mask, noise) for mask in ("yes", "no") for noise in ("steps", "dense")]
-    assert [row[:2] for row in grid.rows] == kinds
-    assert all(1 <= float(ratio) <= 1.2 for row in grid.rows for ratio in row[3:])
+    rows = [(mask, noise, L) for mask in ("yes", "no") for noise in ("steps", "dense") for L in (1, 2)]
+    assert [row[:3] for row in grid.rows] == rows
+    for mask, noise, L, *found in grid.rows:
+        first = 100 * (1 + (mask == "yes") + 6 * (noise == "dense")) + 10 * L
+        assert found == [f"{first + d}" for d in (1, 2)]
