@@ -176,7 +176,8 @@ class Results:
     verdicts: one for each claim that was judged, also by key, such as `verdicts["contraction"]`.
     construction: the judged one, where there are several.  claims: the bounds, with explicit constants.
     hypotheses: of the theorem, each checked on this problem.  census: sizes counted from the tensors.
-    step: where the theorem is about the error of a step.  certificate: of the step error, where there is one.
+    step: where the theorem is about the error of a step.  step_error: where its numbers alone are known.
+    certificate: of the step error, where there is one.
     data: where prompts were cut from a table.  also_trusted: what proofs by certificate rely on, beyond what
     the construction of `certificate` needs.
     """
@@ -189,6 +190,7 @@ class Results:
     hypotheses: tuple[Hypothesis, ...] = ()
     census: Mapping[str, int | float] = field(default_factory=dict)
     step: StepError | None = None
+    step_error: Sandwich | None = None
     grids: Sequence[Grid] = ()
     plots: Sequence[Plot] = ()
     certificate: Mapping[str, Any] | None = None
@@ -217,7 +219,10 @@ class Results:
     @property
     def is_certified(self) -> bool:
         """Whether a checker accepted a certificate of the bound on the error of a step."""
-        return bool(self.step and self.step.is_certified)
+        if self.step:
+            return self.step.is_certified
+        proved = (one.claim for one in self.verdicts if one.means == "certificate")
+        return self.step_error is not None and any(claim.endswith("/step-error") for claim in proved)
 
     @property
     def trusted(self) -> tuple[str, ...]:
@@ -230,7 +235,7 @@ class Results:
     @property
     def sandwich(self) -> Sandwich | None:
         """Every number about the error of a step; None where nothing is known of one."""
-        return self.step.sandwich if self.step else None
+        return self.step.sandwich if self.step else self.step_error
 
     def __repr__(self) -> str:
         posed = self.problem.brief + (f", {self.construction}" if self.construction else "")

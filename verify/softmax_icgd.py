@@ -102,12 +102,16 @@ def verify(
     prompt = random_prompts(whole.problem, followed(whole.problem, 32), generator, device)
     prompt = prompt if real is None else real.prompt.to(device)
     small_batch = prompt[:4] if whole is searched else random_prompts(searched.problem, 4, generator, device)
+    on_path = float(one_step_errors(whole, prompt).max()) / judged.problem.eta
     with progress("four layers", len(_WIDTHS) + len(_TOLERANCES)) as advance:
         grids, plots, compared = _comparisons(problem, int(counted["total_units"]), generator, seed, advance)
     verdicts = (
         *_sizes(asserted, counted),
         _with_parts(
-            _step_verdict(whole, planned, found, prompt, certificate, reason), searched, whole, judged.problem
+            _step_verdict(whole, planned, found, on_path, certificate, reason),
+            searched,
+            whole,
+            judged.problem,
         ),
         _loop_verdict(whole, prompt, min(bound, allowed), real.use.source if real else ""),
         _uniform_verdict(judged, generator, device),
@@ -122,6 +126,7 @@ def verify(
         verdicts=verdicts,
         claims=asserted,
         census=counted,
+        step_error=found.sandwich(on_path, planned) if searched is judged else None,
         grids=grids,
         plots=plots,
         certificate=certificate,
@@ -146,17 +151,18 @@ def _step_verdict(
     judged: SoftmaxTransformer,
     planned: SoftmaxPlan,
     found: MovesFound,
-    followed: Prompt,
+    on_path: float,
     certificate: Mapping[str, Any],
     reason: str | None,
 ) -> Verdict:
     """Proved if the certificate of these matrices is accepted and no prompt shows a larger error.
 
+    on_path: the largest norm2(err)/eta on the followed prompts.
     reason: why the certificate is refused, or where the matrices differ from its program.
     """
     # Theorem 2's gradient is twice that of the 1/(2n) convention, and so are errors over its eta.
     bound, allowed = 2 * planned.bound, 2 * planned.problem.eps
-    largest = 2 * max(found.searched, float(one_step_errors(judged, followed).max()) / judged.problem.eta)
+    largest = 2 * max(found.searched, on_path)
     kept = largest <= min(bound, allowed) + _resolution(judged)
     evidence = (
         f"largest norm2(err)/eta {largest:.3g} of eps = {allowed:.3g}: {2 * found.sampled:.3g} over "
@@ -316,19 +322,13 @@ def _four_layers(
 ) -> tuple[tuple[Grid, Grid], Plot, Verdict]:
     """The size of four layers: counted for this problem, built and measured for the smallest one."""
     posed, tiny = four_layers(halved(problem)), smallest(problem, problem.eps)
-    least = four_layers(halved(tiny))
+    least, of_least = four_layers(halved(tiny)), layer_counts(build(tiny))["total_units"]
     counted = Grid(
         "Four layers by a grid: what suffices",
         ("problem", "variables", "log10 nodes", "factor when eps is halved", "hidden units of ours"),
         (
             ("this one", posed.variables, posed.log10_nodes, posed.per_halving, units),
-            (
-                "smallest",
-                least.variables,
-                least.log10_nodes,
-                least.per_halving,
-                layer_counts(build(tiny))["total_units"],
-            ),
+            ("smallest", least.variables, least.log10_nodes, least.per_halving, of_least),
         ),
         "nodes prod_i (ceil(2 R_i m Lip_i / eps) + 1), m = D_w + d + d_out, Lip_i from the error recurrence",
     )

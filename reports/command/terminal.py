@@ -56,6 +56,8 @@ def show(console: Console, theorem: Theorem, found: Results, seconds: float) -> 
     show_sizes(console, found.claims, found.census, {verdict.claim for verdict in found.verdicts})
     if found.step:
         _show_step(console, found.step)
+    elif found.sandwich:
+        show_sandwich(console, found.sandwich, found.is_certified)
     for grid in found.grids:
         show_grid(console, grid)
     show_verdicts(console, found.verdicts)

@@ -13,9 +13,17 @@ PLANNER = "the planner's interval bounds, which no checker has verified in this 
 
 
 def is_checked(part: TheoremDocument) -> bool:
-    """Whether a checker accepted a certificate of this part in this run."""
-    certificate = part.get("certificate")
-    return bool(certificate and certificate["accepted"])
+    """Whether a checker accepted a certificate of this part's bound in this run.
+
+    >>> is_checked({"verdicts": [{"claim": "softmax-icgd/step-error", "means": "certificate"}]})
+    True
+    >>> is_checked({"verdicts": [{"claim": "convergence/several-steps", "means": "certificate"}]})
+    False
+    """
+    if certificate := part.get("certificate"):
+        return certificate["accepted"]
+    proved = (one["claim"] for one in part.get("verdicts") or () if one.get("means") == "certificate")
+    return any(claim.endswith("/step-error") for claim in proved)
 
 
 def is_bounded(part: TheoremDocument) -> bool:

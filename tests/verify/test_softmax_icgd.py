@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -75,7 +76,11 @@ def test_an_honest_construction_keeps_every_claim():
     assert all(len(row) == len(grid.columns) for grid in found.grids for row in grid.rows)
     assert found.plots[0].logarithmic == "xy" and found.census["heads"] == 1
     assert found.trusted == CONSTRUCTIONS["softmax"].trusted  # exp among them
-    assert found.trusted == CONSTRUCTIONS["softmax"].trusted  # exp among them
+    # The step error is in the unit of w, that of the claim in Theorem 2's eta.
+    known, told = found.sandwich, verdicts["step-error"].numbers
+    assert 0 < known.sampled <= known.attacked <= known.bound <= known.allowed and found.is_certified
+    for value, name in ((known.attacked, "largest"), (known.bound, "bound"), (known.allowed, "allowed")):
+        assert value == pytest.approx(PROBLEM.eta * told[name], rel=1e-12)
 
 
 def test_four_layers_reach_a_coarse_eps():
@@ -125,10 +130,22 @@ def test_a_gate_that_is_too_near_is_not_proved():
 
 def test_a_certificate_that_is_refused_leaves_the_claim_held(monkeypatch):
     monkeypatch.setattr(module, "refusal", lambda *_: "the error z[1] covers what the program does")
-    verdict = judged()["step-error"]
-    assert verdict.status == "held"
+    found = verify(PROBLEM, samples=1000)
+    verdict = by_claim(found)["step-error"]
+    assert verdict.status == "held" and found.sandwich.bound and not found.is_certified
     said = "not proved, because the checker does not accept that the error z[1] covers what the program does"
     assert f"{said} (activation tanh, loss squared)" in verdict.evidence
+
+
+def test_errors_of_shorter_prompts_are_not_those_of_a_step(monkeypatch):
+    monkeypatch.setattr(module, "excerpt", lambda planned: replace(planned, problem=shorter(planned.problem)))
+    found = verify(PROBLEM, samples=100)
+    assert "searched prompts have 2 examples" in by_claim(found)["step-error"].evidence
+    assert found.sandwich is None and by_claim(found)["step-error"].means == "certificate"
+
+
+def shorter(problem):
+    return replace(problem, n=2)
 
 
 class Stale(SoftmaxTransformer):

@@ -116,7 +116,7 @@ def judged_columns(found: Results) -> TableRow:
     """The census, the errors of a step, how many claims got which verdict, and which failed."""
     row: TableRow = {f"counted_{name}": value for name, value in found.census.items()}
     if sandwich := found.sandwich:
-        attacked = found.step is not None and found.step.attack is not None
+        attacked = found.step is None or found.step.attack is not None
         row |= {
             "sampled": sandwich.sampled,
             "attacked": sandwich.attacked if attacked else None,

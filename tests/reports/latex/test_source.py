@@ -305,6 +305,23 @@ def test_what_no_checker_saw_is_not_called_certified(tmp_path):
     assert "prover, not checked" in mixed.replace("{}", "") and "checker (certified)" in mixed
 
 
+def test_page_one_has_the_step_error_of_every_theorem_that_knows_one(tmp_path):
+    document = copy.deepcopy(DOCUMENT)
+    verdict = {"claim": "looped/step-error", "verdict": "proved", "means": "certificate", "evidence": "e"}
+    document["theorems"]["looped"]["verdicts"].append(verdict)
+    document["theorems"]["looped"]["step_error"] = dict.fromkeys(
+        ("sampled", "attacked", "bound", "certified", "allowed"), 0.125
+    )
+    text = write_source(document, (), tmp_path).read_text()
+    table = boxes(text[text.index("Error of one step") :], r"\midrule", r"\bottomrule")[0]
+    assert [row.split(" & ")[0] for row in table.strip().splitlines()] == [
+        code(LEAN),
+        code(PAPER),
+        code("looped"),
+    ]
+    assert r"\icgdLoopedErrorCertified{}" in table and r"\emph{certified}" in text
+
+
 def prose_of(text):
     """The report without its findings, names of macros and constants, which are words of the document."""
     body = text[text.index("A ReLU transformer") :]
