@@ -22,8 +22,9 @@ class StatementRow:
     """One published statement.
 
     source: with its place, such as arXiv:2411.16549, Lemma 6.  said: its fate in words.
-    is_empty: whether it says nothing at practical sizes, though it does not fail.  why: the gravest
-    finding about it, in whole sentences; says: what it asserts, where those do not say it themselves.
+    is_empty: whether it says nothing at practical sizes, though it does not fail; empty_as: the reason, where
+    `why` does not give it.  why: the gravest finding about it, in whole sentences; says: what it asserts,
+    where those do not say it themselves.
     repair: empty where nothing needs one.  keys: all findings about it, the gravest first.
     """
 
@@ -33,6 +34,7 @@ class StatementRow:
     fate: Fate
     said: str
     is_empty: bool
+    empty_as: str
     says: str
     why: str
     repair: str
@@ -60,11 +62,13 @@ def _only_read(found: list[FindingDocument]) -> bool:
 def _row(source: str, found: list[FindingDocument]) -> StatementRow:
     fates = tally_document(found)["fates"]
     fate = next(name for name in _ORDER if fates.get(name))
-    empty = fate != "fails" and any(one["bearing"] == "vacuous" for one in found)
+    reasons = [one for one in found if one["bearing"] == "vacuous" and fate != "fails"]
+    empty = bool(reasons)
     # What shows that a statement holds is a better reason than a sharper version of it.
     shown = [one for one in found if one["bearing"] == "confirms"] if fate == "holds" and not empty else found
     first = (shown or found)[0]
     repair = first["repair"] if fate in ("fails", "repaired") else ""
+    reason = min(reasons, key=lambda one: not one.get("headline"), default=first)
     return StatementRow(
         paper=source.partition(", ")[0],
         source=source,
@@ -72,11 +76,16 @@ def _row(source: str, found: list[FindingDocument]) -> StatementRow:
         fate=fate,
         said=FATES[fate][0] + (", and says nothing at practical sizes" if empty else ""),
         is_empty=empty,
+        empty_as="" if reason is first else _found(reason),
         says="" if first.get("headline") else whole_sentences(first["claim"], _SAYS, cut=False),
-        why=first.get("headline") or whole_sentences(first["text"], _WHY, cut=False),
+        why=_found(first),
         repair=whole_sentences(repair, _REPAIR, cut=False),
         keys=tuple(one["key"] for one in found),
     )
+
+
+def _found(one: FindingDocument) -> str:
+    return one.get("headline") or whole_sentences(one["text"], _WHY, cut=False)
 
 
 def _numbered(name: str) -> list[str]:

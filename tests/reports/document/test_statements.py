@@ -5,6 +5,7 @@ from collections import Counter
 
 from icgd.reports.document.findings import tally_document
 from icgd.reports.document.statements import statement_rows
+from icgd.verify.ledger.entries import HEADLINE, entries
 
 
 def finding(number, statement, bearing, severity, **more):
@@ -65,6 +66,36 @@ def test_the_gravest_finding_speaks_and_numbers_are_sorted_as_numbers():
     assert (first.name, first.says, first.why) == ("Lemma 2", "It says 1.3.", "We found 1.3. More.")
     assert (second.name, second.says, second.why) == ("Lemma 14", "", "A step is missing.")
     assert second.repair == "Write 1.2." and second.keys == ("1.2", "1.1")
+    assert not any(row.empty_as for row in (first, second, third))  # why they are empty is said, or none is
     assert third.said == "holds as written, and says nothing at practical sizes" and third.why.startswith(
         "We found 1.4."
     )
+
+
+def test_a_statement_that_says_nothing_has_a_reason_of_its_own():
+    found = [
+        finding(1, "Lemma 2", "gap", "proof", headline="A step is missing."),
+        finding(2, "Lemma 2 (size)", "vacuous", "none"),
+        finding(3, "Lemma 2 (start)", "vacuous", "none", headline="It starts nowhere."),
+        finding(4, "Lemma 3", "error", "statement"),
+        finding(5, "Lemma 3", "vacuous", "none"),
+    ]
+    fails, repaired = statement_rows(found)
+    assert (repaired.why, repaired.empty_as) == ("A step is missing.", "It starts nowhere.")
+    assert not fails.is_empty and not fails.empty_as
+
+
+def test_the_ledger_says_in_one_line_of_every_such_statement_why():
+    ours = [
+        finding(
+            number, "", one.bearing, one.severity, source=one.source, headline=one.headline, text=one.finding
+        )
+        for number, one in enumerate(entries())
+    ]
+    empty = [row for row in statement_rows(ours) if row.is_empty]
+    assert len(empty) >= 5
+    for row in empty:
+        told = row.empty_as or row.why
+        about = [one for one in ours if one["key"] in row.keys and one["bearing"] == "vacuous"]
+        assert 0 < len(told) <= HEADLINE, row.source
+        assert any(told in (one["headline"], one["text"]) for one in about), row.source

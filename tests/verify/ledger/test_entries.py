@@ -1,5 +1,7 @@
 """The ledger of findings: what an entry must say, and how entries are found and chosen."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,20 @@ def test_what_is_graver_than_its_wording_has_a_headline_that_stands_alone():
     assert len(set(told)) == len(told)
     for headline in told:
         assert headline[0].isupper() and headline.endswith(".") and ". " not in headline, headline
+
+
+def test_numbers_in_headlines_are_those_that_are_computed_again():
+    numbers = {entry.key.partition("/")[2]: {**entry.given, **entry.expected} for entry in ENTRIES}
+    heads, grid, rate = (numbers[key] for key in ("head-constant", "four-layers-default", "rate-vacuous"))
+    assert 2e12 <= heads["printed"] < 1e15  # trillions, and more than one
+    for key, words in {
+        "head-constant": f"trillions at ε = {heads['target']}, where {heads['lean']} are built",
+        "four-layers-default": f"{math.floor(grid['log10_nodes']) + 1} digits",
+        "rate-vacuous": f"16 equally spaced points of the circle the rate of descent reaches {rate['share']} "
+        f"after {rate['layers_n16'] / 1e6:.0f} million",
+    }.items():
+        assert words in ledger.find_entry(key).headline
+    assert rate["sizes"][2] == 16 and not numbers["zero-network"]["nonzero"]
 
 
 def test_selected_entries_come_gravest_first():
