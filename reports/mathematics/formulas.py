@@ -43,10 +43,13 @@ class _Box:
 
 @dataclass
 class _Printer:
+    """depth: in how many fractions and exponents it is; inside one, fractions are written with a slash."""
+
     symbols: dict[str, Tex]
     letter: str
     definitions: list[tuple[str, ast.expr]] = field(default_factory=list)
     known: dict[str, str] = field(default_factory=dict)
+    depth: int = 0
 
     def name(self, node: ast.expr) -> ast.Name:
         """The abbreviation for a node; equal nodes get the same one."""
@@ -65,7 +68,8 @@ class _Printer:
             case ast.Name(id=name):
                 tex = self.symbols[name]
                 small = len(re.sub(r"\\mathrm|\\[a-z]+", "x", tex.partition("_")[2]).strip("{}"))
-                return _Box(tex, _LETTER + _SMALL * small)
+                # A power of a letter with an upper index would have two.
+                return _Box(tex, _LETTER + _SMALL * small, _POWER if "^" in tex else _ATOM)
             case ast.BinOp(op=ast.Add() | ast.Sub()) | ast.UnaryOp(op=ast.USub()):
                 return self._sum(node)
             case ast.BinOp(op=ast.Mult() | ast.Div()):
@@ -85,15 +89,17 @@ class _Printer:
 
     def _product(self, node: ast.expr) -> _Box:
         above, below = _factors(node)
-        if (
-            [*map(_integer, above)] == [1]
-            and len(below) == 1
-            and re.fullmatch("10+", str(_integer(below[0])))
-        ):
+        small = [*map(_integer, above)] == [1] and len(below) == 1 and not self.depth
+        if small and re.fullmatch("10+", str(_integer(below[0]))):
             return _Box(f"10^{{-{len(str(_integer(below[0]))) - 1}}}", 4 * _LETTER, _POWER)
         if not below:
             return self._row(above)
+        self.depth += 1
         over, under = self._row(above), self._row(below)
+        line = f"{self._bracketed(above, _PRODUCT)}/{self._bracketed(below, _POWER)}"
+        self.depth -= 1
+        if self.depth:
+            return _Box(line, over.width + under.width + _PAREN, _PRODUCT)
         width = max(over.width, under.width) + 4
         return _Box(rf"\frac{{{over.tex}}}{{{under.tex}}}", width, _PRODUCT, tall=True)
 
@@ -108,15 +114,11 @@ class _Printer:
         return _Box(made, width, _PRODUCT, tall)
 
     def _inline(self, node: ast.expr) -> _Box:
-        """The node for an exponent: fractions are written with a slash."""
-        signs = [(sign, *_factors(term)) for sign, term in _terms(node)]
-        if any(below for _, _, below in signs):
-            parts = []
-            for sign, above, below in signs:
-                over, under = self._bracketed(above, _PRODUCT), self._bracketed(below, _POWER)
-                parts.append((sign, over + (f"/{under}" if below else "")))
-            return _Box(_joined(parts), self.box(node).width + _PAREN, _SUM)
-        return self.box(node)
+        """The node for an exponent."""
+        self.depth += 1
+        box = self._sum(node)
+        self.depth -= 1
+        return box
 
     def _bracketed(self, factors: Sequence[ast.expr], level: int) -> str:
         """A product on one line, in brackets if its precedence is below the level."""
@@ -187,14 +189,14 @@ class _Printer:
         for one in arguments:
             first, *more = self.lines(one, room - 50)
             if not more and first.width + 15 < left:
-                rows[-1] += rf",\; {_low(first)}"
+                rows[-1] += rf",\; {first.tex}"
                 left -= first.width + 15
             else:
-                rows.append(r" \\ & ".join(map(_low, (first, *more))))
+                rows.append(r" \\ & ".join(line.tex for line in (first, *more)))
                 left = 0.0 if more else room - 50 - first.width
         column = r", \\ & ".join(rows)
-        block = rf"\left\{{ \begin{{aligned}} & {column} \end{{aligned}} \right\}}"
-        return _Box(rf"\{function.lower()} {block}", room, tall=True)
+        inside = rf"\begin{{aligned}} & {column} \end{{aligned}}" if r"\\" in column else column
+        return _Box(rf"\{function.lower()} \left\{{ {inside} \right\}}", room, tall=True)
 
 
 def formula(expression: str, names: Iterable[str], latex: str, *, room: float = WIDE) -> Formula:
@@ -384,12 +386,6 @@ def _joined(terms: Iterable[tuple[str, str]]) -> str:
     for sign, tex in terms:
         made = (tex if sign == "+" else f"-{tex}") if not made else f"{made} {sign} {tex}"
     return made
-
-
-def _low(line: _Box) -> str:
-    """A line of several: a simple fraction is set small, other tall formulas in display style."""
-    simple = line.tall and line.tex.count(r"\frac") == 1 and line.width < 190
-    return rf"\textstyle {line.tex}" if simple else rf"\displaystyle {line.tex}" if line.tall else line.tex
 
 
 def _around(left: str, inner: str, right: str, tall: bool) -> str:

@@ -295,13 +295,17 @@ def symbol(name: str) -> Tex:
 
     >>> symbol("epsilon_*"), symbol("d_{out}"), symbol("A_{r'N}"), symbol("m_dr1"), symbol("lambda1")
     ('\\varepsilon_{*}', 'd_{\\mathrm{out}}', "A_{r',N}", "m_{r',1}", '\\lambda_{1}')
+    >>> symbol("E_s^{r'}")
+    "E_{s}^{r'}"
     """
     base, _, lower = name.partition("_")
+    lower, _, raised = lower.partition("^")
     if not lower and (numbered := re.fullmatch(r"([A-Za-z]+)(\d+)", base)):
         base, lower = numbered.groups()
     head = _head(base)
     lower = lower.strip("{}")
-    return Tex(f"{head}_{{{_lower(lower)}}}" if lower else head)
+    above = f"^{{{_lower(raised.strip('{}'))}}}" if raised else ""
+    return Tex(f"{head}_{{{_lower(lower)}}}{above}" if lower else head)
 
 
 def quantity(name: str) -> Tex:

@@ -24,8 +24,6 @@ class Reader:
         for layout in (
             r"\left",
             r"\right",
-            r"\textstyle",
-            r"\displaystyle",
             r"\;",
             r"\quad",
             r"\begin{aligned}",
@@ -146,10 +144,29 @@ def test_the_printed_formula_has_the_value_of_the_claim(key, room):
     assert evaluated(made, values) == pytest.approx(claim["value"], rel=1e-9)
 
 
-K, d_out, eta, m = sympy.symbols("K d_{out} eta m_r1", positive=True)
-VALUES = {K: 3, d_out: 2, eta: sympy.Rational(1, 4), m: 7}
+@pytest.mark.parametrize("room", [WIDE, 120.0])
+def test_no_fraction_is_smaller_than_another(room):
+    for claim in CLAIMS.values():
+        made = formula(claim["expression"], claim["constants"], claim["latex"], room=room)
+        for line in (*made.lines, *(line for _, lines in made.named for line in lines)):
+            assert "style" not in line
+            for start in (found.end() for found in re.finditer(r"\\frac", line)):
+                assert r"\frac" not in line[start : _end(line, _end(line, start))], line
+
+
+def _end(tex, start):
+    """Where the group in braces that begins here ends."""
+    here, depth = start, 0
+    while here == start or depth:
+        depth += {"{": 1, "}": -1}.get(tex[here], 0) if tex[here - 1] != "\\" else 0
+        here += 1
+    return here
+
+
+K, d_out, eta, m, E = sympy.symbols("K d_{out} eta m_r1 E_s^{r'}", positive=True)
+VALUES = {K: 3, d_out: 2, eta: sympy.Rational(1, 4), m: 7, E: 5}
 expressions = st.recursive(
-    st.sampled_from([K, d_out, eta, m, sympy.Integer(2), sympy.Integer(10)]),
+    st.sampled_from([K, d_out, eta, m, E, sympy.Integer(2), sympy.Integer(10)]),
     lambda inner: st.one_of(
         st.tuples(inner, inner).map(lambda pair: pair[0] + pair[1]),
         st.tuples(inner, inner).map(lambda pair: pair[0] - pair[1]),
