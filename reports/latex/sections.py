@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ from icgd.reports.document.shape import (
 )
 from icgd.reports.document.step_bound import bound_key, bound_name, exclusion, is_bounded
 from icgd.reports.latex.macros import NamedNumbers, number
-from icgd.reports.latex.tables import PreparedTable, prepared_tables
+from icgd.reports.latex.tables import PreparedTable, prepared_tables, with_room
 from icgd.reports.mathematics.citations import Sources
 from icgd.reports.mathematics.formulas import formula
 from icgd.reports.mathematics.notation import Tex, escape, quantity, spoken, statement, symbol
@@ -123,7 +125,7 @@ class Section:
                 letters, values, text = rows[-1]
                 rows[-1] = (Tex(f"{letters}$, ${letter}"), Tex(f"{values}, {shown}"), f"{text}, {index[0]}")
             else:
-                rows.append((letter, shown, meaning))
+                rows.append((with_room(letter), shown, meaning))
             before = this
         return rows
 
@@ -315,10 +317,11 @@ def _stated(claim: BoundDocument) -> Tex:
 
 
 def _equals(claim: BoundDocument) -> Tex:
-    """The relation between a bound's expression and its printed value; empty if both are the same text."""
+    """The relation between a bound's expression and its printed value; empty if both are the same number."""
     value = claim["value"]
-    if claim["expression"] == str(value):
-        return Tex("")
+    with suppress(ValueError, ZeroDivisionError):  # of letters, or infinite
+        if Fraction(claim["expression"]) == Fraction(digits(value, up=claim["relation"] == "<=")):
+            return Tex("")
     if not isinstance(value, float) or float(digits(value)) == value:
         return Tex("=")
     return Tex(r"\le" if claim["relation"] == "<=" else r"\approx")

@@ -21,6 +21,9 @@ _HALF, _WHOLE, _GAP, _LONGEST = 60.0, 112.0, 1.5, 32.0
 _INTERVAL = re.compile(r"(-?[\d.]+) (\([^()]*\))")
 """A number with its interval."""
 
+_STACKED = re.compile(r"_\{(?:[^{}]|\{[^{}]*\})*\}\^")
+"""A lower index with an upper one."""
+
 _MOST_ROWS = 30
 """Most rows of a table that is not broken across pages."""
 
@@ -106,7 +109,16 @@ def _cell(value: object, rounding: Rounding, *, broken: bool) -> Tex:
     if not isinstance(value, str):
         return number(value, **rounding)
     lines = _interval_lines(value) if broken else [value]
-    return Tex(r" \linebreak ".join(escape(printed(line)) for line in lines))
+    return with_room(Tex(r" \linebreak ".join(escape(printed(line)) for line in lines)))
+
+
+def with_room(tex: Tex) -> Tex:
+    r"""The cell, with a strut where an upper index stands over a lower one and would touch the row above.
+
+    >>> with_room(Tex("E_{s}^{r}")), with_room(Tex("E_{r}"))
+    ('E_{s}^{r}\\icgdtall', 'E_{r}')
+    """
+    return Tex(rf"{tex}\icgdtall") if _STACKED.search(tex) else tex
 
 
 def _interval_lines(cell: str) -> list[str]:

@@ -60,6 +60,36 @@ def test_the_rest_of_the_line_goes_to_the_texts_that_lack_it():
     assert shares[-1] > 0.7 and sum(shares) == pytest.approx(1, abs=0.005) and sum(shares) <= 1
 
 
+def test_indices_above_one_another_do_not_touch_the_row_above(tmp_path):
+    rows = [["E_s^r", 1319.0, "coefficient of eps_r"], ["E_r", 14.0, "coefficient of eps_r"]]
+    columns = ["constant", "as printed", "what it is, and where"]
+    table = prepared_table({"title": "T", "note": "", "columns": columns, "rows": rows})
+    assert [[r"\icgdtall" in cell for cell in row] for row in table.rows] == [
+        [True, False, False],
+        [False] * 3,
+    ]
+    document = copy.deepcopy(DOCUMENT)
+    constants = document["theorems"]["looped"]["bounds"]["looped/contraction"]["constants"]
+    constants["E_s^{r'}"] = {"value": 112.5, "meaning": "coefficient"}
+    text = write_source(document, (), tmp_path).read_text()
+    assert r"$E_{s}^{r'}\icgdtall$" in text and text.count(r"\icgdtall") == 1
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "relation"),
+    [("1/10000000000", 1e-10, ""), ("1/3", 1 / 3, r"\approx"), ("1/8 + 1/8", 0.25, "=")],
+)
+def test_a_formula_that_is_a_number_is_printed_once(expression, value, relation, tmp_path):
+    document = copy.deepcopy(DOCUMENT)
+    bound = document["theorems"]["looped"]["bounds"]["looped/steps"]
+    bound |= {"expression": expression, "value": value}
+    document["theorems"]["looped"]["bounds"] = {"looped/steps": bound}
+    text = write_source(document, (), tmp_path).read_text()
+    printed = text.partition(rf"\textbf{{{bound['title']}}}")[2].partition(r"\begin{multicols}")[0]
+    assert (rf"{relation} \icgdLoopedBoundSteps{{}}" in printed) == bool(relation)
+    assert (r"10^{-10}$." in printed) == (not relation)
+
+
 def test_the_labels_of_findings_are_explained_where_they_stand_and_no_others(written):
     report = (written / "report.tex").read_text()
     section = report.partition(r"\label{sec:findings}")[2].partition("itemize")[0]
