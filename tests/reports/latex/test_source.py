@@ -386,6 +386,37 @@ def test_what_is_narrow_stands_in_two_columns_and_nothing_is_shown_twice(written
             assert len(boxes(text, rf"{{{escape(grid['title'])}", r"\bottomrule")) == 1
 
 
+def test_a_wide_figure_of_a_theorem_may_wait_until_a_page_has_room(written):
+    report = (written / "report.tex").read_text()
+    for name in ("examples", "distance", "other"):  # the first is wide, the last of no theorem
+        before = report[: report.index(f"figures/{name}.pdf")].rpartition(r"\begin{icgdblock}")[0]
+        assert before.endswith(r"\icgdwide{") == (name == "examples")
+    places = [report.index(mark) for mark in ("examples.pdf", "\\icgdwaiting\n", "\\icgdlast\n")]
+    assert places == sorted(places) and report.count("\\icgdlast\n") == 1
+    assert report.index(r"Claims and verdicts.", places[1]) < places[2] < report.index(r"\appendix")
+
+
+def test_no_row_ends_or_begins_a_table_alone(written):
+    tables = boxes((written / "report.tex").read_text(), r"\endfoot", r"\end{longtable}")
+    assert len(tables) > 3
+    for table in tables:
+        rows = [line for line in table.splitlines() if line.strip()]
+        kept = [row.endswith(r"\\*") for row in rows]
+        assert kept == [index in (0, len(rows) - 2) for index in range(len(rows))]
+
+
+def test_a_title_alone_stays_with_its_formula(written):
+    report = (written / "report.tex").read_text()
+    shown = boxes(report, r"\par\noindent\textbf{Condition number of Gaussian data}", r"\par\noindent\textbf")
+    assert r"\predisplaypenalty" not in shown[0]  # it has a statement between
+    bounds = report.partition(r"\label{sec:relu-icgd-lean}")[2].partition(r"\begin{multicols}")[0]
+    for bound in bounds.split(r"\par\noindent\textbf{")[1:]:
+        title, display, _ = bound.partition(r"\[")
+        if display:
+            assert ("{\\predisplaypenalty=10000\n" in title) == (title.count(".\n") == 1), title
+    assert r"\predisplaypenalty=10000" in bounds
+
+
 def bare():
     """A document in which all that can be missing is missing, and what can be odd is odd."""
     document = copy.deepcopy(DOCUMENT)
