@@ -155,6 +155,7 @@ INPUTS = [
     ("bounds softmax-icgd --eps 1e-12", BAD, "eps = 1e-12: at least 2e-12", "as the user wrote it"),
     ("bounds softmax-icgd --eta 1e6", BAD, "eta = 1000000.0: at most 5e5", "likewise"),
     ("audit --data diabetes --prompts 0", BAD, "prompts = 0", "what the user wrote, not `count`"),
+    ("audit convergence --prompts 5", BAD, "prompts = 5: for convergence it is about --data", "no effect"),
     (f"bounds --activation '{ESC}'", BAD, r"activation = \x1b[31m", "no option colours a terminal"),
     ("bounds --activation \"__import__('os')\"", BAD, "not a number", "formulas run no code"),
     ("bounds --loss 'log(p-y)'", BAD, "loss = log(p-y): Theorem 1 does not", "it has a pole; not tanh"),

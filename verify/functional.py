@@ -119,10 +119,9 @@ def verify(
             asserted.append(rate_claim(problem, first, drawn=real is None))
         verdicts += [*_definite(problem, examples, witness), _softmax_limit(problem, examples)]
     with progress("matching", TRIALS) as advance:
-        grid, plot, verdict = matched(problem, generator, advance)
-        verdicts.append(verdict)
+        grid, plot, matching = matched(problem, generator, advance)
     stationary, left = theorem_one(generator, progress=progress)
-    verdicts += stationary
+    verdicts += [matching, *stationary]
     asserted.append(stationarity_claim())
     grids, plots = [_spectra(problem, examples), grid, left], [plot, _convergence(labels, certificates[0])]
     if real is not None:
@@ -415,6 +414,7 @@ THEOREM = Theorem(
     own=frozenset({"rounding", "heads", "parameters", "largest-eigenvalue", "theorem-1/symmetry"}),
     model=MODEL,
     options=ROW_OPTIONS,
+    draws_prompts=True,
     read=regression_reader(FunctionalProblem),
     estimate=workload.functional,
 )

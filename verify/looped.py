@@ -402,6 +402,7 @@ THEOREM = Theorem(
     repaired=frozenset({"contraction", "examples", "examples-before"}),
     model=MODEL,
     options=ROW_OPTIONS,
+    draws_prompts=True,
     read=regression_reader(LoopedProblem),
     estimate=workload.looped,
 )

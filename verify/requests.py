@@ -74,7 +74,7 @@ class Request:
             *(w for one in self.chosen.items() for w in (f"--{one[0]}", one[1])),
         ]
         for name, value in search.given.items():
-            if name not in ("seed", "construction") and name in (*self.theorem.options, "device", "out"):
+            if name not in ("seed", "construction") and name in self.theorem.taken(search):
                 words += option_words(name, value)
         return shlex.join(words)
 

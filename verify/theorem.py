@@ -61,6 +61,7 @@ class Theorem:
     model: how its transformer is built; None where the theorem is about another theorem's transformer.
 
     options: the fields of `Search` that `judge` also takes, as keywords of the same names.
+    draws_prompts: whether `prompts` is how many are drawn without `data`, too, not only how many are cut.
     fits: raises ProblemError for a problem whose transformer would not fit in memory.
     estimate: (problem, search) -> how long judging it takes.
     constructions: the ways to build the transformer, the default first.  Where there are any, `claims`,
@@ -87,6 +88,7 @@ class Theorem:
     model: Model | None = None
 
     options: frozenset[str] = frozenset()
+    draws_prompts: bool = False
     also: Callable[[Any], tuple[str, ...]] = _none
     own: frozenset[str] = frozenset()
     repaired: frozenset[str] = frozenset()
@@ -177,6 +179,17 @@ class Theorem:
         """
         return Listing(self.claims(self.pose(problem, letters), **self.chosen(construction)))
 
+    def taken(self, search: Search) -> frozenset[str]:
+        """The options that have an effect beside the others of this search."""
+        idle = search.data is None and "data" in self.options and not self.draws_prompts
+        return (self.options | EVERYWHERE) - ({"prompts"} if idle else set())
+
+    def refuse_idle(self, search: Search, names: Iterable[str]) -> None:
+        """Raises ProblemError for one of these options that the theorem takes, but not beside the others."""
+        for name in sorted(self.options.intersection(names) - self.taken(search)):
+            why = f"for {self.name} it is about --data, which is missing; name data, or leave it out"
+            raise ProblemError(name, getattr(search, name), why)
+
     def unknown(self, name: str, value: object, *more: str) -> ProblemError:
         """The refusal of a keyword that is no letter and no option; more: names of other options."""
         choice = ("construction",) if self.constructions else ()
@@ -215,6 +228,7 @@ class Theorem:
             name = min(unknown)
             raise self.unknown(name, options[name])
         search = Search(**options)
+        self.refuse_idle(search, options)
         read: Mapping[str, Any] = {}
         if isinstance(problem, Mapping) and not letters:
             letters, problem = dict(problem), None

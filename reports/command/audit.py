@@ -99,6 +99,7 @@ def pose(
         if name not in theorem.options | EVERYWHERE | {"construction"}:
             why = f"{theorem.name} has no such option: it is for {theorems_with_option(name)}"
             raise ProblemError(name, search.given[name], why)
+    theorem.refuse_idle(search, search.given)
     chosen = theorem.chosen(search.construction)
     search = replace(search, construction=chosen.get("construction"))
     letters, read = theorem.read(letters, search) if theorem.read else (letters, {})
@@ -215,7 +216,7 @@ def verify_all(search: Search, *, certify: bool, reported: bool = False) -> list
             part = verify_one(
                 request.theorem,
                 {},
-                replace(search.only(request.theorem.options), construction=chosen),
+                replace(search.only(request.theorem.taken(search)), construction=chosen),
                 certify=certify,
                 reported=reported,
                 surveyed=reported and usual,

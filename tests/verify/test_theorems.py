@@ -18,7 +18,7 @@ from icgd.verify.catalogue import (
     theorems_with_letter,
     theorems_with_option,
 )
-from icgd.verify.requests import all_requests
+from icgd.verify.requests import Request, all_requests
 from icgd.verify.search.options import EVERYWHERE, Search
 
 ROOT = Path(__file__).parents[2]
@@ -184,6 +184,33 @@ def test_theorems_are_found_by_their_letters_and_options():
     register(mine())
     assert theorems_with_letter("m") == ["mine"]
     assert {one.theorem.name for one in all_requests({"m": 3})} == set(theorems())
+
+
+@pytest.mark.parametrize("each", theorems().values(), ids=lambda one: one.name)
+def test_a_number_of_prompts_reaches_the_judge_or_is_refused(each):
+    """Only functional and looped draw prompts of that number; the others cut them from data alone."""
+    given = {}
+
+    def judge(problem, **options):
+        given.update(options)
+        return Results(problem=problem, seed=0, verdicts=())
+
+    watched, written = replace(each, judge=judge), Request(each, each.letters())
+    watched.verify(prompts=5, data="diabetes")
+    assert given.pop("prompts") == 5
+    assert "--prompts 5" in written.command(Search(prompts=5, data="diabetes"))
+    if each.name in ("functional", "looped"):
+        watched.verify(prompts=5)
+        assert given["prompts"] == 5 and "--prompts 5" in written.command(Search(prompts=5))
+        return
+    with pytest.raises(ProblemError, match=f"prompts = 5: for {each.name} it is about --data"):
+        watched.verify(prompts=5)
+    assert not given.get("prompts") and "--prompts" not in written.command(Search(prompts=5))
+
+
+def test_a_theorem_without_data_takes_its_number_of_prompts():
+    own = mine(options=frozenset({"prompts"}))
+    assert "prompts" in own.taken(Search(prompts=5))
 
 
 def test_a_search_knows_what_was_given():

@@ -13,9 +13,11 @@ from rich.console import Console
 
 import icgd.verify.relu_icgd
 from icgd import cli
+from icgd.bounds.estimate import Estimate
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
+from icgd.reports.command import audit
 from icgd.reports.command.audit import choose_findings, command_line, emit, pose_and_build, verify_one
 from icgd.reports.command.run_files import (
     check_line,
@@ -51,6 +53,23 @@ def test_a_command_line_holds_what_is_not_default_and_is_quoted():
     assert (
         command_line("report", "looped", {}, Search(), prefix="small") == "icgd report looped --prefix small"
     )
+
+
+def test_an_audit_of_all_gives_each_theorem_what_it_takes(monkeypatch):
+    given = {}
+
+    def verified(theorem, letters, search, **how):
+        theorem.refuse_idle(search, search.given)
+        given.setdefault(theorem.name, search)
+
+    monkeypatch.setattr(audit, "verify_one", verified)
+    monkeypatch.setattr(
+        audit, "everything", lambda asked, *_, **__: {one.name: Estimate(()) for one in asked}
+    )
+    audit.verify_all(Search(prompts=5, samples=7, seed=3), certify=True)
+    assert [*given] == [*theorems()] and {one.seed for one in given.values()} == {3}
+    assert {name for name, one in given.items() if one.prompts == 5} == {"functional", "looped"}
+    assert {name for name, one in given.items() if one.samples == 7} == {"relu-icgd"}
 
 
 ODD = "t/(1+exp(-t)) # '; touch harm"
