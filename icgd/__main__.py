@@ -7,15 +7,18 @@ import sys
 import traceback
 
 from icgd import __version__
+from icgd.reports.command.loading import begin_loading, end_loading
 
 
 def main() -> int:
     """Run the command in sys.argv; returns its exit code."""
     if sys.argv[1:2] == ["--version"]:
         return _version()
+    begin_loading()
     try:
         from icgd.cli import main as run
     except Exception as error:  # Python's own exit code, 1, would say that a claim failed
+        end_loading()
         traceback.print_exc()
         print(f"icgd: it cannot be loaded ({type(error).__name__}); install it again", file=sys.stderr)
         return 70

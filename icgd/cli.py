@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from icgd.reports.command.loading import end_loading, exit_on_signals  # first: the other imports take seconds
-
-# isort: split
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -20,7 +17,7 @@ from icgd.findings_command import FINDING
 from icgd.judging import JUDGING
 from icgd.reports.command.console import discard_unwritten, flush, open_streams, say
 from icgd.reports.command.faults import fault_sentence
-from icgd.reports.command.loading import INTERRUPTED
+from icgd.reports.command.loading import INTERRUPTED, end_loading, exit_on_signals
 from icgd.reports.command.options import OnceEach, unfolded
 from icgd.schema_command import SCHEMING
 from icgd.study_command import STUDYING

@@ -1,8 +1,8 @@
-"""Start-up of the command: signal handlers and garbage collection while the libraries load, for seconds.
+"""Start-up of the command: what is so while the libraries load, for seconds.
 
-Ctrl-C prints one line and exits with 130, then as at any other time.  The garbage collector is off while
-the libraries load: their objects live as long as the command, and scanning them, then and once more at exit,
-would take more than a third of the loading time.
+A terminal says that they load.  Ctrl-C prints one line and exits with 130, then as at any other time.  The
+garbage collector is off: the objects of libraries live as long as the command, and scanning them, then and
+once more at exit, would take more than a third of the loading time.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -24,6 +23,9 @@ INTERRUPTED = 130
 _BEGAN = time.perf_counter()
 _SECONDS: list[float] = []
 
+_LOADING = "icgd: loading"
+"""Shorter than what `_leave` prints over it."""
+
 
 def _leave(number: int, frame: FrameType | None) -> None:
     sys.stderr.write("icgd: interrupted\n")
@@ -31,12 +33,13 @@ def _leave(number: int, frame: FrameType | None) -> None:
     os._exit(INTERRUPTED)
 
 
-def begin_loading(program: str) -> None:
-    """Set the state for loading, until `end_loading`; does nothing if icgd is imported by another program."""
+def begin_loading() -> None:
+    """Set the state for loading, until `end_loading`; does nothing where another program handles Ctrl-C."""
     plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if Path(program).stem == "icgd" and plain and threading.current_thread() is threading.main_thread():
+    if plain and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _leave)
         gc.disable()
+        _to_terminal(f"{_LOADING}\r")
 
 
 def end_loading() -> None:
@@ -46,6 +49,14 @@ def end_loading() -> None:
         gc.freeze()
         gc.enable()
         _SECONDS.append(time.perf_counter() - _BEGAN)
+        _to_terminal(f"{' ' * len(_LOADING)}\r")
+
+
+def _to_terminal(text: str) -> None:
+    if sys.stderr is not None and sys.stderr.isatty():
+        with suppress(OSError):
+            sys.stderr.write(text)
+            sys.stderr.flush()
 
 
 def loading_seconds() -> float:
@@ -73,6 +84,3 @@ def exit_on_signals() -> Iterator[None]:
 
 def _unwind(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
-
-
-begin_loading(sys.argv[0])

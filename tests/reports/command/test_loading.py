@@ -1,5 +1,7 @@
 """Ctrl-C ends the command with one line and exit code 130, during loading and afterwards."""
 
+import gc
+import io
 import os
 import signal
 import subprocess
@@ -10,21 +12,50 @@ import pytest
 
 from icgd.reports.command import loading
 
-COMMAND = [str(Path(sys.executable).with_name("icgd")), "verify", "--samples", "100000000"]  # minutes
+BY_NAME = [str(Path(sys.executable).with_name("icgd"))]
+BY_MODULE = [sys.executable, "-m", "icgd"]
 
 
-def test_only_the_command_is_watched():
+@pytest.fixture
+def interrupts():
+    """Sets the handling of SIGINT, which is as before after the test."""
     before = signal.getsignal(signal.SIGINT)
-    loading.begin_loading("pytest")
-    assert signal.getsignal(signal.SIGINT) is before
+    yield lambda handling: signal.signal(signal.SIGINT, handling)
+    signal.signal(signal.SIGINT, before)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_says_that_libraries_load_and_then_nothing_of_it_is_left(interrupts, monkeypatch):
+    shown, collects = Terminal(), gc.isenabled()
+    monkeypatch.setattr(sys, "stderr", shown)
+    interrupts(signal.default_int_handler)
+    loading.begin_loading()
+    assert (shown.getvalue(), gc.isenabled()) == ("icgd: loading\r", False)
     loading.end_loading()
-    assert signal.getsignal(signal.SIGINT) is before
+    assert shown.getvalue() == "icgd: loading\r             \r" and gc.isenabled()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not collects:
+        gc.disable()
 
 
-def begun(folder, **options):
+def test_a_program_that_handles_interrupts_keeps_its_handling(interrupts, monkeypatch):
+    shown, collects = Terminal(), gc.isenabled()
+    monkeypatch.setattr(sys, "stderr", shown)
+    interrupts(signal.SIG_IGN)
+    for step in (loading.begin_loading, loading.end_loading):
+        step()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN and gc.isenabled() is collects
+    assert shown.getvalue() == ""
+
+
+def begun(folder, *, program=BY_NAME, **options):
     """Start the command with the default handling of SIGINT, even if this process ignores it."""
     return subprocess.Popen(
-        COMMAND,
+        [*program, "verify", "--samples", "100000000"],  # minutes
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -34,10 +65,13 @@ def begun(folder, **options):
     )
 
 
-def test_a_command_interrupted_while_it_loads_says_so_in_one_line(tmp_path):
-    (tmp_path / "torch.py").write_text("import signal\nprint('loading', flush=True)\nsignal.pause()\n")
-    with begun(tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}) as running:
-        assert running.stdout.readline() == "loading\n"
+@pytest.mark.parametrize("program", [BY_NAME, BY_MODULE], ids=["icgd", "python -m icgd"])
+def test_a_command_interrupted_while_it_loads_says_so_in_one_line(tmp_path, program):
+    slow = "import gc, signal\nprint('loading', gc.isenabled(), flush=True)\nsignal.pause()\n"
+    (tmp_path / "sympy.py").write_text(slow, encoding="utf-8")  # loaded by the first theorem
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    with begun(tmp_path, program=program, env=os.environ | {"PYTHONPATH": path}) as running:
+        assert running.stdout.readline() == "loading False\n"
         running.send_signal(signal.SIGINT)
         assert running.stderr.read() == "icgd: interrupted\n"
     assert running.returncode == loading.INTERRUPTED
