@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from reprlib import Repr
 
 _CUT = Repr()
@@ -39,6 +39,19 @@ def rounded(value: float, digits: int = 4, *, up: bool = False, down: bool = Fal
         toward = Context(prec=places, rounding=ROUND_CEILING if up else ROUND_FLOOR)
         short = f"{float(toward.create_decimal_from_float(value)):.{places}g}"
     return short
+
+
+def as_written(value: object) -> str:
+    """A value as a person writes it on a command line: a number exactly, with no sign that it does not need.
+
+    >>> as_written(0.0), as_written(0.05), as_written(0.0001), as_written(1e22), as_written("auto")
+    ('0', '0.05', '1e-4', '1e22', 'auto')
+    """
+    if not isinstance(value, float):
+        return str(value)
+    if value == 0 or 1e-3 <= abs(value) < 1e16:
+        return str(value).removesuffix(".0")
+    return f"{Decimal(str(value)).normalize():e}".replace("+", "")
 
 
 class Brief:

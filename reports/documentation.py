@@ -6,6 +6,7 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+from icgd.bounds.printable import as_written
 from icgd.construct.machine.files import write_atomically
 from icgd.reports.document.numbers import grouped
 from icgd.verify.catalogue import BUILT_IN
@@ -36,7 +37,9 @@ def theorem_page(theorem: Theorem) -> str:
         lines.append(f"icgd build {name} --out model.safetensors    # docs/weights.md reads it in numpy")
     lines += ["```", "", "## Letters", "", "| option | meaning | default |", "|---|---|---|"]
     for letter, value in problem.as_dict().items():
-        lines.append(f"| `--{letter}` | {_cell(theorem.letters.meanings()[letter])} | {_cell(str(value))} |")
+        lines.append(
+            f"| `--{letter}` | {_cell(theorem.letters.meanings()[letter])} | {_cell(as_written(value))} |"
+        )
     lines += ["", "## Bounds", "", "| claim | source | statement | at the default |", "|---|---|---|---|"]
     for claim in theorem.claims(problem):
         value = grouped(claim.value, up=claim.relation == "<=")

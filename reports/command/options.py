@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ import typer
 from typer.core import TyperCommand
 
 from icgd.bounds.letters import ProblemError
+from icgd.bounds.printable import as_written
 from icgd.construct.machine.files import check_writable
 from icgd.reports.command.file_names import refuse_same_file
 from icgd.verify.catalogue import theorems, theorems_with_option
@@ -51,9 +53,8 @@ def _letters(theorem: Theorem, *, hidden: bool, named: bool = False) -> dict[str
         meaning = f"{theorem.name}: " * named + meanings[name]
         names = list(dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]))
         optional: Any = kind | None
-        option = typer.Option(
-            *names, help=f"{meaning} [default: {usual[name]}]", show_default=False, hidden=hidden
-        )
+        about = _with_default(meaning, usual[name])
+        option = typer.Option(*names, help=about, show_default=False, hidden=hidden)
         found[name] = _keyword(name, Annotated[optional, option], None)
     return found
 
@@ -83,6 +84,20 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
+def _with_default(meaning: object, default: object) -> str:
+    return f"{meaning} [default: {as_written(default)}]"
+
+
+def _written(option: inspect.Parameter) -> inspect.Parameter:
+    """The option, with a default that is a float in its help as a person writes it; typer has 1.0 for 1."""
+    if not isinstance(option.default, float):
+        return option
+    kind, shown = get_args(option.annotation)
+    shown = copy.copy(shown)
+    shown.help, shown.show_default = _with_default(shown.help, option.default), False
+    return option.replace(annotation=Annotated[kind, shown])
+
+
 def unfolded(command: Callable[..., Any], asked: Theorem | None) -> Callable[..., Any]:
     """The command with its parameters `letters` and `search` unfolded into one option each.
 
@@ -97,6 +112,7 @@ def unfolded(command: Callable[..., Any], asked: Theorem | None) -> Callable[...
             options += search_options(parameter.default, asked)
         else:
             options.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+    options = [_written(option) for option in options]
     wanted = inspect.signature(command).parameters
 
     @wraps(command)
