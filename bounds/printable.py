@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from reprlib import Repr
@@ -39,6 +40,16 @@ def rounded(value: float, digits: int = 4, *, up: bool = False, down: bool = Fal
         toward = Context(prec=places, rounding=ROUND_CEILING if up else ROUND_FLOOR)
         short = f"{float(toward.create_decimal_from_float(value)):.{places}g}"
     return short
+
+
+def in_groups(text: str) -> str:
+    """A number with its thousands in groups; another text, such as a fraction or a power of ten, as it is.
+
+    >>> in_groups("59049"), in_groups("-1234567.25"), in_groups("999"), in_groups("59049/2")
+    ('59,049', '-1,234,567.25', '999', '59049/2')
+    """
+    found = re.fullmatch(r"(-?\d{4,})(\.\d+)?", text)
+    return f"{int(found[1]):,}{found[2] or ''}" if found else text
 
 
 def as_written(value: object) -> str:

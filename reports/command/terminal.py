@@ -17,7 +17,7 @@ from rich.table import Table
 
 from icgd.bounds.claims import Claim, without_braces
 from icgd.bounds.hypotheses import Hypothesis
-from icgd.bounds.printable import rounded
+from icgd.bounds.printable import in_groups, rounded
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import Plan
 from icgd.reports.command.console import style_of
@@ -354,7 +354,8 @@ def show_numbers(console: Console, title: str, numbers: Mapping[str, str | int |
     table.columns[1].justify = "right"
     for name, value in numbers.items():
         words = re.fullmatch(r"[a-z]{2,}(_[a-z]{2,})+", name)
-        table.add_row(escape(name.replace("_", " ") if words else name), escape(_cell(value)))
+        shown = in_groups(value) if isinstance(value, str) else _cell(value)
+        table.add_row(escape(name.replace("_", " ") if words else name), escape(shown))
     console.print(table)
 
 

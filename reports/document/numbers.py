@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TypedDict, TypeGuard
 
-from icgd.bounds.printable import rounded
+from icgd.bounds.printable import in_groups, rounded
 from icgd.reports.document.shape import AuditDocument, DocumentNumber, NumberSection, TheoremDocument
 from icgd.reports.document.step_bound import is_checked
 
@@ -116,10 +116,7 @@ def grouped(value: DocumentNumber, *, up: bool = False, down: bool = False) -> s
     >>> grouped(1219433928), grouped(1062.77), grouped(-1234.5, up=True), grouped(0.0047784114, up=True)
     ('1,219,433,928', '1,063', '-1,234', '0.004779')
     """
-    shown = digits(value, up=up, down=down)
-    whole, point, rest = shown.partition(".")
-    long = len(whole) > 3 and whole.removeprefix("-").isdecimal()
-    return f"{int(whole):,}{point}{rest}" if long else shown
+    return in_groups(digits(value, up=up, down=down))
 
 
 def quantities(document: AuditDocument) -> tuple[Quantity, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup, escape
 
+from icgd.bounds.printable import in_groups
 from icgd.reports.document.numbers import Quantity, cell_rounding, grouped, place_of_constant, quantities
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.mathematics.mathml import prose
@@ -65,9 +66,11 @@ class PageNumbers:
         self._placed: set[str] = set()
 
     def at(self, value: object, *place: str) -> Markup:
-        """The value at a place of the document, with its name if it is a named number."""
+        """The value at a place of the document, with its name if it is a named number; a text may be one."""
         quantity = self._at.get(" ".join(place))
-        return cell_in(value, place[-1], ()) if quantity is None else self.named(quantity)
+        if quantity is not None:
+            return self.named(quantity)
+        return cell_in(in_groups(value) if isinstance(value, str) else value, place[-1], ())
 
     def constant(self, value: object, theorem: str, name: str, bound: str) -> Markup:
         """The value of a constant of a bound, with its name if it has one."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from icgd.bounds.letters import ProblemError
+from icgd.bounds.printable import in_groups
 from icgd.reports.document.numbers import (
     Quantity,
     beginning_of,
@@ -88,6 +89,8 @@ class NamedNumbers:
     def at(self, place: str, value: object) -> Tex:
         """The macro of the number at a place; the value itself if it has no name."""
         found = self._places.get(place)
+        if isinstance(value, str) and in_groups(value) != value:
+            return Tex(rf"\num{{{value}}}")  # siunitx makes the groups
         if found is None or found.value != value:
             return number(value, **rounding_of(place.split(" ", 2)[-1]))
         return macro(found)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from icgd.bounds.printable import Brief, rounded
+from icgd.bounds.printable import Brief, in_groups, rounded
 from icgd.verify.catalogue import theorems
 from icgd.verify.ledger.entries import Entry, EvidenceNumber, Numbers
 from icgd.verify.verdict import LEDGER, Means, Status, Verdict
@@ -110,7 +110,7 @@ class _Words(string.Formatter):
 
     def format_field(self, value: Any, spec: str) -> str:
         if isinstance(value, str):
-            return _grouped(value)
+            return in_groups(value)
         if isinstance(value, bool):
             return "yes" if value else "no"
         if spec.startswith("up"):
@@ -126,17 +126,11 @@ RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 def _raised(number: str) -> str:
     """A number in scientific notation as m×10ⁿ, another with its thousands in groups."""
     if not (found := re.fullmatch(r"(-?[\d.]+)e([+-]\d+)", number)):
-        return _grouped(number)
+        return in_groups(number)
     power = "10" + str(int(found[2])).translate(RAISED)
     if found[1] == "1":
         return power
     return f"{float(number):,.0f}" if 0 < int(found[2]) < 7 else f"{found[1]}×{power}"
-
-
-def _grouped(text: str) -> str:
-    """A number with its thousands in groups; another text, such as a fraction, as it is."""
-    found = re.fullmatch(r"(-?\d{4,})(\.\d+)?", text)
-    return f"{int(found[1]):,}{found[2] or ''}" if found else text
 
 
 def fill(words: str, numbers: Numbers) -> str:

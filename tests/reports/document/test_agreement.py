@@ -1,5 +1,6 @@
 """PDF, HTML and JSON of one audit agree on every number."""
 
+import io
 import json
 import re
 import subprocess
@@ -7,13 +8,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from icgd import cli
+from icgd.reports.command.terminal import show_numbers
 from icgd.reports.document.first_page import trusted
 from icgd.reports.document.numbers import grouped, quantities
 from icgd.reports.document.shape import AuditDocument
 from icgd.reports.document.upgrade import load
 from icgd.reports.html.page import page
+from icgd.reports.html.shown_numbers import PageNumbers
+from icgd.reports.latex.macros import NamedNumbers
 from icgd.reports.latex.source import write_source
 
 QUICK = ["--samples", "2000", "--effort", "0.1"]
@@ -59,6 +64,19 @@ def printed(value, up, down):
     """What pdftotext makes of siunitx's number: powers of ten lose their superscript."""
     mantissa, _, exponent = grouped(value, up=up, down=down).partition("e")
     return f"{mantissa}×10{exponent}".replace("-", "−") if exponent else mantissa.replace("-", "−")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "read", "typeset"),
+    [("59049", "59,049", r"\num{59049}"), ("-1234567", "-1,234,567", r"\num{-1234567}"), ("59049/2",) * 3],
+)
+def test_a_whole_number_recorded_as_a_text_is_in_groups_on_every_surface(recorded, read, typeset):
+    nothing = {"theorems": {}}
+    assert PageNumbers(nothing).at(recorded, "finding", "k", "left") == read.replace("-", "−")
+    assert NamedNumbers(nothing).at("finding k left", recorded) == typeset
+    console = Console(file=io.StringIO(), width=80)
+    show_numbers(console, "numbers", {"left": recorded})
+    assert read in console.file.getvalue().split()
 
 
 @pytest.mark.slow
