@@ -126,7 +126,7 @@ def verify(
         verdicts=verdicts,
         claims=asserted,
         census=counted,
-        step_error=found.sandwich(on_path, planned) if searched is judged else None,
+        step_error=found.sandwich(on_path, planned.problem, planned.bound) if searched is judged else None,
         grids=grids,
         plots=plots,
         certificate=certificate,

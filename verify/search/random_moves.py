@@ -9,7 +9,6 @@ from torch import Tensor
 
 from icgd.bounds.problem import Problem
 from icgd.bounds.progress import Advance
-from icgd.bounds.softmax_icgd import SoftmaxPlan
 from icgd.construct.prompt import Prompt
 from icgd.verify.results import Sandwich
 from icgd.verify.search.prompts import into_domain, random_prompts
@@ -27,14 +26,14 @@ class MovesFound:
     samples: int
     steps: int
 
-    def sandwich(self, on_path: float, planned: SoftmaxPlan) -> Sandwich:
+    def sandwich(self, on_path: float, problem: Problem, bound: float) -> Sandwich:
         """What is known of norm2(err), with the largest norm2(err) / eta on the prompts that were followed.
 
-        planned: in the 1/(2n) convention; eta*eps is the same in that of Theorem 2, with 1/n.
+        problem, bound: the searched one, and an upper bound on norm2(err) / eta in its eta.
         """
-        eta = planned.problem.eta
+        eta = problem.eta
         found = max(self.sampled, on_path), max(self.searched, on_path)
-        return Sandwich(eta * found[0], eta * found[1], eta * planned.bound, eta * planned.problem.eps)
+        return Sandwich(eta * found[0], eta * found[1], eta * bound, eta * problem.eps)
 
 
 def search(
