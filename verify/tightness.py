@@ -42,7 +42,7 @@ def tightness(
             planned, before = plan(problem), plan(problem, "lean", "recurrence")
             attacks = (attack(planned, seeded(seed), rounds=rounds, device=device) for seed in range(seeds))
             found = max(one.largest for one in attacks) / problem.eta
-            ratio, plain = (round(bound / found, 3) for bound in (planned.bound, planned.recurrence))
+            ratio, plain = (round(bound / found, 2) for bound in (planned.bound, planned.recurrence))
             units = before.units, planned.units, round(planned.units / planned.fewest_units, 3)
             yield N, K, d, eps, ratio, target, plain, *units
 

@@ -25,6 +25,6 @@ def test_a_row_holds_the_bound_against_the_worst_of_its_attacks(monkeypatch):
     assert climbed == 3 * [[(one.points, 2 * one.iterations) for one in ROUNDS]]
     N, K, d, eps, ratio, target, recurrence, before, now, over = row
     assert (N, K, d, eps, target) == (2, 2, 1, 0.1, 1.5)
-    assert ratio == pytest.approx(planned.bound / 0.03, abs=5e-4)
-    assert recurrence == pytest.approx(planned.recurrence / 0.03, abs=5e-4) and recurrence > ratio
+    assert ratio == pytest.approx(planned.bound / 0.03, abs=5e-3)
+    assert recurrence == pytest.approx(planned.recurrence / 0.03, abs=5e-3) and recurrence > ratio
     assert now == planned.units < before and over >= 1

@@ -27,8 +27,8 @@ def phases(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
     """
     units, coordinates = hunt.plan.problem.units, hunt.leaders.shape[-1]
     versions = max(2 * units, _MOVES)
-    so_far = hunt.survivors(found, hunt.affordable(_CHAINS, versions))
-    leaders = hunt.leaders[: hunt.affordable(_LEADERS, versions)]
+    so_far = hunt.survivors(found, hunt.affordable(hunt.widened(_CHAINS), versions))
+    leaders = hunt.leaders[: hunt.affordable(hunt.widened(_LEADERS), versions)]
     shrunk = [leaders * (1 - min(0.3, widths * hunt.width)) for widths in _SHRINKAGES]
     best = FoundTokens.joined([so_far, *(hunt.error.at(away_from_faces(hunt.plan, one)) for one in shrunk)])
     count = len(best.values)

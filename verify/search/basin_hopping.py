@@ -15,7 +15,7 @@ _HOPPERS, _TRIES, _SETTLE = 48, 12, 25
 
 def hops(hunt: Hunt, found: Mapping[str, FoundTokens]) -> FoundTokens:
     """Random moves of a few coordinates of the best tokens so far, each followed by a short ascent."""
-    best = hunt.survivors(found, hunt.affordable(_HOPPERS, _TRIES))
+    best = hunt.survivors(found, hunt.affordable(hunt.widened(_HOPPERS), _TRIES))
     count, coordinates = best.points.shape
     rows = torch.arange(count, device=best.points.device)
     settle = replace(hunt.rounds[-1], iterations=_SETTLE, step=0.02)

@@ -17,6 +17,9 @@ from icgd.verify.search.single_token import FoundTokens, TokenError
 
 _NUMBERS = 1 << 24
 
+_UNITS = 10
+"""Hidden units from which on a search is as wide as it says; in smaller networks it is wider."""
+
 
 @dataclass(frozen=True, eq=False)
 class Hunt:
@@ -39,6 +42,10 @@ class Hunt:
     def affordable(self, count: float, each: int = 1) -> int:
         """`count`, or fewer if memory does not hold that many points in `each` versions."""
         return max(1, min(round(count), _NUMBERS // (each * self.leaders.shape[-1])))
+
+    def widened(self, count: int) -> int:
+        """`count`, or up to twice as many in a network of few hidden units, where each takes less time."""
+        return round(count * min(2.0, max(1.0, _UNITS / self.plan.problem.units)))
 
     def uniform(self, *shape: int) -> Tensor:
         at = self.generator.device
