@@ -20,149 +20,37 @@ a line: X^T is the adjoint of X, and I - X^T X and I - X X^T are positive semide
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from flint import arb, arb_mat, fmpq_mat
 
 from icgd.bounds.algebra.rationals import to_flint
 from icgd.bounds.functions.scalar import upper_float
+from icgd.verify.given_linear.cone_search import Cone, ConeBlock, feasible_points
 from icgd.verify.given_linear.exact_bounds import floats
 from icgd.verify.given_linear.signal_chain import OperatorPairs, SignalChain
+from icgd.verify.given_linear.signal_samples import chosen_pairs, least_weight, signal_samples
 
 CLOSE_ENOUGH = 1.1
 """The search ends this near to the largest value that is reached."""
 
-NEWTON_STEPS = 120
-"""Newton steps of the search."""
+MOST_SEARCHED = 2_000
+"""How many multipliers are searched, about; the others are 0."""
 
-_GAPS, _SMALLER, _CENTRED = (0.01, 0.1), 0.2, 1.0
-"""When the barrier is weak enough to end, at first and in a second try; by what it is made weaker; how
-near to its minimum it is then."""
+_TRIES = 4
+"""How many of the points that are found are tried, best first."""
 
-_SIZE, _OVER, _APART = 1e-4, 0.1, 1e8
-"""What multipliers cost, so that they stay bounded, and what is missing to positive definite ones."""
+_SIZE = 1e-6
+"""What multipliers cost, so that they stay bounded, over the mean square of what they are applied to."""
 
-
-@dataclass(frozen=True, eq=False)
-class _Block:
-    """base + sign sum_f sum_pq T_f[p, q] V_f[p]^T V_f[q], positive definite.  V: (pairs, rows, size) by f."""
-
-    base: np.ndarray
-    sign: float
-    V: dict[int, np.ndarray]
-
-    def at(self, tables: Sequence[np.ndarray]) -> np.ndarray:
-        """Its value at the multipliers."""
-        total = self.base.copy()
-        for f, V in self.V.items():
-            moved = np.tensordot(tables[f], V, 1)
-            size = V.shape[2]
-            total += self.sign * V.reshape(-1, size).T @ moved.reshape(-1, size)
-        return total
-
-
-class _Barrier:
-    """The log barrier of all blocks, in the upper entries of the tables and one more, t, that adds t I."""
-
-    def __init__(self, blocks: Sequence[_Block], sizes: Sequence[int]) -> None:
-        self.blocks = blocks
-        self.upper = [np.triu_indices(size) for size in sizes]
-        self.sizes = list(sizes)
-        self.starts = np.cumsum([0, *(len(rows) for rows, _ in self.upper)])
-        self.weights = [np.where(rows == columns, 1.0, 2.0) for rows, columns in self.upper]
-
-    def tables(self, x: np.ndarray) -> list[np.ndarray]:
-        """The symmetric tables of the entries x."""
-        found = []
-        for f, (rows, columns) in enumerate(self.upper):
-            table = np.zeros((self.sizes[f],) * 2)
-            table[rows, columns] = table[columns, rows] = x[self.starts[f] : self.starts[f + 1]]
-            found.append(table)
-        return found
-
-    def values(self, x: np.ndarray) -> list[np.ndarray]:
-        """Every block at x, whose last entry is t."""
-        tables = self.tables(x)
-        return [block.at(tables) + x[-1] * np.eye(len(block.base)) for block in self.blocks]
-
-    def slope_and_curvature(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-        """The gradient and the Hessian of -sum log det, and the inverse Cholesky factors of the blocks."""
-        slope, curve = np.zeros(len(x)), np.zeros((len(x),) * 2)
-        roots = []
-        for block, value in zip(self.blocks, self.values(x), strict=True):
-            root = np.linalg.inv(np.linalg.cholesky(value))
-            roots.append(root)
-            slope[-1] -= np.square(root).sum()
-            inverse = root.T @ root
-            curve[-1, -1] += np.square(inverse).sum()
-            halves = {f: V @ root.T for f, V in block.V.items()}
-            for f, left in halves.items():
-                rows, columns = self.upper[f]
-                here = slice(self.starts[f], self.starts[f + 1])
-                met = np.einsum("pam,qam->pq", left, left)
-                slope[here] -= block.sign * self.weights[f] * met[rows, columns]
-                twice = left @ root
-                met = np.einsum("pam,qam->pq", twice, twice)
-                curve[here, -1] += block.sign * self.weights[f] * met[rows, columns]
-                for g, right in halves.items():
-                    if g >= f:
-                        there = slice(self.starts[g], self.starts[g + 1])
-                        curve[here, there] += self._curvature(f, g, left, right)
-        for f in range(len(self.sizes)):
-            here = slice(self.starts[f], self.starts[f + 1])
-            for g in range(f):
-                there = slice(self.starts[g], self.starts[g + 1])
-                curve[here, there] = curve[there, here].T
-            curve[-1, here] = curve[here, -1]
-        return slope, curve, roots
-
-    def _curvature(self, f: int, g: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """tr M^-1 F_pq M^-1 F_rs for the upper pairs of two tables, F_pq the derivative of M."""
-        (K, a, size), (J, b, _) = left.shape, right.shape
-        W = (left.reshape(-1, size) @ right.reshape(-1, size).T).reshape(K, a, J, b).transpose(0, 2, 1, 3)
-        flat = W.reshape(K * J, a * b)
-        T = (flat @ flat.T).reshape(K, J, K, J)  # [q, r, p, s]
-        (p, q), (r, s) = self.upper[f], self.upper[g]
-        p, q, r, s = p[:, None], q[:, None], r[None], s[None]
-        found = T[q, r, p, s] + T[p, r, q, s]
-        return 0.5 * self.weights[f][:, None] * self.weights[g][None] * found
-
-    def step(self, x: np.ndarray, cost: np.ndarray) -> tuple[np.ndarray, float]:
-        """One Newton step on cost . x and the barrier, with its best length, and its decrement."""
-        slope, curve, roots = self.slope_and_curvature(x)
-        slope = slope + cost
-        free = cost[-1] != 0  # t moves only while it is what is made small
-        count = len(x) if free else len(x) - 1
-        size = np.sqrt(np.diag(curve)[:count]) + 1e-300
-        scaled = curve[:count, :count] / size[:, None] / size + 1e-13 * np.eye(count)
-        move = np.zeros(len(x))
-        move[:count] = -np.linalg.solve(scaled, slope[:count] / size) / size
-        zero = np.zeros(len(x))
-        lines = zip(roots, self.values(move), self.values(zero), strict=True)
-        rates = np.concatenate([np.linalg.eigvalsh(root @ (at - base) @ root.T) for root, at, base in lines])
-        return x + _length(rates, float(cost @ move)) * move, float(-slope @ move)
-
-
-def _length(rates: np.ndarray, along: float) -> float:
-    """Where along a - sum log(1 + a rate) is least, a > 0, inside its domain."""
-    low, high = 0.0, 0.999 / max(-float(rates.min()), 1e-12)
-    a = min(1.0, high / 2)
-    for _ in range(50):
-        each = rates / (1 + a * rates)
-        slope = along - each.sum()
-        low, high = (low, a) if slope > 0 else (a, high)
-        better = a - slope / np.square(each).sum()
-        better = better if low < better < high else (low + high) / 2
-        if abs(better - a) < 1e-6 * a:
-            break
-        a = better
-    return a
+_SPREAD, _FLOOR = 0.1, 1e-6
+"""What is added to means over prompts, so that they are definite: a share of each and of the largest."""
 
 
 @np.errstate(all="ignore")  # multipliers that overflow prove nothing
-def chain_bound(chain: SignalChain, reached: float, steps: int = NEWTON_STEPS) -> float:
+def chain_bound(chain: SignalChain, reached: float) -> float:
     """At least norm2 of the difference for all prompts; infinity where no multipliers are found.
 
     reached: what a prompt reaches, above 0.
@@ -170,37 +58,54 @@ def chain_bound(chain: SignalChain, reached: float, steps: int = NEWTON_STEPS) -
     if not any(chain.difference.entries()):
         return 0.0
     chain = _per_unit(chain, reached)
-    D = floats(chain.difference)
-    first = np.zeros((1, 1, D.shape[1]))
-    first[0, 0, 0] = 1.0
-    outer, blocks = {0: first}, []
-    sides: tuple[dict[int, np.ndarray], dict[int, np.ndarray]] = {}, {}
-    for f, (family, of_query) in enumerate(_used(chain), start=1):
-        outer[f] = np.array([floats(one) for one in family.outer])
-        vectors = np.array([[float(int(v.p) / int(v.q)) for v in one] for one in family.hidden])
-        sides[of_query][f] = vectors[:, None]
-        eye = np.eye(len(family.outer))[:, None]
-        for part, sign in ((eye[..., : family.forward], 1.0), (eye[..., family.forward :], -1.0)):
-            if part.size:
-                blocks.append(_Block(np.zeros((part.shape[2],) * 2), sign, {f: part}))
-    blocks.append(_Block(np.zeros((D.shape[1],) * 2) if chain.numbers else -D.T @ D, 1.0, outer))
-    blocks.append(_Block(np.zeros((chain.hidden,) * 2), -1.0, sides[0]))
-    if chain.numbers:
-        aim = np.zeros((chain.numbers,) * 2)
-        aim[-1, -1] = -1.0
-        blocks.append(_Block(aim, -1.0, sides[1]))
-    families = [one for one, _ in _used(chain)]
-    barrier = _Barrier(blocks, [1, *(len(one.outer) for one in families)])
-    for gap in _GAPS:  # near the least bound, forms may be positive definite in floats alone
-        try:
-            tables = _searched(barrier, [one.forward for one in families], steps, gap)
-        except np.linalg.LinAlgError:
-            continue
-        if tables is None:
-            break
+    for tables in _searched(chain):
         if _is_proved(chain, tables):
             return upper_float(arb(float(tables[0][0, 0])).sqrt() * arb(reached))
     return math.inf
+
+
+def _searched(chain: SignalChain) -> Iterator[list[np.ndarray]]:
+    """Tables of multipliers whose forms are positive definite in floats, the least bound first."""
+    samples = signal_samples(chain)
+    D = floats(chain.difference)
+    first = np.zeros((1, 1, D.shape[1]))
+    first[0, 0, 0] = 1.0
+    least = least_weight(samples.families, MOST_SEARCHED)
+    chosen, cost = [(np.zeros(1, dtype=int),) * 2], [np.ones(1)]
+    outer, blocks, duals = {0: first}, [], []
+    sides: tuple[dict[int, np.ndarray], dict[int, np.ndarray]] = {}, {}
+    for f, (family, (_, of_query)) in enumerate(zip(samples.families, _used(chain), strict=True), start=1):
+        rows, columns = chosen_pairs(family, least)
+        chosen.append((rows, columns))
+        signs = np.where(np.arange(len(family.power)) < family.forward, 1.0, -1.0)
+        cost.append(np.where(rows == columns, _SIZE * (signs * _lifted(family.power))[rows], 0.0))
+        outer[f], sides[of_query][f] = family.outer, family.hidden[:, None]
+        eye = np.eye(len(family.power))[:, None]
+        for part, sign in ((slice(0, family.forward), 1.0), (slice(family.forward, None), -1.0)):
+            if size := len(family.power[part]):
+                blocks.append(ConeBlock(np.zeros((size, size)), sign, {f: eye[..., part]}))
+                duals.append(_definite(family.slack[part, part], family.power[part]))
+    aim = np.zeros((chain.numbers,) * 2)
+    aim[-1:, -1:] = -1.0
+    for base, sign, vectors, mean in (
+        (np.zeros_like(samples.known) if chain.numbers else -D.T @ D, 1.0, outer, samples.known),
+        (np.zeros_like(samples.hidden), -1.0, sides[0], samples.hidden),
+        (aim, -1.0, sides[1], samples.numbers),
+    ):
+        if len(base):
+            blocks.append(ConeBlock(base, sign, vectors))
+            duals.append(_definite(mean, np.diag(mean)))
+    cone = Cone(blocks, [1, *(len(one.power) for one in samples.families)], chosen)
+    found = feasible_points(cone, np.concatenate(cost), duals, CLOSE_ENOUGH**2)
+    yield from (cone.tables(y) for y in found[: -_TRIES - 1 : -1])
+
+
+def _lifted(power: np.ndarray) -> np.ndarray:
+    return power + _FLOOR * (power.max() or 1.0)
+
+
+def _definite(mean: np.ndarray, power: np.ndarray) -> np.ndarray:
+    return mean + np.diag(_SPREAD * power + _FLOOR * (power.max() or 1.0))
 
 
 def _per_unit(chain: SignalChain, reached: float) -> SignalChain:
@@ -215,42 +120,6 @@ def _per_unit(chain: SignalChain, reached: float) -> SignalChain:
 def _used(chain: SignalChain) -> list[tuple[OperatorPairs, bool]]:
     """The families that have pairs, and which of them is the query."""
     return [(one, at == 2) for at, one in enumerate(chain.families) if one.outer]
-
-
-def _searched(barrier: _Barrier, forward: Sequence[int], steps: int, gap: float) -> list[np.ndarray] | None:
-    """The tables of the smallest bound that is found; None where there is none."""
-    x, cost, sizes = np.zeros((3, barrier.starts[-1] + 1))
-    x[0] = cost[0] = 1.0
-    for f, kept in enumerate(forward, start=1):
-        rows, columns = barrier.upper[f]
-        at = barrier.starts[f] + np.nonzero(rows == columns)[0]
-        x[at] = np.where(np.arange(len(at)) < kept, 1.0, -1.0)
-        sizes[at] = x[at]
-    least = min(float(np.linalg.eigvalsh(value)[0]) for value in barrier.values(x))
-    size = sum(len(block.base) for block in barrier.blocks)
-    done = 0
-    if least <= 0:
-        x[-1] = 1.1 * -least + 1e-3
-        cost[-1] = _APART
-        mu = cost[-1] * x[-1] / size
-        while x[-1] >= 0 and done < steps:
-            x, decrement = barrier.step(x, cost / mu + min(_SIZE / mu, _OVER) * sizes)
-            done += 1
-            mu *= _SMALLER if decrement < _CENTRED else 1.0
-        if x[-1] >= 0:
-            return None
-    x[-1] = cost[-1] = 0.0
-    best = x
-    mu = 0.1 * x[0] / size
-    while done < steps and best[0] > CLOSE_ENOUGH**2:
-        x, decrement = barrier.step(x, cost / mu + min(_SIZE / mu, _OVER) * sizes)
-        done += 1
-        best = x if x[0] < best[0] else best
-        if decrement < _CENTRED:
-            if mu * size < gap * x[0]:
-                break
-            mu *= _SMALLER
-    return barrier.tables(best)
 
 
 def _is_proved(chain: SignalChain, tables: Sequence[np.ndarray]) -> bool:

@@ -22,11 +22,8 @@ from icgd.bounds.algebra.rationals import to_flint
 ScaledHeads = Sequence[tuple[fmpq_mat, fmpq_mat]]
 """(P_h, Q_h) of a layer, scaled so that it sees G."""
 
-MOST_SIGNALS = 24
+MOST_SIGNALS = 44
 """How many times G may be applied."""
-
-MOST_CHAIN_MULTIPLIERS = 1_300
-"""The most multipliers of a chain that is bounded: the work grows with the third power."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +52,6 @@ class SignalChain:
     families: tuple[OperatorPairs, ...]
     hidden: int
     numbers: int = 0
-
-    @property
-    def multipliers(self) -> int:
-        """How many numbers a bound is made of."""
-        return 1 + sum(len(one.outer) * (len(one.outer) + 1) // 2 for one in self.families)
 
 
 class _Signals:
@@ -106,8 +98,7 @@ def signal_chain(
     """The chain of the difference of the regression weights of two attentions, the second with a mask.
 
     share: 1/n where the first has no mask, else 0.  sign: -1 where predictions are read with opposite signs,
-    so that the weights are added.  None where G is applied more than `MOST_SIGNALS` times, or there are more
-    than `MOST_CHAIN_MULTIPLIERS`.
+    so that the weights are added.  None where G is applied more than `MOST_SIGNALS` times.
     """
     signals = _Signals(d)
     start = _placed(d + 1, signals.width, [(d, 0)])
@@ -115,8 +106,7 @@ def signal_chain(
         difference = _turned(signals, given, start, share) * sign - _turned(signals, other, start)
     except _TooManyError:
         return None
-    chain = _pruned(signals, _rows(difference, range(d)), bool(share))
-    return chain if chain.multipliers <= MOST_CHAIN_MULTIPLIERS else None
+    return _pruned(signals, _rows(difference, range(d)), bool(share))
 
 
 def _turned(

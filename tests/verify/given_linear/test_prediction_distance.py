@@ -1,13 +1,16 @@
 """No prompt is farther from descent than the bound, and with one layer an ascent comes near it."""
 
 from fractions import Fraction
+from unittest.mock import patch
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icgd.construct.given_linear import GivenLinear, descent
+from icgd.verify.given_linear import signal_bound
 from icgd.verify.given_linear.nearest_descent import (
     Radii,
     attack_distance,
@@ -15,6 +18,7 @@ from icgd.verify.given_linear.nearest_descent import (
     random_linear_prompts,
 )
 from icgd.verify.given_linear.prediction_distance import distance_bound
+from icgd.verify.given_linear.tightness import near_descent
 from tests.numpy_linear_attention import descended, prediction
 
 
@@ -42,10 +46,11 @@ def test_no_prompt_is_above_the_bound(seed, L, d, size, masked, divisor):
     A = 0.6 * np.eye(d) + size * rng.normal(size=(L, d, d))
     sizes = Fraction(B_x), Fraction(B_y)
     telescoped = distance_bound(attention, A.tolist(), n, *sizes).value
-    bound = telescoped
-    if masked or L not in (2, 3):  # multipliers of two heads and a query take seconds
-        reached = telescoped / 1e3
-        bound = min(bound, distance_bound(attention, A.tolist(), n, *sizes, reached=reached, work=2e7).value)
+    reached = telescoped / 1e3
+    with patch.object(signal_bound, "MOST_SEARCHED", 200):  # of two heads, all take seconds
+        bound = min(
+            telescoped, distance_bound(attention, A.tolist(), n, *sizes, reached=reached, work=2e7).value
+        )
     prompts = random_linear_prompts(d, Radii(n, B_x, B_y), 24, torch.Generator().manual_seed(seed % 1000))
     for x, y, query in zip(*(part.numpy() for part in (prompts.x, prompts.y, prompts.query)), strict=True):
         divided = {"n": n, "n+1": n + 1, "1": 1}[divisor]
@@ -82,6 +87,26 @@ def test_a_search_of_second_moments_comes_near_for_deep_ones():
     found, _ = attack_distance(descent(steps), A, radii, generator, 0.5)
     bound = distance_bound(descent(steps), A.tolist(), 4, Fraction(1), Fraction(1), found, 1e9)
     assert found <= bound.value <= 1.5 * found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("d", "masked"), [(3, True), (2, False)])
+def test_four_layers_with_noise_everywhere_are_bounded_closely(d, masked):
+    made = near_descent(4, d, dense=True)
+    attention = GivenLinear.of(made.P, made.Q, masked=masked)
+    radii, generator = Radii(6, 1.0, 1.0), torch.Generator().manual_seed(0)
+    A = nearest_descent(attention, radii, "preconditioned", generator)
+    found, where = attack_distance(attention, A, radii, generator, 0.5)
+    bound = distance_bound(attention, A.tolist(), 6, Fraction(1), Fraction(1), found, work=1.0).value
+    assert bound <= 1.5 * found
+    prompts = random_linear_prompts(d, radii, 200, generator)
+    reached = []
+    for prompt in (prompts, where):
+        for x, y, query in zip(*(part.numpy() for part in (prompt.x, prompt.y, prompt.query)), strict=True):
+            given = prediction(made.P.numpy(), made.Q.numpy(), x, y, query, masked=masked)
+            reached.append(abs(given - descended(A.numpy(), x, y) @ query))
+    assert max(reached) <= bound
+    assert reached[-1] == pytest.approx(found, rel=1e-9)
 
 
 def test_descent_has_distance_0_from_itself():

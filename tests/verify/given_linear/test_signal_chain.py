@@ -43,19 +43,32 @@ def random_pair(rng, L, d, heads):
     return made
 
 
-def run(chain, X, Y, query):
+def in_floats(chain):
+    """The pairs of every operator: outer, hidden and whether it is a forward pair."""
+    return [
+        [
+            (floats(outer), np.array([float(int(v.p) / int(v.q)) for v in vector]), at < family.forward)
+            for at, (outer, vector) in enumerate(zip(family.outer, family.hidden, strict=True))
+        ]
+        for family in chain.families
+    ]
+
+
+def run(chain, families, X, Y, query):
     """The difference, from the pairs of the chain alone, for one prompt."""
     known, made = np.eye(chain.difference.ncols())[0], np.zeros((chain.hidden, X.shape[1]))
     numbers = np.zeros((chain.numbers, 1))
     operators = (X, made), (Y, made), (query[:, None], numbers)
     for _ in range(2 * (chain.hidden + chain.numbers) + 2):  # more often than one signal can wait for another
-        for family, (operator, hidden) in zip(chain.families, operators, strict=True):
-            for at, (outer, vector) in enumerate(zip(family.outer, family.hidden, strict=True)):
-                mixed, place = floats(outer), np.array([float(int(v.p) / int(v.q)) for v in vector])
-                if at < family.forward:
-                    known[mixed.argmax(1)] = operator @ (place @ hidden)
+        before = known.copy(), made.copy(), numbers.copy()
+        for pairs, (operator, hidden) in zip(families, operators, strict=True):
+            for outer, vector, forward in pairs:
+                if forward:
+                    known[outer.argmax(1)] = operator @ (vector @ hidden)
                 else:
-                    hidden[place.argmax()] = operator.T @ (mixed @ known)
+                    hidden[vector.argmax()] = operator.T @ (outer @ known)
+        if all(np.array_equal(one, two) for one, two in zip(before, (known, made, numbers), strict=True)):
+            break
     found = floats(chain.difference) @ known
     if chain.numbers:
         assert numbers[-1, 0] == pytest.approx(query @ found, rel=1e-9, abs=1e-9)
@@ -84,8 +97,10 @@ def test_a_chain_computes_the_difference_of_the_weights(seed, L, d, heads, sign,
     for (P, Q), mask in zip(pairs, (masked, True), strict=True):  # a unit vector reads one entry of a weight
         held.append([states(P, Q, x, y, e, masked=mask)[-1][-1, -1] for e in np.eye(d)])
     wanted = sign * np.array(held[0]) - held[1]
-    parts = x.T / 2**0.5, y[None] / 2**0.5
-    found = run(chain, *parts, x[0]) if masked else np.diag([run(chain, *parts, e) for e in np.eye(d)])
+    parts, families = (x.T / 2**0.5, y[None] / 2**0.5), in_floats(chain)
+    queries = x[:1] if masked else np.eye(d)
+    found = [run(chain, families, *parts, query) for query in queries]
+    found = found[0] if masked else np.diag(found)
     assert found == pytest.approx(wanted, rel=1e-8, abs=1e-8 * (1 + np.abs(wanted).max()))
 
 
@@ -101,9 +116,9 @@ def test_steps_of_any_size_are_bounded_closely_and_a_bound_that_is_too_small_is_
     assert found <= bound <= 1.2 * found
     searched = signal_bound._searched
 
-    def smaller(*arguments):
-        tables = searched(*arguments)
-        return [tables[0] / (1.3 * bound / found) ** 2, *tables[1:]]
+    def smaller(chain):
+        for tables in searched(chain):
+            yield [tables[0] / (1.3 * bound / found) ** 2, *tables[1:]]
 
     monkeypatch.setattr(signal_bound, "_searched", smaller)
     assert distance_bound(descent(steps), A.tolist(), 4, *sizes, found, work=1.0).value > 1.1 * bound
@@ -164,7 +179,7 @@ def test_multipliers_that_break_one_condition_prove_nothing(monkeypatch):
         (4.0, [[3.0, -1.5], [-1.5, float("nan")]], signs, False),
     ):
         tables = [np.array(one) for one in ([[square]], of_X, of_idle)]
-        monkeypatch.setattr(signal_bound, "_searched", lambda *_, tables=tables: tables)
+        monkeypatch.setattr(signal_bound, "_searched", lambda _, tables=tables: [tables])
         bound = chain_bound(chain, 1.0)
         assert bound == (pytest.approx(square**0.5, rel=1e-14) if proved else float("inf")), (square, of_X)
 
@@ -180,7 +195,7 @@ def test_multipliers_of_a_query_that_break_one_condition_prove_nothing(monkeypat
         (1.02, 1.01, False),
     ):
         tables = [np.array([[square]]), np.array([[multiplier]])]
-        monkeypatch.setattr(signal_bound, "_searched", lambda *_, tables=tables: tables)
+        monkeypatch.setattr(signal_bound, "_searched", lambda _, tables=tables: [tables])
         bound = chain_bound(chain, 1.0)
         assert bound == (pytest.approx(square**0.5, rel=1e-14) if proved else float("inf")), (
             square,
@@ -191,8 +206,8 @@ def test_multipliers_of_a_query_that_break_one_condition_prove_nothing(monkeypat
 def test_where_the_least_bound_is_not_proved_a_larger_one_is_tried(monkeypatch):
     one, nobody = fmpq_mat([[1]]), OperatorPairs((), (), 0)
     chain = SignalChain(one, (nobody, nobody, OperatorPairs((one,), ((fmpq(1),),), 0)), 0, 1)
-    found = {gap: [np.array([[square]]), np.array([[-1.01]])] for gap, square in ((0.01, 1.005), (0.1, 1.02))}
-    monkeypatch.setattr(signal_bound, "_searched", lambda *posed: found[posed[-1]])
+    found = [[np.array([[square]]), np.array([[-1.01]])] for square in (1.005, 1.02, 1.05)]
+    monkeypatch.setattr(signal_bound, "_searched", lambda _: found)
     assert chain_bound(chain, 1.0) == pytest.approx(1.02**0.5, rel=1e-14)
 
 
