@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from icgd.bounds.activation import ACTIVATIONS, Activation, parse_activation
@@ -13,6 +14,8 @@ from icgd.bounds.letters import Letters, ProblemError
 from icgd.bounds.loss import LOSSES, Loss, parse_loss
 
 _LEAST, _LARGEST = 1e-12, 1e6
+ROUNDOFFS: Mapping[str, float] = MappingProxyType({"float64": 2.0**-53, "float32": 2.0**-24})
+"""Half the distance from 1 to the next number, by the arithmetic in which a transformer runs."""
 
 
 @lru_cache(maxsize=1024)
@@ -30,6 +33,7 @@ class Problem(Letters):
     of inputs and targets.  B_v: bound on the 2-norm of every weight row.
     activation, loss: of the simulated network; text, a name or a formula, is parsed.
     output: "activated" (as in the paper) or "linear".
+    precision: the arithmetic whose rounding eps covers, too; "float32" for the theorem `relu-icgd` alone.
     Source: arXiv 2411.16549, Theorem 1.  Raises ProblemError.
 
     >>> Problem(N=2, K=3, d=2).dims
@@ -50,6 +54,7 @@ class Problem(Letters):
     activation: Annotated[Activation, f"{ACTIVATIONS.names}, or a formula in t"] = ACTIVATIONS["tanh"]
     loss: Annotated[Loss, f"{LOSSES.names}, or a formula in p and y"] = LOSSES["squared"]
     output: Annotated[str, "activated or linear"] = "activated"
+    precision: Annotated[str, "float64 or float32: whose rounding eps covers, too"] = "float64"
 
     def __post_init__(self) -> None:
         self._parse("activation", Activation, ACTIVATIONS, parse_activation, lambda one: one.r)
@@ -62,6 +67,8 @@ class Problem(Letters):
             self.check_number(field, _LEAST, _LARGEST)
         if self.output not in ("activated", "linear"):
             raise ProblemError("output", self.output, "it is either activated or linear")
+        if self.precision not in ROUNDOFFS:
+            raise ProblemError("precision", self.precision, f"it is {' or '.join(ROUNDOFFS)}")
 
     def _parse(
         self,
@@ -86,8 +93,22 @@ class Problem(Letters):
             raise ProblemError(letter, value, str(error)) from None
 
     def as_dict(self) -> dict[str, int | float | str]:
-        """The letters as plain values, from which Problem.parse builds the same problem."""
-        return super().as_dict() | {"activation": self.activation.name, "loss": self.loss.name}
+        """The letters as plain values, from which Problem.parse builds the same problem.
+
+        Without the usual precision: files that are older than this letter keep their bytes and digests.
+        """
+        found = super().as_dict() | {"activation": self.activation.name, "loss": self.loss.name}
+        return {name: value for name, value in found.items() if (name, value) != ("precision", "float64")}
+
+    @property
+    def roundoff(self) -> float:
+        """Half the distance from 1 to the next number of its precision."""
+        return ROUNDOFFS[self.precision]
+
+    def refuse_float32(self, what: str) -> None:
+        """Raises ProblemError in float32; what: that which is proved in float64 alone."""
+        if self.precision != "float64":
+            raise ProblemError("precision", self.precision, f"{what} in float64 only; leave precision out")
 
     @property
     def dims(self) -> tuple[int, ...]:

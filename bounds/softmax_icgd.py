@@ -58,6 +58,7 @@ def halved(problem: Problem) -> Problem:
     >>> halved(Problem(eta=0.1, eps=0.05)).eta
     0.2
     """
+    problem.refuse_float32("Theorem 2's step is bounded and proved")
     try:
         return replace(problem, eta=2 * problem.eta, eps=problem.eps / 2)
     except ProblemError as error:

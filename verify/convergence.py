@@ -101,6 +101,7 @@ def verify(
     transformer, bounds: a transformer and Hessian bounds to judge in place of our own.
     Raises ProblemError where no transformer can be built.
     """
+    problem.refuse_float32("several steps are proved")
     replay = f"icgd verify {NAME} {problem.options} --seed {seed}"
     try:
         found, asserted = bounds or curvature(problem), _claims(problem)

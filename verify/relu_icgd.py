@@ -309,7 +309,7 @@ def _step_error_verdict(
     proof: Proof | None,
     beyond: str | None,
 ) -> Verdict:
-    searched = f"{swept.covered:,} random prompts"
+    searched = f"{swept.covered:,} random prompts" + " in float64" * (planned.problem.precision == "float32")
     if swept.covered < swept.count:
         searched += f" (of {swept.count:,}; the others have a pre-activation in the gate's margin)"
     if attacked:
@@ -351,7 +351,7 @@ def _proof_in_words(proof: Proof) -> str:
     if proof.why is not None:
         return f"; {proof.why}"
     weights = proof.certificate["weights"][:12]
-    return f", by certificate of the weights {weights}, which an independent checker accepts"
+    return f", by certificate of the weights {weights}{proof.where}, which an independent checker accepts"
 
 
 def _start_verdicts(problem: Problem, construction: Construction) -> Iterator[Verdict]:

@@ -279,8 +279,8 @@ def useful_tolerances(
 ) -> dict[Term, tuple[float, float]]:
     """The smallest and the largest tolerance that each approximation can use.
 
-    Below the smallest, float64 does not resolve the values of the function; above the largest, half the
-    function's range, a constant approximates it as well.
+    Below the smallest, the problem's precision does not resolve the values of the function; above the
+    largest, half the function's range, a constant approximates it as well.
     """
     found: dict[Term, tuple[float, float]] = {}
     for term, g in approximated(problem, construction).items():
@@ -289,7 +289,7 @@ def useful_tolerances(
         found[term] = high - low, max(-low, high)
     for j, layer in enumerate(layers, start=1):
         found[Term("product", j)] = (layer.dr_high - layer.dr_low) * layer.g, layer.dr * layer.g
-    resolved = {term: max(2.0**-45 * size, 1e-300) for term, (_, size) in found.items()}
+    resolved = {term: max(2.0**8 * problem.roundoff * size, 1e-300) for term, (_, size) in found.items()}
     return {term: (resolved[term], 0.505 * varies + resolved[term]) for term, (varies, _) in found.items()}
 
 
@@ -311,7 +311,7 @@ def expected_rounding(
             bend = 2 * reach
         by_heads = slope_by_heads(problem) if term.kind == "u" else construction == "paper"
         spread_over = problem.n + 1 if by_heads else 1
-        expected[term] = gamma(units * spread_over) * bend * 6 * reach
+        expected[term] = gamma(units * spread_over, problem.roundoff) * bend * 6 * reach
     if not expected:
         return 0.0
     return step_error_bound(problem, layers, expected, from_z=from_z(problem, construction))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from icgd.bounds.problem import Problem
+from icgd.bounds.problem import ROUNDOFFS, Problem
 from icgd.bounds.step_error.recurrence import ranges
 
-UNIT_ROUNDOFF = 2.0**-53
+UNIT_ROUNDOFF = ROUNDOFFS["float64"]
 """Half the distance from 1 to the next float64."""
 
 

@@ -34,7 +34,7 @@ from icgd.bounds.step_error.budget import (
     useful_tolerances,
 )
 from icgd.bounds.step_error.cover import ENOUGH, Cover, cover
-from icgd.bounds.step_error.domain import UNIT_ROUNDOFF, face_slack
+from icgd.bounds.step_error.domain import face_slack
 from icgd.bounds.step_error.product import RANGE_ROOM, Product, slope_product
 from icgd.bounds.step_error.recurrence import LayerRanges, Term, ranges, step_error_bound
 from icgd.bounds.step_error.rounding import moved_ranges, rounding_errors, settled
@@ -68,7 +68,7 @@ class Plan:
 
     @cached_property
     def bound(self) -> float:
-        """The step error over eta that the local errors allow, rounding of float64 included."""
+        """The step error over eta that the local errors allow, rounding included."""
         return self.recurrence if self.cover is None else self.cover.bound * CHECKABLE
 
     @cached_property
@@ -138,8 +138,11 @@ def plan(
     if construction not in get_args(Construction):
         known = " or ".join(get_args(Construction))
         raise ProblemError("construction", construction, f"it is {known}")
+    problem = Problem.taken(problem)
+    if construction == "exact":
+        problem.refuse_float32("the error of a step of exact is bounded")
     chosen: Route = "recurrence" if construction == "exact" else route
-    return _plan(Problem.taken(problem), construction, chosen, progress)
+    return _plan(problem, construction, chosen, progress)
 
 
 def clear_plan_caches() -> None:
@@ -255,12 +258,13 @@ def _check_rounding(
     """An estimate of what rounding adds to the step error; raises ProblemError if it is too much of eps."""
     rounding = expected_rounding(problem, construction, tolerances)
     if not math.isfinite(rounding):
-        reason = "float64 cannot sum as many ReLUs as it needs; take smaller radii, or one that is less steep"
+        reason = f"{problem.precision} cannot sum as many ReLUs as it needs; take smaller radii, or one that "
+        reason += "is less steep"
         raise ProblemError("activation", problem.activation.name, reason)
     if rounding > most * problem.eps:  # more pieces would only add to it
         reason = (
-            f"rounding in float64 alone reaches {rounding:.2g}, and {MOST_ROUNDING:g} eps is allowed; "
-            "raise eps or take smaller radii"
+            f"rounding in {problem.precision} alone reaches {rounding:.2g}, and {MOST_ROUNDING:g} eps is "
+            "allowed; raise eps or take smaller radii"
         )
         raise ProblemError("eps", problem.eps, reason)
     return rounding
@@ -346,7 +350,7 @@ def _make(
             watch(term)
     made = Plan(problem, construction, tolerances, planned, fits, products, {}, route)
     try:
-        return in_arithmetic(made, UNIT_ROUNDOFF)
+        return in_arithmetic(made, problem.roundoff)
     except _OutOfRange:
         if room >= _MOST_ROOM:
             raise
@@ -385,12 +389,10 @@ def _check_reach(
             raise _OutOfRange(
                 "eps",
                 problem.eps,
-                f"rounding moves {term} out of its range, which is too small for float64; take larger radii",
+                f"rounding moves {term} out of its range, which is too small for it; take larger radii",
             )
     for term, product in products.items():
         layer = layers[term.layer - 1]
         if not product.reaches(layer.dr_low, layer.dr_high, layer.g):
-            message = (
-                f"rounding moves the product in layer {term.layer} out of its range: float64 is too coarse"
-            )
-            raise _OutOfRange("eps", problem.eps, message)
+            moved = f"rounding moves the product in layer {term.layer} out of its range"
+            raise _OutOfRange("eps", problem.eps, f"{moved}: the arithmetic is too coarse")

@@ -117,17 +117,19 @@ def rounding_errors(
     layers: tuple[LayerRanges, ...],
     fits: Mapping[Term, Fit],
     products: Mapping[Term, Product],
-    unit: float = UNIT_ROUNDOFF,
+    unit: float | None = None,
     *,
     by_heads: bool = False,
 ) -> dict[Term, float]:
     """Local errors from rounding alone, in the terms of `icgd.bounds.step_error.recurrence`, for one step.
 
+    unit: the unit roundoff, of the problem's precision by default.
     by_heads: whether attention computes the fits, which sums their ReLUs over all tokens too.
     The bound covers the literal sums (each mean over n+1 equal tokens taken as a sum) and hence the
     structured evaluation, which adds fewer numbers.
     """
     tokens, dims = problem.n + 1, problem.dims
+    unit = problem.roundoff if unit is None else unit
     errors: dict[Term, float] = {}
     for j, layer in enumerate(layers, start=1):
         inner = dims[j - 1] + tokens + 16

@@ -242,8 +242,9 @@ def show_proof(
         console.print(f"[bold yellow]held[/], {escape(proof.why)}")
     else:
         console.print(
-            f"[bold green]proved by certificate[/]: norm2(err) <= eta * {digits(proof.bound, up=True)} for "
-            f"every prompt of n examples in the radii and every w in W; "
+            f"[bold green]proved by certificate[/]{proof.where}: "
+            f"norm2(err) <= eta * {digits(proof.bound, up=True)} for every prompt of n examples in the radii "
+            f"and every w in W; "
             f"{proof.certificate['splits'].count(0)} cells; "
             f"found in {proof.proving:.2f} s, checked in {proof.checking:.2f} s"
         )

@@ -4,6 +4,7 @@ import json
 import math
 import shlex
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 from icgd.bounds.activation import ACTIVATIONS
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
+from icgd.bounds.softmax_icgd import halved
+from icgd.bounds.step_error.plan import plan
+from icgd.verify.convergence import verify as verify_convergence
 from icgd.verify.strategies import problems
 
 COUNTS, SIZES = ("N", "K", "d", "n", "L"), ("eta", "eps", "B_x", "B_y", "B_v")
@@ -115,6 +119,22 @@ def test_sizes_that_follow(problem):
         assert name == (
             "identity" if layer == problem.N and problem.output == "linear" else problem.activation.name
         )
+
+
+def test_precision_is_a_letter_that_usual_files_do_not_have():
+    single = Problem(precision="float32")
+    assert single.as_dict() == Problem().as_dict() | {"precision": "float32"} and Problem() != single
+    assert single.brief_options.endswith("--precision float32") and "precision" not in Problem().options
+    for problem, kind in ((single, np.float32), (Problem(), np.float64)):
+        assert problem.roundoff == np.finfo(kind).eps / 2 and Problem.parse(problem.as_dict()) == problem
+    with pytest.raises(ProblemError, match=r"^precision = half: it is float64 or float32$"):
+        Problem(precision="half")
+
+
+@pytest.mark.parametrize("ask", [halved, lambda problem: plan(problem, "exact"), verify_convergence])
+def test_float32_is_refused_where_only_float64_is_proved(ask):
+    with pytest.raises(ProblemError, match=r"^precision = float32: .* in float64 only; leave precision out$"):
+        ask(Problem(activation="relu", precision="float32"))
 
 
 def test_defaults():

@@ -11,13 +11,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from icgd.bounds.functions.pieces import Fit
 from icgd.bounds.letters import ProblemError
-from icgd.bounds.problem import Problem
+from icgd.bounds.problem import ROUNDOFFS, Problem
 from icgd.bounds.step_error.cover import Cover
-from icgd.bounds.step_error.domain import UNIT_ROUNDOFF
 from icgd.bounds.step_error.plan import Plan, in_arithmetic
 from icgd.bounds.step_error.product import Product
 from icgd.bounds.step_error.recurrence import LayerRanges, Term, TermKind
@@ -29,23 +28,21 @@ from icgd.verify.certificate.shape import RELU_LAYER, Shape, flaw
 from icgd.verify.checker.power_series import NAMED
 from icgd.verify.checker.relu import FORMAT, LOSSES, STATEMENT
 
-Arithmetic = Literal["float64", "float32"]
-ROUNDOFFS: dict[Arithmetic, float] = {"float64": UNIT_ROUNDOFF, "float32": 2.0**-24}
 
-
-def certificate(planned: Plan, arithmetic: Arithmetic = "float64") -> dict[str, Any]:
+def certificate(planned: Plan, precision: str | None = None) -> dict[str, Any]:
     """The certificate of a plan, for its weights in float64 or rounded to float32.
 
+    precision: another than that for which it was planned, whose rounding may then take it above eps.
     Raises ProblemError if rounding in that arithmetic takes numbers out of the range of the fits, or if a
     checker would refuse the certificate for its size.
     """
-    program = describe(planned)
-    if arithmetic != "float64":
-        planned = in_arithmetic(planned, ROUNDOFFS[arithmetic])
+    program, precision = describe(planned), precision or planned.problem.precision
+    if precision != planned.problem.precision:
+        planned = in_arithmetic(planned, ROUNDOFFS[precision])
     cover, setting = planned.cover, planned.setting
     if cover is None:
         raise ProblemError("construction", planned.construction, "only plans based on cells can be certified")
-    found = header(planned.problem, planned.construction, arithmetic, program, STATEMENT)
+    found = header(planned.problem, planned.construction, precision, program, STATEMENT)
     found |= {"lemmas": lemmas(planned.fits, planned.products, planned.layers)}
     found |= reasons(setting, cover, planned.errors) | {"certified": planned.bound}
     return issued(found, RELU_LAYER)

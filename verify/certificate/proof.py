@@ -34,7 +34,8 @@ class Proof(Brief):
 
     refusal: the first claim that does not hold, None if it was accepted.  why: the same as a sentence.
     bound: the proved bound on norm2(err)/eta.
-    float32: the bound for the same weights rounded to float32, or why there is none.
+    float32: the bound for the same weights rounded to float32, or why there is none; the bound itself where
+    they were planned for float32.
     units_before: ReLUs of a plan based on the plain recurrence.  proving, checking: seconds.
     """
 
@@ -46,6 +47,11 @@ class Proof(Brief):
     units_before: int
     proving: float
     checking: float
+
+    @property
+    def where(self) -> str:
+        """Words for the arithmetic that is not the usual one: " in float32", or nothing."""
+        return " in float32" * (self.certificate["arithmetic"] == "float32")
 
     @property
     def trusted(self) -> tuple[str, ...]:
@@ -178,7 +184,7 @@ def prove(planned: Plan, transformer: Transformer, progress: Progress = silent) 
         apart = None if reason else mismatch(found, transformer.literal())
         why = not_proved(problem, reason or apart or "", matrices=reason is None) if reason or apart else None
         advance(4)
-        float32 = _in_float32(planned)
+        float32 = planned.bound if found["arithmetic"] == "float32" else _in_float32(planned)
         advance(3)
         return Proof(found, reason or apart, why, planned.bound, float32, before, proving, checking)
 
@@ -187,7 +193,8 @@ def _in_float32(planned: Plan) -> float | str:
     try:
         found = as_read(certificate(planned, "float32"))
         if found["certified"] > planned.problem.eps:
-            return f"not proved: rounding takes the bound to {found['certified']:.3g}, above eps"
+            more = "; weights planned with --precision float32 may stay below it"
+            return f"not proved: rounding takes the bound to {found['certified']:.3g}, above eps{more}"
         return CONSTRUCTIONS[planned.construction].check(found, posed_letters(planned.problem))
     except (ProblemError, Refused) as reason:
         return f"not proved: {reason}"

@@ -68,6 +68,7 @@ class Check:
         known = f"construction = {construction} can be proved ({' and '.join(self.constructions)} can)"
         need(construction in self.constructions, known)
         posed = {**letters, "construction": construction, "format": FORMAT, "statement": self.statement}
+        posed["arithmetic"] = letters.get("precision", certificate["arithmetic"])
         for name, value in posed.items():
             mine = certificate["problem"][name] if name in letters else certificate[name]
             need(mine == value, f"{name} = {value} is what is proved (the certificate has {name} = {mine})")

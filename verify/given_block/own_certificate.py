@@ -11,7 +11,7 @@ from icgd.bounds.functions.pieces import Fit, certified_error
 from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.budget import approximated, radius
-from icgd.bounds.step_error.domain import UNIT_ROUNDOFF, face
+from icgd.bounds.step_error.domain import face
 from icgd.bounds.step_error.plan import Plan, in_arithmetic
 from icgd.bounds.step_error.recurrence import LayerRanges, Term, ranges
 from icgd.bounds.step_error.rounding import LEMMA_ROOM, offset_above, rounding_errors
@@ -133,7 +133,7 @@ def _issued(problem: Problem, sums: OwnSums) -> dict[str, Any]:
             raise Unreadable(reason)
     # An update rounds like its offset, however far that is above s.
     far = tuple(replace(layer, s=above) for layer, above in zip(layers, sums.above, strict=True))
-    rounded = rounding_errors(problem, far, made.fits, {}, UNIT_ROUNDOFF, by_heads=True)
+    rounded = rounding_errors(problem, far, made.fits, {}, by_heads=True)
     errors = {
         term: (rounded.get(term, 0.0) + (made.fits[term].error if term in made.fits else 0.0)) * LEMMA_ROOM
         for term in {**rounded, **made.fits}
@@ -149,7 +149,7 @@ def _issued(problem: Problem, sums: OwnSums) -> dict[str, Any]:
         raise Unreadable(reason)
     assert made.cover is not None
     program = _program(problem, sums, made.fits, made.layers)
-    found = header(problem, "paper", "float64", program, STATEMENT)
+    found = header(problem, "paper", problem.precision, program, STATEMENT)
     found |= {"lemmas": lemmas(made.fits, {}, made.layers)}
     found |= reasons(made.setting, made.cover, made.errors) | {"certified": made.bound}
     return as_read(issued(found, RELU_LAYER))
@@ -164,7 +164,7 @@ def _plan(problem: Problem, sums: OwnSums) -> Plan:
         errors = {term: fitted.error for term, fitted in fits.items()}
         try:
             made = Plan(problem, "paper", errors, ranges(problem, errors), fits, {}, {})
-            return in_arithmetic(made, UNIT_ROUNDOFF)
+            return in_arithmetic(made, problem.roundoff)
         except ProblemError as reason:
             last = reason
         except (ValueError, ArithmeticError) as reason:

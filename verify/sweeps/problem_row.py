@@ -40,7 +40,8 @@ def problem_row(asked: Mapping[str, Any]) -> tuple[TableRow, bool]:
     keep, outcome, reason = True, "done", ""
     try:
         theorem = find_theorem(asked["theorem"])
-        letters = {name: asked["letters"][name] for name in theorem.letters.names()}
+        posed = asked["letters"]
+        letters = {name: posed[name] for name in theorem.letters.names() if name in posed}
         row |= {"theorem": theorem.name, "construction": None, **letters, "seed": asked["seed"]}
         chosen = theorem.chosen(asked["construction"])
         row |= chosen

@@ -12,8 +12,9 @@ from icgd.bounds.letters import ProblemError
 from icgd.bounds.problem import Problem
 from icgd.bounds.step_error.plan import plan
 from icgd.construct.block.assembly import assemble
-from icgd.verify.certificate.issue import certificate, digest, load_certificate, posed_letters
+from icgd.verify.certificate.issue import as_read, certificate, digest, load_certificate, posed_letters
 from icgd.verify.certificate.program import describe
+from icgd.verify.certificate.proof import judge, refusal
 from icgd.verify.checker.relu import Refused, check
 from icgd.verify.descent import step_error
 from icgd.verify.search.ascent import Round
@@ -150,6 +151,33 @@ def test_float32_needs_more_room_than_float64():
     relabelled = double | {"arithmetic": "float32"}
     with pytest.raises(Refused, match="covers what the program does"):
         check(json.loads(json.dumps(relabelled)), posed_letters(made_.problem), "lean")
+
+
+FINE = (("eps", 5e-3), ("d", 1), ("d_out", 1))
+
+
+def test_weights_planned_for_float32():
+    """Above eps if planned for float64, and below it if planned for float32; nothing passes for the other."""
+    usual, planned = made("lean", FINE), made("lean", (*FINE, ("precision", "float32")))
+    eps, posed = planned.problem.eps, posed_letters(planned.problem)
+    assert usual.bound <= eps < certificate(usual, "float32")["certified"]
+    assert usual.units < planned.units < 1.1 * usual.units
+    found = as_read(certificate(planned))
+    assert found["arithmetic"] == posed["precision"] == "float32" and found["program"] == describe(planned)
+    assert refusal(found, posed, "lean") is None
+    assert check(found, posed, "lean") == found["certified"] == planned.bound <= eps
+    assert judge(found, planned.problem).apart is None  # it is built as it was planned
+    assert certificate(planned, "float64")["certified"] < 0.99 * planned.bound
+
+    double = as_read(certificate(usual))
+    assert "precision" not in double["problem"] and double["arithmetic"] == "float64"
+    assert "precision" in refusal(found, posed_letters(usual.problem), "lean")
+    for other in (found | {"arithmetic": "float64"}, double | {"problem": found["problem"]}):
+        assert refusal(other, posed, "lean").startswith("arithmetic = float32 is what is proved")
+
+    prompt = random_prompts(planned.problem, 2000, torch.Generator().manual_seed(1))
+    errors = errors_in_single(planned, prompt)
+    assert planned.bound / 100 < float(errors.max()) <= planned.bound
 
 
 def test_float32_is_too_coarse_for_a_fine_plan():
