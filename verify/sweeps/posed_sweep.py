@@ -155,7 +155,8 @@ def pose_sweep(
         one = replace(one, construction=construction)
         try:
             problem = about.letters.parse(values)
-            values = problem.as_dict()
+            posed = problem.as_dict()
+            values = posed | {name: value for name, value in values.items() if name not in posed}
             if construction:
                 about.applies(problem, construction=construction)
             if index % stride == 0:

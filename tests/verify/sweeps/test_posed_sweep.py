@@ -169,6 +169,14 @@ def _workers():
     return [one.pid for one in psutil.Process().children() if "icgd.verify.sweeps.processes" in one.cmdline()]
 
 
+def test_a_grid_of_precisions_names_each_and_other_rows_keep_their_key():
+    plain = pose_sweep("relu-icgd", "N=1").tasks[0]
+    posed = pose_sweep("relu-icgd", "N=1 precision=float64,float32").tasks
+    letters = [json.loads(one.asked)["letters"] for one in (plain, *posed)]
+    assert "precision" not in letters[0] and list(letters[0].items()) == list(letters[1].items())[:-1]
+    assert [one["precision"] for one in letters[1:]] == ["float64", "float32"]
+
+
 def test_options_that_no_step_uses_do_not_change_the_key():
     keys = [pose_sweep("relu-icgd", "N=1", search=Search(samples=count)).tasks[0].key for count in (1, 2)]
     assert keys[0] == keys[1]
