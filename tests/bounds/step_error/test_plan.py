@@ -242,12 +242,13 @@ def test_tiny_ranges_need_no_more_than_ordinary_ones(letters, most):
     [
         ({"N": 6, "B_v": 3.0}, "eps = 0.05: rounding in float64 alone reaches"),
         ({"N": 1, "eps": 1e-9}, "eps = 1e-09: rounding in float64 alone reaches"),
+        ({"N": 1, "eps": 1e-4, "precision": "float32"}, "eps = 0.0001: rounding in float32 alone reaches"),
         ({"activation": "tanh(1e8*t)"}, "eps = 0.05: rounding in float64 alone reaches"),
         ({"N": 1000}, "N = 1000: networks of up to 256 layers are supported"),
     ],
     ids=str,
 )
-def test_what_float64_cannot_hold_is_refused_before_anything_is_fitted(letters, reason, monkeypatch):
+def test_what_floats_cannot_hold_is_refused_before_anything_is_fitted(letters, reason, monkeypatch):
     monkeypatch.setattr("icgd.bounds.step_error.plan.fit", lambda *_: pytest.fail("a function was fitted"))
     with pytest.raises(ProblemError, match=re.escape(reason)):
         plan(Problem.parse(letters))

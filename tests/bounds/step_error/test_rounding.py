@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -116,6 +117,10 @@ def test_rounding_enters_every_term_and_scales_with_the_unit():
         set(double)
         == set(single)
         >= {Term(k, j) for k in ("z", "g", "r", "product", "update") for j in (1, 2)}
+    )
+    assert double == rounding_errors(problem, made.layers, made.fits, made.products)
+    assert single == rounding_errors(
+        replace(problem, precision="float32"), made.layers, made.fits, made.products
     )
     for term in double:
         assert single[term] == pytest.approx(double[term] * 2.0**29, rel=0.05)
