@@ -62,7 +62,7 @@ def as_written(value: object) -> str:
         return str(value)
     if value == 0 or 1e-3 <= abs(value) < 1e16:
         return str(value).removesuffix(".0")
-    return f"{Decimal(str(value)).normalize():e}".replace("+", "")
+    return f"{Decimal(str(value)):e}".replace("+", "")
 
 
 class Brief:

@@ -71,10 +71,14 @@ def test_a_command_interrupted_while_it_loads_says_so_in_one_line(tmp_path, prog
     (tmp_path / "sympy.py").write_text(slow, encoding="utf-8")  # loaded by the first theorem
     path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     with begun(tmp_path, program=program, env=os.environ | {"PYTHONPATH": path}) as running:
-        assert running.stdout.readline() == "loading False\n"
+        begins = running.stdout.readline()
         running.send_signal(signal.SIGINT)
-        assert running.stderr.read() == "icgd: interrupted\n"
-    assert running.returncode == loading.INTERRUPTED
+        said = running.stderr.read()
+    assert (begins, said, running.returncode) == (
+        "loading False\n",
+        "icgd: interrupted\n",
+        loading.INTERRUPTED,
+    )
 
 
 @pytest.mark.slow
