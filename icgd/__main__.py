@@ -1,4 +1,4 @@
-"""Entry point of `icgd` and `python -m icgd`: answers `--version` without loading the libraries."""
+"""Entry point of `icgd` and `python -m icgd`: loads the libraries only for what needs them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from icgd.reports.command.loading import begin_loading, end_loading
 def main() -> int:
     """Run the command in sys.argv; returns its exit code."""
     if sys.argv[1:2] == ["--version"]:
-        return _version()
-    begin_loading()
+        return _print(f"icgd {__version__}")
     try:
+        if sys.argv[1:] in ([], ["--help"]):
+            from icgd.first_page import first_page
+
+            return _print(first_page())
+        begin_loading()
         from icgd.cli import main as run
     except Exception as error:  # Python's own exit code, 1, would say that a claim failed
         end_loading()
@@ -25,9 +29,9 @@ def main() -> int:
     return run()
 
 
-def _version() -> int:
+def _print(text: str) -> int:
     try:
-        print(f"icgd {__version__}", flush=True)
+        print(text, flush=True)
     except OSError as error:
         # Otherwise Python writes again at exit, and prints a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated
 
 import typer
 
@@ -14,6 +13,7 @@ from icgd.bounds.letters import ProblemError
 from icgd.commands import COMMANDS, FAILED, KEPT, USUAL
 from icgd.export_command import EXPORTING
 from icgd.findings_command import FINDING
+from icgd.first_page import new_app
 from icgd.judging import JUDGING
 from icgd.reports.command.console import discard_unwritten, flush, open_streams, say
 from icgd.reports.command.faults import fault_sentence
@@ -35,22 +35,9 @@ BAD_INPUT, FAULT, UNREAD = 2, 70, 141
 """Exit codes besides those of commands: bad input or output, a fault of icgd, a closed standard output."""
 
 
-def _options(
-    version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False,
-) -> None:
-    """Options of icgd itself; `icgd.__main__` handles --version, before any library is loaded."""
-
-
 def _app(asked: Theorem | None) -> typer.Typer:
     """The commands, with the letters of every theorem as options; `--help` shows only those of `asked`."""
-    app = typer.Typer(
-        help="Bounds, constructions and verdicts for theorems on gradient descent in context.",
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-    )
-    app.callback()(_options)
+    app = new_app()
     for name, command in {
         **COMMANDS,
         **FINDING,
@@ -109,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         open_streams()
         end_loading()
         with exit_on_signals():
-            result = _app(_asked(given))(args=given or ["--help"], standalone_mode=False)
+            result = _app(_asked(given))(args=given or ["--help"], prog_name="icgd", standalone_mode=False)
         if result == INTERRUPTED:  # typer turns Ctrl-C into an exit code and prints nothing
             raise KeyboardInterrupt
         flush()
