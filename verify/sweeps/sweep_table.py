@@ -34,9 +34,11 @@ def read_table(path: Path) -> Any:
         data = file.read()
     try:
         if data[:4] == b"PAR1":
-            return pyarrow.parquet.ParquetFile(io.BytesIO(data), pre_buffer=False).read(use_threads=False)
-        # no threads: they abort a process that ends soon after
-        return pyarrow.csv.read_csv(io.BytesIO(data), pyarrow.csv.ReadOptions(use_threads=False))
-    except (pa.ArrowException, OSError) as error:
+            found = pyarrow.parquet.ParquetFile(io.BytesIO(data), pre_buffer=False).read(use_threads=False)
+        else:  # no threads: they abort a process that ends soon after
+            found = pyarrow.csv.read_csv(io.BytesIO(data), pyarrow.csv.ReadOptions(use_threads=False))
+        list(found.column_names)  # pyarrow decodes them only when they are asked for
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         why = f"it is no table in Parquet or CSV ({' '.join(str(error).split())[:120]})"
         raise ProblemError("table", path, why) from None
+    return found

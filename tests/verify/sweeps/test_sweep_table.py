@@ -32,8 +32,9 @@ def test_columns_have_one_type_each_and_read_back(tmp_path):
 
 def test_what_is_no_table_is_refused(tmp_path):
     path = tmp_path / "no.parquet"
-    path.write_bytes(b"PAR1 and nothing more")
-    with pytest.raises(ProblemError, match="it is no table in Parquet or CSV"):
-        read_table(path)
+    for held in (b"PAR1 and nothing more", "größe,y\n1,2\n".encode("latin-1"), b""):
+        path.write_bytes(held)
+        with pytest.raises(ProblemError, match="it is no table in Parquet or CSV"):
+            read_table(path)
     with pytest.raises(ProblemError, match="there is no such file"):
         read_table(tmp_path / "missing.csv")
