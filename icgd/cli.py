@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -13,7 +15,7 @@ from icgd.bounds.letters import ProblemError
 from icgd.commands import COMMANDS, FAILED, KEPT, USUAL
 from icgd.export_command import EXPORTING
 from icgd.findings_command import FINDING
-from icgd.first_page import new_app
+from icgd.first_page import COMMANDS_IN_SHORT, new_app
 from icgd.judging import JUDGING
 from icgd.reports.command.console import discard_unwritten, flush, open_streams, say
 from icgd.reports.command.faults import fault_sentence
@@ -89,6 +91,23 @@ def _other_case(error: Exception) -> str:
     return f"No such option: {given}; did you mean {same[0]}?" if same else ""
 
 
+def _usage(error: Any, words: Sequence[str]) -> str:
+    """What is wrong with the words of a command line, and where to read what they may be."""
+    said = " ".join(error.format_message().split()).replace(". Did you mean", "; did you mean")
+    command = " ".join(["icgd", *(word for word in words[:1] if word in COMMANDS_IN_SHORT)])
+    return said if said.endswith("?") else f"{said.rstrip('.')}; see {command} --help"
+
+
+def _place(path: object, words: Sequence[str]) -> str:
+    """A path as an option of these words and its value, where it was typed as one."""
+    for before, word in pairwise(["", *words]):
+        name, sign, value = word.partition("=")
+        option, typed = (name, value) if sign else (before, word)
+        if option.startswith("--") and typed and Path(typed) == Path(str(path)):
+            return f"{option[2:]} = {path}"
+    return str(path)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; bad input is reported in one line on stderr."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -102,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flush()
         return result if isinstance(result, int) else KEPT
     except _UsageError as error:
-        say(_other_case(error) or " ".join(error.format_message().split()))  # type: ignore[attr-defined]
+        say(_other_case(error) or _usage(error, given))
     except (ProblemError, DataError, LedgerError) as error:
         say(error)
     except SystemExit as end:
@@ -113,7 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return UNREAD
         say(f"{pipe.filename}: {pipe.strerror}")
     except OSError as error:
-        say(f"{error.filename or 'the output'}: {error.strerror or error}")
+        place = _place(error.filename, given) if error.filename else "the output"
+        say(f"{place}: {error.strerror or error}")
     except (KeyboardInterrupt, typer.Abort):
         say("interrupted")
         return INTERRUPTED

@@ -80,6 +80,8 @@ THOROUGH, SHORT = Search(), Search(**BRIEF)
 USUAL = "relu-icgd"
 """The theorem to which letters belong when the command names none."""
 
+_OTHER_FORMATS = (".pt", ".pth", ".bin", ".onnx", ".npz", ".json", ".csv", ".txt")
+
 
 def report(
     console: Console, document: AuditDocument, out: Path, files: Mapping[str, str], prefix: str = PREFIX
@@ -344,6 +346,10 @@ def build_command(
     """Build the transformer, count its parts, save its matrices."""
     began, about = time.perf_counter(), find_theorem(theorem)
     if out is not None:
+        if out.suffix in _OTHER_FORMATS:
+            name = out.with_suffix(".safetensors").name
+            why = f"it is written as safetensors: name it {name}; icgd export then makes other formats"
+            raise ProblemError("out", out, why)
         check_writable(out)
     if certificate is not None and out is not None and out.resolve() == certificate.resolve():
         raise ProblemError("out", out, "it is the file of the certificate, which would be lost; name another")

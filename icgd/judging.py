@@ -127,14 +127,10 @@ def judge_command(
     Letters replace those in the file's metadata; all are for the loss with 1/(2n).
     """
     began = time.perf_counter()
-    for name, value, fits in (
-        ("samples", samples, samples is None or samples >= 1),
-        ("effort", effort, 0 <= effort <= 1000),
-    ):
-        if not fits:
-            raise ProblemError(
-                name, value, "a positive number is needed" + (", at most 1000" * (name == "effort"))
-            )
+    if samples is not None and samples < 1:
+        raise ProblemError("samples", samples, "a whole number of at least 1 is needed")
+    if not 0 <= effort <= 1000:
+        raise ProblemError("effort", effort, "a number from 0 (no ascent) to 1000 is needed")
     check_device(device)
     check_writable(out / "counterexample.json", out)
     if json_to not in (None, "-"):

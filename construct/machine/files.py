@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
@@ -65,10 +65,13 @@ def check_writable(path: Path, named: Path | None = None) -> None:
     folder = next((parent for parent in whole.parents if parent.exists()), whole)
     if path.exists() and not path.is_file() and not path.is_dir():  # written to directly
         return
+    why = "it is a folder, and a file is needed" if whole.is_dir() else ""
+    if not folder.is_dir():
+        why = f"{'it' if folder == (named or path).resolve() else folder} is a file, and a folder is needed"
     try:
-        if whole.is_dir():
-            raise IsADirectoryError
-        with TemporaryFile(dir=folder):  # to ask for permission is not enough: /proc grants it
+        with TemporaryFile(dir=folder) if not why else nullcontext():  # /proc grants permission, and no file
             pass
-    except OSError:
-        raise OSError(errno.EACCES, "it cannot be written", str(named or path)) from None
+    except OSError as error:
+        why = f"no file can be made in {folder} ({error.strerror})"
+    if why:
+        raise OSError(errno.EACCES, f"it cannot be written: {why}; name another place", str(named or path))

@@ -202,7 +202,7 @@ def _typed(one: Any) -> str:
 
 
 def _refuse_value(name: str, value: object) -> None:
-    if value == "":
+    if value == "" or (isinstance(value, list) and "" in value):
         why = "a value is needed, and it is empty (perhaps a variable of the shell is not set)"
         raise ProblemError(name, '""', why)
     if name == "out" and value == "-":

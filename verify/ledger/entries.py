@@ -295,6 +295,6 @@ def find_entry(key: str) -> Entry:
     papers = sorted({one.partition("/")[0] for one, _ in names})
     if re.fullmatch(r"\d{4}\.\d{4,5}", wanted):
         raise ProblemError("key", key, f"no such paper; the ledger has {', '.join(papers)}")
-    near = difflib.get_close_matches(wanted, [one for both in names for one in both[::-1]], n=3, cutoff=0.4)
-    hint = f"did you mean {', '.join(near)}?" if near else "icgd findings lists all keys"
-    raise ProblemError("key", key, hint)
+    near = difflib.get_close_matches(wanted, [one for both in names for one in both[::-1]], n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}?" if near else "icgd findings lists them"
+    raise ProblemError("key", key, f"no finding, paper or theorem is called so; {hint}")

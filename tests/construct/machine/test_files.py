@@ -40,10 +40,18 @@ def test_where_no_file_can_be_is_said_before_any_work(tmp_path):
     for name in ("new", "below/new", "file", "pipe"):
         check_writable(tmp_path / name)
     assert sorted(os.listdir(tmp_path)) == ["file", "pipe"]
-    for path in (tmp_path, tmp_path / "file" / "x", *([Path("/proc/x")] if Path("/proc/1").exists() else [])):
-        with pytest.raises(OSError, match="it cannot be written") as caught:
-            check_writable(path)
-        assert caught.value.filename == str(path)
+    file = tmp_path / "file"
+    wrong = [
+        (tmp_path, None, "it is a folder, and a file is needed"),
+        (file / "x", None, f"{file} is a file, and a folder is needed"),
+        (file / "x", file, "it is a file, and a folder is needed"),
+    ]
+    if Path("/proc/1").exists():
+        wrong.append((Path("/proc/x"), None, r"no file can be made in /proc \(.+\)"))
+    for path, named, why in wrong:
+        with pytest.raises(OSError, match=f"it cannot be written: {why}; name another place") as caught:
+            check_writable(path, named)
+        assert caught.value.filename == str(named or path)
 
 
 def test_a_name_as_long_as_a_name_can_be(tmp_path):

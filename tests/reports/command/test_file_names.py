@@ -78,6 +78,7 @@ def test_every_path_of_a_command_is_known_as_one():
 def test_a_folder_that_cannot_be_written_is_named_as_it_was_typed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("", encoding="utf-8")
+    why = f"{tmp_path / 'file'} is a file, and a folder is needed; name another place"
     for line in ("audit looped --no-report", "sweep looped --grid T=2", "judge x.st", "study icl-networks"):
         assert cli.main([*line.split(), "--out", "file/below"]) == cli.BAD_INPUT, line
-        assert capsys.readouterr().err == "icgd: file/below: it cannot be written\n", line
+        assert capsys.readouterr().err == f"icgd: out = file/below: it cannot be written: {why}\n", line

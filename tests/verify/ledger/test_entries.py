@@ -70,7 +70,7 @@ def test_find_knows_short_names_and_says_what_is_near():
     with pytest.raises(ProblemError, match=r"did you mean .*zero-start"):
         ledger.find_entry("zero-strat")
     for key in ("xyzzy", "", " "):
-        with pytest.raises(ProblemError, match="lists all keys"):
+        with pytest.raises(ProblemError, match="icgd findings lists them"):
             ledger.find_entry(key)
 
 
