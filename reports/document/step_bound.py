@@ -20,8 +20,8 @@ def is_checked(part: TheoremDocument) -> bool:
     >>> is_checked({"verdicts": [{"claim": "convergence/several-steps", "means": "certificate"}]})
     False
     """
-    if certificate := part.get("certificate"):
-        return certificate["accepted"]
+    if "certificate" in part:
+        return bool(part["certificate"] and part["certificate"]["accepted"])
     proved = (one["claim"] for one in part.get("verdicts") or () if one.get("means") == "certificate")
     return any(claim.endswith("/step-error") for claim in proved)
 
