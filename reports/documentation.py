@@ -36,10 +36,9 @@ def theorem_page(theorem: Theorem) -> str:
     if theorem.model:
         lines.append(f"icgd build {name} --out model.safetensors    # docs/weights.md reads it in numpy")
     lines += ["```", "", "## Letters", "", "| option | meaning | default |", "|---|---|---|"]
-    for letter, value in problem.as_dict().items():
-        lines.append(
-            f"| `--{letter}` | {_cell(theorem.letters.meanings()[letter])} | {_cell(as_written(value))} |"
-        )
+    for letter, meaning in theorem.letters.meanings().items():
+        value = problem.as_dict().get(letter, getattr(problem, letter))
+        lines.append(f"| `--{letter}` | {_cell(meaning)} | {_cell(as_written(value))} |")
     lines += ["", "## Bounds", "", "| claim | source | statement | at the default |", "|---|---|---|---|"]
     for claim in theorem.claims(problem):
         value = grouped(claim.value, up=claim.relation == "<=")
