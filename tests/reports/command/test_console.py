@@ -158,7 +158,7 @@ def test_a_closed_standard_output_is_no_traceback(ended):
     assert ended["closed", *BOUNDS] == (cli.KEPT, "")
     expected = cli.BAD_INPUT, "icgd: the standard output: it is closed\n"
     assert ended["closed", *BOUNDS, "--json", "-"] == expected
-    expected = cli.BAD_INPUT, "icgd: /dev/full: No space left on device\n"
+    expected = cli.BAD_INPUT, "icgd: json = /dev/full: No space left on device\n"
     assert ended["closed", *BOUNDS, "--json", "/dev/full"] == expected
 
 
