@@ -150,6 +150,7 @@ def test_no_fraction_is_smaller_than_another(room):
         made = formula(claim["expression"], claim["constants"], claim["latex"], room=room)
         for line in (*made.lines, *(line for _, lines in made.named for line in lines)):
             assert "style" not in line
+            assert (r"\begin{aligned}" in line) == (r"\\" in line)
             for start in (found.end() for found in re.finditer(r"\\frac", line)):
                 assert r"\frac" not in line[start : _end(line, _end(line, start))], line
 
@@ -203,6 +204,10 @@ def test_a_letter_after_a_delimiter_is_no_part_of_its_name(letter):
 def test_what_the_printer_does_not_know_is_left_to_sympy():
     made = formula("Sum(x, (k, 1, n))", ["x", "n"], r"\sum_{k=1}^{n} \epsilon_{max}")
     assert made.plain and made.lines == (r"\sum_{k=1}^{n} \varepsilon_{\max}",)
+
+
+def test_a_power_of_a_letter_with_an_upper_index_is_not_a_second_index():
+    assert formula("E_s^{r'}**2", ["E_s^{r'}"], "").lines == (r"(E_{s}^{r'})^{2}",)
 
 
 def test_names_that_are_parts_of_others_are_told_apart():
