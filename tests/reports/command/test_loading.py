@@ -67,7 +67,9 @@ def begun(folder, *, program=BY_NAME, **options):
 
 @pytest.mark.parametrize("program", [BY_NAME, BY_MODULE], ids=["icgd", "python -m icgd"])
 def test_a_command_interrupted_while_it_loads_says_so_in_one_line(tmp_path, program):
-    slow = "import gc, signal\nprint('loading', gc.isenabled(), flush=True)\nsignal.pause()\n"
+    # Not signal.pause, which would wait for ever after a signal that came just before it.
+    waits = "while True:\n    time.sleep(0.01)\n"
+    slow = f"import gc, time\nprint('loading', gc.isenabled(), flush=True)\n{waits}"
     (tmp_path / "sympy.py").write_text(slow, encoding="utf-8")  # loaded by the first theorem
     path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     with begun(tmp_path, program=program, env=os.environ | {"PYTHONPATH": path}) as running:
