@@ -1,8 +1,9 @@
 """How far from descent linear attention is at most, by branch and bound over the second moments of prompts.
 
 Of the examples a masked model sees only G, the mean of z z^T: positive semidefinite, its trace at most 1 on
-the inputs and at most 1 on the label once tokens are scaled.  Boxes of its entries that cover all such G are
-split where the bound on norm2(D), the difference of regression weights, is largest.
+the inputs and at most 1 on the label once tokens are scaled.  Without a mask it sees q q^T / n, too, q the
+query.  Boxes of their entries that cover all of them are split where the bound on norm2(D), the difference of
+regression weights, or on |q| norm2(D) is largest.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -49,10 +51,13 @@ Evaluate = Callable[
 ]
 
 
-def largest_difference(layers: Sequence[ScaledLayer], reached: float, work: float = WORK) -> float:
+def largest_difference(
+    layers: Sequence[ScaledLayer], reached: float, work: float = WORK, share: float = 0.0
+) -> float:
     """At least norm2(D) over all second moments; best first, until `GOAL` or until the work is done.
 
-    reached: what a prompt reaches, at which further splits are useless.
+    reached: what a prompt reaches, at which further splits are useless.  share: 0 with a mask.  Without
+    one 1/n, and |q^T D| is bounded, q the query: layers see G + H / n, H = q q^T, which is split, too.
     """
     d = len(layers[0].A)
     only_steps = all(
@@ -61,13 +66,16 @@ def largest_difference(layers: Sequence[ScaledLayer], reached: float, work: floa
         )
         for layer in layers
     )
+    only_steps &= not share
     size = d if only_steps else d + 1
     pairs = list(combinations_with_replacement(range(size), 2))
+    if share:
+        pairs += combinations_with_replacement(range(size, size + d), 2)
     if len(pairs) > MOST_ENTRIES:
         return math.inf
     low = np.array([[0.0 if i == j else -1.0 for i, j in pairs]])
     high = np.ones((1, len(pairs)))
-    evaluate: Evaluate = _steps_bound if only_steps else _general_bound
+    evaluate: Evaluate = _steps_bound if only_steps else partial(_general_bound, share=share)
     cost = len(layers) * (len(pairs) + 3) * (8 * size**3 + (0 if only_steps else 3 * size**4))
     with np.errstate(all="ignore"):  # what overflows is bounded by infinity
         return _best_first(layers, reached, pairs, evaluate, int(work / cost), low, high)
@@ -158,23 +166,43 @@ def _moments(low: np.ndarray, high: np.ndarray, pairs: Sequence[tuple[int, int]]
 
 
 def _general_bound(
-    layers: Sequence[ScaledLayer], low: np.ndarray, high: np.ndarray, pairs: Sequence[tuple[int, int]]
+    layers: Sequence[ScaledLayer],
+    low: np.ndarray,
+    high: np.ndarray,
+    pairs: Sequence[tuple[int, int]],
+    share: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """norm2(D) over each box: R - R' grows by S(G_l)(R - R') + (T(G_l) + S'(G_l - G'_l)) R' in a layer."""
     G = _moments(low, high, pairs)
     d = len(layers[0].A)
+    whole, G = G, _padded(G, slice(0, d + 1), d + 1)
     reference = Affine.once(np.eye(d + 1), G)
     difference = Affine.once(np.zeros((d + 1, d + 1)), G)
     for layer in layers:
         seen = reference @ G @ reference.T
         crossed = difference @ G @ reference.T
         apart = crossed + crossed.T + difference @ G @ difference.T
+        if share:  # descent does not see the query
+            ours = reference + difference
+            scaled = ours @ Affine.once(share * np.eye(d + 1), G)
+            apart = apart + scaled @ _padded(whole, slice(d + 1, None), d + 1) @ ours.T
         given = seen + apart
         moved = given.mapped(layer.T) + apart.mapped(layer.descent)
         difference = difference + given.mapped(layer.S) @ difference + moved @ reference
         reference = reference + seen.mapped(layer.descent) @ reference
     last = Affine(difference.c[:, d:, :d], difference.g[:, :, d:, :d], difference.r[:, d:, :d])
-    return _size(last, high - low)
+    bound, shares = _size(last, high - low)
+    if share:
+        length = sum(high[:, k] for k, (i, j) in enumerate(pairs) if i == j > d)
+        bound *= np.sqrt(np.minimum(length, 1.0)) * (1 + 1e-12)
+    return bound, shares
+
+
+def _padded(form: Affine, part: slice, size: int) -> Affine:
+    """A block on the diagonal, with 0 in what it lacks to this many rows and columns."""
+    c, g, r = form.c[:, part, part], form.g[:, :, part, part], form.r[:, part, part]
+    lack = (0, size - c.shape[1])
+    return Affine(*(np.pad(one, [(0, 0)] * (one.ndim - 2) + [lack] * 2) for one in (c, g, r)))
 
 
 def _steps_bound(

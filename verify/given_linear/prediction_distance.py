@@ -96,10 +96,11 @@ def distance_bound(
             found = replace(found, value=min(found.value, value))
     if found.value <= GOAL * reached:
         return found
-    if work > 0 and form.masked and form.sign == -1 and found.by_layer[-1] > GOAL * scaled > 0:
+    if work > 0 and form.sign == -1 and found.by_layer[-1] > GOAL * scaled > 0:
         layers = [_rounded(*parts, form.d) for parts in zip(ours, theirs, deviations, steps, strict=True)]
         with flint.ctx.workprec(_PRECISION):
-            searched = upper_float(arb(largest_difference(layers, scaled, work)) * arb(to_flint(B_y)))
+            seen = 0.0 if form.masked else math.nextafter(1 / n, math.inf)
+            searched = upper_float(arb(largest_difference(layers, scaled, work, seen)) * arb(to_flint(B_y)))
         found = replace(found, value=min(found.value, searched))
     return found
 

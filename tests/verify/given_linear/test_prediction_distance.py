@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icgd.construct.given_linear import GivenLinear, descent
-from icgd.verify.given_linear import signal_bound
+from icgd.verify.given_linear import prediction_distance, signal_bound
+from icgd.verify.given_linear.moment_search import _general_bound, largest_difference
 from icgd.verify.given_linear.nearest_descent import (
     Radii,
     attack_distance,
@@ -107,6 +108,26 @@ def test_four_layers_with_noise_everywhere_are_bounded_closely(d, masked):
             reached.append(abs(given - descended(A.numpy(), x, y) @ query))
     assert max(reached) <= bound
     assert reached[-1] == pytest.approx(found, rel=1e-9)
+
+
+def test_second_moments_with_the_query_come_near_without_a_mask():
+    made, radii = near_descent(4, 1, dense=True), Radii(6, 1.0, 1.0)
+    attention, generator = GivenLinear.of(made.P, made.Q, masked=False), torch.Generator().manual_seed(0)
+    A = nearest_descent(attention, radii, "preconditioned", generator)
+    found, _ = attack_distance(attention, A, radii, generator, 0.5)
+    with (
+        patch.object(prediction_distance, "signal_chain", return_value=None),
+        patch.object(prediction_distance, "largest_difference", wraps=largest_difference) as search,
+    ):
+        bound = distance_bound(attention, A.tolist(), 6, Fraction(1), Fraction(1), found, work=1e8).value
+    assert 0 < found <= bound <= 1.25 * found
+    x, y, q = np.array([[0.9], [-0.2], [0.4]] * 2), np.array([0.8, 0.3, 1.0] * 2), np.array([0.5])
+    moments = np.array([[(x**2).mean(), (x[:, 0] * y).mean(), (y**2).mean(), 0.25]])
+    pairs = [(0, 0), (0, 1), (1, 1), (2, 2)]
+    near, _ = _general_bound(search.call_args.args[0], moments - 1e-9, moments + 1e-9, pairs, 1 / 6)
+    given = prediction(made.P.numpy(), made.Q.numpy(), x, y, q, masked=False)
+    apart = abs(given - descended(A.numpy(), x, y) @ q)
+    assert apart <= near[0] <= 1.0001 * apart
 
 
 def test_descent_has_distance_0_from_itself():
