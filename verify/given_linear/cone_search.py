@@ -28,9 +28,6 @@ _HELD_GAP = 0.1
 _INSIDE = 0.9
 """How far towards the boundary a step goes."""
 
-_LEAST_LENGTH = 1e-5
-"""Steps that are shorter lead nowhere."""
-
 
 @dataclass(frozen=True, eq=False)
 class ConeBlock:
@@ -173,15 +170,13 @@ def feasible_points(
     try:
         Z = [_FIRST_GAP * _symmetric(np.linalg.inv(dual)) for dual in X]
         for _ in range(steps):
-            y, X, Z, gap, length = _step(cone, cost, y, X, Z, held)
+            y, X, Z, gap = _step(cone, cost, y, X, Z, held)
             if min(float(np.linalg.eigvalsh(value)[0]) for value in cone.values(y)) > 0:
                 if not found or y[0] < found[-1][0]:
                     found.append(y)
                 if y[0] <= enough or gap < _LAST_GAP * abs(float(y[0])):
                     break
             held = not found and gap < _HELD_GAP * abs(float(y[0]))
-            if not length > _LEAST_LENGTH:
-                break
     except np.linalg.LinAlgError:
         pass
     return found
@@ -189,8 +184,8 @@ def feasible_points(
 
 def _step(
     cone: Cone, cost: np.ndarray, y: np.ndarray, X: list[np.ndarray], Z: list[np.ndarray], held: bool
-) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray], float, float]:
-    """y, X and Z after one step, the sum of products of slack and dual before it, and its length.
+) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray], float]:
+    """y, X and Z after one step, and the sum of products of slack and dual before it.
 
     held: the products stay as they are on average.
     """
@@ -241,7 +236,7 @@ def _step(
         _symmetric(slack + b * (move - part))
         for slack, move, part in zip(Z, cone.moves(dy), missing, strict=True)
     ]
-    return y + b * dy, X, Z, gap * total, max(a, b)
+    return y + b * dy, X, Z, gap * total
 
 
 def _symmetric(matrix: np.ndarray) -> np.ndarray:
