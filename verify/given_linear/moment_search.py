@@ -58,6 +58,7 @@ def largest_difference(
 
     reached: what a prompt reaches, at which further splits are useless.  share: 0 with a mask.  Without
     one 1/n, and |q^T D| is bounded, q the query: layers see G + H / n, H = q q^T, which is split, too.
+    Then d is 1, since with more nothing is gained.
     """
     d = len(layers[0].A)
     only_steps = all(
@@ -71,7 +72,7 @@ def largest_difference(
     pairs = list(combinations_with_replacement(range(size), 2))
     if share:
         pairs += combinations_with_replacement(range(size, size + d), 2)
-    if len(pairs) > MOST_ENTRIES:
+    if len(pairs) > MOST_ENTRIES or (share and d > 1):
         return math.inf
     low = np.array([[0.0 if i == j else -1.0 for i, j in pairs]])
     high = np.ones((1, len(pairs)))
