@@ -54,7 +54,7 @@ class Problem(Letters):
     activation: Annotated[Activation, f"{ACTIVATIONS.names}, or a formula in t"] = ACTIVATIONS["tanh"]
     loss: Annotated[Loss, f"{LOSSES.names}, or a formula in p and y"] = LOSSES["squared"]
     output: Annotated[str, "activated or linear"] = "activated"
-    precision: Annotated[str, "float64, or float32 (relu-icgd alone): whose rounding eps covers, too"] = "float64"
+    precision: Annotated[str, "float64, or float32 (relu-icgd): whose rounding eps covers, too"] = "float64"
 
     def __post_init__(self) -> None:
         self._parse("activation", Activation, ACTIVATIONS, parse_activation, lambda one: one.r)
