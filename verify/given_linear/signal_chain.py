@@ -22,8 +22,8 @@ from icgd.bounds.algebra.rationals import to_flint
 ScaledHeads = Sequence[tuple[fmpq_mat, fmpq_mat]]
 """(P_h, Q_h) of a layer, scaled so that it sees G."""
 
-MOST_SIGNALS = 44
-"""How many times G may be applied."""
+MOST_SIGNALS = 80
+"""How many times G may be applied: enough for four layers of one head and three of two."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,8 +19,11 @@ _EXAMPLES = 6
 """Of every prompt; the radii are 1."""
 
 
-def near_descent(L: int, d: int, *, dense: bool, seed: int = 0) -> GivenLinear:
-    """Descent with A_l = I/2 and normal noise: 0.05 in every A_l; if dense, 0.01 in all of P and Q."""
+def near_descent(L: int, d: int, *, dense: bool, heads: int = 1, seed: int = 0) -> GivenLinear:
+    """Descent with A_l = I/2 and normal noise: 0.05 in every A_l; if dense, 0.01 in all of P and Q.
+
+    heads: if dense, that share each P before the noise.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def noise(*shape: int) -> Tensor:
@@ -30,7 +33,8 @@ def near_descent(L: int, d: int, *, dense: bool, seed: int = 0) -> GivenLinear:
     if not dense:
         return descent(A + 0.05 * noise(L, d, d))
     made = descent(A)
-    P, Q = (part + 0.01 * noise(*part.shape) for part in (made.P, made.Q))
+    shared = (made.P / heads, made.Q)
+    P, Q = (part + 0.01 * noise(*part.shape) for part in (one.repeat(1, heads, 1, 1) for one in shared))
     return GivenLinear.of(P, Q)
 
 

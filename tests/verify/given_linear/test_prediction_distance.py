@@ -91,9 +91,9 @@ def test_a_search_of_second_moments_comes_near_for_deep_ones():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("d", "masked"), [(3, True), (2, False)])
-def test_four_layers_with_noise_everywhere_are_bounded_closely(d, masked):
-    made = near_descent(4, d, dense=True)
+@pytest.mark.parametrize(("L", "d", "heads", "masked"), [(4, 3, 1, True), (4, 2, 1, False), (3, 2, 2, True)])
+def test_many_layers_with_noise_everywhere_are_bounded_closely(L, d, heads, masked):
+    made = near_descent(L, d, dense=True, heads=heads)
     attention = GivenLinear.of(made.P, made.Q, masked=masked)
     radii, generator = Radii(6, 1.0, 1.0), torch.Generator().manual_seed(0)
     A = nearest_descent(attention, radii, "preconditioned", generator)
