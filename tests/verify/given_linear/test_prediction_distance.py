@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icgd.construct.given_linear import GivenLinear, descent
-from icgd.verify.given_linear import prediction_distance, signal_bound
+from icgd.verify.given_linear import prediction_distance, signal_bound, signal_chain
 from icgd.verify.given_linear.moment_search import _general_bound, largest_difference
 from icgd.verify.given_linear.nearest_descent import (
     Radii,
@@ -48,7 +48,8 @@ def test_no_prompt_is_above_the_bound(seed, L, d, size, masked, divisor):
     sizes = Fraction(B_x), Fraction(B_y)
     telescoped = distance_bound(attention, A.tolist(), n, *sizes).value
     reached = telescoped / 1e3
-    with patch.object(signal_bound, "MOST_SEARCHED", 200):  # of two heads, all take seconds
+    # Many signals and multipliers take seconds.
+    with patch.object(signal_bound, "MOST_SEARCHED", 200), patch.object(signal_chain, "MOST_SIGNALS", 44):
         bound = min(
             telescoped, distance_bound(attention, A.tolist(), n, *sizes, reached=reached, work=2e7).value
         )
