@@ -99,6 +99,7 @@ def distance_bound(
     if work > 0 and form.sign == -1 and found.by_layer[-1] > GOAL * scaled > 0:
         layers = [_rounded(*parts, form.d) for parts in zip(ours, theirs, deviations, steps, strict=True)]
         with flint.ctx.workprec(_PRECISION):
+            # A share that is rounded up belongs to a query that is shorter by as little.
             seen = 0.0 if form.masked else math.nextafter(1 / n, math.inf)
             searched = upper_float(arb(largest_difference(layers, scaled, work, seen)) * arb(to_flint(B_y)))
         found = replace(found, value=min(found.value, searched))

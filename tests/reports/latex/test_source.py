@@ -495,6 +495,7 @@ def test_missing_parts_are_left_out(tmp_path):
     report = write_source(bare(), (), tmp_path).read_text()
     assert "Findings" not in report and "off the margin" in report
     assert "does not accept the certificate" in report
+    assert re.search(r"In single precision: .*\\eta \\cdot \\icgd\w*FloatThreeTwo", report)  # rounded up
     assert "arxiv123456789" in (tmp_path / "icgd.bib").read_text()
     left_out = escape("47% of the random prompts (940 of 2,000)")
     end = report.index(r"\section{")

@@ -15,6 +15,10 @@ def test_the_models_of_the_table_are_near_descent_as_it_says():
         apart = (A - torch.eye(4) / 2).std()
         assert 0.5 * size < apart < 2 * size
         assert bool((made.P[:, 0, :4, :4] != 0).all()) == dense
+    one, two = near_descent(3, 4, dense=True), near_descent(3, 4, dense=True, heads=2)
+    assert two.P.shape == two.Q.shape == (3, 2, 5, 5)
+    assert 0.005 < (two.P.sum(1) - one.P.sum(1)).std() < 0.05  # they share P, each with noise of its own
+    assert 0.005 < (two.Q[:, 0] - two.Q[:, 1]).std() < 0.05 and (two.Q[:, 1] - one.Q[:, 0]).std() < 0.05
 
 
 def test_a_cell_of_the_table_is_the_factor_of_its_own_model(monkeypatch):

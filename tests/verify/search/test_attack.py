@@ -1,6 +1,7 @@
 """The portfolio of attacks: each search is as documented, and none exceeds the certified bound."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -134,6 +135,19 @@ def test_ascents_near_corners_come_close_to_the_bound_of_two_layers():
     hunt = Hunt(made, error, none, 0.1, module.POOL, module.ROUNDS, seeded(0), silent)
     found = float(near_corners(hunt, {}).values.max())
     assert made.bound / 1.32 < found / made.problem.eta <= made.bound
+
+
+def test_a_search_is_up_to_twice_as_wide_in_a_small_network():
+    hunt = _hunt(replace(PROBLEM, N=2))
+    for (N, K, d), wide in {
+        (1, 3, 2): 192,
+        (2, 3, 2): 192,
+        (3, 3, 2): 120,
+        (3, 4, 2): 96,
+        (6, 4, 3): 96,
+    }.items():
+        plan_of = SimpleNamespace(problem=Problem(N=N, K=K, d=d))
+        assert replace(hunt, plan=plan_of).widened(96) == wide
 
 
 def test_a_phase_of_the_first_layer_moves_nearly_alone():
